@@ -1,0 +1,66 @@
+# Wugan. `make help` lists what there is.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+B ?=
+PYTEST_ARGS ?=
+PROTOS := $(wildcard proto/wugan/*/v1/*.proto)
+PACKAGES := gateway adapters certs
+LINTED := $(PACKAGES) tests bench examples
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fmt proto proto-check bench docs lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with everything pinned in requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## three provinces, a handful of questions, the answers as a person reads them
+	$(BIN)/wugan demo show
+
+test: $(STAMP) ## all tests, two at a time
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+lint: $(STAMP) proto-check ## ruff, mypy strict, import directions, contract
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+fmt: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff check --fix $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+
+proto: $(STAMP) ## generate the stubs beside the .proto files
+	$(BIN)/python -m grpc_tools.protoc -Iproto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=proto --grpc_python_out=proto \
+	  --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $(PROTOS)
+	@find proto -name '*_pb2_grpc.py*' -print0 | xargs -0 grep -L -E 'class [A-Za-z]+Stub' | xargs -r rm -f
+
+proto-check: $(STAMP) ## stubs fresh, contract linted, nothing broken since the last release
+	$(BIN)/python tests/proto_fresh.py
+	$(BIN)/buf lint
+	$(BIN)/buf breaking --against proto/released.binpb
+
+bench: $(STAMP) ## measure: all, or one with B=name
+	$(BIN)/python -m bench $(B)
+
+docs: $(STAMP) ## check that the commands and links in the documents are true
+	$(BIN)/python -m pytest -q tests/unit/test_docs.py
+
+lock: $(STAMP) ## renew requirements.lock from pyproject.toml (asks the registry)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header pyproject.toml --group dev --all-extras -o requirements.lock
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist demo-state .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

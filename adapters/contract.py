@@ -1,0 +1,248 @@
+"""The contract between the gateway and a department's adapter, inside one process.
+
+Owns: the column classes, what an adapter describes of itself, and the `Adapter` protocol that every kind implements.
+The wire form of the same is `wugan.adapter.v1`; `to_message`/`from_message` translate. Refuses: judging. An adapter
+says what its department knows; grading is the gateway's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.errors import SourceFaultError
+from wugan.adapter.v1 import columns_pb2
+
+Int32 = NDArray[np.int32]
+
+MAX_CELL_BYTES = 256
+_EMPTY = np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The people a lookup is about; row numbers are what all other columns call `subject`.
+
+    Args:
+        id_number: normalised identity numbers, one a row.
+        name: names as the asker has them, one a row.
+        alias_subject: rows that have further numbers, sparse.
+        alias_id_number: those numbers.
+    """
+
+    id_number: Sequence[str]
+    name: Sequence[str]
+    alias_subject: Sequence[int] = ()
+    alias_id_number: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.id_number)
+
+    def rows_by_number(self) -> dict[str, list[int]]:
+        """Every number asked, aliases included, to the rows it stands for: what a kind looks up in its source."""
+        rows: dict[str, list[int]] = {}
+        for row, number in enumerate(self.id_number):
+            rows.setdefault(number, []).append(row)
+        for row, number in zip(self.alias_subject, self.alias_id_number, strict=True):
+            held = rows.setdefault(number, [])
+            if row not in held:
+                held.append(row)
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Under which identity the source holds what it returned; a row means that the source knows the person."""
+
+    subject: Int32 = field(default_factory=lambda: _EMPTY)
+    held_id_number: Sequence[str] = ()
+    held_name: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Further numbers of the same person that the source knows of."""
+
+    subject: Int32 = field(default_factory=lambda: _EMPTY)
+    id_number: Sequence[str] = ()
+    since_on: Int32 = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Rows of evidence as columns. Integers are int32; dates are civil days from 1970-01-01 in Asia/Shanghai, 0: not given."""
+
+    subject: Int32 = field(default_factory=lambda: _EMPTY)
+    kind: Int32 = field(default_factory=lambda: _EMPTY)
+    department: Int32 = field(default_factory=lambda: _EMPTY)
+    region: Int32 = field(default_factory=lambda: _EMPTY)
+    observed_on: Int32 = field(default_factory=lambda: _EMPTY)
+    available_on: Int32 = field(default_factory=lambda: _EMPTY)
+    strength: Int32 = field(default_factory=lambda: _EMPTY)
+    source_reference: Sequence[str] = ()
+    detail: Int32 = field(default_factory=lambda: _EMPTY)
+    from_on: Int32 = field(default_factory=lambda: _EMPTY)
+    until_on: Int32 = field(default_factory=lambda: _EMPTY)
+
+    INTEGER_COLUMNS: ClassVar[tuple[str, ...]] = (
+        "subject",
+        "kind",
+        "department",
+        "region",
+        "observed_on",
+        "available_on",
+        "strength",
+        "detail",
+        "from_on",
+        "until_on",
+    )
+
+    def __len__(self) -> int:
+        return len(self.subject)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Evidence:
+        """The rows selected by an index or a mask, as new columns."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        references = self.source_reference
+        return Evidence(
+            **{name: getattr(self, name)[index] for name in self.INTEGER_COLUMNS},
+            source_reference=[references[i] for i in index.tolist()],
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Evidence]) -> Evidence:
+        """Several departments' rows as one; nothing is copied when there is only one part."""
+        if not parts:
+            return Evidence()
+        if len(parts) == 1:
+            return parts[0]
+        references: list[str] = []
+        for part in parts:
+            references.extend(part.source_reference)
+        return Evidence(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in Evidence.INTEGER_COLUMNS
+            },
+            source_reference=references,
+        )
+
+    def to_message(self) -> columns_pb2.EvidenceColumns:
+        """The wire form."""
+        return columns_pb2.EvidenceColumns(
+            **{name: getattr(self, name).tolist() for name in self.INTEGER_COLUMNS},
+            source_reference=self.source_reference,
+        )
+
+    @staticmethod
+    def from_message(message: columns_pb2.EvidenceColumns) -> Evidence:
+        """From the wire.
+
+        Raises:
+            SourceFaultError: columns of different lengths, a cell out of range or too long.
+        """
+        rows = len(message.subject)
+        for name in (*Evidence.INTEGER_COLUMNS, "source_reference"):
+            if len(getattr(message, name)) != rows:
+                raise SourceFaultError(
+                    f"evidence column {name!r} differs in length from 'subject'; send columns of equal length",
+                    f"证据列 {name!r} 与 subject 列长度不一致，各列长度必须相同",
+                )
+        if any(len(cell.encode()) > MAX_CELL_BYTES for cell in message.source_reference):
+            raise SourceFaultError(
+                f"a source reference is longer than {MAX_CELL_BYTES} bytes; send a shorter opaque reference",
+                f"来源编号超过 {MAX_CELL_BYTES} 字节，请使用更短的不透明编号",
+            )
+        try:
+            columns = {
+                name: np.fromiter(getattr(message, name), np.int32, rows) for name in Evidence.INTEGER_COLUMNS
+            }
+        except OverflowError as error:
+            raise SourceFaultError(
+                "an evidence cell does not fit 32 bits; see EvidenceColumns for the ranges",
+                "证据单元格超出 32 位整数范围，请参照 EvidenceColumns 的说明",
+            ) from error
+        return Evidence(**columns, source_reference=list(message.source_reference))
+
+
+@dataclass(frozen=True, slots=True)
+class DataItem:
+    """One data item of the department's catalogue: evidence kind, usual strength, agreed days until available."""
+
+    kind: int
+    strength: int
+    freshness_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an adapter offers; see `DescribeResponse`."""
+
+    adapter_id: str
+    version: str
+    department: int
+    regions: tuple[int, ...]
+    items: tuple[DataItem, ...]
+    links: bool = False
+    max_batch: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A question to one adapter.
+
+    Args:
+        subjects: the people.
+        kinds: evidence kinds wanted; empty: all.
+        traces_since_on: only traces observed on this day or later are wanted; events always are. 0: no bound.
+        deadline_s: seconds the adapter has; what is not there by then is not used.
+        purpose: Purpose of the question, as the department's own log wants it.
+        legal_basis: the law or agreement relied on.
+    """
+
+    subjects: Subjects
+    kinds: tuple[int, ...] = ()
+    traces_since_on: int = 0
+    deadline_s: float = 5.0
+    purpose: int = 0
+    legal_basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An adapter's answer."""
+
+    holders: Holders = field(default_factory=Holders)
+    evidence: Evidence = field(default_factory=Evidence)
+    links: Links = field(default_factory=Links)
+    complete_until_on: int = 0
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """What every kind of adapter implements.
+
+    `lookup` may be called concurrently and must stop its work when cancelled. It raises `SourceDownError` when the source
+    cannot be reached and `SourceFaultError` when it answers nonsense; it never returns rows for a number that was not
+    asked, and never a part of an answer as if it were the whole.
+    """
+
+    def describe(self) -> Description:
+        """What it offers."""
+        ...
+
+    async def lookup(self, question: Lookup) -> Found:
+        """What its department knows about the people of the question."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the source is reachable and its fields map; raise an AdapterError otherwise."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections, threads and files."""
+        ...

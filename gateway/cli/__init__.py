@@ -1,0 +1,6 @@
+"""The `wugan` command."""
+
+
+def main() -> None:
+    """Placeholder until the command groups are there."""
+    raise SystemExit(2)
