@@ -1,0 +1,1 @@
+"""What a department implements, and the built-in kinds of adapter."""

@@ -124,10 +124,7 @@ class Evidence:
         for part in parts:
             references.extend(part.source_reference)
         return Evidence(
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts])
-                for name in Evidence.INTEGER_COLUMNS
-            },
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in Evidence.INTEGER_COLUMNS},
             source_reference=references,
         )
 
@@ -158,9 +155,7 @@ class Evidence:
                 f"来源编号超过 {MAX_CELL_BYTES} 字节，请使用更短的不透明编号",
             )
         try:
-            columns = {
-                name: np.fromiter(getattr(message, name), np.int32, rows) for name in Evidence.INTEGER_COLUMNS
-            }
+            columns = {name: np.fromiter(getattr(message, name), np.int32, rows) for name in Evidence.INTEGER_COLUMNS}
         except OverflowError as error:
             raise SourceFaultError(
                 "an evidence cell does not fit 32 bits; see EvidenceColumns for the ranges",

@@ -1,0 +1,1 @@
+"""Keys, X.509 profiles, the authority and gRPC credentials. Imports nothing of ours."""

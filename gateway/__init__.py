@@ -1,0 +1,1 @@
+"""The federation gateway: answers and asks questions about recipients of social-insurance benefits."""

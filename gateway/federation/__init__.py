@@ -1,0 +1,1 @@
+"""Outward: the directory, routing, partners."""

@@ -1,0 +1,1 @@
+"""Inward: access, asking the adapters, minimising, answering."""

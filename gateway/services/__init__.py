@@ -1,0 +1,1 @@
+"""Thin gRPC servicers and interceptors: translate, call, translate back."""

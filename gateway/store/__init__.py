@@ -1,0 +1,1 @@
+"""What the gateway keeps: tables, migrations, and the queries over them."""
