@@ -1,6 +1,61 @@
-"""The `wugan` command."""
+"""The `wugan` command: one module per group, each imported only when it is used.
+
+Exit codes, the same for every command: 0 done; 1 the answer is a refusal or the check failed; 2 wrong usage or
+configuration; 3 something could not be reached; 4 something answered nonsense; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from gateway.cli.language import say
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 3
+EXIT_FAULTY = 4
 
 
+class _LazyGroup(click.Group):
+    """Commands by module: help of the whole lists them without importing any."""
+
+    commands_at = {  # noqa: RUF012  a constant table
+        "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
+        "gateway": ("gateway.cli.gateway", "gateway", "Run this province's gateway", "运行本省网关"),
+        "adapter": ("gateway.cli.adapter", "adapter", "Check a department's manifest", "检查部门数据接入清单"),
+        "demo": ("gateway.cli.demo", "demo", "A generated federation to try things on", "演示用的模拟联盟"),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The groups, in the order a newcomer needs them."""
+        return list(self.commands_at)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the group when it is called for."""
+        found = self.commands_at.get(cmd_name)
+        if found is None:
+            return None
+        command = getattr(importlib.import_module(found[0]), found[1])
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{found[0]}.{found[1]} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One line each, in the user's language."""
+        with formatter.section(say("Commands", "命令")):
+            formatter.write_dl([(name, say(en, zh)) for name, (_, _, en, zh) in self.commands_at.items()])
+
+
+@click.group(
+    cls=_LazyGroup,
+    help=say(
+        "Wugan: survival-status verification between provinces, without bothering the person.",
+        "无感：跨省待遇领取资格核验，让认证于无形。",
+    ),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="wugan")
 def main() -> None:
-    """Placeholder until the command groups are there."""
-    raise SystemExit(2)
+    """The one entry point."""

@@ -1,0 +1,83 @@
+"""How a command reaches the agency's gateway, and what it says when that fails.
+
+Owns: the channel of one command and the texts of errors. Refuses: knowing what is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+import click
+import grpc
+
+from certs.errors import CertsError
+from certs.grpc_credentials import channel_credentials, require_tls13
+from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.language import say
+from gateway.config import AgencySettings
+from gateway.errors import WuganError
+from gateway.status import from_rpc_error
+from wugan.agency.v1 import agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+R = TypeVar("R")
+
+_UNREACHABLE = frozenset(
+    {
+        words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
+        words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+        words.REFUSAL_REASON_OVERLOADED,
+        words.REFUSAL_REASON_SHUTTING_DOWN,
+    }
+)
+
+
+async def with_gateway(
+    settings: AgencySettings, work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]]
+) -> R:
+    """Do some work with a stub of the agency's gateway; ends the command with a message where that fails."""
+    require_tls13()
+    try:
+        credentials = channel_credentials(
+            roots=settings.tls.roots, certificate=settings.tls.certificate, private_key=settings.tls.private_key
+        )
+    except CertsError as error:
+        fail(say(error.en, error.zh), EXIT_USAGE)
+    options = [("grpc.ssl_target_name_override", settings.gateway_name)]
+    async with grpc.aio.secure_channel(settings.gateway, credentials, options=options) as channel:
+        try:
+            return await work(agency_pb2_grpc.AgencyServiceStub(channel))
+        except grpc.aio.AioRpcError as error:
+            ours = from_rpc_error(error)
+            if ours is not None:
+                fail_with(ours)
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                fail(
+                    say("no answer in time; allow more with --timeout", "未在时限内得到答复，可用 --timeout 延长"),
+                    EXIT_UNREACHABLE,
+                )
+            fail(
+                say(
+                    f"the gateway at {settings.gateway} cannot be reached ({error.code().name}); is it running, and do "
+                    "certificate and root belong together?",
+                    f"无法连接网关 {settings.gateway}（{error.code().name}），请确认其正在运行，且证书与根证书匹配",
+                ),
+                EXIT_UNREACHABLE,
+            )
+
+
+def fail_with(error: WuganError) -> NoReturn:
+    """End the command with an error of ours."""
+    code = EXIT_REFUSED
+    if error.reason in _UNREACHABLE:
+        code = EXIT_UNREACHABLE
+    elif error.reason == words.REFUSAL_REASON_PARTNER_FAULTY:
+        code = EXIT_FAULTY
+    fail(f"[{error.code}] {say(error.en, error.zh)}", code)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the command with a message on standard error."""
+    click.echo(f"wugan: {message}", err=True)
+    raise SystemExit(code)

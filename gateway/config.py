@@ -1,0 +1,233 @@
+"""Settings of one gateway, read once from gateway.toml and frozen.
+
+Owns: every setting with its unit and default, and the messages for wrong ones. Refuses: reading the environment, and
+deciding anything from a setting. `examples/gateway.toml` is the least that runs; `examples/gateway_full.toml` has
+every setting with its default. Relative paths count from the folder of the file.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from certs.identity import is_member_id
+from gateway.errors import ConfigError
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_CONFIG_BYTES = 1 << 20
+ANY = "*"
+
+
+def _purpose(name: str) -> str:
+    if name != ANY and f"PURPOSE_{name}" not in adapter_words.Purpose.keys()[1:]:
+        known = ", ".join(key.removeprefix("PURPOSE_") for key in adapter_words.Purpose.keys()[1:])
+        raise ValueError(f'unknown purpose; write "*" or one of {known}')
+    return name
+
+
+def _benefit(name: str) -> str:
+    if name != ANY and f"BENEFIT_TYPE_{name}" not in words.BenefitType.keys()[1:]:
+        known = ", ".join(key.removeprefix("BENEFIT_TYPE_") for key in words.BenefitType.keys()[1:])
+        raise ValueError(f'unknown benefit; write "*" or one of {known}')
+    return name
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError('write "host:port", for example "127.0.0.1:7443" or "[::1]:7443"; port 0 picks a free one')
+    return text
+
+
+def _member(text: str) -> str:
+    if not is_member_id(text):
+        raise ValueError("not a unified social credit code (GB 32100): 18 characters in capitals, last one a check")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class Settings(BaseModel):
+    """Base of all sections: unknown settings are errors, nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class ServerSettings(Settings):
+    """Where the gateway listens, and how much it takes at once."""
+
+    federation: Address = Field(description="Address for other gateways and for health checks.")
+    agency: Address = Field(description="Address for this member's agencies.")
+    ready_file: Path | None = Field(None, description="File to write the bound addresses to once ready (JSON).")
+    max_message_bytes: int = Field(16 << 20, ge=64 << 10, le=256 << 20, description="Largest gRPC message, bytes.")
+    max_concurrent_calls: int = Field(512, ge=1, le=65536, description="Calls in flight; more are refused at once.")
+    drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that calls in flight get after SIGTERM.")
+    connection_age_s: float = Field(
+        3600.0, ge=10, description="Seconds after which a client is asked to connect anew, so that it moves by itself."
+    )
+
+
+class TlsSettings(Settings):
+    """Certificate, key and trust anchor for TLS 1.3 in both directions."""
+
+    certificate: Path = Field(description="PEM: this gateway's certificate, then the issuing CA's.")
+    private_key: Path = Field(description="PEM, mode 0600.")
+    roots: Path = Field(description="PEM: the federation root.")
+
+
+class MessageSettings(Settings):
+    """Keys and times of envelopes."""
+
+    signing_key: Path = Field(description="PEM: Ed25519 private key whose certificate is in the directory; mode 0600.")
+    encryption_keys: tuple[Path, ...] = Field(
+        min_length=1, max_length=8, description="X-Wing seeds, newest first; older ones still open what was sealed."
+    )
+    lifetime_ms: int = Field(60_000, ge=1_000, le=300_000, description="Life of an envelope, milliseconds.")
+
+
+class DirectorySettings(Settings):
+    """Where the federation directory comes from and who may sign it."""
+
+    file: Path = Field(description="The signed directory file.")
+    signers: tuple[str, ...] = Field(
+        min_length=1, max_length=16, description="Raw Ed25519 public keys of its signers, hexadecimal."
+    )
+    threshold: int = Field(1, ge=1, le=16, description="How many of them must have signed.")
+    refresh_s: float = Field(5.0, ge=0.1, le=3600, description="Seconds between looks at the file.")
+
+
+class InquirySettings(Settings):
+    """How questions of others are answered."""
+
+    adapters: tuple[Path, ...] = Field((), max_length=256, description="Manifests of this member's departments.")
+    rules: Path | None = Field(None, description="Rule file; without it the built-in one is used.")
+    max_subjects: int = Field(10_000, ge=1, le=100_000, description="People in one question at most.")
+    max_evidence: int = Field(100, ge=0, le=10_000, description="Evidence rows for each person at most.")
+    deadline_ms: int = Field(5_000, ge=50, le=600_000, description="Time for an answer where the asker set none.")
+    reserve_ms: int = Field(
+        100, ge=0, le=10_000, description="Kept back from the asker's deadline for grading, sealing and the way home."
+    )
+
+
+class FederationSettings(Settings):
+    """How others are asked."""
+
+    deadline_ms: int = Field(5_000, ge=50, le=600_000, description="Time for an answer where the agency set none.")
+    reserve_ms: int = Field(
+        50, ge=0, le=10_000, description="Kept back from the agency's deadline for merging and the way home."
+    )
+    max_members: int = Field(40, ge=1, le=200, description="Members asked for one recipient at most.")
+    keepalive_s: float = Field(30.0, ge=1, le=600, description="Seconds between probes of an idle connection.")
+
+
+class Grant(Settings):
+    """One line of the access policy: these members may ask for these purposes about these benefits."""
+
+    members: tuple[str, ...] = Field(min_length=1, description='Member ids, or "*" for every member.')
+    purposes: tuple[Annotated[str, AfterValidator(_purpose)], ...] = Field(min_length=1)
+    benefits: tuple[Annotated[str, AfterValidator(_benefit)], ...] = Field(min_length=1)
+
+
+class AccessSettings(Settings):
+    """Who may ask what. Nothing is allowed that no grant allows."""
+
+    grants: tuple[Grant, ...] = Field((), max_length=1000)
+
+
+class LogSettings(Settings):
+    """Structured logs on standard error."""
+
+    level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    format: str = Field("json", pattern="^(json|console)$")
+
+
+class GatewaySettings(Settings):
+    """All settings of one gateway."""
+
+    member_id: Annotated[str, AfterValidator(_member)] = Field(description="Unified social credit code (GB 32100).")
+    state_dir: Path = Field(description="Folder for the database and its key; created with mode 0700.")
+    server: ServerSettings
+    tls: TlsSettings
+    messages: MessageSettings
+    directory: DirectorySettings
+    inquiry: InquirySettings = InquirySettings()
+    federation: FederationSettings = FederationSettings()
+    access: AccessSettings = AccessSettings()
+    log: LogSettings = LogSettings()
+
+
+class AgencySettings(Settings):
+    """What an agency's client needs to ask its own gateway: agency.toml."""
+
+    gateway: Address = Field(description="Address of the gateway's agency side.")
+    gateway_name: str = Field(description="DNS name in the gateway's TLS certificate.")
+    tls: TlsSettings
+    official: str = Field("", max_length=100, description="Who asks, where the command line does not say.")
+    legal_basis: str = Field("", max_length=200, description="Law relied on, where the command line does not say.")
+    timeout_s: float = Field(5.0, gt=0, le=600, description="Time for an answer, seconds.")
+
+
+def load_gateway(path: Path) -> GatewaySettings:
+    """Read gateway.toml. Raises ConfigError as `load` does."""
+    return load(path, GatewaySettings)
+
+
+def load_agency(path: Path) -> AgencySettings:
+    """Read agency.toml. Raises ConfigError as `load` does."""
+    return load(path, AgencySettings)
+
+
+def load(path: Path, model: type[S]) -> S:
+    """Read a TOML file into settings.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or a setting is unknown, missing or out of range; `field`
+            names the first one, the message all of them.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_CONFIG_BYTES:
+            raise ConfigError(
+                f"{path}: {size} bytes is too large for a configuration file (at most {MAX_CONFIG_BYTES})",
+                f"{path}：配置文件过大（{size} 字节，上限 {MAX_CONFIG_BYTES} 字节）",
+            )
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions",
+            f"{path}：无法读取（{error.strerror}），请检查路径与权限",
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}", f"{path}：不是有效的 TOML：{error}") from error
+    try:
+        settings = model.model_validate(raw)
+    except ValidationError as error:
+        problems = [
+            (".".join(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, "))
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        listed = "; ".join(f"{where}: {what}" for where, what in problems)
+        raise ConfigError(f"{path}: {listed}", f"{path}：配置有误：{listed}", field=problems[0][0]) from error
+    return _absolute(settings, path.resolve().parent)
+
+
+def _absolute(section: S, base: Path) -> S:
+    """The same settings with every path made absolute."""
+    changed: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Settings):
+            changed[name] = _absolute(value, base)
+        elif isinstance(value, Path):
+            changed[name] = base / value.expanduser()
+        elif isinstance(value, tuple) and value and isinstance(value[0], Path):
+            changed[name] = tuple(base / part.expanduser() for part in value)
+    return section.model_copy(update=changed)

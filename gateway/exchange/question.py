@@ -1,0 +1,99 @@
+"""What a question must hold: checked by the asking side before sealing, and by the answering side again.
+
+Owns: the bounds and required parts of Context and Question, and their messages. Refuses: deciding access, and looking
+at identity numbers beyond their being there (the rules normalise and judge those).
+"""
+
+from __future__ import annotations
+
+from gateway.errors import RefusedError
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_TEXT = 200
+"""Characters of a unit, legal basis, case reference or name at most."""
+MAX_NUMBER = 40
+"""Characters of an identity number as written at most."""
+MAX_ALIASES = 8
+"""Further numbers for one person at most."""
+
+_PURPOSES = frozenset(adapter_words.Purpose.DESCRIPTOR.values_by_number) - {0}
+_BENEFITS = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
+_DOCUMENTS = frozenset(adapter_words.DocumentKind.DESCRIPTOR.values_by_number)
+
+
+def check_context(context: exchange_pb2.Context) -> None:
+    """Check that it is said who asks and why (政务数据共享条例: a request states its purpose and basis).
+
+    Raises:
+        RefusedError: INVALID_ARGUMENT, with the path of the part that is missing, too long or malformed.
+    """
+    for name, text, hint_en, hint_zh in (
+        ("unit", context.unit, "the unit (agency) that asks", "发起查询的经办机构"),
+        ("legal_basis", context.legal_basis, "the law or agreement relied on", "法律依据"),
+        ("case_reference", context.case_reference, "your file reference", "业务编号"),
+    ):
+        if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+            raise _wrong(
+                f"context.{name}",
+                f"give {hint_en}: 1 to {MAX_TEXT} printable characters",
+                f"请填写{hint_zh}（1 至 {MAX_TEXT} 个可见字符）",
+            )
+    if not 16 <= len(context.official_pseudonym) <= 32:
+        raise _wrong(
+            "context.official_pseudonym",
+            "give the official's keyed pseudonym, 16 to 32 bytes",
+            "缺少经办人假名（16 至 32 字节）",
+        )
+    if context.purpose not in _PURPOSES:
+        raise _wrong("context.purpose", "name a purpose of the contract", "请填写有效的查询目的")
+
+
+def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> None:
+    """Check a whole question: context, column lengths, sizes, known words.
+
+    Raises:
+        RefusedError: INVALID_ARGUMENT, UNKNOWN_BENEFIT or TOO_LARGE, with the path of what is wrong.
+    """
+    check_context(question.context)
+    subjects = question.subjects
+    count = len(subjects.id_number)
+    if count > max_subjects:
+        raise RefusedError(
+            f"too many people in one question: at most {max_subjects}; send several questions",
+            f"单次查询人数超限（上限 {max_subjects}），请分批查询",
+            reason=words.REFUSAL_REASON_TOO_LARGE,
+            field="subjects",
+        )
+    if not count:
+        raise _wrong("subjects", "ask about at least one person", "请至少查询一人")
+    for name, length, optional in (
+        ("subjects.name", len(subjects.name), False),
+        ("subjects.document_kind", len(subjects.document_kind), True),
+        ("benefit", len(question.benefit), False),
+        ("region", len(question.region), True),
+    ):
+        if length != count and not (optional and not length):
+            raise _wrong(name, "send columns of equal length", "各列长度必须一致")
+    if len(subjects.alias_subject) != len(subjects.alias_id_number):
+        raise _wrong("subjects.alias_subject", "send columns of equal length", "各列长度必须一致")
+    if len(subjects.alias_subject) > count * MAX_ALIASES or any(row >= count for row in subjects.alias_subject):
+        raise _wrong("subjects.alias_subject", "name rows of this question, a few numbers each", "别名所指行无效或过多")
+    if not _BENEFITS.issuperset(question.benefit):
+        raise RefusedError(
+            "name a type of benefit of the contract for every person",
+            "险种代码无效，请填写约定的险种",
+            reason=words.REFUSAL_REASON_UNKNOWN_BENEFIT,
+            field="benefit",
+        )
+    if not _DOCUMENTS.issuperset(subjects.document_kind):
+        raise _wrong("subjects.document_kind", "name a kind of document of the contract", "证件类型无效")
+    if any(not name or len(name) > MAX_TEXT for name in subjects.name):
+        raise _wrong("subjects.name", f"give every person's name, at most {MAX_TEXT} characters", "姓名缺失或过长")
+    if any(len(number) > MAX_NUMBER for number in (*subjects.id_number, *subjects.alias_id_number)):
+        raise _wrong("subjects.id_number", f"identity numbers have at most {MAX_NUMBER} characters", "证件号码过长")
+
+
+def _wrong(field: str, en: str, zh: str) -> RefusedError:
+    return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field)

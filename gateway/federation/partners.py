@@ -1,0 +1,196 @@
+"""Asking another member's gateway: one sealed question, one verified answer.
+
+Owns: the channels to partners, sealing and opening of what goes over them, and the checks that an answer fits its
+question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out as an error of our tree: what the
+partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not come as PARTNER_UNAVAILABLE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from gateway.clock import Clock
+from gateway.errors import EnvelopeError, PartnerError, RefusedError
+from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
+from gateway.exchange.keys import OwnKeys
+from gateway.federation.directory import DirectorySource
+from gateway.status import from_rpc_error
+from wugan.federation.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+ChannelFactory = Callable[[str, str], grpc.aio.Channel]
+"""(address, TLS name the server must prove) → channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerAnswer:
+    """A member's findings, and what proves later that it gave them."""
+
+    member_id: str
+    findings: exchange_pb2.Findings
+    question: Sealed
+    opened: Opened
+
+
+class Partners:
+    """The other members' gateways, as the directory of the moment names them."""
+
+    def __init__(
+        self, own: OwnKeys, directory: DirectorySource, channel: ChannelFactory, clock: Clock, *, lifetime_ms: int
+    ) -> None:
+        self._own = own
+        self._directory = directory
+        self._channel = channel
+        self._clock = clock
+        self._lifetime_ms = lifetime_ms
+        self._open: dict[tuple[str, str], tuple[grpc.aio.Channel, exchange_pb2_grpc.FederationServiceAsyncStub]] = {}
+
+    async def ask(self, member_id: str, question: exchange_pb2.Question, timeout_s: float) -> PartnerAnswer:
+        """Ask one member; return within `timeout_s` seconds.
+
+        Raises:
+            RefusedError: the member refused the question; reason and texts are the member's.
+            PartnerError: it could not be reached in time, or its answer does not verify or does not fit.
+            DirectoryError: the directory has expired.
+        """
+        directory = self._directory.current()
+        gateway = directory.gateway_of(member_id)
+        now_ms = self._clock.now_ms()
+        sealed = seal(
+            self._own,
+            member_id,
+            directory.encryption_key(member_id, now_ms),
+            kind=envelope_pb2.MESSAGE_KIND_QUESTION,
+            purpose=question.context.purpose,
+            payload=question.SerializeToString(),
+            now_ms=now_ms,
+            lifetime_ms=self._lifetime_ms,
+        )
+        envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
+        try:
+            opened = open_answer(envelope, self._own, directory, now_ms=self._clock.now_ms(), question=sealed)
+            answer = exchange_pb2.Answer.FromString(opened.payload)
+        except (EnvelopeError, DecodeError) as error:
+            raise _faulty("does not open, verify or parse") from error
+        if answer.context != question.context:
+            raise _faulty("is for another context")
+        if answer.HasField("refusal"):
+            raise _refused(answer.refusal)
+        check_findings(answer.findings, len(question.subjects.id_number))
+        return PartnerAnswer(member_id, answer.findings, sealed, opened)
+
+    async def _exchange(
+        self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float
+    ) -> envelope_pb2.Envelope:
+        try:
+            return await self._stub(address, tls_name).Exchange(envelope, timeout=timeout_s)
+        except grpc.aio.AioRpcError as error:
+            ours = from_rpc_error(error)
+            if ours is not None:
+                raise RefusedError(
+                    ours.en,
+                    ours.zh,
+                    reason=ours.reason,
+                    field=ours.field,
+                    retryable=ours.retryable,
+                    retry_after_ms=ours.retry_after_ms,
+                ) from error
+            late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            raise PartnerError(
+                "the other province did not answer in time; ask again with a longer deadline"
+                if late
+                else "the other province's gateway cannot be reached; ask again later",
+                "对方省份未在时限内答复，请延长时限后重试" if late else "暂时无法连接对方省份网关，请稍后重试",
+                reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED if late else words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
+            ) from error
+
+    def _stub(self, address: str, tls_name: str) -> exchange_pb2_grpc.FederationServiceAsyncStub:
+        key = (address, tls_name)
+        held = self._open.get(key)
+        if held is None:
+            channel = self._channel(address, tls_name)
+            held = channel, exchange_pb2_grpc.FederationServiceStub(channel)
+            self._open[key] = held
+        return held[1]
+
+    async def close(self) -> None:
+        """Close every channel; calls in flight are cancelled."""
+        channels = [channel for channel, _ in self._open.values()]
+        self._open.clear()
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+
+def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
+    """Check that findings fit a question about so many people: column lengths, row numbers, known words.
+
+    Raises:
+        PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
+    """
+    dense = (
+        findings.status,
+        findings.flags,
+        findings.decided_on,
+        findings.last_trace_on,
+        findings.valid_until_on,
+    )
+    if any(len(column) != subjects for column in dense):
+        raise _faulty("has columns of a wrong length")
+    reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
+    groups = (
+        (reasons.subject, (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
+        (
+            evidence.subject,
+            (
+                evidence.kind,
+                evidence.department,
+                evidence.region,
+                evidence.observed_on,
+                evidence.available_on,
+                evidence.strength,
+                evidence.source_reference,
+                evidence.detail,
+                evidence.from_on,
+                evidence.until_on,
+            ),
+        ),
+        (links.subject, (links.id_number, links.since_on)),
+        (refused.subject, (refused.reason,)),
+    )
+    for rows, columns in groups:
+        count = len(rows)
+        if any(len(column) != count for column in columns):
+            raise _faulty("has columns of a wrong length")
+        if count and max(rows) >= subjects:
+            raise _faulty("speaks of people who were not asked about")
+    if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
+        raise _faulty("gives reasons without their texts")
+    allowed = set(words.SurvivalStatus.DESCRIPTOR.values_by_number)
+    if not allowed.issuperset(findings.status):
+        raise _faulty("uses a status this version does not know")
+    if sum(1 for status in findings.status if not status) != len(set(refused.subject)):
+        raise _faulty("leaves people without status or refusal")
+
+
+def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
+    return RefusedError(
+        refusal.message_en[:500],
+        refusal.message_zh[:500],
+        reason=refusal.reason,
+        field=refusal.field[:200],
+        retryable=refusal.retryable,
+        retry_after_ms=refusal.retry_after_ms,
+    )
+
+
+def _faulty(what: str) -> PartnerError:
+    return PartnerError(
+        f"the other province's answer {what}; it was not used. Report this to its administrator",
+        "对方省份的答复未通过校验，未予采用，请联系对方管理员",
+        reason=words.REFUSAL_REASON_PARTNER_FAULTY,
+        retryable=False,
+    )

@@ -1,0 +1,189 @@
+"""What the departments answered, put together and checked: rows of one question from many sources. I/O-free.
+
+Owns: the rule which answers are used (see `Gathering`), the numbers linked to a person, the report of each source.
+Refuses: asking anybody, and grading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from adapters.contract import Description, Evidence, Found, Subjects
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_LINKS = 8
+"""Numbers followed for one person at most; a person with more is an identity conflict for people to look at."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """How one adapter took part."""
+
+    adapter_id: str
+    department: int
+    outcome: int
+    complete_until_on: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What all departments together know about a batch.
+
+    Args:
+        evidence: rows of every source that could be used.
+        known: whether some source knows the person.
+        identity_conflict: whether some source holds the number under another name.
+        linked: whether further numbers of the person were found.
+        link_subject, link_id_number, link_since_on: those numbers, parallel.
+        reports: every adapter asked, in the order of configuration.
+        earliest_complete_until_on: day up to which all answering sources are complete, 0: not known.
+    """
+
+    evidence: Evidence
+    known: NDArray[np.bool_]
+    identity_conflict: NDArray[np.bool_]
+    linked: NDArray[np.bool_]
+    link_subject: list[int]
+    link_id_number: list[str]
+    link_since_on: list[int]
+    reports: list[SourceReport]
+
+    @property
+    def partial(self) -> bool:
+        """Whether some source is missing from the evidence."""
+        return any(report.outcome != words.SOURCE_OUTCOME_ANSWERED for report in self.reports)
+
+
+NamesMatch = Callable[[str, str], bool]
+
+
+class Gathering:
+    """The columns of one question as the sources come in. I/O-free.
+
+    The rule of trust: a source's answer is used whole or not at all. It is thrown away, and the source reported as
+    faulty, when columns differ in length or a row number is out of range; when evidence is of another department or
+    of a kind that the adapter did not describe, or speaks of a person it did not list as known; or when the number it
+    holds is none of those asked for that person (someone else's record). A different name under the right number does
+    not make a source faulty: it makes the person an identity conflict.
+    """
+
+    def __init__(self, subjects: Subjects, descriptions: Sequence[Description], names_match: NamesMatch) -> None:
+        count = len(subjects)
+        self._subjects = subjects
+        self._descriptions = descriptions
+        self._names_match = names_match
+        # The step under way: who is asked about, and the row of each in the question (None: the same).
+        self._asked = subjects
+        self._rows: NDArray[np.int32] | None = None
+        self._numbers: dict[int, set[str]] = {}
+        for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
+            self._numbers.setdefault(row, set()).add(number)
+        self._known = np.zeros(count, np.bool_)
+        self._conflict = np.zeros(count, np.bool_)
+        self._evidence: list[Evidence] = []
+        self._links: dict[tuple[int, str], int] = {}
+        self._reports: list[SourceReport | None] = [None] * len(descriptions)
+
+    def add(self, position: int, outcome: Found | int) -> None:
+        """Take in one source's answer, or why there is none."""
+        about = self._descriptions[position]
+        complete = 0
+        if not isinstance(outcome, int):
+            found, complete = outcome, outcome.complete_until_on
+            fits = _fits(found, len(self._asked), about) and self._use(found)
+            outcome = words.SOURCE_OUTCOME_ANSWERED if fits else words.SOURCE_OUTCOME_FAULTY
+            if not fits:
+                _log.warning("source faulty", adapter=about.adapter_id, error="answer does not fit the question")
+        before = self._reports[position]
+        if before is not None and before.outcome != words.SOURCE_OUTCOME_ANSWERED:
+            return  # what failed in the first step is not whole, whatever the second brings
+        self._reports[position] = SourceReport(about.adapter_id, about.department, outcome, complete)
+
+    def _use(self, found: Found) -> bool:
+        holders, evidence, links, asked, rows = found.holders, found.evidence, found.links, self._asked, self._rows
+        conflicts = []
+        for at, number, name in zip(holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True):
+            row = at if rows is None else int(rows[at])
+            if number != asked.id_number[at] and number not in self._numbers.get(row, ()):
+                return False
+            if name and name != asked.name[at] and not self._names_match(asked.name[at], name):
+                conflicts.append(row)
+        self._conflict[conflicts] = True
+        self._known[holders.subject if rows is None else rows[holders.subject]] = True
+        if len(evidence):
+            self._evidence.append(evidence if rows is None else replace(evidence, subject=rows[evidence.subject]))
+        for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
+            self._links.setdefault((at if rows is None else int(rows[at]), number), since)
+        return True
+
+    def further(self) -> Subjects | None:
+        """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody."""
+        new: list[tuple[int, str]] = []
+        for row, number in self._links:
+            known = self._numbers.setdefault(row, set())
+            if number == self._subjects.id_number[row] or number in known:
+                continue
+            if len(known) >= MAX_LINKS:
+                self._conflict[row] = True
+                continue
+            known.add(number)
+            new.append((row, number))
+        if not new:
+            return None
+        self._rows = np.array([row for row, _ in new], np.int32)
+        self._asked = Subjects([number for _, number in new], [self._subjects.name[row] for row, _ in new])
+        return self._asked
+
+    def result(self) -> Gathered:
+        """All of it as columns."""
+        linked = np.zeros(len(self._subjects), np.bool_)
+        link_subject = [row for row, _ in self._links]
+        linked[link_subject] = True
+        return Gathered(
+            evidence=Evidence.concatenate(self._evidence),
+            known=self._known,
+            identity_conflict=self._conflict,
+            linked=linked,
+            link_subject=link_subject,
+            link_id_number=[number for _, number in self._links],
+            link_since_on=list(self._links.values()),
+            reports=[report for report in self._reports if report is not None],
+        )
+
+
+def _fits(found: Found, count: int, about: Description) -> bool:
+    """Whether the columns of an answer fit each other, the question and what the adapter described."""
+    holders, evidence, links = found.holders, found.evidence, found.links
+    rows = len(evidence)
+    fits = (
+        len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
+        and len(links.subject) == len(links.id_number) == len(links.since_on)
+        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
+        and len(evidence.source_reference) == rows
+        and _in_range(holders.subject, count)
+        and _in_range(links.subject, count)
+        and _in_range(evidence.subject, count)
+        and (about.links or not len(links.subject))
+    )
+    if not fits:
+        return False
+    known = np.zeros(count, np.bool_)
+    known[holders.subject] = True
+    if not known[links.subject].all():
+        return False
+    return not rows or bool(
+        known[evidence.subject].all()
+        and (evidence.department == about.department).all()
+        and {item.kind for item in about.items}.issuperset(evidence.kind.tolist())
+    )
+
+
+def _in_range(rows: NDArray[np.int32], count: int) -> bool:
+    return not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < count)

@@ -1,0 +1,130 @@
+"""The gRPC server: its addresses, limits, health and reflection, and how it stops.
+
+Owns: starting, telling when ready, draining. Refuses: knowing what the services do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gateway.errors import ConfigError
+from gateway.services.serving import Desk
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
+
+_log = structlog.stdlib.get_logger(__name__)
+
+FEDERATION_SERVICE = exchange_pb2.DESCRIPTOR.services_by_name["FederationService"].full_name
+AGENCY_SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Limits of the server; bytes and seconds."""
+
+    max_message_bytes: int
+    max_concurrent_calls: int
+    drain_s: float
+    connection_age_s: float
+
+
+class Server:
+    """One gRPC server on two addresses: for the other gateways, and for this member's agencies."""
+
+    def __init__(
+        self,
+        credentials: grpc.ServerCredentials,
+        desk: Desk,
+        federation: exchange_pb2_grpc.FederationServiceServicer,
+        agency: agency_pb2_grpc.AgencyServiceServicer,
+        options: ServerOptions,
+    ) -> None:
+        self._desk = desk
+        self._options = options
+        self._credentials = credentials
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_send_message_length", options.max_message_bytes),
+                ("grpc.max_connection_age_ms", round(options.connection_age_s * 1000)),
+                ("grpc.max_connection_age_grace_ms", 60_000),
+                ("grpc.max_metadata_size", 16 << 10),
+                ("grpc.so_reuseport", 0),
+                # A length oracle on sealed payloads, and of no use on ciphertext.
+                ("grpc.default_compression_algorithm", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ],
+            # The desk refuses first, with a reason; this is the wall behind it.
+            maximum_concurrent_rpcs=options.max_concurrent_calls * 2,
+        )
+        exchange_pb2_grpc.add_FederationServiceServicer_to_server(federation, self._server)
+        agency_pb2_grpc.add_AgencyServiceServicer_to_server(agency, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (FEDERATION_SERVICE, AGENCY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, federation: str, agency: str) -> dict[str, str]:
+        """Bind and serve; the addresses bound, by name.
+
+        Raises:
+            ConfigError: an address cannot be bound.
+        """
+        bound: dict[str, str] = {}
+        for name, address in (("federation", federation), ("agency", agency)):
+            try:
+                port = self._server.add_secure_port(address, self._credentials)
+            except RuntimeError as error:
+                raise ConfigError(
+                    f"server.{name}: cannot listen on {address}; is the port taken?",
+                    f"server.{name}：无法监听 {address}，端口可能已被占用",
+                    field=f"server.{name}",
+                ) from error
+            bound[name] = f"{address.rpartition(':')[0]}:{port}"
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return bound
+
+    async def stop(self) -> None:
+        """Refuse new calls, let those in flight end within the drain time, then close."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._desk.drain()
+        _log.info("draining", in_flight=self._desk.in_flight)
+        await self._server.stop(self._options.drain_s)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+        for name in ("", FEDERATION_SERVICE, AGENCY_SERVICE):
+            await self._health.set(name, status)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    server: Server, federation: str, agency: str, ready_file: Path | None
+) -> AsyncIterator[dict[str, str]]:
+    """Serve for the length of the block; the ready file exists exactly as long as calls are taken."""
+    bound = await server.start(federation, agency)
+    if ready_file is not None:
+        await asyncio.to_thread(_write_ready, ready_file, bound)
+    try:
+        yield bound
+    finally:
+        if ready_file is not None:
+            await asyncio.to_thread(ready_file.unlink, missing_ok=True)
+        await server.stop()
+
+
+def _write_ready(path: Path, bound: dict[str, str]) -> None:
+    scratch = path.with_suffix(path.suffix + ".part")
+    scratch.write_text(json.dumps({**bound, "pid": os.getpid()}), "utf-8")
+    scratch.replace(path)
