@@ -12,7 +12,9 @@ import click
 import grpc
 
 from certs.errors import CertsError
-from certs.grpc_credentials import channel_credentials, require_tls13
+from certs.files import read_public
+from certs.grpc_credentials import channel_credentials, channel_options
+from certs.keys import load_private_key
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.language import say
 from gateway.config import AgencySettings
@@ -37,14 +39,14 @@ async def with_gateway(
     settings: AgencySettings, work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]]
 ) -> R:
     """Do some work with a stub of the agency's gateway; ends the command with a message where that fails."""
-    require_tls13()
+    tls = settings.tls
     try:
         credentials = channel_credentials(
-            roots=settings.tls.roots, certificate=settings.tls.certificate, private_key=settings.tls.private_key
+            load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots)
         )
     except CertsError as error:
         fail(say(error.en, error.zh), EXIT_USAGE)
-    options = [("grpc.ssl_target_name_override", settings.gateway_name)]
+    options = channel_options(settings.gateway_name)
     async with grpc.aio.secure_channel(settings.gateway, credentials, options=options) as channel:
         try:
             return await work(agency_pb2_grpc.AgencyServiceStub(channel))

@@ -1,0 +1,139 @@
+"""Two provinces on loopback, as real processes, for the benchmarks: A asks, B answers from one table adapter.
+
+Owns: founding and starting them in a scratch folder, and the requests an agency of A sends. The people are made up;
+their numbers have the form and check digit of GB 11643.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from stdnum.cn import ric
+
+from gateway.demo.founding import FoundedMember, MemberPlan, found
+from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+PEOPLE = 2_000
+VISITS = 6
+UNIT = "110100"
+ASKING = ("111100000000212234", "北京市", "Beijing", 110000)
+ANSWERING = ("11330000002482285J", "浙江省", "Zhejiang", 330000)
+
+_MANIFEST = """\
+manifest: 1
+adapter_id: health-insurance
+version: "1"
+department: HEALTH_INSURANCE
+regions: [330000]
+kind: table
+source:
+  url: sqlite:///insurance.db
+identity: {column: psn_no, name: psn_name}
+records:
+  - name: visits
+    table: visit
+    evidence: OUTPATIENT
+    observed_on: {column: visited, formats: ["%Y%m%d"]}
+    available_on: {column: settled, formats: ["%Y%m%d"]}
+    strength: REAL_NAME
+    source_reference: bill_no
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TwoProvinces:
+    """The running federation."""
+
+    asking: FoundedMember
+    answering: FoundedMember
+    processes: list[Started]
+
+    @property
+    def agency_config(self) -> Path:
+        """The asking agency's agency.toml."""
+        return self.asking.agency_config(UNIT)
+
+    @property
+    def tls_folder(self) -> Path:
+        """Folder with the asking agency's certificate.pem, key.pem and roots.pem."""
+        return self.agency_config.parent / "tls"
+
+
+def people() -> list[tuple[str, str]]:
+    """Number and name of everyone that B's department knows."""
+    made = []
+    for serial in range(PEOPLE):
+        body = f"330702{1940 + serial % 20}{1 + serial % 12:02d}{1 + serial % 28:02d}{serial % 1000:03d}"
+        made.append((body + ric.calc_check_digit(body + "0"), f"测试{serial:04d}"))
+    return list(dict(made).items())
+
+
+def requests() -> list[bytes]:
+    """One serialized request for each of them."""
+    return [
+        agency_pb2.CheckRequest(
+            id_number=number,
+            name=name,
+            benefit=words.BENEFIT_TYPE_EMPLOYEE_PENSION,
+            purpose=adapter_words.PURPOSE_CERTIFICATION,
+            regions=[330700],
+            legal_basis="社会保险法 第七十四条",
+            case_reference="BENCH-1",
+            official="bench",
+            evidence_limit=5,
+        ).SerializeToString()
+        for number, name in people()
+    ]
+
+
+@contextlib.contextmanager
+def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
+    """Found and start both; stop them at the end."""
+    now = dt.datetime.now(dt.UTC)
+    departments = folder / "departments"
+    departments.mkdir(parents=True)
+    _fill(departments / "insurance.db", now.date())
+    manifest = departments / "health-insurance.yaml"
+    manifest.write_text(_MANIFEST, "utf-8")
+    plans = [
+        MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
+        MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
+    ]
+    asking, answering = found(folder / "federation", plans, now, log_level="WARNING")
+    processes: list[Started] = []
+    with stopped_on_failure(processes):
+        for member in (asking, answering):
+            processes.append(start_gateway(member))
+        wait_ready([(processes[0], asking.ready_file), (processes[1], answering.ready_file)])
+    try:
+        yield TwoProvinces(asking, answering, processes)
+    finally:
+        stop(processes)
+
+
+def start_gateway(member: FoundedMember) -> Started:
+    """Start one member's gateway."""
+    command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
+    return start(f"gateway {member.plan.name_en}", command, member.folder / "gateway.log")
+
+
+def _fill(path: Path, today: dt.date) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table visit (bill_no text, psn_no text, psn_name text, visited text, settled text)")
+        rows = []
+        for serial, (number, name) in enumerate(people()):
+            for visit in range(VISITS):
+                day = today - dt.timedelta(days=3 + visit * 23 + serial % 17)
+                stamp = f"{day:%Y%m%d}"
+                rows.append((f"B{serial:05d}{visit}", number, name, stamp, stamp))
+        database.executemany("insert into visit values (?, ?, ?, ?, ?)", rows)
+        database.execute("create index visit_psn on visit (psn_no)")
+        database.commit()

@@ -1,0 +1,133 @@
+"""`wugan check`: ask about one recipient."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gateway.cli import EXIT_USAGE
+from gateway.cli.language import say
+from gateway.errors import ConfigError
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_BENEFITS = [name.removeprefix("BENEFIT_TYPE_") for name in words.BenefitType.keys()[1:]]
+_PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.keys()[1:]]
+_DOCUMENTS = [name.removeprefix("DOCUMENT_KIND_") for name in adapter_words.DocumentKind.keys()[1:]]
+
+
+def _choice(names: list[str]) -> click.Choice[str]:
+    return click.Choice(names, case_sensitive=False)
+
+
+@click.command(
+    help=say(
+        "Ask about one recipient who lives in another province. Exit codes: 0 answered, 1 refused, 2 wrong usage, "
+        "3 not reached or not in time, 4 wrong answer.",
+        "查询一名居住在外省的待遇领取人。退出码：0 已答复，1 被拒绝，2 用法错误，3 无法连接或超时，4 答复无效。",
+    )
+)
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=say("agency.toml: gateway, certificate, official", "agency.toml：网关地址、证书、经办人"),
+)
+@click.option("--id", "id_number", required=True, help=say("identity number, as registered", "证件号码（按登记填写）"))
+@click.option("--name", required=True, help=say("name, as registered", "姓名（按登记填写）"))
+@click.option(
+    "--document",
+    type=_choice(_DOCUMENTS),
+    default=_DOCUMENTS[0],
+    show_default=True,
+    help=say("kind of document", "证件类型"),
+)
+@click.option("--old-id", "old_ids", multiple=True, help=say("an old number, if known; repeatable", "曾用号码，可重复"))
+@click.option("--benefit", type=_choice(_BENEFITS), required=True, help=say("type of benefit", "险种"))
+@click.option("--purpose", type=_choice(_PURPOSES), required=True, help=say("why it is asked", "查询目的"))
+@click.option(
+    "--region",
+    "regions",
+    type=click.IntRange(100000, 999999),
+    multiple=True,
+    help=say(
+        "GB/T 2260 code of where the person may live; repeatable; none: every other province is asked",
+        "居住地行政区划代码，可重复；不填则询问所有外省",
+    ),
+)
+@click.option(
+    "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
+)
+@click.option(
+    "--case",
+    "case_reference",
+    default="",
+    help=say("your file reference (default: a random one)", "业务编号（默认随机）"),
+)
+@click.option("--official", default="", help=say("who asks (default: from the configuration)", "经办人（默认取配置）"))
+@click.option("--as-of", default="", help=say("YYYY-MM-DD, as it was known then", "YYYY-MM-DD，按当日已知信息答复"))
+@click.option(
+    "--evidence",
+    type=click.IntRange(0, 10_000),
+    default=20,
+    show_default=True,
+    help=say("evidence rows wanted", "返回证据条数"),
+)
+@click.option("--timeout", type=click.FloatRange(0.05, 600), help=say("seconds", "时限（秒）"))
+@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+def check(
+    config_file: Path,
+    id_number: str,
+    name: str,
+    document: str,
+    old_ids: tuple[str, ...],
+    benefit: str,
+    purpose: str,
+    regions: tuple[int, ...],
+    basis: str,
+    case_reference: str,
+    official: str,
+    as_of: str,
+    evidence: int,
+    timeout: float | None,
+    json_out: bool,
+) -> None:
+    """Build the request, send it, print the answer."""
+    from gateway.cli.client import fail, with_gateway
+    from gateway.cli.report import as_json, show
+    from gateway.config import load_agency
+
+    try:
+        settings = load_agency(config_file)
+    except ConfigError as error:
+        fail(say(error.en, error.zh), EXIT_USAGE)
+    request = agency_pb2.CheckRequest(
+        id_number=id_number,
+        name=name,
+        document_kind=adapter_words.DocumentKind.Value(f"DOCUMENT_KIND_{document.upper()}"),
+        alias_id_numbers=old_ids,
+        benefit=words.BenefitType.Value(f"BENEFIT_TYPE_{benefit.upper()}"),
+        purpose=adapter_words.Purpose.Value(f"PURPOSE_{purpose.upper()}"),
+        regions=regions,
+        legal_basis=basis or settings.legal_basis,
+        case_reference=case_reference or f"CLI-{secrets.token_hex(6)}",
+        official=official or settings.official,
+        as_of=as_of,
+        evidence_limit=evidence,
+    )
+
+    async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> agency_pb2.CheckResponse:
+        return await stub.Check(request, timeout=timeout or settings.timeout_s)
+
+    response = asyncio.run(with_gateway(settings, ask))
+    if json_out:
+        click.echo(json.dumps(as_json(response), ensure_ascii=False, indent=2))
+    else:
+        show(Console(), response)

@@ -1,0 +1,153 @@
+"""An answer as a person wants to read it: status first, then why, then the evidence on a time line.
+
+Owns: the layout on a terminal and the JSON form. Refuses: deciding anything; every word of judgement is the answer's.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from google.protobuf import json_format
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from gateway import wording
+from gateway.cli.language import chinese, say
+from gateway.wording import Word, word
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_COLOURS = {
+    words.SURVIVAL_STATUS_ALIVE_STRONG: "green",
+    words.SURVIVAL_STATUS_ALIVE_MEDIUM: "green",
+    words.SURVIVAL_STATUS_ALIVE_WEAK: "yellow",
+    words.SURVIVAL_STATUS_DECEASED: "red",
+    words.SURVIVAL_STATUS_DECEASED_SUSPECTED: "magenta",
+    words.SURVIVAL_STATUS_MISSING: "magenta",
+    words.SURVIVAL_STATUS_CONFLICT: "bright_red",
+    words.SURVIVAL_STATUS_UNKNOWN: "bright_black",
+}
+_EVENTS_FROM = 100
+"""Evidence kinds from here on are events; see EvidenceKind."""
+
+
+def named(table: dict[int, Word], number: int) -> str:
+    """The word for a number in the user's language."""
+    found = word(table, number)
+    return found.zh if chinese() else found.en
+
+
+def as_json(response: agency_pb2.CheckResponse) -> dict[str, object]:
+    """The answer as the contract's own JSON mapping, digests in hexadecimal."""
+    answer: dict[str, object] = json_format.MessageToDict(
+        response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    provinces = answer["answers"]
+    for province in provinces if isinstance(provinces, list) else []:
+        province["rules_digest"] = base64.b64decode(province["rules_digest"]).hex()
+    return answer
+
+
+def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "", note: str = "") -> None:
+    """Print one answer."""
+    colour = _COLOURS.get(response.status, "white")
+    head = Text()
+    head.append(named(wording.STATUSES, response.status), style=f"bold {colour}")
+    for flag in response.flags:
+        head.append("  ")
+        head.append(f" {named(wording.FLAGS, flag)} ", style="reverse")
+    head.append("   → ")
+    head.append(named(wording.PROPOSALS, response.proposal), style="bold")
+    if response.effective_month:
+        head.append(say(f" from {response.effective_month}", f"（自 {response.effective_month} 起）"))
+    parts: list[Text | Table] = [head]
+    if note:
+        parts.append(Text(note, style="italic bright_black"))
+    parts.append(_facts(response))
+    for reason in response.reasons:
+        parts.append(Text("• " + (reason.zh if chinese() else reason.en)))
+    if response.evidence:
+        parts.append(_timeline(response))
+    if response.partial:
+        parts.append(
+            Text(
+                say(
+                    "Incomplete: a source did not answer; the grade may be too low, never too high.",
+                    "信息不完整：有数据来源未答复，等级可能偏低，但不会偏高。",
+                ),
+                style="yellow",
+            )
+        )
+    parts.append(_sources(response))
+    console.print(Panel(Group(*parts), title=title or None, title_align="left", border_style=colour))
+
+
+def _facts(response: agency_pb2.CheckResponse) -> Text:
+    facts = [(say("as of", "截至"), response.as_of)]
+    if response.decided_on:
+        facts.append((say("decided by an event of", "依据事件日期"), response.decided_on))
+    if response.last_trace_on:
+        facts.append((say("newest trace", "最近活动"), response.last_trace_on))
+    if response.valid_until:
+        facts.append((say("rely on it until", "有效至"), response.valid_until))
+    if response.linked_id_numbers:
+        facts.append((say("further numbers", "关联号码"), ", ".join(response.linked_id_numbers)))
+    return Text("   ".join(f"{name} {value}" for name, value in facts), style="bright_black")
+
+
+def _timeline(response: agency_pb2.CheckResponse) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
+    for column in (
+        say("date", "日期"),
+        "",
+        say("evidence", "证据"),
+        say("department", "部门"),
+        say("strength", "强度"),
+        say("region", "地区"),
+        say("known since", "入库日期"),
+    ):
+        table.add_column(column)
+    for row in response.evidence:
+        event = row.kind >= _EVENTS_FROM
+        kind = named(wording.KINDS, row.kind)
+        if row.from_on or row.until_on:
+            kind += f" {row.from_on}–{row.until_on}"
+        table.add_row(
+            row.observed_on,
+            "◆" if event else "·",
+            kind,
+            named(wording.DEPARTMENTS, row.department),
+            named(wording.STRENGTHS, row.strength),
+            str(row.region or ""),
+            row.available_on,
+            style="bold" if event else "",
+        )
+    return table
+
+
+def _sources(response: agency_pb2.CheckResponse) -> Text:
+    line = Text(style="bright_black")
+    names = {
+        answer.member_id: (answer.member_name_zh if chinese() else answer.member_name_en) for answer in response.answers
+    }
+    for answer in response.answers:
+        line.append(f"{names[answer.member_id]}: ")
+        if answer.refusal:
+            line.append(answer.message_zh if chinese() else answer.message_en, style="yellow")
+        else:
+            line.append(say("signed answer", "已签名答复"))
+            line.append(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}"))
+        for source in response.sources:
+            if source.member_id != answer.member_id:
+                continue
+            well = source.outcome == words.SOURCE_OUTCOME_ANSWERED
+            line.append(" ")
+            line.append("✓" if well else "✗", style="green" if well else "bold yellow")
+            line.append(named(wording.DEPARTMENTS, source.department))
+            if not well:
+                line.append(f"（{named(wording.OUTCOMES, source.outcome)}）", style="yellow")
+        line.append("\n")
+    line.rstrip()
+    return line

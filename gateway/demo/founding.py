@@ -1,0 +1,216 @@
+"""Founding a federation in a folder: authority, certificates, keys, directory and every member's configuration.
+
+Owns: what an administrator does by hand when provinces join, done at once. Refuses: starting anything.
+
+    authority/                  root, issuing CA, directory key
+    directory.pb                the signed directory that every gateway reads
+    members/<region>/           gateway.toml, tls/, keys/, state/, and for each agency units/<unit>/agency.toml
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from certs import keys
+from certs.authority import Authority
+from certs.files import PUBLIC, write_file
+from certs.identity import Identity
+from gateway.demo.ports import free_ports
+from gateway.exchange.keys import DecryptionKey
+from gateway.exchange.keys import DecryptionKey
+from gateway.federation.directory_build import (
+    encryption_key_entry,
+    member_entry,
+    sign_directory,
+    signing_key_entry,
+    write_directory,
+)
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.federation.v1 import directory_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+FEDERATION = "demo.wugan.internal"
+DIRECTORY_LIFE = dt.timedelta(days=30)
+KEY_LIFE = dt.timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPlan:
+    """A member to be: its code, names, region, agencies (code → name) and the manifests of its departments."""
+
+    member_id: str
+    name_zh: str
+    name_en: str
+    region: int
+    units: tuple[tuple[str, str], ...]
+    manifests: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundedMember:
+    """A member's files and addresses."""
+
+    plan: MemberPlan
+    folder: Path
+    federation_address: str
+    agency_address: str
+
+    @property
+    def config(self) -> Path:
+        """Its gateway.toml."""
+        return self.folder / "gateway.toml"
+
+    @property
+    def ready_file(self) -> Path:
+        """Where its gateway writes its addresses once it is ready."""
+        return self.folder / "gateway.ready"
+
+    def agency_config(self, unit: str) -> Path:
+        """The agency.toml of one of its agencies."""
+        return self.folder / "units" / unit / "agency.toml"
+
+
+def found(
+    folder: Path, plans: Sequence[MemberPlan], now: dt.datetime, *, extra: str = "", log_level: str = "INFO"
+) -> list[FoundedMember]:
+    """Make a federation of these members in an empty folder.
+
+    Args:
+        folder: where; made with mode 0700.
+        plans: the members.
+        now: time from which certificates and directory are valid.
+        extra: TOML appended to every gateway.toml.
+        log_level: of the gateways.
+
+    Raises:
+        CertsError: a file cannot be written, or a member's code is malformed.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = Authority.create(folder / "authority", FEDERATION, now=now)
+    ports = free_ports(2 * len(plans))
+    founded: list[FoundedMember] = []
+    entries: list[directory_pb2.Member] = []
+    for position, plan in enumerate(plans):
+        home = folder / "members" / str(plan.region)
+        member = FoundedMember(plan, home, f"127.0.0.1:{ports[2 * position]}", f"127.0.0.1:{ports[2 * position + 1]}")
+        entries.append(_equip(authority, member, now))
+        _write_gateway_config(authority, folder, member, extra=extra, log_level=log_level)
+        for unit, _ in plan.units:
+            _equip_unit(authority, member, unit, now)
+        founded.append(member)
+    directory = directory_pb2.Directory(
+        version=1,
+        issued_at_ms=_unix_ms(now),
+        expires_at_ms=_unix_ms(now + DIRECTORY_LIFE),
+        federation=FEDERATION,
+        members=entries,
+    )
+    write_directory(folder / "directory.pb", sign_directory(directory, [authority]))
+    return founded
+
+
+def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> directory_pb2.Member:
+    """Make a member's keys and certificates; what the directory says of it."""
+    plan = member.plan
+    tls_key = keys.generate_tls_key()
+    issued = authority.issue_gateway_tls(plan.member_id, tls_key.public_key(), now=now)
+    _write_tls(member.folder / "tls", authority, tls_key, issued.pem)
+    signer = keys.generate_signing_key()
+    seed = keys.generate_xwing_seed()
+    public_key = DecryptionKey.from_seed(seed).public_raw
+    (member.folder / "keys").mkdir(mode=0o700)
+    keys.store_private_key(member.folder / "keys" / "signing.pem", signer)
+    keys.store_xwing_seed(member.folder / "keys" / "encryption.pem", seed)
+    signing = authority.issue_signing(plan.member_id, signer.public_key(), now=now)
+    return member_entry(
+        member_id=plan.member_id,
+        name_zh=plan.name_zh,
+        name_en=plan.name_en,
+        regions=[plan.region],
+        gateways=[(member.federation_address, Identity.gateway(FEDERATION, plan.member_id).tls_name)],
+        signing_keys=[signing_key(signing.der, signing.intermediates_der)],
+        encryption_keys=[encryption_key(public_key, not_before=now, not_after=now + dt.timedelta(days=365))],
+        offer=directory_pb2.Offer(
+            departments=adapter_words.Department.values()[1:],
+            benefits=words.BenefitType.values()[1:],
+            purposes=adapter_words.Purpose.values()[1:],
+        ),
+    )
+
+
+def _equip_unit(authority: Authority, member: FoundedMember, unit: str, now: dt.datetime) -> None:
+    """Make an agency's certificate and agency.toml."""
+    plan = member.plan
+    home = member.folder / "units" / unit
+    key = keys.generate_tls_key()
+    issued = authority.issue_unit_tls(plan.member_id, unit, key.public_key(), now=now)
+    _write_tls(home / "tls", authority, key, issued.pem)
+    config = f"""\
+gateway = "{member.agency_address}"
+gateway_name = "{Identity.gateway(FEDERATION, plan.member_id).tls_name}"
+official = "demo-official-1"
+legal_basis = "社会保险法 第七十四条"
+timeout_s = 10.0
+
+[tls]
+certificate = "tls/certificate.pem"
+private_key = "tls/key.pem"
+roots = "tls/roots.pem"
+"""
+    write_file(home / "agency.toml", config.encode(), mode=PUBLIC, replace=True)
+
+
+def _write_tls(folder: Path, authority: Authority, key: keys.PrivateKey, chain_pem: bytes) -> None:
+    folder.mkdir(mode=0o700, parents=True)
+    keys.store_private_key(folder / "key.pem", key)
+    write_file(folder / "certificate.pem", chain_pem, mode=PUBLIC, replace=False)
+    write_file(folder / "roots.pem", authority.root_pem, mode=PUBLIC, replace=False)
+
+
+def _write_gateway_config(
+    authority: Authority, folder: Path, member: FoundedMember, *, extra: str, log_level: str
+) -> None:
+    manifests = ", ".join(f'"{path}"' for path in member.plan.manifests)
+    config = f"""\
+member_id = "{member.plan.member_id}"
+state_dir = "state"
+
+[server]
+federation = "{member.federation_address}"
+agency = "{member.agency_address}"
+ready_file = "{member.ready_file.name}"
+
+[tls]
+certificate = "tls/certificate.pem"
+private_key = "tls/key.pem"
+roots = "tls/roots.pem"
+
+[messages]
+signing_key = "keys/signing.pem"
+encryption_keys = ["keys/encryption.pem"]
+
+[directory]
+federation = "{FEDERATION}"
+file = "{(folder / "directory.pb").resolve()}"
+signers = ["{authority.directory_public_key.hex()}"]
+refresh_s = 1.0
+
+[inquiry]
+adapters = [{manifests}]
+
+[[access.grants]]
+members = ["*"]
+purposes = ["CERTIFICATION", "CHANGE_MONITORING", "OVERPAYMENT_RECOVERY", "DISPUTE_REVIEW"]
+benefits = ["*"]
+
+[log]
+level = "{log_level}"
+{extra}"""
+    write_file(member.config, config.encode(), mode=PUBLIC, replace=True)
+
+
+def _unix_ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)
