@@ -74,7 +74,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Rows of evidence as columns. Integers are int32; dates are civil days from 1970-01-01 in Asia/Shanghai, 0: not given."""
+    """Rows of evidence as columns. Integers are int32; dates civil days from 1970-01-01 in Asia/Shanghai, 0: none."""
 
     subject: Int32 = field(default_factory=lambda: _EMPTY)
     kind: Int32 = field(default_factory=lambda: _EMPTY)
@@ -221,9 +221,9 @@ class Found:
 class Adapter(Protocol):
     """What every kind of adapter implements.
 
-    `lookup` may be called concurrently and must stop its work when cancelled. It raises `SourceDownError` when the source
-    cannot be reached and `SourceFaultError` when it answers nonsense; it never returns rows for a number that was not
-    asked, and never a part of an answer as if it were the whole.
+    `lookup` may be called concurrently and must stop its work when cancelled. It raises `SourceDownError` when the
+    source cannot be reached and `SourceFaultError` when it answers nonsense; it never returns rows for a number that
+    was not asked, and never a part of an answer as if it were the whole.
     """
 
     def describe(self) -> Description:

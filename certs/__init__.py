@@ -1,1 +1,8 @@
-"""Keys, X.509 profiles, the authority and gRPC credentials. Imports nothing of ours."""
+"""Keys, X.509 profiles, the authority and gRPC credentials. Imports nothing of ours.
+
+Importing this package makes the gRPC of the process speak TLS 1.3 only (`certs.tls13`), so it comes before gRPC.
+"""
+
+from certs.tls13 import require_tls13
+
+__all__ = ["require_tls13"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -96,6 +96,7 @@ class MessageSettings(Settings):
 class DirectorySettings(Settings):
     """Where the federation directory comes from and who may sign it."""
 
+    federation: str = Field(max_length=128, description='Name of the federation, e.g. "demo.wugan.internal".')
     file: Path = Field(description="The signed directory file.")
     signers: tuple[str, ...] = Field(
         min_length=1, max_length=16, description="Raw Ed25519 public keys of its signers, hexadecimal."
@@ -145,8 +146,8 @@ class AccessSettings(Settings):
 class LogSettings(Settings):
     """Structured logs on standard error."""
 
-    level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
-    format: str = Field("json", pattern="^(json|console)$")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["auto", "json", "console"] = "auto"
 
 
 class GatewaySettings(Settings):

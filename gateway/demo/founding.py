@@ -20,14 +20,7 @@ from certs.files import PUBLIC, write_file
 from certs.identity import Identity
 from gateway.demo.ports import free_ports
 from gateway.exchange.keys import DecryptionKey
-from gateway.exchange.keys import DecryptionKey
-from gateway.federation.directory_build import (
-    encryption_key_entry,
-    member_entry,
-    sign_directory,
-    signing_key_entry,
-    write_directory,
-)
+from gateway.federation.directory_build import encryption_key, member_entry, sign_directory, signing_key
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -101,14 +94,10 @@ def found(
         for unit, _ in plan.units:
             _equip_unit(authority, member, unit, now)
         founded.append(member)
-    directory = directory_pb2.Directory(
-        version=1,
-        issued_at_ms=_unix_ms(now),
-        expires_at_ms=_unix_ms(now + DIRECTORY_LIFE),
-        federation=FEDERATION,
-        members=entries,
+    signed = sign_directory(
+        authority, entries, version=1, federation=FEDERATION, issued_at=now, expires_at=now + DIRECTORY_LIFE
     )
-    write_directory(folder / "directory.pb", sign_directory(directory, [authority]))
+    write_file(folder / "directory.pb", signed, mode=PUBLIC, replace=True)
     return founded
 
 
@@ -132,7 +121,7 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
         regions=[plan.region],
         gateways=[(member.federation_address, Identity.gateway(FEDERATION, plan.member_id).tls_name)],
         signing_keys=[signing_key(signing.der, signing.intermediates_der)],
-        encryption_keys=[encryption_key(public_key, not_before=now, not_after=now + dt.timedelta(days=365))],
+        encryption_keys=[encryption_key(public_key, not_before=now, not_after=now + KEY_LIFE)],
         offer=directory_pb2.Offer(
             departments=adapter_words.Department.values()[1:],
             benefits=words.BenefitType.values()[1:],
@@ -210,7 +199,3 @@ benefits = ["*"]
 level = "{log_level}"
 {extra}"""
     write_file(member.config, config.encode(), mode=PUBLIC, replace=True)
-
-
-def _unix_ms(at: dt.datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -18,6 +18,9 @@ from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.partners import PartnerAnswer, Partners
 from gateway.federation.regions import is_region
 from gateway.rules.identity import normalise_number
+from gateway.store.answers import SignedAnswer
+from gateway.store.audit import AuditEvent
+from gateway.store.engine import Store
 from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -73,7 +76,8 @@ class Checks:
     """Asks the right members about one recipient.
 
     Args:
-        pseudonym_key: key under which officials become pseudonyms: stable for audits, meaningless elsewhere.
+        store: where answers and the record of processing are kept, and the key under which officials become
+            pseudonyms: stable for audits, meaningless elsewhere.
         default_s: time for an answer where the agency set no deadline; reserve_s is kept back for the way home.
     """
 
@@ -83,7 +87,7 @@ class Checks:
         partners: Partners,
         directory: DirectorySource,
         clock: Clock,
-        pseudonym_key: bytes,
+        store: Store,
         *,
         max_members: int,
         default_s: float,
@@ -93,7 +97,7 @@ class Checks:
         self._partners = partners
         self._directory = directory
         self._clock = clock
-        self._pseudonym_key = pseudonym_key
+        self._store = store
         self._max_members = max_members
         self._default_s = default_s
         self._reserve_s = reserve_s
@@ -129,9 +133,45 @@ class Checks:
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         try:
-            return MemberResult(member_id, answer=await self._partners.ask(member_id, question, time_s))
+            answer = await self._partners.ask(member_id, question, time_s)
+            if not answer.findings.status[0]:
+                reason = answer.findings.refused.reason[0]
+                raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
+            await self._keep(answer, question)
+            return MemberResult(member_id, answer=answer)
         except WuganError as error:
             return MemberResult(member_id, error=error)
+
+    async def _keep(self, answer: PartnerAnswer, question: exchange_pb2.Question) -> None:
+        """Keep what proves the answer, and record the exchange (records of processing: 个人信息保护法 第五十五条)."""
+        opened, context = answer.opened, question.context
+        now_ms = self._clock.now_ms()
+        signed = SignedAnswer(
+            answer.member_id,
+            opened.header.message_id,
+            opened.header_bytes,
+            opened.question_digest,
+            opened.payload,
+            opened.signature,
+            now_ms,
+        )
+        event = AuditEvent(
+            at_ms=now_ms,
+            direction="out",
+            counterpart=answer.member_id,
+            unit=context.unit,
+            official=context.official_pseudonym,
+            purpose=context.purpose,
+            legal_basis=context.legal_basis,
+            case_reference=context.case_reference,
+            message_id=answer.question.message_id,
+            digest=answer.question.digest,
+            subjects=1,
+            outcome=0,
+        )
+        await asyncio.gather(
+            self._store.answers.keep(signed, question.subjects.id_number), self._store.audit.record(event)
+        )
 
     def _question(self, recipient: Recipient, case: Case) -> exchange_pb2.Question:
         if not case.official.strip() or len(case.official) > 100:
@@ -168,7 +208,7 @@ class Checks:
     def _pseudonym(self, unit: str, official: str) -> bytes:
         parts = [part.encode() for part in (unit, official.strip())]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.digest(self._pseudonym_key, message, hashlib.sha256)
+        return hmac.digest(self._store.pseudonym_key, message, hashlib.sha256)
 
     def _route(self, directory: Directory, regions: tuple[int, ...]) -> list[str]:
         """The members to ask: those serving the regions named, or every other member where none is named.

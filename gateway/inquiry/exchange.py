@@ -16,7 +16,7 @@ from gateway.clock import Clock
 from gateway.errors import EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import Opened, open_question, seal
 from gateway.exchange.keys import Keyring, OwnKeys
-from gateway.exchange.replay import ReplayGuard
+from gateway.exchange.replay import ReplayGuard, admit
 from gateway.inquiry.answering import Inquiry
 from gateway.store.audit import AuditEvent, AuditLog
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
@@ -71,7 +71,7 @@ class Exchange:
             raise _not_the_sender()
         opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
-        await self._guard.admit(header.sender, header.message_id, header.expires_at_ms, now_ms)
+        await admit(self._guard, opened, now_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         answer = await self._answer(opened, max(0.0, time_s - self._reserve_s))
         sealed = seal(

@@ -93,17 +93,19 @@ class Server:
                 ) from error
             bound[name] = f"{address.rpartition(':')[0]}:{port}"
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(serving=True)
         return bound
 
     async def stop(self) -> None:
         """Refuse new calls, let those in flight end within the drain time, then close."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._set_health(serving=False)
         self._desk.drain()
         _log.info("draining", in_flight=self._desk.in_flight)
         await self._server.stop(self._options.drain_s)
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus.ValueType) -> None:
+    async def _set_health(self, *, serving: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        status = states.SERVING if serving else states.NOT_SERVING
         for name in ("", FEDERATION_SERVICE, AGENCY_SERVICE):
             await self._health.set(name, status)
 

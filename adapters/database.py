@@ -1,0 +1,375 @@
+"""Read-only access to any database that SQLAlchemy knows, for lookups by identity number.
+
+Owns: the statements (compiled once, numbers always parameters), one connection a worker thread, read-only sessions,
+time limits and cancellation. Refuses: writing, and values built into a statement.
+
+Statements run on the driver's own cursor: building them is Core's work, done once; what a single lookup pays for is the
+driver and the database.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import FromClause, bindparam, column, select, table, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import URL, Dialect
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import String, UserDefinedType
+
+from adapters.errors import SourceDownError, SourceFaultError
+
+CONNECT_TIMEOUT_S = 5
+MAX_ROWS = 2_000_000
+"""Rows of one lookup in one record set; a source that has more for a batch is not what the manifest describes."""
+
+_CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "mssql": 1_000}
+_DEFAULT_CHUNK = 1_000
+_PG_BPCHAR = 1042
+"""Type oid of CHAR(n) in PostgreSQL."""
+
+
+Rows: TypeAlias = list[tuple[object, ...]]
+
+
+_PG_CANCELLED = "57014"
+"""SQLSTATE query_canceled: the statement's time limit, or cancelled from outside."""
+
+
+_SQLITE_PASSING = {sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+_STEPS_AT_A_TIME = 5_000
+
+
+class _BpChar(UserDefinedType[str]):
+    """PostgreSQL's CHAR without a length: compared with TEXT, an index on a CHAR column would not be used."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "BPCHAR"
+
+
+class DatabaseError(Exception):
+    """A driver error: `kind` names it, `down` when asking again may help, `gone` when the connection is lost."""
+
+    def __init__(self, *, down: bool, kind: str, gone: bool = False) -> None:
+        super().__init__(kind)
+        self.gone = gone
+        self.down = down
+        self.kind = kind
+
+    def as_adapter_error(self, what: str) -> SourceDownError | SourceFaultError:
+        """For the adapter's caller; `what` is the record set. The driver's own text may quote values: left out."""
+        if self.down:
+            return SourceDownError(
+                f"the database of {what!r} did not answer ({self.kind})", f"{what!r} 的数据库未应答（{self.kind}）"
+            )
+        return SourceFaultError(
+            f"the database refused to read {what!r} ({self.kind}); check table, columns and rights",
+            f"数据库拒绝读取 {what!r}（{self.kind}），请检查表名、列名和权限",
+        )
+
+
+class _Steps:
+    """Counts the steps of one SQLite statement in the one thread that has a budget.
+
+    SQLite counts over all runs of a prepared statement, so how many calls of its handler belong to this run is counted
+    here; the first may come early.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self._calls = 0
+
+    def begin(self) -> None:
+        self._calls = 0
+
+    def over(self) -> int:
+        self._calls += 1
+        return int(self._calls * _STEPS_AT_A_TIME > self.budget)
+
+
+@dataclass(slots=True)
+class Work:
+    """One lookup in progress, so that it can be stopped from outside."""
+
+    cancelled: bool = False
+    connection: Any = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True)
+class Statement:
+    """A compiled SELECT over one table, for chunks of numbers.
+
+    Attributes:
+        sizes: chunk size to SQL text and parameter names; an array statement has the one size 0.
+    """
+
+    source: FromClause
+    columns: tuple[str, ...]
+    by: str
+    sizes: dict[int, tuple[str, tuple[str, ...] | None]] = field(default_factory=dict)
+
+
+class Database:
+    """One database, read-only.
+
+    Args:
+        url: SQLAlchemy URL; the path of a SQLite file is relative to `folder`.
+        folder: of the manifest.
+        schema: of the tables.
+        chunk: numbers in one statement; None: by database.
+        timeout_s: of one statement, where the database can hold to it; of waiting for a lock in SQLite.
+        budget: steps of SQLite's machine in one statement, after which it is given up; 0: no bound.
+
+    Raises:
+        ValueError: the URL is not one, or its driver is not installed.
+    """
+
+    def __init__(
+        self, url: str, *, folder: Path, schema: str | None, chunk: int | None, timeout_s: float, budget: int = 0
+    ) -> None:
+        try:
+            parsed = sqlalchemy.make_url(url)
+            self._steps = _Steps(budget)
+            self._engine = _engine(parsed, folder, timeout_s, self._steps)
+        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+            raise ValueError("not a database URL whose driver is installed") from error
+        self._dialect: Dialect = self._engine.dialect
+        self._schema = schema
+        self._arrays = self._dialect.name == "postgresql"
+        self._chunk = chunk or _CHUNKS.get(self._dialect.name, _DEFAULT_CHUNK)
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+        self._open: set[Any] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a SQLite file, read by this process itself."""
+        return self._dialect.name == "sqlite"
+
+    def statement(self, name: str | None, query: str | None, columns: Sequence[str], by: str) -> Statement:
+        """A SELECT of `columns` from a table or from a query, by the number in the column `by`."""
+        if query is not None:
+            # ":" begins a parameter in Core's text; in an operator's SELECT it is only a colon.
+            source: FromClause = (
+                text(re.sub(r"(?<!:):(?=\w)", r"\\:", query)).columns(*(column(c) for c in columns)).subquery("records")
+            )
+        else:
+            schema, _, bare = (name or "").rpartition(".")
+            source = table(bare, *(column(c) for c in columns), schema=schema or self._schema)
+        return Statement(source, tuple(columns), by)
+
+    def rows(self, statement: Statement, values: Sequence[str], work: Work) -> Rows:
+        """Every row whose number is among `values`.
+
+        Raises:
+            DatabaseError: the database failed, or the work was cancelled.
+        """
+        found: Rows = []
+        for start in range(0, len(values), self._chunk):
+            chunk = values[start : start + self._chunk]
+            sql, names, size = self._sql(statement, len(chunk))
+            found += self._run(sql, self._parameters(chunk, names, size), work)
+            if len(found) > MAX_ROWS:
+                raise DatabaseError(down=False, kind="too many rows")
+        return found
+
+    def first(self, statement: Statement, work: Work) -> Rows:
+        """The first row, if any: proves that the table and its columns are there.
+
+        Raises:
+            DatabaseError: they are not, or the database failed.
+        """
+        chosen = select(*(statement.source.c[name] for name in statement.columns)).limit(1)
+        compiled = chosen.compile(dialect=self._dialect)
+        values = compiled.construct_params()
+        names = compiled.positiontup if compiled.positional else None
+        return self._run(str(compiled), values if names is None else tuple(values[name] for name in names), work)
+
+    def newest(self, statement: Statement, work: Work) -> object:
+        """The greatest value of the column `by`; None in an empty table."""
+        greatest = select(sqlalchemy.func.max(statement.source.c[statement.by])).compile(dialect=self._dialect)
+        rows = self._run(str(greatest), (), work)
+        return rows[0][0] if rows else None
+
+    def cancel(self, work: Work) -> None:
+        """Stop the work, its running statement included where the driver can. May block; not for an event loop."""
+        work.cancelled = True
+        with work.lock:
+            connection = work.connection
+            if isinstance(connection, sqlite3.Connection):
+                connection.interrupt()
+                return
+        stop = getattr(connection, "cancel_safe", None) or getattr(connection, "cancel", None)
+        if callable(stop):
+            stop()
+
+    def close(self) -> None:
+        """Close every connection. No work may be under way."""
+        with self._lock:
+            connections, self._open = self._open, set()
+        for connection in connections:
+            connection.close()
+        self._engine.dispose()
+
+    def _sql(self, statement: Statement, count: int) -> tuple[str, tuple[str, ...] | None, int]:
+        size = 0 if self._arrays else next(s for s in (1, 10, 100, self._chunk, count) if s >= count)
+        known = statement.sizes.get(size)
+        if known is None:
+            known = statement.sizes[size] = self._compile(statement, size)
+        return known[0], known[1], size
+
+    def _compile(self, statement: Statement, size: int) -> tuple[str, tuple[str, ...] | None]:
+        source = statement.source
+        number = source.c[statement.by]
+        chosen = select(*(source.c[name] for name in statement.columns))
+        if size == 0:
+            kind = _BpChar() if self._is_bpchar(statement) else String()
+            compiled = chosen.where(number == sqlalchemy.any_(bindparam("numbers", type_=ARRAY(kind)))).compile(
+                dialect=self._dialect
+            )
+            return str(compiled), ("numbers",)
+        parameters = [bindparam(f"n{i}", type_=String()) for i in range(size)]
+        chosen = chosen.where(number == parameters[0] if size == 1 else number.in_(parameters))
+        compiled = chosen.compile(dialect=self._dialect)
+        return str(compiled), None if compiled.positional else tuple(f"n{i}" for i in range(size))
+
+    def _is_bpchar(self, statement: Statement) -> bool:
+        """Whether the column of the number is a CHAR(n), as the driver describes it."""
+        chosen = select(statement.source.c[statement.by]).where(sqlalchemy.false()).compile(dialect=self._dialect)
+        try:
+            cursor = self._connection().cursor()
+            cursor.execute(str(chosen))
+            kind = cursor.description[0][1]
+            cursor.close()
+        except self._dialect.loaded_dbapi.Error as error:
+            raise self._wrap(error) from error
+        return bool(kind == _PG_BPCHAR)
+
+    @staticmethod
+    def _parameters(chunk: Sequence[str], names: tuple[str, ...] | None, size: int) -> Any:
+        if size == 0:
+            return {"numbers": list(chunk)}
+        # Asking for the last number again fills the statement up without changing what is found.
+        values = [*chunk, *[chunk[-1]] * (size - len(chunk))]
+        return tuple(values) if names is None else dict(zip(names, values, strict=True))
+
+    def _run(self, sql: str, parameters: Any, work: Work) -> Rows:
+        """Run one statement; once more on a new connection if the old one turns out to be gone."""
+        fresh = getattr(self._local, "connection", None) is None
+        try:
+            return self._try(sql, parameters, work)
+        except DatabaseError as error:
+            if fresh or not error.gone or work.cancelled:
+                raise
+            return self._try(sql, parameters, work)
+
+    def _try(self, sql: str, parameters: Any, work: Work) -> Rows:
+        try:
+            connection = self._connection()
+            with work.lock:
+                work.connection = getattr(self._local, "driver", None)
+            if work.cancelled:
+                raise DatabaseError(down=True, kind="cancelled")
+            self._steps.begin()
+            cursor = connection.cursor()
+            try:
+                if parameters:
+                    cursor.execute(sql, parameters)
+                else:
+                    cursor.execute(sql)
+                rows: Rows = cursor.fetchmany(MAX_ROWS + 1)
+            finally:
+                cursor.close()
+        except self._dialect.loaded_dbapi.Error as error:
+            raise self._wrap(error) from error
+        finally:
+            with work.lock:
+                work.connection = None
+        return rows
+
+    def _connection(self) -> Any:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._engine.raw_connection()
+            self._local.connection = connection
+            self._local.driver = connection.driver_connection
+            with self._lock:
+                self._open.add(connection)
+        return connection
+
+    def _wrap(self, error: Exception) -> DatabaseError:
+        """What a driver error means, and the connection thrown away when it may be the connection's fault."""
+        dbapi = self._dialect.loaded_dbapi
+        down = isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError))
+        if getattr(error, "sqlstate", None) == _PG_CANCELLED or (
+            isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _SQLITE_PASSING
+        ):
+            return DatabaseError(down=True, kind="time limit", gone=False)
+        if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
+            down = False
+        connection = getattr(self._local, "connection", None)
+        if down and connection is not None:
+            self._local.connection = None
+            with self._lock:
+                self._open.discard(connection)
+            connection.invalidate()
+        return DatabaseError(down=down, kind=type(error).__name__, gone=down)
+
+
+def _engine(url: URL, folder: Path, timeout_s: float, steps: _Steps) -> sqlalchemy.Engine:
+    name = url.get_backend_name()
+    if name == "sqlite":
+        path = folder / (url.database or "")
+        address = f"file:{quote(str(path))}?mode=ro"
+
+        def connect() -> sqlite3.Connection:
+            # Autocommit, and used by the thread that opened it except for interrupt(), which any thread may call.
+            connection = sqlite3.connect(
+                address, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = ON")
+            if steps.budget:
+                connection.set_progress_handler(steps.over, _STEPS_AT_A_TIME)
+            return connection
+
+        return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    options: dict[str, Any] = {"poolclass": NullPool}
+    milliseconds = max(1, round(timeout_s * 1000))
+    first: list[str] = []
+    if name == "postgresql":
+        options["isolation_level"] = "AUTOCOMMIT"
+        first = ["SET default_transaction_read_only = on", f"SET statement_timeout = {milliseconds}"]
+        if url.get_driver_name() == "psycopg":
+            options["connect_args"] = {
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "tcp_user_timeout": milliseconds + 1_000,
+                "application_name": "wugan",
+            }
+    elif name in {"mysql", "mariadb"}:
+        options["isolation_level"] = "AUTOCOMMIT"
+        first = ["SET SESSION TRANSACTION READ ONLY"]
+    engine = sqlalchemy.create_engine(url, **options)
+    if first:
+
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def begin(connection: Any, _: object) -> None:
+            cursor = connection.cursor()
+            for sql in first:
+                cursor.execute(sql)
+            cursor.close()
+
+    return engine

@@ -1,0 +1,176 @@
+"""One answer as its record sets come in: holders, links and evidence of a question, in the rows of the question.
+
+Owns: putting the blocks of several record sets together, and leaving out what was not asked for. Refuses: half an
+answer: whoever fills it raises instead of calling `found`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.asked import Asked, normal
+from adapters.contract import MAX_CELL_BYTES, Evidence, Found, Holders, Int32, Links, Lookup
+from adapters.errors import SourceFaultError
+from adapters.mapping import LinkMapper, Mapped, Mapper, require_good
+
+_FIRST_EVENT = 100
+_COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
+
+
+class Gathering:
+    """What a question's record sets brought.
+
+    Args:
+        question: what was asked.
+        asked: its numbers.
+        department: whose evidence it is.
+    """
+
+    def __init__(self, question: Lookup, asked: Asked, department: int) -> None:
+        self._question = question
+        self._asked = asked
+        self._department = department
+        self._holders: dict[tuple[int, str], None] = {}
+        self._links: dict[tuple[int, str], int] = {}
+        self._position: list[int] = []
+        self._reference: list[str] = []
+        self._columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
+        self.skipped = 0
+        self.ignored = 0
+
+    def add_rows(self, mapper: Mapper, columns: Sequence[Sequence[object]]) -> None:
+        """A block of a record set's rows, as columns in the mapper's order.
+
+        Raises:
+            SourceFaultError: someone else's record, or a bad row where the policy is `fault`.
+        """
+        if not columns or not columns[0]:
+            return
+        positions = self._asked.find(columns[0], mapper.name)
+        self.add(mapper, positions, mapper.map(columns))
+
+    def add(self, mapper: Mapper, positions: Sequence[int], mapped: Mapped) -> None:
+        """A block already mapped: `positions` says for each of its rows whose it is."""
+        self.skipped += require_good(mapper, mapped)
+        self.ignored += mapped.ignored
+        holders = self._holders
+        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
+            holders[positions[row], name] = None
+        if not mapped.row:
+            return
+        if mapped.bad:
+            good = [i for i, row in enumerate(mapped.row) if row not in mapped.bad]
+            self._position.extend(positions[mapped.row[i]] for i in good)
+            self._reference.extend(mapped.source_reference[i] for i in good)
+            for name, column in self._columns.items():
+                values = getattr(mapped, name)
+                column.extend([values[i] for i in good])
+            return
+        self._position.extend([positions[row] for row in mapped.row])
+        self._reference.extend(mapped.source_reference)
+        for name, column in self._columns.items():
+            column.extend(getattr(mapped, name))
+
+    def add_links(self, mapper: LinkMapper, columns: Sequence[Sequence[object]]) -> None:
+        """A block of links.
+
+        Raises:
+            SourceFaultError: a pair of which neither number was asked.
+        """
+        if columns and columns[0]:
+            self.add_pairs(mapper, *mapper.map(columns))
+
+    def add_pairs(
+        self, mapper: LinkMapper, numbers: Iterable[object], others: Iterable[object], days: Iterable[int]
+    ) -> None:
+        """Links already mapped; see `add_links`."""
+        asked = self._asked
+        for number, other, since in zip(numbers, others, days, strict=True):
+            forward = asked.position(number)
+            back = asked.position(other) if mapper.both_ways else None
+            if forward is None and back is None:
+                raise SourceFaultError(
+                    "the links returned a pair of somebody who was not asked about; nothing was used",
+                    "号码关联返回了未查询人员的记录，整个结果未予采用",
+                )
+            if forward is not None:
+                self._link(forward, other, since)
+            if back is not None:
+                self._link(back, number, since)
+
+    def _link(self, position: int, value: object, since: int) -> None:
+        number = normal(value)
+        if not number or number == self._asked.numbers[position]:
+            return
+        if len(number.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+            raise SourceFaultError("a linked number is too long", "关联号码过长")
+        self._links.setdefault((position, number), since)
+        self._holders.setdefault((position, ""))
+
+    def found(self, complete_until_on: int = 0) -> Found:
+        """The answer."""
+        evidence_rows, evidence = self._evidence()
+        return Found(
+            holders=self._held(),
+            evidence=evidence if evidence_rows is None else evidence.take(evidence_rows),
+            links=self._linked(),
+            complete_until_on=complete_until_on,
+        )
+
+    def _spread(self, positions: list[int]) -> tuple[Int32, NDArray[np.intp] | None]:
+        """Rows of the question for positions, and which entry each came from; None: one each."""
+        at = np.array(positions, np.int32)
+        rows = self._asked.rows
+        if rows is None:
+            return at, None
+        counts = np.array([len(rows[position]) for position in positions], np.intp)
+        subject = np.array([row for position in positions for row in rows[position]], np.int32)
+        return subject, np.repeat(np.arange(len(positions)), counts)
+
+    def _held(self) -> Holders:
+        positions = [position for position, _ in self._holders]
+        subject, source = self._spread(positions)
+        numbers = self._asked.numbers
+        names = [name for _, name in self._holders]
+        if source is None:
+            return Holders(subject, [numbers[position] for position in positions], names)
+        entries = source.tolist()
+        return Holders(subject, [numbers[positions[i]] for i in entries], [names[i] for i in entries])
+
+    def _linked(self) -> Links:
+        if not self._links:
+            return Links()
+        subject, source = self._spread([position for position, _ in self._links])
+        others = [number for _, number in self._links]
+        days = np.array(list(self._links.values()), np.int32)
+        if source is None:
+            return Links(subject, others, days)
+        return Links(subject, [others[i] for i in source.tolist()], days[source])
+
+    def _evidence(self) -> tuple[NDArray[np.intp] | None, Evidence]:
+        if not self._position:
+            return None, Evidence()
+        subject, source = self._spread(self._position)
+        columns = {name: np.array(values, np.int32) for name, values in self._columns.items()}
+        references: Sequence[str] = self._reference
+        if source is not None:
+            columns = {name: column[source] for name, column in columns.items()}
+            references = [references[i] for i in source.tolist()]
+        evidence = Evidence(
+            subject=subject,
+            department=np.full(len(subject), self._department, np.int32),
+            source_reference=references,
+            **columns,
+        )
+        wanted: NDArray[np.bool_] | None = None
+        if self._question.traces_since_on:
+            wanted = (evidence.kind >= _FIRST_EVENT) | (evidence.observed_on >= self._question.traces_since_on)
+        if self._question.kinds:
+            of_kind = np.isin(evidence.kind, np.array(self._question.kinds, np.int32))
+            wanted = of_kind if wanted is None else wanted & of_kind
+        if wanted is None or wanted.all():
+            return None, evidence
+        return np.flatnonzero(wanted), evidence

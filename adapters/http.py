@@ -1,0 +1,266 @@
+"""One HTTP request to a department's interface, and its JSON answer within bounds.
+
+Owns: TLS and credentials, retries within the deadline, which failures mean "down" and which "faulty", and the size and
+type of what is read. Refuses: redirects, cookies, proxies from the environment, unverified TLS, and telling any of an
+answer's content in an error.
+
+| what happened | means |
+|---|---|
+| no or a broken connection, 429, 502, 503, 504, a busy code | tried again while tries and time are left, then down |
+| other 5xx, certificate not trusted | down |
+| 401, 403, redirects, other 4xx, wrong type, too large, not JSON, result code not ok | faulty |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from yarl import URL
+
+from adapters.errors import SourceDownError, SourceFaultError
+from adapters.manifest.model import ApiManifest
+from adapters.manifest.sources import Result
+from adapters.paths import Json, field_of
+from adapters.values import text_of
+
+_AGAIN = frozenset({429, 502, 503, 504})
+_INLINE_BYTES = 256 * 1024
+"""A larger answer is parsed in a thread, so that other questions are not kept waiting."""
+_HTTP_NOT_FOUND = 404
+_HTTP_OK = 200
+
+
+class _AgainError(SourceDownError):
+    """Down, and worth another try at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, filled in.
+
+    Args:
+        method, url: of it.
+        body: JSON, None for a GET.
+        not_found_is_nobody: whether 404 means that nobody was found.
+    """
+
+    method: str
+    url: URL
+    body: object = None
+    not_found_is_nobody: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A parsed answer; `nobody` when the interface says that it found nobody. `next_link` from the Link header."""
+
+    body: Json
+    nobody: bool = False
+    next_link: str = ""
+
+
+class Client:
+    """The HTTP client of one interface.
+
+    Args:
+        manifest: of kind `api`.
+
+    Raises:
+        ManifestError: a secret or a certificate is missing or wrong.
+    """
+
+    def __init__(self, manifest: ApiManifest) -> None:
+        self._manifest = manifest
+        self._source = manifest.source
+        self._headers = {"Accept": self._source.content_type}
+        for name, value in self._source.headers.items():
+            text = manifest.reveal(value, ("source", "headers", name))
+            if not (text.isprintable() and name.isascii() and name.isprintable()):
+                raise manifest.error(("source", "headers", name), "is not a header", "不是有效的请求头")
+            self._headers[name] = text
+        self._tls = self._context()
+        self._session: aiohttp.ClientSession | None = None
+        self._places = asyncio.Semaphore(manifest.concurrency)
+
+    async def fetch(self, request: Request) -> Answer:
+        """The answer to a request. Call it within a deadline: it has none of its own.
+
+        Raises:
+            SourceDownError: see the table above.
+            SourceFaultError: see the table above.
+        """
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(self._source.retries + 1),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            retry=retry_if_exception_type(_AgainError),
+            reraise=True,
+        )
+        async for attempt in attempts:
+            with attempt:
+                async with self._places:
+                    return await self._once(request)
+        raise self._down("no try left")
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _once(self, request: Request) -> Answer:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._manifest.concurrency, ssl=self._tls),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(total=self._manifest.timeout_s),
+                raise_for_status=False,
+            )
+        try:
+            async with self._session.request(
+                request.method, request.url, json=request.body, allow_redirects=False
+            ) as response:
+                if response.status == _HTTP_NOT_FOUND and request.not_found_is_nobody:
+                    return Answer(None, nobody=True)
+                self._check_status(response.status)
+                if response.content_type != self._source.content_type:
+                    raise self._fault(f"an answer is not {self._source.content_type}")
+                data = await self._read(response)
+                following = response.links.get("next")
+                next_link = str(following["url"]) if following else ""
+        except aiohttp.ClientSSLError as error:
+            raise self._down("its TLS certificate is not trusted, or ours is not") from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError) as error:
+            raise _AgainError(*self._texts(f"no connection ({type(error).__name__})")) from error
+        except TimeoutError as error:
+            raise self._down("no answer in time") from error
+        except (aiohttp.ClientError, ValueError) as error:
+            raise self._fault(f"not proper HTTP ({type(error).__name__})") from error
+        body = _parse(data) if len(data) <= _INLINE_BYTES else await asyncio.to_thread(_parse, data)
+        if isinstance(body, _NotJson):
+            raise self._fault("an answer is not JSON")
+        return self._judge(body, next_link)
+
+    def _check_status(self, status: int) -> None:
+        if status == _HTTP_OK:
+            return
+        if status in _AGAIN:
+            raise _AgainError(*self._texts(f"HTTP status {status}"))
+        if status >= 500:
+            raise self._down(f"HTTP status {status}")
+        raise self._fault(f"HTTP status {status}")
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        limit = self._source.max_response_bytes
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_chunked(65_536):
+            size += len(part)
+            if size > limit:
+                raise self._fault(f"an answer is larger than {limit} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _judge(self, body: Json, next_link: str) -> Answer:
+        result: Result | None = self._source.result
+        if result is None:
+            return Answer(body, next_link=next_link)
+        code = text_of(field_of(body, result.field))
+        if code in result.ok:
+            return Answer(body, next_link=next_link)
+        if code in result.nobody:
+            return Answer(None, nobody=True)
+        if code in result.busy:
+            raise _AgainError(*self._texts("busy, by its result code"))
+        raise self._fault("its result code is not one of success")
+
+    def _context(self) -> ssl.SSLContext | bool:
+        source = self._source
+        if not source.base_url.startswith("https:"):
+            return True
+        folder = self._manifest.folder
+        try:
+            context = ssl.create_default_context(cafile=None if source.ca is None else str(folder / source.ca))
+        except (OSError, ssl.SSLError) as error:
+            raise self._manifest.error(
+                ("source", "ca"), "cannot be read as PEM certificates", "无法读取为 PEM 证书"
+            ) from error
+        own = source.client_certificate
+        if own is not None:
+            place = ("source", "client_certificate")
+            secret = "" if own.passphrase is None else self._manifest.reveal(own.passphrase, (*place, "passphrase"))
+            try:
+                # A callable: with a plain string OpenSSL would ask at the terminal when it is empty.
+                context.load_cert_chain(folder / own.certificate, folder / own.key, lambda: secret)
+            except (OSError, ssl.SSLError, ValueError) as error:
+                raise self._manifest.error(
+                    place,
+                    "certificate, key and passphrase do not fit or are unreadable",
+                    "证书、私钥、口令不匹配或不可读",
+                ) from error
+        return context
+
+    def _texts(self, what: str) -> tuple[str, str]:
+        name = self._manifest.adapter_id
+        return f"{name}: {what}", f"{name}：接口未正常应答（{what}）"
+
+    def _down(self, what: str) -> SourceDownError:
+        return SourceDownError(*self._texts(what))
+
+    def _fault(self, what: str) -> SourceFaultError:
+        return SourceFaultError(*self._texts(what))
+
+
+class _NotJson:
+    """What is not JSON."""
+
+
+def _no_constant(_: str) -> float:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _parse(data: bytes) -> Json | _NotJson:
+    try:
+        return cast("Json", json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant))
+    except (ValueError, RecursionError):
+        return _NotJson()
+
+
+def filled(template: object, places: Mapping[str, object], separator: str) -> object:
+    """A request template with its places filled in.
+
+    A text that is nothing but a place becomes its value, a list included; inside a longer text values are written out.
+    """
+    if isinstance(template, str):
+        if template in places:
+            return places[template]
+        for place, value in places.items():
+            if place in template:
+                template = template.replace(place, _written(value, separator))
+        return template
+    if isinstance(template, dict):
+        return {key: filled(value, places, separator) for key, value in template.items()}
+    if isinstance(template, list):
+        return [filled(value, places, separator) for value in template]
+    return template
+
+
+def _written(value: object, separator: str) -> str:
+    if isinstance(value, list):
+        return separator.join(str(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def same_origin(base: URL, link: str) -> URL | None:
+    """A next page's address, made absolute; None if it leads to another place than the interface itself."""
+    try:
+        url = base.join(URL(link))
+        return url if url.origin() == base.origin() else None
+    except ValueError:
+        return None

@@ -1,0 +1,290 @@
+"""The index of dropped files: what a lookup reads instead of the files, and what stands on the disk instead of people.
+
+Owns: an SQLite database in the adapter's state folder. People are found by a keyed hash of their number (HMAC-SHA-256,
+cut to 128 bits), names and linked numbers are encrypted (AES-256-GCM, bound to the person), and the keys stand beside
+in a file of mode 0600. Without them the index is worthless and is built anew. A file goes in as one transaction, so
+that a lookup sees all of it or nothing. Refuses: plaintext numbers and names.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_FORMAT = "1"
+_DIGEST_BYTES = 16
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value BLOB);
+CREATE TABLE IF NOT EXISTS files (
+    id INTEGER PRIMARY KEY, part TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, rejected TEXT DEFAULT '',
+    rows INTEGER DEFAULT 0, bad INTEGER DEFAULT 0, newest_on INTEGER DEFAULT 0, UNIQUE (part, name)
+);
+CREATE TABLE IF NOT EXISTS rows (
+    person BLOB NOT NULL, part TEXT NOT NULL, file INTEGER NOT NULL, key BLOB, name BLOB NOT NULL, kind INTEGER,
+    region INTEGER, observed_on INTEGER, available_on INTEGER, strength INTEGER, source_reference TEXT, detail INTEGER,
+    from_on INTEGER, until_on INTEGER, UNIQUE (part, key)
+);
+CREATE INDEX IF NOT EXISTS rows_person ON rows (person);
+"""
+_FIND = """
+SELECT part, person, name, kind, region, observed_on, available_on, strength, source_reference, detail, from_on,
+    until_on FROM rows WHERE person = ?
+"""
+# A row with the key of an earlier one replaces it, unless that came in a file of a later name.
+_ADD = """
+INSERT INTO rows (part, person, file, key, name, kind, region, observed_on, available_on, strength, source_reference,
+    detail, from_on, until_on) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (part, key) DO UPDATE SET person = excluded.person, file = excluded.file, name = excluded.name,
+    kind = excluded.kind, region = excluded.region, observed_on = excluded.observed_on,
+    available_on = excluded.available_on, strength = excluded.strength, source_reference = excluded.source_reference,
+    detail = excluded.detail, from_on = excluded.from_on, until_on = excluded.until_on
+WHERE (SELECT name FROM files WHERE id = excluded.file) >= (SELECT name FROM files WHERE id = rows.file)
+"""
+_REMOVE = """
+DELETE FROM rows WHERE part = ? AND key = ?
+AND (SELECT name FROM files WHERE id = rows.file) <= (SELECT name FROM files WHERE id = ?)
+"""
+
+FoundRow: TypeAlias = tuple[str, bytes, bytes, int, int, int, int, int, str, int, int, int]
+"""part, person, sealed name, then kind to until_on as in the contract."""
+IndexedRow: TypeAlias = tuple[str, bytes, int, bytes | None, bytes, int, int, int, int, int, str, int, int, int]
+"""part, person, file, key, sealed name, then kind to until_on."""
+
+
+class IndexBrokenError(Exception):
+    """The index cannot be read: damaged, or made with other keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was when it was taken in or rejected.
+
+    Args:
+        id: in the index.
+        name: of the file.
+        version: size and times, as a text; another one is another file.
+        rejected: why it was, in both languages, "" if it was not.
+        rows, bad: how many it had.
+        newest_on: newest date of the completeness column, 0: not known.
+    """
+
+    id: int
+    name: str
+    version: str
+    rejected: str
+    rows: int
+    bad: int
+    newest_on: int
+
+
+class Keys:
+    """The secrets of one index: made once, kept in a file that only its owner reads.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        secret = _secret(path)
+        self._people = hmac.digest(secret, b"wugan-index-people", "sha256")
+        self._rows = hmac.digest(secret, b"wugan-index-rows", "sha256")
+        self._cipher = AESGCM(hmac.digest(secret, b"wugan-index-text", "sha256"))
+        self.check = hmac.digest(secret, b"wugan-index-check", "sha256")[:_DIGEST_BYTES]
+
+    def person(self, number: str) -> bytes:
+        """Under what a number is found."""
+        return hmac.digest(self._people, number.encode(), "sha256")[:_DIGEST_BYTES]
+
+    def row(self, cells: Sequence[str]) -> bytes:
+        """Under what a row is found by its key columns."""
+        return hmac.digest(self._rows, "\0".join(cells).encode(), "sha256")[:_DIGEST_BYTES]
+
+    def seal(self, text: str, person: bytes) -> bytes:
+        """Encrypt a text of a person; "" stays empty."""
+        if not text:
+            return b""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, text.encode(), person)
+
+    def open(self, sealed: bytes, person: bytes) -> str:
+        """The text again.
+
+        Raises:
+            IndexBrokenError: it was not sealed with these keys for this person.
+        """
+        if not sealed:
+            return ""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], person).decode()
+        except (InvalidTag, ValueError) as error:
+            raise IndexBrokenError("a row of the index does not open") from error
+
+
+def _secret(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        secret = path.read_bytes()
+        if len(secret) != _KEY_BYTES:
+            raise IndexBrokenError("the key file of the index is damaged") from None
+        return secret
+    with os.fdopen(descriptor, "wb") as stream:
+        secret = os.urandom(_KEY_BYTES)
+        stream.write(secret)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return secret
+
+
+class Index:
+    """The index of one adapter.
+
+    Args:
+        folder: state folder of the adapter; made if it is not there.
+        parts: for each record set its name and a digest of its settings; links are a part of the name "links".
+            A part whose settings changed is emptied, so that its files are read anew.
+    """
+
+    def __init__(self, folder: Path, parts: Sequence[tuple[str, str]]) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = folder / "index.db"
+        self.keys = Keys(folder / "index.key")
+        self._local = threading.local()
+        self._open: set[sqlite3.Connection] = set()
+        self._lock = threading.Lock()
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        with self.writing() as connection:
+            self._prepare(connection, parts)
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            connections, self._open = self._open, set()
+        for connection in connections:
+            connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A connection in one transaction: all of it or nothing."""
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def _prepare(self, connection: sqlite3.Connection, parts: Sequence[tuple[str, str]]) -> None:
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        known = dict(connection.execute("SELECT name, value FROM about").fetchall())
+        if known and (known.get("format") != _FORMAT or known.get("check") != self.keys.check):
+            for statement in ("DELETE FROM rows", "DELETE FROM files", "DELETE FROM about"):
+                connection.execute(statement)
+            known = {}
+        digests = {f"part {name}": digest for name, digest in parts}
+        for label in {*known, *digests} - {"format", "check"}:
+            if known.get(label) != digests.get(label):
+                part = label.removeprefix("part ")
+                connection.execute("DELETE FROM rows WHERE part = ?", (part,))
+                connection.execute("DELETE FROM files WHERE part = ?", (part,))
+                connection.execute("DELETE FROM about WHERE name = ?", (label,))
+        about = {"format": _FORMAT, "check": self.keys.check, **digests}
+        connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+
+    def files(self, part: str) -> dict[str, FileState]:
+        """Every file of a part that was taken in or rejected, by name."""
+        rows = self._reader().execute(
+            "SELECT id, name, version, rejected, rows, bad, newest_on FROM files WHERE part = ?", (part,)
+        )
+        return {row[1]: FileState(*row) for row in rows.fetchall()}
+
+    def begin_file(self, connection: sqlite3.Connection, part: str, name: str, version: str) -> int:
+        """Make room for a file's rows, taking out those of an earlier version; its id."""
+        known = connection.execute("SELECT id FROM files WHERE part = ? AND name = ?", (part, name)).fetchone()
+        if known is not None:
+            connection.execute("DELETE FROM rows WHERE part = ? AND file = ?", (part, known[0]))
+            connection.execute("UPDATE files SET version = ? WHERE id = ?", (version, known[0]))
+            return int(known[0])
+        made = connection.execute("INSERT INTO files (part, name, version) VALUES (?, ?, ?)", (part, name, version))
+        return int(made.lastrowid or 0)
+
+    def end_file(self, connection: sqlite3.Connection, file: int, *, rows: int, bad: int, newest_on: int) -> None:
+        """Note how a file went in."""
+        connection.execute(
+            "UPDATE files SET rows = ?, bad = ?, newest_on = ?, rejected = '' WHERE id = ?",
+            (rows, bad, newest_on, file),
+        )
+
+    def reject_file(self, part: str, name: str, version: str, why: str) -> None:
+        """Note that a version of a file was rejected; rows of an earlier version stay."""
+        with self.writing() as connection:
+            connection.execute(
+                "INSERT INTO files (part, name, version, rejected) VALUES (?, ?, ?, ?) ON CONFLICT (part, name)"
+                " DO UPDATE SET version = excluded.version, rejected = excluded.rejected",
+                (part, name, version, why),
+            )
+
+    def forget_rejected(self, file: FileState) -> None:
+        """A rejected file was taken away again; what an earlier version of it brought stays."""
+        with self.writing() as connection:
+            connection.execute("DELETE FROM files WHERE id = ? AND rows = 0", (file.id,))
+            connection.execute("UPDATE files SET rejected = '' WHERE id = ?", (file.id,))
+
+    def clear(self, connection: sqlite3.Connection, part: str, but: int) -> None:
+        """Take out every other file of a part with its rows: a snapshot has come."""
+        connection.execute("DELETE FROM rows WHERE part = ?", (part,))
+        connection.execute("DELETE FROM files WHERE part = ? AND id <> ?", (part, but))
+
+    def add(self, connection: sqlite3.Connection, rows: Iterable[IndexedRow]) -> None:
+        """Add rows; one with the key of an earlier row replaces it, unless that came in a file of a later name."""
+        connection.executemany(_ADD, rows)
+
+    def remove(self, connection: sqlite3.Connection, part: str, keys: Iterable[bytes], file: int) -> None:
+        """Take out rows by key that a file, of no earlier name than theirs, says count no longer."""
+        connection.executemany(_REMOVE, ((part, key, file) for key in keys))
+
+    def find(self, people: Iterable[bytes]) -> list[FoundRow]:
+        """Every row of these people in every part.
+
+        Raises:
+            IndexBrokenError: the index cannot be read.
+        """
+        found: list[FoundRow] = []
+        try:
+            cursor = self._reader().cursor()
+            for person in people:
+                found += cursor.execute(_FIND, (person,)).fetchall()
+        except sqlite3.Error as error:
+            raise IndexBrokenError("the index cannot be read") from error
+        return found
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            address = f"file:{quote(str(self._path))}?mode=ro"
+            connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5, check_same_thread=False)
+            self._local.connection = connection
+            with self._lock:
+                self._open.add(connection)
+        return connection

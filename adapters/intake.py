@@ -1,0 +1,351 @@
+"""Taking dropped files into the index: when a file is whole, what of it is used, and what is quarantined.
+
+Owns: which files count and in which order, the reading of each version once, bad rows with their reasons (mode 0600),
+and the rejection of whole files. Refuses: half-written files, and guessing at a row that does not read.
+
+A file is taken when it has rested for the time set: neither its content (mtime) nor its directory entry (ctime, which a
+copy that keeps old times cannot keep) has changed, and it is still the same after reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import fnmatch
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import structlog
+
+from adapters.asked import normal
+from adapters.index import Index, IndexedRow
+from adapters.manifest.model import FileLinks, FileManifest, FileRecords
+from adapters.manifest.sources import FileSet
+from adapters.mapping import LinkMapper, Mapper
+from adapters.tabular import FileRejectedError, Row, Table
+from adapters.values import DateReader, text_of
+
+MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
+MAX_FILES = 10_000
+_BLOCK = 5_000
+_QUARANTINED_AT_MOST = 10_000
+_LINKS = "links"
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One record set or the links, as files.
+
+    Args:
+        name: of the record set, or "links".
+        files: which files and how they are read.
+        mapper: what its rows become.
+        newest: reader and column of the date up to which it is complete.
+        digest: changes with anything that changes how a file is read.
+    """
+
+    name: str
+    files: FileSet
+    mapper: Mapper | LinkMapper
+    digest: str
+    newest: tuple[str, DateReader] | None = None
+
+    def columns(self) -> list[str]:
+        """Every column that a file must have, the mapper's first."""
+        more = [*self.files.key, *([self.newest[0]] if self.newest else [])]
+        return [*self.mapper.columns, *(name for name in dict.fromkeys(more) if name not in self.mapper.columns)]
+
+
+def parts_of(manifest: FileManifest) -> list[Part]:
+    """The record sets of a manifest, and its links last."""
+    complete = manifest.complete_until
+
+    def digest(settings: FileRecords | FileLinks) -> str:
+        read = (settings, manifest.identity_of(settings), manifest.timezone, manifest.regions, complete)
+        return hashlib.sha256(repr(read).encode()).hexdigest()[:32]
+
+    parts: list[Part] = []
+    for records in manifest.records:
+        newest = None
+        if complete is not None and complete.date is not None and complete.of == records.name:
+            newest = (complete.date.column, DateReader(complete.date, manifest.timezone))
+        parts.append(Part(records.name, records.files, Mapper(manifest, records), digest(records), newest))
+    links = manifest.links
+    if links is not None:
+        parts.append(Part(_LINKS, links.files, LinkMapper(manifest, links), digest(links)))
+    return parts
+
+
+class _NotYetError(Exception):
+    """The file changed while it was read; the next scan sees to it."""
+
+
+class _Counts:
+    """How a file goes in."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.bad: list[tuple[int, str, Sequence[object]]] = []
+        self.bad_rows = 0
+        self.newest_on = 0
+
+    def add_bad(self, row: Row, reason: str) -> None:
+        self.bad_rows += 1
+        if len(self.bad) < _QUARANTINED_AT_MOST:
+            self.bad.append((row.number, reason, row.cells))
+
+
+class Intake:
+    """The drop folder of one adapter.
+
+    Args:
+        folder: into which files are dropped.
+        quarantine: where bad rows go.
+        settle_s: how long a file must have rested, seconds.
+        max_file_bytes: a larger file is rejected.
+        index: where good rows go.
+        parts: what is read.
+        now_ms: Unix time in milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        quarantine: Path,
+        settle_s: float,
+        max_file_bytes: int,
+        index: Index,
+        parts: Sequence[Part],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._folder = folder
+        self._quarantine = quarantine
+        self._settle_ns = round(settle_s * 1e9)
+        self._max_file_bytes = max_file_bytes
+        self._index = index
+        self._parts = parts
+        self._now_ms = now_ms
+        self.stopped = False
+
+    def scan(self) -> None:
+        """Take in what has come. Blocks; for a thread.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        present = self._present()
+        for part in self._parts:
+            known = self._index.files(part.name)
+            mine = {name: version for name, version in present if fnmatch.fnmatchcase(name, part.files.pattern)}
+            for name, file in known.items():
+                if file.rejected and name not in mine:
+                    self._index.forget_rejected(file)
+            names = list(mine)
+            if part.files.mode == "snapshot":
+                in_force = max((name for name, file in known.items() if not file.rejected), default="")
+                # An older one is no news, not even when the one in force has been taken away.
+                names = [name for name in names[-1:] if name >= in_force]
+            for name in names:
+                version = mine[name]
+                if version and (name not in known or known[name].version != version):
+                    self._take(part, name, version)
+
+    def first_number(self) -> str:
+        """Some number in the newest file of a record set, for trying the mapping; "" if there is none."""
+        for part in self._parts:
+            names = [name for name, _ in self._present() if fnmatch.fnmatchcase(name, part.files.pattern)]
+            for name in reversed(names):
+                table = Table(self._folder / name, part.files, part.columns())
+                at = table.header.index(part.mapper.columns[0])
+                number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
+                if number:
+                    return normal(number)
+        return ""
+
+    def _present(self) -> list[tuple[str, str]]:
+        """Names and versions of the files there are, in order of their names; "" for one that has not rested."""
+        rested_ns = self._now_ms() * 1_000_000 - self._settle_ns
+        present: list[tuple[str, str]] = []
+        with os.scandir(self._folder) as entries:
+            for entry in islice(entries, MAX_FILES):
+                name = entry.name
+                if name.startswith((".", "~")) or name.lower().endswith((".tmp", ".part")):
+                    continue
+                if not entry.is_file(follow_symlinks=False):
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                rested = max(status.st_mtime_ns, status.st_ctime_ns) <= rested_ns
+                present.append((name, _version(status) if rested else ""))
+        return sorted(present)
+
+    def _take(self, part: Part, name: str, version: str) -> None:
+        path = self._folder / name
+        counts = _Counts()
+        header: list[str] = []
+        try:
+            self._check_size(path)
+            table = Table(path, part.files, part.columns())
+            header = table.header
+            with self._index.writing() as connection:
+                file = self._index.begin_file(connection, part.name, name, version)
+                if part.files.mode == "snapshot":
+                    self._index.clear(connection, part.name, file)
+                self._fill(connection, part, table, file, counts)
+                if counts.bad_rows > counts.rows * part.files.max_bad_share:
+                    raise FileRejectedError(
+                        f"{counts.bad_rows} bad rows of {counts.rows}", f"{counts.rows} 行中有 {counts.bad_rows} 行有误"
+                    )
+                if _version(path.stat()) != version:
+                    raise _NotYetError
+                self._index.end_file(
+                    connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
+                )
+        except (_NotYetError, FileNotFoundError):
+            return
+        except FileRejectedError as error:
+            why = f"{error.en} / {error.zh}"
+            self._index.reject_file(part.name, name, version, why)
+            counts.bad.insert(0, (0, why, ()))
+            _log.warning("file rejected", part=part.name, reason=error.en)
+        if counts.bad:
+            self._put_aside(part.name, name, header, counts)
+            _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
+
+    def _check_size(self, path: Path) -> None:
+        size = path.stat().st_size
+        bound = min(self._max_file_bytes, MAX_WORKBOOK_FILE_BYTES) if path.suffix == ".xlsx" else self._max_file_bytes
+        if size > bound:
+            raise FileRejectedError(f"larger than {bound} bytes", f"超过 {bound} 字节")
+
+    def _fill(self, connection: sqlite3.Connection, part: Part, table: Table, file: int, counts: _Counts) -> None:
+        rows = table.rows()
+        places = [table.header.index(name) for name in part.columns()]
+        writer = _Writer(self._index, connection, part, file)
+        while block := list(islice(rows, _BLOCK)):
+            if self.stopped:
+                raise _NotYetError
+            counts.rows += len(block)
+            good: list[Row] = []
+            for row in block:
+                wrong = row.wrong or _wrong_number(row.cells[places[0]])
+                if wrong:
+                    counts.add_bad(row, wrong)
+                else:
+                    good.append(row)
+            if not good:
+                continue
+            columns = [[row.cells[at] for row in good] for at in places]
+            columns[0] = [normal(number) for number in columns[0]]
+            bad = writer.write(columns)
+            for at, what in sorted(bad.items()):
+                counts.add_bad(good[at], what)
+            if part.newest is not None:
+                days = part.newest[1].column(columns[part.columns().index(part.newest[0])])
+                counts.newest_on = max(counts.newest_on, *days)
+
+    def _put_aside(self, part: str, name: str, header: Sequence[str], counts: _Counts) -> None:
+        """Write the bad rows where people see to them: the only place where they stand in clear."""
+        self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._quarantine / f"{part}.{name}.{self._now_ms()}.csv"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["row 行号", "reason 原因", *header])
+            writer.writerows([number or "", reason, *cells] for number, reason, cells in counts.bad)
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+
+
+def _wrong_number(cell: object) -> str:
+    """Why a cell cannot hold an identity number, "" if it can."""
+    if isinstance(cell, (float, int)) and not -1e15 < cell < 1e15:
+        return "identity number stored as a number has lost digits / 身份号码以数值存储，已丢失精度"
+    text = text_of(cell)
+    if not text:
+        return "no identity number / 缺少身份号码"
+    return "identity number too long / 身份号码过长" if len(text) > 64 else ""
+
+
+class _Writer:
+    """Writes mapped blocks of one file into the index, in order."""
+
+    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int) -> None:
+        self._index = index
+        self._connection = connection
+        self._part = part
+        self._file = file
+        columns = part.columns()
+        self._keys = [columns.index(name) for name in part.files.key]
+
+    def write(self, columns: Sequence[Sequence[object]]) -> dict[int, str]:
+        """Write a block; which of its rows are bad, and why."""
+        keys = self._row_keys(columns)
+        mapper = self._part.mapper
+        if isinstance(mapper, LinkMapper):
+            self._index.add(self._connection, self._links(mapper, columns, keys))
+            return {}
+        mapped = mapper.map(columns)
+        people = [str(number) for number in columns[0]]
+        evidence = {row: i for i, row in enumerate(mapped.row)}
+        seal, person_of = self._index.keys.seal, self._index.keys.person
+        rows: list[IndexedRow] = []
+        counted = set(mapped.holder_row)
+        gone = [key for row, key in enumerate(keys) if key is not None and row not in counted]
+        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
+            if row in mapped.bad:
+                continue
+            person = person_of(people[row])
+            head = (self._part.name, person, self._file, keys[row], seal(name, person))
+            i = evidence.get(row)
+            if i is None:
+                rows.append((*head, 0, 0, 0, 0, 0, "", 0, 0, 0))
+                continue
+            rows.append(
+                (
+                    *head,
+                    mapped.kind[i],
+                    mapped.region[i],
+                    mapped.observed_on[i],
+                    mapped.available_on[i],
+                    mapped.strength[i],
+                    mapped.source_reference[i],
+                    mapped.detail[i],
+                    mapped.from_on[i],
+                    mapped.until_on[i],
+                )
+            )
+        self._index.add(self._connection, rows)
+        if gone:
+            self._index.remove(self._connection, self._part.name, gone, self._file)
+        return mapped.bad
+
+    def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:
+        if not self._keys:
+            return [None] * len(columns[0])
+        cells = zip(*(columns[at] for at in self._keys), strict=True)
+        return [self._index.keys.row([text_of(cell) for cell in row]) for row in cells]
+
+    def _links(
+        self, mapper: LinkMapper, columns: Sequence[Sequence[object]], keys: Sequence[bytes | None]
+    ) -> list[IndexedRow]:
+        rows: list[IndexedRow] = []
+        vault = self._index.keys
+        for key, number, other, since in zip(keys, *mapper.map(columns), strict=False):
+            pairs = [(normal(number), normal(other), key)]
+            if mapper.both_ways:
+                pairs.append((normal(other), normal(number), None if key is None else vault.row([key.hex(), "back"])))
+            for one, two, own_key in pairs:
+                if one and two:
+                    person = vault.person(one)
+                    sealed = vault.seal(two, person)
+                    head = (self._part.name, person, self._file, own_key, sealed)
+                    rows.append((*head, 0, 0, since, 0, 0, "", 0, 0, 0))
+        return rows

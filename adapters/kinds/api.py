@@ -1,0 +1,253 @@
+"""The kind `api`: a department with an HTTP interface.
+
+Owns: which requests a question needs (as many as the batch size asks for and no more), paging, and where the rows stand
+in the answers. Refuses: HTTP (`adapters.http`) and the meaning of rows (`adapters.mapping`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import quote
+
+from yarl import URL
+
+from adapters.asked import Asked, normal
+from adapters.contract import Description, Found, Lookup, Subjects
+from adapters.errors import SourceFaultError
+from adapters.gathering import Gathering
+from adapters.http import Answer, Client, Request, filled, same_origin
+from adapters.kinds.common import Clock, day_before, report, too_late
+from adapters.manifest.model import ApiManifest
+from adapters.manifest.sources import Endpoint, Paging
+from adapters.mapping import LinkMapper, Mapper
+from adapters.paths import Json, PathError, columns_of, field_of, length_of, rows_of
+from adapters.values import DateReader, text_of
+
+MAX_ROWS = 1_000_000
+"""Rows of one lookup in one record set."""
+
+Row: TypeAlias = tuple[Json, Json]
+
+_NOBODY = normal("110101000101000")
+"""A well-formed number that is nobody's: the serial number 000 is not issued (GB 11643-1999, 4.3). For checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One record set or the links: its endpoint, the mapper, and the fields it needs."""
+
+    name: str
+    endpoint: Endpoint
+    mapper: Mapper | LinkMapper
+
+
+class ApiAdapter:
+    """An adapter over an HTTP interface.
+
+    Args:
+        manifest: of kind `api`.
+        now_ms: Unix time in milliseconds.
+
+    Raises:
+        ManifestError: a secret or a certificate is missing or wrong.
+    """
+
+    def __init__(self, manifest: ApiManifest, now_ms: Clock) -> None:
+        self._manifest = manifest
+        self._description = manifest.description()
+        self._now_ms = now_ms
+        self._client = Client(manifest)
+        self._base = URL(manifest.source.base_url, encoded=True)
+        self._places = [_Place(r.name, r.endpoint, Mapper(manifest, r)) for r in manifest.records]
+        if manifest.links is not None:
+            self._places.append(_Place("links", manifest.links.endpoint, LinkMapper(manifest, manifest.links)))
+        setting = manifest.complete_until
+        self._complete_date = setting.date if setting else None
+        self._complete_of = setting.of if setting else None
+        self._complete_reader = DateReader(setting.date, manifest.timezone) if setting and setting.date else None
+
+    def describe(self) -> Description:
+        """What it offers."""
+        return self._description
+
+    async def lookup(self, question: Lookup) -> Found:
+        """What the interface knows about the people of the question; see `Adapter`."""
+        asked = Asked(question.subjects)
+        gathering = Gathering(question, asked, self._manifest.department)
+        parts: list[tuple[_Place, list[str]]] = []
+        for place in self._places:
+            values = asked.values(place.mapper.forms)
+            size = place.endpoint.ids_per_request
+            parts += [(place, values[start : start + size]) for start in range(0, len(values), size)]
+        tasks = [asyncio.ensure_future(self._part(place, values)) for place, values in parts]
+        try:
+            async with asyncio.timeout(min(question.deadline_s, self._manifest.timeout_s)):
+                answers = await asyncio.gather(*tasks)
+        except TimeoutError:
+            raise too_late(self._manifest.adapter_id) from None
+        finally:
+            for task in tasks:
+                task.cancel()
+        complete: list[int] = []
+        for (place, _), (rows, day) in zip(parts, answers, strict=True):
+            self._add(gathering, place, rows)
+            if day is not None:
+                complete.append(day)
+        report(self._manifest.adapter_id, gathering)
+        return gathering.found(self._complete_until(complete))
+
+    async def check(self) -> None:
+        """Return when every endpoint answers in shape, asked about a number that is nobody's."""
+        await self.lookup(Lookup(Subjects([_NOBODY], [""]), deadline_s=self._manifest.timeout_s))
+
+    async def any_number(self) -> str:
+        """Nothing: an interface tells only about those it is asked about."""
+        return ""
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _add(self, gathering: Gathering, place: _Place, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        try:
+            columns = columns_of(rows, place.mapper.columns)
+        except PathError as error:
+            raise self._shape(place, str(error)) from error
+        if isinstance(place.mapper, LinkMapper):
+            gathering.add_links(place.mapper, columns)
+        else:
+            gathering.add_rows(place.mapper, columns)
+
+    async def _part(self, place: _Place, values: list[str]) -> tuple[list[Row], int | None]:
+        """The rows of one request's people over all pages, and the day up to which they are complete if told."""
+        rows: list[Row] = []
+        complete: int | None = None
+        async for answer in self._pages(place, values):
+            if answer.nobody:
+                continue
+            try:
+                rows += rows_of(answer.body, place.endpoint.rows)
+            except PathError as error:
+                raise self._shape(place, str(error)) from error
+            if len(rows) > MAX_ROWS:
+                raise self._shape(place, "too many rows")
+            if place.name == self._complete_of and self._complete_date and self._complete_reader:
+                day = self._complete_reader.read(text_of(field_of(answer.body, self._complete_date.column)))
+                complete = max(day, 0)
+        return rows, complete
+
+    async def _pages(self, place: _Place, values: list[str]) -> AsyncIterator[Answer]:
+        endpoint = place.endpoint
+        paging = endpoint.paging
+        turn = _Turn(paging)
+        request = self._request(endpoint, values, turn)
+        while True:
+            answer = await self._client.fetch(request)
+            yield answer
+            if paging is None or answer.nobody:
+                return
+            count = 0
+            if paging.style == "page":
+                try:
+                    count = length_of(answer.body, endpoint.rows)
+                except PathError as error:
+                    raise self._shape(place, str(error)) from error
+            if not turn.next(answer, count):
+                return
+            if turn.number > paging.max_pages:
+                raise self._shape(place, f"more than {paging.max_pages} pages")
+            if turn.link:
+                url = same_origin(request.url, turn.link)
+                if url is None:
+                    raise self._shape(place, "the next page is elsewhere")
+                request = Request(request.method, url, request.body, request.not_found_is_nobody)
+            else:
+                request = self._request(endpoint, values, turn)
+
+    def _request(self, endpoint: Endpoint, values: list[str], turn: _Turn) -> Request:
+        size = endpoint.paging.size if endpoint.paging else 0
+        places = {"$ids": values, "$page": turn.page, "$size": size, "$cursor": turn.cursor}
+        if endpoint.ids_per_request == 1:
+            places["$id"] = values[0]
+        path = endpoint.path
+        for name in ("$ids", "$id"):
+            if name in path and name in places:
+                path = path.replace(name, quote(endpoint.separator.join(values), safe=""))
+        url = URL(str(self._base) + path, encoded=True)
+        query = {key: filled(value, places, endpoint.separator) for key, value in endpoint.query.items()}
+        if query:
+            url = url.with_query({key: _parameter(v, endpoint.separator) for key, v in query.items() if v is not None})
+        body = filled(endpoint.body, places, endpoint.separator)
+        return Request(endpoint.method, url, body, endpoint.not_found_is_nobody)
+
+    def _complete_until(self, told: list[int]) -> int:
+        setting = self._manifest.complete_until
+        if setting is not None and setting.lag_days is not None:
+            return day_before(self._now_ms(), setting.lag_days)
+        return min(told, default=0)
+
+    def _shape(self, place: _Place, where: str) -> SourceFaultError:
+        return SourceFaultError(
+            f"{self._manifest.adapter_id}: the answer for {place.name!r} has not the shape of the manifest ({where})",
+            f"{self._manifest.adapter_id}：{place.name!r} 的应答结构与清单不符（{where}）",
+        )
+
+
+def _parameter(value: object, separator: str) -> str:
+    return separator.join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+class _Turn:
+    """Which page is asked for: before the first request, and after each answer."""
+
+    def __init__(self, paging: Paging | None) -> None:
+        self._paging = paging
+        self._rows = 0
+        self.number = 1
+        self.page = paging.first if paging else 0
+        self.cursor: str | None = None
+        self.link = ""
+
+    def next(self, answer: Answer, count: int) -> bool:
+        """Move to the next page; False when this was the last.
+
+        Args:
+            answer: this page.
+            count: its rows.
+        """
+        paging = self._paging
+        if paging is None:
+            return False
+        self.number += 1
+        self._rows += count
+        self.page += 1
+        if paging.style == "page":
+            return self._more(paging, answer.body, count)
+        after = answer.next_link if paging.next == "header" else text_of(field_of(answer.body, paging.next or "."))
+        if paging.style == "cursor":
+            same, self.cursor = after == self.cursor, after
+            # The same cursor again would be the same page again, for ever.
+            return bool(after) and not same
+        self.link = after
+        return bool(after)
+
+    def _more(self, paging: Paging, body: Json, count: int) -> bool:
+        if count == 0:
+            return False
+        if paging.total is not None:
+            return self._rows < _count(field_of(body, paging.total))
+        if paging.pages is not None:
+            return self.number <= _count(field_of(body, paging.pages))
+        if paging.more is not None:
+            return text_of(field_of(body, paging.more)).lower() in {"true", "1"}
+        return count >= paging.size
+
+
+def _count(value: Json) -> int:
+    text = text_of(value)
+    return int(text) if text.isdecimal() and len(text) < 12 else 0

@@ -1,0 +1,80 @@
+"""What the kinds share: the day, and the deadline of work done in threads.
+
+Owns: running a job in a thread within a deadline, and stopping it when the deadline or the caller does.
+Refuses: knowing any kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+
+import structlog
+
+from adapters.errors import SourceDownError
+from adapters.gathering import Gathering
+
+Result = TypeVar("Result")
+Clock: TypeAlias = Callable[[], int]
+"""Unix time in milliseconds."""
+
+_SHANGHAI_OFFSET_MS = 8 * 3_600_000
+_DAY_MS = 86_400_000
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """An adapter that can name one number it holds, so that its mapping can be tried without knowing one."""
+
+    async def any_number(self) -> str:
+        """Some number that the source holds, or "" when it cannot tell."""
+        ...
+
+
+def day_before(now_ms: int, days: int) -> int:
+    """The civil day in Asia/Shanghai so many days before a moment."""
+    return (now_ms + _SHANGHAI_OFFSET_MS) // _DAY_MS - days
+
+
+def too_late(adapter_id: str) -> SourceDownError:
+    """The source did not answer within the deadline."""
+    return SourceDownError(
+        f"{adapter_id}: no answer in time; try again later", f"{adapter_id}：未在时限内应答，请稍后重试"
+    )
+
+
+def report(adapter_id: str, gathering: Gathering) -> None:
+    """Tell the log what of an answer was left out by policy."""
+    if gathering.skipped or gathering.ignored:
+        _log.info("rows left out", adapter=adapter_id, bad=gathering.skipped, no_evidence=gathering.ignored)
+
+
+async def in_thread(
+    threads: Executor, job: Callable[[], Result], seconds: float, stop: Callable[[], None], adapter_id: str
+) -> Result:
+    """Run a job in a thread; when the deadline passes or the caller gives up, run `stop` in another and leave.
+
+    Raises:
+        SourceDownError: the deadline passed, or the adapter is closed.
+    """
+    loop = asyncio.get_running_loop()
+
+    def quietly() -> None:
+        with suppress(Exception):
+            stop()
+
+    try:
+        async with asyncio.timeout(seconds):
+            return await loop.run_in_executor(threads, job)
+    except TimeoutError:
+        loop.run_in_executor(None, quietly)
+        raise too_late(adapter_id) from None
+    except asyncio.CancelledError:
+        loop.run_in_executor(None, quietly)
+        raise
+    except RuntimeError as error:
+        raise SourceDownError(f"{adapter_id}: is closed", f"{adapter_id}：已关闭") from error

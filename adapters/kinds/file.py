@@ -1,0 +1,252 @@
+"""The kind `file`: a department that drops files into a folder.
+
+Owns: when the folder is looked at, and lookups in the index. Refuses: reading a dropped file in a lookup
+(`adapters.intake` does it once), and an answer while a file that belongs to it is missing or rejected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.asked import Asked
+from adapters.contract import Description, Found, Lookup
+from adapters.errors import AdapterError, SourceDownError, SourceFaultError
+from adapters.gathering import Gathering
+from adapters.index import FoundRow, Index, IndexBrokenError
+from adapters.intake import Intake, Part, parts_of
+from adapters.kinds.common import Clock, day_before, in_thread, report, too_late
+from adapters.manifest.model import FileManifest
+from adapters.mapping import LinkMapper, Mapped
+from adapters.tabular import FileRejectedError
+
+_AT_ONCE_SUBJECTS = 8
+"""So many are looked up without a thread: a few indexed reads in a local file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the index holds, after a scan.
+
+    Args:
+        missing: why an answer cannot be whole: no file has come for a part.
+        fault: why an answer would lack rows: an increment was rejected.
+        stale: whether the newest file or the folder could not be read: nobody knows how complete the index is.
+        notice: about a rejected file, for the operator.
+        newest_on: newest date of the completeness column.
+    """
+
+    missing: SourceDownError | None = None
+    fault: SourceFaultError | None = None
+    stale: bool = False
+    notice: AdapterError | None = None
+    newest_on: int = 0
+
+
+class FileAdapter:
+    """An adapter over dropped files.
+
+    Args:
+        manifest: of kind `file`.
+        state_dir: folder of this adapter's own, for the index.
+        now_ms: Unix time in milliseconds.
+
+    Raises:
+        ManifestError: the state folder cannot be used.
+    """
+
+    def __init__(self, manifest: FileManifest, state_dir: Path, now_ms: Clock) -> None:
+        self._manifest = manifest
+        self._description = manifest.description()
+        self._now_ms = now_ms
+        self._parts: list[Part] = parts_of(manifest)
+        source = manifest.source
+        try:
+            self._index = Index(state_dir, [(part.name, part.digest) for part in self._parts])
+        except (OSError, sqlite3.Error, IndexBrokenError) as error:
+            raise manifest.error(
+                ("source",),
+                "the index in the state folder cannot be used; check its rights, or delete it to have it built anew",
+                "状态目录中的索引不可用，请检查权限，或删除后重建",
+            ) from error
+        self._intake = Intake(
+            folder=manifest.folder / source.folder,
+            quarantine=manifest.folder / source.quarantine if source.quarantine else state_dir / "quarantine",
+            settle_s=source.settle_s,
+            max_file_bytes=source.max_file_bytes,
+            index=self._index,
+            parts=self._parts,
+            now_ms=now_ms,
+        )
+        self._scanning: asyncio.Future[None] | None = None
+        self._scanned_ms = 0
+        self._state = self._look(None)
+        self._scans = ThreadPoolExecutor(1, thread_name_prefix=f"scan-{manifest.adapter_id}")
+        self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"file-{manifest.adapter_id}")
+
+    def describe(self) -> Description:
+        """What it offers."""
+        return self._description
+
+    async def lookup(self, question: Lookup) -> Found:
+        """What the files said about the people of the question; see `Adapter`."""
+        seconds = min(question.deadline_s, self._manifest.timeout_s)
+        scanning = self._scan_if_due()
+        if scanning is not None and self._state.missing is not None:
+            # Nothing to answer from yet: the first files may be going in just now.
+            await asyncio.wait([scanning], timeout=seconds)
+            if not scanning.done():
+                raise too_late(self._manifest.adapter_id)
+        state = self._state
+        problem = state.missing or state.fault
+        if problem is not None:
+            raise problem
+        if len(question.subjects) <= _AT_ONCE_SUBJECTS:
+            return self._read(question, state)
+        name = self._manifest.adapter_id
+        return await in_thread(self._threads, lambda: self._read(question, state), seconds, lambda: None, name)
+
+    async def check(self) -> None:
+        """Look at the folder now; return when every record set has its file and none was rejected."""
+        await self._scan(force=True)
+        problem = self._state.missing or self._state.fault or self._state.notice
+        if problem is not None:
+            raise problem
+
+    async def any_number(self) -> str:
+        """Some number that a dropped file holds, for trying the mapping."""
+        try:
+            return await asyncio.to_thread(self._intake.first_number)
+        except (OSError, FileRejectedError):
+            return ""
+
+    async def close(self) -> None:
+        """Stop taking files in, wait for the threads and close the index."""
+        self._intake.stopped = True
+        await asyncio.to_thread(self._scans.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        self._index.close()
+
+    async def _scan(self, *, force: bool) -> None:
+        if self._scanning is not None:
+            await asyncio.wait([self._scanning])
+        scanning = self._scan_if_due(force=force)
+        if scanning is not None:
+            await asyncio.wait([scanning])
+
+    def _scan_if_due(self, *, force: bool = False) -> asyncio.Future[None] | None:
+        """Begin to look at the folder if it is time; the look under way, if any."""
+        if self._scanning is not None:
+            return self._scanning
+        now = self._now_ms()
+        due = self._scanned_ms + round(self._manifest.source.scan_every_s * 1000)
+        if not force and self._scanned_ms <= now < due:
+            return None
+        self._scanned_ms = now
+        self._scanning = asyncio.get_running_loop().run_in_executor(self._scans, self._take_in)
+        self._scanning.add_done_callback(self._scan_done)
+        return self._scanning
+
+    def _scan_done(self, scanning: asyncio.Future[None]) -> None:
+        self._scanning = None
+        if not scanning.cancelled():
+            scanning.exception()
+
+    def _take_in(self) -> None:
+        """In the scanning thread: take files in, then see what there is."""
+        problem: AdapterError | None = None
+        try:
+            self._intake.scan()
+        except OSError as error:
+            what = error.strerror or "unreadable"
+            problem = SourceDownError(
+                f"{self._manifest.adapter_id}: the drop folder cannot be read ({what})",
+                f"{self._manifest.adapter_id}：无法读取投递目录（{what}）",
+            )
+        except sqlite3.Error as error:
+            problem = self._broken(type(error).__name__)
+        with suppress(sqlite3.Error):
+            self._state = self._look(problem)
+
+    def _look(self, problem: AdapterError | None) -> _State:
+        missing: SourceDownError | None = None
+        fault: SourceFaultError | None = None
+        notice = problem
+        newest = 0
+        name = self._manifest.adapter_id
+        for part in self._parts:
+            files = self._index.files(part.name)
+            rejected = [file for file in files.values() if file.rejected]
+            if len(rejected) == len(files):
+                missing = SourceDownError(
+                    f"{name}: no usable file has come for {part.name!r}"
+                    + (": " + rejected[-1].rejected if rejected else ""),
+                    f"{name}：{part.name!r} 尚无可用文件" + ("：" + rejected[-1].rejected if rejected else ""),
+                )
+            if rejected:
+                last = rejected[-1]
+                told = SourceFaultError(
+                    f"{name}: a file of {part.name!r} was rejected: {last.name}: {last.rejected}",
+                    f"{name}：{part.name!r} 有文件被拒收：{last.name}：{last.rejected}",
+                )
+                notice = notice or told
+                if part.files.mode == "increment":
+                    fault = told
+            if part.newest is not None:
+                newest = max((file.newest_on for file in files.values()), default=0)
+        if isinstance(problem, SourceDownError) and missing is not None:
+            missing = problem
+        return _State(missing, fault, notice is not None, notice, newest)
+
+    def _read(self, question: Lookup, state: _State) -> Found:
+        asked = Asked(question.subjects)
+        gathering = Gathering(question, asked, self._manifest.department)
+        keys = self._index.keys
+        people = {keys.person(number): position for position, number in enumerate(asked.numbers)}
+        try:
+            found: dict[str, list[FoundRow]] = {}
+            for row in self._index.find(people):
+                found.setdefault(row[0], []).append(row)
+            for part in self._parts:
+                rows = found.get(part.name)
+                if rows is None:
+                    continue
+                positions = [people[row[1]] for row in rows]
+                names = [keys.open(row[2], row[1]) for row in rows]
+                if isinstance(part.mapper, LinkMapper):
+                    numbers = [asked.numbers[position] for position in positions]
+                    gathering.add_pairs(part.mapper, numbers, names, [row[5] for row in rows])
+                else:
+                    gathering.add(part.mapper, positions, _mapped(rows, names))
+        except (IndexBrokenError, sqlite3.Error) as error:
+            raise self._broken(type(error).__name__) from error
+        report(self._manifest.adapter_id, gathering)
+        return gathering.found(self._complete_until(state))
+
+    def _complete_until(self, state: _State) -> int:
+        setting = self._manifest.complete_until
+        if setting is None or state.stale:
+            return 0
+        return state.newest_on if setting.lag_days is None else day_before(self._now_ms(), setting.lag_days)
+
+    def _broken(self, what: str) -> SourceDownError:
+        name = self._manifest.adapter_id
+        return SourceDownError(f"{name}: the index cannot be used ({what})", f"{name}：索引不可用（{what}）")
+
+
+def _mapped(rows: list[FoundRow], names: list[str]) -> Mapped:
+    """Rows of the index as a mapped block."""
+    every = range(len(rows))
+    evidence = [i for i in every if rows[i][3]]
+    mapped = Mapped(holder_row=every, name=names)
+    if evidence:
+        columns = list(zip(*(rows[i] for i in evidence), strict=True))
+        mapped.row = evidence
+        mapped.kind, mapped.region, mapped.observed_on, mapped.available_on, mapped.strength = columns[3:8]
+        mapped.source_reference = columns[8]
+        mapped.detail, mapped.from_on, mapped.until_on = columns[9:12]
+    return mapped

@@ -1,0 +1,193 @@
+"""The kind `table`: a department whose data stands in database tables or views.
+
+Owns: which statement each record set is, the threads they run in, deadlines and cancellation. Refuses: SQL
+(`adapters.database`) and the meaning of rows (`adapters.mapping`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from adapters.asked import Asked
+from adapters.contract import Description, Found, Lookup
+from adapters.database import Database, DatabaseError, Rows, Statement, Work
+from adapters.errors import SourceDownError
+from adapters.gathering import Gathering
+from adapters.kinds.common import Clock, day_before, in_thread, report
+from adapters.manifest.model import TableManifest
+from adapters.mapping import LinkMapper, Mapper
+from adapters.values import BAD, DateReader
+
+_NEWEST_FOR_MS = 60_000
+"""How long the newest date of a column is remembered; sources are loaded hourly or nightly."""
+
+_AT_ONCE_SUBJECTS = 8
+_AT_ONCE_STEPS = 50_000
+"""An indexed lookup in a local file takes some tens of microseconds, less than handing it to a thread: it is done at
+once. These steps (about a millisecond) bound it; a table without an index on the number goes to the threads."""
+
+Result = TypeVar("Result")
+
+
+class TableAdapter:
+    """An adapter over database tables.
+
+    Args:
+        manifest: of kind `table`.
+        now_ms: Unix time in milliseconds.
+
+    Raises:
+        ManifestError: the URL is wrong or its driver missing.
+    """
+
+    def __init__(self, manifest: TableManifest, now_ms: Clock) -> None:
+        self._manifest = manifest
+        self._description = manifest.description()
+        self._now_ms = now_ms
+        self._database = self._open(manifest.timeout_s)
+        self._at_once = self._open(0, _AT_ONCE_STEPS) if self._database.is_local else None
+        self._sets: list[tuple[Mapper, Statement]] = []
+        for records in manifest.records:
+            mapper = Mapper(manifest, records)
+            by = mapper.columns[0]
+            self._sets.append((mapper, self._database.statement(records.table, records.query, mapper.columns, by)))
+        self._link_sets: list[tuple[LinkMapper, Statement]] = []
+        links = manifest.links
+        if links is not None:
+            pairs = LinkMapper(manifest, links)
+            for by in (links.identity.column, links.linked) if links.both_ways else (links.identity.column,):
+                self._link_sets.append((pairs, self._database.statement(links.table, links.query, pairs.columns, by)))
+        self._complete_until = self._complete_until_reader()
+        self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
+
+    def describe(self) -> Description:
+        """What it offers."""
+        return self._description
+
+    async def lookup(self, question: Lookup) -> Found:
+        """What the tables hold about the people of the question; see `Adapter`."""
+        if self._at_once is not None and len(question.subjects) <= _AT_ONCE_SUBJECTS:
+            try:
+                return self._read(question, self._at_once, Work())
+            except SourceDownError:
+                # Locked, or more steps than an indexed lookup takes: a thread can wait. Next time, too.
+                self._at_once.close()
+                self._at_once = None
+        return await self._in_thread(lambda work: self._read(question, self._database, work), question.deadline_s)
+
+    async def check(self) -> None:
+        """Return when the database answers and every table has its columns."""
+        await self._in_thread(lambda work: list(self._first_rows(work)), self._manifest.timeout_s)
+
+    async def any_number(self) -> str:
+        """Some number that the source holds, for trying the mapping; "" when its tables are empty."""
+        return await self._in_thread(
+            lambda work: next((number for number in self._first_rows(work) if number), ""), self._manifest.timeout_s
+        )
+
+    async def close(self) -> None:
+        """Wait for the threads and close the connections."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        self._database.close()
+        if self._at_once is not None:
+            self._at_once.close()
+
+    def _open(self, timeout_s: float, budget: int = 0) -> Database:
+        manifest = self._manifest
+        try:
+            return Database(
+                manifest.reveal(manifest.source.url, ("source", "url"), url=True),
+                folder=manifest.folder,
+                schema=manifest.source.schema_name,
+                chunk=manifest.source.chunk,
+                timeout_s=timeout_s,
+                budget=budget,
+            )
+        except ValueError as error:
+            raise manifest.error(
+                ("source", "url"),
+                "is not a database URL whose driver is installed, like postgresql+psycopg://user@host/database",
+                "不是可用的数据库地址，或未安装其驱动；应如 postgresql+psycopg://user@host/database",
+            ) from error
+
+    async def _in_thread(self, job: Callable[[Work], Result], seconds: float) -> Result:
+        work = Work()
+        return await in_thread(
+            self._threads,
+            lambda: job(work),
+            min(seconds, self._manifest.timeout_s),
+            lambda: self._database.cancel(work),
+            self._manifest.adapter_id,
+        )
+
+    def _read(self, question: Lookup, database: Database, work: Work) -> Found:
+        asked = Asked(question.subjects)
+        gathering = Gathering(question, asked, self._manifest.department)
+        values: dict[tuple[str, ...], list[str]] = {}
+        for mapper, statement in self._sets:
+            numbers = values.get(mapper.forms)
+            if numbers is None:
+                numbers = values[mapper.forms] = asked.values(mapper.forms)
+            rows = _rows(database, mapper.name, statement, numbers, work)
+            if rows:
+                gathering.add_rows(mapper, list(zip(*rows, strict=True)))
+        for pairs, statement in self._link_sets:
+            rows = _rows(database, pairs.name, statement, asked.values(pairs.forms), work)
+            if rows:
+                gathering.add_links(pairs, list(zip(*rows, strict=True)))
+        report(self._manifest.adapter_id, gathering)
+        return gathering.found(self._complete_until(work))
+
+    def _first_rows(self, work: Work) -> Iterator[str]:
+        """The number in the first row of each record set and of the links; "" for an empty one."""
+        every = [(mapper.name, statement) for mapper, statement in self._sets]
+        every += [(pairs.name, statement) for pairs, statement in self._link_sets]
+        for name, statement in every:
+            try:
+                rows = self._database.first(statement, work)
+            except DatabaseError as error:
+                raise error.as_adapter_error(name) from error
+            yield str(rows[0][0]).strip() if rows else ""
+
+    def _complete_until_reader(self) -> Callable[[Work], int]:
+        setting = self._manifest.complete_until
+        if setting is None:
+            return lambda _: 0
+        if setting.lag_days is not None:
+            days = setting.lag_days
+            return lambda _: day_before(self._now_ms(), days)
+        return self._newest_reader()
+
+    def _newest_reader(self) -> Callable[[Work], int]:
+        """Reads the newest date of a column, at most once a minute."""
+        setting = self._manifest.complete_until
+        if setting is None or setting.date is None:
+            return lambda _: 0
+        name, column = setting.of or "", setting.date.column
+        records = next(records for records in self._manifest.records if records.name == name)
+        statement = self._database.statement(records.table, records.query, (column,), column)
+        reader = DateReader(setting.date, self._manifest.timezone)
+        known = (0, 0)
+
+        def newest(work: Work) -> int:
+            nonlocal known
+            now = self._now_ms()
+            if not known[0] <= now < known[0] + _NEWEST_FOR_MS:
+                try:
+                    day = reader.read(self._database.newest(statement, work))
+                except DatabaseError as error:
+                    raise error.as_adapter_error(name) from error
+                known = (now, 0 if day == BAD else day)
+            return known[1]
+
+        return newest
+
+
+def _rows(database: Database, name: str, statement: Statement, numbers: list[str], work: Work) -> Rows:
+    try:
+        return database.rows(statement, numbers, work)
+    except DatabaseError as error:
+        raise error.as_adapter_error(name) from error

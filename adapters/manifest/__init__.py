@@ -1,0 +1,14 @@
+"""The manifest: what a department writes once, in YAML, so that its data can be asked (docs/adapters/manifest.md)."""
+
+from adapters.manifest.load import load_manifest, load_manifest_fully, parse_manifest
+from adapters.manifest.model import ApiManifest, FileManifest, Manifest, TableManifest
+
+__all__ = [
+    "ApiManifest",
+    "FileManifest",
+    "Manifest",
+    "TableManifest",
+    "load_manifest",
+    "load_manifest_fully",
+    "parse_manifest",
+]

@@ -1,0 +1,321 @@
+"""The manifest as a whole: who the department is, where its data stands, and which record sets become which evidence.
+
+Owns: the models of the three kinds of manifest, and what must hold between settings. Refuses: reading YAML
+(`adapters.manifest.document`) and reaching a source (`adapters.kinds`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, StringConstraints, model_validator
+
+from adapters.contract import DataItem, Description
+from adapters.errors import ManifestError
+from adapters.manifest.document import Document, Place, setting_name
+from adapters.manifest.fields import Column, Date, Detail, Evidence, Identity, Only, Region, Strength, Zone
+from adapters.manifest.secret import SecretMissingError, reveal
+from adapters.manifest.sources import ApiSource, Endpoint, Files, FileSource, TableSource, Text
+from adapters.manifest.usual import USUAL_KINDS
+from adapters.manifest.vocabulary import KINDS, DepartmentName, Settings, problem
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+def _format_version(value: object) -> object:
+    if value != "1":
+        raise problem("this program reads manifests of format 1", "本程序只读取格式版本为 1 的清单")
+    return value
+
+
+FormatVersion: TypeAlias = Annotated[int, BeforeValidator(_format_version)]
+
+
+class Title(Settings):
+    """What people call it."""
+
+    zh: Text
+    en: Text
+
+
+class CompleteUntil(Settings):
+    """Up to which day the source's data is complete.
+
+    Args:
+        lag_days: that many days before today, or
+        date: the newest date in this column of the record set `of` (table, file), or in this field of its answer
+            (api: a path from the answer's top).
+        of: name of that record set.
+    """
+
+    lag_days: int | None = Field(None, ge=0, le=3660)
+    date: Date | None = None
+    of: Name | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> CompleteUntil:
+        if (self.lag_days is None) == (self.date is None):
+            raise problem("give exactly one of: lag_days, date", "须且只能写一个：lag_days、date")
+        if (self.date is None) != (self.of is None):
+            raise problem("`date` needs `of`: the record set it stands in", "date 须与 of（所在记录集）同用")
+        return self
+
+
+class Mapped(Settings):
+    """What links and record sets have in common."""
+
+    identity: Identity | None = None
+    only: Only | None = None
+
+
+class Links(Mapped):
+    """Pairs of numbers of one person: changed, corrected, or issued twice.
+
+    Args:
+        identity: its column holds the number from which a pair is looked up; a name column is not used.
+        linked: column of the other number.
+        since: the day the change took effect.
+        both_ways: whether a pair is also found from the other number.
+    """
+
+    identity: Identity
+    linked: Column
+    since: Date | None = None
+    both_ways: bool = True
+
+
+class Records(Mapped):
+    """One record set (数据项): rows of one shape, and how they become evidence.
+
+    Args:
+        name: short, for messages.
+        title: as in the catalogue of data.
+        identity: where it differs from the manifest's.
+        only: which rows count.
+        evidence: which evidence a row is.
+        observed_on: the day it happened.
+        available_on: the day the department had it.
+        region: where; default: the manifest's region if it has just one, else not given.
+        strength: how well the department knew the person.
+        source_reference: column of the department's own reference, for disputes; never the identity number.
+        detail, from_on, until_on: for the kinds that have them; elsewhere they are left out by themselves.
+        bad_rows: a row that cannot be mapped: `fault`: nothing of the answer is used; `skip`: the row is counted and
+            left out. A file's bad rows are quarantined either way.
+        freshness_days: agreed days from the event until the source has it.
+    """
+
+    name: Name
+    title: Title | None = None
+    evidence: Evidence
+    observed_on: Date | None = None
+    available_on: Date | None = None
+    region: Region | None = None
+    strength: Strength | None = None
+    source_reference: Column | None = None
+    detail: Detail | None = None
+    from_on: Date | None = None
+    until_on: Date | None = None
+    bad_rows: Literal["fault", "skip"] = "fault"
+    freshness_days: int = Field(0, ge=0, le=3660)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Records:
+        if self.evidence.kinds():
+            if self.observed_on is None:
+                raise problem("evidence needs `observed_on`: the day it happened", "证据须有 observed_on（发生日期）")
+            if self.strength is None:
+                raise problem("evidence needs a `strength`", "证据须有 strength（强度）")
+        return self
+
+
+class _TablePlace(Settings):
+    table: Text | None = None
+    query: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)] | None = None
+
+    @model_validator(mode="after")
+    def _placed(self) -> _TablePlace:
+        if (self.table is None) == (self.query is None):
+            raise problem("give exactly one of: table, query", "须且只能写一个：table、query")
+        if self.query is not None and (";" in self.query or not re.match(r"(?i)(select|with)\b", self.query)):
+            raise problem("a query is one SELECT without a semicolon", "query 应为一条 SELECT 语句，不含分号")
+        return self
+
+
+class TableRecords(Records, _TablePlace):
+    """A record set in a table or view, or a SELECT over several (without the condition on the person)."""
+
+
+class TableLinks(Links, _TablePlace):
+    """Links in a table or a SELECT."""
+
+
+class ApiRecords(Records):
+    """A record set behind an endpoint."""
+
+    endpoint: Endpoint
+
+
+class ApiLinks(Links):
+    """Links behind an endpoint."""
+
+    endpoint: Endpoint
+
+
+class FileRecords(Records):
+    """A record set in dropped files. Short form of `files`: the pattern of their names."""
+
+    files: Files
+
+
+class FileLinks(Links):
+    """Links in dropped files."""
+
+    files: Files
+
+
+class ManifestBase(Settings):
+    """What every manifest says.
+
+    Args:
+        manifest: version of this format: 1.
+        adapter_id: stable name within the gateway.
+        version: of this manifest.
+        title: of the source.
+        department: whose data it is.
+        regions: GB/T 2260 codes for which it can answer.
+        timezone: of times without one.
+        identity: where the identity stands in its rows.
+        complete_until: up to which day the data is complete.
+        max_batch: people in one lookup.
+        timeout_s: for one lookup, if the question leaves more.
+        concurrency: lookups the source bears at once.
+    """
+
+    manifest: FormatVersion
+    adapter_id: Name
+    version: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    title: Title | None = None
+    department: DepartmentName
+    regions: tuple[Annotated[int, Field(ge=110000, le=829999)], ...] = Field(min_length=1, max_length=500)
+    timezone: Zone = "Asia/Shanghai"
+    identity: Identity
+    complete_until: CompleteUntil | None = None
+    max_batch: int = Field(10_000, ge=1, le=100_000)
+    timeout_s: float = Field(5.0, gt=0, le=600)
+    concurrency: int = Field(4, ge=1, le=64)
+
+    records: tuple[Records, ...] = Field(min_length=1, max_length=100)
+    links: Links | None = None
+
+    _document: Document | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path:
+        """From which relative paths of the manifest count."""
+        return Path(self._document.file).resolve().parent if self._document else Path.cwd()
+
+    def attach(self, document: Document) -> None:
+        """Remember where it was read from, for the lines of later errors."""
+        self._document = document
+
+    def error(self, place: Place, en: str, zh: str) -> ManifestError:
+        """An error of a setting, with file and line where the manifest was read from a file."""
+        if self._document is None:
+            name = setting_name(place)
+            return ManifestError(f"{name}: {en}", f"{name}: {zh}", setting=name)
+        return self._document.error(place, en, zh)
+
+    def reveal(self, setting: SecretStr, place: Place, *, url: bool = False) -> str:
+        """The value of a setting that may be secret.
+
+        Raises:
+            ManifestError: its variable is not set or its file cannot be read.
+        """
+        try:
+            return reveal(setting, self.folder, url=url)
+        except SecretMissingError as error:
+            raise self.error(place, error.en, error.zh) from error
+
+    def identity_of(self, part: Mapped) -> Identity:
+        """Where the identity stands in a record set's rows."""
+        return part.identity or self.identity
+
+    def description(self) -> Description:
+        """What the adapter of this manifest offers."""
+        items: dict[int, DataItem] = {}
+        for record_set in self.records:
+            for kind in record_set.evidence.kinds():
+                strength = record_set.strength.usual() if record_set.strength else 0
+                known = items.get(kind, DataItem(kind, strength, 0))
+                days = max(record_set.freshness_days, known.freshness_days)
+                items[kind] = DataItem(kind, min(strength, known.strength), days)
+        return Description(
+            adapter_id=self.adapter_id,
+            version=self.version,
+            department=self.department,
+            regions=self.regions,
+            items=tuple(items[kind] for kind in sorted(items)),
+            links=self.links is not None,
+            max_batch=self.max_batch,
+        )
+
+    def problems(self) -> tuple[list[ManifestError], list[ManifestError]]:
+        """What does not hold between settings: errors, and warnings of what is allowed but probably not meant."""
+        errors: list[ManifestError] = []
+        warnings: list[ManifestError] = []
+        names: set[str] = set()
+        usual = USUAL_KINDS[self.department]
+        for i, record_set in enumerate(self.records):
+            if record_set.name == "links":
+                en = "this name is kept for the links of numbers"
+                errors.append(self.error(("records", i, "name"), en, "此名称保留给号码关联使用"))
+            if record_set.name in names:
+                errors.append(self.error(("records", i, "name"), "used twice; names differ", "重名，名称须各不相同"))
+            names.add(record_set.name)
+            identity = self.identity_of(record_set)
+            if record_set.source_reference in {identity.column, identity.name}:
+                en = "the reference to a record is never the identity number or name"
+                errors.append(self.error(("records", i, "source_reference"), en, "不得为身份号码或姓名"))
+            for kind in set(record_set.evidence.kinds()) - usual:
+                word = next(word for word, number in KINDS.items() if number == kind)
+                en = f"{word} is unusual for this department; is it meant?"
+                warnings.append(self.error(("records", i, "evidence"), en, f"该部门通常没有 {word} 类证据，请确认"))
+        if (
+            self.complete_until is not None
+            and self.complete_until.of is not None
+            and self.complete_until.of not in names
+        ):
+            errors.append(self.error(("complete_until", "of"), "no record set has this name", "没有此名称的记录集"))
+        return errors, warnings
+
+
+class TableManifest(ManifestBase):
+    """A department whose data stands in a database."""
+
+    kind: Literal["table"]
+    source: TableSource
+    records: tuple[TableRecords, ...] = Field(min_length=1, max_length=100)
+    links: TableLinks | None = None
+
+
+class ApiManifest(ManifestBase):
+    """A department with an HTTP interface."""
+
+    kind: Literal["api"]
+    source: ApiSource
+    records: tuple[ApiRecords, ...] = Field(min_length=1, max_length=100)
+    links: ApiLinks | None = None
+
+
+class FileManifest(ManifestBase):
+    """A department that drops files."""
+
+    kind: Literal["file"]
+    source: FileSource
+    records: tuple[FileRecords, ...] = Field(min_length=1, max_length=100)
+    links: FileLinks | None = None
+
+
+Manifest: TypeAlias = TableManifest | ApiManifest | FileManifest

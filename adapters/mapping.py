@@ -1,0 +1,321 @@
+"""From the rows of a record set to columns of evidence, by the settings of its manifest. The same for every kind.
+
+Owns: which columns are needed, what each becomes, and what makes a row bad. Works column by column with remembered
+values (`adapters.values`), so that one row and a million take the same path. Refuses: I/O, and deciding whose a row is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+
+from adapters.contract import MAX_CELL_BYTES
+from adapters.errors import SourceFaultError
+from adapters.manifest.fields import Identity, Only
+from adapters.manifest.model import Links, ManifestBase, Records
+from adapters.values import BAD, CodeReader, DateReader, Reader, detail_reader, region_reader, text_of
+from wugan.adapter.v1 import vocabulary_pb2 as words
+
+FROM_KINDS = frozenset(
+    {
+        words.EVIDENCE_KIND_DETAINED,
+        words.EVIDENCE_KIND_SENTENCE,
+        words.EVIDENCE_KIND_IMPRISONED,
+        words.EVIDENCE_KIND_PAROLE,
+        words.EVIDENCE_KIND_RELEASE,
+        words.EVIDENCE_KIND_MEDICAL_RELEASE,
+        words.EVIDENCE_KIND_RETURNED_TO_PRISON,
+    }
+)
+UNTIL_KINDS = frozenset(
+    {
+        words.EVIDENCE_KIND_DETAINED,
+        words.EVIDENCE_KIND_SENTENCE,
+        words.EVIDENCE_KIND_IMPRISONED,
+        words.EVIDENCE_KIND_COMMUTATION,
+        words.EVIDENCE_KIND_MEDICAL_RELEASE,
+    }
+)
+REGION_DETAIL_KINDS = frozenset(
+    {
+        words.EVIDENCE_KIND_HOUSEHOLD_MOVED,
+        words.EVIDENCE_KIND_RESIDENCE_MOVED,
+        words.EVIDENCE_KIND_DUPLICATE_BENEFIT,
+    }
+)
+_PENALTIES = frozenset(words.PenaltyKind.values()) - {0}
+
+
+@dataclass(slots=True)
+class Mapped:
+    """What a block of rows became. `row` columns hold row numbers of the block as it was given.
+
+    Attributes:
+        holder_row, name: rows that count at all: the person is known, under this name ("" where there is none).
+        row ... until_on: rows of evidence as columns of equal length.
+        bad: row to the setting and what was wrong with its column, for rows that could not be mapped.
+        ignored: rows whose code is no evidence.
+    """
+
+    holder_row: Sequence[int] = ()
+    name: Sequence[str] = ()
+    row: Sequence[int] = ()
+    kind: Sequence[int] = ()
+    region: Sequence[int] = ()
+    observed_on: Sequence[int] = ()
+    available_on: Sequence[int] = ()
+    strength: Sequence[int] = ()
+    source_reference: Sequence[str] = ()
+    detail: Sequence[int] = ()
+    from_on: Sequence[int] = ()
+    until_on: Sequence[int] = ()
+    bad: dict[int, str] = field(default_factory=dict)
+    ignored: int = 0
+
+
+class _Columns:
+    """The distinct columns a record set needs, in the order they are fetched."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def at(self, name: str | None) -> int:
+        """Where a column stands; -1 for none."""
+        if name is None:
+            return -1
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One integer column: read from a source column, or fixed."""
+
+    setting: str
+    at: int = -1
+    reader: Reader | None = None
+    fixed: int = 0
+
+    def read(self, columns: Sequence[Sequence[object]], count: int) -> list[int]:
+        return [self.fixed] * count if self.reader is None else self.reader.column(columns[self.at])
+
+
+class _Filter:
+    """Which rows count."""
+
+    def __init__(self, only: Only | None, columns: _Columns) -> None:
+        self._at = -1 if only is None else columns.at(only.column)
+        self._reader: Reader | None = None
+        if only is not None and only.values is not None:
+            self._reader = CodeReader(dict.fromkeys(only.values, 1), 0)
+        elif only is not None and only.except_values is not None:
+            self._reader = CodeReader(dict.fromkeys(only.except_values, 0), 1)
+
+    def keep(self, columns: Sequence[Sequence[object]]) -> list[int] | None:
+        """1 for each row that counts, else 0; None: all do."""
+        if self._reader is None:
+            return None
+        kept = self._reader.column(columns[self._at])
+        return kept if 0 in kept else None
+
+
+class Mapper:
+    """The compiled mapping of one record set.
+
+    Args:
+        manifest: whose record set it is.
+        records: the record set.
+
+    Attributes:
+        columns: names of the columns that rows must have, in the order `map` takes them; the identity number first.
+    """
+
+    def __init__(self, manifest: ManifestBase, records: Records) -> None:
+        identity: Identity = manifest.identity_of(records)
+        wanted = _Columns()
+        wanted.at(identity.column)
+        self.name = records.name
+        self.forms = identity.forms
+        self.skips_bad_rows = records.bad_rows == "skip"
+        self._holder_name = wanted.at(identity.name)
+        self._filter = _Filter(records.only, wanted)
+        evidence = records.evidence
+        self._kind = _Part("evidence", fixed=evidence.fixed or 0)
+        if evidence.column is not None:
+            unknown = BAD if evidence.unknown == "fault" else 0
+            self._kind = _Part("evidence", wanted.at(evidence.column), CodeReader(evidence.codes, unknown))
+        self._has_evidence = bool(evidence.kinds())
+        zone = manifest.timezone
+
+        def date(setting: str) -> _Part:
+            value = getattr(records, setting)
+            return _Part(setting) if value is None else _Part(setting, wanted.at(value.column), DateReader(value, zone))
+
+        self._observed = date("observed_on")
+        self._available = date("available_on")
+        self._from = date("from_on")
+        self._until = date("until_on")
+        self._region = _Part("region", fixed=manifest.regions[0] if len(manifest.regions) == 1 else 0)
+        if records.region is not None:
+            region = records.region
+            self._region = _Part("region", fixed=region.fixed or 0)
+            if region.column is not None:
+                self._region = _Part("region", wanted.at(region.column), region_reader(region))
+        self._strength = _Part("strength")
+        if records.strength is not None:
+            strength = records.strength
+            self._strength = _Part("strength", fixed=strength.fixed or 0)
+            if strength.column is not None:
+                reader = CodeReader(strength.codes, strength.otherwise or BAD)
+                self._strength = _Part("strength", wanted.at(strength.column), reader)
+        self._detail = _Part("detail")
+        if records.detail is not None:
+            detail = records.detail
+            self._detail = _Part("detail", fixed=detail.fixed or 0)
+            if detail.column is not None:
+                self._detail = _Part("detail", wanted.at(detail.column), detail_reader(detail))
+        when_and_where = (self._observed, self._available, self._region, self._strength)
+        self._parts = (*when_and_where, self._detail, self._from, self._until)
+        self._reference = wanted.at(records.source_reference)
+        self.columns = tuple(wanted.names)
+
+    def map(self, columns: Sequence[Sequence[object]]) -> Mapped:
+        """A block of rows, given as columns in the order of `self.columns`, each of the same length.
+
+        Bad rows are told, not raised: what becomes of them is the caller's affair (`require_good`).
+        """
+        count = len(columns[0])
+        mapped = Mapped()
+        rows: Sequence[int] = range(count)
+        kept = self._filter.keep(columns)
+        if kept is not None:
+            columns = [list(compress(column, kept)) for column in columns]
+            rows = list(compress(rows, kept))
+            count = len(rows)
+        mapped.holder_row = rows
+        mapped.name = [""] * count if self._holder_name < 0 else self._names(columns[self._holder_name], rows, mapped)
+        if not count or not self._has_evidence:
+            return mapped
+        kinds = self._kind.read(columns, count)
+        if BAD in kinds or 0 in kinds:
+            self._note(kinds, rows, "evidence: code not in the table", mapped)
+            mapped.ignored = kinds.count(0)
+            is_evidence = [kind > 0 for kind in kinds]
+            columns = [list(compress(column, is_evidence)) for column in columns]
+            rows = list(compress(rows, is_evidence))
+            kinds = list(compress(kinds, is_evidence))
+        self._fill(mapped, columns, rows, kinds)
+        return mapped
+
+    def _fill(
+        self, mapped: Mapped, columns: Sequence[Sequence[object]], rows: Sequence[int], kinds: Sequence[int]
+    ) -> None:
+        count = len(rows)
+        mapped.row, mapped.kind = rows, kinds
+        for part in self._parts:
+            values = part.read(columns, count)
+            if part.reader is not None and BAD in values:
+                what = "does not read as a date" if part.setting.endswith("_on") else "code not in the table"
+                self._note(values, rows, f"{part.setting}: {what}", mapped)
+            setattr(mapped, part.setting, values)
+        if 0 in mapped.observed_on:
+            for row, day in zip(rows, mapped.observed_on, strict=True):
+                if day == 0:
+                    mapped.bad.setdefault(row, "observed_on: missing")
+        self._settle_sparse(mapped)
+        mapped.source_reference = self._references(columns, rows, mapped)
+
+    def _settle_sparse(self, mapped: Mapped) -> None:
+        """Details and periods only where their kind has them, and sensible there."""
+        if self._detail.reader is not None or self._detail.fixed:
+            details = list(mapped.detail)
+            for i, kind in enumerate(mapped.kind):
+                if kind == words.EVIDENCE_KIND_SENTENCE:
+                    fits = details[i] in _PENALTIES
+                elif kind in REGION_DETAIL_KINDS:
+                    fits = 100_000 <= details[i] <= 999_999
+                else:
+                    details[i] = 0
+                    continue
+                if details[i] and not fits:
+                    mapped.bad.setdefault(mapped.row[i], "detail: out of range")
+            mapped.detail = details
+        for part, having in ((self._from, FROM_KINDS), (self._until, UNTIL_KINDS)):
+            if part.reader is not None:
+                values = getattr(mapped, part.setting)
+                settled = [v if kind in having else 0 for v, kind in zip(values, mapped.kind, strict=True)]
+                setattr(mapped, part.setting, settled)
+        if self._from.reader is not None and self._until.reader is not None:
+            for row, start, end in zip(mapped.row, mapped.from_on, mapped.until_on, strict=True):
+                if end and start and end < start:
+                    mapped.bad.setdefault(row, "until_on: before from_on")
+
+    def _references(self, columns: Sequence[Sequence[object]], rows: Sequence[int], mapped: Mapped) -> list[str]:
+        if self._reference < 0:
+            return [""] * len(rows)
+        references = [value if type(value) is str else text_of(value) for value in columns[self._reference]]
+        for row, reference, number in zip(rows, references, columns[0], strict=True):
+            if len(reference) * 4 > MAX_CELL_BYTES and len(reference.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+                mapped.bad.setdefault(row, "source_reference: too long")
+            elif reference and type(number) is str and number and number in reference:
+                mapped.bad.setdefault(row, "source_reference: holds the identity number")
+        return references
+
+    def _names(self, values: Sequence[object], rows: Sequence[int], mapped: Mapped) -> list[str]:
+        names = [text_of(value) for value in values]
+        for row, name in zip(rows, names, strict=True):
+            if len(name) * 4 > MAX_CELL_BYTES and len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+                mapped.bad.setdefault(row, "identity.name: too long")
+        return names
+
+    @staticmethod
+    def _note(values: Sequence[int], rows: Sequence[int], what: str, mapped: Mapped) -> None:
+        for row, value in zip(rows, values, strict=True):
+            if value == BAD:
+                mapped.bad.setdefault(row, what)
+
+
+def require_good(mapper: Mapper, mapped: Mapped) -> int:
+    """Apply the record set's policy on bad rows: return how many may be left out.
+
+    Raises:
+        SourceFaultError: there is one and the policy is `fault`.
+    """
+    if mapped.bad and not mapper.skips_bad_rows:
+        what = next(iter(mapped.bad.values()))
+        raise SourceFaultError(
+            f"record set {mapper.name!r} has a row that cannot be mapped ({what}); mend the manifest or the source",
+            f"记录集 {mapper.name!r} 有无法映射的行（{what}），请修正清单或数据源",
+        )
+    return len(mapped.bad)
+
+
+class LinkMapper:
+    """The compiled mapping of a link set; `columns`: the number, the linked number, then what else is needed."""
+
+    name = "links"
+
+    def __init__(self, manifest: ManifestBase, links: Links) -> None:
+        wanted = _Columns()
+        self.forms = links.identity.forms
+        self.both_ways = links.both_ways
+        wanted.at(links.identity.column)
+        self._linked = wanted.at(links.linked)
+        self._filter = _Filter(links.only, wanted)
+        self._since = _Part("since")
+        if links.since is not None:
+            self._since = _Part("since", wanted.at(links.since.column), DateReader(links.since, manifest.timezone))
+        self.columns = tuple(wanted.names)
+
+    def map(self, columns: Sequence[Sequence[object]]) -> tuple[list[object], list[object], list[int]]:
+        """Number, linked number and day of the change of each pair that counts; a day that does not read is 0.
+
+        A pair whose day is unknown still joins two numbers of one person: leaving it out would lose evidence.
+        """
+        kept = self._filter.keep(columns)
+        if kept is not None:
+            columns = [list(compress(column, kept)) for column in columns]
+        since = self._since.read(columns, len(columns[0]))
+        return list(columns[0]), list(columns[self._linked]), [0 if day == BAD else day for day in since]

@@ -1,0 +1,126 @@
+"""Files that must be whole or absent: atomic writing, and reading what only the owner may read.
+
+Owns: temporary file, fsync, rename and fsync of the folder, so that a crash leaves the old file or the new one; and the
+check that a secret is a regular file of ours that no one else can read. Refuses: files larger than any of ours can be,
+and overwriting where nothing was said to exist.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from certs.errors import KeyFileError
+
+MAX_FILE_BYTES = 256 << 10
+"""Largest key or certificate file, bytes."""
+
+PRIVATE = 0o600
+PUBLIC = 0o644
+
+
+def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
+    """Write a whole file, durably.
+
+    Args:
+        path: where; its folder must exist.
+        data: all of it.
+        mode: permissions; the file never exists with wider ones, whatever the umask.
+        replace: whether a file that is already there may be replaced.
+
+    Raises:
+        KeyFileError: it cannot be written, or is there already and `replace` is false.
+    """
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+                os.fchmod(descriptor, mode)
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            if replace:
+                temporary.replace(path)
+            else:
+                # A link fails when the name is taken; a rename would replace it.
+                path.hardlink_to(temporary)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except FileExistsError as error:
+        raise KeyFileError(
+            f"{path}: is there already and is not overwritten; move it away first",
+            f"{path}：文件已存在，不会覆盖，请先移走",
+        ) from error
+    except OSError as error:
+        raise KeyFileError(
+            f"{path}: cannot be written ({error.strerror}); check the folder, its permissions and the free space",
+            f"{path}：无法写入（{error.strerror}），请检查目录、权限与剩余空间",
+        ) from error
+
+
+def read_public(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
+    """The whole of a file that is no secret, at most `limit` bytes.
+
+    Raises:
+        KeyFileError: it cannot be read, is no regular file or is too large.
+    """
+    return _read(path, limit, secret=False)
+
+
+def read_secret(path: Path) -> bytes:
+    """The whole of a file that holds a secret.
+
+    Raises:
+        KeyFileError: it cannot be read, is no regular file or too large, belongs to someone else, or its group or
+            others have any permission on it.
+    """
+    return _read(path, MAX_FILE_BYTES, secret=True)
+
+
+def _read(path: Path, limit: int, *, secret: bool) -> bytes:
+    try:
+        # Not blocking: opening a named pipe would otherwise wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - what is checked is what is read
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyFileError(f"{path}: is not a regular file", f"{path}：不是普通文件")
+            if secret:
+                _require_private(path, status)
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path}: cannot be read ({error.strerror}); check the path and its permissions",
+            f"{path}：无法读取（{error.strerror}），请检查路径与权限",
+        ) from error
+    if len(data) > limit:
+        raise KeyFileError(
+            f"{path}: larger than {limit} bytes, which no such file is",
+            f"{path}：超过 {limit} 字节，不可能是此类文件",
+        )
+    return data
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(
+            f"{path}: group or others may access this secret; run: chmod 600 {path}",
+            f"{path}：同组或其他用户可访问该密钥文件，请执行：chmod 600 {path}",
+        )
+    if status.st_uid not in (os.geteuid(), 0):
+        raise KeyFileError(
+            f"{path}: belongs to another user; run: chown {os.geteuid()} {path}",
+            f"{path}：文件属于其他用户，请执行：chown {os.geteuid()} {path}",
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

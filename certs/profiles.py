@@ -1,0 +1,260 @@
+"""X.509 profiles (RFC 5280): what each kind of certificate of a federation says, and how long it lives.
+
+Owns: the five profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
+profile names, identities of another federation, and a leaf that would outlive its issuer (it is cut short).
+
+    profile   key            basic constraints   key usage                          extended key usage        lifetime
+    root      ECDSA P-384    CA, path length 1   keyCertSign, cRLSign               –                         15 years
+    issuing   ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
+    server    ECDSA P-256    leaf                digitalSignature                   serverAuth, clientAuth    30 days
+    client    ECDSA P-256    leaf                digitalSignature                   clientAuth                30 days
+    signing   Ed25519        leaf                digitalSignature, contentCommitment  message signing         400 days
+
+A gateway or department gets "server", a unit "client". The issuing authority carries critical name constraints: URIs
+and DNS names of the federation only, no IP addresses at all. Every leaf has its SPIFFE id as its only URI name, a
+server also its DNS name; the subject is for people and is never read. Lifetimes are our choice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certs.errors import ProfileError
+from certs.identity import ROLE_GATEWAY, Identity
+
+MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708015765544424")
+"""Extended key usage "signs envelopes of the federation": an OID of our own under the UUID arc (ITU-T X.667)."""
+
+BACKDATE: Final = dt.timedelta(minutes=5)
+"""A certificate is valid from this long before it is made, for verifiers whose clocks are behind."""
+
+ROOT_LIFETIME: Final = dt.timedelta(days=15 * 365)
+ISSUING_LIFETIME: Final = dt.timedelta(days=5 * 365)
+TLS_LIFETIME: Final = dt.timedelta(days=30)
+SIGNING_LIFETIME: Final = dt.timedelta(days=400)
+
+LOOPBACK_NAME: Final = "localhost"
+_EVERY_ADDRESS: Final = ("0.0.0.0/0", "::/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A certificate authority that is able to sign.
+
+    Args:
+        certificate: its certificate.
+        key: its private key.
+        federation: the trust domain it issues for.
+        loopback: whether its servers may also be called "localhost"; for demonstrations on one machine.
+    """
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+    federation: str
+    loopback: bool = False
+
+
+def root_certificate(key: ec.EllipticCurvePrivateKey, federation: str, now: dt.datetime) -> x509.Certificate:
+    """A self-signed federation root.
+
+    Args:
+        key: its private key, ECDSA P-384.
+        federation: the trust domain.
+        now: time of making, with time zone.
+
+    Raises:
+        ProfileError: another kind of key.
+    """
+    _require_curve(key.public_key(), ec.SECP384R1, "root")
+    name = _authority_name(federation, "Federation Root")
+    builder = _builder(name, name, key.public_key(), now, now + ROOT_LIFETIME)
+    builder = _authority_extensions(builder, key.public_key(), path_length=1)
+    return builder.sign(key, hashes.SHA384())
+
+
+def issuing_certificate(root: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime) -> x509.Certificate:
+    """An issuing authority's certificate, signed by the root.
+
+    Raises:
+        ProfileError: another kind of key than ECDSA P-384, or the root has expired.
+    """
+    _require_curve(public_key, ec.SECP384R1, "issuing")
+    builder = _issued(root, _authority_name(root.federation, "Issuing CA"), public_key, now, ISSUING_LIFETIME)
+    builder = _authority_extensions(builder, public_key, path_length=0)
+    permitted: list[x509.GeneralName] = [
+        x509.UniformResourceIdentifier(root.federation),
+        x509.DNSName(root.federation),
+    ]
+    if root.loopback:
+        permitted.append(x509.DNSName(LOOPBACK_NAME))
+    excluded = [x509.IPAddress(ipaddress.ip_network(network)) for network in _EVERY_ADDRESS]
+    builder = builder.add_extension(x509.NameConstraints(permitted, excluded), critical=True)
+    return builder.sign(root.key, hashes.SHA384())
+
+
+def tls_certificate(
+    issuer: Issuer, public_key: object, identity: Identity, now: dt.datetime, lifetime: dt.timedelta = TLS_LIFETIME
+) -> x509.Certificate:
+    """A TLS certificate: profile "server" for an identity that has a DNS name, "client" for one that has none.
+
+    Raises:
+        ProfileError: another kind of key than ECDSA P-256, another federation, or the issuer has expired.
+    """
+    if not isinstance(public_key, ec.EllipticCurvePublicKey):
+        raise _wrong_key("tls", "ECDSA P-256")
+    _require_curve(public_key, ec.SECP256R1, "tls")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if identity.tls_name:
+        names.append(x509.DNSName(identity.tls_name))
+        usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        if issuer.loopback:
+            names.append(x509.DNSName(LOOPBACK_NAME))
+    builder = _leaf(issuer, identity, public_key, now, lifetime, names)
+    builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    return builder.sign(issuer.key, hashes.SHA384())
+
+
+def signing_certificate(
+    issuer: Issuer, public_key: object, identity: Identity, now: dt.datetime, lifetime: dt.timedelta = SIGNING_LIFETIME
+) -> x509.Certificate:
+    """A certificate for the key with which a member's gateway signs envelopes.
+
+    Its extended key usage is critical and names no TLS purpose, so that no TLS stack takes it.
+
+    Raises:
+        ProfileError: another kind of key than Ed25519, an identity that is no gateway's or of another federation, or
+            the issuer has expired.
+    """
+    if not isinstance(public_key, Ed25519PublicKey):
+        raise _wrong_key("signing", "Ed25519")
+    if identity.role != ROLE_GATEWAY:
+        raise ProfileError("only a member's gateway signs messages", "只有成员网关可以签署消息")
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
+    builder = _leaf(issuer, identity, public_key, now, lifetime, names)
+    builder = builder.add_extension(_key_usage(digital_signature=True, content_commitment=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([MESSAGE_SIGNING]), critical=True)
+    return builder.sign(issuer.key, hashes.SHA384())
+
+
+def _leaf(
+    issuer: Issuer,
+    identity: Identity,
+    public_key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+    names: list[x509.GeneralName],
+) -> x509.CertificateBuilder:
+    if identity.federation != issuer.federation:
+        raise ProfileError(
+            "the identity belongs to another federation than the authority", "身份与签发机构不属于同一联盟"
+        )
+    # With a blank in it, no verifier takes the common name for a host name.
+    common = f"{identity.role} {identity.name or identity.member_id}"
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id),
+            x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
+        ]
+    )
+    builder = _issued(issuer, name, public_key, now, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    return builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+
+
+def _issued(
+    issuer: Issuer,
+    subject: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
+    now: dt.datetime,
+    lifetime: dt.timedelta,
+) -> x509.CertificateBuilder:
+    if lifetime <= dt.timedelta(0):
+        raise ProfileError("a certificate needs a positive lifetime", "证书有效期必须大于零")
+    end = issuer.certificate.not_valid_after_utc
+    if now >= end:
+        raise ProfileError(
+            "the issuing certificate has expired; renew the authority first", "签发证书已过期，请先更新签发机构"
+        )
+    builder = _builder(subject, issuer.certificate.subject, public_key, now, min(now + lifetime, end))
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+    )
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
+    now: dt.datetime,
+    end: dt.datetime,
+) -> x509.CertificateBuilder:
+    if now.tzinfo is None:
+        raise ProfileError("the time of issue needs a time zone", "签发时间必须带时区")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(end)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+
+
+def _authority_name(federation: str, common: str) -> x509.Name:
+    # X.520 bounds an organisation's name; the whole federation name stands in the name constraints.
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, federation[:64]),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"Wugan {common}"),
+        ]
+    )
+
+
+def _authority_extensions(
+    builder: x509.CertificateBuilder, public_key: ec.EllipticCurvePublicKey, path_length: int
+) -> x509.CertificateBuilder:
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+    return builder.add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+
+
+def _key_usage(
+    *,
+    digital_signature: bool = False,
+    content_commitment: bool = False,
+    key_cert_sign: bool = False,
+    crl_sign: bool = False,
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=content_commitment,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _require_curve(key: ec.EllipticCurvePublicKey, curve: type[ec.EllipticCurve], profile: str) -> None:
+    if not isinstance(key.curve, curve):
+        raise _wrong_key(profile, "ECDSA P-384" if curve is ec.SECP384R1 else "ECDSA P-256")
+
+
+def _wrong_key(profile: str, wanted: str) -> ProfileError:
+    return ProfileError(f"profile {profile!r} takes {wanted} keys only", f"证书模板 {profile!r} 只接受 {wanted} 密钥")

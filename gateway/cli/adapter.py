@@ -1,0 +1,240 @@
+"""`wugan adapter`: prove a department's manifest before the gateway serves it.
+
+Owns: telling what is wrong with a manifest or its source, and showing what becomes of one row, masked. Refuses: showing a
+whole number or name on a screen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.language import say
+
+if TYPE_CHECKING:
+    from adapters.contract import Adapter, Found
+    from adapters.errors import AdapterError
+    from adapters.manifest import Manifest
+
+_MAX_ROWS_SHOWN = 20
+
+
+@click.group(help=say("Departments' manifests and sources", "部门数据接入清单与数据源"))
+def adapter() -> None:
+    """The group."""
+
+
+@adapter.command(
+    help=say(
+        "Check MANIFEST: is it sound, does it reach its source, do the fields map? Shows one row, masked. "
+        "Exit codes: 0 all is well, 2 the manifest is wrong, 3 the source is not reached, 4 the source answers nonsense.",
+        "检查 MANIFEST：清单是否正确、能否连到数据源、字段能否映射，并显示一行脱敏样例。"
+        "退出码：0 正常，2 清单有误，3 无法连接数据源，4 数据源应答有误。",
+    )
+)
+@click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--id", "numbers", multiple=True, help=say("identity number to try; repeatable", "试查的身份号码，可重复")
+)
+@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+def check(manifest: Path, numbers: tuple[str, ...], json_out: bool) -> None:
+    """Run the three steps and stop at the first that fails."""
+    from adapters.manifest import load_manifest_fully
+
+    report = _Report(json_out)
+    loaded, errors, warnings = load_manifest_fully(manifest)
+    report.problems("errors", errors)
+    report.problems("warnings", warnings)
+    if loaded is None:
+        report.finish(EXIT_USAGE)
+        return
+    report.manifest(loaded)
+    report.finish(asyncio.run(_try(loaded, numbers, report)))
+
+
+async def _try(manifest: Manifest, numbers: tuple[str, ...], report: _Report) -> int:
+    """Build the adapter, reach its source, map a row; the exit code."""
+    from adapters.build import build
+    from adapters.errors import AdapterError, ManifestError, SourceDownError
+
+    with tempfile.TemporaryDirectory(prefix="wugan-adapter-") as state:
+        try:
+            built = build(manifest, Path(state))
+        except ManifestError as error:
+            report.problems("errors", [error])
+            return EXIT_USAGE
+        try:
+            await built.check()
+            report.reached()
+            found = await _sample(built, numbers, manifest.timeout_s)
+            report.sample(found)
+        except SourceDownError as error:
+            report.problems("errors", [error])
+            return EXIT_UNREACHABLE
+        except AdapterError as error:
+            report.problems("errors", [error])
+            return EXIT_FAULTY
+        finally:
+            await built.close()
+    return 0
+
+
+async def _sample(built: Adapter, numbers: tuple[str, ...], seconds: float) -> Found | None:
+    """What the source knows about the numbers given, or about one that it names itself; None when it names none."""
+    from adapters.asked import normal
+    from adapters.contract import Lookup, Subjects
+    from adapters.kinds.common import Sampling
+
+    wanted = [normal(number) for number in numbers]
+    if not wanted and isinstance(built, Sampling):
+        number = normal(await built.any_number())
+        wanted = [number] if number else []
+    if not wanted:
+        return None
+    return await built.lookup(Lookup(Subjects(wanted, [""] * len(wanted)), deadline_s=seconds))
+
+
+def masked_number(number: str) -> str:
+    """A number with all but its province and last character hidden."""
+    return number[:2] + "*" * max(0, len(number) - 3) + number[-1:] if len(number) > 3 else "*" * len(number)
+
+
+def masked_name(name: str) -> str:
+    """A name of which the first character shows."""
+    return name[:1] + "*" * (len(name) - 1) if len(name) > 1 else "*" * len(name)
+
+
+def _day(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat() if day else ""
+
+
+class _Report:
+    """What was found, told as it comes or, as JSON, at the end."""
+
+    def __init__(self, json_out: bool) -> None:
+        self._json = json_out
+        self._told: dict[str, object] = {}
+        self._console = Console(highlight=False, soft_wrap=True)
+
+    def problems(self, kind: str, problems: list[AdapterError] | list[ManifestError]) -> None:
+        """Errors or warnings."""
+        listed = self._told.setdefault(kind, [])
+        for problem in problems:
+            if isinstance(listed, list):
+                listed.append({"en": problem.en, "zh": problem.zh})
+            self._say("✗" if kind == "errors" else "!", problem.en, problem.zh, err=kind == "errors")
+
+    def manifest(self, manifest: Manifest) -> None:
+        """The manifest is sound."""
+        about = manifest.description()
+        self._told["manifest"] = {
+            "adapter_id": about.adapter_id,
+            "version": about.version,
+            "kind": manifest.kind,
+            "regions": list(about.regions),
+            "evidence": [_kind(item.kind) for item in about.items],
+            "links": about.links,
+        }
+        kinds = ", ".join(_kind(item.kind) for item in about.items) or "-"
+        name, count = about.adapter_id, len(manifest.records)
+        self._say(
+            "✓",
+            f"manifest is sound: {name}, kind {manifest.kind}, {count} record sets, evidence: {kinds}",
+            f"清单正确：{name}，类型 {manifest.kind}，{count} 个记录集，证据：{kinds}",
+        )
+
+    def reached(self) -> None:
+        """The source answers in the shape of the manifest."""
+        self._told["reached"] = True
+        self._say("✓", "the source is reached and has what the manifest names", "数据源可达，且与清单所述结构一致")
+
+    def sample(self, found: Found | None) -> None:
+        """What becomes of a row."""
+        if found is None:
+            self._say(
+                "!",
+                "no row to try the mapping on; give --id with a number it knows",
+                "无样例可试，请用 --id 提供一个已知号码",
+            )
+            return
+        holders = found.holders
+        held = [
+            {"subject": row, "id_number": masked_number(number), "name": masked_name(name)}
+            for row, number, name in zip(
+                holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True
+            )
+        ]
+        rows = _evidence(found)
+        self._told["sample"] = {
+            "holders": held,
+            "evidence": rows,
+            "links": [masked_number(number) for number in found.links.id_number],
+            "complete_until_on": _day(found.complete_until_on),
+        }
+        if not held:
+            self._say(
+                "!", "the source does not know the number; the mapping was not tried", "数据源查无此号码，未能验证映射"
+            )
+            return
+        if self._json:
+            return
+        for person in held:
+            self._say(
+                "✓", f"knows {person['id_number']} {person['name']}", f"有此人：{person['id_number']} {person['name']}"
+            )
+        if not rows:
+            self._say("!", "no evidence about this person", "此人没有证据")
+            return
+        table = Table()
+        for name in rows[0]:
+            table.add_column(name)
+        for row in rows[:_MAX_ROWS_SHOWN]:
+            table.add_row(*(str(value or "") for value in row.values()))
+        self._console.print(table)
+
+    def finish(self, code: int) -> None:
+        """Print the JSON if that is wanted, and end with the exit code."""
+        if self._json:
+            click.echo(json.dumps({**self._told, "exit_code": code}, ensure_ascii=False))
+        raise SystemExit(code)
+
+    def _say(self, mark: str, en: str, zh: str, *, err: bool = False) -> None:
+        if not self._json:
+            click.echo(f"{mark} {say(en, zh)}", err=err)
+
+
+def _kind(number: int) -> str:
+    from wugan.adapter.v1 import vocabulary_pb2 as words
+
+    return words.EvidenceKind.Name(words.EvidenceKind.ValueType(number)).removeprefix("EVIDENCE_KIND_")
+
+
+def _evidence(found: Found) -> list[dict[str, object]]:
+    from wugan.adapter.v1 import vocabulary_pb2 as words
+
+    evidence = found.evidence
+    return [
+        {
+            "kind": _kind(int(evidence.kind[i])),
+            "observed_on": _day(int(evidence.observed_on[i])),
+            "available_on": _day(int(evidence.available_on[i])),
+            "region": int(evidence.region[i]),
+            "strength": words.Strength.Name(words.Strength.ValueType(int(evidence.strength[i]))).removeprefix(
+                "STRENGTH_"
+            ),
+            "detail": int(evidence.detail[i]),
+            "from_on": _day(int(evidence.from_on[i])),
+            "until_on": _day(int(evidence.until_on[i])),
+            "has_reference": bool(evidence.source_reference[i]),
+        }
+        for i in range(len(evidence))
+    ]

@@ -1,0 +1,66 @@
+"""Asking as the demo's agencies do: each recipient through the agency that pays, over mTLS.
+
+Owns: channels to the agencies' gateways and the request made of a roster row. Refuses: knowing more than the row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
+
+import grpc
+
+from certs.files import read_public
+from certs.grpc_credentials import channel_credentials, channel_options
+from certs.keys import load_private_key
+from gateway.config import load_agency
+from gateway.demo.launch import Demo
+from gateway.demo.truth import Recipient
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+if TYPE_CHECKING:
+    Stub = agency_pb2_grpc.AgencyServiceAsyncStub
+
+
+@contextlib.asynccontextmanager
+async def agencies(demo: Demo) -> AsyncIterator[Callable[[Recipient], Stub]]:
+    """For a recipient, the stub of the agency that pays; channels are opened once and closed at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+        stubs: dict[tuple[int, str], Stub] = {}
+
+        def stub(recipient: Recipient) -> Stub:
+            key = (recipient.paying_province, recipient.unit)
+            if key not in stubs:
+                channel = _channel(demo, *key)
+                stack.push_async_callback(channel.close)
+                stubs[key] = agency_pb2_grpc.AgencyServiceStub(channel)
+            return stubs[key]
+
+        yield stub
+
+
+def request_for(recipient: Recipient, *, evidence_limit: int = 0) -> agency_pb2.CheckRequest:
+    """The question an official asks about a roster row."""
+    return agency_pb2.CheckRequest(
+        id_number=recipient.id_number,
+        name=recipient.name,
+        benefit=words.BenefitType.Value(f"BENEFIT_TYPE_{recipient.benefit}"),
+        purpose=adapter_words.PURPOSE_CERTIFICATION,
+        regions=[recipient.residence_region] if recipient.residence_region else [],
+        legal_basis="社会保险法 第七十四条",
+        case_reference=f"DEMO-{recipient.person}-{recipient.again}",
+        official="demo-official-1",
+        evidence_limit=evidence_limit,
+    )
+
+
+def _channel(demo: Demo, region: int, unit: str) -> grpc.aio.Channel:
+    settings = load_agency(demo.agency_config(region, unit))
+    tls = settings.tls
+    credentials = channel_credentials(
+        load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots)
+    )
+    return grpc.aio.secure_channel(settings.gateway, credentials, options=channel_options(settings.gateway_name))

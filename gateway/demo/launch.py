@@ -1,0 +1,229 @@
+"""The demo federation as processes: `up`, `status`, `down`.
+
+Owns: the folder D that a demo lives in, and its state file. Refuses: touching a folder that is not a demo's.
+
+    D/demo.json             what runs where: read by status, down, score and show
+    D/truth/truth.jsonl     the truth, kept aside: nothing that answers questions reads it
+    D/systems/<region>/     the departments' own systems of a province, their data and manifests
+    D/federation/           certificates, directory, gateways (gateway.demo.founding)
+    D/logs/                 one log a process
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import SystemClock, civil_day
+from gateway.demo.founding import FoundedMember, MemberPlan, found
+from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
+from gateway.demo.regions import Province
+from gateway.demo.systems import SystemsConfig, materialise, write_manifests
+from gateway.demo.truth import write_truth
+from gateway.demo.world import build_world
+from gateway.errors import ConfigError
+
+STATE_FILE = "demo.json"
+MARKER = ".wugan-demo"
+ATTEMPTS = 3
+"""Times that starting is tried anew when a port was taken between choosing and binding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo as its state file has it."""
+
+    folder: Path
+    seed: int
+    as_of_on: int
+    members: list[dict[str, Any]]
+    processes: list[Started]
+
+    @property
+    def truth(self) -> Path:
+        """The truth file."""
+        return self.folder / "truth" / "truth.jsonl"
+
+    def running(self) -> bool:
+        """Whether every process runs."""
+        return bool(self.processes) and all(process.alive() for process in self.processes)
+
+    def agency_config(self, region: int, unit: str) -> Path:
+        """agency.toml of an agency.
+
+        Raises:
+            ConfigError: there is no such agency in this demo.
+        """
+        path = self.folder / "federation" / "members" / str(region) / "units" / unit / "agency.toml"
+        if not path.exists():
+            raise ConfigError(f"no agency {unit} of {region} here", f"演示环境中没有 {region} 的经办机构 {unit}")
+        return path
+
+    def save(self) -> None:
+        """Write the state file, whole."""
+        data = {
+            "seed": self.seed,
+            "as_of_on": self.as_of_on,
+            "members": self.members,
+            "processes": [{**asdict(process), "log": str(process.log)} for process in self.processes],
+        }
+        scratch = self.folder / (STATE_FILE + ".part")
+        scratch.write_text(json.dumps(data, ensure_ascii=False, indent=2), "utf-8")
+        scratch.replace(self.folder / STATE_FILE)
+
+
+def load(folder: Path) -> Demo:
+    """The demo that lives in a folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        data = json.loads((folder / STATE_FILE).read_text("utf-8"))
+        processes = [Started(**{**process, "log": Path(process["log"])}) for process in data["processes"]]
+        return Demo(folder, data["seed"], data["as_of_on"], data["members"], processes)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{folder}: no demo lives here; start one with `wugan demo up --dir {folder}`",
+            f"{folder}：此处没有演示环境，请先运行 `wugan demo up --dir {folder}`",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{folder}/{STATE_FILE} cannot be read; remove the folder and start anew",
+            f"{folder}/{STATE_FILE} 无法读取，请删除该目录后重新启动",
+        ) from error
+
+
+def up(folder: Path, *, provinces: int, people: int, seed: int) -> Demo:
+    """Make a world, start its departments and gateways, and return once all of them answer.
+
+    Raises:
+        ConfigError: the folder is in use or not a demo's, or something did not start (its log's end is in the message).
+    """
+    folder = folder.resolve()
+    _clear(folder)
+    now_ms = SystemClock().now_ms()
+    world = build_world(seed, provinces, people, civil_day(now_ms))
+    (folder / "truth").mkdir(mode=0o700)
+    write_truth(world.recipients(), folder / "truth" / "truth.jsonl")
+    configs = [
+        materialise(world, province.code, folder / "systems" / str(province.code)) for province in world.provinces
+    ]
+    processes: list[Started] = []
+    with stopped_on_failure(processes):
+        plans = _start_systems(folder, world.provinces, configs, processes)
+        members = _start_gateways(folder, plans, processes, dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC))
+    demo = Demo(folder, seed, world.as_of_on, [_about(member) for member in members], processes)
+    demo.save()
+    return demo
+
+
+def down(folder: Path) -> list[Started]:
+    """Stop every process of a demo; those that had to be killed. The data stays until the next `up`."""
+    return stop(load(folder).processes)
+
+
+def status(demo: Demo) -> dict[str, Any]:
+    """What runs where, for people and programs."""
+    return {
+        "running": demo.running(),
+        "folder": str(demo.folder),
+        "truth": str(demo.truth),
+        "seed": demo.seed,
+        "as_of": str(dt.date(1970, 1, 1) + dt.timedelta(days=demo.as_of_on)),
+        "members": demo.members,
+        "processes": [
+            {"name": process.name, "pid": process.pid, "running": process.alive(), "log": str(process.log)}
+            for process in demo.processes
+        ],
+    }
+
+
+def _clear(folder: Path) -> None:
+    """Make room for a demo: an empty folder, or one that a demo lived in and that nothing runs in any more."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / STATE_FILE).exists() and not (folder / MARKER).exists():
+            raise ConfigError(
+                f"{folder} is not empty and not a demo's; name another folder",
+                f"{folder} 非空且不是演示目录，请指定其他目录",
+            )
+        if (folder / STATE_FILE).exists() and any(process.alive() for process in load(folder).processes):
+            raise ConfigError(
+                f"a demo is running in {folder}; stop it with `wugan demo down --dir {folder}`",
+                f"{folder} 中已有演示环境在运行，请先运行 `wugan demo down --dir {folder}`",
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / MARKER).write_text("A demo of Wugan lives here; `wugan demo up` empties this folder.\n", "utf-8")
+
+
+def _start_systems(
+    folder: Path, provinces: Sequence[Province], configs: Sequence[SystemsConfig], processes: list[Started]
+) -> list[MemberPlan]:
+    """Start every province's departments; the members that will ask them."""
+    waiting = []
+    for province, config in zip(provinces, configs, strict=True):
+        command = ("gateway.demo.systems", "--config", str(config.path))
+        process = start(f"departments {province.en}", command, folder / "logs" / f"departments-{province.code}.log")
+        processes.append(process)
+        waiting.append((process, config.ready_file))
+    plans = []
+    for province, config, endpoints in zip(provinces, configs, wait_ready(waiting), strict=True):
+        manifests = write_manifests(province, config, endpoints)
+        plans.append(
+            MemberPlan(
+                province.member_id,
+                province.zh,
+                province.en,
+                province.code,
+                tuple((agency.unit, agency.zh) for agency in province.agencies),
+                tuple(manifests),
+            )
+        )
+    return plans
+
+
+def _start_gateways(
+    folder: Path, plans: Sequence[MemberPlan], processes: list[Started], now: dt.datetime
+) -> list[FoundedMember]:
+    """Found the federation and start its gateways; on fresh ports if one was taken meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        members = found(folder / "federation", plans, now)
+        started = []
+        for member in members:
+            command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
+            log = folder / "logs" / f"gateway-{member.plan.region}.log"
+            started.append(start(f"gateway {member.plan.name_en}", command, log))
+        try:
+            wait_ready([(process, member.ready_file) for process, member in zip(started, members, strict=True)])
+        except ConfigError:
+            stop(started)
+            if attempt == ATTEMPTS:
+                raise
+            shutil.rmtree(folder / "federation")
+            continue
+        except BaseException:
+            stop(started)
+            raise
+        processes.extend(started)
+        return members
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _about(member: FoundedMember) -> dict[str, Any]:
+    plan = member.plan
+    return {
+        "member_id": plan.member_id,
+        "name_zh": plan.name_zh,
+        "name_en": plan.name_en,
+        "region": plan.region,
+        "federation": member.federation_address,
+        "agency": member.agency_address,
+        "config": str(member.config),
+        "agencies": {unit: str(member.agency_config(unit)) for unit, _ in plan.units},
+    }

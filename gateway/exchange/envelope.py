@@ -1,0 +1,295 @@
+"""Sealing and opening of envelopes: everything between two gateways travels in one.
+
+Owns: the order of checks, and what makes an envelope acceptable.
+Refuses: I/O, clocks and policy. Whether the sender may ask this is decided by whoever holds the `Opened`; whether it
+came before, by `gateway.exchange.replay`, which must be asked before anything is done with an opened question.
+
+An envelope is accepted if, in this order,
+ 1. its header is well-formed and within its time (`gateway.exchange.header`) and of the kind expected;
+ 2. it is for this member, sealed to a key this member used when it was issued, and from whom it should be: the TLS
+    peer, and for an answer the member that was asked, under the same purpose, naming the question's id;
+ 3. the directory knows the sender's signing key at the time of issue, and both keys are of the header's suite;
+ 4. its length is one that a frame within the size limit can have;
+ 5. it opens with the header bytes as received as HPKE `info`, and holds a frame in exactly the form that sealing makes;
+ 6. the signature over header bytes, question digest and payload verifies;
+ 7. the question digest is that of the very question sent, or all zeros in a question.
+
+Sign, then encrypt; recipient and both keys are under the signature, so an envelope cannot be re-sealed to somebody
+else. The digest of a message never travels in clear: identity numbers can be guessed, so it would tell who is asked
+about.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final, NamedTuple, TypeAlias
+
+from gateway.exchange import frame
+from gateway.exchange.header import KINDS, LIMITS, PURPOSES, VERSION, Limits, check_time, is_member_id, read
+from gateway.exchange.keys import EncryptionKey, Keyring, OwnKeys, VerifyKey
+from gateway.exchange.refusals import malformed, peer_mismatch, rejected, too_large, unsupported, wrong_recipient
+from gateway.exchange.suites import DIGEST_BYTES, Suite
+from gateway.exchange.uuid7 import Uuid7
+from wugan.adapter.v1 import vocabulary_pb2 as vocabulary
+from wugan.federation.v1 import envelope_pb2 as wire
+
+Kind: TypeAlias = "wire.MessageKind.ValueType"
+Purpose: TypeAlias = "vocabulary.Purpose.ValueType"
+
+_ids: Final = Uuid7()
+
+
+class Sealed(NamedTuple):
+    """A message as sent. `digest` is what its answer must carry; with `signature` it is also the sender's own proof."""
+
+    envelope: wire.Envelope
+    header: wire.Header
+    message_id: bytes
+    digest: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Sealed {self.message_id.hex()}>"
+
+
+class Opened(NamedTuple):
+    """A message as received, opened and verified.
+
+    Attributes:
+        header: the parsed header. For reading; `header_bytes` are what was signed.
+        digest: identifies the whole message, header and payload. Treat it like the payload: it must not be logged.
+        question_digest: of the question this answers; zeros in a question.
+        signature: with `header_bytes`, `question_digest` and `payload`, proof to a third party (`verify_proof`).
+        acceptable_until_ms: after this (Unix ms) the same envelope is refused as expired; till then the replay guard
+            must remember it.
+    """
+
+    header: wire.Header
+    header_bytes: bytes
+    payload: bytes
+    digest: bytes
+    question_digest: bytes
+    signature: bytes
+    acceptable_until_ms: int
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Opened {self.header.message_id.hex()}>"
+
+
+def seal(
+    own: OwnKeys,
+    recipient_id: str,
+    recipient_key: EncryptionKey,
+    *,
+    kind: Kind,
+    purpose: Purpose,
+    payload: bytes,
+    now_ms: int,
+    lifetime_ms: int,
+    question: Opened | None = None,
+    limits: Limits = LIMITS,
+) -> Sealed:
+    """Sign and seal a message.
+
+    Args:
+        own: who sends, and the key it signs with.
+        recipient_id: member id of the recipient.
+        recipient_key: the recipient's current key, from the directory.
+        kind: QUESTION, or ANSWER, which needs `question`.
+        purpose: why it is asked; an answer has the purpose of its question.
+        payload: serialized Question or Answer.
+        now_ms: time of issue, Unix milliseconds.
+        lifetime_ms: how long it may be accepted, 1 to `limits.max_lifetime_ms`.
+        question: for an answer, the question as opened; its sender must be the recipient.
+        limits: bounds on envelopes.
+
+    Raises:
+        EnvelopeError: TOO_LARGE if the payload is, ENVELOPE_UNSUPPORTED if the keys are of two suites,
+            ENVELOPE_MALFORMED for anything that no recipient would accept.
+    """
+    suite = own.signing.suite
+    if recipient_key.suite is not suite:
+        raise unsupported("header.suite", "the recipient's key is of another suite", "接收方密钥属于其他算法套件")
+    if len(payload) > limits.max_payload_bytes:
+        raise too_large("payload", limits.max_payload_bytes)
+    if kind not in KINDS or (kind == wire.MESSAGE_KIND_ANSWER) != (question is not None):
+        raise malformed("header.kind", "an answer, and only an answer, has a question", "仅答复须且必须对应查询")
+    if purpose not in PURPOSES:
+        raise malformed("header.purpose", "the purpose is unknown", "查询目的未知")
+    if not is_member_id(recipient_id) or recipient_id == own.member_id:
+        raise malformed("header.recipient", "it is no other member's id", "接收方不是其他成员的编号")
+    if not 0 < lifetime_ms <= limits.max_lifetime_ms:
+        raise malformed("header.expires_at_ms", "its life is not positive or too long", "有效期不为正或过长")
+    if question is None:
+        answers_to, question_digest = b"", frame.NO_QUESTION
+    elif question.header.sender == recipient_id and question.header.purpose == purpose:
+        answers_to, question_digest = question.header.message_id, question.digest
+    else:
+        raise malformed("header.recipient", "the answer does not fit its question", "答复与查询的成员或目的不一致")
+    message_id = _ids.next(now_ms)
+    header = wire.Header(
+        version=VERSION,
+        suite=suite.id,
+        message_id=message_id,
+        kind=kind,
+        sender=own.member_id,
+        recipient=recipient_id,
+        purpose=purpose,
+        signing_key_id=own.signing.key_id,
+        encryption_key_id=recipient_key.key_id,
+        issued_at_ms=now_ms,
+        expires_at_ms=now_ms + lifetime_ms,
+        answers_to=answers_to,
+    )
+    header_bytes = header.SerializeToString()
+    body = frame.body(question_digest, payload)
+    to_sign = frame.signed_bytes(header_bytes, body)
+    signature = own.signing.sign(to_sign)
+    ciphertext = recipient_key.encrypt(frame.pack(signature, body), header_bytes)
+    envelope = wire.Envelope(header=header_bytes, ciphertext=ciphertext)
+    return Sealed(envelope, header, message_id, suite.digest(to_sign), signature)
+
+
+def open_question(
+    envelope: wire.Envelope,
+    own: OwnKeys,
+    keyring: Keyring,
+    *,
+    now_ms: int,
+    expect_sender: str | None = None,
+    limits: Limits = LIMITS,
+) -> Opened:
+    """Open a question. The caller then asks the replay guard, before anything else.
+
+    Args:
+        envelope: as received.
+        own: who receives, and the keys it can open.
+        keyring: the directory's keys of the other members.
+        now_ms: Unix time in milliseconds.
+        expect_sender: member identity of the TLS peer; None only where an envelope was not received over TLS.
+        limits: bounds on envelopes.
+
+    Raises:
+        EnvelopeError: ENVELOPE_MALFORMED, ENVELOPE_UNSUPPORTED, ENVELOPE_EXPIRED, WRONG_RECIPIENT, PEER_MISMATCH,
+            STRANGER or TOO_LARGE for what can be seen in clear, `field` naming the part; ENVELOPE_REJECTED for all
+            else.
+    """
+    header, suite = read(envelope.header)
+    _check_kind(header, wire.MESSAGE_KIND_QUESTION)
+    opened = _open(
+        envelope, header, suite, own=own, keyring=keyring, now_ms=now_ms, expect_sender=expect_sender, limits=limits
+    )
+    if opened.question_digest != frame.NO_QUESTION:
+        raise rejected()
+    return opened
+
+
+def open_answer(
+    envelope: wire.Envelope,
+    own: OwnKeys,
+    keyring: Keyring,
+    *,
+    question: Sealed,
+    now_ms: int,
+    limits: Limits = LIMITS,
+) -> Opened:
+    """Open the answer to a question that this gateway sent.
+
+    It needs no replay guard: it fits one question only, and the caller takes one answer for each.
+
+    Raises:
+        EnvelopeError: as `open_question`; ENVELOPE_REJECTED also if it answers another question.
+    """
+    header, suite = read(envelope.header)
+    _check_kind(header, wire.MESSAGE_KIND_ANSWER)
+    asked = question.header
+    if header.answers_to != question.message_id:
+        raise rejected("header.answers_to")
+    if header.purpose != asked.purpose:
+        raise rejected("header.purpose")
+    opened = _open(
+        envelope, header, suite, own=own, keyring=keyring, now_ms=now_ms, expect_sender=asked.recipient, limits=limits
+    )
+    if not hmac.compare_digest(opened.question_digest, question.digest):
+        raise rejected()
+    return opened
+
+
+def _check_kind(header: wire.Header, kind: Kind) -> None:
+    if header.kind != kind:
+        raise unsupported("header.kind", "this kind is not accepted here", "此处不受理该种类的消息")
+
+
+def _open(
+    envelope: wire.Envelope,
+    header: wire.Header,
+    suite: Suite,
+    *,
+    own: OwnKeys,
+    keyring: Keyring,
+    now_ms: int,
+    expect_sender: str | None,
+    limits: Limits,
+) -> Opened:
+    """Checks 1 (time) to 6 of the module's list."""
+    header_bytes, ciphertext = envelope.header, envelope.ciphertext
+    check_time(header, now_ms, limits)
+    if header.recipient != own.member_id:
+        raise wrong_recipient("header.recipient")
+    own_key = own.decryption.get(header.encryption_key_id)
+    if own_key is None or not own_key.not_before_ms <= header.issued_at_ms <= own_key.not_after_ms:
+        raise wrong_recipient("header.encryption_key_id")
+    if expect_sender is not None and header.sender != expect_sender:
+        raise peer_mismatch()
+    verify_key = keyring.verify_key(header.sender, header.signing_key_id, header.issued_at_ms)
+    if own_key.suite is not suite or verify_key.suite is not suite:
+        raise unsupported("header.suite", "it is not the suite of these keys", "算法套件与所用密钥不符")
+    _check_length(len(ciphertext), suite, limits)
+    unpacked = frame.unpack(own_key.decrypt(ciphertext, header_bytes), suite.signature_bytes)
+    signed = frame.signed_bytes(header_bytes, unpacked.body)
+    verify_key.verify(unpacked.signature, signed)
+    if len(unpacked.payload) > limits.max_payload_bytes:
+        raise too_large("payload", limits.max_payload_bytes)
+    return Opened(
+        header,
+        header_bytes,
+        unpacked.payload,
+        suite.digest(signed),
+        unpacked.question_digest,
+        unpacked.signature,
+        header.expires_at_ms + limits.skew_ms,
+    )
+
+
+def _check_length(ciphertext_bytes: int, suite: Suite, limits: Limits) -> None:
+    size = ciphertext_bytes - suite.overhead_bytes
+    if size > frame.bucket(suite.signature_bytes + frame.BODY_HEAD_BYTES + limits.max_payload_bytes):
+        raise too_large("ciphertext", limits.max_payload_bytes)
+    if size <= 0 or frame.bucket(size) != size:
+        raise malformed("ciphertext", "no sealed message has this length", "密文长度不符合填充规则")
+
+
+def verify_proof(
+    header_bytes: bytes, question_digest: bytes, payload: bytes, signature: bytes, verify_key: VerifyKey
+) -> wire.Header:
+    """Check, perhaps years later, that a member did send this message; for disputes.
+
+    Times are not checked, and whether the key was the member's at `issued_at_ms` is for the caller to establish, from
+    the directory or the certificate of that day.
+
+    Returns:
+        The header, of which sender, recipient and time are now proved.
+
+    Raises:
+        EnvelopeError: ENVELOPE_MALFORMED or ENVELOPE_UNSUPPORTED if the header is not well-formed or names another
+            key or suite, ENVELOPE_REJECTED if the signature does not hold.
+    """
+    header, suite = read(header_bytes)
+    if header.signing_key_id != verify_key.key_id or verify_key.suite is not suite:
+        raise malformed("header.signing_key_id", "it was signed with another key", "签名所用密钥与所给密钥不一致")
+    if len(question_digest) != DIGEST_BYTES:
+        raise rejected()
+    verify_key.verify(signature, frame.signed_bytes(header_bytes, frame.body(question_digest, payload)))
+    return header

@@ -1,0 +1,218 @@
+"""The federation directory (成员目录) as the gateway uses it: members, gateways, regions, keys.
+
+Owns: `Directory`, a frozen view without I/O over a directory that was verified, and `DirectorySource`, where the one
+in force comes from. Refuses: judging whether a directory may be believed (`directory_trust`), files (`directory_file`),
+and anything about a member that the directory does not say.
+
+`Directory` is the `Keyring` of `gateway.exchange.keys`: key objects are made once, when it is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Generic, Protocol, TypeVar
+
+from gateway.errors import DirectoryError, EnvelopeError, RefusedError
+from gateway.exchange.keys import EncryptionKey, VerifyKey
+from gateway.federation.regions import enclosing, lies_within
+from wugan.federation.v1 import directory_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+K = TypeVar("K", VerifyKey, EncryptionKey)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One gateway of a member.
+
+    Args:
+        address: "host:port" of its FederationService.
+        tls_name: DNS name that its TLS certificate must prove.
+    """
+
+    address: str
+    tls_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed(Generic[K]):
+    """A key with the time in which it may be used, Unix milliseconds, both ends included."""
+
+    key: K
+    not_before_ms: int
+    not_after_ms: int
+
+    def holds(self, at_ms: int) -> bool:
+        """Whether it may be used at a time."""
+        return self.not_before_ms <= at_ms <= self.not_after_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member.
+
+    Args:
+        member_id: unified social credit code.
+        name_zh: its name in Chinese.
+        name_en: its name in English.
+        regions: GB/T 2260 codes it answers for, parts included.
+        gateways: at least one.
+        signing_keys: by key id.
+        encryption_keys: newest first.
+        offer: what it can be asked; not to be changed.
+    """
+
+    member_id: str
+    name_zh: str
+    name_en: str
+    regions: frozenset[int]
+    gateways: tuple[Gateway, ...]
+    signing_keys: Mapping[str, Windowed[VerifyKey]]
+    encryption_keys: tuple[Windowed[EncryptionKey], ...]
+    offer: directory_pb2.Offer
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """A verified directory. Made by `directory_trust.DirectoryTrust.verify`.
+
+    Args:
+        federation: trust domain.
+        version: grows with every directory.
+        issued_at_ms: time of signing, Unix milliseconds.
+        expires_at_ms: from then on it gives no key any more, Unix milliseconds.
+        digest: SHA-256 of the signed bytes.
+        members: every member, in the directory's order.
+    """
+
+    federation: str
+    version: int
+    issued_at_ms: int
+    expires_at_ms: int
+    digest: bytes
+    members: tuple[Member, ...]
+    _by_id: Mapping[str, Member] = field(init=False, repr=False, compare=False)
+    _by_region: Mapping[int, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        regions: dict[int, tuple[str, ...]] = {}
+        for member in self.members:
+            for region in member.regions:
+                regions[region] = (*regions.get(region, ()), member.member_id)
+        object.__setattr__(self, "_by_id", MappingProxyType({member.member_id: member for member in self.members}))
+        object.__setattr__(self, "_by_region", MappingProxyType(dict(sorted(regions.items()))))
+
+    def require_fresh(self, at_ms: int) -> None:
+        """Return when the directory may be used at a time (Unix milliseconds).
+
+        Raises:
+            DirectoryError: it has expired.
+        """
+        if at_ms >= self.expires_at_ms:
+            raise DirectoryError(
+                "the federation directory has expired; fetch the current one from the federation's authority",
+                "联盟成员目录已过期，请向联盟管理机构获取最新目录",
+            )
+
+    def member_ids(self) -> tuple[str, ...]:
+        """Every member's id, in the directory's order."""
+        return tuple(self._by_id)
+
+    def others(self, own_id: str) -> tuple[Member, ...]:
+        """Every member but one's own."""
+        return tuple(member for member in self.members if member.member_id != own_id)
+
+    def member(self, member_id: str) -> Member:
+        """A member.
+
+        Raises:
+            RefusedError: STRANGER; there is none of that id.
+        """
+        member = self._by_id.get(member_id)
+        if member is None:
+            raise RefusedError(
+                "no such member in the federation directory; check the unified social credit code",
+                "联盟成员目录中没有该成员，请核对统一社会信用代码",
+                reason=words.REFUSAL_REASON_STRANGER,
+            )
+        return member
+
+    def gateway_of(self, member_id: str) -> Gateway:
+        """The gateway to call for a member: the first that it lists.
+
+        Raises:
+            RefusedError: STRANGER; there is no such member.
+        """
+        return self.member(member_id).gateways[0]
+
+    def members_serving(self, region: int) -> list[str]:
+        """Ids of the members to ask about a region (GB/T 2260).
+
+        Those that name the region itself; else those that name its prefecture; else its province. Where nobody does,
+        the question may be coarser than the directory, and it is the members that serve a part of the region. Empty
+        where nobody serves any of it, or the code is none.
+        """
+        for code in enclosing(region):
+            if code in self._by_region:
+                return list(self._by_region[code])
+        parts = [members for code, members in self._by_region.items() if lies_within(code, region)]
+        return list(dict.fromkeys(member for members in parts for member in members))
+
+    def verify_key(self, member_id: str, key_id: str, at_ms: int) -> VerifyKey:
+        """The member's signing key of that id, valid at `at_ms` (Unix milliseconds).
+
+        Raises:
+            EnvelopeError: STRANGER; there is no such member or key, or it is not valid at that time.
+            DirectoryError: the directory has expired by then.
+        """
+        self.require_fresh(at_ms)
+        member = self._by_id.get(member_id)
+        held = member.signing_keys.get(key_id) if member else None
+        if held is None or not held.holds(at_ms):
+            raise _stranger()
+        return held.key
+
+    def encryption_key(self, member_id: str, at_ms: int) -> EncryptionKey:
+        """The key to which messages for a member are sealed at `at_ms` (Unix milliseconds): the newest that is valid.
+
+        Raises:
+            EnvelopeError: STRANGER; there is no such member, or none of its keys is valid at that time.
+            DirectoryError: the directory has expired by then.
+        """
+        self.require_fresh(at_ms)
+        member = self._by_id.get(member_id)
+        keys: Sequence[Windowed[EncryptionKey]] = member.encryption_keys if member else ()
+        for held in keys:
+            if held.holds(at_ms):
+                return held.key
+        raise _stranger()
+
+
+class DirectorySource(Protocol):
+    """Where the directory in force comes from: a signed file, or a TUF repository."""
+
+    def current(self) -> Directory:
+        """The directory in force.
+
+        Raises:
+            DirectoryError: there is none yet, or it has expired.
+        """
+        ...
+
+    async def refresh(self) -> None:
+        """Look for a newer directory, and take it if it may be believed; else keep the one held.
+
+        Raises:
+            DirectoryError: none is held, and none could be taken.
+        """
+        ...
+
+
+def _stranger() -> EnvelopeError:
+    return EnvelopeError(
+        "no valid key of that member in the federation directory; refresh the directory or check the member's keys",
+        "联盟成员目录中没有该成员的有效密钥，请更新目录或核对该成员的密钥",
+        reason=words.REFUSAL_REASON_STRANGER,
+    )

@@ -1,0 +1,394 @@
+"""The rule file, read once, checked and frozen: every parameter of the rules, its version and its digest.
+
+Owns: what the settings are called, their bounds, and the errors for wrong ones. Refuses: files (bytes are handed in),
+and deciding anything about a person.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, Names, names, read_kinds
+from gateway.rules.names import fold_variants, name_key
+from gateway.rules.reading import Section
+from gateway.rules.reasons import ReasonCode, ReasonText
+from wugan.adapter.v1 import vocabulary_pb2 as words
+from wugan.federation.v1 import vocabulary_pb2 as answer_words
+
+FLAG_SLOTS: Final = 32
+BENEFIT_SLOTS: Final = 32
+STATUS_SLOTS: Final = 16
+
+STATUSES: Final = names(dict(answer_words.SurvivalStatus.items()), "SURVIVAL_STATUS_")
+BENEFITS: Final = names(dict(answer_words.BenefitType.items()), "BENEFIT_TYPE_")
+PURPOSES: Final = names(dict(words.Purpose.items()), "PURPOSE_")
+_STRENGTHS: Final = names(dict(words.Strength.items()), "STRENGTH_")
+_ALIVE: Final = {name: number for name, number in STATUSES.items() if name.startswith("ALIVE_")}
+_PROPOSALS: Final = {
+    name: number
+    for name, number in names(dict(answer_words.CertificationStatus.items()), "CERTIFICATION_STATUS_").items()
+    if number not in (answer_words.CERTIFICATION_STATUS_STOPPED, answer_words.CERTIFICATION_STATUS_RESTORED)
+}
+_PLACES: Final = frozenset({"department", "kind", "on", "number"})
+
+
+class Effect:
+    """What a fact does to a benefit; the order is that of precedence. Plain numbers, as in kinds.py."""
+
+    NONE: Final = 0
+    NOTE: Final = 1
+    REVIEW: Final = 2
+    SUSPENDS: Final = 3
+    ENDS: Final = 4
+
+
+class Rows:
+    """Which rows of a class an answer may carry."""
+
+    NONE: Final = 0
+    MISUSE: Final = 1
+    ALL: Final = 2
+
+
+class Precision:
+    """How exactly a date (none, month, day) or a region (none, province, full) may be told."""
+
+    NONE: Final = 0
+    COARSE: Final = 1
+    EXACT: Final = 2
+
+
+_EFFECTS: Final[dict[str, int]] = {
+    "note": Effect.NOTE,
+    "review": Effect.REVIEW,
+    "suspends": Effect.SUSPENDS,
+    "ends": Effect.ENDS,
+}
+_TRACE_ROWS: Final[dict[str, int]] = {"none": Rows.NONE, "misuse": Rows.MISUSE, "all": Rows.ALL}
+_EVENT_ROWS: Final[dict[str, int]] = {"none": Rows.NONE, "all": Rows.ALL}
+_DATES: Final[dict[str, int]] = {"none": Precision.NONE, "month": Precision.COARSE, "day": Precision.EXACT}
+_REGIONS: Final[dict[str, int]] = {"none": Precision.NONE, "province": Precision.COARSE, "full": Precision.EXACT}
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """Thresholds of strong and medium; days, points and Strength numbers as in the rule file."""
+
+    cycle_days: int
+    age_percent: NDArray[np.int32]
+    strong_departments: int
+    strong_anchor_strength: int
+    strong_anchor_days: int
+    medium_anchor_strength: int
+    medium_anchor_days: int
+    medium_departments: int
+    medium_points: int
+    best_when_silent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """How deaths and disappearances are weighed."""
+
+    grace_days: int
+    late_after_days: int
+    refuted_from: int
+    missing_answered_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What an answer for one purpose may carry: `Rows` of each class, `Precision` of dates and regions."""
+
+    traces: int
+    events: int
+    references: bool
+    trace_dates: int
+    event_dates: int
+    trace_region: int
+    event_region: int
+    numbers: bool
+    last_trace: bool
+    penal_detail: bool
+
+
+NOTHING: Final = Disclosure(
+    Rows.NONE,
+    Rows.NONE,
+    references=False,
+    trace_dates=Precision.NONE,
+    event_dates=Precision.NONE,
+    trace_region=Precision.NONE,
+    event_region=Precision.NONE,
+    numbers=False,
+    last_trace=False,
+    penal_detail=False,
+)
+"""For a purpose that no table knows."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleBook:
+    """All rules of one version. Made by `parse`; nothing of it changes afterwards.
+
+    Args:
+        version: the file's own version.
+        digest: SHA-256 of the file's bytes.
+        kinds: the table of evidence kinds.
+        grading, death: thresholds.
+        valid_days: days an answer may be relied on, by SurvivalStatus.
+        partial_valid_days: the same at most when a source did not answer.
+        effects: Effect by (benefit, flag).
+        relevant_flags: bits of the flags that an answer for a benefit may carry, by benefit.
+        aged_out_age, aged_out_until_age: full years.
+        proposals: CertificationStatus by SurvivalStatus.
+        verify_within_days: for a SUSPECT.
+        reason_texts: by ReasonCode.
+    """
+
+    version: str
+    digest: bytes
+    kinds: KindTable
+    grading: Grading
+    death: Death
+    valid_days: NDArray[np.int32]
+    partial_valid_days: int
+    effects: NDArray[np.uint8]
+    relevant_flags: NDArray[np.uint32]
+    aged_out_age: int
+    aged_out_until_age: int
+    proposals: NDArray[np.int32]
+    verify_within_days: int
+    reason_texts: Mapping[int, ReasonText]
+    _disclosures: Mapping[int, Disclosure]
+    _department_names: Names
+    _kind_names: Names
+    _variants: Mapping[int, str]
+
+    @staticmethod
+    def parse(data: bytes, origin: str) -> RuleBook:
+        """Read a rule file.
+
+        Args:
+            data: its bytes, UTF-8 YAML.
+            origin: what to call it in messages, usually its path.
+
+        Raises:
+            ConfigError: the file is not YAML, or a setting is unknown, missing, repeated or out of range; `field` is
+                the path of the setting.
+        """
+        root = Section.parse(data, origin)
+        version = root.text("version", 64)
+        grading, points = _grading(root)
+        kinds, kind_names = read_kinds(root.section("kinds"), points, grading.cycle_days)
+        death = _death(root)
+        valid_days, partial_valid_days = _valid_days(root.section("valid_days"))
+        effects, relevant = _benefits(root)
+        aged = root.section("aged_out")
+        age = aged.integer("age", 1, 120)
+        until_age = aged.integer("until_age", age + 1, 200)
+        aged.close()
+        proposals = _by_status(root.section("certification"), _PROPOSALS)
+        verify_within_days = root.integer("verify_within_days", 1, 366)
+        book = RuleBook(
+            version=version,
+            digest=hashlib.sha256(data).digest(),
+            kinds=kinds,
+            grading=grading,
+            death=death,
+            valid_days=valid_days,
+            partial_valid_days=partial_valid_days,
+            effects=effects,
+            relevant_flags=relevant,
+            aged_out_age=age,
+            aged_out_until_age=until_age,
+            proposals=proposals,
+            verify_within_days=verify_within_days,
+            reason_texts=_reason_texts(root.section("reasons")),
+            _disclosures=_disclosures(root.section("disclosure")),
+            _department_names=_department_names(root.section("departments")),
+            _kind_names=kind_names,
+            _variants=_variants(root.section("name_variants")),
+        )
+        root.close()
+        return book
+
+    def disclosure(self, purpose: int) -> Disclosure:
+        """What an answer for this Purpose may carry; nothing for an unknown one."""
+        return self._disclosures.get(purpose, NOTHING)
+
+    def department_name(self, department: int, language: Literal["zh", "en"]) -> str:
+        """A department's name, "" where the number is unknown."""
+        return self._department_names.get(department, ("", ""))[language == "en"]
+
+    def kind_name(self, kind: int, language: Literal["zh", "en"]) -> str:
+        """An evidence kind's name, "" where the number is unknown."""
+        return self._kind_names.get(kind, ("", ""))[language == "en"]
+
+    def name_key(self, name: str) -> str:
+        """What a name is compared by; see `names.name_key`."""
+        return name_key(name, self._variants)
+
+    def names_match(self, one: str, other: str) -> bool:
+        """Whether two registers may mean the same person. A name that a register does not have contradicts nothing."""
+        if one == other:
+            return True
+        first, second = self.name_key(one), self.name_key(other)
+        return not first or not second or first == second
+
+
+def _grading(root: Section) -> tuple[Grading, dict[int, int]]:
+    section = root.section("grading")
+    cycle = section.integer("cycle_days", 30, 3660)
+    by_strength = section.section("strength_points")
+    points = {number: by_strength.integer(name, 0, 100) for name, number in _STRENGTHS.items()}
+    by_strength.close()
+    if sorted(points.values()) != list(points.values()):
+        raise by_strength.wrong("", "must not fall from LEAD to IN_PERSON", "从线索到本人到场不得递减")
+    percent = np.zeros(cycle + 2, np.int32)
+    start, highest = 0, 100
+    for band in section.sections("age_percent"):
+        end = band.integer("days", start, cycle)
+        highest = band.integer("percent", 0, highest)
+        band.close()
+        percent[start : end + 1] = highest
+        start = end + 1
+    percent.flags.writeable = False
+    strong, medium, silence = section.section("strong"), section.section("medium"), root.section("silence")
+    grading = Grading(
+        cycle_days=cycle,
+        age_percent=percent,
+        strong_departments=strong.integer("departments", 1, len(DEPARTMENTS)),
+        strong_anchor_strength=strong.choice("anchor_strength", _STRENGTHS),
+        strong_anchor_days=strong.integer("anchor_days", 1, cycle),
+        medium_anchor_strength=medium.choice("anchor_strength", _STRENGTHS),
+        medium_anchor_days=medium.integer("anchor_days", 1, cycle),
+        medium_departments=medium.integer("departments", 1, len(DEPARTMENTS)),
+        medium_points=medium.integer("points", 1, 1_000_000),
+        best_when_silent=silence.choice("best_status", _ALIVE),
+    )
+    for part in (strong, medium, silence, section):
+        part.close()
+    if grading.strong_anchor_days > grading.medium_anchor_days:
+        raise medium.wrong("anchor_days", "must not be below strong.anchor_days", "不得小于 strong.anchor_days")
+    if grading.medium_anchor_strength > grading.strong_anchor_strength:
+        raise medium.wrong(
+            "anchor_strength", "must not be above strong.anchor_strength", "不得高于 strong.anchor_strength"
+        )
+    return grading, points
+
+
+def _death(root: Section) -> Death:
+    section, missing = root.section("death"), root.section("missing")
+    death = Death(
+        grace_days=section.integer("grace_days", 0, 30),
+        late_after_days=section.integer("late_after_days", 1, 36_525),
+        refuted_from=section.choice("refuted_from", _STRENGTHS),
+        missing_answered_from=missing.choice("answered_from", _STRENGTHS),
+    )
+    section.close()
+    missing.close()
+    return death
+
+
+def _by_status(section: Section, choices: Mapping[str, int]) -> NDArray[np.int32]:
+    column = np.zeros(STATUS_SLOTS, np.int32)
+    for name, number in STATUSES.items():
+        column[number] = section.choice(name, choices)
+    section.close()
+    column.flags.writeable = False
+    return column
+
+
+def _valid_days(section: Section) -> tuple[NDArray[np.int32], int]:
+    column = np.zeros(STATUS_SLOTS, np.int32)
+    for name, number in STATUSES.items():
+        column[number] = section.integer(name, 0, 366)
+    partial = section.integer("partial", 0, 366)
+    section.close()
+    column.flags.writeable = False
+    return column, partial
+
+
+def _benefits(root: Section) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    always, benefits = root.section("always_flags"), root.section("benefits")
+    effects = np.zeros((BENEFIT_SLOTS, FLAG_SLOTS), np.uint8)
+    for name in always:
+        effects[:, always.one_of(name, name, FLAGS)] = always.choice(name, _EFFECTS)
+    for benefit, number in BENEFITS.items():
+        section = benefits.section(benefit)
+        for name in section:
+            effects[number, section.one_of(name, name, FLAGS)] = section.choice(name, _EFFECTS)
+    benefits.close()
+    bits = np.uint32(1) << np.arange(FLAG_SLOTS, dtype=np.uint32)
+    relevant = np.where(effects > 0, bits, np.uint32(0)).sum(axis=1, dtype=np.uint32)
+    effects.flags.writeable = relevant.flags.writeable = False
+    return effects, relevant
+
+
+def _reason_texts(section: Section) -> Mapping[int, ReasonText]:
+    texts: dict[int, ReasonText] = {}
+    for code in ReasonCode:
+        entry = section.section(code.name)
+        text = ReasonText(int(code), code.name, entry.text("zh"), entry.text("en"))
+        entry.close()
+        for language, template in (("zh", text.zh), ("en", text.en)):
+            if not _PLACES.issuperset(re.findall(r"\{([^}]*)\}?", template)):
+                places = "{department}, {kind}, {on}, {number}"
+                raise entry.wrong(language, f"places are {places}", f"占位符只能是 {places}")
+        texts[int(code)] = text
+    section.close()
+    return MappingProxyType(texts)
+
+
+def _disclosures(section: Section) -> Mapping[int, Disclosure]:
+    table: dict[int, Disclosure] = {}
+    for name, number in PURPOSES.items():
+        entry = section.section(name)
+        table[number] = Disclosure(
+            traces=entry.choice("traces", _TRACE_ROWS),
+            events=entry.choice("events", _EVENT_ROWS),
+            references=entry.boolean("references"),
+            trace_dates=entry.choice("trace_dates", _DATES),
+            event_dates=entry.choice("event_dates", _DATES),
+            trace_region=entry.choice("trace_region", _REGIONS),
+            event_region=entry.choice("event_region", _REGIONS),
+            numbers=entry.boolean("numbers"),
+            last_trace=entry.boolean("last_trace"),
+            penal_detail=entry.boolean("penal_detail"),
+        )
+        entry.close()
+    section.close()
+    return MappingProxyType(table)
+
+
+def _department_names(section: Section) -> Names:
+    found: Names = {}
+    for name, number in DEPARTMENTS.items():
+        entry = section.section(name)
+        found[number] = (entry.text("zh", 40), entry.text("en", 80))
+        entry.close()
+    section.close()
+    return found
+
+
+def _variants(section: Section) -> Mapping[int, str]:
+    table: dict[str, str] = {}
+    for name in section:
+        target = section.text(name, 1)
+        if len(name) != 1 or target == name:
+            raise section.wrong(name, "write one character for another", "应为一个字对应另一个字")
+        table[name] = target
+    section.close()
+    chained = next((name for name, target in table.items() if target in table), None)
+    if chained is not None:
+        raise section.wrong(chained, "is read as a character that is itself replaced", "对应的字本身又被替换")
+    return fold_variants(table)

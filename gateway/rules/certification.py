@@ -1,0 +1,127 @@
+"""What is proposed for a finding (认证状态), and the first month without entitlement.
+
+Owns: certified, face, visit, suspect, stop proposed; "effective from the month after the event". Refuses: STOPPED and
+RESTORED, which only an official decides, and payments (overpayment.py).
+
+First match:
+
+    suspected, missing, in conflict                  SUSPECT, verified within 30 days: nothing is stopped on a doubt
+    deceased                                         STOP_PROPOSED from the month after the death
+    a fact that ends or suspends this benefit        STOP_PROPOSED from the month after it
+    a fact that an official must look at             SUSPECT
+    otherwise                                        as the rule file says for the status
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.rules.book import BENEFIT_SLOTS, FLAG_SLOTS, STATUS_SLOTS, Effect, RuleBook
+from gateway.rules.columns import FAR, Int32, next_month_start, same_length
+from gateway.rules.kinds import FLAGS
+from gateway.rules.reasons import ReasonCode, Reasons
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_FLAG_OF_CODE: Final = np.zeros(256, np.uint8)
+for _name in ReasonCode.__members__:
+    if _name in FLAGS:
+        _FLAG_OF_CODE[ReasonCode[_name]] = FLAGS[_name]
+_FLAG_OF_CODE.flags.writeable = False
+
+_NO_MONTH: Final = np.int32(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """One row for each subject.
+
+    Args:
+        status: CertificationStatus; 0 where there is no finding.
+        effective_on: first day of the first month without entitlement, 0: none.
+        verify_by_on: for a SUSPECT, the last day for verifying; 0 otherwise.
+    """
+
+    status: Int32
+    effective_on: Int32
+    verify_by_on: Int32
+
+
+def flag_days(subjects: int, reasons: Reasons) -> Int32:
+    """The earliest day told for each flag: an array of (subject, EntitlementFlag), 0 where none is told.
+
+    The reasons of an answer name the day of every fact; that is where the asking side has it from. Rows of another
+    version's codes, or about no subject of the batch, are left out.
+    """
+    days = np.full((subjects, FLAG_SLOTS), FAR, np.int32)
+    code = np.minimum(reasons.code.view(np.uint32), len(_FLAG_OF_CODE) - 1)
+    flag = _FLAG_OF_CODE.take(code)
+    told = (flag > 0) & (reasons.on != 0) & (reasons.subject.view(np.uint32) < subjects)
+    cell = reasons.subject[told].astype(np.intp) * FLAG_SLOTS + flag[told]
+    np.minimum.at(days.reshape(-1), cell, reasons.on[told])
+    days[days == FAR] = 0
+    return days
+
+
+def propose(
+    book: RuleBook,
+    *,
+    benefit: Int32,
+    status: Int32,
+    flags: NDArray[np.uint32],
+    decided_on: Int32,
+    flag_on: Int32,
+    as_of_on: int,
+    entitled_since_on: Int32 | None = None,
+) -> Proposals:
+    """Propose what to do.
+
+    Args:
+        book: the asking side's rules.
+        benefit: BenefitType of each subject.
+        status: SurvivalStatus of each.
+        flags: bits of each.
+        decided_on: day of the death that decided a status.
+        flag_on: see `flag_days`.
+        as_of_on: the day of the answer.
+        entitled_since_on: first day of the benefit where the agency knows it, 0 where not: a fact of before (the
+            marriage to the deceased worker) does not count.
+
+    Raises:
+        RefusedError: columns of different lengths.
+    """
+    count = len(status)
+    same_length(count, benefit=benefit, flags=flags, decided_on=decided_on, flag_on=flag_on)
+    since = np.zeros(count, np.int32) if entitled_since_on is None else entitled_since_on
+    same_length(count, entitled_since_on=since)
+    effects = book.effects.take(np.minimum(benefit.view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
+    set_bits = (flags[:, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
+    before = (flag_on != 0) & (flag_on < since[:, None])
+    effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
+    ends = effect >= Effect.SUSPENDS
+    event_on = np.where(ends & (flag_on != 0), flag_on, FAR).min(axis=1)
+
+    known = np.minimum(status.view(np.uint32), STATUS_SLOTS - 1)
+    proposal = book.proposals.take(known)
+    doubtful = proposal == words.CERTIFICATION_STATUS_SUSPECT
+    dead = proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
+    stops, review = ends.any(axis=1), (effect == Effect.REVIEW).any(axis=1)
+    settled = (proposal != 0) & ~doubtful & ~dead
+    proposal = np.where(settled & stops, words.CERTIFICATION_STATUS_STOP_PROPOSED, proposal)
+    proposal = np.where(settled & ~stops & review, words.CERTIFICATION_STATUS_SUSPECT, proposal).astype(np.int32)
+
+    event_on = np.where(dead & (decided_on != 0), np.minimum(event_on, decided_on), event_on)
+    stopping = (proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED) & (event_on < FAR)
+    effective = np.full(count, _NO_MONTH)
+    effective[stopping] = next_month_start(event_on[stopping].astype(np.int32))
+    suspect = proposal == words.CERTIFICATION_STATUS_SUSPECT
+    verify_by = np.where(suspect, np.int32(as_of_on + book.verify_within_days), np.int32(0))
+    return Proposals(proposal, effective, verify_by)
+
+
+def month_text(effective_on: int) -> str:
+    """A month as "YYYY-MM", "" for 0."""
+    return str(np.datetime64(effective_on, "D").astype("M8[M]")) if effective_on else ""

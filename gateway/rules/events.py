@@ -1,0 +1,86 @@
+"""The rows of a batch that are events, made ready: visible on the day asked about, each with a day.
+
+Owns: which day an event counts from when the source gave none. Refuses: what an event does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gateway.rules.book import RuleBook
+from gateway.rules.columns import EvidenceLike, Index, Int32, Mask
+from gateway.rules.kinds import KIND_SLOTS
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Columns of event rows. `day` is the day it happened; `dated` whether the source said so."""
+
+    subject: Index
+    kind: Int32
+    department: Int32
+    role: Int32
+    day: Int32
+    dated: Mask
+    available_on: Int32
+    strength: Int32
+    region: Int32
+    detail: Int32
+    from_on: Int32
+    until_on: Int32
+
+    def __len__(self) -> int:
+        return len(self.subject)
+
+    def take(self, rows: Index | Mask) -> Events:
+        """Some of the rows."""
+        return Events(*(getattr(self, name)[rows] for name in Events.__slots__))
+
+    def of(self, *roles: int) -> Events:
+        """The rows of some roles."""
+        chosen = self.role == roles[0]
+        for role in roles[1:]:
+            chosen |= self.role == role
+        return self if chosen.all() else self.take(chosen)
+
+
+def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: int) -> Events:
+    """The events among `rows` that were known by `as_of_on`.
+
+    A row without a day counts from its `from_on`, else from the day it became available, else from the day asked about:
+    the latest it can have been.
+    """
+    observed = evidence.observed_on[rows]
+    available = evidence.available_on[rows]
+    visible = (observed <= as_of_on) & (available <= as_of_on)
+    if not visible.all():
+        rows, observed, available = rows[visible], observed[visible], available[visible]
+    from_on = evidence.from_on[rows]
+    dated = observed != 0
+    day = observed
+    if not dated.all():
+        fallback = np.where(available != 0, available, np.int32(as_of_on))
+        begun = (from_on != 0) & (from_on <= as_of_on)
+        day = np.where(dated, observed, np.where(begun, from_on, fallback))
+    kind = evidence.kind[rows]
+    return Events(
+        subject=evidence.subject[rows].astype(np.intp),
+        kind=kind,
+        department=evidence.department[rows],
+        role=book.kinds.role.take(kind).astype(np.int32),
+        day=day,
+        dated=dated,
+        available_on=available,
+        strength=evidence.strength[rows],
+        region=evidence.region[rows],
+        detail=evidence.detail[rows],
+        from_on=from_on,
+        until_on=evidence.until_on[rows],
+    )
+
+
+def roles_present(events: Events) -> frozenset[int]:
+    """Which roles occur, so that the others need not be looked for."""
+    return frozenset((np.bincount(events.role, minlength=KIND_SLOTS)).nonzero()[0].tolist())

@@ -1,0 +1,259 @@
+"""Identity numbers: the one form in which a person is asked about, and what the number itself tells.
+
+Owns: GB 11643-1999 resident numbers (18 characters, legacy 15), permits that share their form, other documents by
+pattern; the day of birth; the province of a region code. Refuses: changing a number beyond its rule, and telling
+where somebody lives: the first six digits are where the number was first issued.
+
+The rule, and nothing beyond it: full-width digits and letters become ASCII, blanks are dropped, letters are upper-case,
+a 15-digit number gets its century and its check digit. No message holds the number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from stdnum.cn import ric
+
+from gateway.errors import RefusedError
+from wugan.adapter.v1 import vocabulary_pb2 as words
+from wugan.federation.v1 import vocabulary_pb2 as answer_words
+
+MAX_LENGTH: Final = 64
+"""Characters looked at; anything longer is refused unread."""
+
+PROVINCES: Final = frozenset(
+    {11, 12, 13, 14, 15, 21, 22, 23, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46}
+    | {50, 51, 52, 53, 54, 61, 62, 63, 64, 65, 71, 81, 82, 83}
+)
+"""First two digits in GB/T 2260; 81, 82 and 83 as in residence permits of Hong Kong, Macau and Taiwan residents.
+Counties come and go and are not checked: a number stays valid when its county is gone."""
+
+_TIDY: Final = str.maketrans(
+    {
+        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
+        **{chr(0xFF21 + letter): chr(0x41 + letter) for letter in range(26)},
+        **{chr(0xFF41 + letter): chr(0x41 + letter) for letter in range(26)},
+        **{chr(0x61 + letter): chr(0x41 + letter) for letter in range(26)},
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
+    }
+)
+_RESIDENT_FORM: Final = re.compile(r"[0-9]{17}[0-9X]")
+_LEGACY_FORM: Final = re.compile(r"[0-9]{15}")
+_CENTENARIANS: Final = frozenset({"996", "997", "998", "999"})
+_PATTERNS: Final[dict[int, re.Pattern[str]]] = {
+    words.DOCUMENT_KIND_HM_TRAVEL_PERMIT: re.compile(r"[HM][0-9]{8}(?:[0-9]{2})?"),
+    words.DOCUMENT_KIND_TW_TRAVEL_PERMIT: re.compile(r"[0-9]{8}|[0-9]{10}[A-Z]?"),
+    words.DOCUMENT_KIND_PASSPORT: re.compile(r"[A-Z0-9]{5,9}"),
+}
+_OLD_FOREIGN_PERMIT: Final = re.compile(r"[A-Z]{3}[0-9]{12}")
+
+_WEIGHTS: Final = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], np.int32)
+_CHECK_DIGITS: Final = np.frombuffer(b"10X98765432", np.uint8)
+_PROVINCE_KNOWN: Final = np.isin(np.arange(100), sorted(PROVINCES))
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_FEW: Final = 16
+_MONTH_DAYS: Final = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
+
+
+def _refuse(en: str, zh: str) -> RefusedError:
+    return RefusedError(
+        f"the identity number is wrong: {en}",
+        f"证件号码有误：{zh}",
+        reason=answer_words.REFUSAL_REASON_INVALID_ID_NUMBER,
+        field="id_number",
+    )
+
+
+def normalise_number(text: str, kind: int = words.DOCUMENT_KIND_RESIDENT_IDENTITY) -> str:
+    """The one form of an identity number.
+
+    Args:
+        text: as a register or a person wrote it.
+        kind: DocumentKind; UNSPECIFIED is taken as a resident identity number.
+
+    Raises:
+        RefusedError: INVALID_ID_NUMBER, saying which of length, characters, date, region or check digit is wrong.
+            INVALID_ARGUMENT for a kind of document that is not known.
+    """
+    if len(text) > MAX_LENGTH:
+        raise _refuse(f"longer than {MAX_LENGTH} characters", f"超过 {MAX_LENGTH} 个字符")
+    number = "".join(text.translate(_TIDY).split())
+    if kind in (words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY):
+        return _resident(number)
+    if kind == words.DOCUMENT_KIND_HMT_RESIDENCE_PERMIT:
+        if number[:6] not in {"810000", "820000", "830000"}:
+            raise _refuse(
+                "region (a residence permit begins with 810000, 820000 or 830000)",
+                "地区码不符（居住证应以 810000、820000 或 830000 开头）",
+            )
+        return _resident(number)
+    if kind == words.DOCUMENT_KIND_FOREIGN_PERMANENT_RESIDENT:
+        return number if _OLD_FOREIGN_PERMIT.fullmatch(number) else _foreign_resident(number)
+    pattern = _PATTERNS.get(kind)
+    if pattern is None:
+        raise RefusedError(
+            "unknown kind of document; use one of DocumentKind",
+            "未知的证件类型，请使用 DocumentKind 中的类型",
+            field="document_kind",
+        )
+    if not pattern.fullmatch(number):
+        raise _refuse("length or characters do not fit this kind of document", "长度或字符与证件类型不符")
+    return number
+
+
+def _resident(number: str) -> str:
+    if len(number) == 15:
+        if not _LEGACY_FORM.fullmatch(number):
+            raise _refuse(
+                "characters (15 digits, or 17 digits and a digit or X)",
+                "字符不符（应为 15 位数字，或 17 位数字加 1 位数字或 X）",
+            )
+        # Order numbers 996 to 999 were kept for people already a hundred years old, born 18xx.
+        century = "18" if number[12:] in _CENTENARIANS else "19"
+        body = number[:6] + century + number[6:]
+        number = body + ric.calc_check_digit(body + "0")
+        _check_place_and_day(number)
+        return number
+    if len(number) != 18:
+        raise _refuse("length (18 characters, or 15 for a legacy number)", "长度不符（应为 18 位，旧号码为 15 位）")
+    if not _RESIDENT_FORM.fullmatch(number):
+        raise _refuse(
+            "characters (15 digits, or 17 digits and a digit or X)",
+            "字符不符（应为 15 位数字，或 17 位数字加 1 位数字或 X）",
+        )
+    _check_place_and_day(number)
+    _check_last(number)
+    return number
+
+
+def _foreign_resident(number: str) -> str:
+    """The card issued since December 2023: 9, region, country, day of birth, order number, check digit of GB 11643."""
+    if len(number) != 18:
+        raise _refuse("length (18 characters, or 15 for an old card)", "长度不符（应为 18 位，旧卡为 15 位）")
+    if not _RESIDENT_FORM.fullmatch(number) or number[0] != "9":
+        raise _refuse(
+            "characters (9, then digits; the last may be X)", "字符不符（应以 9 开头，其余为数字，末位可为 X）"
+        )
+    _check_day(number)
+    _check_last(number)
+    return number
+
+
+def _check_place_and_day(number: str) -> None:
+    if int(number[:2]) not in PROVINCES:
+        raise _refuse("region (the first two digits name no province)", "地区码不符（前两位不是省级代码）")
+    _check_day(number)
+
+
+def _check_day(number: str) -> None:
+    if number[6:8] not in {"18", "19", "20"}:
+        raise _refuse("date of birth (digits 7 to 14)", "出生日期不符（第 7 至 14 位）")
+    try:
+        date(int(number[6:10]), int(number[10:12]), int(number[12:14]))
+    except ValueError:
+        raise _refuse("date of birth (digits 7 to 14)", "出生日期不符（第 7 至 14 位）") from None
+
+
+def _check_last(number: str) -> None:
+    if ric.calc_check_digit(number) != number[-1]:
+        raise _refuse("check digit (a digit was mistyped)", "校验码不符（号码可能录入有误）")
+
+
+def normalise_numbers(
+    numbers: Sequence[str], kinds: Sequence[int] = ()
+) -> tuple[list[str], list[tuple[int, RefusedError]]]:
+    """A batch of numbers; those already in their one form are recognised together and cost little.
+
+    Args:
+        numbers: as written.
+        kinds: DocumentKind of each, or empty: all are resident identity numbers.
+
+    Returns:
+        The numbers, "" where refused, and the refused rows with their errors, ascending.
+    """
+    if kinds and len(kinds) != len(numbers):
+        raise RefusedError(
+            "document_kind must be empty or as long as id_number",
+            "document_kind 应为空或与 id_number 等长",
+            field="document_kind",
+        )
+    found = list(numbers)
+    refused: list[tuple[int, RefusedError]] = []
+    resident = {words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY}
+    fine = _well_formed(found)[0].tolist()
+    for row, number in enumerate(found):
+        kind = kinds[row] if kinds else words.DOCUMENT_KIND_RESIDENT_IDENTITY
+        if fine[row] and kind in resident:
+            continue
+        try:
+            found[row] = normalise_number(number, kind)
+        except RefusedError as error:
+            found[row] = ""
+            refused.append((row, error))
+    return found, refused
+
+
+def birth_on(numbers: Sequence[str]) -> NDArray[np.int32]:
+    """Days of birth as civil days; 0 where a number is not a valid number in the form of GB 11643.
+
+    Somebody born on 1970-01-01 also gets 0: for the rules, which look at children only, that is the same.
+    """
+    return _well_formed(numbers)[1]
+
+
+def province_of(region: int) -> int:
+    """The province-level code (XX0000) of a GB/T 2260 code, 0 of 0."""
+    return region // 10_000 * 10_000
+
+
+def _well_formed(numbers: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Which numbers are valid 18-character resident numbers as they stand, and the day of birth of each of these.
+
+    Cards of foreign permanent residents (first digit 9) are not resident numbers but have their day of birth too.
+    """
+    count = len(numbers)
+    if count <= _FEW:
+        pairs = [_well_formed_one(number) for number in numbers]
+        return np.array([fine for fine, _ in pairs], np.bool_), np.array([day for _, day in pairs], np.int32)
+    fits = np.fromiter((len(number) == 18 and number.isascii() for number in numbers), np.bool_, count)
+    born = np.zeros(count, np.int32)
+    rows = np.flatnonzero(fits)
+    if not len(rows):
+        return fits, born
+    text = "".join(numbers if len(rows) == count else [numbers[row] for row in rows.tolist()])
+    characters = np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
+    digits = characters[:, :17].astype(np.int32) - 48
+    fine = ((digits >= 0) & (digits <= 9)).all(axis=1)
+    digits[~fine] = 0
+    fine &= _CHECK_DIGITS[digits @ _WEIGHTS % 11] == characters[:, 17]
+    year = digits[:, 6:10] @ np.array([1000, 100, 10, 1], np.int32)
+    month = digits[:, 10] * 10 + digits[:, 11]
+    day = digits[:, 12] * 10 + digits[:, 13]
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    fine &= (year >= 1800) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
+    fine &= day <= _MONTH_DAYS[np.minimum(month, 12)] - ((month == 2) & ~leap)
+    province = digits[:, 0] * 10 + digits[:, 1]
+    resident = fine & _PROVINCE_KNOWN[province]
+    foreign = fine & (digits[:, 0] == 9)
+    months = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64)
+    born[rows] = np.where(resident | foreign, months + day - 1, 0)
+    fits[rows] = resident
+    return fits, born
+
+
+def _well_formed_one(number: str) -> tuple[bool, int]:
+    """The same of one number, which for a few is quicker than columns."""
+    if not _RESIDENT_FORM.fullmatch(number) or ric.calc_check_digit(number) != number[-1]:
+        return False, 0
+    resident = int(number[:2]) in PROVINCES
+    try:
+        _check_day(number)
+    except RefusedError:
+        return False, 0
+    day = date(int(number[6:10]), int(number[10:12]), int(number[12:14])).toordinal() - _EPOCH_ORDINAL
+    return resident, day if resident or number[0] == "9" else 0

@@ -1,0 +1,227 @@
+"""Sentences, imprisonment and what moves them: where a convict is on the day asked about.
+
+Owns (DOMAIN section 5, number 10):
+  * Custody begins with a custodial sentence, an imprisonment or a return to prison, and when a temporary release for
+    medical treatment runs out. It ends with release, parole, temporary release, or with the term.
+  * The term is what the newest statement of the current sentence says; a commutation moves it. The last day of the term
+    is still a day in prison. A term of no end (life) runs until something ends it.
+  * Public surveillance and a suspended sentence are not custody. A sentence of unknown kind is told, and no more.
+  * Detention is the time before the sentence: a judgment, an imprisonment or a release ends it.
+Refuses: what any of it does to a benefit; and guessing, for parole and commutation come late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.rules.changes import Flags, bit
+from gateway.rules.columns import FAR, NEVER, Index, Int32, Mask, distinct, earliest, latest, pack
+from gateway.rules.events import Events
+from gateway.rules.reasons import ReasonCode, ReasonSheet
+from wugan.adapter.v1 import vocabulary_pb2 as words
+from wugan.federation.v1 import vocabulary_pb2 as answer_words
+
+_DETAINED: Final = words.EVIDENCE_KIND_DETAINED
+_SENTENCE: Final = words.EVIDENCE_KIND_SENTENCE
+_IMPRISONED: Final = words.EVIDENCE_KIND_IMPRISONED
+_COMMUTATION: Final = words.EVIDENCE_KIND_COMMUTATION
+_PAROLE: Final = words.EVIDENCE_KIND_PAROLE
+_RELEASE: Final = words.EVIDENCE_KIND_RELEASE
+_MEDICAL_RELEASE: Final = words.EVIDENCE_KIND_MEDICAL_RELEASE
+_RETURNED: Final = words.EVIDENCE_KIND_RETURNED_TO_PRISON
+
+_NOT_STATED, _CUSTODIAL, _AT_LARGE = 0, 1, 2
+_PENALTIES: Final = np.zeros(16, np.int8)
+"""What a PenaltyKind means for where its convict is; the last slot is for numbers out of range."""
+_PENALTIES[
+    [
+        words.PENALTY_KIND_FIXED_TERM,
+        words.PENALTY_KIND_LIFE,
+        words.PENALTY_KIND_DEATH,
+        words.PENALTY_KIND_DEATH_SUSPENDED,
+        words.PENALTY_KIND_CRIMINAL_DETENTION,
+    ]
+] = _CUSTODIAL
+_PENALTIES[[words.PENALTY_KIND_PUBLIC_SURVEILLANCE, words.PENALTY_KIND_SUSPENDED_SENTENCE]] = _AT_LARGE
+_PENALTIES.flags.writeable = False
+_END_BITS: Final = 31
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The penal rows of a batch, people renumbered from 0; `start` is the first day of what the row says."""
+
+    who: Index
+    kind: Int32
+    day: Int32
+    start: Int32
+    until: Int32
+    sentence: Mask
+    penalty: NDArray[np.int8]
+
+
+def judge_sentences(events: Events, relevant: Flags, flags: Flags, as_of_on: int, sheet: ReasonSheet) -> Int32 | None:
+    """Set IMPRISONED, PAROLED, MEDICAL_RELEASE and DETAINED, as far as the benefit depends on them, and tell why.
+
+    Args:
+        events: the penal events.
+        relevant: flags that each subject's benefit depends on.
+        flags: bits of each subject, added to.
+        as_of_on: the day asked about.
+        sheet: where the reasons go.
+
+    Returns:
+        The last day before the next change known, by subject, FAR: none; None: nobody is concerned.
+    """
+    concerned = relevant[events.subject] & bit(answer_words.ENTITLEMENT_FLAG_IMPRISONED) != 0
+    if not concerned.all():
+        events = events.take(concerned)
+    if not len(events):
+        return None
+    people, who = np.unique(events.subject, return_inverse=True)
+    start = np.where(events.from_on != 0, events.from_on, events.day)
+    penalty = _PENALTIES.take(np.minimum(events.detail.view(np.uint32), len(_PENALTIES) - 1))
+    rows = _Row(who, events.kind, events.day, start, events.until_on, events.kind == _SENTENCE, penalty)
+    return _Convicts(rows, people, as_of_on).judge(relevant, flags, sheet)
+
+
+class _Convicts:
+    """The people who have penal rows, one element each in every array."""
+
+    def __init__(self, rows: _Row, people: Index, as_of_on: int) -> None:
+        self._rows, self._people, self._today = rows, people, as_of_on
+        self._count = len(people)
+        self._begun = rows.start <= as_of_on
+        self._custodial = rows.sentence & (rows.penalty == _CUSTODIAL)
+        self._taken_in = (rows.kind == _IMPRISONED) | (rows.kind == _RETURNED)
+        self._released = self._latest(rows.kind == _RELEASE)
+        self._paroled = self._latest(rows.kind == _PAROLE)
+
+    def judge(self, relevant: Flags, flags: Flags, sheet: ReasonSheet) -> Int32:
+        rows, today, count = self._rows, self._today, self._count
+        released, paroled = self._released, self._paroled
+        begins, begin_day = self._custody()
+        custody_on = latest(count, rows.who[begins], begin_day[begins])
+        until, moved = self._term()
+        serving = (custody_on > released) & (today <= until)
+        open_term = today <= until
+
+        medical = (rows.kind == _MEDICAL_RELEASE) & self._begun
+        medical &= (rows.until == 0) | (today <= rows.until)
+        medical_on = latest(count, rows.who[medical], rows.start[medical])
+        medical_end = self._end_of(medical)
+        on_parole = (paroled >= custody_on) & (paroled > released) & (paroled > NEVER) & open_term
+        outside = (medical_on >= custody_on) & (medical_on > released) & (medical_on > NEVER) & open_term
+        outside &= medical_on > np.where(on_parole, paroled, NEVER)
+        on_parole &= ~outside
+        inside = serving & ~on_parole & ~outside
+
+        floor = np.maximum(released, np.where(paroled < custody_on, paroled, NEVER))
+        ended = (rows.kind == _MEDICAL_RELEASE) & begins
+        floor = np.maximum(floor, latest(count, rows.who[ended], rows.start[ended]))
+        current = begins & (begin_day > floor[rows.who])
+        inside_on = earliest(count, rows.who[current], begin_day[current])
+        inside_on = np.where(inside_on == FAR, custody_on, inside_on)
+
+        detained_on = self._detained(custody_on)
+        held = (detained_on < FAR) & ~inside
+        told = _Told(self._people, relevant, flags, sheet)
+        told.flag(inside, answer_words.ENTITLEMENT_FLAG_IMPRISONED, ReasonCode.IMPRISONED, inside_on)
+        told.flag(outside, answer_words.ENTITLEMENT_FLAG_MEDICAL_RELEASE, ReasonCode.MEDICAL_RELEASE, medical_on)
+        told.flag(on_parole, answer_words.ENTITLEMENT_FLAG_PAROLED, ReasonCode.PAROLED, paroled)
+        told.flag(held, answer_words.ENTITLEMENT_FLAG_DETAINED, ReasonCode.DETAINED, detained_on)
+        told.note(moved & open_term & (inside | outside | on_parole) & (until < FAR), ReasonCode.TERM_MOVED, until)
+        told.note((custody_on > released) & ~open_term, ReasonCode.TERM_ENDED, until)
+        told.note((released > NEVER) & (custody_on <= released), ReasonCode.RELEASED, released)
+        self._tell_sentences(sheet)
+
+        change = np.where(inside | outside | on_parole, until, FAR)
+        change = np.where(outside, np.minimum(change, medical_end), change)
+        by_subject = np.full(len(relevant), FAR, np.int32)
+        by_subject[self._people] = change
+        return by_subject
+
+    def _latest(self, chosen: Mask) -> Int32:
+        chosen = chosen & self._begun
+        return latest(self._count, self._rows.who[chosen], self._rows.start[chosen])
+
+    def _custody(self) -> tuple[Mask, Int32]:
+        """Which rows begin a time in prison, and when."""
+        rows, today = self._rows, self._today
+        begins = (self._custodial | self._taken_in) & self._begun
+        # A temporary release that ran out puts its convict back, unless parole or release came meanwhile.
+        expired = (rows.kind == _MEDICAL_RELEASE) & (rows.until != 0) & (rows.until < today)
+        for out in (self._paroled[rows.who], self._released[rows.who]):
+            expired &= (out < rows.start) | (out > rows.until)
+        return begins | expired, np.where(expired, rows.until + 1, rows.start)
+
+    def _term(self) -> tuple[Int32, Mask]:
+        """The last day of the current term, FAR where it has no end or none is known, and whether it was commuted."""
+        rows, count = self._rows, self._count
+        sentence = self._custodial
+        custody = self._taken_in & (rows.until != 0)
+        commuted = (rows.kind == _COMMUTATION) & (rows.until != 0)
+        since = np.where(sentence | custody, rows.start, rows.day)
+        states = (sentence | custody | commuted) & (since > self._released[rows.who])
+        rank = np.where(commuted, 3, np.where(custody, 2, 1)).astype(np.int64)
+        end = np.where(rows.until == 0, FAR, np.clip(rows.until, 0, FAR)).astype(np.int64)
+        statement: NDArray[np.int64] = (rows.day.astype(np.int64) << (_END_BITS + 2)) | (rank << _END_BITS) | end
+        none = np.iinfo(np.int64).min
+        newest = np.full(count, none, np.int64)
+        np.maximum.at(newest, rows.who[states], statement[states])
+        stated = newest != none
+        until = np.where(stated, newest & ((1 << _END_BITS) - 1), FAR).astype(np.int32)
+        return until, stated & ((newest >> _END_BITS) & 3 == 3)
+
+    def _end_of(self, chosen: Mask) -> Int32:
+        rows = self._rows
+        end = np.where(rows.until == 0, FAR, rows.until).astype(np.int32)
+        return earliest(self._count, rows.who[chosen], end[chosen])
+
+    def _detained(self, custody_on: Int32) -> Int32:
+        rows = self._rows
+        held = (rows.kind == _DETAINED) & self._begun
+        if not held.any():
+            return np.full(self._count, FAR, np.int32)
+        over = latest(self._count, rows.who[rows.sentence], rows.day[rows.sentence])
+        over = np.maximum(np.maximum(over, self._released), custody_on)
+        held &= ((rows.until == 0) | (self._today <= rows.until)) & (rows.start > over[rows.who])
+        return earliest(self._count, rows.who[held], rows.start[held])
+
+    def _tell_sentences(self, sheet: ReasonSheet) -> None:
+        """Sentences that put nobody into prison while they run, and those of unknown kind."""
+        rows = self._rows
+        other = rows.sentence & self._begun & (rows.penalty != _CUSTODIAL)
+        other &= (rows.until == 0) | (self._today <= rows.until)
+        if not other.any():
+            return
+        for penalty, code in (
+            (_AT_LARGE, ReasonCode.NOT_IN_PRISON),
+            (_NOT_STATED, ReasonCode.PENALTY_NOT_STATED),
+        ):
+            chosen = other & (rows.penalty == penalty)
+            who, start = rows.who[chosen], rows.start[chosen]
+            once = distinct(pack(who, start, np.zeros_like(who), np.zeros_like(who)))
+            sheet.add(self._people[who[once]], code, on=start[once])
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Where findings about convicts go."""
+
+    people: Index
+    relevant: Flags
+    flags: Flags
+    sheet: ReasonSheet
+
+    def flag(self, chosen: Mask, flag: int, code: ReasonCode, on: Int32) -> None:
+        chosen = chosen & (self.relevant[self.people] & bit(flag) != 0)
+        self.flags[self.people[chosen]] |= bit(flag)
+        self.note(chosen, code, on)
+
+    def note(self, chosen: Mask, code: ReasonCode, on: Int32) -> None:
+        self.sheet.add(self.people[chosen], code, on=on[chosen])

@@ -1,0 +1,169 @@
+"""AgencyService: rows in, rows out. Translates a request to a check, and what came of it to one readable message."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+from certs.identity import ROLE_UNIT, Identity
+from gateway.errors import AccessError, RefusedError, WuganError
+from gateway.federation.check import Case, Checked, Checks, MemberResult, Recipient
+from gateway.federation.directory import DirectorySource, Member
+from gateway.federation.verdict import Verdict, verdict
+from gateway.rules.book import RuleBook
+from gateway.services.serving import Context, Desk
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_EPOCH = dt.date(1970, 1, 1)
+_FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
+
+
+class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
+    """What this member's agencies call.
+
+    Args:
+        book: the rules by which answers are merged and proposals made.
+        directory: tells the names of members.
+        member_id: this member's; only its own units are served here.
+    """
+
+    def __init__(self, desk: Desk, checks: Checks, book: RuleBook, directory: DirectorySource, member_id: str) -> None:
+        self._desk = desk
+        self._checks = checks
+        self._book = book
+        self._directory = directory
+        self._member_id = member_id
+
+    async def Check(self, request: agency_pb2.CheckRequest, context: Context) -> agency_pb2.CheckResponse:
+        """Ask about one recipient."""
+        return await self._desk.serve(
+            "Check", context, lambda peer: self._check(request, peer, context.time_remaining())
+        )
+
+    async def _check(
+        self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None
+    ) -> agency_pb2.CheckResponse:
+        if peer.role != ROLE_UNIT or peer.member_id != self._member_id:
+            raise AccessError(
+                "only agencies of this gateway's own member are served here; use your agency's certificate",
+                "此处仅服务本成员的经办机构，请使用本机构的证书",
+                reason=words.REFUSAL_REASON_PEER_MISMATCH,
+            )
+        recipient = Recipient(
+            id_number=request.id_number,
+            name=request.name,
+            document_kind=request.document_kind,
+            alias_id_numbers=tuple(request.alias_id_numbers),
+            benefit=request.benefit,
+            regions=tuple(request.regions),
+        )
+        case = Case(
+            # The unit is what its certificate says, never what the request claims.
+            unit=peer.name,
+            official=request.official,
+            purpose=request.purpose,
+            legal_basis=request.legal_basis,
+            case_reference=request.case_reference,
+            as_of_on=_civil_day(request.as_of),
+            evidence_limit=request.evidence_limit,
+        )
+        checked = await self._checks.check(recipient, case, remaining_s)
+        members = {member: self._directory.current().member(member) for member in _members(checked)}
+        return _response(checked, verdict(self._book, checked, request.benefit), members)
+
+
+def _members(checked: Checked) -> list[str]:
+    return [result.member_id for result in checked.results]
+
+
+def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -> agency_pb2.CheckResponse:
+    response = agency_pb2.CheckResponse(
+        status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
+        flags=[flag for flag in _FLAGS if found.flags >> flag & 1],  # type: ignore[misc]
+        proposal=found.proposal,  # type: ignore[arg-type]
+        effective_month=found.effective_month,
+        reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
+        decided_on=_iso(found.decided_on),
+        last_trace_on=_iso(found.last_trace_on),
+        valid_until=_iso(found.valid_until_on),
+        as_of=_iso(checked.as_of_on),
+        partial=found.partial,
+    )
+    for result in checked.results:
+        response.answers.append(_province(result, members[result.member_id]))
+        if result.answer is not None:
+            _add_rows(response, result)
+    response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
+    response.made_at.GetCurrentTime()
+    return response
+
+
+def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
+    """Evidence, sources and linked numbers of one member's findings."""
+    if result.answer is None:
+        return
+    findings, member_id = result.answer.findings, result.member_id
+    rows = findings.evidence
+    for at in range(len(rows.subject)):
+        response.evidence.add(
+            kind=rows.kind[at],
+            department=rows.department[at],
+            region=rows.region[at],
+            observed_on=_iso(rows.observed_on[at]),
+            available_on=_iso(rows.available_on[at]),
+            strength=rows.strength[at],
+            source_reference=rows.source_reference[at],
+            detail=rows.detail[at],
+            from_on=_iso(rows.from_on[at]),
+            until_on=_iso(rows.until_on[at]),
+            member_id=member_id,
+        )
+    for source in findings.sources:
+        response.sources.add(
+            member_id=member_id,
+            adapter_id=source.adapter_id,
+            department=source.department,
+            outcome=source.outcome,
+            complete_until=_iso(source.complete_until_on),
+        )
+    for number in findings.links.id_number:
+        if number not in response.linked_id_numbers:
+            response.linked_id_numbers.append(number)
+
+
+def _province(result: MemberResult, member: Member) -> agency_pb2.ProvinceAnswer:
+    about = agency_pb2.ProvinceAnswer(
+        member_id=member.member_id, member_name_zh=member.name_zh, member_name_en=member.name_en
+    )
+    if result.answer is None:
+        error = result.error or WuganError("no answer", "无答复")
+        about.refusal, about.message_zh, about.message_en = error.reason, error.zh, error.en
+        return about
+    findings, opened = result.answer.findings, result.answer.opened
+    about.status = findings.status[0]
+    about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
+    about.proof.header, about.proof.payload = opened.header_bytes, opened.payload
+    about.proof.question_digest, about.proof.signature = opened.question_digest, opened.signature
+    return about
+
+
+def _civil_day(text: str) -> int:
+    """Civil day of "YYYY-MM-DD"; 0 for an empty text."""
+    if not text:
+        return 0
+    try:
+        day = (dt.date.fromisoformat(text) - _EPOCH).days
+    except ValueError:
+        day = 0
+    if len(text) != len("YYYY-MM-DD") or day <= 0:
+        raise RefusedError('as_of: write a date as "YYYY-MM-DD"', "as_of：日期格式应为 “YYYY-MM-DD”", field="as_of")
+    return day
+
+
+def _iso(day: int) -> str:
+    """A civil day as "YYYY-MM-DD", "" for 0 and for what is no day."""
+    try:
+        return (_EPOCH + dt.timedelta(days=day)).isoformat() if day else ""
+    except OverflowError:
+        return ""

@@ -1,0 +1,310 @@
+"""The audit trail: who asked whom, why, on which basis, and what came of it, as a chain that shows every change.
+
+Owns: the tables `audit_event` and `audit_cut`. Refuses: identity numbers and names (there is no column for them, and
+what looks like a number in the asker's own words is masked), changing a row, and deleting one younger than three years
+(个人信息保护法 第五十六条: records of processing are kept for at least three years).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.clock import Clock
+from gateway.errors import StoreError
+from gateway.log import mask
+from gateway.store.chain import START, ChainHead, Content, Link, broken, cut_mac, link_mac, verify
+from gateway.store.keys import StoreKeys
+from gateway.store.reader import Reader
+from gateway.store.rows import BulkInsert, Transaction
+from gateway.store.tables import (
+    CASE_REFERENCE_CHARS,
+    DECISION_CHARS,
+    DIGEST_BYTES,
+    LEGAL_BASIS_CHARS,
+    MEMBER_CHARS,
+    MESSAGE_ID_BYTES,
+    PSEUDONYM_BYTES,
+    UNIT_CHARS,
+    audit_cut,
+    audit_event,
+)
+from gateway.store.writer import Writer
+
+RETENTION_MS = 3 * 366 * 86_400_000
+"""Three years, leap days included."""
+CUT_AT_MOST = 10_000
+READ_AT_MOST = 10_000
+_CHAIN_LOCK = 0x77_75_67_61_6E_02
+"""PostgreSQL advisory lock: several gateways append to one chain, one transaction at a time."""
+_DIRECTIONS = {"in": 1, "out": 2}
+_NAMES: dict[int, Literal["in", "out"]] = {1: "in", 2: "out"}
+
+
+class AuditEvent(NamedTuple):
+    """One exchange, seen from this gateway.
+
+    Args:
+        at_ms: Unix time in milliseconds.
+        direction: "in": another member asked us; "out": we asked another member.
+        counterpart: that member.
+        unit, official, purpose, legal_basis, case_reference: the question's Context; `official` is the pseudonym.
+        message_id: of the question.
+        digest: SHA-256 that the answer's signature carries, of the question.
+        subjects: how many people it was about.
+        outcome: 0: answered; otherwise the RefusalReason.
+        decision: why, for a person; without personal data.
+    """
+
+    at_ms: int
+    direction: Literal["in", "out"]
+    counterpart: str
+    unit: str
+    official: bytes
+    purpose: int
+    legal_basis: str
+    case_reference: str
+    message_id: bytes
+    digest: bytes
+    subjects: int
+    outcome: int
+    decision: str = ""
+
+
+class RecordedEvent(NamedTuple):
+    """An event with its place in the chain."""
+
+    sequence: int
+    event: AuditEvent
+
+
+class _Appending:
+    """How events are written: chained to the last one; the result is where each one stands."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._mac = keys.audit_mac
+        self._insert = BulkInsert(audit_event)
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Content]) -> list[ChainHead]:
+        sequence, last = _locked_head(transaction)
+        rows = []
+        heads = []
+        for content in payloads:
+            sequence += 1
+            mac = link_mac(self._mac, sequence, content, last)
+            rows.append((sequence, *content, last, mac))
+            last = mac
+            heads.append(ChainHead(sequence, mac))
+        self._insert.add(transaction, rows)
+        return heads
+
+
+class _Cutting:
+    """How the oldest events are deleted, whose retention time is over; the result is how many."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._mac = keys.audit_mac
+
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[int, int]]) -> list[int]:
+        return [self._cut(transaction, before_ms, now_ms) for before_ms, now_ms in payloads]
+
+    def _cut(self, transaction: Transaction, before_ms: int, now_ms: int) -> int:
+        connection = transaction.connection
+        _locked_head(transaction)
+        oldest = connection.execute(
+            sa.select(audit_event.c.sequence, audit_event.c.at_ms, audit_event.c.mac)
+            .order_by(audit_event.c.sequence)
+            .limit(CUT_AT_MOST)
+        ).all()
+        count = 0
+        while count < len(oldest) and oldest[count].at_ms < before_ms:
+            count += 1
+        if not count:
+            return 0
+        through = ChainHead(oldest[count - 1].sequence, oldest[count - 1].mac)
+        connection.execute(sa.delete(audit_event).where(audit_event.c.sequence <= through.sequence))
+        connection.execute(sa.delete(audit_cut))
+        connection.execute(
+            sa.insert(audit_cut).values(
+                through_sequence=through.sequence,
+                at_ms=now_ms,
+                last_mac=through.mac,
+                mac=cut_mac(self._mac, through, now_ms),
+            )
+        )
+        return count
+
+
+class AuditLog:
+    """See the module."""
+
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys, clock: Clock) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._mac = keys.audit_mac
+        self._clock = clock
+        self._appending = _Appending(keys)
+        self._cutting = _Cutting(keys)
+
+    def submit(self, event: AuditEvent) -> asyncio.Future[ChainHead]:
+        """Have an event recorded. Await the future before an answer leaves: then it is on the disk.
+
+        Raises:
+            StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
+        """
+        return self._writer.submit(self._appending, _content(event))
+
+    async def record(self, event: AuditEvent) -> ChainHead:
+        """Record an event; on the disk when this returns.
+
+        Raises:
+            StoreError: it could not be written down.
+        """
+        return await self.submit(event)
+
+    async def head(self) -> ChainHead:
+        """The last link of the chain; `ChainHead(0, …)` where there is none."""
+        return await self._reader.run(_head)
+
+    async def events(self, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
+        """Events in order, from the one after this sequence number, at most 10,000 at once."""
+        return await self._reader.run(
+            lambda connection: [
+                RecordedEvent(link.sequence, _event(link.content))
+                for link in _links(connection, after, min(limit, READ_AT_MOST))
+            ]
+        )
+
+    async def verify_chain(self, anchors: Iterable[ChainHead] = ()) -> ChainHead:
+        """Check every row against the one before, and the trail against heads noted earlier; the last link.
+
+        Raises:
+            StoreError: the trail is broken; not retryable, `field` names the row. Or it cannot be read; retryable.
+        """
+        noted = list(anchors)
+
+        def check(connection: sa.Connection) -> ChainHead:
+            start = self._checked_start(connection)
+            held = [anchor for anchor in noted if anchor.sequence >= start.sequence]
+            return verify(self._mac, start, _links(connection, start.sequence, None), held)
+
+        return await self._reader.run(check)
+
+    async def forget(self, before_ms: int) -> int:
+        """Delete the oldest events that are older than this Unix time, at most 10,000 at once; how many.
+
+        Raises:
+            StoreError: that time is less than three years ago (not retryable), or the write failed.
+        """
+        now_ms = self._clock.now_ms()
+        if before_ms > now_ms - RETENTION_MS:
+            raise StoreError(
+                "records of processing are kept for at least three years; name an earlier time",
+                "个人信息处理情况记录至少保存三年，请指定更早的时间",
+                field="before_ms",
+                retryable=False,
+            )
+        return await self._writer.submit(self._cutting, (before_ms, now_ms))
+
+    def _checked_start(self, connection: sa.Connection) -> ChainHead:
+        cut = connection.execute(sa.select(audit_cut).order_by(audit_cut.c.through_sequence.desc())).first()
+        if cut is None:
+            return ChainHead(0, START)
+        through = ChainHead(cut.through_sequence, cut.last_mac)
+        if cut_mac(self._mac, through, cut.at_ms) != cut.mac:
+            raise broken(through.sequence, "the record of deleted rows was changed", "删除记录被改动")
+        return through
+
+
+def _content(event: AuditEvent) -> Content:
+    """The columns of an event, cut to their length and free of what no column may hold.
+
+    The asker's words are recorded even where they are too long or odd: a record must never fail for what it records.
+    """
+    content = Content(
+        event.at_ms,
+        _DIRECTIONS[event.direction],
+        event.outcome,
+        event.purpose,
+        event.subjects,
+        event.counterpart[:MEMBER_CHARS],
+        event.unit[:UNIT_CHARS],
+        event.official[:PSEUDONYM_BYTES],
+        event.legal_basis[:LEGAL_BASIS_CHARS],
+        event.case_reference[:CASE_REFERENCE_CHARS],
+        event.message_id[:MESSAGE_ID_BYTES],
+        event.digest[:DIGEST_BYTES],
+        event.decision[:DECISION_CHARS],
+    )
+    words = "\n".join((event.unit, event.legal_basis, event.case_reference, event.decision))
+    if _clean(words) == words and "\x00" not in event.counterpart:
+        return content
+    return content._replace(
+        counterpart=event.counterpart.replace("\x00", "?")[:MEMBER_CHARS],
+        unit=_clean(event.unit)[:UNIT_CHARS],
+        legal_basis=_clean(event.legal_basis)[:LEGAL_BASIS_CHARS],
+        case_reference=_clean(event.case_reference)[:CASE_REFERENCE_CHARS],
+        decision=_clean(event.decision)[:DECISION_CHARS],
+    )
+
+
+def _clean(text: str) -> str:
+    """Without NUL, which PostgreSQL does not store, without half characters, and without what looks like a number."""
+    return mask(text.encode("utf-8", "replace").decode().replace("\x00", "?"))
+
+
+def _event(content: Content) -> AuditEvent:
+    return AuditEvent(
+        at_ms=content.at_ms,
+        direction=_NAMES[content.direction],
+        counterpart=content.counterpart,
+        unit=content.unit,
+        official=content.official,
+        purpose=content.purpose,
+        legal_basis=content.legal_basis,
+        case_reference=content.case_reference,
+        message_id=content.message_id,
+        digest=content.digest,
+        subjects=content.subjects,
+        outcome=content.outcome,
+        decision=content.decision,
+    )
+
+
+_LAST = sa.select(audit_event.c.sequence, audit_event.c.mac).order_by(audit_event.c.sequence.desc()).limit(1)
+_LAST_EMBEDDED = "SELECT sequence, mac FROM audit_event ORDER BY sequence DESC LIMIT 1"
+
+
+def _head(connection: sa.Connection) -> ChainHead:
+    row = (
+        connection.execute(_LAST).first()
+        or connection.execute(
+            sa.select(audit_cut.c.through_sequence, audit_cut.c.last_mac)
+            .order_by(audit_cut.c.through_sequence.desc())
+            .limit(1)
+        ).first()
+    )
+    return ChainHead(0, START) if row is None else ChainHead(row[0], bytes(row[1]))
+
+
+def _locked_head(transaction: Transaction) -> ChainHead:
+    """The last link, which stays so until this transaction ends. Read anew each time: others may append too."""
+    if transaction.embedded is None:
+        transaction.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_CHAIN_LOCK)))
+    else:  # the writer's transactions are IMMEDIATE: nobody else writes
+        row = transaction.embedded.execute(_LAST_EMBEDDED).fetchone()
+        if row is not None:
+            return ChainHead(*row)
+    return _head(transaction.connection)
+
+
+def _links(connection: sa.Connection, after: int, limit: int | None) -> Iterator[Link]:
+    """Rows in order, a thousand in memory at a time."""
+    rows = connection.execution_options(yield_per=1000).execute(
+        sa.select(audit_event).where(audit_event.c.sequence > after).order_by(audit_event.c.sequence).limit(limit)
+    )
+    for sequence, *content, previous_mac, mac in rows:
+        yield Link(sequence, Content(*content), previous_mac, mac)

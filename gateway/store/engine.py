@@ -1,0 +1,203 @@
+"""The store as a whole: one database, one key, one writer, and what is kept through them.
+
+    store = Store.open(state_dir / "wugan.db", key=state_dir / "store.key", clock=clock)
+    await store.replay.admit(...)
+    await store.audit.record(...)
+    await store.close()
+
+Owns: opening (schema brought up to date, key checked, files private) and closing. Embedded: one SQLite file in WAL mode
+with synchronous=FULL, so that a commit that was reported is on the disk. Refuses: a database whose key is missing or
+another one, because what it would write could not be read, nor its audit trail continued.
+"""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+import stat
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from gateway.clock import Clock
+from gateway.errors import StoreError
+from gateway.store.answers import KeptAnswers
+from gateway.store.audit import AuditLog
+from gateway.store.faults import failed, wrapped
+from gateway.store.keys import StoreKeys, load_or_create_key
+from gateway.store.migrations import lock, upgrade
+from gateway.store.reader import Reader
+from gateway.store.replay import DurableReplayGuard
+from gateway.store.tables import store_meta
+from gateway.store.writer import Writer
+
+QUEUE_LIMIT = 8192
+"""Writes that may be under way, about eight seconds at a thousand exchanges a second; more are refused as OVERLOADED."""
+BUSY_TIMEOUT_MS = 5000
+_PRAGMAS = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+)
+_WRITES = "wugan_writes"
+_KEY_CHECK = "key_check"
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Store:
+    """What one gateway keeps. Made by `open`."""
+
+    def __init__(self, engine: sa.Engine, keys: StoreKeys, clock: Clock, *, queue_limit: int) -> None:
+        self._engine = engine
+        self._reader = Reader(engine)
+        self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit)
+        self.replay = DurableReplayGuard(self._writer, self._reader)
+        self.audit = AuditLog(self._writer, self._reader, keys, clock)
+        self.answers = KeptAnswers(self._writer, self._reader, keys)
+        self.pseudonym_key = keys.pseudonym_key
+        """For the asking side, under which officials become pseudonyms; 32 bytes."""
+
+    @classmethod
+    def open(cls, where: str | Path, *, key: bytes | Path, clock: Clock, queue_limit: int = QUEUE_LIMIT) -> Store:
+        """Open the store, making it where there is none. Blocks for some milliseconds; call it at start.
+
+        Args:
+            where: path of the embedded database, or a URL of SQLAlchemy, "sqlite:///…" or "postgresql+psycopg://…".
+            key: the 32 secret bytes, or the file that holds them; the file is made with a new store.
+            clock: tells what is old enough to be deleted.
+            queue_limit: writes that may be under way; more are refused.
+
+        Raises:
+            StoreError: the database or the key cannot be used; the message says which and what to do.
+        """
+        engine = _engine(where)
+        try:
+            with wrapped():
+                upgrade(engine.execution_options(**{_WRITES: True}))
+                keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
+            return cls(engine, keys, clock, queue_limit=queue_limit)
+        except BaseException:
+            engine.dispose()
+            raise
+
+    @property
+    def waiting(self) -> int:
+        """Writes under way, for metrics."""
+        return self._writer.waiting
+
+    async def close(self) -> None:
+        """Write what is waiting, then close. Afterwards every write raises StoreError."""
+        await self._writer.close()
+        self._engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _engine(where: str | Path) -> sa.Engine:
+    """An engine for either database, settings of the connections included."""
+    try:
+        url = sa.make_url(where) if isinstance(where, str) and "://" in where else _file_url(Path(where))
+        backend = url.get_backend_name()
+        if backend == "sqlite":
+            if url.database in (None, "", ":memory:"):
+                raise _unusable()
+            _make_private(Path(str(url.database)))
+            engine = sa.create_engine(url)
+            sa.event.listen(engine, "connect", _set_up_embedded)
+            sa.event.listen(engine, "begin", _begin_embedded)
+            return engine
+        if backend == "postgresql":
+            engine = sa.create_engine(url, pool_pre_ping=True)
+            sa.event.listen(engine, "connect", _set_up_postgresql)
+            return engine
+    except (ArgumentError, ImportError) as error:
+        raise _unusable() from error
+    except OSError as error:
+        raise StoreError(
+            f"the database file cannot be used ({error.strerror}); check the path and its permissions",
+            f"数据库文件无法使用（{error.strerror}），请检查路径与权限",
+            retryable=False,
+        ) from error
+    raise _unusable()
+
+
+def _file_url(path: Path) -> sa.URL:
+    return sa.URL.create("sqlite", database=str(path))
+
+
+def _make_private(path: Path) -> None:
+    """The file and its folder exist, and nobody else may read the file; SQLite gives its WAL the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        path.chmod(0o600)
+
+
+def _set_up_embedded(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = None  # the driver begins nothing by itself; `_begin_embedded` does
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+
+def _set_up_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """A commit is on the disk when it is reported, whatever the server's default; a stricter default is left alone."""
+    cursor = connection.cursor()
+    cursor.execute(
+        "SELECT set_config('synchronous_commit', 'on', false) "
+        "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+    )
+    cursor.close()
+    connection.commit()
+
+
+def _begin_embedded(connection: sa.Connection) -> None:
+    """A writer takes the write lock at once: one that asks for it half-way through may be refused it."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
+        try:
+            driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+        except sqlite3.Error as error:
+            raise failed() from error
+
+
+def _checked_keys(engine: sa.Engine, key: bytes | Path) -> StoreKeys:
+    """The keys, once it is sure that they are this database's; a new database remembers whose it is."""
+    with engine.begin() as connection:
+        lock(connection)
+        query = sa.select(store_meta.c.value).where(store_meta.c.name == _KEY_CHECK)
+        known = connection.execute(query).scalar()
+        keys = StoreKeys(load_or_create_key(key, may_create=known is None) if isinstance(key, Path) else key)
+        if known is None:
+            connection.execute(sa.insert(store_meta).values(name=_KEY_CHECK, value=keys.check_value))
+        elif not hmac.compare_digest(known, keys.check_value):
+            raise StoreError(
+                "the store key is not the one this database was written under; restore the right key file",
+                "存储密钥与该数据库不匹配，请恢复正确的密钥文件",
+                retryable=False,
+            )
+    return keys
+
+
+def _unusable() -> StoreError:
+    return StoreError(
+        "the database address cannot be used; write a file path, or a postgresql+psycopg:// address and install "
+        "wugan[postgresql]",
+        "数据库地址无法使用；请填写文件路径，或 postgresql+psycopg:// 地址并安装 wugan[postgresql]",
+        retryable=False,
+    )

@@ -1,0 +1,166 @@
+"""The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
+
+Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes
+and the MAC of the audit trail. Refuses: a key file that others may read, and handing out a sub key, but for the one of
+the officials' pseudonyms, which belongs to the asking side.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway.errors import StoreError
+from gateway.store.tables import BLIND_INDEX_BYTES
+
+KEY_BYTES = 32
+_BODY_VERSION = b"\x01"
+_SALT_BYTES = 16
+_NONCE_BYTES = 12
+
+
+class StoreKeys:
+    """What the store does with its key. Two stores with the same key produce the same indexes and MACs."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key`: 32 secret bytes.
+
+        Raises:
+            StoreError: the key has another length.
+        """
+        if len(key) != KEY_BYTES:
+            raise StoreError(
+                f"the store key has {len(key)} bytes instead of {KEY_BYTES}; restore the key file from its backup",
+                f"存储密钥长度为 {len(key)} 字节，应为 {KEY_BYTES} 字节，请从备份恢复密钥文件",
+                retryable=False,
+            )
+        self._body = _derive(key, b"body")
+        self._blind = _derive(key, b"blind-index")
+        self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
+        self.pseudonym_key = _derive(key, b"pseudonym")
+        """For the asking side, under which officials become pseudonyms."""
+        self.check_value = _derive(key, b"check")
+        """Tells whether a key is this store's, without being of use to anyone who reads it."""
+
+    def encrypt(self, plaintext: bytes, bound_to: bytes) -> bytes:
+        """AES-256-GCM under a key of its own; opens only with the same `bound_to`.
+
+        The key of a body is HMAC-SHA256 of a random salt, so that no number of bodies comes near the limit of 2^32
+        messages under random nonces of NIST SP 800-38D, section 8.3.
+        """
+        salt = os.urandom(_SALT_BYTES)
+        nonce = os.urandom(_NONCE_BYTES)
+        cipher = AESGCM(hmac.digest(self._body, salt, "sha256"))
+        return _BODY_VERSION + salt + nonce + cipher.encrypt(nonce, plaintext, bound_to)
+
+    def decrypt(self, body: bytes, bound_to: bytes) -> bytes:
+        """The plaintext of `encrypt`.
+
+        Raises:
+            StoreError: the body was changed, belongs elsewhere, or was written under another key.
+        """
+        start = len(_BODY_VERSION)
+        salt = body[start : start + _SALT_BYTES]
+        nonce = body[start + _SALT_BYTES : start + _SALT_BYTES + _NONCE_BYTES]
+        if not body.startswith(_BODY_VERSION) or len(nonce) != _NONCE_BYTES:
+            raise _unreadable()
+        cipher = AESGCM(hmac.digest(self._body, salt, "sha256"))
+        try:
+            return cipher.decrypt(nonce, body[start + _SALT_BYTES + _NONCE_BYTES :], bound_to)
+        except InvalidTag as error:
+            raise _unreadable() from error
+
+    def blind_index(self, id_number: str) -> bytes:
+        """By what a person's rows are found: HMAC-SHA256 of the normalised number, its first 16 bytes."""
+        return hmac.digest(self._blind, id_number.encode(), "sha256")[:BLIND_INDEX_BYTES]
+
+    def audit_mac(self, data: bytes) -> bytes:
+        """HMAC-SHA256 for one link of the audit trail."""
+        mac = self._audit.copy()  # twice as fast as setting up the key anew for each row
+        mac.update(data)
+        return mac.finalize()
+
+
+def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
+    """The bytes of the key file; a new key where there is none and `may_create`.
+
+    The file appears complete or not at all, with mode 0600, and is on the disk when this returns.
+
+    Raises:
+        StoreError: the file is missing and must not be, others may read it, or it cannot be read or written.
+    """
+    try:
+        try:
+            return _read(path)
+        except FileNotFoundError:
+            if not may_create:
+                raise
+        _create(path)
+        return _read(path)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{path}: the key of this store is missing; restore it from its backup, nothing can be read without it",
+            f"{path}：存储密钥文件缺失，请从备份恢复；没有它，已存数据无法读取",
+            retryable=False,
+        ) from error
+    except OSError as error:
+        raise StoreError(
+            f"{path}: the key file cannot be used ({error.strerror}); check the path and its permissions",
+            f"{path}：密钥文件无法使用（{error.strerror}），请检查路径与权限",
+            retryable=False,
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        if mode & 0o077:
+            raise StoreError(
+                f"{path}: others may read the key file (mode {mode:04o}); run chmod 600 on it and consider it exposed",
+                f"{path}：密钥文件权限为 {mode:04o}，他人可读；请执行 chmod 600，并视该密钥为已泄露",
+                retryable=False,
+            )
+        return file.read(KEY_BYTES + 1)
+
+
+def _create(path: Path) -> None:
+    """Write under another name, then link: a crash leaves no half key, and a key that is there is never replaced."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _derive(key: bytes, use: bytes) -> bytes:
+    return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"wugan-store-v1\x00" + use).derive(key)
+
+
+def _unreadable() -> StoreError:
+    return StoreError(
+        "a stored record does not decrypt: it was changed, or the store key is not the one it was written under",
+        "已存记录无法解密：记录被改动，或存储密钥与写入时不一致",
+        retryable=False,
+    )

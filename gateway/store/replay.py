@@ -1,0 +1,150 @@
+"""The durable replay guard: a message that was accepted once is refused ever after, also after a crash.
+
+The rule, complete: a message is accepted when it is not past its time, by the latest clock reading seen, and its id is
+not in the table; it is in the table, on the disk, before `admit` returns. Rows leave the table `KEEP_MS` after the
+message could last have been accepted, and what may have left is remembered as a time in the same transaction: whatever
+expired before it is refused, even if the clock was set back in between. Ids of recent messages are held in memory as
+well, so that an ordinary replay costs no I/O; memory only ever refuses.
+
+Owns: the table `replay_guard`. Refuses: deciding how long an envelope is acceptable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from gateway.errors import EnvelopeError, StoreError
+from gateway.store.reader import Reader
+from gateway.store.rows import BulkInsert, Transaction
+from gateway.store.tables import MEMBER_CHARS, MESSAGE_ID_BYTES, replay_guard, store_meta
+from gateway.store.writer import Writer
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+KEEP_MS = 2 * 120_000
+"""How long after its time a message stays in the table: twice the skew allowed between the clocks of two gateways."""
+RECENT = 32_768
+"""Ids held in memory at least (at most twice as many), about 200 bytes each."""
+PURGE_EVERY = 256
+PURGE_AT_MOST = 2 * PURGE_EVERY
+_FORGOTTEN = "replay_forgotten"
+
+_Admission = tuple[str, bytes, int]
+
+
+class _Admissions:
+    """How admissions are written; the result is whether the id was new."""
+
+    def __init__(self) -> None:
+        self._insert = BulkInsert(replay_guard)
+        self._since_purge = 0
+        self.now_ms = 0
+        """Latest clock reading; set by the guard, read by the writer's thread."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[_Admission]) -> list[bool]:
+        fresh = self._insert.add_new(transaction, payloads)
+        self._since_purge += len(payloads)
+        if self._since_purge >= PURGE_EVERY:
+            self._since_purge = 0
+            _purge(transaction.connection, self.now_ms - KEEP_MS)
+        return fresh
+
+
+class DurableReplayGuard:
+    """See the module. Every instance of a gateway that shares the database shares the guard."""
+
+    def __init__(self, writer: Writer, reader: Reader) -> None:
+        self._writer = writer
+        self._admissions = _Admissions()
+        self._latest_ms = reader.run_here(_forgotten_ms)
+        self._recent: set[tuple[str, bytes]] = set()
+        self._older: set[tuple[str, bytes]] = set()
+
+    async def admit(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
+        """Accept a message, or refuse it because it was accepted before; accepted means on the disk.
+
+        Args:
+            sender: member id, already authenticated.
+            message_id: UUIDv7, 16 bytes.
+            expires_at_ms: last Unix millisecond at which the envelope would be accepted, skew included.
+            now_ms: Unix time in milliseconds.
+
+        Raises:
+            EnvelopeError: ENVELOPE_REPLAYED; ENVELOPE_EXPIRED; ENVELOPE_MALFORMED: id or sender of a wrong length.
+            StoreError: it could not be written down, and is not accepted.
+        """
+        if now_ms > self._latest_ms:
+            self._latest_ms = self._admissions.now_ms = now_ms
+        if expires_at_ms < self._latest_ms:
+            raise _expired()
+        key = (sender, message_id)
+        if key in self._recent or key in self._older:
+            raise _replayed()
+        if len(message_id) != MESSAGE_ID_BYTES or not 0 < len(sender) <= MEMBER_CHARS:
+            raise _malformed()
+        written = self._writer.submit(self._admissions, (sender, message_id, expires_at_ms))
+        self._remember(key)
+        try:
+            fresh = await written
+        except StoreError:
+            self._recent.discard(key)
+            self._older.discard(key)
+            raise
+        if not fresh:
+            raise _replayed()
+
+    def _remember(self, key: tuple[str, bytes]) -> None:
+        if len(self._recent) >= RECENT:
+            self._older, self._recent = self._recent, set()
+        self._recent.add(key)
+
+
+def _purge(connection: sa.Connection, before_ms: int) -> None:
+    """Delete a bounded number of rows that expired before then, and remember that some may be gone."""
+    expired = (
+        sa.select(replay_guard.c.sender, replay_guard.c.message_id)
+        .where(replay_guard.c.expires_at_ms < before_ms)
+        .order_by(replay_guard.c.expires_at_ms)
+        .limit(PURGE_AT_MOST)
+    )
+    key = sa.tuple_(replay_guard.c.sender, replay_guard.c.message_id)
+    if not connection.execute(sa.delete(replay_guard).where(key.in_(expired))).rowcount:
+        return
+    known = _forgotten_ms(connection)
+    if before_ms > known:
+        connection.execute(sa.delete(store_meta).where(store_meta.c.name == _FORGOTTEN))
+        connection.execute(sa.insert(store_meta).values(name=_FORGOTTEN, value=before_ms.to_bytes(8)))
+
+
+def _forgotten_ms(connection: sa.Connection) -> int:
+    """What expired before this Unix millisecond may no longer be in the table."""
+    value = connection.execute(sa.select(store_meta.c.value).where(store_meta.c.name == _FORGOTTEN)).scalar()
+    return 0 if value is None else int.from_bytes(value)
+
+
+def _replayed() -> EnvelopeError:
+    return EnvelopeError(
+        "This message was accepted before. Ask again in a new message.",
+        "该消息此前已受理，请以新消息重新查询。",
+        reason=words.REFUSAL_REASON_ENVELOPE_REPLAYED,
+        field="header.message_id",
+    )
+
+
+def _expired() -> EnvelopeError:
+    return EnvelopeError(
+        "The envelope has expired. Check the clocks of both gateways and ask again in a new message.",
+        "信封已过期，请核对双方网关的时钟，并以新消息重新查询。",
+        reason=words.REFUSAL_REASON_ENVELOPE_EXPIRED,
+        field="header.expires_at_ms",
+    )
+
+
+def _malformed() -> EnvelopeError:
+    return EnvelopeError(
+        f"A message id has {MESSAGE_ID_BYTES} bytes and a sender at most {MEMBER_CHARS} characters.",
+        f"消息编号应为 {MESSAGE_ID_BYTES} 字节，发送方编号不超过 {MEMBER_CHARS} 个字符。",
+        reason=words.REFUSAL_REASON_ENVELOPE_MALFORMED,
+        field="header.message_id",
+    )

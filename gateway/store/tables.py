@@ -1,0 +1,111 @@
+"""The tables, as SQLAlchemy Core metadata: the same in the embedded database (SQLite) and in PostgreSQL.
+
+Owns: names, types, keys and indexes of what the gateway keeps. Refuses: plaintext. No column holds an identity number
+or a name: people are found by keyed blind index, and bodies are encrypted (see `gateway.store.keys`). A change here
+needs a migration beside it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+MEMBER_CHARS = 18
+"""A unified social credit code (GB 32100-2015)."""
+MESSAGE_ID_BYTES = 16
+"""A UUIDv7 (RFC 9562)."""
+DIGEST_BYTES = 32
+"""SHA-256 and HMAC-SHA256."""
+PSEUDONYM_BYTES = 32
+BLIND_INDEX_BYTES = 16
+UNIT_CHARS = 128
+LEGAL_BASIS_CHARS = 256
+CASE_REFERENCE_CHARS = 128
+DECISION_CHARS = 512
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_sequence = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""INTEGER makes the primary key SQLite's own row number, so that the audit trail is appended and never searched."""
+
+store_meta = sa.Table(
+    "store_meta",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.LargeBinary(64), nullable=False),
+)
+"""One-off facts about this store: the check value of its key."""
+
+replay_guard = sa.Table(
+    "replay_guard",
+    metadata,
+    sa.Column("sender", sa.String(MEMBER_CHARS), primary_key=True),
+    sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), primary_key=True),
+    sa.Column("expires_at_ms", sa.BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+"""Every message accepted, until long after it expired; a message that is here is refused."""
+
+audit_event = sa.Table(
+    "audit_event",
+    metadata,
+    sa.Column("sequence", _sequence, primary_key=True, autoincrement=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("direction", sa.SmallInteger, nullable=False),
+    sa.Column("outcome", sa.Integer, nullable=False),
+    sa.Column("purpose", sa.Integer, nullable=False),
+    sa.Column("subjects", sa.Integer, nullable=False),
+    sa.Column("counterpart", sa.String(MEMBER_CHARS), nullable=False),
+    sa.Column("unit", sa.String(UNIT_CHARS), nullable=False),
+    sa.Column("official", sa.LargeBinary(PSEUDONYM_BYTES), nullable=False),
+    sa.Column("legal_basis", sa.String(LEGAL_BASIS_CHARS), nullable=False),
+    sa.Column("case_reference", sa.String(CASE_REFERENCE_CHARS), nullable=False),
+    sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), nullable=False),
+    sa.Column("digest", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+    sa.Column("decision", sa.String(DECISION_CHARS), nullable=False),
+    sa.Column("previous_mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+    sa.Column("mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+)
+"""The record of processing (个人信息保护法 第五十五条、第五十六条), a chain: each row's MAC covers the one before."""
+
+audit_cut = sa.Table(
+    "audit_cut",
+    metadata,
+    sa.Column("through_sequence", _sequence, primary_key=True, autoincrement=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+    sa.Column("mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+)
+"""Where the chain begins after rows older than the retention time were deleted."""
+
+kept_answer = sa.Table(
+    "kept_answer",
+    metadata,
+    sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
+    sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), primary_key=True),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("retain_until_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("header", sa.LargeBinary, nullable=False),
+    sa.Column("question_digest", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""Another member's signed answers; `body` is payload and signature, encrypted."""
+
+kept_answer_subject = sa.Table(
+    "kept_answer_subject",
+    metadata,
+    sa.Column("blind_index", sa.LargeBinary(BLIND_INDEX_BYTES), primary_key=True),
+    sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
+    sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), primary_key=True),
+    sa.ForeignKeyConstraint(
+        ["member", "message_id"], ["kept_answer.member", "kept_answer.message_id"], ondelete="CASCADE"
+    ),
+    sa.Index("ix_kept_answer_subject_answer", "member", "message_id"),
+    sqlite_with_rowid=False,
+)
+"""About whom a kept answer is, as keyed blind index of the identity number."""

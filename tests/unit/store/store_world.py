@@ -1,0 +1,95 @@
+"""What the store tests write: the member, messages, events and answers of a small world, and two odd writes."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from gateway.errors import WuganError
+from gateway.store.answers import SignedAnswer
+from gateway.store.audit import AuditEvent
+from gateway.store.rows import Transaction
+
+NOW_MS = 1_795_000_000_000
+EXPIRES_MS = NOW_MS + 180_000
+MEMBER = "11330000002482064X"
+OTHER_MEMBER = "11340000002986085H"
+PERSON = "330702195001011234"
+NEIGHBOUR = "330702195202022345"
+
+_count = itertools.count(1)
+
+
+def new_id() -> bytes:
+    return next(_count).to_bytes(16)
+
+
+def event(**changed: object) -> AuditEvent:
+    plain = AuditEvent(
+        at_ms=NOW_MS,
+        direction="in",
+        counterpart=MEMBER,
+        unit="金华市社会保险事业管理中心",
+        official=b"p" * 32,
+        purpose=1,
+        legal_basis="社会保险法 第七十四条",
+        case_reference="JH-2026-17",
+        message_id=new_id(),
+        digest=hashlib.sha256(b"question").digest(),
+        subjects=1,
+        outcome=0,
+        decision="granted by grant 1",
+    )
+    return plain._replace(**changed)
+
+
+def answer(**changed: object) -> SignedAnswer:
+    plain = SignedAnswer(
+        member=MEMBER,
+        message_id=new_id(),
+        header=b"header as received",
+        question_digest=hashlib.sha256(b"question").digest(),
+        payload=b"payload about " + PERSON.encode(),
+        signature=b"s" * 64,
+        at_ms=NOW_MS,
+    )
+    return plain._replace(**changed)
+
+
+@contextmanager
+def refused(code: str) -> Iterator[None]:
+    with pytest.raises(WuganError) as caught:
+        yield
+    assert caught.value.code == code
+    assert caught.value.en
+    assert caught.value.zh
+
+
+class Held:
+    """A write that waits until it is let go, so that a test decides when the writer is busy."""
+
+    def __init__(self) -> None:
+        self.started = threading.Event()
+        self.go = threading.Event()
+        self.batches: list[int] = []
+
+    def apply(self, _transaction: Transaction, payloads: Sequence[int]) -> list[int]:
+        self.batches.append(len(payloads))
+        self.started.set()
+        assert self.go.wait(30), "the test never let the write go"
+        return list(payloads)
+
+
+class Failing:
+    """A write that fails in the way it is told to."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def apply(self, _transaction: Transaction, _payloads: Sequence[None]) -> list[None]:
+        raise self.error

@@ -1,0 +1,195 @@
+"""The durable replay guard: the contract of every guard, and what only one on disk can do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.clock import FakeClock
+from gateway.errors import EnvelopeError
+from gateway.exchange.replay import ReplayGuard
+from gateway.store import replay
+from gateway.store.engine import Store
+from tests.unit.exchange.replay_contract import ReplayGuardContract
+from tests.unit.store.conftest import OpenStore
+from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, new_id, refused
+
+REPOSITORY = Path(__file__).parents[3]
+
+ADMITS_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from gateway.clock import FakeClock
+from gateway.store.engine import Store
+
+async def main(state, member, expires_ms, now_ms):
+    store = Store.open(state / "wugan.db", key=state / "store.key", clock=FakeClock())
+    async def admit(lane):
+        for count in range(1_000_000):
+            message_id = (lane << 64 | count).to_bytes(16)
+            await store.replay.admit(member, message_id, expires_ms, now_ms)
+            print(message_id.hex(), flush=True)
+    await asyncio.gather(*(admit(lane) for lane in range(16)))
+
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+class TestDurableReplayGuard(ReplayGuardContract):
+    @pytest.fixture
+    def guard(self, store: Store) -> ReplayGuard:
+        return store.replay
+
+
+class TestDurableReplayGuardWithoutItsMemory(ReplayGuardContract):
+    """The table alone must decide the same: memory only saves the asking."""
+
+    @pytest.fixture
+    def guard(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> ReplayGuard:
+        monkeypatch.setattr(replay.DurableReplayGuard, "_remember", lambda _self, _key: None)
+        return store.replay
+
+
+async def test_a_message_is_refused_after_a_restart(open_store: OpenStore) -> None:
+    accepted = [new_id() for _ in range(100)]
+    async with open_store() as store:
+        await asyncio.gather(*(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in accepted))
+    async with open_store() as store:
+        for one in accepted:
+            with refused("ENVELOPE_REPLAYED"):
+                await store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS)
+
+
+async def test_among_new_messages_written_together_only_the_replayed_ones_are_refused(open_store: OpenStore) -> None:
+    messages = [new_id() for _ in range(150)]
+    seen = messages[::7]
+    async with open_store() as store:
+        for one in seen:
+            await store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS)
+    async with open_store() as store:
+        outcomes = await asyncio.gather(
+            *(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
+        )
+    refusals = {one for one, outcome in zip(messages, outcomes, strict=True) if outcome is not None}
+    assert refusals == set(seen)
+    assert all(isinstance(one, EnvelopeError) for one in outcomes if one is not None)
+
+
+async def test_whatever_was_acknowledged_before_kill_9_is_refused_afterwards(
+    state: Path, open_store: OpenStore
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", ADMITS_UNTIL_KILLED, str(state), MEMBER, str(EXPIRES_MS), str(NOW_MS)],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'proto'}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(300)]
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.read().splitlines(keepends=True)
+    process.stdout.close()
+    process.wait()
+    acknowledged = [bytes.fromhex(line) for line in lines if line.endswith("\n")]
+    assert len(acknowledged) >= 300
+    async with open_store() as store:
+        for message_id in acknowledged:
+            with refused("ENVELOPE_REPLAYED"):
+                await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_a_replay_is_refused_from_memory_without_a_write(store: Store) -> None:
+    message_id = new_id()
+    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    await store.close()  # from here on every write is refused as SHUTTING_DOWN
+    with refused("ENVELOPE_REPLAYED"):
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    with refused("SHUTTING_DOWN"):
+        await store.replay.admit(MEMBER, new_id(), EXPIRES_MS, NOW_MS)
+
+
+async def test_a_message_that_could_not_be_written_down_may_be_tried_again(store: Store, state: Path) -> None:
+    message_id = new_id()
+    blocker = sqlite3.connect(state / "wugan.db", isolation_level=None)
+    blocker.execute("ALTER TABLE replay_guard RENAME TO elsewhere")
+    with refused("INTERNAL"):
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    blocker.execute("ALTER TABLE elsewhere RENAME TO replay_guard")
+    blocker.close()
+    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    with refused("ENVELOPE_REPLAYED"):
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_messages_are_forgotten_only_after_their_time_and_twice_the_skew(store: Store, state: Path) -> None:
+    for _ in range(10):
+        await store.replay.admit(MEMBER, new_id(), EXPIRES_MS, NOW_MS)
+
+    async def go_on_at(now_ms: int) -> int:
+        for _ in range(replay.PURGE_EVERY):
+            await store.replay.admit(MEMBER, new_id(), now_ms + 86_400_000, now_ms)
+        with sqlite3.connect(state / "wugan.db") as reader:
+            found: int = reader.execute(
+                "SELECT count(*) FROM replay_guard WHERE expires_at_ms = ?", [EXPIRES_MS]
+            ).fetchone()[0]
+        reader.close()
+        return found
+
+    assert await go_on_at(EXPIRES_MS + replay.KEEP_MS) == 10
+    assert await go_on_at(EXPIRES_MS + replay.KEEP_MS + 1) == 0
+
+
+async def test_what_was_forgotten_stays_refused_when_the_clock_is_set_back_over_a_restart(
+    open_store: OpenStore,
+) -> None:
+    message_id = new_id()
+    later_ms = EXPIRES_MS + replay.KEEP_MS + 60_000
+    async with open_store() as store:
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        for _ in range(replay.PURGE_EVERY):
+            await store.replay.admit(MEMBER, new_id(), later_ms, later_ms)
+    async with open_store() as store:
+        with refused("ENVELOPE_EXPIRED"):
+            await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+@pytest.mark.parametrize(("sender", "message_id"), [(MEMBER, b"short"), (MEMBER * 2, bytes(16)), ("", bytes(16))])
+async def test_an_id_or_a_sender_of_a_wrong_length_is_refused(store: Store, sender: str, message_id: bytes) -> None:
+    with refused("ENVELOPE_MALFORMED"):
+        await store.replay.admit(sender, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_a_caller_that_gives_up_has_used_the_message_up(store: Store) -> None:
+    message_id = new_id()
+    waiting = asyncio.create_task(store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with refused("ENVELOPE_REPLAYED"):
+        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_two_gateways_on_one_database_accept_a_message_once(
+    open_store: OpenStore, clock: FakeClock, state: Path
+) -> None:
+    messages = [new_id() for _ in range(40)]
+    async with open_store() as one, open_store() as other:
+        outcomes = await asyncio.gather(
+            *(
+                guard.admit(MEMBER, message, EXPIRES_MS, NOW_MS)
+                for message in messages
+                for guard in (one.replay, other.replay)
+            ),
+            return_exceptions=True,
+        )
+    assert outcomes.count(None) == len(messages)
+    assert {error.code for error in outcomes if isinstance(error, EnvelopeError)} == {"ENVELOPE_REPLAYED"}

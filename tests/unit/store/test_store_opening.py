@@ -1,0 +1,179 @@
+"""Opening a store: private files, the right key, the right schema, and clear words when something is wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from gateway.clock import FakeClock
+from gateway.errors import StoreError
+from gateway.store import migrations
+from gateway.store.engine import Store
+from gateway.store.keys import StoreKeys, load_or_create_key
+from gateway.store.tables import metadata
+from tests.unit.store.conftest import OpenStore
+from tests.unit.store.store_world import PERSON, event
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_folder_database_and_key_are_private(store: Store, state: Path) -> None:
+    await store.audit.record(event())
+    assert mode(state) == 0o700
+    assert {path.name: mode(path) for path in state.iterdir()} == {
+        "wugan.db": 0o600,
+        "wugan.db-wal": 0o600,
+        "wugan.db-shm": 0o600,
+        "store.key": 0o600,
+    }
+    assert len((state / "store.key").read_bytes()) == 32
+
+
+async def test_a_database_that_others_could_read_is_made_private(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    (state / "wugan.db").chmod(0o644)
+    await open_store().close()
+    assert mode(state / "wugan.db") == 0o600
+
+
+async def test_every_connection_is_durable(store: Store) -> None:
+    for engine in (store._engine, store._writer._engine):
+        with engine.connect() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            }
+        assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+def refuses(open_store: OpenStore, words: str) -> None:
+    with pytest.raises(StoreError, match=words) as caught:
+        open_store()
+    assert not caught.value.retryable
+    assert caught.value.zh
+
+
+async def test_a_lost_key_is_not_replaced_by_a_new_one(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    (state / "store.key").unlink()
+    refuses(open_store, "missing")
+    assert not (state / "store.key").exists()
+
+
+async def test_another_stores_key_is_refused(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    (state / "store.key").write_bytes(b"x" * 32)
+    refuses(open_store, "not the one")
+
+
+async def test_a_key_file_that_others_may_read_is_refused(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    (state / "store.key").chmod(0o640)
+    refuses(open_store, "0640")
+
+
+@pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 33])
+async def test_a_key_of_a_wrong_length_is_refused(open_store: OpenStore, state: Path, key: bytes) -> None:
+    await open_store().close()
+    (state / "store.key").write_bytes(key)
+    refuses(open_store, "instead of 32")
+
+
+async def test_a_database_of_a_newer_gateway_is_refused(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    with sqlite3.connect(state / "wugan.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    refuses(open_store, "9999")
+
+
+@pytest.mark.parametrize(
+    "where", ["sqlite://", "sqlite:///:memory:", "mysql+nothing://x/y", "nonsense://", "postgresql+none://x"]
+)
+def test_an_address_that_cannot_be_used_is_refused(where: str) -> None:
+    with pytest.raises(StoreError, match="address"):
+        Store.open(where, key=b"k" * 32, clock=FakeClock())
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(StoreError):
+        Store.open(path, key=b"k" * 32, clock=FakeClock())
+    assert path.read_text() == "not a database " * 100
+
+
+def test_a_path_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be used"):
+        Store.open(tmp_path / "file" / "wugan.db", key=b"k" * 32, clock=FakeClock())
+
+
+def test_a_key_file_that_appears_in_between_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.key"
+    made = load_or_create_key(path, may_create=True)
+    assert load_or_create_key(path, may_create=True) == made
+    assert [one.name for one in tmp_path.iterdir()] == ["store.key"]
+
+
+def test_sub_keys_differ_by_use_and_by_store() -> None:
+    keys, others = StoreKeys(b"k" * 32), StoreKeys(b"l" * 32)
+    made = [keys.check_value, keys.pseudonym_key, keys.audit_mac(b""), keys.blind_index("")]
+    assert len(set(made)) == 4
+    assert keys.blind_index(PERSON) == StoreKeys(b"k" * 32).blind_index(PERSON) != others.blind_index(PERSON)
+    assert keys.encrypt(b"body", b"row") != keys.encrypt(b"body", b"row")
+    assert keys.decrypt(keys.encrypt(b"body", b"row"), b"row") == b"body"
+    with pytest.raises(StoreError):
+        others.decrypt(keys.encrypt(b"body", b"row"), b"row")
+    with pytest.raises(StoreError):
+        keys.decrypt(keys.encrypt(b"body", b"row"), b"another row")
+
+
+async def test_the_migrated_schema_is_the_one_in_the_code(store: Store, tmp_path: Path) -> None:
+    with store._engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+    fresh = sa.create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
+    metadata.create_all(fresh)
+    assert _normalised(store._engine) == _normalised(fresh)
+    fresh.dispose()
+
+
+def _normalised(engine: sa.Engine) -> dict[str, set[str]]:
+    """Every table's and index's parts, in no order: also what Alembic does not compare, such as WITHOUT ROWID."""
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
+        ).all()
+    return {name: {part.strip(" \t,") for part in sql.replace("(", "(\n").splitlines()} for name, sql in rows}
+
+
+def test_the_newest_version_is_the_one_the_code_works_with() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_heads() == [migrations.NEWEST]
+    assert {script.revision for script in scripts.walk_revisions()} == set(migrations._KNOWN)
+
+
+async def test_an_ordinary_start_does_not_load_alembic(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    program = (
+        "import sys; from pathlib import Path; from gateway.clock import FakeClock;"
+        "from gateway.store.engine import Store;"
+        f"Store.open(Path({str(state / 'wugan.db')!r}), key=Path({str(state / 'store.key')!r}), clock=FakeClock());"
+        "assert 'alembic' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, env={"PYTHONPATH": ".:proto"}, check=True, timeout=60
+    )

@@ -1,0 +1,134 @@
+"""Group commit: what waits is written together, everyone hears the outcome, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from gateway.clock import FakeClock
+from gateway.errors import StoreError
+from gateway.store.engine import Store
+from gateway.store.writer import MAX_BATCH, Writer
+from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Failing, Held, event, new_id, refused
+
+
+@pytest.fixture
+async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    made = Writer(engine, limit=MAX_BATCH + 100)
+    yield made
+    await made.close()
+    engine.dispose()
+
+
+async def busy(writer: Writer) -> Held:
+    """A writer that is in the middle of a transaction."""
+    held = Held()
+    writer.submit(held, 0)
+    await asyncio.to_thread(held.started.wait)
+    return held
+
+
+async def test_what_waits_while_a_transaction_is_under_way_goes_into_the_next_one(writer: Writer) -> None:
+    held = await busy(writer)
+    waiting = [writer.submit(held, number) for number in range(1, 51)]
+    assert writer.waiting == 50
+    held.go.set()
+    assert await asyncio.gather(*waiting) == list(range(1, 51))
+    assert held.batches == [1, 50]
+
+
+async def test_a_batch_has_a_bounded_size(writer: Writer) -> None:
+    held = await busy(writer)
+    waiting = [writer.submit(held, number) for number in range(MAX_BATCH + 10)]
+    held.go.set()
+    await asyncio.gather(*waiting)
+    assert held.batches == [1, MAX_BATCH, 10]
+
+
+async def test_when_too_much_waits_more_is_refused_at_once_and_may_be_tried_again(writer: Writer) -> None:
+    held = await busy(writer)
+    waiting = [writer.submit(held, number) for number in range(MAX_BATCH + 100)]
+    with pytest.raises(StoreError) as caught:
+        writer.submit(held, 0)
+    assert caught.value.code == "OVERLOADED"
+    assert caught.value.retryable
+    assert caught.value.retry_after_ms > 0
+    held.go.set()
+    await asyncio.gather(*waiting)
+    assert await writer.submit(held, 7) == 7
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("disk full"), StoreError("a", "b"), RuntimeError("bug")])
+async def test_when_a_transaction_fails_everyone_in_it_hears_and_the_writer_goes_on(
+    writer: Writer, error: Exception
+) -> None:
+    held = await busy(writer)
+    outcomes = [writer.submit(held, 1), writer.submit(Failing(error), None), writer.submit(held, 2)]
+    held.go.set()
+    failures = await asyncio.gather(*outcomes, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [StoreError] * 3
+    assert len({id(failure) for failure in failures}) == 3
+    assert all("disk full" not in str(failure) and "bug" not in str(failure) for failure in failures)
+    assert await writer.submit(held, 3) == 3
+
+
+async def test_closing_writes_what_waits_and_refuses_what_comes_later(writer: Writer) -> None:
+    held = await busy(writer)
+    waiting = [writer.submit(held, number) for number in range(10)]
+    held.go.set()
+    await writer.close()
+    assert [await one for one in waiting] == list(range(10))
+    with refused("SHUTTING_DOWN"):
+        writer.submit(held, 0)
+    await writer.close()
+
+
+async def test_a_caller_that_gives_up_harms_nobody(writer: Writer) -> None:
+    held = await busy(writer)
+    given_up, patient = writer.submit(held, 1), writer.submit(held, 2)
+    given_up.cancel()
+    held.go.set()
+    assert await patient == 2
+    assert given_up.cancelled()
+
+
+async def test_a_failed_transaction_leaves_nothing_behind(store: Store, state: Path) -> None:
+    """Admission and event wait together; the event's table is gone, so neither is written."""
+    changed = sqlite3.connect(state / "wugan.db", isolation_level=None)
+    changed.execute("ALTER TABLE audit_event RENAME TO elsewhere")
+    held = await busy(store._writer)
+    message_id = new_id()
+    admission = asyncio.create_task(store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS))
+    await asyncio.sleep(0)
+    recording = store.audit.submit(event())
+    held.go.set()
+    with refused("INTERNAL"):
+        await admission
+    with refused("INTERNAL"):
+        await recording
+    assert changed.execute("SELECT count(*) FROM replay_guard").fetchone() == (0,)
+    changed.execute("ALTER TABLE elsewhere RENAME TO audit_event")
+    changed.close()
+    await store.audit.record(event())
+    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_a_database_locked_for_too_long_is_an_error_that_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.store.engine._PRAGMAS", ("PRAGMA journal_mode=WAL", "PRAGMA busy_timeout=1"))
+    async with Store.open(tmp_path / "wugan.db", key=b"k" * 32, clock=FakeClock()) as store:
+        other = sqlite3.connect(tmp_path / "wugan.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as caught:
+            await store.audit.record(event())
+        assert caught.value.retryable
+        other.execute("ROLLBACK")
+        other.close()
+        assert (await store.audit.record(event())).sequence == 1
