@@ -7,6 +7,7 @@ read gives `BAD`, and the row's fate is its record set's policy.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -40,8 +41,9 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (float, Decimal)) and -_WHOLE < value < _WHOLE and value == int(value):
-        return str(int(value))
+    if isinstance(value, (float, Decimal)):
+        finite = math.isfinite(value) if isinstance(value, float) else value.is_finite()
+        return str(int(value)) if finite and abs(value) < _WHOLE and value == int(value) else str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
     return str(value).strip()
@@ -64,7 +66,13 @@ class Reader:
         raise NotImplementedError
 
     def column(self, values: Sequence[object]) -> list[int]:
-        """The integers of a column. Values are hashable, as scalars are."""
+        """The integers of a column."""
+        try:
+            return self._column(values)
+        except TypeError:  # a value that cannot be remembered, such as a list: no scalar, but read like any other
+            return [self.read(value) for value in values]
+
+    def _column(self, values: Sequence[object]) -> list[int]:
         seen = self._seen
         if len(values) == 1:
             known = seen.get(values[0])

@@ -10,6 +10,7 @@ is, its TLS name who it is (`Identity.tls_name`).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 
 import grpc
@@ -21,6 +22,9 @@ from certs.keys import PrivateKey
 from certs.tls13 import require_tls13
 
 _TLS13 = b"TLSv1.3"
+
+# The same few peers call again and again; an identity is immutable.
+_identity = functools.lru_cache(maxsize=4096)(Identity.parse)
 
 
 def server_credentials(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> grpc.ServerCredentials:
@@ -88,7 +92,7 @@ def peer_identity(auth_context: Mapping[str, Iterable[bytes]]) -> Identity:
         raise PeerError(
             "the member identity in the certificate is not ASCII", "证书中的成员身份不是 ASCII 文本"
         ) from error
-    return Identity.parse(uri)
+    return _identity(uri)
 
 
 def _pem(key: PrivateKey) -> bytes:

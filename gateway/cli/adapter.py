@@ -1,7 +1,7 @@
 """`wugan adapter`: prove a department's manifest before the gateway serves it.
 
-Owns: telling what is wrong with a manifest or its source, and showing what becomes of one row, masked. Refuses: showing a
-whole number or name on a screen.
+Owns: telling what is wrong with a manifest or its source, and showing what becomes of one row, masked. Refuses: showing
+a whole number or name on a screen.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,15 +37,13 @@ def adapter() -> None:
 @adapter.command(
     help=say(
         "Check MANIFEST: is it sound, does it reach its source, do the fields map? Shows one row, masked. "
-        "Exit codes: 0 all is well, 2 the manifest is wrong, 3 the source is not reached, 4 the source answers nonsense.",
+        "Exit codes: 0 all is well, 2 the manifest is wrong, 3 the source is not reached, 4 it answers nonsense.",
         "检查 MANIFEST：清单是否正确、能否连到数据源、字段能否映射，并显示一行脱敏样例。"
         "退出码：0 正常，2 清单有误，3 无法连接数据源，4 数据源应答有误。",
     )
 )
 @click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--id", "numbers", multiple=True, help=say("identity number to try; repeatable", "试查的身份号码，可重复")
-)
+@click.option("--id", "numbers", multiple=True, help=say("number to try; repeatable", "试查的身份号码，可重复"))
 @click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
 def check(manifest: Path, numbers: tuple[str, ...], json_out: bool) -> None:
     """Run the three steps and stop at the first that fails."""
@@ -125,7 +124,7 @@ class _Report:
         self._told: dict[str, object] = {}
         self._console = Console(highlight=False, soft_wrap=True)
 
-    def problems(self, kind: str, problems: list[AdapterError] | list[ManifestError]) -> None:
+    def problems(self, kind: str, problems: Sequence[AdapterError]) -> None:
         """Errors or warnings."""
         listed = self._told.setdefault(kind, [])
         for problem in problems:
@@ -222,15 +221,14 @@ def _evidence(found: Found) -> list[dict[str, object]]:
     from wugan.adapter.v1 import vocabulary_pb2 as words
 
     evidence = found.evidence
+    strengths = {number: name.removeprefix("STRENGTH_") for name, number in words.Strength.items()}
     return [
         {
             "kind": _kind(int(evidence.kind[i])),
             "observed_on": _day(int(evidence.observed_on[i])),
             "available_on": _day(int(evidence.available_on[i])),
             "region": int(evidence.region[i]),
-            "strength": words.Strength.Name(words.Strength.ValueType(int(evidence.strength[i]))).removeprefix(
-                "STRENGTH_"
-            ),
+            "strength": strengths.get(int(evidence.strength[i]), ""),
             "detail": int(evidence.detail[i]),
             "from_on": _day(int(evidence.from_on[i])),
             "until_on": _day(int(evidence.until_on[i])),

@@ -43,13 +43,17 @@ async def agencies(demo: Demo) -> AsyncIterator[Callable[[Recipient], Stub]]:
 
 
 def request_for(recipient: Recipient, *, evidence_limit: int = 0) -> agency_pb2.CheckRequest:
-    """The question an official asks about a roster row."""
+    """The question an official asks about a roster row.
+
+    Whoever the roster has at home is asked about everywhere else: the home province needs no federation to ask itself.
+    """
+    at_home = recipient.residence_region // 10_000 == recipient.paying_province // 10_000
     return agency_pb2.CheckRequest(
         id_number=recipient.id_number,
         name=recipient.name,
         benefit=words.BenefitType.Value(f"BENEFIT_TYPE_{recipient.benefit}"),
         purpose=adapter_words.PURPOSE_CERTIFICATION,
-        regions=[recipient.residence_region] if recipient.residence_region else [],
+        regions=[recipient.residence_region] if recipient.residence_region and not at_home else [],
         legal_basis="社会保险法 第七十四条",
         case_reference=f"DEMO-{recipient.person}-{recipient.again}",
         official="demo-official-1",

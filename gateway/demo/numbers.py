@@ -15,12 +15,14 @@ _WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], np.in
 """GB 11643-1999, annex: 2^(18-i) mod 11 for place i."""
 _CHECK = np.array(list("10X98765432"))
 _POWERS = 10 ** np.arange(16, -1, -1, dtype=np.int64)
-_SEQUENCES = 1_000
+_SEQUENCES = 990
+"""Order numbers in use here; even, so that a number keeps its parity (the sex) when it is counted on. In 15-digit
+numbers 996 to 999 meant somebody born before 1900."""
 _FULL_WIDTH = str.maketrans("0123456789X", "０１２３４５６７８９Ｘ")
 
 
 def _bodies(county: NDArray[np.int64], birth_on: Days, sequence: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (county * 10**8 + compact(birth_on)) * _SEQUENCES + sequence
+    return (county * 10**8 + compact(birth_on)) * 1_000 + sequence
 
 
 def check_index(bodies: NDArray[np.int64]) -> NDArray[np.int64]:

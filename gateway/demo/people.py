@@ -165,6 +165,7 @@ def _births(rng: np.random.Generator, case: NDArray[np.int16], benefit: NDArray[
     legacy = rows("number_fifteen_digits")
     turn_of_century = calendar.from_parts(np.array([1999]), np.array([12]), np.array([31]))[0]
     birth[legacy] = np.minimum(birth[legacy], turn_of_century)
+    birth[birth == 0] = 1  # day 0 means "not given" everywhere else
     return birth
 
 

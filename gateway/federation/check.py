@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, WuganError
@@ -65,11 +66,20 @@ class MemberResult:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of a check: the person's number as it was asked, and every member's result in the order of routing."""
+    """What came of a check.
 
-    id_number: str
+    Args:
+        as_of_on: the day asked about.
+        made_at_ms: Unix time in milliseconds.
+        results: every member's, in the order of routing.
+        recorded: done when the answers and the record of the exchange are on the disk; to be awaited before anything of
+            this leaves the gateway.
+    """
+
     as_of_on: int
+    made_at_ms: int
     results: tuple[MemberResult, ...]
+    recorded: tuple[asyncio.Future[Any], ...]
 
 
 class Checks:
@@ -129,7 +139,11 @@ class Checks:
             results = await asyncio.gather(*(self._one(member, question, time_s) for member in members))
         if all(result.answer is None for result in results):
             raise next(result.error for result in results if result.error is not None)
-        return Checked(question.subjects.id_number[0], case.as_of_on or today, tuple(results))
+        recorded: list[asyncio.Future[Any]] = []
+        for result in results:
+            if result.answer is not None:
+                recorded += self._keep(result.answer, question)
+        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results), tuple(recorded))
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         try:
@@ -137,12 +151,11 @@ class Checks:
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
-            await self._keep(answer, question)
             return MemberResult(member_id, answer=answer)
         except WuganError as error:
             return MemberResult(member_id, error=error)
 
-    async def _keep(self, answer: PartnerAnswer, question: exchange_pb2.Question) -> None:
+    def _keep(self, answer: PartnerAnswer, question: exchange_pb2.Question) -> list[asyncio.Future[Any]]:
         """Keep what proves the answer, and record the exchange (records of processing: 个人信息保护法 第五十五条)."""
         opened, context = answer.opened, question.context
         now_ms = self._clock.now_ms()
@@ -169,9 +182,10 @@ class Checks:
             subjects=1,
             outcome=0,
         )
-        await asyncio.gather(
-            self._store.answers.keep(signed, question.subjects.id_number), self._store.audit.record(event)
-        )
+        return [
+            self._store.answers.submit(signed, question.subjects.id_number),
+            self._store.audit.submit(event),
+        ]
 
     def _question(self, recipient: Recipient, case: Case) -> exchange_pb2.Question:
         if not case.official.strip() or len(case.official) > 100:

@@ -7,6 +7,7 @@ is an answer and is signed like one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -71,9 +72,9 @@ class Exchange:
             raise _not_the_sender()
         opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
-        await admit(self._guard, opened, now_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        answer = await self._answer(opened, max(0.0, time_s - self._reserve_s))
+        question, answer = await self._admitted(opened, now_ms, max(0.0, time_s - self._reserve_s))
+        recorded = self._audit.submit(self._event(opened, question, answer))
         sealed = seal(
             self._own,
             header.sender,
@@ -85,10 +86,31 @@ class Exchange:
             lifetime_ms=self._lifetime_ms,
             question=opened,
         )
+        await recorded  # what leaves is accounted for, on the disk
         return sealed.envelope
 
-    async def _answer(self, opened: Opened, time_s: float) -> exchange_pb2.Answer:
-        """The answer to a verified question, recorded; a refusal is one too."""
+    async def _admitted(
+        self, opened: Opened, now_ms: int, time_s: float
+    ) -> tuple[exchange_pb2.Question, exchange_pb2.Answer]:
+        """The question and its answer, once the replay guard has accepted it.
+
+        The guard writes to the disk while the departments are asked; what it knows to be a replay without looking there
+        is refused before anybody is asked, and nothing is answered before it has accepted.
+        """
+        admission = asyncio.ensure_future(admit(self._guard, opened, now_ms))
+        await asyncio.sleep(0)
+        if admission.done():
+            admission.result()
+        answering = asyncio.ensure_future(self._answer(opened, time_s))
+        try:
+            await admission
+            return await answering
+        finally:
+            answering.cancel()
+            admission.cancel()
+
+    async def _answer(self, opened: Opened, time_s: float) -> tuple[exchange_pb2.Question, exchange_pb2.Answer]:
+        """The answer to a verified question; a refusal is one too."""
         header = opened.header
         question = exchange_pb2.Question()
         answer = exchange_pb2.Answer()
@@ -109,9 +131,7 @@ class Exchange:
                 )
             findings = await self._inquiry.answer(header.sender, question, time_s)
             answer.findings.CopyFrom(findings)
-            outcome = words.REFUSAL_REASON_UNSPECIFIED
         except WuganError as error:
-            outcome = error.reason
             answer.refusal.CopyFrom(
                 exchange_pb2.Refusal(
                     reason=error.reason,
@@ -122,26 +142,23 @@ class Exchange:
                     retry_after_ms=error.retry_after_ms,
                 )
             )
-        await self._record(opened, question, outcome)
-        return answer
+        return question, answer
 
-    async def _record(self, opened: Opened, question: exchange_pb2.Question, outcome: int) -> None:
+    def _event(self, opened: Opened, question: exchange_pb2.Question, answer: exchange_pb2.Answer) -> AuditEvent:
         context = question.context
-        await self._audit.record(
-            AuditEvent(
-                at_ms=self._clock.now_ms(),
-                direction="in",
-                counterpart=opened.header.sender,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
-                message_id=opened.header.message_id,
-                digest=opened.digest,
-                subjects=len(question.subjects.id_number),
-                outcome=outcome,
-            )
+        return AuditEvent(
+            at_ms=self._clock.now_ms(),
+            direction="in",
+            counterpart=opened.header.sender,
+            unit=context.unit,
+            official=context.official_pseudonym,
+            purpose=context.purpose,
+            legal_basis=context.legal_basis,
+            case_reference=context.case_reference,
+            message_id=opened.header.message_id,
+            digest=opened.digest,
+            subjects=len(question.subjects.id_number),
+            outcome=answer.refusal.reason,
         )
 
 

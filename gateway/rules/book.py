@@ -37,6 +37,8 @@ _PROPOSALS: Final = {
     for name, number in names(dict(answer_words.CertificationStatus.items()), "CERTIFICATION_STATUS_").items()
     if number not in (answer_words.CERTIFICATION_STATUS_STOPPED, answer_words.CERTIFICATION_STATUS_RESTORED)
 }
+_PERCENT: Final = 100
+"""Weights and ages are percentages both; points are kept multiplied by one of them, to stay whole."""
 _PLACES: Final = frozenset({"department", "kind", "on", "number"})
 
 
@@ -80,7 +82,7 @@ _REGIONS: Final[dict[str, int]] = {"none": Precision.NONE, "province": Precision
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """Thresholds of strong and medium; days, points and Strength numbers as in the rule file."""
+    """Thresholds of strong and medium: days and Strength numbers as in the rule file, points times a hundred."""
 
     cycle_days: int
     age_percent: NDArray[np.int32]
@@ -272,7 +274,7 @@ def _grading(root: Section) -> tuple[Grading, dict[int, int]]:
         medium_anchor_strength=medium.choice("anchor_strength", _STRENGTHS),
         medium_anchor_days=medium.integer("anchor_days", 1, cycle),
         medium_departments=medium.integer("departments", 1, len(DEPARTMENTS)),
-        medium_points=medium.integer("points", 1, 1_000_000),
+        medium_points=medium.integer("points", 1, 1_000_000) * _PERCENT,
         best_when_silent=silence.choice("best_status", _ALIVE),
     )
     for part in (strong, medium, silence, section):

@@ -98,7 +98,7 @@ def _judge_moves(moves: Events, relevant: Flags, flags: Flags, sheet: ReasonShee
     moves = moves.take(distinct(packed, moves.region, moves.detail))
     new = np.ones(len(moves) + 1, np.bool_)
     new[1:-1] = moves.subject[1:] != moves.subject[:-1]
-    first, last = moves.take((new[:-1]).nonzero()[0]), moves.take((new[1:]).nonzero()[0])
+    first, last = moves.take(new[:-1]), moves.take(new[1:])
     away = (first.region > 0) & (first.region // 10_000 != last.detail // 10_000)
     away &= (relevant[last.subject] & bit(words.ENTITLEMENT_FLAG_MOVED)) != 0
     moved = last.take(away)

@@ -108,7 +108,8 @@ def judge_deaths(
     code[late] = _LATE
     code[refuted] = _REFUTED
     code[void] = _VOID
-    _tell_after(book, count, traces.take(after), presence.take(present), traces.take(used), sheet)
+    if len(after) or len(present):
+        _tell_after(book, count, traces.take(after), presence.take(present), traces.take(used), sheet)
     _tell_records(records, code, np.where(late, records.available_on - records.day, 0), sheet)
     last_on = latest(count, *_rows(records, stands & (tier <= Role.DEATH_SUPPORTED)))
     differ = (confirmed & (last_on > on)).nonzero()[0]

@@ -83,4 +83,4 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
 
 def roles_present(events: Events) -> frozenset[int]:
     """Which roles occur, so that the others need not be looked for."""
-    return frozenset((np.bincount(events.role, minlength=KIND_SLOTS)).nonzero()[0].tolist())
+    return frozenset(np.bincount(events.role).nonzero()[0].tolist())

@@ -281,7 +281,7 @@ def _judge_life(
     concerned = np.zeros(count, np.bool_)
     concerned[events.subject[events.role <= _LAST_VITAL_ROLE]] = True
     if len(traces):
-        traces = traces.take((concerned[traces.subject]).nonzero()[0])
+        traces = traces.take(concerned[traces.subject].nonzero()[0])
     presence = events.take(book.kinds.presence.take(events.kind))
     deaths = judge_deaths(book, count, events, traces, presence, sheet) if roles & _DEATH_ROLES else None
     if roles & _ABSENCE_ROLES:

@@ -35,7 +35,7 @@ KNOWN_KINDS.flags.writeable = False
 
 
 class RowClass:
-    """What a row of evidence is to the grading. Plain numbers: an array compares with an enum member five times slower."""
+    """What a row of evidence is. Plain numbers: an array compares five times slower with a member of an enum."""
 
     NOT_UNDERSTOOD: Final = 0
     IDLE: Final = 1
@@ -86,7 +86,7 @@ class KindTable:
 
     Args:
         row_class: RowClass by (kind * STRENGTH_SLOTS + strength) * DEPARTMENT_SLOTS + department.
-        points: strength points x kind weight, by kind * STRENGTH_SLOTS + strength; 0 for events.
+        points: strength points x kind weight (percent), by kind * STRENGTH_SLOTS + strength; 0 for events.
         strength: effective Strength, by kind * STRENGTH_SLOTS + strength.
         valid_days: days for which a trace counts, by kind.
         uniform_validity: that is the cycle for every kind.

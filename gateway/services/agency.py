@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Mapping
 
@@ -70,7 +71,9 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         )
         checked = await self._checks.check(recipient, case, remaining_s)
         members = {member: self._directory.current().member(member) for member in _members(checked)}
-        return _response(checked, verdict(self._book, checked, request.benefit), members)
+        response = _response(checked, verdict(self._book, checked, request.benefit), members)
+        await asyncio.gather(*checked.recorded)
+        return response
 
 
 def _members(checked: Checked) -> list[str]:
@@ -95,7 +98,7 @@ def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -
         if result.answer is not None:
             _add_rows(response, result)
     response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
-    response.made_at.GetCurrentTime()
+    response.made_at.FromMilliseconds(checked.made_at_ms)
     return response
 
 

@@ -38,7 +38,7 @@ from gateway.store.tables import store_meta
 from gateway.store.writer import Writer
 
 QUEUE_LIMIT = 8192
-"""Writes that may be under way, about eight seconds at a thousand exchanges a second; more are refused as OVERLOADED."""
+"""Writes that may be under way, four seconds of a thousand exchanges a second; more are refused as OVERLOADED."""
 BUSY_TIMEOUT_MS = 5000
 _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",

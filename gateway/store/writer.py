@@ -5,8 +5,8 @@ writes (a `Kind` does), and reading.
 
 When to commit: a commit costs as much processor time as answering a question, so a busy gateway should make few and a
 quiet one should not wait. Operations gather for as long as the event loop has other work, which is seen from the time
-that a round of it takes, and at most `LONGEST_S`. A loop with nothing else to do commits after one round, some 20 µs; one
-that is busy commits some two hundred times a second, however much it writes.
+that a round of it takes, and at most `LONGEST_S`. A loop with nothing else to do commits after one round, some 20 µs;
+one that is busy commits some two hundred times a second, however much it writes.
 
 All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written. The connection
 is thrown away and a new one opened for the next batch, so that a database that comes back is used again.
@@ -29,8 +29,6 @@ from gateway.log import described
 from gateway.store.faults import closed, failed, overloaded
 from gateway.store.rows import Transaction
 
-MAX_BATCH = 1024
-"""Operations in one transaction, at least where that many wait."""
 LONGEST_S = 0.004
 """How long operations gather while the event loop is busy."""
 IDLE_ROUND_S = 0.000_050
@@ -69,7 +67,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._since = 0.0
         self._last_round = 0.0
-        # Between the two: what was handed over, None to stop, and how many operations; `_written` is the thread's alone.
+        # Between the two: what was handed over (None: stop), and how many operations; the thread counts what it wrote.
         self._queue: SimpleQueue[list[_Operation] | None] = SimpleQueue()
         self._handed_over = 0
         self._written = 0
@@ -134,7 +132,7 @@ class Writer:
         running = True
         while running:
             batch: list[_Operation] = []
-            while running and not (batch and (queue.empty() or len(batch) >= MAX_BATCH)):
+            while running and not (batch and queue.empty()):
                 taken = queue.get()
                 if taken is None:
                     running = False

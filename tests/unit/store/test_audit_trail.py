@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +236,25 @@ def test_a_chain_holds_until_its_links_are_rearranged(items: list[Content], data
     )
     with pytest.raises(StoreError):
         verify(KEYS.audit_mac, ChainHead(0, START), rearranged(links))
+
+
+TEXT_COLUMNS = ("counterpart", "unit", "legal_basis", "case_reference", "decision")
+BLOB_COLUMNS = ("official", "message_id", "digest")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "cell"),
+    [(left, right, "x") for left, right in itertools.pairwise(TEXT_COLUMNS)]
+    + [(left, right, b"x") for left, right in itertools.pairwise(BLOB_COLUMNS)]
+    + [("unit", "official", None)],
+)
+def test_what_moves_from_one_column_to_the_next_changes_the_mac(
+    left: str, right: str, cell: str | bytes | None
+) -> None:
+    empty = Content(0, 1, 0, 0, 0, "", "", b"", "", "", b"", b"", "")
+    one = empty._replace(**{left: cell if cell is not None else "x"})
+    other = empty._replace(**{right: cell if cell is not None else b"x"})
+    assert link_mac(KEYS.audit_mac, 1, one, START) != link_mac(KEYS.audit_mac, 1, other, START)
 
 
 def test_an_event_has_no_place_for_a_person() -> None:

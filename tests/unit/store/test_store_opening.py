@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import stat
 import subprocess
@@ -57,6 +58,15 @@ async def test_every_connection_is_durable(store: Store) -> None:
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
             }
         assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+async def test_gateways_that_start_together_make_one_store_with_one_key(open_store: OpenStore) -> None:
+    stores = await asyncio.gather(*(asyncio.to_thread(open_store) for _ in range(4)))
+    await asyncio.gather(*(one.audit.record(event()) for one in stores))
+    assert (await stores[0].audit.verify_chain()).sequence == 4
+    assert len({one.pseudonym_key for one in stores}) == 1
+    for one in stores:
+        await one.close()
 
 
 def refuses(open_store: OpenStore, words: str) -> None:

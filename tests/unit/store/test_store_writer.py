@@ -13,14 +13,16 @@ import sqlalchemy as sa
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
 from gateway.store.engine import Store
-from gateway.store.writer import MAX_BATCH, Writer
+from gateway.store.writer import LONGEST_S, Writer
 from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Failing, Held, event, new_id, refused
+
+LIMIT = 100
 
 
 @pytest.fixture
-async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
+async def writer(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Writer]:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
-    made = Writer(engine, limit=MAX_BATCH + 100)
+    made = Writer(engine, clock, limit=LIMIT)
     yield made
     await made.close()
     engine.dispose()
@@ -37,23 +39,55 @@ async def busy(writer: Writer) -> Held:
 async def test_what_waits_while_a_transaction_is_under_way_goes_into_the_next_one(writer: Writer) -> None:
     held = await busy(writer)
     waiting = [writer.submit(held, number) for number in range(1, 51)]
-    assert writer.waiting == 50
+    assert writer.waiting == 51
     held.go.set()
     assert await asyncio.gather(*waiting) == list(range(1, 51))
     assert held.batches == [1, 50]
 
 
-async def test_a_batch_has_a_bounded_size(writer: Writer) -> None:
-    held = await busy(writer)
-    waiting = [writer.submit(held, number) for number in range(MAX_BATCH + 10)]
+async def test_a_busy_event_loop_gathers_operations_for_a_bounded_time(writer: Writer, clock: FakeClock) -> None:
+    held = Held()
     held.go.set()
+    waiting = []
+    for number in range(20):
+        waiting.append(writer.submit(held, number))
+        clock.advance(0.75 * LONGEST_S)  # the loop had other work for so long
+        await asyncio.sleep(0)  # and begins its next round
+        if not writer._gathered:
+            break
     await asyncio.gather(*waiting)
-    assert held.batches == [1, MAX_BATCH, 10]
+    assert held.batches == [2]
+
+
+async def test_an_idle_event_loop_commits_after_one_round(writer: Writer) -> None:
+    held = Held()
+    held.go.set()
+    for number in range(3):
+        assert await writer.submit(held, number) == number
+    assert held.batches == [1, 1, 1]
+
+
+async def test_a_writer_serves_the_next_event_loop_when_the_first_has_ended(writer: Writer) -> None:
+    held = Held()
+    held.go.set()
+
+    async def submit_and_leave() -> None:
+        writer.submit(held, 1)
+
+    def run_two_loops() -> int:
+        asyncio.run(submit_and_leave())
+        return asyncio.run(asyncio.wait_for(_submitted(writer, held), 10))
+
+    assert await asyncio.to_thread(run_two_loops) == 2
+
+
+async def _submitted(writer: Writer, held: Held) -> int:
+    return await writer.submit(held, 2)
 
 
 async def test_when_too_much_waits_more_is_refused_at_once_and_may_be_tried_again(writer: Writer) -> None:
     held = await busy(writer)
-    waiting = [writer.submit(held, number) for number in range(MAX_BATCH + 100)]
+    waiting = [writer.submit(held, number) for number in range(LIMIT - 1)]
     with pytest.raises(StoreError) as caught:
         writer.submit(held, 0)
     assert caught.value.code == "OVERLOADED"

@@ -1,0 +1,53 @@
+"""Whose row is it: numbers in the spellings of the source, and nobody else's record."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.asked import Asked, normal, spellings
+from adapters.contract import Subjects
+from adapters.errors import SourceFaultError
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X
+
+
+def test_a_fifteen_digit_number_becomes_eighteen() -> None:
+    # The specimen of GB 11643-1999: 110105 491231 002 is 11010519491231002X.
+    assert normal("110105491231002") == "11010519491231002X"
+    assert normal(" 11010519491231002x ") == "11010519491231002X"
+
+
+def test_a_source_is_asked_in_the_forms_it_may_hold() -> None:
+    assert spellings("11010519491231002X", ["legacy_15", "lower_x"]) == [
+        "11010519491231002X",
+        "11010519491231002x",
+        "110105491231002",
+    ]
+    assert spellings("110105200412310026", ["legacy_15"]) == ["110105200412310026"]
+    assert spellings("H12345678", ["legacy_15", "lower_x"]) == ["H12345678"]
+
+
+@given(st.from_regex(r"[1-8]\d{5}\d{2}(0[1-9]|1[0-2])(0[1-9]|1\d|2[0-8])\d{3}", fullmatch=True).filter(str.isascii))
+def test_upgrading_a_number_and_asking_in_the_old_form_is_a_round_trip(old: str) -> None:
+    assert old in spellings(normal(old), ["legacy_15"])
+
+
+def test_rows_are_found_in_any_spelling() -> None:
+    asked = Asked(Subjects([ENDING_IN_X, BO], ["a", "b"]))
+    assert asked.find([ENDING_IN_X.lower(), BO, ENDING_IN_X, f" {BO} "], "s") == [0, 1, 0, 1]
+
+
+def test_the_same_person_twice_is_asked_once() -> None:
+    asked = Asked(Subjects([ANNA, BO, ANNA], ["a", "b", "a"], [1], [CHEN]))
+    assert asked.values(()) == [ANNA, BO, CHEN]
+    assert asked.rows == [[0, 2], [1], [1]]
+
+
+@pytest.mark.parametrize("strange", [CHEN, None, "", 17, 3.5])
+def test_somebody_elses_record_is_a_fault_that_tells_no_number(strange: object) -> None:
+    asked = Asked(Subjects([ANNA], ["a"]))
+    with pytest.raises(SourceFaultError) as caught:
+        asked.find([ANNA, strange], "visits")
+    assert "visits" in caught.value.en
+    assert CHEN not in caught.value.en + caught.value.zh

@@ -1,0 +1,220 @@
+"""The kind `table` on a real SQLite file: lookups, read-only, faults, deadlines, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.build import build
+from adapters.contract import Adapter
+from adapters.database import Database, DatabaseError, Work
+from adapters.errors import ManifestError, SourceDownError, SourceFaultError
+from tests.unit.adapters.adapters_world import (
+    ANNA,
+    BO,
+    CHEN,
+    ENDING_IN_X,
+    ask,
+    day,
+    holders,
+    manifest_in,
+    now_ms,
+    number,
+    rows,
+)
+
+TEXT = """\
+manifest: 1
+adapter_id: health-insurance
+version: 1
+department: HEALTH_INSURANCE
+regions: [330000]
+kind: table
+source: {url: "sqlite:///hi.db"}
+identity: {column: id, name: who, forms: [lower_x, legacy_15]}
+complete_until: {date: {column: at, formats: ["%Y%m%d"]}, of: settlements}
+links: {table: pairs, identity: {column: old}, linked: new}
+records:
+  - {name: insured, table: "insured persons", evidence: none}
+  - name: settlements
+    table: settlements
+    evidence: {column: type, codes: {11: OUTPATIENT, 21: INPATIENT}}
+    observed_on: {column: at, formats: ["%Y%m%d"]}
+    strength: REAL_NAME
+    source_reference: ref
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a filled database."""
+    with sqlite3.connect(tmp_path / "hi.db") as db:
+        db.executescript(
+            'CREATE TABLE "insured persons" (id TEXT PRIMARY KEY, who TEXT);'
+            "CREATE TABLE settlements (id TEXT, who TEXT, type INTEGER, at TEXT, ref INTEGER);"
+            "CREATE INDEX by_id ON settlements (id);"
+            "CREATE TABLE pairs (old TEXT, new TEXT);"
+            "CREATE INDEX by_old ON pairs (old); CREATE INDEX by_new ON pairs (new);"
+        )
+        people = [(ANNA, "安娜"), (BO, "博"), (ENDING_IN_X.lower(), "夏"), (CHEN[:6] + CHEN[8:17], "陈")]
+        db.executemany('INSERT INTO "insured persons" VALUES (?, ?)', people)
+        db.executemany(
+            "INSERT INTO settlements VALUES (?, ?, ?, ?, ?)",
+            [(ANNA, "安娜", 11, "20260301", 1), (ANNA, "安娜", 21, "20260401", 2), (BO, "博", 11, "20251231", 3)],
+        )
+        db.execute("INSERT INTO pairs VALUES (?, ?)", (BO, number(9)))
+    db.close()
+    return tmp_path
+
+
+@pytest.fixture
+async def adapter(folder: Path) -> AsyncIterator[Adapter]:
+    """The adapter over it."""
+    built = build(manifest_in(folder, TEXT), folder / "state", now_ms)
+    yield built
+    await built.close()
+
+
+async def test_a_lookup_finds_rows_holders_links_and_how_complete_they_are(adapter: Adapter) -> None:
+    await adapter.check()
+    answer = await adapter.lookup(ask(ANNA, BO, number(8)))
+    assert rows(answer) == [
+        (0, "INPATIENT", "2026-04-01", "2"),
+        (0, "OUTPATIENT", "2026-03-01", "1"),
+        (1, "OUTPATIENT", "2025-12-31", "3"),
+    ]
+    assert {(row, held) for row, held, _ in holders(answer)} == {(0, ANNA), (1, BO)}
+    assert list(answer.links.id_number) == [number(9)]
+    assert answer.complete_until_on == day("2026-04-01")
+
+
+async def test_a_link_is_found_from_the_new_number_too(adapter: Adapter) -> None:
+    answer = await adapter.lookup(ask(number(9)))
+    assert list(answer.links.id_number) == [BO]
+
+
+async def test_numbers_held_in_old_spellings_are_found_and_told_as_asked(adapter: Adapter) -> None:
+    answer = await adapter.lookup(ask(ENDING_IN_X, CHEN))
+    assert holders(answer) == [(0, ENDING_IN_X, "夏"), (1, CHEN, "陈")]
+
+
+async def test_ten_thousand_people_are_one_lookup(adapter: Adapter, folder: Path) -> None:
+    people = [number(i) + str(j) for i in range(100) for j in range(100)]
+    with sqlite3.connect(folder / "hi.db") as db:
+        values = [(person, "某", 11, "20260301", i) for i, person in enumerate(people)]
+        db.executemany("INSERT INTO settlements VALUES (?, ?, ?, ?, ?)", values)
+    db.close()
+    answer = await adapter.lookup(ask(*people, deadline_s=60))
+    assert len(answer.evidence) == len(people)
+    assert answer.evidence.subject.tolist() == [int(ref) for ref in answer.evidence.source_reference]
+
+
+async def test_a_number_is_a_value_and_never_sql(adapter: Adapter) -> None:
+    answer = await adapter.lookup(ask("' OR 1=1 --", '"; DROP TABLE settlements'))
+    assert holders(answer) == []
+    await adapter.check()
+
+
+def test_the_database_is_opened_read_only(folder: Path) -> None:
+    database = Database("sqlite:///hi.db", folder=folder, schema=None, chunk=None, timeout_s=1)
+    for sql in ("DELETE FROM settlements", "CREATE TABLE t (a)", "PRAGMA user_version = 7"):
+        with pytest.raises(DatabaseError):
+            database._run(sql, (), Work())
+    database.close()
+
+
+async def test_a_database_that_is_not_there_is_down(folder: Path) -> None:
+    (folder / "hi.db").unlink()
+    built = build(manifest_in(folder, TEXT), folder / "state", now_ms)
+    for question in (built.check(), built.lookup(ask(ANNA)), built.lookup(ask(*[number(i) for i in range(20)]))):
+        with pytest.raises(SourceDownError):
+            await question
+    assert not (folder / "hi.db").exists(), "a lookup must not make a database"
+    await built.close()
+
+
+async def test_a_missing_column_is_a_fault_that_names_the_record_set(folder: Path) -> None:
+    built = build(manifest_in(folder, TEXT.replace("source_reference: ref", "source_reference: reff")), folder, now_ms)
+    with pytest.raises(SourceFaultError, match="settlements"):
+        await built.check()
+    await built.close()
+
+
+async def test_a_query_with_colons_and_percent_signs_is_taken_as_written(folder: Path) -> None:
+    query = """SELECT id, who, type, at, ref FROM settlements WHERE who NOT LIKE '%x%' AND '12:30' <> ':none'"""
+    text = TEXT.replace("table: settlements", f'query: "{query}"')
+    built = build(manifest_in(folder, text), folder, now_ms)
+    assert len(rows(await built.lookup(ask(ANNA)))) == 2
+    await built.close()
+
+
+async def test_an_unmappable_code_spoils_the_whole_answer(adapter: Adapter, folder: Path) -> None:
+    with sqlite3.connect(folder / "hi.db") as db:
+        db.execute("UPDATE settlements SET type = 99 WHERE ref = 2")
+    db.close()
+    with pytest.raises(SourceFaultError):
+        await adapter.lookup(ask(ANNA))
+    assert rows(await adapter.lookup(ask(BO)))
+
+
+async def test_a_locked_database_is_waited_for_in_a_thread_and_then_down(folder: Path) -> None:
+    built = build(manifest_in(folder, TEXT), folder, now_ms)
+    blocker = sqlite3.connect(folder / "hi.db", isolation_level=None)
+    blocker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(SourceDownError):
+        await built.lookup(ask(ANNA, deadline_s=0.05))
+    blocker.execute("ROLLBACK")
+    blocker.close()
+    assert rows(await built.lookup(ask(ANNA)))
+    await built.close()
+
+
+async def test_a_table_without_an_index_does_not_hold_up_the_others(folder: Path) -> None:
+    with sqlite3.connect(folder / "hi.db") as db:
+        db.execute("DROP INDEX by_id")
+        many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)"
+        db.execute(f"INSERT INTO settlements {many} SELECT 'x' || i, '', 11, '20260101', i FROM n")
+    db.close()
+    built = build(manifest_in(folder, TEXT), folder, now_ms)
+    assert len(rows(await built.lookup(ask(ANNA)))) == 2
+    assert built._at_once is None, "a scan should have moved the lookups to the threads"  # type: ignore[attr-defined]
+    assert len(rows(await built.lookup(ask(ANNA)))) == 2
+    await built.close()
+
+
+async def test_a_cancelled_lookup_stops_its_statement(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id, i AS who FROM n"
+    text = TEXT.replace('table: "insured persons"', f'query: "{endless}"')
+    built = build(manifest_in(folder, text), folder, now_ms)
+    started, stopped = threading.Event(), threading.Event()
+    real = Database._try
+
+    def watched(self: Database, *args: object) -> object:
+        started.set()
+        try:
+            return real(self, *args)  # type: ignore[arg-type]
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr(Database, "_try", watched)
+    people = [number(i) for i in range(20)]
+    asking = asyncio.ensure_future(built.lookup(ask(*people)))
+    await asyncio.to_thread(started.wait, 10)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await asyncio.to_thread(stopped.wait, 10), "the statement went on after its lookup was cancelled"
+    with pytest.raises(SourceDownError, match="in time"):
+        await built.lookup(ask(*people, deadline_s=0.05))
+    await built.close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nodb://x/y", "mysql+nodriver://x/y"])
+def test_a_url_that_is_none_is_a_manifest_error_with_its_line(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ManifestError, match=r"manifest\.yaml:7: source\.url"):
+        build(manifest_in(tmp_path, TEXT.replace("sqlite:///hi.db", url)), tmp_path, now_ms)

@@ -1,0 +1,208 @@
+"""Sentences, remarriage, age, moves; DOMAIN section 5, numbers 10, 11, 12 and 13."""
+
+import pytest
+from rules_world import DEPENDANT, EMPLOYEE, UNEMPLOYMENT, WORK_INJURY, graded, row
+
+from wugan.adapter.v1 import vocabulary_pb2 as words
+
+FIXED, LIFE = words.PENALTY_KIND_FIXED_TERM, words.PENALTY_KIND_LIFE
+SENTENCED = row("SENTENCE", "2023-12-20", detail=FIXED, since="2024-01-01", until="2027-12-31")
+IMPRISONED = row("IMPRISONED", "2024-02-01", since="2024-02-01", until="2027-12-31")
+COMMUTED = row("COMMUTATION", "2025-06-01", until="2026-12-31")
+PAROLED = row("PAROLE", "2026-03-01", since="2026-03-10")
+MEDICAL = row("MEDICAL_RELEASE", "2025-01-01", since="2025-01-10", until="2025-12-31")
+RELEASED = row("RELEASE", "2026-04-01", since="2026-04-02")
+
+
+@pytest.mark.parametrize(
+    ("rows", "as_of", "flags"),
+    [
+        ([SENTENCED], "2023-12-31", set()),
+        ([SENTENCED], "2024-01-01", {"IMPRISONED"}),
+        ([SENTENCED], "2027-12-31", {"IMPRISONED"}),
+        ([SENTENCED], "2028-01-01", set()),
+        ([SENTENCED, IMPRISONED, COMMUTED], "2026-12-31", {"IMPRISONED"}),
+        ([SENTENCED, IMPRISONED, COMMUTED], "2027-01-01", set()),
+        ([SENTENCED, IMPRISONED, COMMUTED], "2025-05-31", {"IMPRISONED"}),
+        ([SENTENCED, IMPRISONED, PAROLED], "2026-03-09", {"IMPRISONED"}),
+        ([SENTENCED, IMPRISONED, PAROLED], "2026-03-10", {"PAROLED"}),
+        ([SENTENCED, IMPRISONED, COMMUTED, PAROLED], "2027-01-01", set()),
+        ([SENTENCED, MEDICAL], "2025-06-01", {"MEDICAL_RELEASE"}),
+        ([SENTENCED, MEDICAL], "2026-01-01", {"IMPRISONED"}),
+        ([SENTENCED, RELEASED], "2026-04-01", {"IMPRISONED"}),
+        ([SENTENCED, RELEASED], "2026-04-02", set()),
+        (
+            [SENTENCED, PAROLED, row("RETURNED_TO_PRISON", "2026-05-01", since="2026-05-01")],
+            "2026-05-20",
+            {"IMPRISONED"},
+        ),
+        ([PAROLED], "2026-05-20", {"PAROLED"}),
+        ([row("SENTENCE", "2010-01-01", detail=LIFE, since="2010-01-01")], "2060-01-01", {"IMPRISONED"}),
+        (
+            [
+                row("SENTENCE", "2010-01-01", detail=LIFE, since="2010-01-01"),
+                row("COMMUTATION", "2014-01-01", until="2030-06-30"),
+            ],
+            "2030-07-01",
+            set(),
+        ),
+        (
+            [
+                row(
+                    "SENTENCE",
+                    "2025-01-01",
+                    detail=words.PENALTY_KIND_SUSPENDED_SENTENCE,
+                    since="2025-01-01",
+                    until="2028-01-01",
+                )
+            ],
+            "2026-01-01",
+            set(),
+        ),
+        (
+            [
+                row(
+                    "SENTENCE",
+                    "2025-01-01",
+                    detail=words.PENALTY_KIND_PUBLIC_SURVEILLANCE,
+                    since="2025-01-01",
+                    until="2027-01-01",
+                )
+            ],
+            "2026-01-01",
+            set(),
+        ),
+        ([row("SENTENCE", "2025-01-01", since="2025-01-01", until="2028-01-01")], "2026-01-01", set()),
+        ([row("DETAINED", "2026-01-01", since="2026-01-01")], "2026-05-01", {"DETAINED"}),
+        ([row("DETAINED", "2026-01-01", since="2026-01-01", until="2026-02-01")], "2026-05-01", set()),
+        ([row("DETAINED", "2023-11-01", since="2023-11-01"), SENTENCED], "2026-05-01", {"IMPRISONED"}),
+        (
+            [SENTENCED, RELEASED, row("SENTENCE", "2026-05-01", detail=FIXED, since="2026-05-01", until="2030-01-01")],
+            "2026-05-02",
+            {"IMPRISONED"},
+        ),
+        # 判二缓三, then released early in the archives of an earlier term: the earlier term does not come back
+        ([SENTENCED, RELEASED, COMMUTED], "2026-05-02", set()),
+        # released on parole while outside for treatment: the end of the treatment does not put the parolee back
+        (
+            [SENTENCED, row("MEDICAL_RELEASE", "2026-01-01", since="2026-01-01", until="2026-04-01"), PAROLED],
+            "2026-05-01",
+            {"PAROLED"},
+        ),
+    ],
+)
+def test_case_10_where_a_convict_is_on_a_day(rows, as_of, flags):
+    assert graded(*rows, as_of=as_of).flags == flags
+
+
+def test_case_10_the_day_told_is_the_first_of_this_time_in_prison():
+    assert graded(SENTENCED, IMPRISONED).told("IMPRISONED")[2] == "2024-01-01"
+    returned = row("RETURNED_TO_PRISON", "2026-05-01", since="2026-05-01")
+    assert graded(SENTENCED, IMPRISONED, PAROLED, returned).told("IMPRISONED")[2] == "2026-05-01"
+    assert graded(SENTENCED, MEDICAL).told("IMPRISONED")[2] == "2026-01-01"
+
+
+def test_case_10_a_suspended_sentence_is_told_as_what_it_is():
+    sentence = row(
+        "SENTENCE", "2025-01-01", detail=words.PENALTY_KIND_SUSPENDED_SENTENCE, since="2025-01-01", until="2028-01-01"
+    )
+    assert "NOT_IN_PRISON" in graded(sentence).codes
+    assert "PENALTY_NOT_STATED" in graded(row("SENTENCE", "2025-01-01")).codes
+
+
+def test_an_answer_about_a_prisoner_ends_with_the_term():
+    found = graded(row("IMPRISONED", "2024-02-01", since="2024-02-01", until="2026-05-30"))
+    assert found.valid_until == "2026-05-30"
+
+
+def test_imprisonment_matters_only_to_benefits_that_depend_on_it():
+    assert graded(SENTENCED, benefit=EMPLOYEE).flags == {"IMPRISONED"}
+    assert graded(SENTENCED, benefit=0).flags == set()
+    assert graded(row("DETAINED", 10, since="2026-05-01"), benefit=WORK_INJURY).flags == set()
+
+
+def test_case_11_remarriage_ends_and_a_later_divorce_does_not_restore():
+    married, divorced = row("MARRIAGE", "2025-08-31", "CIVIL_AFFAIRS", region=510100), row("DIVORCE", "2026-01-01")
+    found = graded(married, divorced, benefit=DEPENDANT)
+    assert found.flags == {"REMARRIED"}
+    assert found.told("REMARRIED")[2] == "2025-08-31"
+    assert found.told("DIVORCE_DOES_NOT_RESTORE")[2] == "2026-01-01"
+    assert graded(married, benefit=EMPLOYEE).flags == set()
+    assert graded(married, benefit=EMPLOYEE).codes == {"NO_TRACES"}
+
+
+def test_the_marriage_to_the_deceased_worker_is_too_old_to_be_a_second_one():
+    assert graded(row("MARRIAGE", "1988-01-01"), benefit=DEPENDANT).flags == set()
+
+
+@pytest.mark.parametrize(
+    ("born", "as_of", "aged"),
+    [
+        ("2008-05-27", "2026-05-26", False),
+        ("2008-05-27", "2026-05-27", True),
+        ("2008-02-29", "2026-02-28", False),
+        ("2008-02-29", "2026-03-01", True),
+        ("2008-01-31", "2026-01-31", True),
+        ("2001-05-28", "2026-05-27", True),
+        ("2001-05-27", "2026-05-27", False),
+        ("1950-01-01", "2026-05-27", False),
+        (None, "2026-05-27", False),
+    ],
+)
+def test_case_13_a_dependant_comes_of_age(born, as_of, aged):
+    found = graded(row("RAIL_TRAVEL", "2026-01-01"), benefit=DEPENDANT, born=born, as_of=as_of)
+    assert ("AGED_OUT" in found.flags) is aged
+    assert "AGED_OUT" not in graded(benefit=EMPLOYEE, born=born, as_of=as_of).flags
+
+
+def test_case_13_an_answer_about_a_child_ends_before_the_birthday():
+    found = graded(row("RAIL_TRAVEL", 1), row("OUTPATIENT", 1), benefit=DEPENDANT, born="2008-06-05")
+    assert found.valid_until == "2026-06-04"
+    aged = graded(benefit=DEPENDANT, born="2008-02-29")
+    assert aged.told("AGED_OUT")[2:] == ("2026-03-01", 18)
+
+
+@pytest.mark.parametrize(
+    ("moves", "moved"),
+    [
+        ([row("RESIDENCE_MOVED", 50, region=330700, detail=510100)], True),
+        ([row("HOUSEHOLD_MOVED", 50, region=330700, detail=330100)], False),
+        (
+            [
+                row("RESIDENCE_MOVED", 90, region=330700, detail=510100),
+                row("RESIDENCE_MOVED", 20, region=510100, detail=330200),
+            ],
+            False,
+        ),
+        (
+            [
+                row("RESIDENCE_MOVED", 90, region=330700, detail=330100),
+                row("RESIDENCE_MOVED", 20, region=330100, detail=440100),
+            ],
+            True,
+        ),
+        ([row("RESIDENCE_MOVED", 50, region=0, detail=510100)], False),
+        ([row("RESIDENCE_MOVED", 50, region=330700, detail=0)], False),
+    ],
+)
+def test_case_12_a_move_to_another_province_is_told(moves, moved):
+    found = graded(*moves)
+    assert ("MOVED" in found.flags) is moved
+    if moved:
+        assert found.told("MOVED")[3] == moves[-1].detail
+
+
+def test_work_ends_unemployment_benefit_but_not_the_work_it_was_earned_by():
+    assert graded(row("RE_EMPLOYMENT", 30), benefit=UNEMPLOYMENT).flags == {"RE_EMPLOYED"}
+    assert graded(row("RE_EMPLOYMENT", 3000), benefit=UNEMPLOYMENT).flags == set()
+    assert graded(row("RE_EMPLOYMENT", 30), benefit=EMPLOYEE).flags == set()
+
+
+def test_other_facts_are_told_with_their_day_and_place():
+    found = graded(
+        row("DUPLICATE_BENEFIT", "2026-02-02", detail=440100), row("EMIGRATED", "2026-03-03"), row("ACCOUNT_CLOSED", 3)
+    )
+    assert found.flags == {"DUPLICATE_BENEFIT", "EMIGRATED"}
+    assert found.told("DUPLICATE_BENEFIT")[2:] == ("2026-02-02", 440100)
+    assert found.told("ACCOUNT_FROZEN_OR_CLOSED")[1] == "ACCOUNT_CLOSED"
+    assert graded(row("ADOPTION", 30), benefit=DEPENDANT).flags == {"ADOPTED"}
