@@ -151,12 +151,10 @@ class ApiAdapter:
             yield answer
             if paging is None or answer.nobody:
                 return
-            count = 0
-            if paging.style == "page":
-                try:
-                    count = length_of(answer.body, endpoint.rows)
-                except PathError as error:
-                    raise self._shape(place, str(error)) from error
+            try:
+                count = length_of(answer.body, endpoint.rows)
+            except PathError as error:
+                raise self._shape(place, str(error)) from error
             if not turn.next(answer, count):
                 return
             if turn.number > paging.max_pages:
@@ -231,8 +229,8 @@ class _Turn:
         after = answer.next_link if paging.next == "header" else text_of(field_of(answer.body, paging.next or "."))
         if paging.style == "cursor":
             same, self.cursor = after == self.cursor, after
-            # The same cursor again would be the same page again, for ever.
-            return bool(after) and not same
+            # Some interfaces go on naming their last cursor: with no rows, that is the end.
+            return bool(after) and not (same and count == 0)
         self.link = after
         return bool(after)
 

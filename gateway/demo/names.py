@@ -15,7 +15,7 @@ SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋�
 FIRST = "试样例拟仿虚演模"
 SECOND = "春夏秋冬山水云月梅兰竹菊松石溪泉林川"
 
-RARE = ("王𬭎例", "李㛃样", "张䶮试", "刘𠅤拟", "陈𫍯仿", "杨𣲘例", "赵𬀩样")
+RARE = ("王𬭎例", "李㛃样", "张𬱖试", "刘𠅤拟", "陈𫍯仿", "杨𣲘例", "赵𬀩样")
 """Characters outside the basic plane or its first block (生僻字): four bytes in GB 18030."""
 
 VARIANTS = (

@@ -120,7 +120,9 @@ class Gathering:
         if len(evidence):
             self._evidence.append(evidence if rows is None else replace(evidence, subject=rows[evidence.subject]))
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
-            self._links.setdefault((at if rows is None else int(rows[at]), number), since)
+            row = at if rows is None else int(rows[at])
+            if number != self._subjects.id_number[row]:  # the new number leads back to the one that was asked
+                self._links.setdefault((row, number), since)
         return True
 
     def further(self) -> Subjects | None:
@@ -128,7 +130,7 @@ class Gathering:
         new: list[tuple[int, str]] = []
         for row, number in self._links:
             known = self._numbers.setdefault(row, set())
-            if number == self._subjects.id_number[row] or number in known:
+            if number in known:
                 continue
             if len(known) >= MAX_LINKS:
                 self._conflict[row] = True

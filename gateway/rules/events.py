@@ -11,7 +11,6 @@ import numpy as np
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask
-from gateway.rules.kinds import KIND_SLOTS
 
 
 @dataclass(frozen=True, slots=True)

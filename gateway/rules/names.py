@@ -32,6 +32,8 @@ _GB18030_PRIVATE_USE: Final = {
     "\ue855": "\U000241fe",
     "\ue864": "\u9fbb",
 }
+_MOST_PASSES: Final = 5
+"""Taking a character away may bring two others together that have a common form; names settle in one pass or two."""
 _VARIATION_SELECTORS: Final = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 
 
@@ -60,5 +62,10 @@ def name_key(name: str, variants: Mapping[int, str] = _PLAIN) -> str:
     """
     if name.isascii():
         return "".join(name.replace(".", "").split()).casefold()
-    folded = unicodedata.normalize("NFKC", name).translate(variants)
-    return "".join(unicodedata.normalize("NFKC", folded).split()).casefold()
+    key = name
+    for _ in range(_MOST_PASSES):
+        folded = "".join(unicodedata.normalize("NFKC", key).translate(variants).split()).casefold()
+        if folded == key:
+            break
+        key = folded
+    return key

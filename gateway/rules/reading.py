@@ -15,16 +15,35 @@ from gateway.errors import ConfigError
 MAX_BYTES = 1 << 20
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key may stand only once."""
+# libyaml where the wheel has it: ten times as fast, which is felt at every start.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, "a setting stands here twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+
+def _load(text: str) -> object:
+    """Safe YAML in which a key may stand only once in its mapping."""
+    loader = _LOADER(text)
+    try:
+        node = loader.get_single_node()
+        _refuse_repetitions(node, set())
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_repetitions(node: yaml.Node | None, seen: set[int]) -> None:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for part in node.value:
+            _refuse_repetitions(part, seen)
+    elif isinstance(node, yaml.MappingNode):
+        keys: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.value in keys:
+                raise yaml.MarkedYAMLError(problem="a setting stands here twice", problem_mark=key.start_mark)
+            keys.add(key.value)
+            _refuse_repetitions(value, seen)
 
 
 class Section:
@@ -48,7 +67,7 @@ class Section:
                 f"{origin}：规则文件过大（{len(data)} 字节，上限 {MAX_BYTES} 字节）",
             )
         try:
-            values = yaml.load(data.decode("utf-8"), _StrictLoader)  # noqa: S506 - a subclass of the safe loader
+            values = _load(data.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise ConfigError(f"{origin}: not UTF-8; save it as UTF-8", f"{origin}：不是 UTF-8 编码") from error
         except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -167,7 +167,7 @@ class AuditLog:
 
     async def head(self) -> ChainHead:
         """The last link of the chain; `ChainHead(0, …)` where there is none."""
-        return await self._reader.run(_head)
+        return await self._reader.run(read_head)
 
     async def events(self, after: int = 0, limit: int = 1000) -> list[RecordedEvent]:
         """Events in order, from the one after this sequence number, at most 10,000 at once."""
@@ -278,7 +278,8 @@ _LAST = sa.select(audit_event.c.sequence, audit_event.c.mac).order_by(audit_even
 _LAST_EMBEDDED = "SELECT sequence, mac FROM audit_event ORDER BY sequence DESC LIMIT 1"
 
 
-def _head(connection: sa.Connection) -> ChainHead:
+def read_head(connection: sa.Connection) -> ChainHead:
+    """The last link of the chain."""
     row = (
         connection.execute(_LAST).first()
         or connection.execute(
@@ -298,7 +299,7 @@ def _locked_head(transaction: Transaction) -> ChainHead:
         row = transaction.embedded.execute(_LAST_EMBEDDED).fetchone()
         if row is not None:
             return ChainHead(*row)
-    return _head(transaction.connection)
+    return read_head(transaction.connection)
 
 
 def _links(connection: sa.Connection, after: int, limit: int | None) -> Iterator[Link]:

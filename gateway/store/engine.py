@@ -27,8 +27,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from gateway.clock import Clock
 from gateway.errors import StoreError
+from gateway.log import described
 from gateway.store.answers import KeptAnswers
-from gateway.store.audit import AuditLog
+from gateway.store.audit import AuditLog, read_head
+from gateway.store.chain import ChainHead
 from gateway.store.faults import failed, wrapped
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.migrations import lock, upgrade
@@ -84,10 +86,13 @@ class Store:
             with wrapped():
                 upgrade(engine.execution_options(**{_WRITES: True}))
                 keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
-            return cls(engine, keys, clock, queue_limit=queue_limit)
+                head = Reader(engine).run_here(read_head)
+            store = cls(engine, keys, clock, queue_limit=queue_limit)
         except BaseException:
             engine.dispose()
             raise
+        _note(head, "store opened")
+        return store
 
     @property
     def waiting(self) -> int:
@@ -97,6 +102,10 @@ class Store:
     async def close(self) -> None:
         """Write what is waiting, then close. Afterwards every write raises StoreError."""
         await self._writer.close()
+        try:
+            _note(await self.audit.head(), "store closed")
+        except StoreError as error:
+            _log.warning("store closed without reading the audit trail", fault=described(error))
         self._engine.dispose()
 
     async def __aenter__(self) -> Self:
@@ -106,6 +115,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _note(head: ChainHead, event: str) -> None:
+    """The end of the audit trail goes to the log, out of reach of whoever gets at the database."""
+    _log.info(event, audit_sequence=head.sequence, audit_mac=head.mac.hex())
 
 
 def _engine(where: str | Path) -> sa.Engine:

@@ -24,7 +24,7 @@ from gateway.demo.systems.layout import HEALTH_INSURANCE, HttpSystem, SystemsCon
 from gateway.errors import ConfigError
 
 _LOG = logging.getLogger("gateway.demo.systems")
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 
 _BUILDERS: dict[str, tuple[Callable[[Shelf, str, int], web.Application], tuple[str, ...]]] = {
     public_security.NAME: (public_security.build, public_security.DATABASE),

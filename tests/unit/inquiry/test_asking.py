@@ -214,6 +214,17 @@ async def test_a_changed_number_is_asked_of_every_source_in_a_second_step() -> N
     assert gathered.evidence.subject.tolist() == [1, 1, 1]
 
 
+async def test_a_new_number_that_leads_back_to_the_one_asked_is_told_once() -> None:
+    async def police(question: Lookup) -> Found:
+        found = await knowing(NUMBER_B="乙", NEW_B="乙")(question)
+        old = "NUMBER-B" in question.subjects.id_number
+        row = question.subjects.id_number.index("NUMBER-B" if old else "NEW-B")
+        return replace(found, links=Links(ints(row), ["NEW-B" if old else "NUMBER-B"], ints(0)))
+
+    gathered = await ask(Source(police, links=True))
+    assert (gathered.link_subject, gathered.link_id_number) == ([1], ["NEW-B"])
+
+
 async def test_a_linked_number_held_under_another_name_is_a_conflict_of_the_person_asked() -> None:
     async def police(question: Lookup) -> Found:
         found = await knowing(NUMBER_B="乙", NEW_B="别人")(question)

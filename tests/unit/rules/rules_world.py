@@ -72,7 +72,7 @@ def row(
     since: date | str | None = None,
     until: date | str | None = None,
 ) -> Row:
-    """A row of evidence; `when` is a date, ISO text or days ago; without a department, from the one that originates it."""
+    """A row of evidence; `when` is a date, ISO text or days ago; the department is the one that originates the kind."""
     if not department:
         owners = np.flatnonzero(BOOK.kinds.originates[KINDS[kind]])
         department = _DEPARTMENT_NAMES[int(owners[0])] if len(owners) else "SOCIAL_INSURANCE"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,6 +117,21 @@ async def test_rows_taken_off_the_end_show_against_a_noted_head(store: Store, st
     assert (await store.audit.verify_chain()).sequence == 3
     with refused("INTERNAL"):
         await store.audit.verify_chain([noted])
+
+
+async def test_the_head_is_noted_in_the_log_when_the_store_opens_and_closes(open_store: OpenStore) -> None:
+    with structlog.testing.capture_logs() as logged:
+        async with open_store() as store:
+            head = await store.audit.record(event())
+        await open_store().close()
+    noted = [(line["event"], line["audit_sequence"], line["audit_mac"]) for line in logged]
+    last = (head.sequence, head.mac.hex())
+    assert noted == [
+        ("store opened", 0, START.hex()),
+        ("store closed", *last),
+        ("store opened", *last),
+        ("store closed", *last),
+    ]
 
 
 async def test_a_trail_rewritten_after_it_was_noted_shows(store: Store, state: Path) -> None:

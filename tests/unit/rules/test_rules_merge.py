@@ -1,0 +1,199 @@
+"""Several provinces' findings made into one; DOMAIN section 5, numbers 5, 6, 11 and 12."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rules_world import BOOK, as_date, civil, flag_bits, flag_names, status_name
+
+from gateway.errors import RefusedError
+from gateway.rules.merge import merge
+from gateway.rules.reasons import ReasonCode
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+
+def member(status, *flags, decided=None, seen=None, until=-7):
+    value = words.SurvivalStatus.Value("SURVIVAL_STATUS_" + status)
+    return value, flag_bits(*flags), civil(decided), civil(seen), civil(until) if value else 0
+
+
+def merged(*members, partial=None):
+    columns = list(zip(*members, strict=True)) or [()] * 5
+
+    def column(at, kind=np.int32):
+        return np.array(columns[at], kind).reshape(len(members), 1)
+
+    return merge(
+        BOOK,
+        status=column(0),
+        flags=column(1, np.uint32),
+        decided_on=column(2),
+        last_trace_on=column(3),
+        valid_until_on=column(4),
+        partial=partial,
+    )
+
+
+STRONG = member("ALIVE_STRONG", seen="2026-05-20", until=-30)
+MEDIUM = member("ALIVE_MEDIUM", seen="2026-04-20")
+WEAK = member("ALIVE_WEAK", seen="2026-01-05")
+TRACELESS = member("ALIVE_WEAK")
+DEAD = member("DECEASED", decided="2026-02-01", seen="2026-01-10")
+DEAD_LATER = member("DECEASED", decided="2026-03-01")
+SUSPECTED = member("DECEASED_SUSPECTED", decided="2026-01-01")
+MISSING = member("MISSING", decided="2026-02-10")
+CONFLICT = member("CONFLICT", "MISUSE_AFTER_DEATH", decided="2025-12-01")
+IDENTITY = member("CONFLICT", "IDENTITY_CONFLICT")
+UNKNOWN = member("UNKNOWN", until=-1)
+SILENT = member("UNSPECIFIED", until=None)
+REVOKED = member("ALIVE_WEAK", "DEATH_DECLARATION_REVOKED", seen="2026-01-05")
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "decided", "reasons"),
+    [
+        ([STRONG], "ALIVE_STRONG", "", set()),
+        ([WEAK, STRONG, MEDIUM], "ALIVE_STRONG", "", set()),
+        ([WEAK, WEAK], "ALIVE_WEAK", "", set()),
+        ([UNKNOWN, WEAK], "ALIVE_WEAK", "", set()),
+        ([UNKNOWN, DEAD], "DECEASED", "2026-02-01", set()),
+        ([UNKNOWN, UNKNOWN], "UNKNOWN", "", set()),
+        ([UNKNOWN, SILENT], "UNKNOWN", "", set()),
+        ([SILENT], "UNSPECIFIED", "", set()),
+        ([], "UNSPECIFIED", "", set()),
+        ([DEAD, WEAK], "DECEASED", "2026-02-01", set()),
+        ([DEAD, TRACELESS], "DECEASED", "2026-02-01", set()),
+        ([DEAD, DEAD_LATER], "DECEASED", "2026-02-01", set()),
+        ([DEAD, SUSPECTED], "DECEASED", "2026-02-01", set()),
+        ([DEAD, MISSING], "DECEASED", "2026-02-01", set()),
+        ([DEAD, STRONG], "CONFLICT", "2026-02-01", {"MEMBERS_DISAGREE"}),
+        ([DEAD, member("ALIVE_WEAK", seen="2026-02-02")], "DECEASED", "2026-02-01", set()),
+        ([DEAD, member("ALIVE_WEAK", seen="2026-02-03")], "CONFLICT", "2026-02-01", {"MEMBERS_DISAGREE"}),
+        (
+            [DEAD, member("MISSING", decided="2026-01-05", seen="2026-03-01")],
+            "CONFLICT",
+            "2026-02-01",
+            {"MEMBERS_DISAGREE"},
+        ),
+        ([DEAD, member("ALIVE_MEDIUM")], "CONFLICT", "2026-02-01", {"MEMBERS_DISAGREE"}),
+        (
+            [DEAD, member("DECEASED", decided="2026-04-20", seen="2026-04-01")],
+            "CONFLICT",
+            "2026-02-01",
+            {"MEMBERS_DISAGREE"},
+        ),
+        ([DEAD, REVOKED], "CONFLICT", "2026-02-01", {"REVOKED_ELSEWHERE"}),
+        ([SUSPECTED, MEDIUM], "CONFLICT", "2026-01-01", {"MEMBERS_DISAGREE"}),
+        ([SUSPECTED, TRACELESS], "DECEASED_SUSPECTED", "2026-01-01", set()),
+        ([SUSPECTED, MISSING], "DECEASED_SUSPECTED", "2026-01-01", set()),
+        ([MISSING, WEAK], "MISSING", "2026-02-10", set()),
+        ([MISSING, member("ALIVE_WEAK", seen="2026-05-01")], "MISSING", "2026-02-10", set()),
+        ([MISSING, STRONG], "CONFLICT", "2026-02-10", {"MEMBERS_DISAGREE"}),
+        ([CONFLICT, STRONG], "CONFLICT", "2025-12-01", set()),
+        ([IDENTITY, STRONG], "CONFLICT", "", set()),
+        ([IDENTITY, DEAD, STRONG], "CONFLICT", "", set()),
+    ],
+)
+def test_the_table_of_merging(members, status, decided, reasons):
+    for order in itertools.islice(itertools.permutations(members), 6):
+        found = merged(*order)
+        assert status_name(found.status[0]) == status
+        assert as_date(found.decided_on[0]) == decided
+        assert {reason[0].name for reason in found.reasons.of(0)} == reasons
+
+
+def test_case_11_flags_of_all_members_stand_together():
+    found = merged(member("ALIVE_STRONG", "IDENTITY_LINKED", seen=3), member("ALIVE_WEAK", "REMARRIED"), UNKNOWN)
+    assert flag_names(found.flags[0]) == {"IDENTITY_LINKED", "REMARRIED"}
+
+
+def test_an_identity_conflict_anywhere_leaves_nothing_else():
+    found = merged(IDENTITY, member("ALIVE_STRONG", "REMARRIED", seen=3))
+    assert flag_names(found.flags[0]) == {"IDENTITY_CONFLICT"}
+    assert found.last_trace_on[0] == 0
+
+
+def test_the_newest_trace_and_the_first_change_of_those_who_know_the_person():
+    found = merged(STRONG, WEAK, UNKNOWN, SILENT)
+    assert as_date(found.last_trace_on[0]) == "2026-05-20"
+    assert as_date(found.valid_until_on[0]) == "2026-06-03"
+    assert as_date(merged(UNKNOWN).valid_until_on[0]) == "2026-05-28"
+    assert merged(SILENT).valid_until_on[0] == 0
+
+
+def test_a_silent_member_or_a_partial_answer_makes_the_whole_partial():
+    assert not merged(STRONG, UNKNOWN).partial[0]
+    assert merged(STRONG, SILENT).partial[0]
+    assert merged(STRONG, UNKNOWN, partial=np.array([[False], [True]])).partial[0]
+
+
+def test_findings_of_different_shapes_are_refused():
+    zeros = np.zeros((1, 2), np.int32)
+    with pytest.raises(RefusedError):
+        merge(
+            BOOK,
+            status=zeros,
+            flags=np.zeros((2, 2), np.uint32),
+            decided_on=zeros,
+            last_trace_on=zeros,
+            valid_until_on=zeros,
+        )
+
+
+MEMBERS = [
+    STRONG,
+    MEDIUM,
+    WEAK,
+    TRACELESS,
+    DEAD,
+    DEAD_LATER,
+    SUSPECTED,
+    MISSING,
+    CONFLICT,
+    IDENTITY,
+    UNKNOWN,
+    SILENT,
+    REVOKED,
+]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(MEMBERS), min_size=3, max_size=3), min_size=1, max_size=8),
+    st.permutations([0, 1, 2]),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_batch_is_each_person_alone_and_the_order_of_members_never_matters(people, order):
+    cells = np.array(people, np.int64).transpose(1, 0, 2)
+
+    def together(order):
+        return merge(
+            BOOK,
+            status=cells[order, :, 0].astype(np.int32),
+            flags=cells[order, :, 1].astype(np.uint32),
+            decided_on=cells[order, :, 2].astype(np.int32),
+            last_trace_on=cells[order, :, 3].astype(np.int32),
+            valid_until_on=cells[order, :, 4].astype(np.int32),
+        )
+
+    first, second = together([0, 1, 2]), together(order)
+    for i, person in enumerate(people):
+        alone = merged(*person)
+        for name in ("status", "flags", "decided_on", "last_trace_on", "valid_until_on", "partial"):
+            assert getattr(first, name)[i] == getattr(second, name)[i] == getattr(alone, name)[0]
+        assert first.reasons.of(i) == second.reasons.of(i) == alone.reasons.of(0)
+
+
+@given(st.lists(st.sampled_from(MEMBERS), min_size=1, max_size=5))
+@settings(max_examples=150, deadline=None)
+def test_nobody_seen_after_a_death_is_called_deceased(members):
+    found = merged(*members)
+    if status_name(found.status[0]) == "DECEASED":
+        for _, flags, decided, seen, _ in members:
+            assert seen <= found.decided_on[0] + BOOK.death.grace_days or decided == found.decided_on[0]
+            assert not flags & flag_bits("IDENTITY_CONFLICT", "DEATH_DECLARATION_REVOKED")
+
+
+def test_merging_tells_only_reasons_of_its_own():
+    assert {reason[0] for reason in merged(DEAD, STRONG).reasons.of(0)} == {ReasonCode.MEMBERS_DISAGREE}
