@@ -273,8 +273,13 @@ class Index:
         found: list[FoundRow] = []
         try:
             cursor = self._reader().cursor()
-            for person in people:
-                found += cursor.execute(_FIND, (person,)).fetchall()
+            # One transaction: a file that goes in meanwhile is seen for everybody or for nobody.
+            cursor.execute("BEGIN")
+            try:
+                for person in people:
+                    found += cursor.execute(_FIND, (person,)).fetchall()
+            finally:
+                cursor.execute("COMMIT")
         except sqlite3.Error as error:
             raise IndexBrokenError("the index cannot be read") from error
         return found

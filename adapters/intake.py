@@ -215,6 +215,7 @@ class Intake:
             _log.warning("file rejected", part=part.name, reason=error.en)
         if counts.bad:
             self._put_aside(part.name, name, header, counts)
+        if counts.bad_rows:
             _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
 
     def _check_size(self, path: Path) -> None:

@@ -72,13 +72,17 @@ def parse_manifest(document: Document) -> tuple[Manifest | None, list[ManifestEr
         manifest = model.model_validate(document.values)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-        inside = {one["loc"][:-1] for one in details}
         # An entry that is wrong also makes its list too short: only the entry is told.
-        details = [one for one in details if not (one["type"] == "too_short" and one["loc"] in inside)]
+        details = [one for one in details if not (one["type"] == "too_short" and _told_inside(one, details))]
         return None, sorted((_translate(document, model, one) for one in details), key=lambda e: e.line), []
     manifest.attach(document)
     errors, warnings = manifest.problems()
     return (None if errors else manifest), errors, warnings
+
+
+def _told_inside(error: ErrorDetails, others: list[ErrorDetails]) -> bool:
+    place = error["loc"]
+    return any(len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in others)
 
 
 def _translate(document: Document, model: type[Settings], error: ErrorDetails) -> ManifestError:

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.language import say
@@ -122,7 +120,6 @@ class _Report:
     def __init__(self, json_out: bool) -> None:
         self._json = json_out
         self._told: dict[str, object] = {}
-        self._console = Console(highlight=False, soft_wrap=True)
 
     def problems(self, kind: str, problems: Sequence[AdapterError]) -> None:
         """Errors or warnings."""
@@ -193,12 +190,8 @@ class _Report:
         if not rows:
             self._say("!", "no evidence about this person", "此人没有证据")
             return
-        table = Table()
-        for name in rows[0]:
-            table.add_column(name)
         for row in rows[:_MAX_ROWS_SHOWN]:
-            table.add_row(*(str(value or "") for value in row.values()))
-        self._console.print(table)
+            click.echo("    " + "  ".join(f"{name}={value}" for name, value in row.items() if value))
 
     def finish(self, code: int) -> None:
         """Print the JSON if that is wanted, and end with the exit code."""

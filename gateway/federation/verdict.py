@@ -7,7 +7,7 @@ Refuses: judging; `gateway.rules` does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from gateway.rules.merge import merge
 from gateway.rules.reasons import Reasons
 from gateway.rules.wording import fill, reason_texts
 from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 _NEVER = np.iinfo(np.int32).max
 MAX_TEMPLATE = 500
@@ -69,7 +70,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     if row.flags:
         days = _flag_days(answered)
     for found in answered:
-        reasons += _tell(book, found.reasons, {text.code: text for text in found.reason_texts})
+        reasons += _tell(book, found.reasons, {text.code: text for text in found.reason_texts}, _by_month(found))
     proposal, effective_month = _propose(book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on)
     return Verdict(
         status=row.status,
@@ -182,7 +183,21 @@ class _Text(Protocol):
     def en(self) -> str: ...
 
 
-def _tell(book: RuleBook, reasons: Reasons | exchange_pb2.ReasonColumns, texts: Mapping[int, _Text]) -> list[Told]:
+def _by_month(found: exchange_pb2.Findings) -> frozenset[int]:
+    """Codes of reasons whose day stands for its month."""
+    months = {
+        about_trace: precision == words.DATE_PRECISION_MONTH
+        for about_trace, precision in ((True, found.trace_dates), (False, found.event_dates))
+    }
+    return frozenset(text.code for text in found.reason_texts if months[text.about_trace])
+
+
+def _tell(
+    book: RuleBook,
+    reasons: Reasons | exchange_pb2.ReasonColumns,
+    texts: Mapping[int, _Text],
+    by_month: Collection[int] = (),
+) -> list[Told]:
     """The reasons about the one recipient as sentences, in their order; the texts are the answering side's own."""
     told = []
     rows = zip(
@@ -192,7 +207,8 @@ def _tell(book: RuleBook, reasons: Reasons | exchange_pb2.ReasonColumns, texts: 
     for code, department, kind, on, number in rows:
         text = texts[code]
         values = {"department": department, "kind": kind, "on": on, "number": number}
-        zh = fill(book, text.zh[:MAX_TEMPLATE], "zh", **values)
-        en = fill(book, text.en[:MAX_TEMPLATE], "en", **values)
+        month = code in by_month
+        zh = fill(book, text.zh[:MAX_TEMPLATE], "zh", month=month, **values)
+        en = fill(book, text.en[:MAX_TEMPLATE], "en", month=month, **values)
         told.append(Told(text.name[:MAX_NAME], zh, en))
     return told

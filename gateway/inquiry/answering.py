@@ -18,15 +18,22 @@ from gateway.exchange.question import check_question
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.gathering import Gathered
-from gateway.rules.book import RuleBook
+from gateway.rules.book import Precision, RuleBook
 from gateway.rules.columns import Int32
 from gateway.rules.disclosure import Disclosed, may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
 from gateway.rules.grading import grade
 from gateway.rules.identity import birth_on, normalise_numbers
+from gateway.rules.reasons import TRACE_CODES
 from gateway.rules.wording import reason_texts
 from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_PRECISIONS = {
+    Precision.NONE: words.DATE_PRECISION_UNSPECIFIED,
+    Precision.COARSE: words.DATE_PRECISION_MONTH,
+    Precision.EXACT: words.DATE_PRECISION_DAY,
+}
 
 
 class Inquiry:
@@ -127,6 +134,7 @@ class Inquiry:
         purpose = question.context.purpose
         reasons = minimise_reasons(self._book, purpose, grades.reasons)
         codes = reasons.code.tolist()
+        allowed = self._book.disclosure(purpose)
         findings = exchange_pb2.Findings(
             status=_placed(grades.status, chosen, len(benefit)),  # type: ignore[arg-type]  # numbers of the contract
             flags=_placed(grades.flags, chosen, len(benefit)),
@@ -144,7 +152,9 @@ class Inquiry:
                 number=reasons.number.tolist(),
             ),
             reason_texts=[
-                exchange_pb2.ReasonText(code=text.code, name=text.name, zh=text.zh, en=text.en)
+                exchange_pb2.ReasonText(
+                    code=text.code, name=text.name, zh=text.zh, en=text.en, about_trace=text.code in TRACE_CODES
+                )
                 for text in reason_texts(self._book, codes)
             ],
             as_of_on=as_of_on,
@@ -161,6 +171,9 @@ class Inquiry:
                 for report in gathered.reports
             ],
             partial=gathered.partial,
+            trace_dates=_PRECISIONS[allowed.trace_dates],
+            event_dates=_PRECISIONS[allowed.event_dates],
+            last_trace_date=_PRECISIONS[allowed.last_trace],
         )
         limit = min(question.evidence_limit, self._max_evidence)
         if limit and len(gathered.evidence):

@@ -115,8 +115,6 @@ def grade(
     flags = np.zeros(subjects, np.uint32)
     change_on: list[Int32] = []
 
-    if partial:
-        _cap_by_silence(book, status, usable, silent, sheet)
     if len(event_rows):
         events = read_events(book, evidence, event_rows, as_of_on)
         roles = roles_present(events)
@@ -125,6 +123,8 @@ def grade(
     else:
         events, roles = None, frozenset[int]()
 
+    if partial:
+        _cap_by_silence(book, status, usable, silent, sheet)
     if not everybody:
         _judge_unusable(known, identity_conflict, status, flags, sheet)
         relevant = np.where(usable, relevant, np.uint32(0))

@@ -39,7 +39,7 @@ class RowClass:
 
     NOT_UNDERSTOOD: Final = 0
     IDLE: Final = 1
-    """Understood, but a mere lead of life: counts for nothing."""
+    """Understood, but too weak a sign of life for its kind: counts for nothing."""
     TRACE: Final = 2
     EVENT: Final = 3
 
@@ -153,14 +153,13 @@ def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days:
             highest = entry.choice("at_most", STRENGTHS)
             if usual > highest:
                 raise entry.wrong("strength", "must not be above at_most", "不得高于 at_most")
+            lowest = entry.choice("at_least", STRENGTHS, words.STRENGTH_WEAK)
             weight = entry.integer("weight", 0, 1000, 100)
             for given in (words.STRENGTH_UNSPECIFIED, *STRENGTHS.values()):
                 counts = min(given or usual, highest)
                 strength[kind, given] = counts
                 points[kind, given] = strength_points[counts] * weight
-                row_class[kind, given, known_departments] = (
-                    RowClass.TRACE if counts > words.STRENGTH_LEAD else RowClass.IDLE
-                )
+                row_class[kind, given, known_departments] = RowClass.TRACE if counts >= lowest else RowClass.IDLE
             valid_days[kind] = entry.integer("valid_days", 1, cycle_days, cycle_days)
             lag_days[kind] = entry.integer("lag_days", 0, 366, 0)
             use[kind] = entry.boolean("use", default=False)

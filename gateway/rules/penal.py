@@ -51,6 +51,14 @@ _PENALTIES.flags.writeable = False
 _END_BITS: Final = 31
 
 
+_PENAL_BITS: Final = (
+    bit(answer_words.ENTITLEMENT_FLAG_IMPRISONED)
+    | bit(answer_words.ENTITLEMENT_FLAG_PAROLED)
+    | bit(answer_words.ENTITLEMENT_FLAG_MEDICAL_RELEASE)
+    | bit(answer_words.ENTITLEMENT_FLAG_DETAINED)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """The penal rows of a batch, people renumbered from 0; `start` is the first day of what the row says."""
@@ -77,7 +85,7 @@ def judge_sentences(events: Events, relevant: Flags, flags: Flags, as_of_on: int
     Returns:
         The last day before the next change known, by subject, FAR: none; None: nobody is concerned.
     """
-    concerned = relevant[events.subject] & bit(answer_words.ENTITLEMENT_FLAG_IMPRISONED) != 0
+    concerned = relevant[events.subject] & _PENAL_BITS != 0
     if not concerned.all():
         events = events.take(concerned)
     if not len(events):

@@ -32,8 +32,9 @@ def fill(
     kind: int = 0,
     on: int = 0,
     number: int = 0,
+    month: bool = False,
 ) -> str:
-    """A text with its places filled in.
+    """A text with its places filled in; `month`: `on` stands for its month.
 
     What is 0 (not given, or not disclosed for the purpose), or unknown here, is told in general words. The template may
     come from another province: places other than the four of the contract are left as they stand.
@@ -42,7 +43,7 @@ def fill(
     values = {
         "{department}": book.department_name(department, language) or ("某部门" if chinese else "a department"),
         "{kind}": book.kind_name(kind, language) or ("记录" if chinese else "record"),
-        "{on}": _day(on) or ("某日" if chinese else "a day not disclosed"),
+        "{on}": day_text(on, month=month) or ("某日" if chinese else "a day not disclosed"),
         "{number}": str(number),
     }
     text = template
@@ -51,7 +52,9 @@ def fill(
     return text
 
 
-def _day(on: int) -> str:
+def day_text(on: int, *, month: bool = False) -> str:
+    """A civil day as "YYYY-MM-DD", or its month as "YYYY-MM"; "" for 0 and for what is no day anyone could mean."""
     if on == 0 or abs(on) > _FURTHEST_DAYS:
         return ""
-    return (_EPOCH + timedelta(days=on)).isoformat()
+    text = (_EPOCH + timedelta(days=on)).isoformat()
+    return text[:7] if month else text

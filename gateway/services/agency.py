@@ -12,6 +12,8 @@ from gateway.federation.check import Case, Checked, Checks, MemberResult, Recipi
 from gateway.federation.directory import DirectorySource, Member
 from gateway.federation.verdict import Verdict, verdict
 from gateway.rules.book import RuleBook
+from gateway.rules.kinds import FIRST_EVENT
+from gateway.rules.wording import day_text
 from gateway.services.serving import Context, Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -76,6 +78,12 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         return response
 
 
+def _seen_by_month(checked: Checked) -> bool:
+    """Whether the newest trace may come from a member that tells only its month."""
+    answers = [result.answer.findings for result in checked.results if result.answer is not None]
+    return any(findings.last_trace_date == words.DATE_PRECISION_MONTH for findings in answers)
+
+
 def _members(checked: Checked) -> list[str]:
     return [result.member_id for result in checked.results]
 
@@ -87,10 +95,10 @@ def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -
         proposal=found.proposal,  # type: ignore[arg-type]
         effective_month=found.effective_month,
         reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
-        decided_on=_iso(found.decided_on),
-        last_trace_on=_iso(found.last_trace_on),
-        valid_until=_iso(found.valid_until_on),
-        as_of=_iso(checked.as_of_on),
+        decided_on=day_text(found.decided_on),
+        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(checked)),
+        valid_until=day_text(found.valid_until_on),
+        as_of=day_text(checked.as_of_on),
         partial=found.partial,
     )
     for result in checked.results:
@@ -109,17 +117,19 @@ def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
     findings, member_id = result.answer.findings, result.member_id
     rows = findings.evidence
     for at in range(len(rows.subject)):
+        dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates
+        month = dates == words.DATE_PRECISION_MONTH
         response.evidence.add(
             kind=rows.kind[at],
             department=rows.department[at],
             region=rows.region[at],
-            observed_on=_iso(rows.observed_on[at]),
-            available_on=_iso(rows.available_on[at]),
+            observed_on=day_text(rows.observed_on[at], month=month),
+            available_on=day_text(rows.available_on[at], month=month),
             strength=rows.strength[at],
             source_reference=rows.source_reference[at],
             detail=rows.detail[at],
-            from_on=_iso(rows.from_on[at]),
-            until_on=_iso(rows.until_on[at]),
+            from_on=day_text(rows.from_on[at], month=month),
+            until_on=day_text(rows.until_on[at], month=month),
             member_id=member_id,
         )
     for source in findings.sources:
@@ -128,7 +138,7 @@ def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
             adapter_id=source.adapter_id,
             department=source.department,
             outcome=source.outcome,
-            complete_until=_iso(source.complete_until_on),
+            complete_until=day_text(source.complete_until_on),
         )
     for number in findings.links.id_number:
         if number not in response.linked_id_numbers:
@@ -162,11 +172,3 @@ def _civil_day(text: str) -> int:
     if len(text) != len("YYYY-MM-DD") or day <= 0:
         raise RefusedError('as_of: write a date as "YYYY-MM-DD"', "as_of：日期格式应为 “YYYY-MM-DD”", field="as_of")
     return day
-
-
-def _iso(day: int) -> str:
-    """A civil day as "YYYY-MM-DD", "" for 0 and for what is no day."""
-    try:
-        return (_EPOCH + dt.timedelta(days=day)).isoformat() if day else ""
-    except OverflowError:
-        return ""

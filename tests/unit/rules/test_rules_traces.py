@@ -47,6 +47,12 @@ def test_a_row_may_be_weaker_than_its_kind_but_never_stronger_than_allowed():
     assert graded(row("TELLER_WITHDRAWAL", 5, strength="REAL_NAME")).status == "ALIVE_MEDIUM"
 
 
+def test_an_own_certification_by_data_comparison_is_no_second_department():
+    rail = row("RAIL_TRAVEL", 5)
+    assert graded(rail, row("OWN_CERTIFICATION", 9, strength="WEAK")).status == "ALIVE_MEDIUM"
+    assert graded(rail, row("OWN_CERTIFICATION", 9, strength="IN_PERSON")).status == "ALIVE_STRONG"
+
+
 def test_a_mere_lead_of_life_counts_for_nothing():
     found = graded(row("RAIL_TRAVEL", 5, strength="LEAD"))
     assert "NO_TRACES" in found.codes
@@ -114,6 +120,9 @@ def test_case_15_a_silent_department_keeps_the_grade_below_strong():
     assert silent.status == "ALIVE_MEDIUM"
     assert {"CAPPED_BY_SILENCE", "SOURCE_SILENT"} <= silent.codes
     assert silent.valid_until == TODAY.isoformat()
+    dead = graded(row("CREMATION", 5), partial=True, silent=[words.DEPARTMENT_HEALTH])
+    assert dead.status == "DECEASED"
+    assert "CAPPED_BY_SILENCE" not in dead.codes
     harmless = graded(*rows, partial=True, silent=[words.DEPARTMENT_BANKS])
     assert harmless.status == "ALIVE_STRONG"
     assert harmless.told("SOURCE_SILENT")[0] == "BANKS"

@@ -108,7 +108,7 @@ class CheckResponse(_message.Message):
     effective_month: _builtins.str
     """First month without entitlement, "YYYY-MM", where an event ends or suspends the benefit; empty otherwise."""
     decided_on: _builtins.str
-    """"YYYY-MM-DD"; empty where not given."""
+    """"YYYY-MM-DD", or "YYYY-MM" where the purpose allows no more; empty where not given. So are all dates below."""
     last_trace_on: _builtins.str
     valid_until: _builtins.str
     as_of: _builtins.str
@@ -201,7 +201,6 @@ class Evidence(_message.Message):
     department: _vocabulary_pb2.Department.ValueType
     region: _builtins.int
     observed_on: _builtins.str
-    """"YYYY-MM-DD"."""
     available_on: _builtins.str
     strength: _vocabulary_pb2.Strength.ValueType
     source_reference: _builtins.str

@@ -199,6 +199,9 @@ class Findings(_message.Message):
     RULES_DIGEST_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
+    TRACE_DATES_FIELD_NUMBER: _builtins.int
+    EVENT_DATES_FIELD_NUMBER: _builtins.int
+    LAST_TRACE_DATE_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which the answer was made, and the time of making, Unix milliseconds."""
     made_at_ms: _builtins.int
@@ -207,6 +210,12 @@ class Findings(_message.Message):
     rules_digest: _builtins.bytes
     partial: _builtins.bool
     """Some source did not answer: the grades may be too low, never too high."""
+    trace_dates: _vocabulary_pb2_1.DatePrecision.ValueType
+    """How exactly the purpose allows dates to be told: of traces (rows of evidence and reasons about them), of events,
+    and of `last_trace_on`. Days that decide something (`decided_on`, `valid_until_on`) are always exact.
+    """
+    event_dates: _vocabulary_pb2_1.DatePrecision.ValueType
+    last_trace_date: _vocabulary_pb2_1.DatePrecision.ValueType
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2_1.SurvivalStatus.ValueType]:
         """Columns, one row for each subject of the question, in its order. A refused subject has status 0 and a row in `refused`."""
@@ -264,10 +273,13 @@ class Findings(_message.Message):
         rules_digest: _builtins.bytes = ...,
         sources: _abc.Iterable[Global___SourceReport] | None = ...,
         partial: _builtins.bool = ...,
+        trace_dates: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
+        event_dates: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
+        last_trace_date: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "links", b"links", "reasons", b"reasons", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "decided_on", b"decided_on", "evidence", b"evidence", "flags", b"flags", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "status", b"status", "valid_until_on", b"valid_until_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -327,11 +339,14 @@ class ReasonText(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ZH_FIELD_NUMBER: _builtins.int
     EN_FIELD_NUMBER: _builtins.int
+    ABOUT_TRACE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     name: _builtins.str
     """Stable name of the reason, e.g. "TWO_INDEPENDENT_DEPARTMENTS"."""
     zh: _builtins.str
     en: _builtins.str
+    about_trace: _builtins.bool
+    """Whether {on} is the day of a trace, told as exactly as traces are."""
     def __init__(
         self,
         *,
@@ -339,10 +354,11 @@ class ReasonText(_message.Message):
         name: _builtins.str = ...,
         zh: _builtins.str = ...,
         en: _builtins.str = ...,
+        about_trace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "en", b"en", "name", b"name", "zh", b"zh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about_trace", b"about_trace", "code", b"code", "en", b"en", "name", b"name", "zh", b"zh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

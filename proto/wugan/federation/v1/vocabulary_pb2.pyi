@@ -250,6 +250,28 @@ SOURCE_OUTCOME_FAULTY: SourceOutcome.ValueType  # 4
 """answered nonsense or someone else's record; nothing of it was used"""
 Global___SourceOutcome: _TypeAlias = SourceOutcome  # noqa: Y015
 
+class _DatePrecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DatePrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DatePrecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATE_PRECISION_UNSPECIFIED: _DatePrecision.ValueType  # 0
+    """no date is told"""
+    DATE_PRECISION_MONTH: _DatePrecision.ValueType  # 1
+    """the first of the month stands for the month"""
+    DATE_PRECISION_DAY: _DatePrecision.ValueType  # 2
+
+class DatePrecision(_DatePrecision, metaclass=_DatePrecisionEnumTypeWrapper):
+    """How exactly the dates of an answer are told; less exact ones are the first day of what they tell."""
+
+DATE_PRECISION_UNSPECIFIED: DatePrecision.ValueType  # 0
+"""no date is told"""
+DATE_PRECISION_MONTH: DatePrecision.ValueType  # 1
+"""the first of the month stands for the month"""
+DATE_PRECISION_DAY: DatePrecision.ValueType  # 2
+Global___DatePrecision: _TypeAlias = DatePrecision  # noqa: Y015
+
 class _RefusalReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015

@@ -1,0 +1,113 @@
+"""`wugan adapter check`: what it says, in which language, with which exit code, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.adapter import adapter, masked_name, masked_number
+from tests.unit.adapters.adapters_world import ANNA, BO
+
+TEXT = """\
+manifest: 1
+adapter_id: health-insurance
+version: 1
+department: HEALTH_INSURANCE
+regions: [330000]
+kind: table
+source: {url: "sqlite:///hi.db"}
+identity: {column: id, name: who}
+records:
+  - name: settlements
+    table: settlements
+    evidence: {column: type, codes: {11: OUTPATIENT}}
+    observed_on: at
+    strength: REAL_NAME
+    source_reference: ref
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A manifest over a database with one row."""
+    with sqlite3.connect(tmp_path / "hi.db") as db:
+        db.execute("CREATE TABLE settlements (id TEXT, who TEXT, type TEXT, at TEXT, ref TEXT)")
+        db.execute("INSERT INTO settlements VALUES (?, '欧阳安娜', '11', '2026-03-01', 'REF-77')", (ANNA,))
+    db.close()
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text(TEXT, encoding="utf-8")
+    return manifest
+
+
+def check(*arguments: str | Path, language: str = "en_GB.UTF-8") -> Result:
+    return CliRunner(env={"WUGAN_LANG": language}).invoke(adapter, ["check", *map(str, arguments)])
+
+
+def test_a_sound_manifest_shows_one_masked_row(path: Path) -> None:
+    result = check(path)
+    assert result.exit_code == 0, result.output
+    assert "OUTPATIENT" in result.output
+    assert "2026-03-01" in result.output
+    assert masked_number(ANNA) in result.output
+    for secret in (ANNA, "欧阳", "安娜", "REF-77"):
+        assert secret not in result.output
+
+
+def test_it_speaks_chinese_too(path: Path) -> None:
+    result = check(path, language="zh_CN.UTF-8")
+    assert "清单正确" in result.output
+    assert "有此人" in result.output
+
+
+def test_json_is_one_object_without_personal_data(path: Path) -> None:
+    result = check(path, "--json", "--id", ANNA.lower())
+    told = json.loads(result.output)
+    assert told["exit_code"] == 0
+    assert told["reached"] is True
+    assert told["sample"]["holders"] == [
+        {"subject": 0, "id_number": masked_number(ANNA), "name": masked_name("欧阳安娜")}
+    ]
+    assert [row["kind"] for row in told["sample"]["evidence"]] == ["OUTPATIENT"]
+    assert ANNA not in result.output
+
+
+def test_an_unknown_number_is_told_so(path: Path) -> None:
+    result = check(path, "--id", BO)
+    assert result.exit_code == 0
+    assert "not known" in result.output or "does not know" in result.output
+    assert BO not in result.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "says"),
+    [
+        ("OUTPATIENT", "OUTPATENT", 2, "manifest.yaml:12"),
+        ("sqlite:///hi.db", "${NO_SUCH_VARIABLE}", 2, "NO_SUCH_VARIABLE"),
+        ("sqlite:///hi.db", "sqlite:///none.db", 3, "did not answer"),
+        ("table: settlements", "table: elsewhere", 4, "check table, columns and rights"),
+        ("{11: OUTPATIENT}", "{12: OUTPATIENT}", 4, "cannot be mapped"),
+    ],
+)
+def test_each_failure_has_its_exit_code(path: Path, old: str, new: str, code: int, says: str) -> None:
+    path.write_text(TEXT.replace(old, new), encoding="utf-8")
+    result = check(path)
+    assert result.exit_code == code, result.output
+    assert says in result.output
+    told = json.loads(check(path, "--json").output)
+    assert told["exit_code"] == code
+    assert says in told["errors"][0]["en"]
+    assert told["errors"][0]["zh"]
+
+
+def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:
+    assert check(tmp_path / "none.yaml").exit_code == 2
+
+
+def test_masks_hide_all_but_the_ends() -> None:
+    assert masked_number("110105491231002") == "11************2"
+    assert (masked_number("123"), masked_number("")) == ("***", "")
+    assert (masked_name("欧阳娜娜"), masked_name("李"), masked_name("")) == ("欧***", "*", "")
