@@ -7,7 +7,6 @@ read gives `BAD`, and the row's fate is its record set's policy.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -41,11 +40,12 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (float, Decimal)):
-        finite = math.isfinite(value) if isinstance(value, float) else value.is_finite()
-        return str(int(value)) if finite and abs(value) < _WHOLE and value == int(value) else str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
+    if (isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE) or (
+        isinstance(value, Decimal) and value.is_finite() and abs(value) < _WHOLE and value == int(value)
+    ):
+        value = int(value)
     return str(value).strip()
 
 

@@ -71,8 +71,9 @@ class TableAdapter:
         """What the tables hold about the people of the question; see `Adapter`."""
         if self._at_once is not None and len(question.subjects) <= _AT_ONCE_SUBJECTS:
             try:
-                return self._read(question, self._at_once, Work())
-            except SourceDownError:
+                with self._at_once.one_read():
+                    return self._read(question, self._at_once, Work())
+            except (SourceDownError, DatabaseError):
                 # Locked, or more steps than an indexed lookup takes: a thread can wait. Next time, too.
                 self._at_once.close()
                 self._at_once = None

@@ -214,7 +214,7 @@ def _evidence(found: Found) -> list[dict[str, object]]:
     from wugan.adapter.v1 import vocabulary_pb2 as words
 
     evidence = found.evidence
-    strengths = {number: name.removeprefix("STRENGTH_") for name, number in words.Strength.items()}
+    strengths = {int(number): name.removeprefix("STRENGTH_") for name, number in words.Strength.items()}
     return [
         {
             "kind": _kind(int(evidence.kind[i])),

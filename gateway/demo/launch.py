@@ -14,7 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,15 @@ def load(folder: Path) -> Demo:
         ) from error
 
 
-def up(folder: Path, *, provinces: int, people: int, seed: int) -> Demo:
+def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mapping[str, int] | None = None) -> Demo:
     """Make a world, start its departments and gateways, and return once all of them answer.
+
+    Args:
+        folder: where; empty, or of a demo that no longer runs.
+        provinces: how many.
+        people: how many.
+        seed: of the world; the same seed makes the same people.
+        delays_ms: HTTP department → milliseconds it waits before every answer, to play a slow one.
 
     Raises:
         ConfigError: the folder is in use or not a demo's, or something did not start (its log's end is in the message).
@@ -111,8 +118,10 @@ def up(folder: Path, *, provinces: int, people: int, seed: int) -> Demo:
     world = build_world(seed, provinces, people, civil_day(now_ms))
     (folder / "truth").mkdir(mode=0o700)
     write_truth(world.recipients(), folder / "truth" / "truth.jsonl")
+    systems = folder / "systems"
     configs = [
-        materialise(world, province.code, folder / "systems" / str(province.code)) for province in world.provinces
+        materialise(world, province.code, systems / str(province.code), delays_ms=delays_ms)
+        for province in world.provinces
     ]
     processes: list[Started] = []
     with stopped_on_failure(processes):

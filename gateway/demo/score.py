@@ -29,6 +29,7 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 CONCURRENCY = 16
 TIMEOUT_S = 20.0
 REFUSED = "REFUSED"
+MOVED = "MOVED"
 _REFUSALS = frozenset({words.REFUSAL_REASON_INVALID_ID_NUMBER})
 """Refusals that are the right answer to a wrongly written roster row."""
 
@@ -67,8 +68,10 @@ class Score:
     partial: int = 0
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def add(self, recipient: Recipient, status: str, flags: Sequence[str], *, partial: bool) -> None:
-        """Count one answer."""
+    def add(
+        self, recipient: Recipient, status: str, flags: Sequence[str], must: Sequence[str], *, partial: bool
+    ) -> None:
+        """Count one answer: its status and flags, and the flags that it must have."""
         self.asked += 1
         self.partial += partial
         right = recipient.is_right(status)
@@ -78,10 +81,10 @@ class Score:
         expected = self.tallies.setdefault(recipient.expected, Tally())
         expected.expected += 1
         expected.expected_met += right
-        self.flags_expected += len(recipient.flags)
-        self.flags_raised += len(set(recipient.flags) & set(flags))
+        missing = sorted(set(must) - set(flags))
+        self.flags_expected += len(must)
+        self.flags_raised += len(must) - len(missing)
         self.living_called_dead += recipient.is_intolerable(status)
-        missing = set(recipient.flags) - set(flags)
         if not right or missing:
             self.wrong[recipient.case, recipient.expected, " ".join([status, *(f"-{flag}" for flag in missing)])] += 1
         about = recipient.about
@@ -131,16 +134,19 @@ async def score(demo: Demo, sample: int, seed: int) -> Score:
 
         async def one(recipient: Recipient) -> None:
             async with gate:
+                request = request_for(recipient)
                 try:
-                    response = await stub(recipient).Check(request_for(recipient), timeout=TIMEOUT_S)
+                    response = await stub(recipient).Check(request, timeout=TIMEOUT_S)
                 except grpc.aio.AioRpcError as error:
                     ours = from_rpc_error(error)
                     if ours is not None and ours.reason in _REFUSALS:
-                        result.add(recipient, REFUSED, (), partial=False)
+                        result.add(recipient, REFUSED, (), (), partial=False)
                     else:
                         result.failed[ours.code if ours is not None else error.code().name] += 1
                     return
-            result.add(recipient, status_of(response), flags_of(response), partial=response.partial)
+            # Whoever is asked about everywhere is found where they live, which nobody has moved away from.
+            expected = [flag for flag in recipient.flags if request.regions or flag != MOVED]
+            result.add(recipient, status_of(response), flags_of(response), expected, partial=response.partial)
 
         await asyncio.gather(*(one(recipient) for recipient in chosen))
     return result

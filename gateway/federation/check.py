@@ -14,6 +14,7 @@ from typing import Any
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.exchange.envelope import Sealed
 from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.partners import PartnerAnswer, Partners
@@ -57,9 +58,10 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class MemberResult:
-    """What one member said, or why it said nothing."""
+    """What one member said, or why it said nothing; `recorded` are the writes that account for it."""
 
     member_id: str
+    recorded: tuple[asyncio.Future[Any], ...]
     answer: PartnerAnswer | None = None
     error: WuganError | None = None
 
@@ -72,14 +74,21 @@ class Checked:
         as_of_on: the day asked about.
         made_at_ms: Unix time in milliseconds.
         results: every member's, in the order of routing.
-        recorded: done when the answers and the record of the exchange are on the disk; to be awaited before anything of
-            this leaves the gateway.
     """
 
     as_of_on: int
     made_at_ms: int
     results: tuple[MemberResult, ...]
-    recorded: tuple[asyncio.Future[Any], ...]
+
+    async def recorded(self) -> None:
+        """Return when the answers and the record of the exchanges are on the disk.
+
+        To be awaited before anything of this leaves the gateway.
+
+        Raises:
+            StoreError: they could not be written.
+        """
+        await asyncio.gather(*(future for result in self.results for future in result.recorded))
 
 
 class Checks:
@@ -138,27 +147,50 @@ class Checks:
         else:
             results = await asyncio.gather(*(self._one(member, question, time_s) for member in members))
         if all(result.answer is None for result in results):
+            await asyncio.gather(*(future for result in results for future in result.recorded))
             raise next(result.error for result in results if result.error is not None)
-        recorded: list[asyncio.Future[Any]] = []
-        for result in results:
-            if result.answer is not None:
-                recorded += self._keep(result.answer, question)
-        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results), tuple(recorded))
+        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results))
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
+        """Ask one member; whatever comes of it is recorded from the moment that a question was sealed."""
+        recorded: list[asyncio.Future[Any]] = []
         try:
-            answer = await self._partners.ask(member_id, question, time_s)
+            sealed = self._partners.seal(member_id, question)
+        except WuganError as error:
+            return MemberResult(member_id, (), error=error)
+        try:
+            answer = await self._partners.ask(question, sealed, time_s)
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
-            return MemberResult(member_id, answer=answer)
         except WuganError as error:
-            return MemberResult(member_id, error=error)
+            recorded.append(self._record(question, sealed, error.reason))
+            return MemberResult(member_id, tuple(recorded), error=error)
+        recorded += [self._record(question, sealed, 0), self._keep(question, answer)]
+        return MemberResult(member_id, tuple(recorded), answer=answer)
 
-    def _keep(self, answer: PartnerAnswer, question: exchange_pb2.Question) -> list[asyncio.Future[Any]]:
-        """Keep what proves the answer, and record the exchange (records of processing: 个人信息保护法 第五十五条)."""
-        opened, context = answer.opened, question.context
-        now_ms = self._clock.now_ms()
+    def _record(self, question: exchange_pb2.Question, sealed: Sealed, outcome: int) -> asyncio.Future[Any]:
+        """Record the exchange (records of processing: 个人信息保护法 第五十五条)."""
+        context = question.context
+        event = AuditEvent(
+            at_ms=self._clock.now_ms(),
+            direction="out",
+            counterpart=sealed.header.recipient,
+            unit=context.unit,
+            official=context.official_pseudonym,
+            purpose=context.purpose,
+            legal_basis=context.legal_basis,
+            case_reference=context.case_reference,
+            message_id=sealed.message_id,
+            digest=sealed.digest,
+            subjects=len(question.subjects.id_number),
+            outcome=outcome,
+        )
+        return self._store.audit.submit(event)
+
+    def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
+        """Keep what proves the answer, to be found by the numbers it is about."""
+        opened = answer.opened
         signed = SignedAnswer(
             answer.member_id,
             opened.header.message_id,
@@ -166,26 +198,10 @@ class Checks:
             opened.question_digest,
             opened.payload,
             opened.signature,
-            now_ms,
+            self._clock.now_ms(),
         )
-        event = AuditEvent(
-            at_ms=now_ms,
-            direction="out",
-            counterpart=answer.member_id,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
-            message_id=answer.question.message_id,
-            digest=answer.question.digest,
-            subjects=1,
-            outcome=0,
-        )
-        return [
-            self._store.answers.submit(signed, question.subjects.id_number),
-            self._store.audit.submit(event),
-        ]
+        subjects = question.subjects
+        return self._store.answers.submit(signed, [*subjects.id_number, *subjects.alias_id_number])
 
     def _question(self, recipient: Recipient, case: Case) -> exchange_pb2.Question:
         if not case.official.strip() or len(case.official) > 100:

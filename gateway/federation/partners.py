@@ -33,7 +33,6 @@ class PartnerAnswer:
 
     member_id: str
     findings: exchange_pb2.Findings
-    question: Sealed
     opened: Opened
 
 
@@ -50,18 +49,16 @@ class Partners:
         self._lifetime_ms = lifetime_ms
         self._open: dict[tuple[str, str], tuple[grpc.aio.Channel, exchange_pb2_grpc.FederationServiceAsyncStub]] = {}
 
-    async def ask(self, member_id: str, question: exchange_pb2.Question, timeout_s: float) -> PartnerAnswer:
-        """Ask one member; return within `timeout_s` seconds.
+    def seal(self, member_id: str, question: exchange_pb2.Question) -> Sealed:
+        """The question, sealed for a member.
 
         Raises:
-            RefusedError: the member refused the question; reason and texts are the member's.
-            PartnerError: it could not be reached in time, or its answer does not verify or does not fit.
+            EnvelopeError: the directory has no key of the member, or the question is too large.
             DirectoryError: the directory has expired.
         """
-        directory = self._directory.current()
-        gateway = directory.gateway_of(member_id)
         now_ms = self._clock.now_ms()
-        sealed = seal(
+        directory = self._directory.current()
+        return seal(
             self._own,
             member_id,
             directory.encryption_key(member_id, now_ms),
@@ -71,6 +68,18 @@ class Partners:
             now_ms=now_ms,
             lifetime_ms=self._lifetime_ms,
         )
+
+    async def ask(self, question: exchange_pb2.Question, sealed: Sealed, timeout_s: float) -> PartnerAnswer:
+        """Send a sealed question to its recipient; the verified answer within `timeout_s` seconds.
+
+        Raises:
+            RefusedError: the member refused the question; reason and texts are the member's.
+            PartnerError: it could not be reached in time, or its answer does not verify or does not fit.
+            DirectoryError: the directory has expired.
+        """
+        directory = self._directory.current()
+        member_id = sealed.header.recipient
+        gateway = directory.gateway_of(member_id)
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
         try:
             opened = open_answer(envelope, self._own, directory, now_ms=self._clock.now_ms(), question=sealed)
@@ -82,7 +91,7 @@ class Partners:
         if answer.HasField("refusal"):
             raise _refused(answer.refusal)
         check_findings(answer.findings, len(question.subjects.id_number))
-        return PartnerAnswer(member_id, answer.findings, sealed, opened)
+        return PartnerAnswer(member_id, answer.findings, opened)
 
     async def _exchange(
         self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float

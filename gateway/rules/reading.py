@@ -82,9 +82,6 @@ class Section:
         """Names of the settings not taken yet."""
         return iter(list(self._values))
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
     def wrong(self, name: str, en: str, zh: str) -> ConfigError:
         """The error for a setting of this section, to be raised."""
         path = self.at(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Mapping
 
@@ -74,7 +73,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         checked = await self._checks.check(recipient, case, remaining_s)
         members = {member: self._directory.current().member(member) for member in _members(checked)}
         response = _response(checked, verdict(self._book, checked, request.benefit), members)
-        await asyncio.gather(*checked.recorded)
+        await checked.recorded()
         return response
 
 

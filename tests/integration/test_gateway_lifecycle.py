@@ -1,0 +1,269 @@
+"""How the federation behaves in time: slow departments, deadlines, draining, overload, starting and stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from federation_world import SmallWorld, channel, ours
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from gateway.demo import launch
+from gateway.demo.asking import request_for
+from gateway.demo.processes import Started, start, stop, wait_ready
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+pytestmark = pytest.mark.integration
+
+SLOW = "health"
+SLOW_MS = 1_500
+
+
+@pytest.fixture(scope="module")
+def slow_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
+    """A federation in which every province's health department takes its time, restarted by the tests as they like."""
+    folder = tmp_path_factory.mktemp("slow") / "demo"
+    demo = launch.up(folder, provinces=2, people=60, seed=5, delays_ms={SLOW: SLOW_MS})
+    try:
+        yield SmallWorld(demo)
+    finally:
+        launch.down(folder)
+
+
+@contextlib.asynccontextmanager
+async def agency(world: SmallWorld, paying: int, unit: str) -> AsyncIterator[agency_pb2_grpc.AgencyServiceAsyncStub]:
+    payer = world.member(paying)
+    async with channel(payer.agency, payer.tls_name, payer.credentials(unit)) as opened:
+        yield agency_pb2_grpc.AgencyServiceStub(opened)
+
+
+def gateway_of(world: SmallWorld, region: int) -> tuple[int, Started]:
+    """The process of a member's gateway and its place in the demo's list."""
+    name = f"gateway {next(m['name_en'] for m in world.demo.members if m['region'] == region)}"
+    return next((at, process) for at, process in enumerate(world.demo.processes) if process.name == name)
+
+
+async def test_what_is_not_there_in_time_is_a_signed_partial_answer_that_names_the_department(
+    slow_world: SmallWorld,
+) -> None:
+    recipient = slow_world.recipient("active")
+    async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
+        response = await stub.Check(request_for(recipient), timeout=1.2)
+        assert response.partial
+        silent = [each for each in response.sources if each.outcome != words.SOURCE_OUTCOME_ANSWERED]
+        assert [(each.adapter_id, each.outcome) for each in silent] == [(SLOW, words.SOURCE_OUTCOME_SILENT)]
+        assert response.answers[0].proof.signature
+        assert response.status != words.SURVIVAL_STATUS_ALIVE_STRONG, "a silent department that could know of a death"
+        patient = await stub.Check(request_for(recipient), timeout=SLOW_MS / 1000 + 10)
+        assert not patient.partial
+        assert patient.status == words.SURVIVAL_STATUS_ALIVE_STRONG
+
+
+async def test_a_deadline_too_short_for_anybody_is_said_to_be_so(slow_world: SmallWorld) -> None:
+    recipient = slow_world.recipient("active")
+    async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Check(request_for(recipient), timeout=0.045)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found_again(slow_world: SmallWorld) -> None:
+    recipient = slow_world.recipient("active")
+    answering = recipient.lives_in
+    at, process = gateway_of(slow_world, answering)
+    async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
+        before = admitted(slow_world, answering)
+        log = process.log
+        mark = log.stat().st_size
+        in_flight = asyncio.ensure_future(stub.Check(request_for(recipient), timeout=SLOW_MS / 1000 + 10))
+        await asyncio.wait_for(until_admitted(slow_world, answering, before), 10)
+        os.kill(process.pid, signal.SIGTERM)
+        response = await in_flight
+        assert not response.partial
+        assert await asyncio.to_thread(stop, [process]) == []
+        assert '"draining"' in log.read_text("utf-8")[mark:]
+
+        member = slow_world.member(answering)
+        assert not (member.folder / "gateway.ready").exists()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Check(request_for(recipient), timeout=5)
+        assert ours(caught.value).code == "PARTNER_UNAVAILABLE"
+        assert ours(caught.value).retryable
+
+        command = ("gateway.cli", "gateway", "run", "--config", str(member.folder / "gateway.toml"))
+        slow_world.demo.processes[at] = start(process.name, command, log)
+        slow_world.demo.save()
+        await asyncio.to_thread(wait_ready, [(slow_world.demo.processes[at], member.folder / "gateway.ready")])
+        again = await stub.Check(request_for(recipient), timeout=SLOW_MS / 1000 + 15, wait_for_ready=True)
+        assert not again.partial
+
+
+def admitted(world: SmallWorld, region: int) -> int:
+    """How many questions a gateway has accepted, by its replay guard."""
+    database = world.member(region).folder / "state" / "gateway.db"
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return int(connection.execute("select count(*) from replay_guard").fetchone()[0])
+
+
+async def until_admitted(world: SmallWorld, region: int, more_than: int) -> None:
+    """Return once a gateway has accepted another question: its departments are being asked then."""
+    while await asyncio.to_thread(admitted, world, region) <= more_than:
+        pass
+
+
+async def test_health_and_reflection_tell_what_is_served(world: SmallWorld) -> None:
+    member = world.members[0]
+    async with channel(member.federation, member.tls_name, world.members[1].credentials()) as opened:
+        health = health_pb2_grpc.HealthStub(opened)
+        for name in ("", "wugan.federation.v1.FederationService", "wugan.agency.v1.AgencyService"):
+            state = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            assert state.status == health_pb2.HealthCheckResponse.SERVING
+        listing = reflection_pb2_grpc.ServerReflectionStub(opened).ServerReflectionInfo()
+        await listing.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        answer = await listing.read()
+        names = {service.name for service in answer.list_services_response.service}
+        assert {"wugan.federation.v1.FederationService", "wugan.agency.v1.AgencyService"} <= names
+        listing.cancel()
+
+
+async def test_many_calls_at_once_are_all_answered(world: SmallWorld) -> None:
+    recipient = world.recipient("active")
+    async with agency(world, recipient.paying_province, recipient.unit) as stub:
+        calls = [stub.Check(request_for(recipient), timeout=60) for _ in range(100)]
+        responses: list[agency_pb2.CheckResponse] = list(await asyncio.gather(*calls))
+    assert {response.status for response in responses} == {words.SURVIVAL_STATUS_ALIVE_STRONG}
+
+
+def wugan(*arguments: str, language: str = "en_US.UTF-8") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={**os.environ, "WUGAN_LANG": language},
+    )
+
+
+def check_arguments(world: SmallWorld, case: str = "active") -> list[str]:
+    recipient = world.recipient(case)
+    config = world.demo.agency_config(recipient.paying_province, recipient.unit)
+    return [
+        "check",
+        *("--config", str(config)),
+        *("--id", recipient.id_number),
+        *("--name", recipient.name),
+        *("--benefit", recipient.benefit),
+        *("--purpose", "CERTIFICATION"),
+        *("--region", str(recipient.residence_region or recipient.lives_in)),
+    ]
+
+
+def test_wugan_check_prints_an_answer_for_people_in_both_languages(world: SmallWorld) -> None:
+    chinese = wugan(*check_arguments(world), language="zh_CN.UTF-8")
+    assert chinese.returncode == 0, chinese.stderr
+    assert "生存（强）" in chinese.stdout
+    assert "已认证" in chinese.stdout
+    english = wugan(*check_arguments(world))
+    assert "alive (strong)" in english.stdout
+    assert "independent departments" in english.stdout
+
+
+def test_wugan_check_prints_json_for_programs(world: SmallWorld) -> None:
+    done = wugan(*check_arguments(world), "--json")
+    answer = json.loads(done.stdout)
+    assert answer["status"] == "SURVIVAL_STATUS_ALIVE_STRONG"
+    assert len(answer["answers"][0]["rules_digest"]) == 64
+
+
+def test_wugan_check_ends_with_its_exit_codes(world: SmallWorld, tmp_path: Path) -> None:
+    arguments = check_arguments(world)
+    wrong_number = [*arguments]
+    wrong_number[wrong_number.index("--id") + 1] = "110101199001011234"
+    refused = wugan(*wrong_number, language="zh_CN.UTF-8")
+    assert refused.returncode == 1
+    assert "INVALID_ID_NUMBER" in refused.stderr
+    assert "校验码" in refused.stderr
+    assert "110101199001011234" not in refused.stderr
+
+    assert wugan("check").returncode == 2
+    broken = tmp_path / "agency.toml"
+    broken.write_text("gateway = 5\n", "utf-8")
+    arguments[arguments.index("--config") + 1] = str(broken)
+    wrong_config = wugan(*arguments)
+    assert wrong_config.returncode == 2
+    assert "gateway_name" in wrong_config.stderr
+
+    recipient = world.recipient("active")
+    original = world.demo.agency_config(recipient.paying_province, recipient.unit)
+    text = original.read_text("utf-8").replace('"tls/', f'"{original.parent}/tls/')
+    lines = ['gateway = "127.0.0.1:1"' if line.startswith("gateway =") else line for line in text.splitlines()]
+    broken.write_text("\n".join(lines), "utf-8")
+    unreachable = wugan(*arguments)
+    assert unreachable.returncode == 3
+    assert "cannot be reached" in unreachable.stderr
+
+
+def test_a_gateway_with_a_wrong_configuration_says_what_and_stops(world: SmallWorld, tmp_path: Path) -> None:
+    text = world.members[0].folder.joinpath("gateway.toml").read_text("utf-8")
+    config = tmp_path / "gateway.toml"
+    config.write_text(text.replace("[server]", "[server]\nlisten = 1"), "utf-8")
+    done = wugan("gateway", "run", "--config", str(config))
+    assert done.returncode == 2
+    assert "server.listen" in done.stderr
+    config.write_text(text.replace("keys/signing.pem", "keys/nothing.pem"), "utf-8")
+    done = wugan("gateway", "run", "--config", str(config), language="zh_CN.UTF-8")
+    assert done.returncode == 2
+    assert "nothing.pem" in done.stderr
+
+
+def test_the_demo_scores_itself_and_nobody_living_is_called_dead(world: SmallWorld) -> None:
+    done = wugan("demo", "score", "--dir", str(world.demo.folder), "--sample", "120", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert result["asked"] >= 60
+    assert result["living_called_dead"] == 0
+    assert result["failed"] == {}
+    assert result["wrong"] == []
+    assert result["flag_recall"] == 1.0
+
+
+def test_a_running_demo_tells_its_state_and_is_not_started_over(world: SmallWorld) -> None:
+    state = wugan("demo", "status", "--dir", str(world.demo.folder), "--json")
+    assert state.returncode == 0
+    about = json.loads(state.stdout)
+    assert about["running"]
+    assert Path(about["truth"]).exists()
+    assert all(Path(member["config"]).exists() for member in about["members"])
+    again = wugan("demo", "up", "--dir", str(world.demo.folder), "--detach")
+    assert again.returncode == 2
+    assert "running" in again.stderr
+
+
+def test_a_demo_comes_up_goes_down_and_comes_up_again_and_leaves_nothing_running(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    for _ in range(2):
+        up = wugan("demo", "up", "--dir", str(folder), "--provinces", "2", "--people", "60", "--detach", "--json")
+        assert up.returncode == 0, up.stderr
+        assert wugan("demo", "down", "--dir", str(folder)).returncode == 0
+        state = wugan("demo", "status", "--dir", str(folder), "--json")
+        assert state.returncode == 1
+        assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 4
+    somebody_elses = tmp_path / "precious"
+    somebody_elses.mkdir()
+    (somebody_elses / "thesis.txt").write_text("three years of work", "utf-8")
+    refused = wugan("demo", "up", "--dir", str(somebody_elses), "--detach")
+    assert refused.returncode == 2
+    assert (somebody_elses / "thesis.txt").exists()
