@@ -48,7 +48,7 @@ class Asked:
         rows: for each number the rows of the question; None where position and row are the same.
     """
 
-    __slots__ = ("_own", "_positions", "numbers", "rows")
+    __slots__ = ("_positions", "numbers", "rows")
 
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
@@ -62,7 +62,6 @@ class Asked:
             self.numbers = list(by_number)
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
-        self._own = len(self._positions)
 
     def values(self, forms: Sequence[str]) -> list[str]:
         """What to ask a source that holds numbers in these forms."""

@@ -90,6 +90,7 @@ class _Steps:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
+        self.exceeded = False
         self._calls = 0
 
     def begin(self) -> None:
@@ -97,7 +98,10 @@ class _Steps:
 
     def over(self) -> int:
         self._calls += 1
-        return int(self._calls * _STEPS_AT_A_TIME > self.budget)
+        if self._calls * _STEPS_AT_A_TIME <= self.budget:
+            return 0
+        self.exceeded = True
+        return 1
 
 
 @dataclass(slots=True)
@@ -155,6 +159,11 @@ class Database:
         self._local = threading.local()
         self._open: set[Any] = set()
         self._lock = threading.Lock()
+
+    @property
+    def budget_exceeded(self) -> bool:
+        """Whether some statement took more steps than allowed: a table without an index, as a rule."""
+        return self._steps.exceeded
 
     @property
     def is_local(self) -> bool:

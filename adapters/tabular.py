@@ -127,7 +127,7 @@ def _is_utf8(stream: IO[bytes]) -> bool:
         except UnicodeDecodeError as error:
             text = block[: error.start].decode("utf-8", "ignore")
             return beyond_ascii + sum(not char.isascii() for char in text) >= _DAMAGED_AFTER
-        if not text.isascii():
+        if beyond_ascii < _DAMAGED_AFTER and not text.isascii():
             beyond_ascii += sum(not char.isascii() for char in text)
     try:
         decoder.decode(b"", final=True)

@@ -194,6 +194,9 @@ def _channel_limits(settings: GatewaySettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.server.max_message_bytes),
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # A partner that restarts is found again within a second or so, not within two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         # Retrying is decided in one place, ours; the library's own would multiply with it.
         ("grpc.enable_retries", 0),

@@ -68,13 +68,15 @@ async def in_thread(
             stop()
 
     try:
+        running = loop.run_in_executor(threads, job)
+    except RuntimeError as error:
+        raise SourceDownError(f"{adapter_id}: is closed", f"{adapter_id}：已关闭") from error
+    try:
         async with asyncio.timeout(seconds):
-            return await loop.run_in_executor(threads, job)
+            return await running
     except TimeoutError:
         loop.run_in_executor(None, quietly)
         raise too_late(adapter_id) from None
     except asyncio.CancelledError:
         loop.run_in_executor(None, quietly)
         raise
-    except RuntimeError as error:
-        raise SourceDownError(f"{adapter_id}: is closed", f"{adapter_id}：已关闭") from error

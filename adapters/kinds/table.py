@@ -74,9 +74,10 @@ class TableAdapter:
                 with self._at_once.one_read():
                     return self._read(question, self._at_once, Work())
             except (SourceDownError, DatabaseError):
-                # Locked, or more steps than an indexed lookup takes: a thread can wait. Next time, too.
-                self._at_once.close()
-                self._at_once = None
+                # Locked just now, or more steps than an indexed lookup takes: a thread can wait.
+                if self._at_once.budget_exceeded:
+                    self._at_once.close()
+                    self._at_once = None
         return await self._in_thread(lambda work: self._read(question, self._database, work), question.deadline_s)
 
     async def check(self) -> None:
