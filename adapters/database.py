@@ -17,18 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import FromClause, bindparam, column, select, table, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.pool import NullPool
+from sqlalchemy.engine import Dialect
 from sqlalchemy.types import String, UserDefinedType
 
+from adapters.connecting import Steps, read_only_engine
 from adapters.errors import SourceDownError, SourceFaultError
 
-CONNECT_TIMEOUT_S = 5
 MAX_ROWS = 2_000_000
 """Rows of one lookup in one record set; a source that has more for a batch is not what the manifest describes."""
 
@@ -36,19 +34,11 @@ _CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "mssql": 1_000}
 _DEFAULT_CHUNK = 1_000
 _PG_BPCHAR = 1042
 """Type oid of CHAR(n) in PostgreSQL."""
-
-
-Rows: TypeAlias = list[tuple[object, ...]]
-
-
 _PG_CANCELLED = "57014"
 """SQLSTATE query_canceled: the statement's time limit, or cancelled from outside."""
-
-
 _SQLITE_PASSING = {sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
-
-_STEPS_AT_A_TIME = 5_000
+Rows: TypeAlias = list[tuple[object, ...]]
 
 
 class _BpChar(UserDefinedType[str]):
@@ -79,29 +69,6 @@ class DatabaseError(Exception):
             f"the database refused to read {what!r} ({self.kind}); check table, columns and rights",
             f"数据库拒绝读取 {what!r}（{self.kind}），请检查表名、列名和权限",
         )
-
-
-class _Steps:
-    """Counts the steps of one SQLite statement in the one thread that has a budget.
-
-    SQLite counts over all runs of a prepared statement, so how many calls of its handler belong to this run is counted
-    here; the first may come early.
-    """
-
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
-        self.exceeded = False
-        self._calls = 0
-
-    def begin(self) -> None:
-        self._calls = 0
-
-    def over(self) -> int:
-        self._calls += 1
-        if self._calls * _STEPS_AT_A_TIME <= self.budget:
-            return 0
-        self.exceeded = True
-        return 1
 
 
 @dataclass(slots=True)
@@ -147,8 +114,8 @@ class Database:
     ) -> None:
         try:
             parsed = sqlalchemy.make_url(url)
-            self._steps = _Steps(budget)
-            self._engine = _engine(parsed, folder, timeout_s, self._steps)
+            self._steps = Steps(budget)
+            self._engine = read_only_engine(parsed, folder, timeout_s, self._steps)
         except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
             raise ValueError("not a database URL whose driver is installed") from error
         self._dialect: Dialect = self._engine.dialect
@@ -255,7 +222,7 @@ class Database:
         self._engine.dispose()
 
     def _sql(self, statement: Statement, count: int) -> tuple[str, tuple[str, ...] | None, int]:
-        size = 0 if self._arrays else next(s for s in (1, 10, 100, self._chunk, count) if s >= count)
+        size = 0 if self._arrays else next(s for s in (1, 10, 100, self._chunk) if count <= s <= self._chunk)
         known = statement.sizes.get(size)
         if known is None:
             known = statement.sizes[size] = self._compile(statement, size)
@@ -357,48 +324,3 @@ class Database:
                 self._open.discard(connection)
             connection.invalidate()
         return DatabaseError(down=down, kind=type(error).__name__, gone=down)
-
-
-def _engine(url: URL, folder: Path, timeout_s: float, steps: _Steps) -> sqlalchemy.Engine:
-    name = url.get_backend_name()
-    if name == "sqlite":
-        path = folder / (url.database or "")
-        address = f"file:{quote(str(path))}?mode=ro"
-
-        def connect() -> sqlite3.Connection:
-            # Autocommit, and used by the thread that opened it except for interrupt(), which any thread may call.
-            connection = sqlite3.connect(
-                address, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA query_only = ON")
-            if steps.budget:
-                connection.set_progress_handler(steps.over, _STEPS_AT_A_TIME)
-            return connection
-
-        return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    options: dict[str, Any] = {"poolclass": NullPool}
-    milliseconds = max(1, round(timeout_s * 1000))
-    first: list[str] = []
-    if name == "postgresql":
-        options["isolation_level"] = "AUTOCOMMIT"
-        first = ["SET default_transaction_read_only = on", f"SET statement_timeout = {milliseconds}"]
-        if url.get_driver_name() == "psycopg":
-            options["connect_args"] = {
-                "connect_timeout": CONNECT_TIMEOUT_S,
-                "tcp_user_timeout": milliseconds + 1_000,
-                "application_name": "wugan",
-            }
-    elif name in {"mysql", "mariadb"}:
-        options["isolation_level"] = "AUTOCOMMIT"
-        first = ["SET SESSION TRANSACTION READ ONLY"]
-    engine = sqlalchemy.create_engine(url, **options)
-    if first:
-
-        @sqlalchemy.event.listens_for(engine, "connect")
-        def begin(connection: Any, _: object) -> None:
-            cursor = connection.cursor()
-            for sql in first:
-                cursor.execute(sql)
-            cursor.close()
-
-    return engine

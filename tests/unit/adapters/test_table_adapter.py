@@ -114,6 +114,15 @@ async def test_ten_thousand_people_are_one_lookup(adapter: Adapter, folder: Path
     assert answer.evidence.subject.tolist() == [int(ref) for ref in answer.evidence.source_reference]
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 10, 50])
+async def test_any_size_of_chunk_finds_the_same(folder: Path, chunk: int) -> None:
+    text = TEXT.replace('"sqlite:///hi.db"', f'"sqlite:///hi.db", chunk: {chunk}')
+    built = build(manifest_in(folder, text), folder, now_ms)
+    people = [number(i) for i in range(100, 145)]
+    assert len(rows(await built.lookup(ask(ANNA, *people, BO)))) == 3
+    await built.close()
+
+
 async def test_a_number_is_a_value_and_never_sql(adapter: Adapter) -> None:
     answer = await adapter.lookup(ask("' OR 1=1 --", '"; DROP TABLE settlements'))
     assert holders(answer) == []

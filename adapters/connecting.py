@@ -1,0 +1,97 @@
+"""How each database is opened: read-only, with time limits, and without a transaction that outlives a statement.
+
+Owns: what differs between SQLite, PostgreSQL, MySQL and the rest at the moment of connecting. Refuses: statements. A
+database that has no read-only session is opened as its user may use it: give the gateway a user that may only read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+
+CONNECT_TIMEOUT_S = 5
+_STEPS_AT_A_TIME = 5_000
+
+
+class Steps:
+    """Counts the steps of one SQLite statement in the one thread that has a budget.
+
+    SQLite counts over all runs of a prepared statement, so how many calls of its handler belong to this run is counted
+    here; the first may come early.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.exceeded = False
+        self._calls = 0
+
+    def begin(self) -> None:
+        """A statement begins."""
+        self._calls = 0
+
+    def over(self) -> int:
+        """SQLite's progress handler: other than 0 when the statement is to be given up."""
+        self._calls += 1
+        if self._calls * _STEPS_AT_A_TIME <= self.budget:
+            return 0
+        self.exceeded = True
+        return 1
+
+
+def read_only_engine(url: URL, folder: Path, timeout_s: float, steps: Steps) -> sqlalchemy.Engine:
+    """An engine without a pool, every connection of which is read-only.
+
+    Args:
+        url: of the database.
+        folder: from which a relative SQLite path counts.
+        timeout_s: of one statement; of waiting for a lock in SQLite.
+        steps: budget of a statement in SQLite.
+    """
+    name = url.get_backend_name()
+    if name == "sqlite":
+        path = folder / (url.database or "")
+        address = f"file:{quote(str(path))}?mode=ro"
+
+        def connect() -> sqlite3.Connection:
+            # Autocommit, and used by the thread that opened it except for interrupt(), which any thread may call.
+            connection = sqlite3.connect(
+                address, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = ON")
+            if steps.budget:
+                connection.set_progress_handler(steps.over, _STEPS_AT_A_TIME)
+            return connection
+
+        return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    options: dict[str, Any] = {"poolclass": NullPool}
+    milliseconds = max(1, round(timeout_s * 1000))
+    first: list[str] = []
+    if name == "postgresql":
+        options["isolation_level"] = "AUTOCOMMIT"
+        first = ["SET default_transaction_read_only = on", f"SET statement_timeout = {milliseconds}"]
+        if url.get_driver_name() == "psycopg":
+            options["connect_args"] = {
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "tcp_user_timeout": milliseconds + 1_000,
+                "application_name": "wugan",
+            }
+    elif name in {"mysql", "mariadb"}:
+        options["isolation_level"] = "AUTOCOMMIT"
+        first = ["SET SESSION TRANSACTION READ ONLY"]
+    engine = sqlalchemy.create_engine(url, **options)
+    if first:
+
+        @sqlalchemy.event.listens_for(engine, "connect")
+        def begin(connection: Any, _: object) -> None:
+            cursor = connection.cursor()
+            for sql in first:
+                cursor.execute(sql)
+            cursor.close()
+
+    return engine
