@@ -1,15 +1,15 @@
 """Answering a question: validate, authorise, ask the departments, grade, leave out what the purpose does not allow.
 
-Owns: the steps and the form of the findings. Refuses: envelopes, and every judgement about a person: the rules make it.
+Owns: the steps, and which questions are answered together. Refuses: envelopes, and every judgement about a person: the
+rules make it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adapters.contract import Lookup, Subjects
 from gateway.clock import Clock, civil_day
@@ -17,23 +17,19 @@ from gateway.errors import RefusedError
 from gateway.exchange.question import check_question
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.gathering import Gathered
-from gateway.rules.book import Precision, RuleBook
-from gateway.rules.columns import Int32
-from gateway.rules.disclosure import Disclosed, may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
+from gateway.inquiry.coalescing import Coalescer
+from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
 from gateway.rules.identity import birth_on, normalise_numbers
-from gateway.rules.reasons import TRACE_CODES
-from gateway.rules.wording import reason_texts
-from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_PRECISIONS = {
-    Precision.NONE: words.DATE_PRECISION_UNSPECIFIED,
-    Precision.COARSE: words.DATE_PRECISION_MONTH,
-    Precision.EXACT: words.DATE_PRECISION_DAY,
-}
+ALONE_FROM = 64
+"""Questions about so many people or more are batches of their own."""
+TOGETHER_AT_MOST = 64
+PATIENCE_STEP = math.log(1.1)
+"""Questions are answered together when their times differ by no more than a tenth: the batch has the least of them."""
 
 
 class Inquiry:
@@ -60,19 +56,22 @@ class Inquiry:
         self._clock = clock
         self._max_subjects = max_subjects
         self._max_evidence = max_evidence
-        self._kinds = tuple(sorted({item.kind for about in departments.descriptions for item in about.items}))
+        self._together: Coalescer[Terms, Part, exchange_pb2.Findings] = Coalescer(self._batch, limit=TOGETHER_AT_MOST)
 
     async def answer(self, sender: str, question: exchange_pb2.Question, time_s: float) -> exchange_pb2.Findings:
         """Findings for every person of the question, within `time_s` seconds.
 
-        A department that does not answer in time is named in the findings, which are then partial.
+        A department that does not answer in time is named in the findings, which are then partial. Small questions that
+        arrive together on the same terms are asked of the departments together; each gets its own findings, and none
+        learns of another.
 
         Raises:
             RefusedError: the question is malformed, not allowed, or about a day to come; NOT_SERVED if this member
                 has no departments to ask.
         """
         check_question(question, max_subjects=self._max_subjects)
-        self._access.authorise(sender, question.context.purpose, set(question.benefit))
+        context = question.context
+        self._access.authorise(sender, context.purpose, set(question.benefit))
         today = civil_day(self._clock.now_ms())
         as_of_on = question.as_of_on or today
         if not 0 < as_of_on <= today:
@@ -85,169 +84,83 @@ class Inquiry:
                 "本方尚未接入可供查询的部门",
                 reason=words.REFUSAL_REASON_NOT_SERVED,
             )
-        numbers, refused = normalise_numbers(question.subjects.id_number, question.subjects.document_kind)
-        chosen: Sequence[int] | None = None
-        if refused:
-            bad = {row for row, _ in refused}
-            chosen = [row for row in range(len(numbers)) if row not in bad]
+        terms = Terms(
+            context.purpose,
+            context.legal_basis,
+            as_of_on,
+            min(question.evidence_limit, self._max_evidence),
+            math.floor(math.log(max(time_s, 0.001)) / PATIENCE_STEP),
+        )
+        part = _part(question)
+        if part.count >= ALONE_FROM:
+            return (await self._batch(terms, [part], time_s))[0]
+        return await self._together.join(terms, part, time_s)
+
+    async def _batch(self, terms: Terms, parts: Sequence[Part], time_s: float) -> list[exchange_pb2.Findings]:
+        """Ask about, and grade, the people of all parts at once."""
+        subjects = _subjects(parts)
         gathered = await self._departments.ask(
             Lookup(
-                subjects=_subjects(question.subjects, numbers, chosen),
-                traces_since_on=max(1, as_of_on - self._book.grading.cycle_days),
+                subjects=subjects,
+                traces_since_on=max(1, terms.as_of_on - self._book.grading.cycle_days),
                 deadline_s=time_s,
-                purpose=question.context.purpose,
-                legal_basis=question.context.legal_basis,
+                purpose=terms.purpose,
+                legal_basis=terms.legal_basis,
             )
         )
-        findings = self._findings(question, numbers, chosen, gathered, as_of_on)
-        for row, error in refused:
-            findings.refused.subject.append(row)
-            findings.refused.reason.append(error.reason)
-        return findings
-
-    def _findings(
-        self,
-        question: exchange_pb2.Question,
-        numbers: list[str],
-        chosen: Sequence[int] | None,
-        gathered: Gathered,
-        as_of_on: int,
-    ) -> exchange_pb2.Findings:
-        """Grade, minimise, and write as the contract has it; `chosen` are the rows asked about, None: all of them."""
-        if chosen is not None:
-            numbers = [numbers[row] for row in chosen]
-        benefit = np.fromiter(question.benefit, np.int32, len(question.benefit))
-        silent = {r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED}
+        benefit = np.array([benefit for part in parts for benefit in part.benefits], np.int32)
         grades = grade(
             self._book,
-            subjects=len(numbers),
+            subjects=len(subjects),
             evidence=gathered.evidence,
             known=gathered.known,
             identity_conflict=gathered.identity_conflict,
             linked=gathered.linked,
-            benefit=benefit if chosen is None else benefit[chosen],
-            birth_on=birth_on(numbers),
-            as_of_on=as_of_on,
+            benefit=benefit,
+            birth_on=birth_on(subjects.id_number),
+            as_of_on=terms.as_of_on,
             partial=gathered.partial,
-            silent=silent,
+            silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
         )
-        purpose = question.context.purpose
-        reasons = minimise_reasons(self._book, purpose, grades.reasons)
-        codes = reasons.code.tolist()
-        allowed = self._book.disclosure(purpose)
-        findings = exchange_pb2.Findings(
-            status=_placed(grades.status, chosen, len(benefit)),  # type: ignore[arg-type]  # numbers of the contract
-            flags=_placed(grades.flags, chosen, len(benefit)),
-            decided_on=_placed(grades.decided_on, chosen, len(benefit)),
-            last_trace_on=_placed(
-                minimise_last_trace(self._book, purpose, grades.last_trace_on, grades.flags), chosen, len(benefit)
-            ),
-            valid_until_on=_placed(grades.valid_until_on, chosen, len(benefit)),
-            reasons=exchange_pb2.ReasonColumns(
-                subject=_rows(reasons.subject, chosen),
-                code=codes,
-                department=reasons.department.tolist(),
-                kind=reasons.kind.tolist(),
-                on=reasons.on.tolist(),
-                number=reasons.number.tolist(),
-            ),
-            reason_texts=[
-                exchange_pb2.ReasonText(
-                    code=text.code, name=text.name, zh=text.zh, en=text.en, about_trace=text.code in TRACE_CODES
-                )
-                for text in reason_texts(self._book, codes)
-            ],
-            as_of_on=as_of_on,
-            made_at_ms=self._clock.now_ms(),
-            rules_version=self._book.version,
-            rules_digest=self._book.digest,
-            sources=[
-                exchange_pb2.SourceReport(
-                    adapter_id=report.adapter_id,
-                    department=report.department,  # type: ignore[arg-type]  # numbers of the contract
-                    outcome=report.outcome,  # type: ignore[arg-type]
-                    complete_until_on=report.complete_until_on,
-                )
-                for report in gathered.reports
-            ],
-            partial=gathered.partial,
-            trace_dates=_PRECISIONS[allowed.trace_dates],
-            event_dates=_PRECISIONS[allowed.event_dates],
-            last_trace_date=_PRECISIONS[allowed.last_trace],
-        )
-        limit = min(question.evidence_limit, self._max_evidence)
-        if limit and len(gathered.evidence):
-            findings.evidence.CopyFrom(
-                self._evidence(
-                    minimise(
-                        self._book,
-                        purpose,
-                        gathered.evidence,
-                        benefit=benefit if chosen is None else benefit[chosen],
-                        flags=grades.flags,
-                        decided_on=grades.decided_on,
-                        as_of_on=as_of_on,
-                        limit=limit,
-                    ),
-                    chosen,
-                )
-            )
-        if gathered.link_subject and may_tell_numbers(self._book, purpose):
-            _tell_links(findings, gathered, chosen)
-        return findings
-
-    @staticmethod
-    def _evidence(shown: Disclosed, chosen: Sequence[int] | None) -> columns_pb2.EvidenceColumns:
-        return columns_pb2.EvidenceColumns(
-            subject=_rows(shown.subject, chosen),
-            kind=shown.kind.tolist(),
-            department=shown.department.tolist(),
-            region=shown.region.tolist(),
-            observed_on=shown.observed_on.tolist(),
-            available_on=shown.available_on.tolist(),
-            strength=shown.strength.tolist(),
-            source_reference=shown.source_reference,
-            detail=shown.detail.tolist(),
-            from_on=shown.from_on.tolist(),
-            until_on=shown.until_on.tolist(),
-        )
+        return write_findings(self._book, terms, parts, gathered, grades, benefit, self._clock.now_ms())
 
 
-def _subjects(columns: columns_pb2.SubjectColumns, numbers: list[str], chosen: Sequence[int] | None) -> Subjects:
-    """The people to ask about, with the further numbers that are valid; those that are not are left out."""
+def _part(question: exchange_pb2.Question) -> Part:
+    """The question's people with normalised numbers; those whose number is wrong are refused, not the others."""
+    columns = question.subjects
+    numbers, refused = normalise_numbers(columns.id_number, columns.document_kind)
+    rows: Sequence[int] = range(len(numbers))
     names: Sequence[str] = columns.name
-    place = range(len(numbers)) if chosen is None else {row: at for at, row in enumerate(chosen)}
+    benefits: Sequence[int] = question.benefit
+    if refused:
+        bad = {row for row, _ in refused}
+        rows = [row for row in rows if row not in bad]
+        numbers = [numbers[row] for row in rows]
+        names, benefits = [names[row] for row in rows], [benefits[row] for row in rows]
     alias_rows: list[int] = []
     aliases: list[str] = []
     if columns.alias_subject:
+        place = {row: at for at, row in enumerate(rows)}
         valid, _ = normalise_numbers(columns.alias_id_number)
         for row, number in zip(columns.alias_subject, valid, strict=True):
-            if number and row in place:
+            if number and row in place:  # a wrong further number is left out: the right one can still be asked
                 alias_rows.append(place[row])
                 aliases.append(number)
-    if chosen is not None:
-        numbers, names = [numbers[row] for row in chosen], [names[row] for row in chosen]
+    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, alias_rows, aliases)
+
+
+def _subjects(parts: Sequence[Part]) -> Subjects:
+    """The people of all parts, one part after another."""
+    if len(parts) == 1:
+        part = parts[0]
+        return Subjects(part.numbers, part.names, part.alias_subject, part.alias_id_number)
+    numbers: list[str] = []
+    names: list[str] = []
+    alias_rows: list[int] = []
+    aliases: list[str] = []
+    for part in parts:
+        alias_rows.extend(row + len(numbers) for row in part.alias_subject)
+        aliases.extend(part.alias_id_number)
+        numbers.extend(part.numbers)
+        names.extend(part.names)
     return Subjects(numbers, names, alias_rows, aliases)
-
-
-def _placed(column: NDArray[Any], chosen: Sequence[int] | None, count: int) -> list[int]:
-    """A column of the people asked about as one of all people of the question; 0 for those refused."""
-    if chosen is None:
-        return list(column.tolist())
-    whole = np.zeros(count, column.dtype)
-    whole[chosen] = column
-    return list(whole.tolist())
-
-
-def _rows(subject: Int32, chosen: Sequence[int] | None) -> list[int]:
-    """Row numbers of the people asked about as row numbers of the question."""
-    return list(subject.tolist() if chosen is None else np.asarray(chosen, np.int32)[subject].tolist())
-
-
-def _tell_links(findings: exchange_pb2.Findings, gathered: Gathered, chosen: Sequence[int] | None) -> None:
-    """Add the linked numbers, but none of a person in identity conflict: they may be somebody else's."""
-    for row, number, since in zip(gathered.link_subject, gathered.link_id_number, gathered.link_since_on, strict=True):
-        if not gathered.identity_conflict[row]:
-            findings.links.subject.append(row if chosen is None else chosen[row])
-            findings.links.id_number.append(number)
-            findings.links.since_on.append(since)

@@ -22,7 +22,20 @@ from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
 from gateway.store.tables import metadata
 from tests.unit.exchange.replay_contract import ReplayGuardContract
-from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NEIGHBOUR, NOW_MS, PERSON, answer, event, new_id, refused
+from tests.unit.store.store_world import (
+    DIGEST,
+    EXPIRES_MS,
+    HOSTILE,
+    MEMBER,
+    NEIGHBOUR,
+    NOW_MS,
+    PERSON,
+    answer,
+    cells,
+    event,
+    new_id,
+    refused,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -139,6 +152,26 @@ async def test_the_trail_shows_changes_and_outlives_the_deletion_of_old_rows(sto
     with pytest.raises(StoreError) as caught:
         await store.audit.verify_chain()
     assert caught.value.field == "audit_event.4"
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_recording_what_a_hostile_member_sends_never_fails_and_stays_small(
+    store: Store, hostile: dict[str, object]
+) -> None:
+    await asyncio.gather(*(store.audit.record(one) for one in (event(), event(**hostile), event())))
+    assert (await store.audit.verify_chain()).sequence == 3
+    assert max(map(len, cells(store))) <= 512 + 16
+
+
+async def test_no_column_holds_the_digest_of_a_question(store: Store) -> None:
+    await store.audit.record(event())
+    await store.answers.keep(answer(), [PERSON])
+    found = cells(store)
+    assert len(found) > 20, "the tables are empty: this test sees nothing"
+    assert not [cell for cell in found if isinstance(cell, bytes) and DIGEST in cell]
+    recorded = (await store.audit.events())[0]
+    assert store.audit.matches(recorded, DIGEST)
+    assert not store.audit.matches(recorded, bytes(32))
 
 
 async def test_answers_are_kept_found_produced_and_deleted(store: Store) -> None:

@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.errors import WuganError
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
+from gateway.store.engine import Store
 from gateway.store.rows import Transaction
+from gateway.store.tables import metadata
 
 NOW_MS = 1_795_000_000_000
 EXPIRES_MS = NOW_MS + 180_000
@@ -21,6 +24,7 @@ MEMBER = "11330000002482064X"
 OTHER_MEMBER = "11340000002986085H"
 PERSON = "330702195001011234"
 NEIGHBOUR = "330702195202022345"
+DIGEST = hashlib.sha256(b"question").digest()
 
 _count = itertools.count(1)
 
@@ -40,7 +44,7 @@ def event(**changed: object) -> AuditEvent:
         legal_basis="社会保险法 第七十四条",
         case_reference="JH-2026-17",
         message_id=new_id(),
-        digest=hashlib.sha256(b"question").digest(),
+        digest=DIGEST,
         subjects=1,
         outcome=0,
         decision="granted by grant 1",
@@ -53,12 +57,32 @@ def answer(**changed: object) -> SignedAnswer:
         member=MEMBER,
         message_id=new_id(),
         header=b"header as received",
-        question_digest=hashlib.sha256(b"question").digest(),
+        question_digest=DIGEST,
         payload=b"payload about " + PERSON.encode(),
         signature=b"s" * 64,
         at_ms=NOW_MS,
     )
     return plain._replace(**changed)
+
+
+HOSTILE: tuple[dict[str, object], ...] = (
+    {"unit": "", "legal_basis": "", "case_reference": "", "official": b"", "digest": b"", "subjects": 0},
+    {"unit": "长" * 2_000_000, "legal_basis": "𠮷" * 300_000, "case_reference": "x" * 3_000_000},
+    {"unit": "\x00\x1b[2J\r\n\u202e\ufeff", "legal_basis": "\ud800", "case_reference": "\U0010ffff", "decision": "\x85\x00"},
+    {"unit": "\x00" * 1_000_000, "legal_basis": "0" * 1_000_000, "case_reference": f"{PERSON} " * 50_000},
+    {"official": b"\xff" * 1_000_000, "digest": b"d" * 100_000, "message_id": b"m" * 100_000},
+    {"purpose": 2**31 - 1, "outcome": 2**31 - 1, "subjects": 2**31 - 1},
+    {"purpose": -(2**31), "outcome": -(2**31)},
+    {"counterpart": "\x00\ud800" * 1000, "decision": "' OR ''='" * 1000},
+)
+"""What a member gone bad may put into the question whose refusal is recorded, and worse."""
+
+
+def cells(store: Store) -> list[str | bytes]:
+    """Everything of text or bytes that stands in any column of any table."""
+    with store._engine.connect() as connection:
+        rows = [row for table in metadata.tables.values() for row in connection.execute(sa.select(table))]
+    return [bytes(cell) if isinstance(cell, memoryview) else cell for row in rows for cell in row if not isinstance(cell, int)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import sqlite3
 from collections.abc import Callable
@@ -15,13 +16,15 @@ from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
+from gateway.exchange.question import MAX_TEXT
 from gateway.store import audit
 from gateway.store.audit import RETENTION_MS, AuditEvent
 from gateway.store.chain import START, ChainHead, Content, Link, link_mac, verify
 from gateway.store.engine import Store
 from gateway.store.keys import StoreKeys
+from gateway.store.tables import MARKER_CHARS, WORDS_CHARS
 from tests.unit.store.conftest import OpenStore
-from tests.unit.store.store_world import NOW_MS, PERSON, event, refused
+from tests.unit.store.store_world import DIGEST, HOSTILE, NOW_MS, PERSON, answer, cells, event, refused
 
 DAY_MS = 86_400_000
 
@@ -38,7 +41,7 @@ async def test_what_is_recorded_is_read_back_in_order(store: Store) -> None:
     heads = await asyncio.gather(*(store.audit.record(one) for one in events))
     assert [head.sequence for head in heads] == list(range(1, 201))
     read = await store.audit.events()
-    assert [one.event for one in read] == events
+    assert [one.event for one in read] == [one._replace(digest=b"") for one in events]
     assert [one.sequence for one in await store.audit.events(after=10, limit=5)] == [11, 12, 13, 14, 15]
     assert await store.audit.verify_chain() == heads[-1] == await store.audit.head()
 
@@ -75,7 +78,7 @@ async def test_two_gateways_on_one_database_make_one_chain(open_store: OpenStore
         ("legal_basis", "'无'"),
         ("case_reference", "''"),
         ("message_id", "zeroblob(16)"),
-        ("digest", "zeroblob(32)"),
+        ("digest_tag", "zeroblob(32)"),
         ("decision", "decision || '.'"),
         ("mac", "zeroblob(32)"),
         ("previous_mac", "zeroblob(32)"),
@@ -154,13 +157,88 @@ async def test_a_number_in_the_askers_words_is_not_written_down(store: Store, st
     assert "办公室***".encode() in kept
 
 
-async def test_odd_and_overlong_words_do_not_stop_the_record(store: Store) -> None:
-    await store.audit.record(event(unit="\x00\ud800" + "长" * 5000, decision="x" * 100_000, official=b"p" * 99))
+async def test_no_column_holds_the_digest_of_a_question(store: Store, state: Path) -> None:
+    await store.audit.record(event(decision=DIGEST.hex()[:8]))
+    await store.answers.keep(answer(), [PERSON])
+    found = cells(store)
+    assert len(found) > 20, "the tables are empty: this test sees nothing"
+    await store.close()
+    for derived in (DIGEST, DIGEST.hex().encode(), hashlib.sha256(DIGEST).digest()):
+        assert not [cell for cell in found if isinstance(cell, bytes) and derived in cell]
+        assert derived not in b"".join(path.read_bytes() for path in state.iterdir())
+
+
+async def test_whoever_holds_the_key_can_match_a_disputed_message_to_its_record(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.audit.record(event())
+        await store.audit.record(event(digest=hashlib.sha256(b"another").digest()))
+    async with open_store() as store:
+        recorded = await store.audit.events()
+        assert [store.audit.matches(one, DIGEST) for one in recorded] == [True, False]
+        assert not store.audit.matches(recorded[0], recorded[0].digest_tag)
+
+
+def test_another_stores_key_makes_another_tag_of_a_digest() -> None:
+    assert KEYS.digest_tag(DIGEST) == StoreKeys(b"k" * 32).digest_tag(DIGEST)
+    others = {StoreKeys(b"l" * 32).digest_tag(DIGEST), KEYS.audit_mac(DIGEST), KEYS.blind_index(DIGEST.decode("latin-1"))}
+    assert KEYS.digest_tag(DIGEST) not in others
+
+
+def test_every_question_that_is_allowed_is_recorded_uncut() -> None:
+    assert WORDS_CHARS == MAX_TEXT, "a question may hold longer words than its record"
+
+
+async def test_words_of_the_allowed_length_are_recorded_as_they_came(store: Store) -> None:
+    asked = event(unit="长" * 200, legal_basis="𠮷" * 200, case_reference="x" * 200, decision="y" * 512, digest=b"")
+    await store.audit.record(asked)
+    assert (await store.audit.events())[0].event == asked
+
+
+async def test_overlong_words_are_cut_and_tell_how_long_they_were(store: Store) -> None:
+    await store.audit.record(
+        event(unit="长" * 5000, legal_basis="x" * 201, decision="y" * 513, official=bytes(range(200)))
+    )
     recorded = (await store.audit.events())[0].event
-    assert recorded.unit == "??" + "长" * 126
-    assert len(recorded.decision) == 512
-    assert len(recorded.official) == 32
-    assert (await store.audit.verify_chain()).sequence == 1
+    assert recorded.unit == "长" * 200 + "…[5000]"
+    assert recorded.legal_basis == "x" * 200 + "…[201]"
+    assert recorded.decision == "y" * 512 + "…[513]"
+    assert recorded.official == bytes(range(32)) + b"+"
+
+
+async def test_what_cannot_be_printed_is_recorded_as_a_sign_for_it(store: Store) -> None:
+    await store.audit.record(event(unit="a\x00\x1b[2Jb\n\u202e\ud800", counterpart="1\x002"))
+    recorded = (await store.audit.events())[0].event
+    assert recorded.unit == "a��[2Jb���"
+    assert recorded.counterpart == "1�2"
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+async def test_recording_what_a_hostile_member_sends_never_fails_and_stays_small(
+    store: Store, hostile: dict[str, object]
+) -> None:
+    await asyncio.gather(*(store.audit.record(one) for one in (event(), event(**hostile), event())))
+    assert (await store.audit.verify_chain()).sequence == 3
+    assert max(map(len, cells(store))) <= 512 + 16
+    assert not [cell for cell in cells(store) if isinstance(cell, str) and PERSON in cell]
+
+
+@pytest.mark.parametrize("before", range(150, 260, 3))
+@pytest.mark.parametrize("packed", ["", f"{PERSON} " * 4], ids=["plain", "after masked ones"])
+def test_no_number_is_half_hidden_where_words_are_cut(before: int, packed: str) -> None:
+    kept = audit.recorded_words(packed + "长" * (before - len(packed)) + PERSON + "长" * 500, WORDS_CHARS)
+    assert PERSON[:8] not in kept
+    assert len(kept) <= WORDS_CHARS + MARKER_CHARS
+
+
+@settings(max_examples=100)
+@given(text=st.text(st.characters(), max_size=300), most=st.integers(1, 250))
+def test_recorded_words_can_be_printed_and_stored(text: str, most: int) -> None:
+    kept = audit.recorded_words(text, most)
+    assert kept.isprintable()
+    assert kept.encode("utf-8")
+    assert len(kept) <= most + MARKER_CHARS
+    assert (len(kept) > most) == (len(text) > most)
+    assert audit.recorded_words(kept, most) == kept or len(text) > most
 
 
 async def test_records_younger_than_three_years_are_never_deleted(store: Store, clock: FakeClock) -> None:
@@ -217,7 +295,7 @@ contents = st.builds(
     legal_basis=texts,
     case_reference=texts,
     message_id=blobs,
-    digest=blobs,
+    digest_tag=blobs,
     decision=texts,
 )
 
@@ -255,7 +333,7 @@ def test_a_chain_holds_until_its_links_are_rearranged(items: list[Content], data
 
 
 TEXT_COLUMNS = ("counterpart", "unit", "legal_basis", "case_reference", "decision")
-BLOB_COLUMNS = ("official", "message_id", "digest")
+BLOB_COLUMNS = ("official", "message_id", "digest_tag")
 
 
 @pytest.mark.parametrize(

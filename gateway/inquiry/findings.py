@@ -1,0 +1,226 @@
+"""Findings of the contract, written from the graded columns of a batch: one message for each question in it.
+
+Owns: minimising by purpose, and bringing the rows of a batch back to the rows of its questions. Refuses: asking and
+grading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import RefusedError
+from gateway.inquiry.gathering import Gathered
+from gateway.rules.book import Precision, RuleBook
+from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
+from gateway.rules.grading import Grades
+from gateway.rules.reasons import TRACE_CODES
+from gateway.rules.wording import reason_texts
+from wugan.adapter.v1 import columns_pb2
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_PRECISIONS = {
+    Precision.NONE: words.DATE_PRECISION_UNSPECIFIED,
+    Precision.COARSE: words.DATE_PRECISION_MONTH,
+    Precision.EXACT: words.DATE_PRECISION_DAY,
+}
+
+
+class Terms(NamedTuple):
+    """What questions must have in common to be answered together.
+
+    Args:
+        purpose: Purpose.
+        legal_basis: told to the departments.
+        as_of_on: the civil day asked about.
+        evidence_limit: rows for each person at most.
+        patience: class of the time they have.
+    """
+
+    purpose: int
+    legal_basis: str
+    as_of_on: int
+    evidence_limit: int
+    patience: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One question of a batch.
+
+    Args:
+        count: people in the question.
+        rows: those asked about, ascending; the rest are refused.
+        refused: rows of the question with their refusal.
+        numbers: normalised, of the people asked about; so are `names` and `benefits`.
+        alias_subject: index into `numbers` of those with further numbers.
+        alias_id_number: these numbers.
+    """
+
+    count: int
+    rows: Sequence[int]
+    refused: Sequence[tuple[int, RefusedError]]
+    numbers: Sequence[str]
+    names: Sequence[str]
+    benefits: Sequence[int]
+    alias_subject: Sequence[int]
+    alias_id_number: Sequence[str]
+
+
+def write_findings(
+    book: RuleBook,
+    terms: Terms,
+    parts: Sequence[Part],
+    gathered: Gathered,
+    grades: Grades,
+    benefit: NDArray[np.int32],
+    made_at_ms: int,
+) -> list[exchange_pb2.Findings]:
+    """The findings for every part; the columns hold the people of all parts, one part after another."""
+    allowed = book.disclosure(terms.purpose)
+    shared = exchange_pb2.Findings(
+        as_of_on=terms.as_of_on,
+        made_at_ms=made_at_ms,
+        rules_version=book.version,
+        rules_digest=book.digest,
+        sources=[
+            exchange_pb2.SourceReport(
+                adapter_id=report.adapter_id,
+                department=report.department,  # type: ignore[arg-type]  # numbers of the contract
+                outcome=report.outcome,  # type: ignore[arg-type]
+                complete_until_on=report.complete_until_on,
+            )
+            for report in gathered.reports
+        ],
+        partial=gathered.partial,
+        trace_dates=_PRECISIONS[allowed.trace_dates],
+        event_dates=_PRECISIONS[allowed.event_dates],
+        last_trace_date=_PRECISIONS[allowed.last_trace],
+    )
+    last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags)
+    dense = [
+        column.tolist()
+        for column in (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
+    ]
+    reasons = _Sparse(_REASONS, minimise_reasons(book, terms.purpose, grades.reasons))
+    evidence: _Sparse | None = None
+    if terms.evidence_limit and len(gathered.evidence):
+        evidence = _Sparse(
+            _EVIDENCE,
+            minimise(
+                book,
+                terms.purpose,
+                gathered.evidence,
+                benefit=benefit,
+                flags=grades.flags,
+                decided_on=grades.decided_on,
+                as_of_on=terms.as_of_on,
+                limit=terms.evidence_limit,
+            ),
+        )
+    texts: dict[int, exchange_pb2.ReasonText] = {}
+    written = []
+    start = 0
+    for part in parts:
+        end = start + len(part.rows)
+        findings = exchange_pb2.Findings()
+        findings.CopyFrom(shared)
+        for name, column in zip(_DENSE, dense, strict=True):
+            getattr(findings, name).extend(_placed(column[start:end], part))
+        codes = reasons.write(findings.reasons, start, end, part)["code"]
+        findings.reason_texts.extend(_texts(book, codes, texts))
+        if evidence is not None:
+            evidence.write(findings.evidence, start, end, part)
+        for row, error in part.refused:
+            findings.refused.subject.append(row)
+            findings.refused.reason.append(error.reason)
+        written.append(findings)
+        start = end
+    if gathered.link_subject and may_tell_numbers(book, terms.purpose):
+        _tell_links(written, parts, gathered)
+    return written
+
+
+_DENSE = ("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
+_REASONS = ("code", "department", "kind", "on", "number")
+_EVIDENCE = (
+    "kind",
+    "department",
+    "region",
+    "observed_on",
+    "available_on",
+    "strength",
+    "source_reference",
+    "detail",
+    "from_on",
+    "until_on",
+)
+
+
+class _Sparse:
+    """Sparse columns of a batch, sorted by subject, cut by question."""
+
+    def __init__(self, names: Sequence[str], columns: object) -> None:
+        subject = getattr(columns, "subject")  # noqa: B009  whatever has these columns
+        self._order = np.asarray(subject)
+        self._subject: list[int] = self._order.tolist()
+        self._columns: dict[str, list[Any]] = {}
+        for name in names:
+            column = getattr(columns, name)
+            self._columns[name] = column if isinstance(column, list) else column.tolist()
+
+    def write(self, message: Any, start: int, end: int, part: Part) -> dict[str, list[Any]]:
+        """Write the rows of the people `start` to `end` into the message's columns; returns them."""
+        subject = self._subject
+        if start == 0 and (not subject or subject[-1] < end):
+            low, high = 0, len(subject)
+        else:
+            low, high = (int(at) for at in np.searchsorted(self._order, (start, end)))
+        rows = part.rows
+        message.subject.extend([rows[each - start] for each in subject[low:high]])
+        cut = {name: column[low:high] for name, column in self._columns.items()}
+        for name, values in cut.items():
+            getattr(message, name).extend(values)
+        return cut
+
+
+def _placed(column: list[int], part: Part) -> list[int]:
+    """A column of the people asked about as one of all people of the question; 0 for those refused."""
+    if not part.refused:
+        return column
+    whole = [0] * part.count
+    for row, value in zip(part.rows, column, strict=True):
+        whole[row] = value
+    return whole
+
+
+def _texts(
+    book: RuleBook, codes: Sequence[int], known: dict[int, exchange_pb2.ReasonText]
+) -> list[exchange_pb2.ReasonText]:
+    """The texts of the codes that occur, once each; `known` spares making one twice."""
+    wanted = sorted(set(codes))
+    missing = [code for code in wanted if code not in known]
+    for text in reason_texts(book, missing):
+        known[text.code] = exchange_pb2.ReasonText(
+            code=text.code, name=text.name, zh=text.zh, en=text.en, about_trace=text.code in TRACE_CODES
+        )
+    return [known[code] for code in wanted if code in known]
+
+
+def _tell_links(written: Sequence[exchange_pb2.Findings], parts: Sequence[Part], gathered: Gathered) -> None:
+    """Add the linked numbers, but none of a person in identity conflict: they may be somebody else's."""
+    owner = [(at, row) for at, part in enumerate(parts) for row in part.rows]
+    for subject, number, since in zip(
+        gathered.link_subject, gathered.link_id_number, gathered.link_since_on, strict=True
+    ):
+        if not gathered.identity_conflict[subject]:
+            at, row = owner[subject]
+            links: columns_pb2.LinkColumns = written[at].links
+            links.subject.append(row)
+            links.id_number.append(number)
+            links.since_on.append(since)
