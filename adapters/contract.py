@@ -7,6 +7,7 @@ says what its department knows; grading is the gateway's.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
@@ -173,7 +174,7 @@ class DataItem:
     freshness_days: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """What an adapter offers; see `DescribeResponse`."""
 
@@ -184,6 +185,11 @@ class Description:
     items: tuple[DataItem, ...]
     links: bool = False
     max_batch: int = 10_000
+
+    @functools.cached_property
+    def kinds(self) -> frozenset[int]:
+        """The kinds of evidence among its items."""
+        return frozenset(item.kind for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ DOMAIN = "wugan"
 MAX_DETAILS = 16
 """Details of a peer's status that are looked at."""
 
+MAX_WAIT_MS = 3_600_000
+"""A peer's time to wait is believed up to an hour; beyond that it is a mistake, or more than a Duration holds."""
+
 _CODES: dict[int, int] = {
     words.REFUSAL_REASON_INVALID_ARGUMENT: code_pb2.INVALID_ARGUMENT,
     words.REFUSAL_REASON_INVALID_ID_NUMBER: code_pb2.INVALID_ARGUMENT,
@@ -107,7 +110,7 @@ def _from_status(status: status_pb2.Status) -> WuganError | None:
         for message in (info, bad, wait):
             detail.Unpack(message)
     reason = words.RefusalReason.DESCRIPTOR.values_by_name.get(f"REFUSAL_REASON_{info.reason}")
-    if info.domain != DOMAIN or reason is None:
+    if info.domain != DOMAIN or reason is None or not reason.number:
         return None
     return WuganError(
         texts.get("en", status.message[:500]),
@@ -115,5 +118,5 @@ def _from_status(status: status_pb2.Status) -> WuganError | None:
         reason=words.RefusalReason.ValueType(reason.number),
         field=bad.field_violations[0].field[:200] if bad.field_violations else "",
         retryable=info.metadata.get("retryable") == "true",
-        retry_after_ms=wait.retry_delay.ToMilliseconds(),
+        retry_after_ms=min(max(wait.retry_delay.ToMilliseconds(), 0), MAX_WAIT_MS),
     )

@@ -164,12 +164,14 @@ class Checks:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
         except WuganError as error:
-            recorded.append(self._record(question, sealed, error.reason))
+            recorded.append(self._record(question, sealed, error.reason, error.en))
             return MemberResult(member_id, tuple(recorded), error=error)
-        recorded += [self._record(question, sealed, 0), self._keep(question, answer)]
+        recorded += [self._record(question, sealed), self._keep(question, answer)]
         return MemberResult(member_id, tuple(recorded), answer=answer)
 
-    def _record(self, question: exchange_pb2.Question, sealed: Sealed, outcome: int) -> asyncio.Future[Any]:
+    def _record(
+        self, question: exchange_pb2.Question, sealed: Sealed, outcome: int = 0, decision: str = ""
+    ) -> asyncio.Future[Any]:
         """Record the exchange (records of processing: 个人信息保护法 第五十五条)."""
         context = question.context
         event = AuditEvent(
@@ -185,6 +187,7 @@ class Checks:
             digest=sealed.digest,
             subjects=len(question.subjects.id_number),
             outcome=outcome,
+            decision=decision,
         )
         return self._store.audit.submit(event)
 

@@ -26,6 +26,10 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 ChannelFactory = Callable[[str, str], grpc.aio.Channel]
 """(address, TLS name the server must prove) → channel."""
 
+_INT32_MAX = (1 << 31) - 1
+_STATUSES = frozenset(words.SurvivalStatus.values())
+_REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
+
 
 @dataclass(frozen=True, slots=True)
 class PartnerAnswer:
@@ -90,8 +94,13 @@ class Partners:
             raise _faulty("is for another context")
         if answer.HasField("refusal"):
             raise _refused(answer.refusal)
-        check_findings(answer.findings, len(question.subjects.id_number))
-        return PartnerAnswer(member_id, answer.findings, opened)
+        findings, people = answer.findings, len(question.subjects.id_number)
+        check_findings(findings, people)
+        if question.as_of_on and findings.as_of_on != question.as_of_on:
+            raise _faulty("is as of another day")
+        if len(findings.evidence.subject) > question.evidence_limit * people:
+            raise _faulty("holds more evidence than was asked for")
+        return PartnerAnswer(member_id, findings, opened)
 
     async def _exchange(
         self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float
@@ -178,17 +187,22 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
             raise _faulty("speaks of people who were not asked about")
     if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
         raise _faulty("gives reasons without their texts")
-    allowed = set(words.SurvivalStatus.DESCRIPTOR.values_by_number)
-    if not allowed.issuperset(findings.status):
+    if max(reasons.code, default=0) > _INT32_MAX or max(reasons.number, default=0) > _INT32_MAX:
+        raise _faulty("gives reasons out of range")
+    if not _STATUSES.issuperset(findings.status):
         raise _faulty("uses a status this version does not know")
-    if sum(1 for status in findings.status if not status) != len(set(refused.subject)):
-        raise _faulty("leaves people without status or refusal")
+    if not _REFUSALS.issuperset(refused.reason):
+        raise _faulty("refuses for a reason this version does not know")
+    if {row for row, status in enumerate(findings.status) if not status} != set(refused.subject):
+        raise _faulty("leaves people without status or refusal, or gives both")
 
 
 def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
+    if refusal.reason not in _REFUSALS:
+        raise _faulty("refuses for a reason this version does not know")
     return RefusedError(
-        refusal.message_en[:500],
-        refusal.message_zh[:500],
+        refusal.message_en[:500] or "the other province refused the question and did not say why; ask it",
+        refusal.message_zh[:500] or "对方省份拒绝了查询但未说明原因，请联系对方",
         reason=refusal.reason,
         field=refusal.field[:200],
         retryable=refusal.retryable,

@@ -1,8 +1,8 @@
 """Questions that arrive together are answered together: one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives within one turn of the event loop. Nobody waits for anybody: with a single question under
-way it is passed on at once, and under load a turn brings several. Refuses: knowing what a question is; who may share a
-batch is said by the key.
+Owns: gathering what arrives within one turn of the event loop. Nobody waits for anybody: a question that is alone is
+passed on at once, and under load a turn brings several. Refuses: knowing what a question is; who may share a batch is
+said by the key.
 """
 
 from __future__ import annotations
@@ -28,9 +28,13 @@ class Coalescer(Generic[K, P, R]):
         self._run = run
         self._limit = limit
         self._open: dict[K, _Batch[P, R]] = {}
+        self._running = 0
 
     async def join(self, key: K, part: P, time_s: float) -> R:
         """The result for one part, which has `time_s` seconds; a batch has the least of its parts' times."""
+        if not self._running and not self._open:
+            (result,) = await self._counted(key, [part], time_s)
+            return result
         loop = asyncio.get_running_loop()
         batch = self._open.get(key)
         if batch is None:
@@ -52,9 +56,16 @@ class Coalescer(Generic[K, P, R]):
             return  # everybody left before it began
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch))
 
+    async def _counted(self, key: K, parts: Sequence[P], time_s: float) -> Sequence[R]:
+        self._running += 1
+        try:
+            return await self._run(key, parts, time_s)
+        finally:
+            self._running -= 1
+
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
         try:
-            results = await self._run(key, batch.parts, batch.time_s)
+            results = await self._counted(key, batch.parts, batch.time_s)
         except Exception as error:  # noqa: BLE001  handed to those who wait, who deal with it
             for future in batch.futures:
                 if not future.done():

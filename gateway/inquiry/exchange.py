@@ -101,13 +101,12 @@ class Exchange:
         await asyncio.sleep(0)
         if admission.done():
             admission.result()
-        answering = asyncio.ensure_future(self._answer(opened, time_s))
         try:
+            answered = await self._answer(opened, time_s)
             await admission
-            return await answering
         finally:
-            answering.cancel()
             admission.cancel()
+        return answered
 
     async def _answer(self, opened: Opened, time_s: float) -> tuple[exchange_pb2.Question, exchange_pb2.Answer]:
         """The answer to a verified question; a refusal is one too."""
@@ -159,6 +158,7 @@ class Exchange:
             digest=opened.digest,
             subjects=len(question.subjects.id_number),
             outcome=answer.refusal.reason,
+            decision=answer.refusal.message_en,
         )
 
 

@@ -115,10 +115,13 @@ class Gathering:
                 return False
             if name and name != asked.name[at] and not self._names_match(asked.name[at], name):
                 conflicts.append(row)
-        self._conflict[conflicts] = True
+        if conflicts:
+            self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
         if len(evidence):
             self._evidence.append(evidence if rows is None else replace(evidence, subject=rows[evidence.subject]))
+        if not len(links.subject):
+            return True
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
             row = at if rows is None else int(rows[at])
             if number != self._subjects.id_number[row]:  # the new number leads back to the one that was asked
@@ -147,7 +150,8 @@ class Gathering:
         """All of it as columns."""
         linked = np.zeros(len(self._subjects), np.bool_)
         link_subject = [row for row, _ in self._links]
-        linked[link_subject] = True
+        if link_subject:
+            linked[link_subject] = True
         return Gathered(
             evidence=Evidence.concatenate(self._evidence),
             known=self._known,
@@ -163,29 +167,30 @@ class Gathering:
 def _fits(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links = found.holders, found.evidence, found.links
-    rows = len(evidence)
+    rows, linked = len(evidence), len(links.subject)
     fits = (
         len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
-        and len(links.subject) == len(links.id_number) == len(links.since_on)
-        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
+        and linked == len(links.id_number) == len(links.since_on)
+        and (about.links or not linked)
         and len(evidence.source_reference) == rows
+        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
         and _in_range(holders.subject, count)
         and _in_range(links.subject, count)
         and _in_range(evidence.subject, count)
-        and (about.links or not len(links.subject))
     )
     if not fits:
         return False
     known = np.zeros(count, np.bool_)
     known[holders.subject] = True
-    if not known[links.subject].all():
+    if linked and np.count_nonzero(known[links.subject]) != linked:
         return False
     return not rows or bool(
-        known[evidence.subject].all()
-        and (evidence.department == about.department).all()
-        and {item.kind for item in about.items}.issuperset(evidence.kind.tolist())
+        np.count_nonzero(known[evidence.subject]) == rows
+        and np.count_nonzero(evidence.department == about.department) == rows
+        and about.kinds.issuperset(evidence.kind.tolist())
     )
 
 
 def _in_range(rows: NDArray[np.int32], count: int) -> bool:
-    return not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < count)
+    # As unsigned numbers negative ones are beyond every count.
+    return not len(rows) or int(rows.view(np.uint32).max()) < count

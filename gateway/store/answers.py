@@ -1,8 +1,8 @@
 """Other members' signed answers, kept so that one can be produced later: in a dispute, an audit, a recovery.
 
-Owns: the tables `kept_answer` and `kept_answer_subject`. The body (payload and signature) is encrypted and bound to its
-row; people are found by blind index. Refuses: judging an answer, and keeping one beyond its time: expired ones are
-deleted, a bounded number at a time, along with the writing of new ones.
+Owns: the tables `kept_answer` and `kept_answer_subject`. The body (question digest, signature and payload) is encrypted
+and bound to its row; people are found by blind index. Refuses: judging an answer, and keeping one beyond its time:
+expired ones are deleted, a bounded number at a time, along with the writing of new ones.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAX_HEADER_BYTES = 4096
 PURGE_EVERY = 256
 PURGE_AT_MOST = 2 * PURGE_EVERY
 FIND_AT_MOST = 1000
+_LENGTH_BYTES = 2
 
 
 class SignedAnswer(NamedTuple):
@@ -92,15 +93,15 @@ class _Keep:
 
     def _row(self, keeping: _Keeping) -> Row:
         answer = keeping.answer
-        plaintext = len(answer.signature).to_bytes(2) + answer.signature + answer.payload
+        length = len(answer.signature).to_bytes(_LENGTH_BYTES)
+        plaintext = b"".join((answer.question_digest, length, answer.signature, answer.payload))
         return (
             answer.member,
             answer.message_id,
             answer.at_ms,
             keeping.retain_until_ms,
             answer.header,
-            answer.question_digest,
-            self._keys.encrypt(plaintext, _bound_to(answer.member, answer.message_id, answer.question_digest)),
+            self._keys.encrypt(plaintext, _bound_to(answer.member, answer.message_id)),
         )
 
 
@@ -168,16 +169,17 @@ class KeptAnswers:
         row = await self._reader.run(lambda connection: connection.execute(query).first())
         if row is None:
             return None
-        plaintext = self._keys.decrypt(row.body, _bound_to(member, message_id, row.question_digest))
-        end = 2 + int.from_bytes(plaintext[:2])
+        plaintext = self._keys.decrypt(row.body, _bound_to(member, message_id))
+        start = DIGEST_BYTES + _LENGTH_BYTES
+        end = start + int.from_bytes(plaintext[DIGEST_BYTES:start])
         return SignedAnswer(
-            member, message_id, row.header, row.question_digest, plaintext[end:], plaintext[2:end], row.at_ms
+            member, message_id, row.header, plaintext[:DIGEST_BYTES], plaintext[end:], plaintext[start:end], row.at_ms
         )
 
 
-def _bound_to(member: str, message_id: bytes, question_digest: bytes) -> bytes:
+def _bound_to(member: str, message_id: bytes) -> bytes:
     """What ties a body to its row. The header needs no tie: the answer's own signature covers it."""
-    return b"wugan-kept-answer-v1\x00" + message_id + question_digest + member.encode()
+    return b"wugan-kept-answer-v1\x00" + message_id + member.encode()
 
 
 def _purge(connection: sa.Connection, now_ms: int) -> None:

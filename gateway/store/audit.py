@@ -1,13 +1,15 @@
 """The audit trail: who asked whom, why, on which basis, and what came of it, as a chain that shows every change.
 
 Owns: the tables `audit_event` and `audit_cut`. Refuses: identity numbers and names (there is no column for them, and
-what looks like a number in the asker's own words is masked), changing a row, and deleting one younger than three years
-(个人信息保护法 第五十六条: records of processing are kept for at least three years).
+what looks like a number in anybody's own words is masked), the digest of a question (a keyed tag stands for it), words
+of any length (they are cut, and end in a mark that says so), failing for what it records, changing a row, and deleting
+one younger than three years (个人信息保护法 第五十六条: records of processing are kept for at least three years).
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -21,14 +23,11 @@ from gateway.store.keys import StoreKeys
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import (
-    CASE_REFERENCE_CHARS,
     DECISION_CHARS,
-    DIGEST_BYTES,
-    LEGAL_BASIS_CHARS,
     MEMBER_CHARS,
     MESSAGE_ID_BYTES,
     PSEUDONYM_BYTES,
-    UNIT_CHARS,
+    WORDS_CHARS,
     audit_cut,
     audit_event,
 )
@@ -40,6 +39,9 @@ CUT_AT_MOST = 10_000
 READ_AT_MOST = 10_000
 _CHAIN_LOCK = 0x77_75_67_61_6E_02
 """PostgreSQL advisory lock: several gateways append to one chain, one transaction at a time."""
+_LONGEST_NUMBER = 24
+"""Characters that `mask` has to see to know a number: 18, blanks between its parts, and what follows."""
+_CUT_PSEUDONYM = b"+"
 _DIRECTIONS = {"in": 1, "out": 2}
 _NAMES: dict[int, Literal["in", "out"]] = {1: "in", 2: "out"}
 
@@ -47,16 +49,20 @@ _NAMES: dict[int, Literal["in", "out"]] = {1: "in", 2: "out"}
 class AuditEvent(NamedTuple):
     """One exchange, seen from this gateway.
 
+    Anything may stand in the texts and in `official`: a refused question is recorded too, whatever is in it. How they
+    are written down is said at `recorded_words`; of a pseudonym longer than 32 bytes, the first 32 and a "+".
+
     Args:
         at_ms: Unix time in milliseconds.
         direction: "in": another member asked us; "out": we asked another member.
         counterpart: that member.
         unit, official, purpose, legal_basis, case_reference: the question's Context; `official` is the pseudonym.
         message_id: of the question.
-        digest: SHA-256 that the answer's signature carries, of the question.
+        digest: SHA-256 that the answer's signature carries, of the question. Only a keyed tag of it is kept: empty in
+            an event that was read back.
         subjects: how many people it was about.
         outcome: 0: answered; otherwise the RefusalReason.
-        decision: why, for a person; without personal data.
+        decision: why it was refused, in English, "" where it was answered; another member's own words, if it refused.
     """
 
     at_ms: int
@@ -75,10 +81,11 @@ class AuditEvent(NamedTuple):
 
 
 class RecordedEvent(NamedTuple):
-    """An event with its place in the chain."""
+    """An event with its place in the chain, and the tag that stands for the digest: see `AuditLog.matches`."""
 
     sequence: int
     event: AuditEvent
+    digest_tag: bytes
 
 
 class _Appending:
@@ -144,6 +151,7 @@ class AuditLog:
     def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys, clock: Clock) -> None:
         self._writer = writer
         self._reader = reader
+        self._keys = keys
         self._mac = keys.audit_mac
         self._clock = clock
         self._appending = _Appending(keys)
@@ -155,7 +163,7 @@ class AuditLog:
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self._writer.submit(self._appending, _content(event))
+        return self._writer.submit(self._appending, _content(event, self._keys.digest_tag(event.digest)))
 
     async def record(self, event: AuditEvent) -> ChainHead:
         """Record an event; on the disk when this returns.
@@ -173,10 +181,14 @@ class AuditLog:
         """Events in order, from the one after this sequence number, at most 10,000 at once."""
         return await self._reader.run(
             lambda connection: [
-                RecordedEvent(link.sequence, _event(link.content))
+                RecordedEvent(link.sequence, _event(link.content), link.content.digest_tag)
                 for link in _links(connection, after, min(limit, READ_AT_MOST))
             ]
         )
+
+    def matches(self, recorded: RecordedEvent, digest: bytes) -> bool:
+        """Whether this event is about the question with this digest, as a disputed message has it."""
+        return hmac.compare_digest(recorded.digest_tag, self._keys.digest_tag(digest))
 
     async def verify_chain(self, anchors: Iterable[ChainHead] = ()) -> ChainHead:
         """Check every row against the one before, and the trail against heads noted earlier; the last link.
@@ -219,41 +231,48 @@ class AuditLog:
         return through
 
 
-def _content(event: AuditEvent) -> Content:
-    """The columns of an event, cut to their length and free of what no column may hold.
-
-    The asker's words are recorded even where they are too long or odd: a record must never fail for what it records.
-    """
-    content = Content(
+def _content(event: AuditEvent, digest_tag: bytes) -> Content:
+    """The columns of an event, bounded, and free of what no column may hold."""
+    official = event.official
+    if len(official) > PSEUDONYM_BYTES:
+        official = official[:PSEUDONYM_BYTES] + _CUT_PSEUDONYM
+    return Content(
         event.at_ms,
         _DIRECTIONS[event.direction],
         event.outcome,
         event.purpose,
         event.subjects,
-        event.counterpart[:MEMBER_CHARS],
-        event.unit[:UNIT_CHARS],
-        event.official[:PSEUDONYM_BYTES],
-        event.legal_basis[:LEGAL_BASIS_CHARS],
-        event.case_reference[:CASE_REFERENCE_CHARS],
+        _printable(event.counterpart[:MEMBER_CHARS]),
+        recorded_words(event.unit, WORDS_CHARS),
+        official,
+        recorded_words(event.legal_basis, WORDS_CHARS),
+        recorded_words(event.case_reference, WORDS_CHARS),
         event.message_id[:MESSAGE_ID_BYTES],
-        event.digest[:DIGEST_BYTES],
-        event.decision[:DECISION_CHARS],
-    )
-    words = "\n".join((event.unit, event.legal_basis, event.case_reference, event.decision))
-    if _clean(words) == words and "\x00" not in event.counterpart:
-        return content
-    return content._replace(
-        counterpart=event.counterpart.replace("\x00", "?")[:MEMBER_CHARS],
-        unit=_clean(event.unit)[:UNIT_CHARS],
-        legal_basis=_clean(event.legal_basis)[:LEGAL_BASIS_CHARS],
-        case_reference=_clean(event.case_reference)[:CASE_REFERENCE_CHARS],
-        decision=_clean(event.decision)[:DECISION_CHARS],
+        digest_tag,
+        recorded_words(event.decision, DECISION_CHARS),
     )
 
 
-def _clean(text: str) -> str:
-    """Without NUL, which PostgreSQL does not store, without half characters, and without what looks like a number."""
-    return mask(text.encode("utf-8", "replace").decode().replace("\x00", "?"))
+def recorded_words(text: str, most: int) -> str:
+    """Somebody's words as they are written down.
+
+    What looks like an identity number is masked. What cannot be printed (control and direction marks, NUL, which
+    PostgreSQL does not store, half characters, which nobody does) becomes U+FFFD. Of words longer than `most`, their
+    first `most` characters are kept and "…[5000]" after them, where 5000 is how many there were. Nothing else gets
+    longer than `most`. However long the text, no more is looked at than is kept and the length of a number beyond.
+    """
+    if len(text) <= most:
+        return mask(_printable(text))
+    shown = mask(_printable(text[: most + _LONGEST_NUMBER]))
+    if len(text) > most + _LONGEST_NUMBER:
+        shown = shown[:-_LONGEST_NUMBER]  # where half a number may stand, which is not known for one
+    return f"{shown[:most]}…[{len(text)}]"
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _event(content: Content) -> AuditEvent:
@@ -267,7 +286,7 @@ def _event(content: Content) -> AuditEvent:
         legal_basis=content.legal_basis,
         case_reference=content.case_reference,
         message_id=content.message_id,
-        digest=content.digest,
+        digest=b"",
         subjects=content.subjects,
         outcome=content.outcome,
         decision=content.decision,

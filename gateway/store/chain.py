@@ -48,7 +48,7 @@ class Content(NamedTuple):
     legal_basis: str
     case_reference: str
     message_id: bytes
-    digest: bytes
+    digest_tag: bytes
     decision: str
 
 
@@ -81,7 +81,7 @@ def link_mac(mac: Mac, sequence: int, content: Content, previous_mac: bytes) -> 
         len(legal_basis),
         len(case_reference),
         len(content.message_id),
-        len(content.digest),
+        len(content.digest_tag),
         len(decision),
     )
     return mac(
@@ -96,7 +96,7 @@ def link_mac(mac: Mac, sequence: int, content: Content, previous_mac: bytes) -> 
                 legal_basis,
                 case_reference,
                 content.message_id,
-                content.digest,
+                content.digest_tag,
                 decision,
             )
         )

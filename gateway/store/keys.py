@@ -1,8 +1,8 @@
 """The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
 
-Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes
-and the MAC of the audit trail. Refuses: a key file that others may read, and handing out a sub key, but for the one of
-the officials' pseudonyms, which belongs to the asking side.
+Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
+tags of digests and the MAC of the audit trail. Refuses: a key file that others may read, and handing out a sub key, but
+for the one of the officials' pseudonyms, which belongs to the asking side.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class StoreKeys:
             )
         self._body = _derive(key, b"body")
         self._blind = _derive(key, b"blind-index")
+        self._digest = _derive(key, b"question-digest")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -82,6 +83,14 @@ class StoreKeys:
     def blind_index(self, id_number: str) -> bytes:
         """By what a person's rows are found: HMAC-SHA256 of the normalised number, its first 16 bytes."""
         return hmac.digest(self._blind, id_number.encode(), "sha256")[:BLIND_INDEX_BYTES]
+
+    def digest_tag(self, digest: bytes) -> bytes:
+        """What stands for the digest of a question: HMAC-SHA256 of it, 32 bytes, the same for the same digest.
+
+        Identity numbers can be guessed, so whoever has the digest of a question can find out whom it is about. The tag
+        is of no use for that without the key, and with it a message can still be matched to its record.
+        """
+        return hmac.digest(self._digest, digest, "sha256")
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the audit trail."""

@@ -1,8 +1,9 @@
 """The tables, as SQLAlchemy Core metadata: the same in the embedded database (SQLite) and in PostgreSQL.
 
 Owns: names, types, keys and indexes of what the gateway keeps. Refuses: plaintext. No column holds an identity number
-or a name: people are found by keyed blind index, and bodies are encrypted (see `gateway.store.keys`). A change here
-needs a migration beside it; a test compares the two.
+or a name, nor the digest of a question, against which both could be guessed: people are found by keyed blind index,
+digests are matched by keyed tag, and bodies are encrypted (see `gateway.store.keys`). A change here needs a migration
+beside it; a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ DIGEST_BYTES = 32
 """SHA-256 and HMAC-SHA256."""
 PSEUDONYM_BYTES = 32
 BLIND_INDEX_BYTES = 16
-UNIT_CHARS = 128
-LEGAL_BASIS_CHARS = 256
-CASE_REFERENCE_CHARS = 128
+WORDS_CHARS = 200
+"""A unit, legal basis or case reference: as long as a question may hold, to which a test holds it."""
 DECISION_CHARS = 512
+MARKER_CHARS = 16
+"""Room beyond, for the mark of words that were cut; see `gateway.store.audit`."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -61,13 +63,13 @@ audit_event = sa.Table(
     sa.Column("purpose", sa.Integer, nullable=False),
     sa.Column("subjects", sa.Integer, nullable=False),
     sa.Column("counterpart", sa.String(MEMBER_CHARS), nullable=False),
-    sa.Column("unit", sa.String(UNIT_CHARS), nullable=False),
-    sa.Column("official", sa.LargeBinary(PSEUDONYM_BYTES), nullable=False),
-    sa.Column("legal_basis", sa.String(LEGAL_BASIS_CHARS), nullable=False),
-    sa.Column("case_reference", sa.String(CASE_REFERENCE_CHARS), nullable=False),
+    sa.Column("unit", sa.String(WORDS_CHARS + MARKER_CHARS), nullable=False),
+    sa.Column("official", sa.LargeBinary(PSEUDONYM_BYTES + 1), nullable=False),
+    sa.Column("legal_basis", sa.String(WORDS_CHARS + MARKER_CHARS), nullable=False),
+    sa.Column("case_reference", sa.String(WORDS_CHARS + MARKER_CHARS), nullable=False),
     sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), nullable=False),
-    sa.Column("digest", sa.LargeBinary(DIGEST_BYTES), nullable=False),
-    sa.Column("decision", sa.String(DECISION_CHARS), nullable=False),
+    sa.Column("digest_tag", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+    sa.Column("decision", sa.String(DECISION_CHARS + MARKER_CHARS), nullable=False),
     sa.Column("previous_mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
     sa.Column("mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
 )
@@ -91,10 +93,9 @@ kept_answer = sa.Table(
     sa.Column("at_ms", sa.BigInteger, nullable=False),
     sa.Column("retain_until_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("header", sa.LargeBinary, nullable=False),
-    sa.Column("question_digest", sa.LargeBinary(DIGEST_BYTES), nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
-"""Another member's signed answers; `body` is payload and signature, encrypted."""
+"""Another member's signed answers; `body` is question digest, signature and payload, encrypted."""
 
 kept_answer_subject = sa.Table(
     "kept_answer_subject",

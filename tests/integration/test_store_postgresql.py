@@ -167,7 +167,7 @@ async def test_no_column_holds_the_digest_of_a_question(store: Store) -> None:
     await store.audit.record(event())
     await store.answers.keep(answer(), [PERSON])
     found = cells(store)
-    assert len(found) > 20, "the tables are empty: this test sees nothing"
+    assert found.count(MEMBER) == 3, "not all tables were written to: this test sees too little"
     assert not [cell for cell in found if isinstance(cell, bytes) and DIGEST in cell]
     recorded = (await store.audit.events())[0]
     assert store.audit.matches(recorded, DIGEST)

@@ -68,7 +68,12 @@ def answer(**changed: object) -> SignedAnswer:
 HOSTILE: tuple[dict[str, object], ...] = (
     {"unit": "", "legal_basis": "", "case_reference": "", "official": b"", "digest": b"", "subjects": 0},
     {"unit": "长" * 2_000_000, "legal_basis": "𠮷" * 300_000, "case_reference": "x" * 3_000_000},
-    {"unit": "\x00\x1b[2J\r\n\u202e\ufeff", "legal_basis": "\ud800", "case_reference": "\U0010ffff", "decision": "\x85\x00"},
+    {
+        "unit": "\x00\x1b[2J\r\n\u202e\ufeff",
+        "legal_basis": "\ud800",
+        "case_reference": "\U0010ffff",
+        "decision": "\x85\x00",
+    },
     {"unit": "\x00" * 1_000_000, "legal_basis": "0" * 1_000_000, "case_reference": f"{PERSON} " * 50_000},
     {"official": b"\xff" * 1_000_000, "digest": b"d" * 100_000, "message_id": b"m" * 100_000},
     {"purpose": 2**31 - 1, "outcome": 2**31 - 1, "subjects": 2**31 - 1},
@@ -82,7 +87,12 @@ def cells(store: Store) -> list[str | bytes]:
     """Everything of text or bytes that stands in any column of any table."""
     with store._engine.connect() as connection:
         rows = [row for table in metadata.tables.values() for row in connection.execute(sa.select(table))]
-    return [bytes(cell) if isinstance(cell, memoryview) else cell for row in rows for cell in row if not isinstance(cell, int)]
+    return [
+        bytes(cell) if isinstance(cell, memoryview) else cell
+        for row in rows
+        for cell in row
+        if not isinstance(cell, int)
+    ]
 
 
 @contextmanager
