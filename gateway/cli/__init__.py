@@ -51,8 +51,10 @@ class _LazyGroup(click.Group):
 @click.group(
     cls=_LazyGroup,
     help=say(
-        "Wugan: survival-status verification between provinces, without bothering the person.",
-        "无感：跨省待遇领取资格核验，让认证于无形。",
+        "Wugan: survival-status verification between provinces, without bothering the person. Exit codes of every "
+        "command: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 not reached, 4 wrong answer.",
+        "无感：跨省待遇领取资格核验，让认证于无形。各命令退出码：0 完成，1 被拒绝或未通过，2 用法或配置错误，"
+        "3 无法连接，4 答复无效。",
     ),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

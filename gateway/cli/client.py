@@ -16,7 +16,7 @@ from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
 from certs.keys import load_private_key
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from gateway.cli.language import say
+from gateway.cli.language import plain, say
 from gateway.config import AgencySettings
 from gateway.errors import WuganError
 from gateway.status import from_rpc_error
@@ -76,7 +76,7 @@ def fail_with(error: WuganError) -> NoReturn:
         code = EXIT_UNREACHABLE
     elif error.reason == words.REFUSAL_REASON_PARTNER_FAULTY:
         code = EXIT_FAULTY
-    fail(f"[{error.code}] {say(error.en, error.zh)}", code)
+    fail(f"[{error.code}] {plain(say(error.en, error.zh))}", code)
 
 
 def fail(message: str, code: int) -> NoReturn:

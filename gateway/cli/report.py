@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import wording
-from gateway.cli.language import chinese, say
+from gateway.cli.language import chinese, plain, say
 from gateway.wording import Word, word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -67,7 +67,7 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         parts.append(Text(note, style="italic bright_black"))
     parts.append(_facts(response))
     for reason in response.reasons:
-        parts.append(Text("• " + (reason.zh if chinese() else reason.en)))
+        parts.append(Text("• " + plain(reason.zh if chinese() else reason.en)))
     if response.evidence:
         parts.append(_timeline(response))
     if response.partial:
@@ -93,7 +93,7 @@ def _facts(response: agency_pb2.CheckResponse) -> Text:
     if response.valid_until:
         facts.append((say("rely on it until", "有效至"), response.valid_until))
     if response.linked_id_numbers:
-        facts.append((say("further numbers", "关联号码"), ", ".join(response.linked_id_numbers)))
+        facts.append((say("further numbers", "关联号码"), plain(", ".join(response.linked_id_numbers))))
     return Text("   ".join(f"{name} {value}" for name, value in facts), style="bright_black")
 
 
@@ -135,10 +135,10 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
     for answer in response.answers:
         line.append(f"{names[answer.member_id]}: ")
         if answer.refusal:
-            line.append(answer.message_zh if chinese() else answer.message_en, style="yellow")
+            line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
             line.append(say("signed answer", "已签名答复"))
-            line.append(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}"))
+            line.append(plain(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}")))
         for source in response.sources:
             if source.member_id != answer.member_id:
                 continue

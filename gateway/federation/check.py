@@ -166,6 +166,9 @@ class Checks:
         except WuganError as error:
             recorded.append(self._record(question, sealed, error.reason, error.en))
             return MemberResult(member_id, tuple(recorded), error=error)
+        except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
+            self._record(question, sealed, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            raise
         recorded += [self._record(question, sealed), self._keep(question, answer)]
         return MemberResult(member_id, tuple(recorded), answer=answer)
 

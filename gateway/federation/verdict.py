@@ -23,6 +23,7 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _NEVER = np.iinfo(np.int32).max
+_IDENTITY = 1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT
 MAX_TEMPLATE = 500
 MAX_NAME = 100
 """Characters taken over of another member's texts."""
@@ -64,7 +65,8 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
     # One member's answer is its own merge (a property the rules' tests hold), and by far the most frequent case.
     one = answered[0] if len(checked.results) == len(answered) == 1 else None
-    row = _alone(one) if one is not None else _merged(book, checked)
+    # Only an identity conflict is left to the merge, which holds the member to what one means.
+    row = _alone(one) if one is not None and not one.flags[0] & _IDENTITY else _merged(book, checked)
     reasons = list(row.reasons)
     days: tuple[int, ...] = ()
     if row.flags:

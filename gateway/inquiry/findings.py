@@ -100,7 +100,8 @@ def write_findings(
         partial=gathered.partial,
         trace_dates=_PRECISIONS[allowed.trace_dates],
         event_dates=_PRECISIONS[allowed.event_dates],
-        last_trace_date=_PRECISIONS[allowed.last_trace],
+        # Told exactly or not at all (minimise_last_trace).
+        last_trace_date=words.DATE_PRECISION_DAY if allowed.last_trace else words.DATE_PRECISION_UNSPECIFIED,
     )
     last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags)
     dense = [
@@ -182,8 +183,10 @@ class _Sparse:
         else:
             low, high = (int(at) for at in np.searchsorted(self._order, (start, end)))
         rows = part.rows
-        message.subject.extend([rows[each - start] for each in subject[low:high]])
         cut = {name: column[low:high] for name, column in self._columns.items()}
+        if low == high:  # not even an empty message: it would tell of the others in the batch
+            return cut
+        message.subject.extend([rows[each - start] for each in subject[low:high]])
         for name, values in cut.items():
             getattr(message, name).extend(values)
         return cut

@@ -104,13 +104,16 @@ def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -
         response.answers.append(_province(result, members[result.member_id]))
         if result.answer is not None:
             _add_rows(response, result)
-    response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
+    answered = [result.answer.findings for result in checked.results if result.answer is not None]
+    response.linked_id_numbers.extend(dict.fromkeys(number for each in answered for number in each.links.id_number))
+    if len(checked.results) > 1:  # each member's own rows come newest first
+        response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
     response.made_at.FromMilliseconds(checked.made_at_ms)
     return response
 
 
 def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
-    """Evidence, sources and linked numbers of one member's findings."""
+    """Evidence and sources of one member's findings."""
     if result.answer is None:
         return
     findings, member_id = result.answer.findings, result.member_id
@@ -139,9 +142,6 @@ def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
             outcome=source.outcome,
             complete_until=day_text(source.complete_until_on),
         )
-    for number in findings.links.id_number:
-        if number not in response.linked_id_numbers:
-            response.linked_id_numbers.append(number)
 
 
 def _province(result: MemberResult, member: Member) -> agency_pb2.ProvinceAnswer:
@@ -165,9 +165,10 @@ def _civil_day(text: str) -> int:
     if not text:
         return 0
     try:
-        day = (dt.date.fromisoformat(text) - _EPOCH).days
+        date = dt.date.fromisoformat(text)
     except ValueError:
-        day = 0
-    if len(text) != len("YYYY-MM-DD") or day <= 0:
+        date = _EPOCH
+    day = (date - _EPOCH).days
+    if date.isoformat() != text or day <= 0:  # ISO 8601 knows other spellings of ten characters, such as 2026-W01-1
         raise RefusedError('as_of: write a date as "YYYY-MM-DD"', "as_of：日期格式应为 “YYYY-MM-DD”", field="as_of")
     return day

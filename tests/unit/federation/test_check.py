@@ -354,12 +354,12 @@ async def test_a_question_given_up_by_the_agency_is_recorded_all_the_same(federa
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await store.audit.record((await _any_event(federation, store)))
+    await store.audit.record(_any_event())
     outcomes = [event.outcome for event in await events(store)]
     assert outcomes[0] == words.REFUSAL_REASON_DEADLINE_EXCEEDED
 
 
-async def _any_event(_federation: Asked, _store: Store) -> AuditEvent:
+def _any_event() -> AuditEvent:
     """One more record: when it is on the disk, so are those before it."""
     return AuditEvent(
         at_ms=1,

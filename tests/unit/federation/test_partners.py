@@ -159,7 +159,7 @@ def test_nonsense_does_not_fit(change: Change) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 3))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_bytes_raise_anything_but_a_partner_error(data: bytes, subjects: int) -> None:
     try:
         parsed = exchange_pb2.Findings.FromString(data)
@@ -172,7 +172,7 @@ numbers = st.lists(st.sampled_from([0, 1, 2, 3, 9, 20, 2**31 - 1]), max_size=3)
 
 
 @given(st.data())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_message_raises_anything_but_a_partner_error(data: st.DataObject) -> None:
     made = proper()
     for message in (made, made.reasons, made.evidence, made.links, made.refused):

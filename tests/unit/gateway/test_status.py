@@ -142,7 +142,7 @@ def test_an_absurd_time_to_wait_can_be_passed_on(seconds: int) -> None:
 
 
 @given(st.binary(max_size=200), st.integers(0, 17))
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_no_bytes_of_a_peer_raise_anything(value: bytes, code: int) -> None:
     status = next(each for each in grpc.StatusCode if each.value[0] == code % 17)
     from_rpc_error(rpc_error(status, [(BINARY, value)]))

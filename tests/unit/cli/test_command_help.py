@@ -1,0 +1,101 @@
+"""The help of every command, in both languages: there is one, it says what it should, and it names the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+WALK = """
+import json, click
+from click.testing import CliRunner
+from gateway.cli import main
+
+def walk(command, path):
+    outcome = CliRunner().invoke(main, [*path, "--help"])
+    told[" ".join(path)] = [outcome.exit_code, outcome.output]
+    options[" ".join(path)] = [p.help or "" for p in command.params if isinstance(p, click.Option) and p.name != "help"]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            walk(command.get_command(context, name), [*path, name])
+
+told, options = {}, {}
+walk(main, [])
+print(json.dumps([told, options]))
+"""
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+COMMANDS = {
+    "",
+    "check",
+    "gateway",
+    "gateway run",
+    "adapter",
+    "adapter check",
+    "demo",
+    "demo up",
+    "demo status",
+    "demo down",
+    "demo score",
+    "demo show",
+}
+WITH_CODES = {"", "check", "gateway run", "adapter check", "demo status", "demo score"}
+Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
+
+
+def walk(language: str) -> Walk:
+    """Every command's exit code and help, and the help of its options; the language is settled when a command loads."""
+    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
+    ran = subprocess.run(
+        [sys.executable, "-c", WALK], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    told, options = json.loads(ran.stdout)
+    return told, options
+
+
+@pytest.fixture(scope="module")
+def english() -> Walk:
+    return walk("en")
+
+
+@pytest.fixture(scope="module")
+def chinese() -> Walk:
+    return walk("zh")
+
+
+def test_the_tree_of_commands_is_the_same_in_both_languages(english: Walk, chinese: Walk) -> None:
+    assert set(chinese[0]) == set(english[0])
+    assert set(english[0]) >= COMMANDS
+
+
+def test_every_help_is_shown_in_english_without_a_chinese_word(english: Walk) -> None:
+    for command, (code, text) in english[0].items():
+        assert code == 0, command
+        assert text.startswith("Usage:"), command
+        assert not CHINESE.search(text), command
+
+
+def test_every_help_is_shown_in_chinese(chinese: Walk) -> None:
+    for command, (code, text) in chinese[0].items():
+        assert code == 0, command
+        assert CHINESE.search(text), f"wugan {command} --help says nothing in Chinese"
+
+
+def test_every_option_is_explained_in_both_languages(english: Walk, chinese: Walk) -> None:
+    file_names = {"gateway.toml", "Show the version and exit."}
+    for command, texts in chinese[1].items():
+        for text in texts:
+            assert text in file_names or CHINESE.search(text), f"wugan {command}: an option says only {text!r}"
+    for command, texts in english[1].items():
+        assert all(texts), f"wugan {command}: an option without help"
+
+
+@pytest.mark.parametrize("command", sorted(WITH_CODES))
+def test_exit_codes_are_documented_where_a_script_needs_them(english: Walk, chinese: Walk, command: str) -> None:
+    assert re.search(r"exit code", english[0][command][1], re.IGNORECASE)
+    assert "退出码" in chinese[0][command][1]

@@ -1,0 +1,171 @@
+"""An answer on the terminal and as JSON: every word of the contract can be shown, in both languages."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+
+import pytest
+from rich.console import Console
+
+from gateway import wording
+from gateway.cli.report import as_json, show
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+LANGUAGES = ["en", "zh"]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    chosen: str = request.param
+    monkeypatch.setenv("WUGAN_LANG", chosen)
+    return chosen
+
+
+def answer(status: int = words.SURVIVAL_STATUS_ALIVE_STRONG) -> agency_pb2.CheckResponse:
+    """An answer with something in every part."""
+    response = agency_pb2.CheckResponse(
+        status=words.SurvivalStatus.ValueType(status),
+        flags=[words.ENTITLEMENT_FLAG_REMARRIED, words.ENTITLEMENT_FLAG_MOVED],
+        proposal=words.CERTIFICATION_STATUS_STOP_PROPOSED,
+        effective_month="2026-06",
+        reasons=[agency_pb2.Reason(name="REMARRIED", zh="已再婚。", en="Married again.")],
+        decided_on="2026-05-01",
+        last_trace_on="2026-05-20",
+        valid_until="2026-06-20",
+        as_of="2026-05-27",
+        linked_id_numbers=["330702195001010041"],
+        partial=True,
+    )
+    response.made_at.FromMilliseconds(1_779_854_400_000)
+    response.evidence.add(
+        kind=v.EVIDENCE_KIND_IMPRISONED,
+        department=v.DEPARTMENT_JUSTICE,
+        region=340102,
+        observed_on="2026-05-01",
+        available_on="2026-05-02",
+        strength=v.STRENGTH_REAL_NAME,
+        from_on="2026-05-01",
+        member_id="B",
+    )
+    response.sources.add(member_id="B", adapter_id="j", department=v.DEPARTMENT_JUSTICE, outcome=1)
+    response.sources.add(member_id="B", adapter_id="b", department=v.DEPARTMENT_BANKS, outcome=2)
+    response.answers.add(
+        member_id="B",
+        member_name_zh="安徽",
+        member_name_en="Anhui",
+        status=words.SURVIVAL_STATUS_ALIVE_STRONG,
+        rules_version="2026.1",
+        rules_digest=bytes(range(32)),
+    )
+    response.answers.add(
+        member_id="C",
+        member_name_zh="福建",
+        member_name_en="Fujian",
+        refusal=words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
+        message_zh="无法连接",
+        message_en="not reached",
+    )
+    return response
+
+
+def shown(response: agency_pb2.CheckResponse, width: int = 160, **more: str) -> str:
+    console = Console(record=True, width=width, force_terminal=True, file=io.StringIO())
+    show(console, response, **more)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("status", words.SurvivalStatus.values())
+def test_every_status_is_shown_by_its_word(language: str, status: int) -> None:
+    text = shown(answer(status))
+    if status:
+        assert getattr(wording.STATUSES[status], language) in text
+
+
+def test_every_flag_and_proposal_is_shown_by_its_word(language: str) -> None:
+    response = answer()
+    response.flags[:] = words.EntitlementFlag.values()[1:]
+    text = shown(response, width=400)
+    for flag in words.EntitlementFlag.values()[1:]:
+        assert getattr(wording.FLAGS[flag], language) in text
+    for proposal in words.CertificationStatus.values()[1:]:
+        response.proposal = proposal
+        assert getattr(wording.PROPOSALS[proposal], language) in shown(response, width=400)
+
+
+def test_every_kind_department_strength_and_outcome_is_shown_by_its_word(language: str) -> None:
+    response = answer()
+    del response.evidence[:], response.sources[:]
+    for kind in v.EvidenceKind.values()[1:]:
+        response.evidence.add(kind=kind, department=v.DEPARTMENT_HEALTH, strength=v.STRENGTH_WEAK)
+    for department in v.Department.values()[1:]:
+        for outcome in words.SourceOutcome.values()[1:]:
+            response.sources.add(member_id="B", department=department, outcome=outcome)
+    text = shown(response, width=2000)
+    for table, numbers in (
+        (wording.KINDS, v.EvidenceKind.values()),
+        (wording.DEPARTMENTS, v.Department.values()),
+        (wording.OUTCOMES, words.SourceOutcome.values()[1:]),
+    ):
+        assert all(getattr(table[number], language) in text for number in numbers[1:])
+
+
+def test_an_answer_in_english_holds_no_chinese_and_the_other_way_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    text = shown(answer(), title="Anna", note="a note")
+    assert not CHINESE.search(text)
+    for said in ("Married again.", "Anhui", "not reached", "Incomplete", "2026-06", "330702195001010041", "Anna"):
+        assert said in text
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    text = shown(answer())
+    for said in ("已再婚。", "安徽", "无法连接", "信息不完整", "2026-06"):
+        assert said in text
+    assert "Married" not in text
+    assert "Incomplete" not in text
+
+
+def test_numbers_of_a_newer_version_can_be_shown(language: str) -> None:
+    response = answer(77)
+    response.flags.append(31)  # type: ignore[arg-type]
+    response.proposal = 99  # type: ignore[assignment]
+    response.evidence.add(kind=999, department=99, strength=99)  # type: ignore[arg-type]
+    response.sources.add(member_id="B", department=99, outcome=99)  # type: ignore[arg-type]
+    assert shown(response)
+    json.dumps(as_json(response))
+
+
+def test_an_empty_answer_can_be_shown(language: str) -> None:
+    assert shown(agency_pb2.CheckResponse())
+    assert as_json(agency_pb2.CheckResponse())["answers"] == []
+
+
+def test_a_narrow_terminal_loses_nothing_that_matters(language: str) -> None:
+    text = shown(answer(), width=60).replace("\n", "")
+    assert getattr(wording.STATUSES[words.SURVIVAL_STATUS_ALIVE_STRONG], language) in text
+
+
+def test_texts_of_another_province_cannot_steer_the_terminal(language: str) -> None:
+    response = answer()
+    hostile = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\u202e"
+    response.reasons[0].zh = response.reasons[0].en = hostile
+    response.answers[1].message_zh = response.answers[1].message_en = hostile
+    response.answers[0].rules_version = hostile
+    response.linked_id_numbers[0] = hostile
+    text = shown(response)
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
+    assert "\u202e" not in text
+    assert "[bold]x[/bold]" in text, "markup of theirs is text, not style"
+
+
+def test_json_is_the_contracts_own_with_the_digest_in_hexadecimal() -> None:
+    answered = json.loads(json.dumps(as_json(answer()), ensure_ascii=False))
+    assert answered["status"] == "SURVIVAL_STATUS_ALIVE_STRONG"
+    assert answered["answers"][0]["rules_digest"] == bytes(range(32)).hex()
+    assert answered["answers"][1]["rules_digest"] == ""
+    assert answered["evidence"][0]["kind"] == "EVIDENCE_KIND_IMPRISONED"
+    assert answered["partial"] is True
