@@ -16,6 +16,7 @@ from certs.identity import ROLE_GATEWAY, Identity
 from gateway.clock import Clock
 from gateway.errors import EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import Opened, open_question, seal
+from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.exchange.replay import ReplayGuard, admit
 from gateway.inquiry.answering import Inquiry
@@ -73,15 +74,27 @@ class Exchange:
         opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        question, answer = await self._admitted(opened, now_ms, max(0.0, time_s - self._reserve_s))
-        recorded = self._audit.submit(self._event(opened, question, answer))
+        question, wrong = _question(opened)
+        try:
+            answer = await self._admitted(opened, question, wrong, now_ms, max(0.0, time_s - self._reserve_s))
+        except asyncio.CancelledError:
+            # Departments may have been asked already: that is processing, and is accounted for.
+            given_up = words.REFUSAL_REASON_DEADLINE_EXCEEDED
+            self._audit.submit(self._event(opened, question, given_up, "given up by the asker"))
+            raise
+        payload = answer.SerializeToString()
+        if len(payload) > LIMITS.max_payload_bytes:
+            _refuse(answer, _too_large())
+            payload = answer.SerializeToString()
+        refusal = answer.refusal
+        recorded = self._audit.submit(self._event(opened, question, refusal.reason, refusal.message_en))
         sealed = seal(
             self._own,
             header.sender,
             directory.encryption_key(header.sender, now_ms),
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,
             purpose=header.purpose,
-            payload=answer.SerializeToString(),
+            payload=payload,
             now_ms=self._clock.now_ms(),
             lifetime_ms=self._lifetime_ms,
             question=opened,
@@ -90,9 +103,9 @@ class Exchange:
         return sealed.envelope
 
     async def _admitted(
-        self, opened: Opened, now_ms: int, time_s: float
-    ) -> tuple[exchange_pb2.Question, exchange_pb2.Answer]:
-        """The question and its answer, once the replay guard has accepted it.
+        self, opened: Opened, question: exchange_pb2.Question, wrong: RefusedError | None, now_ms: int, time_s: float
+    ) -> exchange_pb2.Answer:
+        """The answer to a question, once the replay guard has accepted it.
 
         The guard writes to the disk while the departments are asked; what it knows to be a replay without looking there
         is refused before anybody is asked, and nothing is answered before it has accepted.
@@ -102,48 +115,26 @@ class Exchange:
         if admission.done():
             admission.result()
         try:
-            answered = await self._answer(opened, time_s)
+            answer = await self._answer(opened.header.sender, question, wrong, time_s)
             await admission
         finally:
             admission.cancel()
-        return answered
+        return answer
 
-    async def _answer(self, opened: Opened, time_s: float) -> tuple[exchange_pb2.Question, exchange_pb2.Answer]:
+    async def _answer(
+        self, sender: str, question: exchange_pb2.Question, wrong: RefusedError | None, time_s: float
+    ) -> exchange_pb2.Answer:
         """The answer to a verified question; a refusal is one too."""
-        header = opened.header
-        question = exchange_pb2.Question()
-        answer = exchange_pb2.Answer()
+        answer = exchange_pb2.Answer(context=question.context)
         try:
-            try:
-                question.ParseFromString(opened.payload)
-            except DecodeError as error:
-                raise RefusedError(
-                    "the payload is not a Question; check the versions of both gateways",
-                    "载荷不是有效的查询消息，请核对双方网关版本",
-                ) from error
-            answer.context.CopyFrom(question.context)
-            if question.context.purpose != header.purpose:
-                raise RefusedError(
-                    "the purpose of the question differs from that of its envelope",
-                    "查询目的与信封不一致",
-                    field="context.purpose",
-                )
-            findings = await self._inquiry.answer(header.sender, question, time_s)
-            answer.findings.CopyFrom(findings)
+            if wrong is not None:
+                raise wrong
+            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s))
         except WuganError as error:
-            answer.refusal.CopyFrom(
-                exchange_pb2.Refusal(
-                    reason=error.reason,
-                    field=error.field,
-                    message_zh=error.zh,
-                    message_en=error.en,
-                    retryable=error.retryable,
-                    retry_after_ms=error.retry_after_ms,
-                )
-            )
-        return question, answer
+            _refuse(answer, error)
+        return answer
 
-    def _event(self, opened: Opened, question: exchange_pb2.Question, answer: exchange_pb2.Answer) -> AuditEvent:
+    def _event(self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str) -> AuditEvent:
         context = question.context
         return AuditEvent(
             at_ms=self._clock.now_ms(),
@@ -157,9 +148,49 @@ class Exchange:
             message_id=opened.header.message_id,
             digest=opened.digest,
             subjects=len(question.subjects.id_number),
-            outcome=answer.refusal.reason,
-            decision=answer.refusal.message_en,
+            outcome=outcome,
+            decision=decision,
         )
+
+
+def _question(opened: Opened) -> tuple[exchange_pb2.Question, RefusedError | None]:
+    """The question of an envelope, and what is wrong with it as the payload of that envelope."""
+    question = exchange_pb2.Question()
+    try:
+        question.ParseFromString(opened.payload)
+    except DecodeError:
+        return exchange_pb2.Question(), RefusedError(
+            "the payload is not a Question; check the versions of both gateways",
+            "载荷不是有效的查询消息，请核对双方网关版本",
+        )
+    if question.context.purpose != opened.header.purpose:
+        return question, RefusedError(
+            "the purpose of the question differs from that of its envelope",
+            "查询目的与信封不一致",
+            field="context.purpose",
+        )
+    return question, None
+
+
+def _refuse(answer: exchange_pb2.Answer, error: WuganError) -> None:
+    answer.refusal.CopyFrom(
+        exchange_pb2.Refusal(
+            reason=error.reason,
+            field=error.field,
+            message_zh=error.zh,
+            message_en=error.en,
+            retryable=error.retryable,
+            retry_after_ms=error.retry_after_ms,
+        )
+    )
+
+
+def _too_large() -> RefusedError:
+    return RefusedError(
+        "the answer is too large for one envelope; ask about fewer people, or for less evidence",
+        "答复过大，请减少查询人数或证据条数",
+        reason=words.REFUSAL_REASON_TOO_LARGE,
+    )
 
 
 def _not_the_sender() -> EnvelopeError:

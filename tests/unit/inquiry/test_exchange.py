@@ -13,6 +13,7 @@ from adapters.contract import Found, Lookup
 from certs.identity import Identity
 from gateway.errors import DirectoryError, EnvelopeError, StoreError, WuganError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
+from gateway.exchange.header import Limits
 from gateway.exchange.replay import MemoryReplayGuard
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.exchange import Exchange
@@ -263,3 +264,30 @@ async def test_nothing_leaves_when_it_cannot_be_recorded(
     sealed = sealed_by(A, federation)
     await store.close()
     assert isinstance(await refusal(exchange, sealed), StoreError)
+
+
+async def test_a_question_given_up_while_departments_are_asked_is_accounted_for(
+    federation: Federation, store: Store
+) -> None:
+    department = Waiting()
+    exchange = exchange_of(federation, B, store, department)
+    asking = asyncio.ensure_future(exchange.answer(sealed_by(A, federation).envelope, A.identity, 5.0))
+    await department.begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    now_ms = federation.clock.now_ms()
+    await store.replay.admit(A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
+    (event,) = await events(store)
+    assert (event.outcome, event.decision) == (words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
+    assert event.subjects == 1
+
+
+async def test_an_answer_too_large_for_an_envelope_is_a_sealed_refusal(
+    exchange: Exchange, federation: Federation, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.inquiry.exchange.LIMITS", Limits(max_payload_bytes=200))
+    answer, _ = await answer_to(exchange, federation, sealed_by(A, federation))
+    assert answer.refusal.reason == words.REFUSAL_REASON_TOO_LARGE
+    (event,) = await events(store)
+    assert event.outcome == words.REFUSAL_REASON_TOO_LARGE
