@@ -56,14 +56,24 @@ class Inquiry:
         self._clock = clock
         self._max_subjects = max_subjects
         self._max_evidence = max_evidence
-        self._together: Coalescer[Terms, Part, exchange_pb2.Findings] = Coalescer(self._batch, limit=TOGETHER_AT_MOST)
+        self._together: Coalescer[Terms, Part, exchange_pb2.Findings] = Coalescer(
+            self._batch, clock, limit=TOGETHER_AT_MOST
+        )
 
-    async def answer(self, sender: str, question: exchange_pb2.Question, time_s: float) -> exchange_pb2.Findings:
+    async def answer(
+        self, sender: str, question: exchange_pb2.Question, time_s: float, *, alone: bool = False
+    ) -> exchange_pb2.Findings:
         """Findings for every person of the question, within `time_s` seconds.
 
         A department that does not answer in time is named in the findings, which are then partial. Small questions that
         arrive together on the same terms are asked of the departments together; each gets its own findings, and none
         learns of another.
+
+        Args:
+            sender: the member that asks.
+            question: as it came.
+            time_s: seconds until the answer must be there.
+            alone: no other question is on its way, so that there is none to be answered together with.
 
         Raises:
             RefusedError: the question is malformed, not allowed, or about a day to come; NOT_SERVED if this member
@@ -94,7 +104,7 @@ class Inquiry:
         part = _part(question)
         if part.count >= ALONE_FROM:
             return (await self._batch(terms, [part], time_s))[0]
-        return await self._together.join(terms, part, time_s)
+        return await self._together.join(terms, part, time_s, alone=alone)
 
     async def _batch(self, terms: Terms, parts: Sequence[Part], time_s: float) -> list[exchange_pb2.Findings]:
         """Ask about, and grade, the people of all parts at once."""

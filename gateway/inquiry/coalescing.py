@@ -1,15 +1,18 @@
 """Questions that arrive together are answered together: one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives within one turn of the event loop. Nobody waits for anybody: a question that is alone is
-passed on at once, and under load a turn brings several. Refuses: knowing what a question is; who may share a batch is
-said by the key.
+Owns: gathering what arrives while the event loop is busy, 4 ms at most (`gateway.pacing`). A question that is alone is
+passed on at once. Refuses: knowing what a question is; who may share a batch is said by the key.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
+
+from gateway.clock import Clock
+from gateway.pacing import when_idle
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
@@ -24,22 +27,31 @@ class Coalescer(Generic[K, P, R]):
         limit: parts in one batch at most.
     """
 
-    def __init__(self, run: Callable[[K, Sequence[P], float], Awaitable[Sequence[R]]], *, limit: int) -> None:
+    def __init__(
+        self, run: Callable[[K, Sequence[P], float], Awaitable[Sequence[R]]], clock: Clock, *, limit: int
+    ) -> None:
         self._run = run
+        self._clock = clock
         self._limit = limit
         self._open: dict[K, _Batch[P, R]] = {}
-        self._running = 0
 
-    async def join(self, key: K, part: P, time_s: float) -> R:
-        """The result for one part, which has `time_s` seconds; a batch has the least of its parts' times."""
-        if not self._running and not self._open:
-            (result,) = await self._counted(key, [part], time_s)
+    async def join(self, key: K, part: P, time_s: float, *, alone: bool = False) -> R:
+        """The result for one part, which has `time_s` seconds; a batch has the least of its parts' times.
+
+        Args:
+            key: what a batch has in common.
+            part: what to run.
+            time_s: seconds it has.
+            alone: nothing else is on its way here: run it now, in the caller's own task.
+        """
+        if alone and not self._open:
+            (result,) = await self._run(key, [part], time_s)
             return result
         loop = asyncio.get_running_loop()
         batch = self._open.get(key)
         if batch is None:
             batch = self._open[key] = _Batch()
-            loop.call_soon(self._start, key, batch)
+            when_idle(loop, self._clock, functools.partial(self._start, key, batch))
         future = batch.add(part, time_s, loop)
         if len(batch.parts) >= self._limit:
             self._open.pop(key, None)
@@ -56,16 +68,9 @@ class Coalescer(Generic[K, P, R]):
             return  # everybody left before it began
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch))
 
-    async def _counted(self, key: K, parts: Sequence[P], time_s: float) -> Sequence[R]:
-        self._running += 1
-        try:
-            return await self._run(key, parts, time_s)
-        finally:
-            self._running -= 1
-
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
         try:
-            results = await self._counted(key, batch.parts, batch.time_s)
+            results = await self._run(key, batch.parts, batch.time_s)
         except Exception as error:  # noqa: BLE001  handed to those who wait, who deal with it
             for future in batch.futures:
                 if not future.done():

@@ -56,6 +56,7 @@ class Exchange:
         self._lifetime_ms = lifetime_ms
         self._reserve_s = reserve_s
         self._default_s = default_s
+        self._under_way = 0
 
     async def answer(
         self, envelope: envelope_pb2.Envelope, peer: Identity, remaining_s: float | None
@@ -75,6 +76,7 @@ class Exchange:
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         question, wrong = _question(opened)
+        self._under_way += 1
         try:
             answer = await self._admitted(opened, question, wrong, now_ms, max(0.0, time_s - self._reserve_s))
         except asyncio.CancelledError:
@@ -82,6 +84,8 @@ class Exchange:
             given_up = words.REFUSAL_REASON_DEADLINE_EXCEEDED
             self._audit.submit(self._event(opened, question, given_up, "given up by the asker"))
             raise
+        finally:
+            self._under_way -= 1
         payload = answer.SerializeToString()
         if len(payload) > LIMITS.max_payload_bytes:
             _refuse(answer, _too_large())
@@ -129,7 +133,8 @@ class Exchange:
         try:
             if wrong is not None:
                 raise wrong
-            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s))
+            alone = self._under_way == 1
+            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s, alone=alone))
         except WuganError as error:
             _refuse(answer, error)
         return answer

@@ -4,9 +4,9 @@ Owns: the queue, the writing connection, the transaction, and the waking of thos
 writes (a `Kind` does), and reading.
 
 When to commit: a commit costs as much processor time as answering a question, so a busy gateway should make few and a
-quiet one should not wait. Operations gather for as long as the event loop has other work, which is seen from the time
-that a round of it takes, and at most `LONGEST_S`. A loop with nothing else to do commits after one round, some 20 µs;
-one that is busy commits some two hundred times a second, however much it writes.
+quiet one should not wait. Operations gather for as long as the event loop has other work, and 4 ms at most
+(`gateway.pacing`). A loop with nothing else to do commits after one round; one that is busy commits some two hundred
+times a second, however much it writes.
 
 All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written. The connection
 is thrown away and a new one opened for the next batch, so that a database that comes back is used again.
@@ -26,13 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import Clock
 from gateway.log import described
+from gateway.pacing import when_idle
 from gateway.store.faults import closed, failed, overloaded
 from gateway.store.rows import Transaction
-
-LONGEST_S = 0.004
-"""How long operations gather while the event loop is busy."""
-IDLE_ROUND_S = 0.000_050
-"""A round of the event loop that takes no longer had nothing else to do."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -62,11 +58,9 @@ class Writer:
         self._clock = clock
         self._limit = limit
         self._open = True
-        # Of the event loop: what gathers, since when, and when the last round of it was.
+        # Of the event loop: what gathers.
         self._gathered: list[_Operation] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._since = 0.0
-        self._last_round = 0.0
         # Between the two: what was handed over (None: stop), and how many operations; the thread counts what it wrote.
         self._queue: SimpleQueue[list[_Operation] | None] = SimpleQueue()
         self._handed_over = 0
@@ -100,18 +94,8 @@ class Writer:
         self._gathered.append((kind, payload, future))
         if len(self._gathered) == 1 or self._loop is not loop:
             self._loop = loop
-            self._since = self._last_round = self._clock.monotonic()
-            loop.call_soon(self._round, loop)
+            when_idle(loop, self._clock, self._hand_over)
         return future
-
-    def _round(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Once in every round of the event loop while operations gather: hand them over, or wait another round."""
-        now = self._clock.monotonic()
-        if now - self._last_round <= IDLE_ROUND_S or now - self._since >= LONGEST_S:
-            self._hand_over()
-        elif loop is self._loop:
-            self._last_round = now
-            loop.call_soon(self._round, loop)
 
     def _hand_over(self) -> None:
         if self._gathered:

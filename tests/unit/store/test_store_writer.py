@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
+from gateway.pacing import LONGEST_S
 from gateway.store.engine import Store
-from gateway.store.writer import LONGEST_S, Writer
+from gateway.store.writer import Writer
 from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Failing, Held, event, new_id, refused
 
 LIMIT = 100
