@@ -97,8 +97,14 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             settings.state_dir / "directory.seen",
         )
         await directory.refresh()
+        desk = Desk(clock, federation=settings.directory.federation, limit=settings.server.max_concurrent_calls)
         store = await stack.enter_async_context(
-            Store.open(settings.state_dir / "gateway.db", key=settings.state_dir / "store.key", clock=clock)
+            Store.open(
+                settings.state_dir / "gateway.db",
+                key=settings.state_dir / "store.key",
+                clock=clock,
+                alone=lambda: desk.in_flight <= 1,
+            )
         )
         departments = Departments(_adapters(settings), book.names_match)
         stack.push_async_callback(departments.close)
@@ -139,7 +145,6 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             default_s=settings.federation.deadline_ms / 1000,
             reserve_s=settings.federation.reserve_ms / 1000,
         )
-        desk = Desk(clock, federation=settings.directory.federation, limit=settings.server.max_concurrent_calls)
         server = Server(
             server_credentials(key, chain, roots),
             desk,

@@ -1,6 +1,6 @@
 """Questions that arrive together are answered together: one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives while the event loop is busy, 4 ms at most (`gateway.pacing`). A question that is alone is
+Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`). A question that is alone is
 passed on at once. Refuses: knowing what a question is; who may share a batch is said by the key.
 """
 

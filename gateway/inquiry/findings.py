@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
 from gateway.inquiry.gathering import Gathered
-from gateway.rules.book import Precision, RuleBook
+from gateway.rules.book import RuleBook
 from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
 from gateway.rules.grading import Grades
+from gateway.rules.purposes import Precision
 from gateway.rules.reasons import TRACE_CODES
 from gateway.rules.wording import reason_texts
 from wugan.adapter.v1 import columns_pb2

@@ -16,10 +16,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, Names, names, read_kinds
+from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, names, read_kinds
 from gateway.rules.names import fold_variants, name_key
+from gateway.rules.purposes import ANYBODY, NOTHING, Disclosure, Scope, read_disclosures, scope_of
 from gateway.rules.reading import Section
 from gateway.rules.reasons import ReasonCode, ReasonText
+from gateway.wording import DEPARTMENTS as DEPARTMENT_WORDS
+from gateway.wording import KINDS as KIND_WORDS
+from gateway.wording import Word
 from wugan.adapter.v1 import vocabulary_pb2 as words
 from wugan.federation.v1 import vocabulary_pb2 as answer_words
 
@@ -29,7 +33,6 @@ STATUS_SLOTS: Final = 16
 
 STATUSES: Final = names(dict(answer_words.SurvivalStatus.items()), "SURVIVAL_STATUS_")
 BENEFITS: Final = names(dict(answer_words.BenefitType.items()), "BENEFIT_TYPE_")
-PURPOSES: Final = names(dict(words.Purpose.items()), "PURPOSE_")
 _STRENGTHS: Final = names(dict(words.Strength.items()), "STRENGTH_")
 _ALIVE: Final = {name: number for name, number in STATUSES.items() if name.startswith("ALIVE_")}
 _PROPOSALS: Final = {
@@ -39,6 +42,8 @@ _PROPOSALS: Final = {
 }
 _PERCENT: Final = 100
 """Weights and ages are percentages both; points are kept multiplied by one of them, to stay whole."""
+_UNKNOWN: Final = words.PURPOSE_UNSPECIFIED
+_NO_WORD: Final = Word("", "")
 _PLACES: Final = re.compile(r"\{(?:department|kind|on|number)\}")
 
 
@@ -52,32 +57,12 @@ class Effect:
     ENDS: Final = 4
 
 
-class Rows:
-    """Which rows of a class an answer may carry."""
-
-    NONE: Final = 0
-    MISUSE: Final = 1
-    ALL: Final = 2
-
-
-class Precision:
-    """How exactly a date (none, month, day) or a region (none, province, full) may be told."""
-
-    NONE: Final = 0
-    COARSE: Final = 1
-    EXACT: Final = 2
-
-
 _EFFECTS: Final[dict[str, int]] = {
     "note": Effect.NOTE,
     "review": Effect.REVIEW,
     "suspends": Effect.SUSPENDS,
     "ends": Effect.ENDS,
 }
-_TRACE_ROWS: Final[dict[str, int]] = {"none": Rows.NONE, "misuse": Rows.MISUSE, "all": Rows.ALL}
-_EVENT_ROWS: Final[dict[str, int]] = {"none": Rows.NONE, "all": Rows.ALL}
-_DATES: Final[dict[str, int]] = {"none": Precision.NONE, "month": Precision.COARSE, "day": Precision.EXACT}
-_REGIONS: Final[dict[str, int]] = {"none": Precision.NONE, "province": Precision.COARSE, "full": Precision.EXACT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,37 +91,6 @@ class Death:
     missing_answered_from: int
 
 
-@dataclass(frozen=True, slots=True)
-class Disclosure:
-    """What an answer for one purpose may carry: `Rows` of each class, `Precision` of dates and regions."""
-
-    traces: int
-    events: int
-    references: bool
-    trace_dates: int
-    event_dates: int
-    trace_region: int
-    event_region: int
-    numbers: bool
-    last_trace: bool
-    penal_detail: bool
-
-
-NOTHING: Final = Disclosure(
-    Rows.NONE,
-    Rows.NONE,
-    references=False,
-    trace_dates=Precision.NONE,
-    event_dates=Precision.NONE,
-    trace_region=Precision.NONE,
-    event_region=Precision.NONE,
-    numbers=False,
-    last_trace=False,
-    penal_detail=False,
-)
-"""For a purpose that no table knows."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleBook:
     """All rules of one version. Made by `parse`; nothing of it changes afterwards.
@@ -154,6 +108,7 @@ class RuleBook:
         proposals: CertificationStatus by SurvivalStatus.
         verify_within_days: for a SUSPECT.
         reason_texts: by ReasonCode.
+        audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
     """
 
     version: str
@@ -170,9 +125,9 @@ class RuleBook:
     proposals: NDArray[np.int32]
     verify_within_days: int
     reason_texts: Mapping[int, ReasonText]
+    audience: NDArray[np.uint32]
     _disclosures: Mapping[int, Disclosure]
-    _department_names: Names
-    _kind_names: Names
+    _scopes: Mapping[int, Scope]
     _variants: Mapping[int, str]
 
     @staticmethod
@@ -190,7 +145,7 @@ class RuleBook:
         root = Section.parse(data, origin)
         version = root.text("version", 64)
         grading, points = _grading(root)
-        kinds, kind_names = read_kinds(root.section("kinds"), points, grading.cycle_days)
+        kinds = read_kinds(root.section("kinds"), points, grading.cycle_days)
         death = _death(root)
         valid_days, partial_valid_days = _valid_days(root.section("valid_days"))
         effects, relevant = _benefits(root)
@@ -200,6 +155,9 @@ class RuleBook:
         aged.close()
         proposals = _by_status(root.section("certification"), _PROPOSALS)
         verify_within_days = root.integer("verify_within_days", 1, 366)
+        disclosures = read_disclosures(root.section("disclosure"))
+        audience = relevant | np.uint32(ANYBODY)
+        audience.flags.writeable = False
         book = RuleBook(
             version=version,
             digest=hashlib.sha256(data).digest(),
@@ -215,9 +173,11 @@ class RuleBook:
             proposals=proposals,
             verify_within_days=verify_within_days,
             reason_texts=_reason_texts(root.section("reasons")),
-            _disclosures=_disclosures(root.section("disclosure")),
-            _department_names=_department_names(root.section("departments")),
-            _kind_names=kind_names,
+            audience=audience,
+            _disclosures=disclosures,
+            _scopes=MappingProxyType(
+                {purpose: scope_of(allowed, kinds) for purpose, allowed in [(_UNKNOWN, NOTHING), *disclosures.items()]}
+            ),
             _variants=_variants(root.section("name_variants")),
         )
         root.close()
@@ -227,13 +187,21 @@ class RuleBook:
         """What an answer for this Purpose may carry; nothing for an unknown one."""
         return self._disclosures.get(purpose, NOTHING)
 
-    def department_name(self, department: int, language: Literal["zh", "en"]) -> str:
-        """A department's name, "" where the number is unknown."""
-        return self._department_names.get(department, ("", ""))[language == "en"]
+    def scope(self, purpose: int) -> Scope:
+        """The same as tables."""
+        return self._scopes.get(purpose) or self._scopes[_UNKNOWN]
 
-    def kind_name(self, kind: int, language: Literal["zh", "en"]) -> str:
+    @staticmethod
+    def department_name(department: int, language: Literal["zh", "en"]) -> str:
+        """A department's name, "" where the number is unknown."""
+        word = DEPARTMENT_WORDS.get(department, _NO_WORD)
+        return word.en if language == "en" else word.zh
+
+    @staticmethod
+    def kind_name(kind: int, language: Literal["zh", "en"]) -> str:
         """An evidence kind's name, "" where the number is unknown."""
-        return self._kind_names.get(kind, ("", ""))[language == "en"]
+        word = KIND_WORDS.get(kind, _NO_WORD)
+        return word.en if language == "en" else word.zh
 
     def name_key(self, name: str) -> str:
         """What a name is compared by; see `names.name_key`."""
@@ -349,37 +317,6 @@ def _reason_texts(section: Section) -> Mapping[int, ReasonText]:
         texts[int(code)] = text
     section.close()
     return MappingProxyType(texts)
-
-
-def _disclosures(section: Section) -> Mapping[int, Disclosure]:
-    table: dict[int, Disclosure] = {}
-    for name, number in PURPOSES.items():
-        entry = section.section(name)
-        table[number] = Disclosure(
-            traces=entry.choice("traces", _TRACE_ROWS),
-            events=entry.choice("events", _EVENT_ROWS),
-            references=entry.boolean("references"),
-            trace_dates=entry.choice("trace_dates", _DATES),
-            event_dates=entry.choice("event_dates", _DATES),
-            trace_region=entry.choice("trace_region", _REGIONS),
-            event_region=entry.choice("event_region", _REGIONS),
-            numbers=entry.boolean("numbers"),
-            last_trace=entry.boolean("last_trace"),
-            penal_detail=entry.boolean("penal_detail"),
-        )
-        entry.close()
-    section.close()
-    return MappingProxyType(table)
-
-
-def _department_names(section: Section) -> Names:
-    found: Names = {}
-    for name, number in DEPARTMENTS.items():
-        entry = section.section(name)
-        found[number] = (entry.text("zh", 40), entry.text("en", 80))
-        entry.close()
-    section.close()
-    return found
 
 
 def _variants(section: Section) -> Mapping[int, str]:

@@ -76,7 +76,7 @@ def judge_age(
         The last day before each subject attains the age, FAR where that is over or does not matter; None: for nobody.
     """
     young = birth_on > as_of_on - _LONGEST_YEAR * book.aged_out_until_age
-    if not young.any():
+    if not np.count_nonzero(young):
         return None
     concerned = np.flatnonzero(young & (birth_on != 0) & ((relevant & _AGED_OUT_BIT) != 0))
     if not len(concerned):

@@ -21,7 +21,11 @@ NEVER: Final = -(1 << 30)
 FAR: Final = 1 << 30
 """After every day."""
 
+_DAYS: Final = np.dtype("M8[D]")
+_MONTHS: Final = np.dtype("M8[M]")
 _DAY_OFFSET: Final = 1 << 20
+_FIRST_PACKED: Final = np.int32(-_DAY_OFFSET)
+_LAST_PACKED: Final = np.int32(_DAY_OFFSET - 1)
 MAX_SUBJECTS: Final = 1 << 24
 
 
@@ -81,21 +85,25 @@ class EvidenceLike(Protocol):
 
 def latest(count: int, subject: Index, day: Int32) -> Int32:
     """The latest day of each of `count` subjects, NEVER where there is none."""
-    found = np.full(count, NEVER, np.int32)
-    np.maximum.at(found, subject, day)
+    found = np.empty(count, np.int32)
+    found.fill(NEVER)
+    if len(subject):
+        np.maximum.at(found, subject, day)
     return found
 
 
 def earliest(count: int, subject: Index, day: Int32) -> Int32:
     """The earliest day of each of `count` subjects, FAR where there is none."""
-    found = np.full(count, FAR, np.int32)
-    np.minimum.at(found, subject, day)
+    found = np.empty(count, np.int32)
+    found.fill(FAR)
+    if len(subject):
+        np.minimum.at(found, subject, day)
     return found
 
 
 def pack(subject: Index, day: Int32, kind: NDArray[np.integer], department: NDArray[np.integer]) -> NDArray[np.int64]:
     """One sortable number of a row: by subject, then day, kind, department."""
-    days = np.clip(day, -_DAY_OFFSET, _DAY_OFFSET - 1).astype(np.int64) + _DAY_OFFSET
+    days = np.minimum(np.maximum(day, _FIRST_PACKED), _LAST_PACKED).astype(np.int64) + _DAY_OFFSET
     return (subject.astype(np.int64) << 36) | (days << 15) | (kind.astype(np.int64) << 4) | department
 
 
@@ -128,7 +136,7 @@ def attained_on(birth_on: Int32, years: int) -> Int32:
 
 def month_start(day: Int32) -> Int32:
     """The first day of the month of each day."""
-    return day.astype("M8[D]").astype("M8[M]").astype("M8[D]").astype(np.int64).astype(np.int32)
+    return day.astype(_DAYS).astype(_MONTHS).astype(_DAYS).astype(np.int32)
 
 
 def next_month_start(day: Int32) -> Int32:

@@ -98,8 +98,9 @@ def judge_deaths(
     conflict[presence.subject[present]] = True
 
     used = after[table.use.take(traces.kind[after])]
-    used = used[traces.day[used] > known_on[traces.subject[used]] + leeway[used]]
-    used = used[seen_on[traces.subject[used]] <= on[traces.subject[used]] + rule.grace_days]
+    if len(used):
+        used = used[traces.day[used] > known_on[traces.subject[used]] + leeway[used]]
+        used = used[seen_on[traces.subject[used]] <= on[traces.subject[used]] + rule.grace_days]
     misuse = np.zeros(count, np.bool_)
     misuse[traces.subject[used]] = True
 
@@ -114,8 +115,9 @@ def judge_deaths(
     last_on = latest(count, *_rows(records, stands & (tier <= Role.DEATH_SUPPORTED)))
     differ = (confirmed & (last_on > on)).nonzero()[0]
     sheet.add(differ, ReasonCode.DEATH_DATES_DIFFER, on=on[differ], number=(last_on - on)[differ])
-    revocation = stamps(revocations.day, revocations.kind, revocations.department)
-    tell_found(sheet, newest_stamp(count, revocations.subject, revocation), ReasonCode.DEATH_DECLARATION_REVOKED)
+    if len(revocations):
+        revocation = stamps(revocations.day, revocations.kind, revocations.department)
+        tell_found(sheet, newest_stamp(count, revocations.subject, revocation), ReasonCode.DEATH_DECLARATION_REVOKED)
     return Deaths(on, confirmed, conflict, misuse, revoked)
 
 
@@ -132,7 +134,7 @@ def _tiers(book: RuleBook, count: int, records: Events, revoked_on: Int32) -> tu
     tier[repeats & (tier == Role.DEATH_CONFIRMED)] = Role.DEATH_SUPPORTED
     late = (tier == Role.DEATH_CONFIRMED) & ~void & (records.available_on != 0)
     late &= records.available_on - records.day > book.death.late_after_days
-    if late.any():
+    if np.count_nonzero(late):
         bears = (tier <= Role.DEATH_SUPPORTED) & ~void
         sources = np.zeros(count, np.int32)
         np.bitwise_or.at(sources, records.subject[bears], np.left_shift(1, records.department[bears]).astype(np.int32))

@@ -6,6 +6,7 @@ Owns: which day an event counts from when the source gave none. Refuses: what an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -35,14 +36,34 @@ class Events:
 
     def take(self, rows: Index | Mask) -> Events:
         """Some of the rows."""
-        return Events(*(getattr(self, name)[rows] for name in Events.__slots__))
+        if not len(self.subject[rows]):
+            return _NONE
+        return Events(*[column[rows] for column in _columns_of(self)])
 
     def of(self, *roles: int) -> Events:
         """The rows of some roles."""
         chosen = self.role == roles[0]
         for role in roles[1:]:
             chosen |= self.role == role
-        return self if chosen.all() else self.take(chosen)
+        return self if np.count_nonzero(chosen) == len(chosen) else self.take(chosen.nonzero()[0])
+
+
+_columns_of = attrgetter(*Events.__slots__)
+_EMPTY = np.zeros(0, np.int32)
+_NONE = Events(
+    subject=np.zeros(0, np.intp),
+    kind=_EMPTY,
+    department=_EMPTY,
+    role=_EMPTY,
+    day=_EMPTY,
+    dated=np.zeros(0, np.bool_),
+    available_on=_EMPTY,
+    strength=_EMPTY,
+    region=_EMPTY,
+    detail=_EMPTY,
+    from_on=_EMPTY,
+    until_on=_EMPTY,
+)
 
 
 def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: int) -> Events:
@@ -54,12 +75,12 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
     observed = evidence.observed_on[rows]
     available = evidence.available_on[rows]
     visible = (observed <= as_of_on) & (available <= as_of_on)
-    if not visible.all():
+    if np.count_nonzero(visible) != len(visible):
         rows, observed, available = rows[visible], observed[visible], available[visible]
     from_on = evidence.from_on[rows]
     dated = observed != 0
     day = observed
-    if not dated.all():
+    if np.count_nonzero(dated) != len(dated):
         fallback = np.where(available != 0, available, np.int32(as_of_on))
         begun = (from_on != 0) & (from_on <= as_of_on)
         day = np.where(dated, observed, np.where(begun, from_on, fallback))
@@ -68,7 +89,7 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
         subject=evidence.subject[rows].astype(np.intp),
         kind=kind,
         department=evidence.department[rows],
-        role=book.kinds.role.take(kind).astype(np.int32),
+        role=book.kinds.role[kind].astype(np.int32),
         day=day,
         dated=dated,
         available_on=available,

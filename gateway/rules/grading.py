@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
 from gateway.rules.absence import judge_absences
-from gateway.rules.book import BENEFIT_SLOTS, RuleBook
+from gateway.rules.book import RuleBook
 from gateway.rules.changes import Flags, bit, judge_age, judge_changes
 from gateway.rules.columns import FAR, MAX_SUBJECTS, EvidenceLike, Index, Int32, Mask, same_length
 from gateway.rules.deaths import judge_deaths
@@ -48,6 +48,13 @@ _TELLS_DEPARTMENTS[
     [ReasonCode.INDEPENDENT_DEPARTMENTS, ReasonCode.REAL_NAME_NOT_RECENT, ReasonCode.SEVERAL_WEAKER_TRACES]
 ] = 1
 _NO_ROWS = np.zeros(0, np.intp)
+# Numbers of the columns' own type: a plain int is converted anew at every use.
+_LAST_KIND = np.uint32(KIND_SLOTS - 1)
+_LAST_DEPARTMENT = np.uint32(DEPARTMENT_SLOTS - 1)
+_LAST_STRENGTH = np.uint32(STRENGTH_SLOTS - 1)
+_KIND_STEP = np.uint32(STRENGTH_SLOTS)
+_CELL_STEP = np.uint32(DEPARTMENT_SLOTS)
+_ONE = np.int32(1)
 _WORST_ALIVE = words.SURVIVAL_STATUS_ALIVE_WEAK
 
 
@@ -107,10 +114,10 @@ def grade(
     _check(subjects, evidence, known, identity_conflict, linked, benefit, birth_on, as_of_on)
     sheet = ReasonSheet()
     usable = known & ~identity_conflict
-    everybody = bool(usable.all())
+    everybody = np.count_nonzero(usable) == subjects
     traces, event_rows = _sort_rows(book, evidence, None if everybody else usable, as_of_on, sheet)
     alive = weigh(book, subjects, traces, as_of_on)
-    relevant = book.relevant_flags.take(np.minimum(benefit.view(np.uint32), BENEFIT_SLOTS - 1))
+    relevant = book.relevant_flags.take(benefit, mode="clip")
     status, decided_on = alive.status, np.zeros(subjects, np.int32)
     flags = np.zeros(subjects, np.uint32)
     change_on: list[Int32] = []
@@ -140,7 +147,7 @@ def grade(
     comes_of_age = judge_age(book, birth_on, relevant, flags, as_of_on, sheet)
     if comes_of_age is not None:
         change_on.append(comes_of_age)
-    if linked.any():
+    if np.count_nonzero(linked):
         rows = (linked & usable).nonzero()[0]
         flags[rows] |= bit(words.ENTITLEMENT_FLAG_IDENTITY_LINKED)
         sheet.add(rows, ReasonCode.IDENTITY_LINKED)
@@ -197,7 +204,7 @@ def _check(
         from_on=evidence.from_on,
         until_on=evidence.until_on,
     )
-    if rows and int(evidence.subject.view(np.uint32).max()) >= subjects:
+    if np.count_nonzero(evidence.subject.view(np.uint32) >= np.uint32(subjects)):
         raise RefusedError(
             "evidence about a subject that was not asked", "证据涉及未查询的人员", field="evidence.subject"
         )
@@ -210,24 +217,24 @@ def _sort_rows(
 
     Numbers are clipped into the last slot of the tables, which the vocabulary never uses.
     """
-    kind = np.minimum(evidence.kind.view(np.uint32), KIND_SLOTS - 1)
-    department = np.minimum(evidence.department.view(np.uint32), DEPARTMENT_SLOTS - 1)
-    strength = np.minimum(evidence.strength.view(np.uint32), STRENGTH_SLOTS - 1)
-    cell = kind * np.uint32(STRENGTH_SLOTS) + strength
-    row_class = book.kinds.row_class.take(cell * np.uint32(DEPARTMENT_SLOTS) + department)
+    kind = np.minimum(evidence.kind.view(np.uint32), _LAST_KIND)
+    department = np.minimum(evidence.department.view(np.uint32), _LAST_DEPARTMENT)
+    strength = np.minimum(evidence.strength.view(np.uint32), _LAST_STRENGTH)
+    cell = kind * _KIND_STEP + strength
+    row_class = book.kinds.row_class.take(cell * _CELL_STEP + department)
     subject = evidence.subject.astype(np.intp)
     if usable is not None:
         row_class = np.where(usable.take(subject), row_class, np.uint8(RowClass.IDLE))
     day = evidence.observed_on
     # One comparison for "from 1970-01-02 to the day asked about": earlier days wrap round to large numbers.
-    trace = (day - np.int32(1)).view(np.uint32) < np.uint32(as_of_on)
+    trace = (day - _ONE).view(np.uint32) < np.uint32(as_of_on)
     trace &= evidence.available_on <= as_of_on
     trace &= row_class == RowClass.TRACE
-    if trace.all():
+    if np.count_nonzero(trace) == len(trace):
         return TraceRows(subject, kind, department, cell, day, stamps(day, kind, department)), _NO_ROWS
     rest = (~trace).nonzero()[0]
     rest_class = row_class[rest]
-    if (rest_class != RowClass.EVENT).any() or (day[rest] > as_of_on).any():
+    if np.count_nonzero(rest_class != RowClass.EVENT) or np.count_nonzero(day[rest] > as_of_on):
         _tell_unused(evidence, rest, rest_class, as_of_on, sheet)
     rows = trace.nonzero()[0]
     kind, department, day = kind[rows], department[rows], day[rows]
@@ -314,10 +321,12 @@ def _judge_unusable(known: Mask, identity_conflict: Mask, status: Int32, flags: 
 
 def _tell_alive(status: Int32, alive: Alive, sheet: ReasonSheet) -> None:
     rows = (status <= _WORST_ALIVE).nonzero()[0]
+    if not len(rows):
+        return
     told, code, departments = alive.told, alive.code, alive.departments
     if len(rows) != len(status):
         told, code, departments = told[rows], code[rows], departments[rows]
-    tell_stamps(sheet, rows, told, code, departments * _TELLS_DEPARTMENTS.take(code))
+    tell_stamps(sheet, rows, told, code, departments * _TELLS_DEPARTMENTS[code])
 
 
 def _tell_silence(subjects: int, silent: Collection[int], sheet: ReasonSheet) -> None:
@@ -337,9 +346,9 @@ def _valid_until(
         days = np.minimum(days, book.partial_valid_days)
     until = days + np.int32(as_of_on)
     strong = status == words.SURVIVAL_STATUS_ALIVE_STRONG
-    if strong.any():
-        fades_on = alive.anchor_on + np.int32(book.grading.strong_anchor_days)
-        until = np.where(strong, np.minimum(until, fades_on), until)
+    if np.count_nonzero(strong):
+        fades_on = stamp_day(alive.anchor) + np.int32(book.grading.strong_anchor_days)
+        np.minimum(until, fades_on, out=until, where=strong)
     for change in change_on:
         until = np.minimum(until, change)
     return until

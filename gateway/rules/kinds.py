@@ -117,12 +117,8 @@ class KindTable:
     death_departments: frozenset[int]
 
 
-Names = dict[int, tuple[str, str]]
-"""Number of a word to its Chinese and English name."""
-
-
-def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days: int) -> tuple[KindTable, Names]:
-    """The table and the kinds' names.
+def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days: int) -> KindTable:
+    """The table.
 
     Args:
         section: `kinds` of the rule file.
@@ -143,10 +139,8 @@ def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days:
     originates = np.zeros((KIND_SLOTS, DEPARTMENT_SLOTS), np.bool_)
     look_back = np.zeros(KIND_SLOTS, np.int32)
     known_departments = list(DEPARTMENTS.values())
-    kind_names: Names = {}
     for name, kind in KINDS.items():
         entry = section.section(name)
-        kind_names[kind] = (entry.text("zh", 40), entry.text("en", 80))
         originates[kind, list(entry.choices("departments", DEPARTMENTS))] = True
         if kind < FIRST_EVENT:
             usual = entry.choice("strength", STRENGTHS)
@@ -199,4 +193,4 @@ def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days:
     )
     for column in (row_class, points, strength, valid_days, lag_days, use, presence, role, originates, follows, flag):
         column.flags.writeable = False
-    return table, kind_names
+    return table

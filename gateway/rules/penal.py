@@ -49,6 +49,7 @@ _PENALTIES[
 _PENALTIES[[words.PENALTY_KIND_PUBLIC_SURVEILLANCE, words.PENALTY_KIND_SUSPENDED_SENTENCE]] = _AT_LARGE
 _PENALTIES.flags.writeable = False
 _END_BITS: Final = 31
+_NO_STATEMENT: Final = np.iinfo(np.int64).min
 
 
 _PENAL_BITS: Final = (
@@ -86,11 +87,15 @@ def judge_sentences(events: Events, relevant: Flags, flags: Flags, as_of_on: int
         The last day before the next change known, by subject, FAR: none; None: nobody is concerned.
     """
     concerned = relevant[events.subject] & _PENAL_BITS != 0
-    if not concerned.all():
+    if np.count_nonzero(concerned) != len(concerned):
         events = events.take(concerned)
     if not len(events):
         return None
-    people, who = np.unique(events.subject, return_inverse=True)
+    place = np.zeros(len(relevant), np.intp)
+    place[events.subject] = 1
+    people = place.nonzero()[0]
+    place[people] = np.arange(len(people))
+    who = place[events.subject]
     start = np.where(events.from_on != 0, events.from_on, events.day)
     penalty = _PENALTIES.take(np.minimum(events.detail.view(np.uint32), len(_PENALTIES) - 1))
     rows = _Row(who, events.kind, events.day, start, events.until_on, events.kind == _SENTENCE, penalty)
@@ -176,12 +181,11 @@ class _Convicts:
         since = np.where(sentence | custody, rows.start, rows.day)
         states = (sentence | custody | commuted) & (since > self._released[rows.who])
         rank = np.where(commuted, 3, np.where(custody, 2, 1)).astype(np.int64)
-        end = np.where(rows.until == 0, FAR, np.clip(rows.until, 0, FAR)).astype(np.int64)
+        end = np.where(rows.until == 0, FAR, np.minimum(np.maximum(rows.until, 0), FAR)).astype(np.int64)
         statement: NDArray[np.int64] = (rows.day.astype(np.int64) << (_END_BITS + 2)) | (rank << _END_BITS) | end
-        none = np.iinfo(np.int64).min
-        newest = np.full(count, none, np.int64)
+        newest = np.full(count, _NO_STATEMENT, np.int64)
         np.maximum.at(newest, rows.who[states], statement[states])
-        stated = newest != none
+        stated = newest != _NO_STATEMENT
         until = np.where(stated, newest & ((1 << _END_BITS) - 1), FAR).astype(np.int32)
         return until, stated & ((newest >> _END_BITS) & 3 == 3)
 
@@ -193,7 +197,7 @@ class _Convicts:
     def _detained(self, custody_on: Int32) -> Int32:
         rows = self._rows
         held = (rows.kind == _DETAINED) & self._begun
-        if not held.any():
+        if not np.count_nonzero(held):
             return np.full(self._count, FAR, np.int32)
         over = latest(self._count, rows.who[rows.sentence], rows.day[rows.sentence])
         over = np.maximum(np.maximum(over, self._released), custody_on)
@@ -205,7 +209,7 @@ class _Convicts:
         rows = self._rows
         other = rows.sentence & self._begun & (rows.penalty != _CUSTODIAL)
         other &= (rows.until == 0) | (self._today <= rows.until)
-        if not other.any():
+        if not np.count_nonzero(other):
             return
         for penalty, code in (
             (_AT_LARGE, ReasonCode.NOT_IN_PRISON),
@@ -227,9 +231,12 @@ class _Told:
     sheet: ReasonSheet
 
     def flag(self, chosen: Mask, flag: int, code: ReasonCode, on: Int32) -> None:
+        if not np.count_nonzero(chosen):
+            return
         chosen = chosen & (self.relevant[self.people] & bit(flag) != 0)
         self.flags[self.people[chosen]] |= bit(flag)
         self.note(chosen, code, on)
 
     def note(self, chosen: Mask, code: ReasonCode, on: Int32) -> None:
-        self.sheet.add(self.people[chosen], code, on=on[chosen])
+        if np.count_nonzero(chosen):
+            self.sheet.add(self.people[chosen], code, on=on[chosen])

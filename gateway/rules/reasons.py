@@ -175,6 +175,9 @@ class ReasonSheet:
         parts = self._parts
         if not parts:
             return Reasons()
+        if len(parts) == 1:
+            total = len(parts[0][0])
+            return Reasons(*[_column(value, total) for value in parts[0]])
         total = sum(len(part[0]) for part in parts)
         block = np.empty((6, total), np.int32)
         at = 0
@@ -183,8 +186,11 @@ class ReasonSheet:
             for column, value in enumerate(part):
                 block[column, at:end] = value
             at = end
-        if len(parts) > 1 and total > 1:
-            subject = block[0]
-            if (subject[1:] < subject[:-1]).any():
-                block = block[:, np.argsort(subject, kind="stable")]
+        subject = block[0]
+        if np.count_nonzero(subject[1:] < subject[:-1]):
+            block = block[:, np.argsort(subject, kind="stable")]
         return Reasons(*block)
+
+
+def _column(value: Column, total: int) -> Int32:
+    return np.full(total, value, np.int32) if isinstance(value, int) else value.astype(np.int32, copy=False)

@@ -26,6 +26,11 @@ def stamps(day: Int32, kind: NDArray[np.integer], department: NDArray[np.integer
     return (day.astype(np.int64) << _DAY_SHIFT) | (kind << _KIND_SHIFT) | department
 
 
+def first_stamp(day: int) -> int:
+    """The least stamp of a day."""
+    return day << _DAY_SHIFT
+
+
 def stamp_day(stamp: Stamp) -> Int32:
     """The day of a stamp."""
     return (stamp >> _DAY_SHIFT).astype(np.int32)
@@ -33,7 +38,8 @@ def stamp_day(stamp: Stamp) -> Int32:
 
 def newest_stamp(count: int, subject: Index, stamp: Stamp) -> Stamp:
     """The newest of each of `count` subjects, NO_STAMP where there is none."""
-    found = np.full(count, NO_STAMP, np.int64)
+    found = np.empty(count, np.int64)
+    found.fill(NO_STAMP)
     np.maximum.at(found, subject, stamp)
     return found
 
@@ -48,8 +54,8 @@ def tell_stamps(
     sheet: ReasonSheet, rows: Index, stamp: Stamp, code: ReasonCode | Int32, number: NDArray[np.integer] | int = 0
 ) -> None:
     """One reason for each of `rows`, telling of the row's stamp; `stamp` and `number` are parallel to `rows`."""
-    kind = (stamp >> _KIND_SHIFT) & 0xFF
-    sheet.add(rows, code, department=stamp & 0xF, kind=kind, on=stamp_day(stamp), number=number)
+    low = stamp.astype(np.int32)  # department and kind are in its low bits
+    sheet.add(rows, code, department=low & 0xF, kind=(low >> _KIND_SHIFT) & 0xFF, on=stamp_day(stamp), number=number)
 
 
 def tell_found(sheet: ReasonSheet, stamp: Stamp, code: ReasonCode, number: NDArray[np.integer] | None = None) -> None:

@@ -15,7 +15,7 @@ from gateway.rules.book import RuleBook
 from gateway.rules.columns import Index, Int32, Mask
 from gateway.rules.kinds import DEPARTMENT_SLOTS
 from gateway.rules.reasons import ReasonCode
-from gateway.rules.stamps import Stamp, stamp_day
+from gateway.rules.stamps import Stamp, first_stamp
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
@@ -58,15 +58,15 @@ class Alive:
         told: stamp of the trace that the reason tells of, 0: none.
         departments: independent departments with a trace within the cycle.
         newest: stamp of the newest trace, 0: none.
-        anchor_on: day of the newest well-verified trace of the strong rule, 0: none.
+        anchor: stamp of the newest well-verified trace of the strong rule, 0: none.
     """
 
     status: Int32
     code: Int32
     told: Stamp
-    departments: NDArray[np.intp]
+    departments: NDArray[np.int64]
     newest: Stamp
-    anchor_on: Int32
+    anchor: Stamp
 
 
 def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
@@ -85,25 +85,29 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
         verified *= valid
     best = np.zeros((count, DEPARTMENT_SLOTS), np.int32)
     np.maximum.at(best.reshape(-1), rows.subject * DEPARTMENT_SLOTS + rows.department, points)
-    departments = np.count_nonzero(best, axis=1)
+    departments = np.add.reduce(best.astype(np.bool_), axis=1, dtype=np.int64)
     newest = np.zeros(count, np.int64)
     np.maximum.at(newest, rows.subject, rows.stamp)
-    medium_anchor = _anchor(count, rows, verified >= rule.medium_anchor_strength)
-    anchor_on = medium_on = stamp_day(medium_anchor)
+    anchor = medium_anchor = _anchor(count, rows, verified >= rule.medium_anchor_strength)
     if rule.strong_anchor_strength != rule.medium_anchor_strength:
-        anchor_on = stamp_day(_anchor(count, rows, verified >= rule.strong_anchor_strength))
+        anchor = _anchor(count, rows, verified >= rule.strong_anchor_strength)
 
-    facts = np.empty((7, count), np.bool_)
-    np.greater_equal(departments, rule.strong_departments, out=facts[0])
-    np.greater_equal(anchor_on, as_of_on - rule.strong_anchor_days, out=facts[1])
-    np.greater_equal(medium_on, as_of_on - rule.medium_anchor_days, out=facts[2])
-    np.greater_equal(departments, rule.medium_departments, out=facts[3])
-    np.greater_equal(best.sum(axis=1), rule.medium_points, out=facts[4])
-    np.greater(departments, 0, out=facts[5])
-    np.greater(newest, 0, out=facts[6])
+    least = (
+        (departments, rule.strong_departments),
+        (anchor, first_stamp(as_of_on - rule.strong_anchor_days)),
+        (medium_anchor, first_stamp(as_of_on - rule.medium_anchor_days)),
+        (departments, rule.medium_departments),
+        (np.add.reduce(best, axis=1, dtype=np.int64), rule.medium_points),
+        (departments, 1),
+        (newest, 1),
+    )
+    measured = np.empty((len(least), count), np.int64)
+    for at, (column, _) in enumerate(least):
+        measured[at] = column
+    facts = measured >= np.array([[bound] for _, bound in least])
     bits = np.packbits(facts, axis=0, bitorder="little")[0]
     told = np.where(facts[2], medium_anchor, newest)
-    return Alive(_STATUSES.take(bits), _CODES.take(bits), told, departments, newest, anchor_on)
+    return Alive(_STATUSES[bits], _CODES[bits], told, departments, newest, anchor)
 
 
 def _anchor(count: int, rows: TraceRows, verified: Mask) -> Stamp:

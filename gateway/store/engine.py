@@ -15,6 +15,7 @@ from __future__ import annotations
 import hmac
 import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -58,10 +59,12 @@ _log = structlog.stdlib.get_logger(__name__)
 class Store:
     """What one gateway keeps. Made by `open`."""
 
-    def __init__(self, engine: sa.Engine, keys: StoreKeys, clock: Clock, *, queue_limit: int) -> None:
+    def __init__(
+        self, engine: sa.Engine, keys: StoreKeys, clock: Clock, *, queue_limit: int, alone: Callable[[], bool]
+    ) -> None:
         self._engine = engine
         self._reader = Reader(engine)
-        self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit)
+        self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit, alone=alone)
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
@@ -69,7 +72,15 @@ class Store:
         """For the asking side, under which officials become pseudonyms; 32 bytes."""
 
     @classmethod
-    def open(cls, where: str | Path, *, key: bytes | Path, clock: Clock, queue_limit: int = QUEUE_LIMIT) -> Store:
+    def open(
+        cls,
+        where: str | Path,
+        *,
+        key: bytes | Path,
+        clock: Clock,
+        queue_limit: int = QUEUE_LIMIT,
+        alone: Callable[[], bool] = lambda: False,
+    ) -> Store:
         """Open the store, making it where there is none. Blocks for some milliseconds; call it at start.
 
         Args:
@@ -77,6 +88,7 @@ class Store:
             key: the 32 secret bytes, or the file that holds them; the file is made with a new store.
             clock: tells what is old enough to be deleted.
             queue_limit: writes that may be under way; more are refused.
+            alone: whether a single call is under way, whose writes then wait for no others.
 
         Raises:
             StoreError: the database or the key cannot be used; the message says which and what to do.
@@ -87,7 +99,7 @@ class Store:
                 upgrade(engine.execution_options(**{_WRITES: True}))
                 keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
                 head = Reader(engine).run_here(read_head)
-            store = cls(engine, keys, clock, queue_limit=queue_limit)
+            store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone)
         except BaseException:
             engine.dispose()
             raise

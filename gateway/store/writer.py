@@ -4,9 +4,9 @@ Owns: the queue, the writing connection, the transaction, and the waking of thos
 writes (a `Kind` does), and reading.
 
 When to commit: a commit costs as much processor time as answering a question, so a busy gateway should make few and a
-quiet one should not wait. Operations gather for as long as the event loop has other work, and 4 ms at most
-(`gateway.pacing`). A loop with nothing else to do commits after one round; one that is busy commits some two hundred
-times a second, however much it writes.
+quiet one should not wait. Operations gather for as long as the event loop has other work, and 20 ms at most
+(`gateway.pacing`). A loop with nothing else to do commits after one round; one that is busy commits some fifty times
+a second, however much it writes.
 
 All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written. The connection
 is thrown away and a new one opened for the next batch, so that a database that comes back is used again.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -52,11 +52,21 @@ _Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]"]
 class Writer:
     """The one thread that writes, for one event loop at a time."""
 
-    def __init__(self, engine: sa.Engine, clock: Clock, *, limit: int) -> None:
-        """`limit`: operations that may be under way; more are refused."""
+    def __init__(
+        self, engine: sa.Engine, clock: Clock, *, limit: int, alone: Callable[[], bool] = lambda: False
+    ) -> None:
+        """A writer.
+
+        Args:
+            engine: of the database.
+            clock: tells how busy the event loop is.
+            limit: operations that may be under way; more are refused.
+            alone: whether there is nobody to share a commit with, so that none is waited for.
+        """
         self._engine = engine
         self._clock = clock
         self._limit = limit
+        self._alone = alone
         self._open = True
         # Of the event loop: what gathers.
         self._gathered: list[_Operation] = []
@@ -92,7 +102,9 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._gathered.append((kind, payload, future))
-        if len(self._gathered) == 1 or self._loop is not loop:
+        if self._alone():
+            self._hand_over()
+        elif len(self._gathered) == 1 or self._loop is not loop:
             self._loop = loop
             when_idle(loop, self._clock, self._hand_over)
         return future

@@ -63,6 +63,8 @@ def test_a_time_that_does_not_fit_is_refused(now_ms: int) -> None:
         Uuid7().next(now_ms)
 
 
-@pytest.mark.parametrize("other", [b"", bytes(16), uuid.UUID("b185e6d8-c247-4540-b9f9-4e0e1852f290").bytes, bytes(15), b"\xff" * 16])
+@pytest.mark.parametrize(
+    "other", [b"", bytes(16), uuid.UUID("b185e6d8-c247-4540-b9f9-4e0e1852f290").bytes, bytes(15), b"\xff" * 16]
+)
 def test_other_bytes_carry_no_time(other: bytes) -> None:
     assert timestamp_ms(other) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -216,26 +216,23 @@ async def test_of_two_people_under_one_number_nothing_is_told(purpose: int) -> N
 
 
 class Gate(Register):
-    """A department that answers once it is let go, so that questions meet while it is asked."""
+    """A department that answers once it is let go."""
 
-    go = asyncio.Event()
+    def __init__(self, people: Mapping[str, Sequence[Row]], **options: Any) -> None:
+        super().__init__(people, **options)
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
 
     async def lookup(self, question: Lookup) -> Found:
         found = await super().lookup(question)
+        self.begun.set()
         await self.go.wait()
         return found
 
 
 async def meeting(side: Inquiry, gate: Gate, *asked: exchange_pb2.Question) -> list[asyncio.Future[Any]]:
-    """The answers under way to questions that arrive while one about nobody is being answered."""
-    gate.go = asyncio.Event()
-    first = asyncio.ensure_future(side.answer(B.member_id, question(CHEN), 5.0))
-    await asyncio.sleep(0)
+    """The answers under way to questions that arrive together, once the department is being asked."""
     asking = [asyncio.ensure_future(side.answer(B.member_id, each, 5.0)) for each in asked]
-    for _ in range(3):
-        await asyncio.sleep(0)
-    gate.go.set()
-    await first
+    await asyncio.wait_for(gate.begun.wait(), 5)
     return asking
 
 
@@ -243,8 +240,10 @@ async def test_questions_that_arrive_together_get_each_their_own_findings() -> N
     people = {ANNA: [visit(5, "a")], BO: [visit(6, "b")], NEW_ANNA: []}
     gate = Gate(people, links={ANNA: NEW_ANNA})
     asked = [question(ANNA), question(WRONG, BO), question(CHEN), question(BO)]
-    together = await asyncio.gather(*await meeting(inquiry(gate), gate, *asked))
-    assert [len(lookup.subjects) for lookup in gate.asked] == [1, 4, 1]
+    asking = await meeting(inquiry(gate), gate, *asked)
+    gate.go.set()
+    together = await asyncio.gather(*asking)
+    assert [len(lookup.subjects) for lookup in gate.asked] == [4, 1]
     for each, findings in zip(asked, together, strict=True):
         check_findings(findings, len(each.subjects.id_number))
         assert findings == await answered(each, Register(people, links={ANNA: NEW_ANNA}))
@@ -269,6 +268,7 @@ async def test_one_asker_giving_up_does_not_take_the_answer_from_another() -> No
     gate = Gate({ANNA: [visit(5, "a")]})
     leaving, staying = await meeting(inquiry(gate), gate, question(BO), question(ANNA))
     leaving.cancel()
+    gate.go.set()
     assert references(await staying) == [(0, "a")]
     with pytest.raises(asyncio.CancelledError):
         await leaving
@@ -290,9 +290,11 @@ async def test_nobodys_evidence_is_ever_told_of_another(batches: Sequence[Sequen
         made = question(*(spell(person) for person, spell in batch))
         made.subjects.name[:] = ["无名"] * len(batch)
         asked.append(made)
-    for made, findings in zip(asked, await asyncio.gather(*await meeting(side, gate, *asked)), strict=True):
+    asking = await meeting(side, gate, *asked)
+    gate.go.set()
+    for made, findings in zip(asked, await asyncio.gather(*asking), strict=True):
         check_findings(findings, len(made.subjects.id_number))
-        assert len(gate.asked) == 2
+        assert len(gate.asked) == 1
         for at, text in enumerate(made.subjects.id_number):
             try:
                 person = normalise_number(text)

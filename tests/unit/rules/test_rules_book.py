@@ -10,8 +10,9 @@ from rules_world import BOOK
 
 from gateway.errors import ConfigError
 from gateway.rules import RULES_FILE
-from gateway.rules.book import NOTHING, RuleBook
+from gateway.rules.book import RuleBook
 from gateway.rules.kinds import DEPARTMENTS, KINDS
+from gateway.rules.purposes import NOTHING
 from gateway.rules.reasons import ReasonCode, Reasons
 from gateway.rules.wording import fill, reason_texts
 
@@ -62,14 +63,14 @@ def test_the_built_in_rules_carry_their_version_and_digest():
         ("kinds.CREMATION.role", "resurrection"),
         ("kinds.CREMATION.role", "penal"),
         ("kinds.PAROLE.role", "note"),
-        ("kinds.CREMATION.zh", ...),
+        ("kinds.CREMATION.zh", "火化"),
         ("kinds.MARRIAGE.flag", "IMPRISONED"),
         ("kinds.PHARMACY.strength", "IN_PERSON"),
         ("kinds.PHARMACY.departments", "HEALTH"),
         ("kinds.PHARMACY.departments", ["CHURCH"]),
         ("kinds.PHARMACY.use", "yes"),
         ("kinds.NEW_KIND", {}),
-        ("departments.BANKS.en", ...),
+        ("departments", {"BANKS": {"en": "banks"}}),
         ("valid_days.UNKNOWN", 1000),
         ("valid_days.partial", ...),
         ("always_flags.HAPPY", "note"),

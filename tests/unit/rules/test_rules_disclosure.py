@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from rules_world import BOOK, DEPENDANT, EMPLOYEE, as_date, civil, evidence, flag_bits, graded_batch, row
 
-from gateway.rules.book import PURPOSES, Precision
 from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
 from gateway.rules.kinds import FIRST_EVENT, KINDS
+from gateway.rules.purposes import PURPOSES, Precision
 from gateway.rules.reasons import TRACE_CODES, ReasonCode
 from wugan.adapter.v1 import vocabulary_pb2 as words
 

@@ -68,6 +68,18 @@ async def test_an_idle_event_loop_commits_after_one_round(writer: Writer) -> Non
     assert held.batches == [1, 1, 1]
 
 
+async def test_a_call_that_is_alone_waits_for_no_others(tmp_path: Path, clock: FakeClock) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    writer = Writer(engine, clock, limit=LIMIT, alone=lambda: True)
+    held = Held()
+    waiting = writer.submit(held, 1)
+    await asyncio.to_thread(held.started.wait)  # being written although the loop has not come round since
+    held.go.set()
+    assert await waiting == 1
+    await writer.close()
+    engine.dispose()
+
+
 async def test_a_writer_serves_the_next_event_loop_when_the_first_has_ended(writer: Writer) -> None:
     held = Held()
     held.go.set()
