@@ -1,7 +1,8 @@
 """The words of the contract as a person reads them, in Chinese and English.
 
-Owns: one name in each language for every number of every enumeration that a person may see. A test holds it against the
-contract, so that no number is ever shown bare. Refuses: sentences (those of grading come with the answer, signed).
+Owns: one name in each language for every number of every enumeration that a person may see, short enough for a table,
+readable inside a sentence. A test holds it against the contract, so that no number is ever shown bare. Pure: the rules
+fill the texts of reasons with it. Refuses: sentences (those of grading come with the answer, signed).
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ KINDS: dict[int, Word] = {
     a.EVIDENCE_KIND_HOSPITAL_STAY: Word("在院", "hospital stay"),
     a.EVIDENCE_KIND_VACCINATION: Word("接种", "vaccination"),
     a.EVIDENCE_KIND_HEALTH_CHECK: Word("健康体检", "health check"),
-    a.EVIDENCE_KIND_HEALTH_CODE_TEST: Word("核酸检测", "nucleic-acid test"),
-    a.EVIDENCE_KIND_RAIL_TRAVEL: Word("铁路出行", "rail journey"),
-    a.EVIDENCE_KIND_AIR_TRAVEL: Word("民航出行", "flight"),
-    a.EVIDENCE_KIND_BUS_TRAVEL: Word("公路客运出行", "coach journey"),
-    a.EVIDENCE_KIND_CITIZEN_CARD: Word("市民卡使用", "use of a citizen card"),
+    a.EVIDENCE_KIND_HEALTH_CODE_TEST: Word("核酸检测", "health-code test"),
+    a.EVIDENCE_KIND_RAIL_TRAVEL: Word("铁路出行", "rail travel"),
+    a.EVIDENCE_KIND_AIR_TRAVEL: Word("民航出行", "air travel"),
+    a.EVIDENCE_KIND_BUS_TRAVEL: Word("公路客运出行", "coach travel"),
+    a.EVIDENCE_KIND_CITIZEN_CARD: Word("市民卡使用", "citizen-card use"),
     a.EVIDENCE_KIND_TELLER_WITHDRAWAL: Word("柜面取款", "teller withdrawal"),
     a.EVIDENCE_KIND_SELF_SERVICE_WITHDRAWAL: Word("自助设备取款", "self-service withdrawal"),
     a.EVIDENCE_KIND_BALANCE_MOVEMENT: Word("账户变动", "balance movement"),
     a.EVIDENCE_KIND_FACE_CHECK: Word("人脸认证通过", "face check passed"),
-    a.EVIDENCE_KIND_HOME_VISIT: Word("上门核查见到本人", "home visit at which the person was seen"),
+    a.EVIDENCE_KIND_HOME_VISIT: Word("上门核查见到本人", "home visit with the person seen"),
     a.EVIDENCE_KIND_OWN_CERTIFICATION: Word("社保资格认证通过", "own certification passed"),
     a.EVIDENCE_KIND_HOUSEHOLD_CANCELLED_DEATH: Word("死亡注销户口", "household registration cancelled by death"),
     a.EVIDENCE_KIND_DEATH_CERTIFICATE: Word("死亡医学证明", "death certificate"),
@@ -82,7 +83,7 @@ KINDS: dict[int, Word] = {
     a.EVIDENCE_KIND_RETURNED_TO_PRISON: Word("撤销假释、收监执行", "returned to prison"),
     a.EVIDENCE_KIND_MARRIAGE: Word("结婚登记", "marriage"),
     a.EVIDENCE_KIND_DIVORCE: Word("离婚登记", "divorce"),
-    a.EVIDENCE_KIND_ADOPTION: Word("被收养登记", "adopted"),
+    a.EVIDENCE_KIND_ADOPTION: Word("被收养登记", "adoption"),
     a.EVIDENCE_KIND_EMIGRATED: Word("出国定居", "emigrated"),
     a.EVIDENCE_KIND_HOUSEHOLD_MOVED: Word("户口迁出", "household moved"),
     a.EVIDENCE_KIND_RESIDENCE_MOVED: Word("居住地变更", "residence moved"),

@@ -8,6 +8,7 @@
     merge.py          several members' findings -> one
     certification.py  findings -> what is proposed, and the first month without entitlement
     overpayment.py    months paid too much, in fen
+    purposes.py       what each purpose may be told, as tables
     disclosure.py     what an answer may carry for a purpose
 
 Days are civil days in Asia/Shanghai counted from 1970-01-01, 0 meaning "not given", as on the wire.

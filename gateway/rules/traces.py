@@ -92,19 +92,20 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
     if rule.strong_anchor_strength != rule.medium_anchor_strength:
         anchor = _anchor(count, rows, verified >= rule.strong_anchor_strength)
 
-    least = (
-        (departments, rule.strong_departments),
-        (anchor, first_stamp(as_of_on - rule.strong_anchor_days)),
-        (medium_anchor, first_stamp(as_of_on - rule.medium_anchor_days)),
-        (departments, rule.medium_departments),
-        (np.add.reduce(best, axis=1, dtype=np.int64), rule.medium_points),
-        (departments, 1),
-        (newest, 1),
+    total = np.add.reduce(best, axis=1, dtype=np.int64)
+    measured = np.array((departments, anchor, medium_anchor, departments, total, departments, newest))
+    least = np.array(
+        (
+            rule.strong_departments,
+            first_stamp(as_of_on - rule.strong_anchor_days),
+            first_stamp(as_of_on - rule.medium_anchor_days),
+            rule.medium_departments,
+            rule.medium_points,
+            1,
+            1,
+        )
     )
-    measured = np.empty((len(least), count), np.int64)
-    for at, (column, _) in enumerate(least):
-        measured[at] = column
-    facts = measured >= np.array([[bound] for _, bound in least])
+    facts = measured >= least[:, None]
     bits = np.packbits(facts, axis=0, bitorder="little")[0]
     told = np.where(facts[2], medium_anchor, newest)
     return Alive(_STATUSES[bits], _CODES[bits], told, departments, newest, anchor)

@@ -1,4 +1,4 @@
-"""The words of an answer: texts of reasons, filled in with the names of departments and kinds.
+"""The words of an answer: texts of reasons, filled in with the names of departments and kinds (gateway/wording.py).
 
 Owns: what a reader sees of a reason in Chinese or English. Refuses: terminals, colours, layout.
 """

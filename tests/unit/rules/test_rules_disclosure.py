@@ -129,6 +129,23 @@ def test_the_newest_rows_come_first_and_no_more_than_asked_for():
     assert len(disclosed("DISPUTE_REVIEW", rows, limit=0).rows) == 0
 
 
+def test_the_limit_is_for_each_person_and_people_keep_their_order():
+    people = [[row("RAIL_TRAVEL", ago) for ago in range(1, 1 + count)] for count in (4, 0, 1, 3)]
+    rows = [each.of(subject) for subject, person in enumerate(people) for each in person][::-1]
+    shown = minimise(
+        BOOK,
+        PURPOSES["DISPUTE_REVIEW"],
+        evidence(rows),
+        benefit=np.full(4, EMPLOYEE, np.int32),
+        flags=np.array([0, 0, 0, flag_bits("IDENTITY_CONFLICT")], np.uint32),
+        decided_on=np.zeros(4, np.int32),
+        as_of_on=civil(0),
+        limit=2,
+    )
+    assert shown.subject.tolist() == [0, 0, 2]
+    assert [as_date(day) for day in shown.observed_on] == ["2026-05-26", "2026-05-25", "2026-05-26"]
+
+
 def test_rows_of_later_days_are_not_shown():
     rows = [row("RAIL_TRAVEL", 10), row("RAIL_TRAVEL", 40, known=10), row("RAIL_TRAVEL", 50)]
     assert len(disclosed("DISPUTE_REVIEW", rows, as_of=30).rows) == 1

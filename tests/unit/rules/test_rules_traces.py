@@ -29,6 +29,23 @@ def test_strong_medium_weak_by_department_strength_and_age(rows, status, reason)
     assert reason in found.codes
 
 
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([row("PHARMACY", 200), row("CITIZEN_CARD", 300)], "ALIVE_WEAK"),  # 25 + 25 points
+        ([row("PHARMACY", 5), row("CITIZEN_CARD", 5)], "ALIVE_WEAK"),  # 100 + 100
+        (
+            [row("SELF_SERVICE_WITHDRAWAL", 5), row("BALANCE_MOVEMENT", 5), row("PHARMACY", 5)],
+            "ALIVE_MEDIUM",
+        ),  # 200 + 100
+        ([row("SELF_SERVICE_WITHDRAWAL", 5), row("CITIZEN_CARD", 90)], "ALIVE_MEDIUM"),  # 200 + 100
+        ([row("SELF_SERVICE_WITHDRAWAL", 5), row("CITIZEN_CARD", 91)], "ALIVE_WEAK"),  # 200 + 50
+    ],
+)
+def test_points_of_weaker_traces_are_held_against_the_threshold_in_the_same_measure(rows, status):
+    assert graded(*rows).status == status
+
+
 def test_case_7_death_never_reported_and_money_drawn_monthly_is_weak():
     found = graded(*[row("SELF_SERVICE_WITHDRAWAL", 30 * month) for month in range(12)])
     assert found.status == "ALIVE_WEAK"
