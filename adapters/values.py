@@ -8,6 +8,7 @@ read gives `BAD`, and the row's fate is its record set's policy.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -24,6 +25,7 @@ _WHOLE = 10**15
 _EPOCH = date(1970, 1, 1).toordinal()
 _FIRST, _LAST = date(1900, 1, 1).toordinal() - _EPOCH, date(2200, 12, 31).toordinal() - _EPOCH
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
 """Day 0 of workbooks of the 1900 date system, after its mistaken 29 February 1900 (ISO/IEC 29500-1, 18.17.4.1)."""
 _ISO = re.compile(
@@ -55,15 +57,15 @@ def day_of(value: date) -> int:
     return day if _FIRST <= day <= _LAST else BAD
 
 
-class Reader:
+class Reader(ABC):
     """Reads values one by one or by the column. `default` stands for what is not there."""
 
     def __init__(self) -> None:
         self._seen: dict[object, int] = {}
 
+    @abstractmethod
     def read(self, value: object) -> int:
         """The integer, or `BAD`."""
-        raise NotImplementedError
 
     def column(self, values: Sequence[object]) -> list[int]:
         """The integers of a column."""
@@ -150,7 +152,8 @@ def _parse(text: str, form: str) -> date | None:
         number = float(text)
         if form == EXCEL_SERIAL:
             return (_EXCEL_EPOCH + timedelta(days=number)).date()
-        return datetime.fromtimestamp(number / (1000 if form == EPOCH_MS else 1), UTC)
+        # By sum, because fromtimestamp() of a far moment ends in whatever the C library says.
+        return _UNIX_EPOCH + timedelta(seconds=number / (1000 if form == EPOCH_MS else 1))
     # A time without a zone is meant to come back without one: the caller knows the zone.
     moment = datetime.strptime(text, form)  # noqa: DTZ007
     return moment if any(part in form for part in ("%H", "%z")) else moment.date()
