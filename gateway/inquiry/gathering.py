@@ -14,10 +14,13 @@ import structlog
 from numpy.typing import NDArray
 
 from adapters.contract import Description, Evidence, Found, Subjects
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_LINKS = 8
 """Numbers followed for one person at most; a person with more is an identity conflict for people to look at."""
+
+_STRENGTHS = 1 + max(adapter_words.Strength.values())
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -68,7 +71,7 @@ class Gathering:
     """The columns of one question as the sources come in. I/O-free.
 
     The rule of trust: a source's answer is used whole or not at all. It is thrown away, and the source reported as
-    faulty, when columns differ in length or a row number is out of range; when evidence is of another department or
+    faulty, when columns differ in length or a number is out of range; when evidence is of another department or
     of a kind that the adapter did not describe, or speaks of a person it did not list as known; or when the number it
     holds is none of those asked for that person (someone else's record). A different name under the right number does
     not make a source faulty: it makes the person an identity conflict.
@@ -177,6 +180,7 @@ def _fits(found: Found, count: int, about: Description) -> bool:
         and _in_range(holders.subject, count)
         and _in_range(links.subject, count)
         and _in_range(evidence.subject, count)
+        and _in_range(evidence.strength, _STRENGTHS)
     )
     if not fits:
         return False
