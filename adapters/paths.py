@@ -33,11 +33,13 @@ def field_of(value: Json, path: str) -> Json:
 def rows_of(answer: Json, path: str) -> Iterator[tuple[Json, Json]]:
     """The rows at a path, each with the object that holds their list.
 
-    A null in place of a list is no rows, a single object is one row.
+    A null in place of a list is no rows, a single object is one row. A null in place of the whole answer is no answer.
 
     Raises:
         PathError: the path leads to nothing, or to something else.
     """
+    if answer is None:
+        raise PathError(path)
     if path == ".":
         yield from _each(answer, None, path)
         return
