@@ -44,7 +44,7 @@ def rows_of(answer: Json, path: str) -> Iterator[tuple[Json, Json]]:
         yield from _each(answer, None, path)
         return
     *outer, last = path.split("[].")
-    parents = [answer]
+    parents: list[Json] = [answer]
     for part in outer:
         parents = [inner for parent in parents for inner, _ in _each(_at(parent, part, path), parent, path)]
     for parent in parents:
