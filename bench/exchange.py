@@ -20,8 +20,8 @@ import uvloop
 
 from bench.federation import TwoProvinces, requests, two_provinces
 from bench.report import Figures, table
-from certs.grpc_credentials import channel_credentials, channel_options
-from certs.keys import load_private_key
+from certs.grpc_credentials import channel_options
+from gateway.channels import agency_channel, agency_credentials
 from gateway.config import load_agency
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
 from gateway.exchange import frame
@@ -46,20 +46,12 @@ async def _measure(scratch: Path, provinces: TwoProvinces) -> Figures:
     import grpc
 
     settings = load_agency(provinces.agency_config)
-    tls = settings.tls
-    credentials = channel_credentials(
-        load_private_key(tls.private_key), tls.certificate.read_bytes(), tls.roots.read_bytes()
-    )
-
-    def channel(address: str, name: str) -> grpc.aio.Channel:
-        return grpc.aio.secure_channel(address, credentials, options=channel_options(name))
-
-    real_channel = channel(settings.gateway, settings.gateway_name)
+    real_channel = agency_channel(settings)
     real: Call = real_channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
     bodies = requests()
     answer = await real(bodies[0])
     with _echo(scratch, provinces, answer, len(bodies[0])) as (address, name):
-        echo_channel = channel(address, name)
+        echo_channel = grpc.aio.secure_channel(address, agency_credentials(settings), options=channel_options(name))
         echo: Call = echo_channel.unary_unary("/bench.Echo/Call")
         for call in (real, echo):
             await _throughput(call, bodies, 1.0)

@@ -8,9 +8,11 @@ every setting with its default. Relative paths count from the folder of the file
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+from google.protobuf.descriptor import EnumDescriptor
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from certs.identity import is_member_id
@@ -22,18 +24,20 @@ MAX_CONFIG_BYTES = 1 << 20
 ANY = "*"
 
 
-def _purpose(name: str) -> str:
-    if name != ANY and f"PURPOSE_{name}" not in adapter_words.Purpose.keys()[1:]:
-        known = ", ".join(key.removeprefix("PURPOSE_") for key in adapter_words.Purpose.keys()[1:])
-        raise ValueError(f'unknown purpose; write "*" or one of {known}')
-    return name
+def _one_of(what: str, enum: EnumDescriptor, prefix: str) -> Callable[[str], str]:
+    """A check that a name is "*" or one of the contract's, without prefix."""
+    known = [value.name.removeprefix(prefix) for value in enum.values if value.number]
+
+    def check(name: str) -> str:
+        if name != ANY and name not in known:
+            raise ValueError(f'unknown {what}; write "*" or one of {", ".join(known)}')
+        return name
+
+    return check
 
 
-def _benefit(name: str) -> str:
-    if name != ANY and f"BENEFIT_TYPE_{name}" not in words.BenefitType.keys()[1:]:
-        known = ", ".join(key.removeprefix("BENEFIT_TYPE_") for key in words.BenefitType.keys()[1:])
-        raise ValueError(f'unknown benefit; write "*" or one of {known}')
-    return name
+Purpose = Annotated[str, AfterValidator(_one_of("purpose", adapter_words.Purpose.DESCRIPTOR, "PURPOSE_"))]
+Benefit = Annotated[str, AfterValidator(_one_of("benefit", words.BenefitType.DESCRIPTOR, "BENEFIT_TYPE_"))]
 
 
 def _address(text: str) -> str:
@@ -133,8 +137,8 @@ class Grant(Settings):
     """One line of the access policy: these members may ask for these purposes about these benefits."""
 
     members: tuple[str, ...] = Field(min_length=1, description='Member ids, or "*" for every member.')
-    purposes: tuple[Annotated[str, AfterValidator(_purpose)], ...] = Field(min_length=1)
-    benefits: tuple[Annotated[str, AfterValidator(_benefit)], ...] = Field(min_length=1)
+    purposes: tuple[Purpose, ...] = Field(min_length=1)
+    benefits: tuple[Benefit, ...] = Field(min_length=1)
 
 
 class AccessSettings(Settings):

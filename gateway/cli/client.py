@@ -12,9 +12,7 @@ import click
 import grpc
 
 from certs.errors import CertsError
-from certs.files import read_public
-from certs.grpc_credentials import channel_credentials, channel_options
-from certs.keys import load_private_key
+from gateway.channels import agency_channel
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.language import plain, say
 from gateway.config import AgencySettings
@@ -39,15 +37,11 @@ async def with_gateway(
     settings: AgencySettings, work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]]
 ) -> R:
     """Do some work with a stub of the agency's gateway; ends the command with a message where that fails."""
-    tls = settings.tls
     try:
-        credentials = channel_credentials(
-            load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots)
-        )
+        opened = agency_channel(settings)
     except CertsError as error:
         fail(say(error.en, error.zh), EXIT_USAGE)
-    options = channel_options(settings.gateway_name)
-    async with grpc.aio.secure_channel(settings.gateway, credentials, options=options) as channel:
+    async with opened as channel:
         try:
             return await work(agency_pb2_grpc.AgencyServiceStub(channel))
         except grpc.aio.AioRpcError as error:

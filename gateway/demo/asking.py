@@ -9,11 +9,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
-import grpc
-
-from certs.files import read_public
-from certs.grpc_credentials import channel_credentials, channel_options
-from certs.keys import load_private_key
+from gateway.channels import agency_channel
 from gateway.config import load_agency
 from gateway.demo.launch import Demo
 from gateway.demo.truth import Recipient
@@ -34,7 +30,7 @@ async def agencies(demo: Demo) -> AsyncIterator[Callable[[Recipient], Stub]]:
         def stub(recipient: Recipient) -> Stub:
             key = (recipient.paying_province, recipient.unit)
             if key not in stubs:
-                channel = _channel(demo, *key)
+                channel = agency_channel(load_agency(demo.agency_config(*key)))
                 stack.push_async_callback(channel.close)
                 stubs[key] = agency_pb2_grpc.AgencyServiceStub(channel)
             return stubs[key]
@@ -59,12 +55,3 @@ def request_for(recipient: Recipient, *, evidence_limit: int = 0) -> agency_pb2.
         official="demo-official-1",
         evidence_limit=evidence_limit,
     )
-
-
-def _channel(demo: Demo, region: int, unit: str) -> grpc.aio.Channel:
-    settings = load_agency(demo.agency_config(region, unit))
-    tls = settings.tls
-    credentials = channel_credentials(
-        load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots)
-    )
-    return grpc.aio.secure_channel(settings.gateway, credentials, options=channel_options(settings.gateway_name))

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 
 from google.protobuf.descriptor import EnumDescriptor
 
+from gateway.config import ANY
 from gateway.errors import AccessError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
-
-ANY = "*"
 
 
 class AccessPolicy:

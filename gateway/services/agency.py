@@ -15,6 +15,7 @@ from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.serving import Context, Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -103,7 +104,7 @@ def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -
     for result in checked.results:
         response.answers.append(_province(result, members[result.member_id]))
         if result.answer is not None:
-            _add_rows(response, result)
+            _add_rows(response, result.member_id, result.answer.findings)
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
     response.linked_id_numbers.extend(dict.fromkeys(number for each in answered for number in each.links.id_number))
     if len(checked.results) > 1:  # each member's own rows come newest first
@@ -112,11 +113,8 @@ def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -
     return response
 
 
-def _add_rows(response: agency_pb2.CheckResponse, result: MemberResult) -> None:
+def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
     """Evidence and sources of one member's findings."""
-    if result.answer is None:
-        return
-    findings, member_id = result.answer.findings, result.member_id
     rows = findings.evidence
     for at in range(len(rows.subject)):
         dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates

@@ -1,0 +1,29 @@
+"""How an agency reaches its own gateway: a channel from the settings of agency.toml.
+
+Owns: loading the agency's key and certificate for it. Refuses: knowing what is asked.
+"""
+
+from __future__ import annotations
+
+import grpc
+
+from certs.files import read_public
+from certs.grpc_credentials import channel_credentials, channel_options
+from certs.keys import load_private_key
+from gateway.config import AgencySettings
+
+
+def agency_credentials(settings: AgencySettings) -> grpc.ChannelCredentials:
+    """The agency's own credentials.
+
+    Raises:
+        CertsError: a key or certificate file cannot be used.
+    """
+    tls = settings.tls
+    return channel_credentials(load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots))
+
+
+def agency_channel(settings: AgencySettings) -> grpc.aio.Channel:
+    """A channel to the agency's gateway, which must prove the name in the settings. Raises as `agency_credentials`."""
+    options = channel_options(settings.gateway_name)
+    return grpc.aio.secure_channel(settings.gateway, agency_credentials(settings), options=options)
