@@ -80,6 +80,7 @@ class Directory(_message.Message):
     EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     FEDERATION_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    REVOCATIONS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """Directory version: strictly increasing; a lower one than already seen is refused."""
     issued_at_ms: _builtins.int
@@ -89,6 +90,10 @@ class Directory(_message.Message):
     """Name of the federation, the trust domain of its SPIFFE ids, e.g. "demo.wugan.internal"."""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___Member]: ...
+    @_builtins.property
+    def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
+        """Certificates taken back before their time: whoever presents one is refused, at every call."""
+
     def __init__(
         self,
         *,
@@ -97,14 +102,48 @@ class Directory(_message.Message):
         expires_at_ms: _builtins.int = ...,
         federation: _builtins.str = ...,
         members: _abc.Iterable[Global___Member] | None = ...,
+        revocations: _abc.Iterable[Global___Revocation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "members", b"members", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "members", b"members", "revocations", b"revocations", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Directory: _TypeAlias = Directory  # noqa: Y015
+
+@_typing.final
+class Revocation(_message.Message):
+    """One certificate taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIAL_NUMBER_FIELD_NUMBER: _builtins.int
+    ISSUER_SHA256_FIELD_NUMBER: _builtins.int
+    REVOKED_AT_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    serial_number: _builtins.bytes
+    """Serial number (RFC 5280), unsigned, big-endian, without leading zeros."""
+    issuer_sha256: _builtins.bytes
+    """SHA-256 of the issuing CA's certificate, DER."""
+    revoked_at_ms: _builtins.int
+    reason: _builtins.int
+    """CRLReason (RFC 5280 section 5.3.1)."""
+    def __init__(
+        self,
+        *,
+        serial_number: _builtins.bytes = ...,
+        issuer_sha256: _builtins.bytes = ...,
+        revoked_at_ms: _builtins.int = ...,
+        reason: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer_sha256", b"issuer_sha256", "reason", b"reason", "revoked_at_ms", b"revoked_at_ms", "serial_number", b"serial_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Revocation: _TypeAlias = Revocation  # noqa: Y015
 
 @_typing.final
 class Member(_message.Message):
@@ -162,19 +201,27 @@ class Gateway(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     TLS_NAME_FIELD_NUMBER: _builtins.int
+    TLS_CERTIFICATES_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     """"host:port" of FederationService."""
     tls_name: _builtins.str
     """DNS name in its TLS certificate, which names the member."""
+    @_builtins.property
+    def tls_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """X.509, DER: the certificates with which it may prove itself, as server or as client; several while rotating.
+        A gateway that presents another one is refused.
+        """
+
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         tls_name: _builtins.str = ...,
+        tls_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "tls_name", b"tls_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "tls_certificates", b"tls_certificates", "tls_name", b"tls_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
