@@ -58,7 +58,7 @@ class TwoMembers:
             self._encryption,
             kind=wire.MESSAGE_KIND_QUESTION,
             purpose=vocabulary.PURPOSE_CERTIFICATION,
-            payload=next(self._payloads),
+            payloads=[next(self._payloads)],
             now_ms=time.time_ns() // 1_000_000,
             lifetime_ms=LIFETIME_MS,
         )
@@ -74,11 +74,10 @@ def main() -> Figures:
     members = TwoMembers()
     envelope = members.sealed[0].envelope
     header_bytes = len(envelope.header)
-    body_bytes = frame.BODY_HEAD_BYTES + PAYLOAD_BYTES
     primitives = Primitives(
         messages=MESSAGES,
-        signed_bytes=len(frame.TAG) + 4 + header_bytes + body_bytes,
-        frame_bytes=frame.bucket(SUITE_1.signature_bytes + body_bytes),
+        signed_bytes=len(frame.signed_bytes(envelope.header, frame.NO_QUESTION, 1, bytes(32))),
+        frame_bytes=frame.frame_bytes(SUITE_1.signature_bytes, 1, PAYLOAD_BYTES),
         info_bytes=header_bytes,
     )
     if len(primitives.seal()[1]) != len(envelope.ciphertext):

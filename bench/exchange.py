@@ -119,7 +119,7 @@ def _echo(scratch: Path, provinces: TwoProvinces, answer: bytes, request_bytes: 
 
 
 def _sealed_bytes(payload_bytes: int) -> int:
-    return SUITE_1.overhead_bytes + frame.bucket(SUITE_1.signature_bytes + frame.BODY_HEAD_BYTES + payload_bytes)
+    return SUITE_1.overhead_bytes + frame.frame_bytes(SUITE_1.signature_bytes, 1, payload_bytes)
 
 
 async def _throughput(call: Call, bodies: list[bytes], seconds: float) -> float:

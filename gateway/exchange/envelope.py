@@ -11,8 +11,11 @@ An envelope is accepted if, in this order,
  3. the directory knows the sender's signing key at the time of issue, and both keys are of the header's suite;
  4. its length is one that a frame within the size limit can have;
  5. it opens with the header bytes as received as HPKE `info`, and holds a frame in exactly the form that sealing makes;
- 6. the signature over header bytes, question digest and payload verifies;
+ 6. the signature over header bytes, question digest and the head of the tree over its parts verifies;
  7. the question digest is that of the very question sent, or all zeros in a question.
+
+A message has one part or several: questions that share an envelope, or their answers. Each can be proved alone
+(`Opened.proofs`), so that the agency that asked one question is never shown the others'.
 
 Sign, then encrypt; recipient and both keys are under the signature, so an envelope cannot be re-sealed to somebody
 else. The digest of a message never travels in clear: identity numbers can be guessed, so it would tell who is asked
@@ -22,9 +25,10 @@ about.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from gateway.exchange import frame
+from gateway.exchange import frame, tree
 from gateway.exchange.header import KINDS, LIMITS, PURPOSES, VERSION, Limits, check_time, is_member_id, read
 from gateway.exchange.keys import EncryptionKey, Keyring, OwnKeys, VerifyKey
 from gateway.exchange.refusals import malformed, peer_mismatch, rejected, too_large, unsupported, wrong_recipient
@@ -40,17 +44,50 @@ _ids: Final = Uuid7()
 
 
 class Sealed(NamedTuple):
-    """A message as sent. `digest` is what its answer must carry; with `signature` it is also the sender's own proof."""
+    """A message as sent. `digest` is what its answer must carry; with `signature` it is also the sender's own proof.
+
+    Attributes:
+        total: how many parts it has.
+    """
 
     envelope: wire.Envelope
     header: wire.Header
     message_id: bytes
     digest: bytes
     signature: bytes
+    total: int
 
     def __repr__(self) -> str:
         """Nothing of the content, whoever logs it."""
         return f"<Sealed {self.message_id.hex()}>"
+
+
+class Proof(NamedTuple):
+    """What proves to a third party that a member sent one part of a message, without showing the other parts.
+
+    Attributes:
+        header: the header's bytes, as received.
+        question_digest: of the message this answers; zeros in a question.
+        signature: over both, the number of parts and the head of their tree.
+        payload: the part: a serialized Question or Answer.
+        salt: its salt.
+        position: its place among the parts, from 0.
+        total: how many parts there are.
+        path: from the part to the head of the tree (RFC 9162 section 2.1.3), hashes one after another, lowest first.
+    """
+
+    header: bytes
+    question_digest: bytes
+    signature: bytes
+    payload: bytes
+    salt: bytes
+    position: int
+    total: int
+    path: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Proof {self.position} of {self.total}>"
 
 
 class Opened(NamedTuple):
@@ -58,20 +95,36 @@ class Opened(NamedTuple):
 
     Attributes:
         header: the parsed header. For reading; `header_bytes` are what was signed.
-        digest: identifies the whole message, header and payload. Treat it like the payload: it must not be logged.
-        question_digest: of the question this answers; zeros in a question.
-        signature: with `header_bytes`, `question_digest` and `payload`, proof to a third party (`verify_proof`).
+        parts: its payloads, at least one.
+        digest: identifies the whole message, header and parts. Treat it like the parts: it must not be logged.
+        question_digest: of the message this answers; zeros in a question.
+        signature: see `Proof`.
         acceptable_until_ms: after this (Unix ms) the same envelope is refused as expired; till then the replay guard
             must remember it.
     """
 
     header: wire.Header
     header_bytes: bytes
-    payload: bytes
+    parts: frame.Parts
     digest: bytes
     question_digest: bytes
     signature: bytes
     acceptable_until_ms: int
+
+    @property
+    def payloads(self) -> tuple[bytes, ...]:
+        """Its payloads, at least one."""
+        return self.parts.payloads
+
+    def proofs(self) -> list[Proof]:
+        """What proves each of its parts to a third party, in their order."""
+        parts = self.parts
+        count = len(parts.payloads)
+        ways = tree.paths(parts.leaves)
+        return [
+            Proof(self.header_bytes, self.question_digest, self.signature, payload, salt, position, count, way)
+            for position, (payload, salt, way) in enumerate(zip(parts.payloads, parts.salts, ways, strict=True))
+        ]
 
     def __repr__(self) -> str:
         """Nothing of the content, whoever logs it."""
@@ -85,7 +138,7 @@ def seal(
     *,
     kind: Kind,
     purpose: Purpose,
-    payload: bytes,
+    payloads: Sequence[bytes],
     now_ms: int,
     lifetime_ms: int,
     question: Opened | None = None,
@@ -99,21 +152,24 @@ def seal(
         recipient_key: the recipient's current key, from the directory.
         kind: QUESTION, or ANSWER, which needs `question`.
         purpose: why it is asked; an answer has the purpose of its question.
-        payload: serialized Question or Answer.
+        payloads: serialized Questions, or an Answer for each Question, in their order; 1 to 256.
         now_ms: time of issue, Unix milliseconds.
         lifetime_ms: how long it may be accepted, 1 to `limits.max_lifetime_ms`.
         question: for an answer, the question as opened; its sender must be the recipient.
         limits: bounds on envelopes.
 
     Raises:
-        EnvelopeError: TOO_LARGE if the payload is, ENVELOPE_UNSUPPORTED if the keys are of two suites,
+        EnvelopeError: TOO_LARGE if the payloads are, ENVELOPE_UNSUPPORTED if the keys are of two suites,
             ENVELOPE_MALFORMED for anything that no recipient would accept.
     """
     suite = own.signing.suite
     if recipient_key.suite is not suite:
         raise unsupported("header.suite", "the recipient's key is of another suite", "接收方密钥属于其他算法套件")
-    if len(payload) > limits.max_payload_bytes:
+    if sum(map(len, payloads)) > limits.max_payload_bytes:
         raise too_large("payload", limits.max_payload_bytes)
+    if not 0 < len(payloads) <= frame.MAX_PARTS:
+        most = frame.MAX_PARTS
+        raise malformed("payload", f"a message has 1 to {most} parts", f"一条消息应含 1 至 {most} 个部分")
     if kind not in KINDS or (kind == wire.MESSAGE_KIND_ANSWER) != (question is not None):
         raise malformed("header.kind", "an answer, and only an answer, has a question", "仅答复须且必须对应查询")
     if purpose not in PURPOSES:
@@ -128,6 +184,8 @@ def seal(
         answers_to, question_digest = question.header.message_id, question.digest
     else:
         raise malformed("header.recipient", "the answer does not fit its question", "答复与查询的成员或目的不一致")
+    if question is not None and len(payloads) != len(question.payloads):
+        raise malformed("payload", "every question has one answer", "每个查询须恰有一个答复")
     message_id = _ids.next(now_ms)
     header = wire.Header(
         version=VERSION,
@@ -144,12 +202,12 @@ def seal(
         answers_to=answers_to,
     )
     header_bytes = header.SerializeToString()
-    body = frame.body(question_digest, payload)
-    to_sign = frame.signed_bytes(header_bytes, body)
+    parts = frame.salted(payloads)
+    to_sign = frame.signed_bytes(header_bytes, question_digest, len(payloads), tree.head(parts.leaves))
     signature = own.signing.sign(to_sign)
-    ciphertext = recipient_key.encrypt(frame.pack(signature, body), header_bytes)
+    ciphertext = recipient_key.encrypt(frame.pack(signature, question_digest, parts), header_bytes)
     envelope = wire.Envelope(header=header_bytes, ciphertext=ciphertext)
-    return Sealed(envelope, header, message_id, suite.digest(to_sign), signature)
+    return Sealed(envelope, header, message_id, suite.digest(to_sign), signature, len(payloads))
 
 
 def open_question(
@@ -200,7 +258,8 @@ def open_answer(
     It needs no replay guard: it fits one question only, and the caller takes one answer for each.
 
     Raises:
-        EnvelopeError: as `open_question`; ENVELOPE_REJECTED also if it answers another question.
+        EnvelopeError: as `open_question`; ENVELOPE_REJECTED also if it answers another question, or has not one part
+            for each of its parts.
     """
     header, suite = read(envelope.header)
     _check_kind(header, wire.MESSAGE_KIND_ANSWER)
@@ -213,6 +272,8 @@ def open_answer(
         envelope, header, suite, own=own, keyring=keyring, now_ms=now_ms, expect_sender=asked.recipient, limits=limits
     )
     if not hmac.compare_digest(opened.question_digest, question.digest):
+        raise rejected()
+    if len(opened.payloads) != question.total:
         raise rejected()
     return opened
 
@@ -248,14 +309,15 @@ def _open(
         raise unsupported("header.suite", "it is not the suite of these keys", "算法套件与所用密钥不符")
     _check_length(len(ciphertext), suite, limits)
     unpacked = frame.unpack(own_key.decrypt(ciphertext, header_bytes), suite.signature_bytes)
-    signed = frame.signed_bytes(header_bytes, unpacked.body)
+    parts = unpacked.parts
+    signed = frame.signed_bytes(header_bytes, unpacked.question_digest, len(parts.payloads), tree.head(parts.leaves))
     verify_key.verify(unpacked.signature, signed)
-    if len(unpacked.payload) > limits.max_payload_bytes:
+    if sum(map(len, parts.payloads)) > limits.max_payload_bytes:
         raise too_large("payload", limits.max_payload_bytes)
     return Opened(
         header,
         header_bytes,
-        unpacked.payload,
+        parts,
         suite.digest(signed),
         unpacked.question_digest,
         unpacked.signature,
@@ -265,16 +327,14 @@ def _open(
 
 def _check_length(ciphertext_bytes: int, suite: Suite, limits: Limits) -> None:
     size = ciphertext_bytes - suite.overhead_bytes
-    if size > frame.bucket(suite.signature_bytes + frame.BODY_HEAD_BYTES + limits.max_payload_bytes):
+    if size > frame.frame_bytes(suite.signature_bytes, frame.MAX_PARTS, limits.max_payload_bytes):
         raise too_large("ciphertext", limits.max_payload_bytes)
     if size <= 0 or frame.bucket(size) != size:
         raise malformed("ciphertext", "no sealed message has this length", "密文长度不符合填充规则")
 
 
-def verify_proof(
-    header_bytes: bytes, question_digest: bytes, payload: bytes, signature: bytes, verify_key: VerifyKey
-) -> wire.Header:
-    """Check, perhaps years later, that a member did send this message; for disputes.
+def verify_proof(proof: Proof, verify_key: VerifyKey) -> wire.Header:
+    """Check, perhaps years later, that a member did send this part of a message; for disputes.
 
     Times are not checked, and whether the key was the member's at `issued_at_ms` is for the caller to establish, from
     the directory or the certificate of that day.
@@ -284,12 +344,17 @@ def verify_proof(
 
     Raises:
         EnvelopeError: ENVELOPE_MALFORMED or ENVELOPE_UNSUPPORTED if the header is not well-formed or names another
-            key or suite, ENVELOPE_REJECTED if the signature does not hold.
+            key or suite, ENVELOPE_REJECTED if path or signature do not hold.
     """
-    header, suite = read(header_bytes)
+    header, suite = read(proof.header)
     if header.signing_key_id != verify_key.key_id or verify_key.suite is not suite:
         raise malformed("header.signing_key_id", "it was signed with another key", "签名所用密钥与所给密钥不一致")
-    if len(question_digest) != DIGEST_BYTES:
+    if len(proof.question_digest) != DIGEST_BYTES or len(proof.salt) != tree.SALT_BYTES:
         raise rejected()
-    verify_key.verify(signature, frame.signed_bytes(header_bytes, frame.body(question_digest, payload)))
+    if proof.total > frame.MAX_PARTS:
+        raise rejected()
+    head = tree.head_from(tree.leaf(proof.salt, proof.payload), proof.position, proof.total, proof.path)
+    if head is None:
+        raise rejected()
+    verify_key.verify(proof.signature, frame.signed_bytes(proof.header, proof.question_digest, proof.total, head))
     return header

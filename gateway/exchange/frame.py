@@ -1,17 +1,21 @@
-"""What is inside the ciphertext: signature, question digest, payload, padding; and the bytes that are signed.
+"""What is inside the ciphertext: signature, question digest, parts, padding; and the bytes that are signed.
 
-    frame   = signature || body || zeros up to the bucket
-    body    = question digest (32) || payload length (u32, big-endian) || payload
-    signed  = "wugan-signature-v1" 0x00 || header length (u32, big-endian) || header || body
+    frame   = signature || question digest (32) || parts || zeros up to the bucket
+    parts   = number of parts (u32, big-endian) || for each: salt (16) || payload length (u32) || payload
+    signed  = "wugan-signature-v1" 0x00 || header length (u32) || header || question digest || number of parts (u32)
+              || head of the tree over the parts (32, `gateway.exchange.tree`)
 
-Owns: this layout and the padding buckets. Refuses: keys, and any opinion on header or payload. `suite` fixes the
+Owns: this layout and the padding buckets. Refuses: keys, and any opinion on header or payloads. `suite` fixes the
 length of the signature (64 bytes in suite 1).
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from gateway.exchange import tree
 from gateway.exchange.refusals import rejected
 from gateway.exchange.suites import DIGEST_BYTES
 
@@ -21,11 +25,31 @@ TAG: Final = b"wugan-signature-v1\x00"
 NO_QUESTION: Final = bytes(DIGEST_BYTES)
 """Question digest of a message that answers nothing."""
 
+MAX_PARTS: Final = 256
+"""Payloads in one message at most."""
+
 _LENGTH_BYTES: Final = 4
-BODY_HEAD_BYTES: Final = DIGEST_BYTES + _LENGTH_BYTES
+HEAD_BYTES: Final = DIGEST_BYTES + _LENGTH_BYTES
+"""What stands between signature and parts."""
+PART_HEAD_BYTES: Final = tree.SALT_BYTES + _LENGTH_BYTES
+"""What stands before each payload."""
 
 _SMALLEST_BUCKET: Final = 1 << 10
 _LARGE_BUCKET: Final = 1 << 16
+
+
+class Parts(NamedTuple):
+    """The payloads of a message, with what their tree is made of.
+
+    Attributes:
+        payloads: one for each question or answer, at least one.
+        salts: of each.
+        leaves: of each.
+    """
+
+    payloads: tuple[bytes, ...]
+    salts: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
 
 
 def bucket(size: int) -> int:
@@ -37,42 +61,71 @@ def bucket(size: int) -> int:
     return -(-size // _LARGE_BUCKET) * _LARGE_BUCKET
 
 
-def body(question_digest: bytes, payload: bytes) -> bytes:
-    """The signed part of the frame."""
-    return b"".join((question_digest, len(payload).to_bytes(_LENGTH_BYTES, "big"), payload))
+def frame_bytes(signature_bytes: int, parts: int, payload_bytes: int) -> int:
+    """Length of a frame, padded, with so many parts whose payloads are so long together."""
+    return bucket(signature_bytes + HEAD_BYTES + parts * PART_HEAD_BYTES + payload_bytes)
 
 
-def signed_bytes(header: bytes, body: bytes) -> bytes:
+def salted(payloads: Sequence[bytes]) -> Parts:
+    """Payloads with fresh salts."""
+    size = tree.SALT_BYTES
+    random = os.urandom(size * len(payloads))
+    return parts_of(payloads, [random[at : at + size] for at in range(0, len(random), size)])
+
+
+def parts_of(payloads: Sequence[bytes], salts: Sequence[bytes]) -> Parts:
+    """Payloads with the salts that they have."""
+    return Parts(
+        tuple(payloads),
+        tuple(salts),
+        tuple(tree.leaf(salt, payload) for salt, payload in zip(salts, payloads, strict=True)),
+    )
+
+
+def signed_bytes(header: bytes, question_digest: bytes, count: int, head: bytes) -> bytes:
     """What the signature and the message digest are over."""
-    return b"".join((TAG, len(header).to_bytes(_LENGTH_BYTES, "big"), header, body))
+    length, number = len(header).to_bytes(_LENGTH_BYTES, "big"), count.to_bytes(_LENGTH_BYTES, "big")
+    return b"".join((TAG, length, header, question_digest, number, head))
 
 
-def pack(signature: bytes, body: bytes) -> bytes:
+def pack(signature: bytes, question_digest: bytes, parts: Parts) -> bytes:
     """The frame, padded to its bucket."""
-    size = len(signature) + len(body)
-    return b"".join((signature, body, bytes(bucket(size) - size)))
+    pieces = [signature, question_digest, len(parts.payloads).to_bytes(_LENGTH_BYTES, "big")]
+    for salt, payload in zip(parts.salts, parts.payloads, strict=True):
+        pieces += (salt, len(payload).to_bytes(_LENGTH_BYTES, "big"), payload)
+    size = sum(map(len, pieces))
+    pieces.append(bytes(bucket(size) - size))
+    return b"".join(pieces)
 
 
 class Unpacked(NamedTuple):
-    """A frame taken apart. Nothing of it is to be believed until the signature has been verified over `body`."""
+    """A frame taken apart. Nothing of it is to be believed until the signature has been verified over its tree."""
 
     signature: bytes
     question_digest: bytes
-    payload: bytes
-    body: bytes
+    parts: Parts
 
 
 def unpack(frame: bytes, signature_bytes: int) -> Unpacked:
     """Take a frame apart. Raises EnvelopeError (ENVELOPE_REJECTED) unless it is exactly as `pack` makes it."""
-    head = signature_bytes + BODY_HEAD_BYTES
-    if len(frame) < head:
+    at = signature_bytes + HEAD_BYTES
+    if len(frame) < at:
         raise rejected()
-    end = head + int.from_bytes(frame[head - _LENGTH_BYTES : head], "big")
-    if end > len(frame) or bucket(end) != len(frame) or frame[end:] != bytes(len(frame) - end):
+    count = int.from_bytes(frame[at - _LENGTH_BYTES : at], "big")
+    if not 0 < count <= MAX_PARTS:
+        raise rejected()
+    payloads: list[bytes] = []
+    salts: list[bytes] = []
+    for _ in range(count):
+        start = at + PART_HEAD_BYTES
+        end = start + int.from_bytes(frame[start - _LENGTH_BYTES : start], "big")
+        if end > len(frame):  # also when the part's own head lies beyond the frame
+            raise rejected()
+        salts.append(frame[at : at + tree.SALT_BYTES])
+        payloads.append(frame[start:end])
+        at = end
+    if bucket(at) != len(frame) or frame[at:] != bytes(len(frame) - at):
         raise rejected()
     return Unpacked(
-        frame[:signature_bytes],
-        frame[signature_bytes : signature_bytes + DIGEST_BYTES],
-        frame[head:end],
-        frame[signature_bytes:end],
+        frame[:signature_bytes], frame[signature_bytes : signature_bytes + DIGEST_BYTES], parts_of(payloads, salts)
     )

@@ -1,6 +1,6 @@
 """The replay guard: an envelope is accepted once.
 
-Owns: the interface that every guard fulfils, `admit`, which asks it about an opened question, and the guard in memory.
+Owns: the interface that every guard fulfils, and the guard in memory.
 Refuses: durability. `MemoryReplayGuard` forgets when the process ends, so an envelope could be accepted again after a
 restart while it is still within its time; a gateway therefore uses the durable guard of `gateway.store`. The one in
 memory serves tests, benchmarks and tools. tests/unit/exchange/replay_contract.py is what both must pass.
@@ -15,12 +15,31 @@ from gateway.exchange.envelope import Opened
 from gateway.exchange.refusals import expired, overloaded, replayed
 
 
+class Claim(Protocol):
+    """A message that is accepted as far as can be told without I/O, held for one caller."""
+
+    def submit(self) -> None:
+        """Have it written down, and go on meanwhile. To be called once."""
+        ...
+
+    async def accepted(self) -> None:
+        """Return when the acceptance is remembered, by a durable guard on disk. Nothing may be answered before.
+
+        Raises:
+            EnvelopeError: ENVELOPE_REPLAYED if it was accepted before, here before a restart or by another instance.
+            StoreError: the storage failed, and the message is not accepted.
+        """
+        ...
+
+
 class ReplayGuard(Protocol):
     """Remembers which messages were accepted."""
 
-    async def admit(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
-        """Accept a message, or refuse it because it was accepted before. Of two calls at once with the same message
-        exactly one succeeds. When the call returns, the acceptance is remembered, by a durable guard on disk.
+    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> Claim:
+        """Refuse a message that is known to have been accepted before, or hold it for the caller alone. No I/O.
+
+        Of two claims of the same message at most one succeeds, and of two that were both submitted, by two instances
+        that share the storage, at most one is accepted.
 
         Args:
             sender: member id, already authenticated: the same id from another sender is another message.
@@ -32,14 +51,33 @@ class ReplayGuard(Protocol):
         Raises:
             EnvelopeError: ENVELOPE_REPLAYED if accepted before; ENVELOPE_EXPIRED if now, or any time seen before, is
                 past `expires_at_ms`; OVERLOADED (retryable) if no more can be remembered.
-            StoreError: the storage failed, and the message is not accepted.
         """
         ...
 
 
-async def admit(guard: ReplayGuard, opened: Opened, now_ms: int) -> None:
-    """Ask the guard about an opened question. Raises as `ReplayGuard.admit`."""
-    await guard.admit(opened.header.sender, opened.header.message_id, opened.acceptable_until_ms, now_ms)
+def claim(guard: ReplayGuard, opened: Opened, now_ms: int) -> Claim:
+    """Claim an opened question. Raises as `ReplayGuard.claim`."""
+    return guard.claim(opened.header.sender, opened.header.message_id, opened.acceptable_until_ms, now_ms)
+
+
+async def admit(guard: ReplayGuard, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
+    """Claim a message and return when its acceptance is remembered. Raises as `claim` and `Claim.accepted`."""
+    held = guard.claim(sender, message_id, expires_at_ms, now_ms)
+    held.submit()
+    await held.accepted()
+
+
+class _Held:
+    """A claim that is as durable as it will be."""
+
+    def submit(self) -> None:
+        """Nothing is left to write."""
+
+    async def accepted(self) -> None:
+        """It is."""
+
+
+_HELD: Final = _Held()
 
 
 class MemoryReplayGuard:
@@ -58,8 +96,8 @@ class MemoryReplayGuard:
         """How many messages are remembered."""
         return len(self._seen)
 
-    async def admit(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
-        """See `ReplayGuard.admit`."""
+    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> Claim:
+        """See `ReplayGuard.claim`."""
         self._latest_ms = max(self._latest_ms, now_ms)
         self._forget()
         if (sender, message_id) in self._seen:
@@ -70,6 +108,7 @@ class MemoryReplayGuard:
             raise overloaded(self._FULL_RETRY_MS)
         self._seen.add((sender, message_id))
         heapq.heappush(self._expiries, (expires_at_ms, sender, message_id))
+        return _HELD
 
     def _forget(self) -> None:
         expiries = self._expiries

@@ -7,6 +7,7 @@ that), merging (the rules do) and deciding (an official does).
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -14,10 +15,9 @@ from typing import Any
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, WuganError
-from gateway.exchange.envelope import Sealed
 from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory, DirectorySource
-from gateway.federation.partners import PartnerAnswer, Partners
+from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.regions import is_region
 from gateway.rules.identity import normalise_number
 from gateway.store.answers import SignedAnswer
@@ -88,7 +88,9 @@ class Checked:
         Raises:
             StoreError: they could not be written.
         """
-        await asyncio.gather(*(future for result in self.results for future in result.recorded))
+        for result in self.results:
+            for written in result.recorded:
+                await written
 
 
 class Checks:
@@ -120,6 +122,7 @@ class Checks:
         self._max_members = max_members
         self._default_s = default_s
         self._reserve_s = reserve_s
+        self._pseudonym = functools.lru_cache(maxsize=4096)(self._pseudonym_of)
 
     async def check(self, recipient: Recipient, case: Case, remaining_s: float | None) -> Checked:
         """Ask; at least one member answered when this returns.
@@ -147,35 +150,35 @@ class Checks:
         else:
             results = await asyncio.gather(*(self._one(member, question, time_s) for member in members))
         if all(result.answer is None for result in results):
-            await asyncio.gather(*(future for result in results for future in result.recorded))
+            await Checked(today, self._clock.now_ms(), tuple(results)).recorded()
             raise next(result.error for result in results if result.error is not None)
         return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results))
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         """Ask one member; whatever comes of it is recorded from the moment that a question was sealed."""
         recorded: list[asyncio.Future[Any]] = []
+        asking = Asking(question)
         try:
-            sealed = self._partners.seal(member_id, question)
-        except WuganError as error:
-            return MemberResult(member_id, (), error=error)
-        try:
-            answer = await self._partners.ask(question, sealed, time_s)
+            answer = await self._partners.ask(member_id, asking, time_s)
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
         except WuganError as error:
-            recorded.append(self._record(question, sealed, error.reason, error.en))
+            recorded += self._record(asking, error.reason, error.en)
             return MemberResult(member_id, tuple(recorded), error=error)
         except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
-            self._record(question, sealed, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            self._record(asking, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        recorded += [self._record(question, sealed), self._keep(question, answer)]
+        recorded += [*self._record(asking, more=True), self._keep(question, answer)]
         return MemberResult(member_id, tuple(recorded), answer=answer)
 
     def _record(
-        self, question: exchange_pb2.Question, sealed: Sealed, outcome: int = 0, decision: str = ""
-    ) -> asyncio.Future[Any]:
-        """Record the exchange (records of processing: 个人信息保护法 第五十五条)."""
+        self, asking: Asking, outcome: int = 0, decision: str = "", *, more: bool = False
+    ) -> list[asyncio.Future[Any]]:
+        """Record the exchange (records of processing: 个人信息保护法 第五十五条), if the question did leave."""
+        question, sealed = asking.question, asking.sealed
+        if sealed is None:
+            return []
         context = question.context
         event = AuditEvent(
             at_ms=self._clock.now_ms(),
@@ -192,20 +195,11 @@ class Checks:
             outcome=outcome,
             decision=decision,
         )
-        return self._store.audit.submit(event)
+        return [self._store.audit.submit(event, more=more)]
 
     def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
         """Keep what proves the answer, to be found by the numbers it is about."""
-        opened = answer.opened
-        signed = SignedAnswer(
-            answer.member_id,
-            opened.header.message_id,
-            opened.header_bytes,
-            opened.question_digest,
-            opened.payload,
-            opened.signature,
-            self._clock.now_ms(),
-        )
+        signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
         subjects = question.subjects
         return self._store.answers.submit(signed, [*subjects.id_number, *subjects.alias_id_number])
 
@@ -241,7 +235,7 @@ class Checks:
         subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
         return question
 
-    def _pseudonym(self, unit: str, official: str) -> bytes:
+    def _pseudonym_of(self, unit: str, official: str) -> bytes:
         parts = [part.encode() for part in (unit, official.strip())]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._store.pseudonym_key, message, hashlib.sha256)

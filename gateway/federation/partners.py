@@ -1,30 +1,38 @@
-"""Asking another member's gateway: one sealed question, one verified answer.
+"""Asking another member's gateway: a sealed question, alone or with others, and its verified answer.
 
-Owns: the channels to partners, sealing and opening of what goes over them, and the checks that an answer fits its
-question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out as an error of our tree: what the
-partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not come as PARTNER_UNAVAILABLE.
+Owns: the channels to partners, which questions share an envelope, sealing and opening of what goes over them, and the
+checks that an answer fits its question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out as an
+error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not come as
+PARTNER_UNAVAILABLE.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.errors import EnvelopeError, PartnerError, RefusedError
-from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
+from gateway.coalescing import Coalescer, patience
+from gateway.errors import EnvelopeError, PartnerError, RefusedError, WuganError
+from gateway.exchange.envelope import Proof, Sealed, open_answer, seal
 from gateway.exchange.keys import OwnKeys
-from gateway.federation.directory import DirectorySource
+from gateway.federation.directory import Directory, DirectorySource
 from gateway.status import from_rpc_error
 from wugan.federation.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 ChannelFactory = Callable[[str, str], grpc.aio.Channel]
 """(address, TLS name the server must prove) → channel."""
+
+TOGETHER_AT_MOST = 32
+"""Questions in one envelope at most: as many as arrive in the time that a few of them take."""
+UNDER_WAY_AT_MOST = 2
+"""Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there."""
 
 _INT32_MAX = (1 << 31) - 1
 _STATUSES = frozenset(words.SurvivalStatus.values())
@@ -33,15 +41,38 @@ _REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSP
 
 @dataclass(frozen=True, slots=True)
 class PartnerAnswer:
-    """A member's findings, and what proves later that it gave them."""
+    """A member's findings, and what proves later that it gave them; `message_id` is of the answer."""
 
     member_id: str
     findings: exchange_pb2.Findings
-    opened: Opened
+    message_id: bytes
+    proof: Proof
+
+
+class Asking:
+    """A question on its way to a member; `sealed`: the envelope that it left in, None until then."""
+
+    __slots__ = ("question", "sealed")
+
+    def __init__(self, question: exchange_pb2.Question) -> None:
+        self.question = question
+        self.sealed: Sealed | None = None
+
+
+class _Terms(NamedTuple):
+    """What questions must have in common to share an envelope."""
+
+    member_id: str
+    purpose: int
+    patience: int
 
 
 class Partners:
-    """The other members' gateways, as the directory of the moment names them."""
+    """The other members' gateways, as the directory of the moment names them.
+
+    Questions to the same member for the same purpose that come while the gateway is busy share an envelope: one seal,
+    one call, one commit, one lookup and grading on the other side. Each keeps its own context, answer and proof.
+    """
 
     def __init__(
         self, own: OwnKeys, directory: DirectorySource, channel: ChannelFactory, clock: Clock, *, lifetime_ms: int
@@ -52,55 +83,64 @@ class Partners:
         self._clock = clock
         self._lifetime_ms = lifetime_ms
         self._open: dict[tuple[str, str], tuple[grpc.aio.Channel, exchange_pb2_grpc.FederationServiceAsyncStub]] = {}
-
-    def seal(self, member_id: str, question: exchange_pb2.Question) -> Sealed:
-        """The question, sealed for a member.
-
-        Raises:
-            EnvelopeError: the directory has no key of the member, or the question is too large.
-            DirectoryError: the directory has expired.
-        """
-        now_ms = self._clock.now_ms()
-        directory = self._directory.current()
-        return seal(
-            self._own,
-            member_id,
-            directory.encryption_key(member_id, now_ms),
-            kind=envelope_pb2.MESSAGE_KIND_QUESTION,
-            purpose=question.context.purpose,
-            payload=question.SerializeToString(),
-            now_ms=now_ms,
-            lifetime_ms=self._lifetime_ms,
+        self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
+            self._ask_together, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
         )
+        self._under_way = 0
 
-    async def ask(self, question: exchange_pb2.Question, sealed: Sealed, timeout_s: float) -> PartnerAnswer:
-        """Send a sealed question to its recipient; the verified answer within `timeout_s` seconds.
+    async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
+        """Send a question to a member; the verified answer within `timeout_s` seconds.
 
         Raises:
             RefusedError: the member refused the question; reason and texts are the member's.
             PartnerError: it could not be reached in time, or its answer does not verify or does not fit.
+            EnvelopeError: the directory has no key of the member, or the question is too large.
             DirectoryError: the directory has expired.
         """
+        terms = _Terms(member_id, asking.question.context.purpose, patience(timeout_s))
+        self._under_way += 1
+        try:
+            outcome = await self._together.join(terms, asking, timeout_s, alone=self._under_way == 1)
+        finally:
+            self._under_way -= 1
+        if isinstance(outcome, WuganError):
+            raise outcome
+        return outcome
+
+    async def _ask_together(
+        self, terms: _Terms, askings: Sequence[Asking], timeout_s: float
+    ) -> list[PartnerAnswer | WuganError]:
+        """Ask in one envelope; for each question its answer, or what became of it."""
         directory = self._directory.current()
-        member_id = sealed.header.recipient
-        gateway = directory.gateway_of(member_id)
+        gateway = directory.gateway_of(terms.member_id)
+        sealed = self._seal(directory, terms, [asking.question.SerializeToString() for asking in askings])
+        for asking in askings:
+            asking.sealed = sealed
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
         try:
-            opened = open_answer(envelope, self._own, directory, now_ms=self._clock.now_ms(), question=sealed)
-            answer = exchange_pb2.Answer.FromString(opened.payload)
-        except (EnvelopeError, DecodeError) as error:
-            raise _faulty("does not open, verify or parse") from error
-        if answer.context != question.context:
-            raise _faulty("is for another context")
-        if answer.HasField("refusal"):
-            raise _refused(answer.refusal)
-        findings, people = answer.findings, len(question.subjects.id_number)
-        check_findings(findings, people)
-        if question.as_of_on and findings.as_of_on != question.as_of_on:
-            raise _faulty("is as of another day")
-        if len(findings.evidence.subject) > question.evidence_limit * people:
-            raise _faulty("holds more evidence than was asked for")
-        return PartnerAnswer(member_id, findings, opened)
+            opened = open_answer(
+                envelope, self._own, self._directory.current(), now_ms=self._clock.now_ms(), question=sealed
+            )
+        except EnvelopeError as error:
+            raise _faulty("does not open or verify") from error
+        message_id = opened.header.message_id
+        return [
+            _answer(terms.member_id, asking.question, message_id, proof)
+            for asking, proof in zip(askings, opened.proofs(), strict=True)
+        ]
+
+    def _seal(self, directory: Directory, terms: _Terms, payloads: Sequence[bytes]) -> Sealed:
+        now_ms = self._clock.now_ms()
+        return seal(
+            self._own,
+            terms.member_id,
+            directory.encryption_key(terms.member_id, now_ms),
+            kind=envelope_pb2.MESSAGE_KIND_QUESTION,
+            purpose=terms.purpose,  # type: ignore[arg-type]  # sealing checks it
+            payloads=payloads,
+            now_ms=now_ms,
+            lifetime_ms=self._lifetime_ms,
+        )
 
     async def _exchange(
         self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float
@@ -141,6 +181,29 @@ class Partners:
         channels = [channel for channel, _ in self._open.values()]
         self._open.clear()
         await asyncio.gather(*(channel.close() for channel in channels))
+
+
+def _answer(
+    member_id: str, question: exchange_pb2.Question, message_id: bytes, proof: Proof
+) -> PartnerAnswer | WuganError:
+    """The answer in a verified part, if it fits its question; else what is wrong with it."""
+    try:
+        answer = exchange_pb2.Answer.FromString(proof.payload)
+        if answer.context != question.context:
+            raise _faulty("is for another context")
+        if answer.HasField("refusal"):
+            raise _refused(answer.refusal)
+        findings, people = answer.findings, len(question.subjects.id_number)
+        check_findings(findings, people)
+        if question.as_of_on and findings.as_of_on != question.as_of_on:
+            raise _faulty("is as of another day")
+        if len(findings.evidence.subject) > question.evidence_limit * people:
+            raise _faulty("holds more evidence than was asked for")
+    except DecodeError:
+        return _faulty("does not parse")
+    except WuganError as error:
+        return error
+    return PartnerAnswer(member_id, findings, message_id, proof)
 
 
 def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:

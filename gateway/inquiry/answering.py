@@ -6,18 +6,18 @@ rules make it.
 
 from __future__ import annotations
 
-import math
+import asyncio
 from collections.abc import Sequence
 
 import numpy as np
 
 from adapters.contract import Lookup, Subjects
 from gateway.clock import Clock, civil_day
-from gateway.errors import RefusedError
+from gateway.coalescing import Coalescer, patience
+from gateway.errors import RefusedError, WuganError
 from gateway.exchange.question import check_question
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.coalescing import Coalescer
 from gateway.inquiry.findings import Part, Terms, write_findings
 from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
@@ -28,8 +28,6 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 ALONE_FROM = 64
 """Questions about so many people or more are batches of their own."""
 TOGETHER_AT_MOST = 64
-PATIENCE_STEP = math.log(1.1)
-"""Questions are answered together when their times differ by no more than a tenth: the batch has the least of them."""
 
 
 class Inquiry:
@@ -56,30 +54,80 @@ class Inquiry:
         self._clock = clock
         self._max_subjects = max_subjects
         self._max_evidence = max_evidence
-        self._together: Coalescer[Terms, Part, exchange_pb2.Findings] = Coalescer(
+        self._together: Coalescer[Terms, Sequence[Part], list[exchange_pb2.Findings]] = Coalescer(
             self._batch, clock, limit=TOGETHER_AT_MOST
         )
 
     async def answer(
-        self, sender: str, question: exchange_pb2.Question, time_s: float, *, alone: bool = False
-    ) -> exchange_pb2.Findings:
-        """Findings for every person of the question, within `time_s` seconds.
+        self, sender: str, questions: Sequence[exchange_pb2.Question], time_s: float, *, alone: bool = False
+    ) -> list[exchange_pb2.Findings | WuganError]:
+        """For each question its findings, or why it is refused, within `time_s` seconds.
 
         A department that does not answer in time is named in the findings, which are then partial. Small questions that
-        arrive together on the same terms are asked of the departments together; each gets its own findings, and none
-        learns of another.
+        arrive together on the same terms, in one envelope or in several, are asked of the departments together; each
+        gets its own findings, and none learns of another.
+
+        A question is refused when it is malformed, not allowed, or about a day to come; NOT_SERVED if this member has
+        no departments to ask.
 
         Args:
             sender: the member that asks.
-            question: as it came.
+            questions: as they came.
             time_s: seconds until the answer must be there.
             alone: no other question is on its way, so that there is none to be answered together with.
-
-        Raises:
-            RefusedError: the question is malformed, not allowed, or about a day to come; NOT_SERVED if this member
-                has no departments to ask.
         """
-        check_question(question, max_subjects=self._max_subjects)
+        if len(questions) == 1:
+            try:
+                terms, part = self._prepare(sender, questions[0], time_s, self._max_subjects)
+                return [*await self._group(terms, [part], time_s, alone=alone)]
+            except WuganError as error:
+                return [error]
+        outcomes: list[exchange_pb2.Findings | WuganError | None] = [None] * len(questions)
+        groups: dict[Terms, list[tuple[int, Part]]] = {}
+        room = self._max_subjects
+        for position, question in enumerate(questions):
+            try:
+                terms, part = self._prepare(sender, question, time_s, room)
+            except WuganError as error:
+                outcomes[position] = error
+            else:
+                room -= part.count
+                groups.setdefault(terms, []).append((position, part))
+        await asyncio.gather(
+            *(self._settle(terms, members, time_s, outcomes, alone=alone) for terms, members in groups.items())
+        )
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    async def _settle(
+        self,
+        terms: Terms,
+        members: Sequence[tuple[int, Part]],
+        time_s: float,
+        outcomes: list[exchange_pb2.Findings | WuganError | None],
+        *,
+        alone: bool,
+    ) -> None:
+        """Answer the questions of one group, into their places."""
+        results: Sequence[exchange_pb2.Findings | WuganError]
+        try:
+            results = await self._group(terms, [part for _, part in members], time_s, alone=alone)
+        except WuganError as error:
+            results = [error] * len(members)
+        for (position, _), result in zip(members, results, strict=True):
+            outcomes[position] = result
+
+    async def _group(
+        self, terms: Terms, parts: Sequence[Part], time_s: float, *, alone: bool
+    ) -> list[exchange_pb2.Findings]:
+        """Answer questions on the same terms, together with whatever else waits on them."""
+        people = sum(part.count for part in parts)
+        if people >= ALONE_FROM:
+            return (await self._batch(terms, [parts], time_s))[0]
+        return await self._together.join(terms, parts, time_s, weight=people, alone=alone)
+
+    def _prepare(self, sender: str, question: exchange_pb2.Question, time_s: float, room: int) -> tuple[Terms, Part]:
+        """Check a question, and whether it is allowed; `room`: people that it may be about at most."""
+        check_question(question, max_subjects=room)
         context = question.context
         self._access.authorise(sender, context.purpose, set(question.benefit))
         today = civil_day(self._clock.now_ms())
@@ -99,15 +147,15 @@ class Inquiry:
             context.legal_basis,
             as_of_on,
             min(question.evidence_limit, self._max_evidence),
-            math.floor(math.log(max(time_s, 0.001)) / PATIENCE_STEP),
+            patience(time_s),
         )
-        part = _part(question)
-        if part.count >= ALONE_FROM:
-            return (await self._batch(terms, [part], time_s))[0]
-        return await self._together.join(terms, part, time_s, alone=alone)
+        return terms, _part(question)
 
-    async def _batch(self, terms: Terms, parts: Sequence[Part], time_s: float) -> list[exchange_pb2.Findings]:
-        """Ask about, and grade, the people of all parts at once."""
+    async def _batch(
+        self, terms: Terms, joined: Sequence[Sequence[Part]], time_s: float
+    ) -> list[list[exchange_pb2.Findings]]:
+        """Ask about, and grade, the people of all parts at once; findings for each part of each of those joined."""
+        parts = joined[0] if len(joined) == 1 else [part for parts in joined for part in parts]
         subjects = _subjects(parts)
         gathered = await self._departments.ask(
             Lookup(
@@ -132,7 +180,8 @@ class Inquiry:
             partial=gathered.partial,
             silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
         )
-        return write_findings(self._book, terms, parts, gathered, grades, benefit, self._clock.now_ms())
+        written = iter(write_findings(self._book, terms, parts, gathered, grades, benefit, self._clock.now_ms()))
+        return [[next(written) for _ in parts] for parts in joined]
 
 
 def _part(question: exchange_pb2.Question) -> Part:

@@ -8,7 +8,7 @@ is an answer and is signed like one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -18,11 +18,15 @@ from gateway.errors import EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import Opened, open_question, seal
 from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import Keyring, OwnKeys
-from gateway.exchange.replay import ReplayGuard, admit
+from gateway.exchange.replay import ReplayGuard, claim
 from gateway.inquiry.answering import Inquiry
 from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.chain import ChainHead
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_Asked = tuple[exchange_pb2.Question, RefusedError | None]
+"""A question of an envelope, and what is wrong with it."""
 
 
 class Exchange:
@@ -75,106 +79,118 @@ class Exchange:
         opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        question, wrong = _question(opened)
+        questions = [_question(payload, header.purpose) for payload in opened.payloads]
+        held = claim(self._guard, opened, now_ms)
         self._under_way += 1
         try:
-            answer = await self._admitted(opened, question, wrong, now_ms, max(0.0, time_s - self._reserve_s))
+            answers = await self._answers(header.sender, questions, max(0.0, time_s - self._reserve_s))
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
-            given_up = words.REFUSAL_REASON_DEADLINE_EXCEEDED
-            self._audit.submit(self._event(opened, question, given_up, "given up by the asker"))
+            held.submit()
+            for question, _ in questions:
+                self._record(opened, question, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
             raise
         finally:
             self._under_way -= 1
-        payload = answer.SerializeToString()
-        if len(payload) > LIMITS.max_payload_bytes:
-            _refuse(answer, _too_large())
-            payload = answer.SerializeToString()
-        refusal = answer.refusal
-        recorded = self._audit.submit(self._event(opened, question, refusal.reason, refusal.message_en))
+        payloads = _payloads(answers)
+        # One commit for both: the message is used up, and what leaves is accounted for.
+        held.submit()
+        recorded = [
+            self._record(opened, question, answer.refusal.reason, answer.refusal.message_en)
+            for (question, _), answer in zip(questions, answers, strict=True)
+        ]
         sealed = seal(
             self._own,
             header.sender,
             directory.encryption_key(header.sender, now_ms),
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,
             purpose=header.purpose,
-            payload=payload,
+            payloads=payloads,
             now_ms=self._clock.now_ms(),
             lifetime_ms=self._lifetime_ms,
             question=opened,
         )
-        await recorded  # what leaves is accounted for, on the disk
+        for written in recorded:
+            await written
+        try:
+            await held.accepted()
+        except EnvelopeError as error:
+            # Seen before a restart, or by another instance: recorded as answered, so it is recorded that it was not.
+            for question, _ in questions:
+                self._record(opened, question, error.reason, error.en)
+            raise
         return sealed.envelope
 
-    async def _admitted(
-        self, opened: Opened, question: exchange_pb2.Question, wrong: RefusedError | None, now_ms: int, time_s: float
-    ) -> exchange_pb2.Answer:
-        """The answer to a question, once the replay guard has accepted it.
+    async def _answers(self, sender: str, questions: Sequence[_Asked], time_s: float) -> list[exchange_pb2.Answer]:
+        """The answers to verified questions; a refusal is one too."""
+        asked = [question for question, wrong in questions if wrong is None]
+        alone = self._under_way == 1
+        outcomes = iter(await self._inquiry.answer(sender, asked, time_s, alone=alone) if asked else ())
+        answers = []
+        for question, wrong in questions:
+            answer = exchange_pb2.Answer(context=question.context)
+            outcome = next(outcomes) if wrong is None else wrong
+            if isinstance(outcome, WuganError):
+                _refuse(answer, outcome)
+            else:
+                answer.findings.CopyFrom(outcome)
+            answers.append(answer)
+        return answers
 
-        The guard writes to the disk while the departments are asked; what it knows to be a replay without looking there
-        is refused before anybody is asked, and nothing is answered before it has accepted.
-        """
-        admission = asyncio.ensure_future(admit(self._guard, opened, now_ms))
-        await asyncio.sleep(0)
-        if admission.done():
-            admission.result()
-        try:
-            answer = await self._answer(opened.header.sender, question, wrong, time_s)
-            await admission
-        finally:
-            admission.cancel()
-        return answer
-
-    async def _answer(
-        self, sender: str, question: exchange_pb2.Question, wrong: RefusedError | None, time_s: float
-    ) -> exchange_pb2.Answer:
-        """The answer to a verified question; a refusal is one too."""
-        answer = exchange_pb2.Answer(context=question.context)
-        try:
-            if wrong is not None:
-                raise wrong
-            alone = self._under_way == 1
-            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s, alone=alone))
-        except WuganError as error:
-            _refuse(answer, error)
-        return answer
-
-    def _event(self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str) -> AuditEvent:
+    def _record(
+        self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str
+    ) -> asyncio.Future[ChainHead]:
         context = question.context
-        return AuditEvent(
-            at_ms=self._clock.now_ms(),
-            direction="in",
-            counterpart=opened.header.sender,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
-            message_id=opened.header.message_id,
-            digest=opened.digest,
-            subjects=len(question.subjects.id_number),
-            outcome=outcome,
-            decision=decision,
+        return self._audit.submit(
+            AuditEvent(
+                at_ms=self._clock.now_ms(),
+                direction="in",
+                counterpart=opened.header.sender,
+                unit=context.unit,
+                official=context.official_pseudonym,
+                purpose=context.purpose,
+                legal_basis=context.legal_basis,
+                case_reference=context.case_reference,
+                message_id=opened.header.message_id,
+                digest=opened.digest,
+                subjects=len(question.subjects.id_number),
+                outcome=outcome,
+                decision=decision,
+            )
         )
 
 
-def _question(opened: Opened) -> tuple[exchange_pb2.Question, RefusedError | None]:
-    """The question of an envelope, and what is wrong with it as the payload of that envelope."""
+def _question(payload: bytes, purpose: int) -> _Asked:
+    """The question in a payload, and what is wrong with it as part of an envelope for that purpose."""
     question = exchange_pb2.Question()
     try:
-        question.ParseFromString(opened.payload)
+        question.ParseFromString(payload)
     except DecodeError:
         return exchange_pb2.Question(), RefusedError(
             "the payload is not a Question; check the versions of both gateways",
             "载荷不是有效的查询消息，请核对双方网关版本",
         )
-    if question.context.purpose != opened.header.purpose:
+    if question.context.purpose != purpose:
         return question, RefusedError(
             "the purpose of the question differs from that of its envelope",
             "查询目的与信封不一致",
             field="context.purpose",
         )
     return question, None
+
+
+def _payloads(answers: Sequence[exchange_pb2.Answer]) -> list[bytes]:
+    """The answers as they travel; where they are too large together, the largest are refused instead."""
+    payloads = [answer.SerializeToString() for answer in answers]
+    excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
+    for position in sorted(range(len(payloads)), key=lambda at: -len(payloads[at])):
+        if excess <= 0:
+            break
+        size = len(payloads[position])
+        _refuse(answers[position], _too_large())
+        payloads[position] = answers[position].SerializeToString()
+        excess -= size - len(payloads[position])
+    return payloads
 
 
 def _refuse(answer: exchange_pb2.Answer, error: WuganError) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from gateway.rules.book import RuleBook
@@ -23,6 +24,7 @@ def reason_texts(book: RuleBook, codes: Collection[int]) -> list[ReasonText]:
     return [book.reason_texts[code] for code in sorted(set(codes)) if code in book.reason_texts]
 
 
+@lru_cache(maxsize=4096)
 def fill(
     book: RuleBook,
     template: str,
@@ -52,6 +54,7 @@ def fill(
     return text
 
 
+@lru_cache(maxsize=4096)
 def day_text(on: int, *, month: bool = False) -> str:
     """A civil day as "YYYY-MM-DD", or its month as "YYYY-MM"; "" for 0 and for what is no day anyone could mean."""
     if on == 0 or abs(on) > _FURTHEST_DAYS:

@@ -150,11 +150,10 @@ def _province(result: MemberResult, member: Member) -> agency_pb2.ProvinceAnswer
         error = result.error or WuganError("no answer", "无答复")
         about.refusal, about.message_zh, about.message_en = error.reason, error.zh, error.en
         return about
-    findings, opened = result.answer.findings, result.answer.opened
+    findings = result.answer.findings
     about.status = findings.status[0]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
-    about.proof.header, about.proof.payload = opened.header_bytes, opened.payload
-    about.proof.question_digest, about.proof.signature = opened.question_digest, opened.signature
+    about.proof.MergeFrom(agency_pb2.Proof(**result.answer.proof._asdict()))
     return about
 
 

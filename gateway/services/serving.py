@@ -79,7 +79,8 @@ class Desk:
         finally:
             self._in_flight -= 1
             elapsed_ms = (self._clock.monotonic() - began) * 1000
-            _log.info("call", call=call, outcome=outcome, ms=round(elapsed_ms, 2))
+            # Once the answer is on its way: the caller need not wait for the line.
+            asyncio.get_running_loop().call_soon(_log_call, call, outcome, round(elapsed_ms, 2))
 
     def _peer(self, context: Context) -> Identity:
         try:
@@ -109,6 +110,10 @@ class Desk:
             retryable=True,
             retry_after_ms=200,
         )
+
+
+def _log_call(call: str, outcome: str, ms: float) -> None:
+    _log.info("call", call=call, outcome=outcome, ms=ms)
 
 
 def _where(error: BaseException) -> str:

@@ -1,13 +1,14 @@
 """Other members' signed answers, kept so that one can be produced later: in a dispute, an audit, a recovery.
 
-Owns: the tables `kept_answer` and `kept_answer_subject`. The body (question digest, signature and payload) is encrypted
-and bound to its row; people are found by blind index. Refuses: judging an answer, and keeping one beyond its time:
+Owns: the tables `kept_answer` and `kept_answer_subject`. The body (the proof but for its header) is encrypted and bound
+to its row; people are found by blind index. Refuses: judging an answer, and keeping one beyond its time:
 expired ones are deleted, a bounded number at a time, along with the writing of new ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,23 +24,33 @@ from gateway.store.writer import Writer
 RETENTION_MS = 3 * 366 * 86_400_000
 """Three years, as the records of processing that an answer belongs to."""
 MAX_SIGNATURE_BYTES = 0xFFFF
+MAX_PATH_BYTES = 0xFFFF
+MAX_PARTS = 0xFFFF
 MAX_HEADER_BYTES = 4096
+SALT_BYTES = 16
 PURGE_EVERY = 256
 PURGE_AT_MOST = 2 * PURGE_EVERY
 FIND_AT_MOST = 1000
-_LENGTH_BYTES = 2
+_NUMBERS = struct.Struct(">HHHH")  # position, total, length of the signature, length of the path
+_SALT_AT = DIGEST_BYTES
+_NUMBERS_AT = _SALT_AT + SALT_BYTES
+_SIGNATURE_AT = _NUMBERS_AT + _NUMBERS.size
 
 
 class SignedAnswer(NamedTuple):
-    """An answer as opened: what its signature covers, and the signature.
+    """An answer, and what proves it (docs/protocol.md, section 7).
 
     Args:
         member: who answered.
-        message_id: of the answer, 16 bytes.
-        header: the answer's header, as received.
-        question_digest: SHA-256 of the question, 32 bytes.
+        message_id: of the message that the answer is a part of, 16 bytes.
+        header: the header of that message, as received.
+        question_digest: SHA-256 of the message with the question, 32 bytes.
+        signature: over tag, header, question digest, number of parts and head of their tree.
         payload: the serialized Answer, as received.
-        signature: over tag, header, question digest and payload.
+        salt: of the part, 16 bytes.
+        position: of the part, from 0.
+        total: parts of the message.
+        path: from the part to the head of the tree.
         at_ms: when it was received, Unix milliseconds.
     """
 
@@ -47,8 +58,12 @@ class SignedAnswer(NamedTuple):
     message_id: bytes
     header: bytes
     question_digest: bytes
-    payload: bytes
     signature: bytes
+    payload: bytes
+    salt: bytes
+    position: int
+    total: int
+    path: bytes
     at_ms: int
 
 
@@ -57,6 +72,7 @@ class KeptAnswer(NamedTuple):
 
     member: str
     message_id: bytes
+    position: int
     at_ms: int
     retain_until_ms: int
 
@@ -83,7 +99,7 @@ class _Keep:
             if new:
                 answer = keeping.answer
                 blind = {self._keys.blind_index(number) for number in keeping.id_numbers}
-                subjects += [(index, answer.member, answer.message_id) for index in blind]
+                subjects += [(index, answer.member, answer.message_id, answer.position) for index in blind]
         self._insert_subject.add(transaction, subjects)
         self._since_purge += len(payloads)
         if self._since_purge >= PURGE_EVERY:
@@ -93,15 +109,18 @@ class _Keep:
 
     def _row(self, keeping: _Keeping) -> Row:
         answer = keeping.answer
-        length = len(answer.signature).to_bytes(_LENGTH_BYTES)
-        plaintext = b"".join((answer.question_digest, length, answer.signature, answer.payload))
+        numbers = _NUMBERS.pack(answer.position, answer.total, len(answer.signature), len(answer.path))
+        plaintext = b"".join(
+            (answer.question_digest, answer.salt, numbers, answer.signature, answer.path, answer.payload)
+        )
         return (
             answer.member,
             answer.message_id,
+            answer.position,
             answer.at_ms,
             keeping.retain_until_ms,
             answer.header,
-            self._keys.encrypt(plaintext, _bound_to(answer.member, answer.message_id)),
+            self._keys.encrypt(plaintext, _bound_to(answer.member, answer.message_id, answer.position)),
         )
 
 
@@ -132,6 +151,9 @@ class KeptAnswers:
             or len(answer.message_id) != MESSAGE_ID_BYTES
             or len(answer.question_digest) != DIGEST_BYTES
             or len(answer.signature) > MAX_SIGNATURE_BYTES
+            or len(answer.salt) != SALT_BYTES
+            or len(answer.path) > MAX_PATH_BYTES
+            or not 0 <= answer.position < answer.total <= MAX_PARTS
             or len(answer.header) > MAX_HEADER_BYTES
         ):
             raise StoreError(
@@ -150,46 +172,67 @@ class KeptAnswers:
         blind_index = self._keys.blind_index(id_number)
         query = (
             sa.select(
-                kept_answer.c.member, kept_answer.c.message_id, kept_answer.c.at_ms, kept_answer.c.retain_until_ms
+                kept_answer.c.member,
+                kept_answer.c.message_id,
+                kept_answer.c.position,
+                kept_answer.c.at_ms,
+                kept_answer.c.retain_until_ms,
             )
             .join(kept_answer_subject)
             .where(kept_answer_subject.c.blind_index == blind_index)
-            .order_by(kept_answer.c.at_ms.desc(), kept_answer.c.message_id.desc())
+            .order_by(kept_answer.c.at_ms.desc(), kept_answer.c.message_id.desc(), kept_answer.c.position)
             .limit(min(limit, FIND_AT_MOST))
         )
         return await self._reader.run(lambda connection: [KeptAnswer(*row) for row in connection.execute(query)])
 
-    async def produce(self, member: str, message_id: bytes) -> SignedAnswer | None:
+    async def produce(self, member: str, message_id: bytes, position: int = 0) -> SignedAnswer | None:
         """The signed answer itself; None where none is kept.
 
         Raises:
             StoreError: it was changed where it lay, or belongs to another key (not retryable); it cannot be read.
         """
-        query = sa.select(kept_answer).where(kept_answer.c.member == member, kept_answer.c.message_id == message_id)
+        query = sa.select(kept_answer).where(
+            kept_answer.c.member == member,
+            kept_answer.c.message_id == message_id,
+            kept_answer.c.position == position,
+        )
         row = await self._reader.run(lambda connection: connection.execute(query).first())
         if row is None:
             return None
-        plaintext = self._keys.decrypt(row.body, _bound_to(member, message_id))
-        start = DIGEST_BYTES + _LENGTH_BYTES
-        end = start + int.from_bytes(plaintext[DIGEST_BYTES:start])
+        plaintext = self._keys.decrypt(row.body, _bound_to(member, message_id, position))
+        _, total, signature_bytes, path_bytes = _NUMBERS.unpack_from(plaintext, _NUMBERS_AT)
+        path_at = _SIGNATURE_AT + signature_bytes
+        payload_at = path_at + path_bytes
         return SignedAnswer(
-            member, message_id, row.header, plaintext[:DIGEST_BYTES], plaintext[end:], plaintext[start:end], row.at_ms
+            member,
+            message_id,
+            row.header,
+            question_digest=plaintext[:_SALT_AT],
+            signature=plaintext[_SIGNATURE_AT:path_at],
+            payload=plaintext[payload_at:],
+            salt=plaintext[_SALT_AT:_NUMBERS_AT],
+            position=position,
+            total=total,
+            path=plaintext[path_at:payload_at],
+            at_ms=row.at_ms,
         )
 
 
-def _bound_to(member: str, message_id: bytes) -> bytes:
+def _bound_to(member: str, message_id: bytes, position: int) -> bytes:
     """What ties a body to its row. The header needs no tie: the answer's own signature covers it."""
-    return b"wugan-kept-answer-v1\x00" + message_id + member.encode()
+    return b"wugan-kept-answer-v1\x00" + message_id + position.to_bytes(2) + member.encode()
 
 
 def _purge(connection: sa.Connection, now_ms: int) -> None:
     """Delete a bounded number of answers whose time is over, their blind indexes with them."""
     over = (
-        sa.select(kept_answer.c.member, kept_answer.c.message_id)
+        sa.select(kept_answer.c.member, kept_answer.c.message_id, kept_answer.c.position)
         .where(kept_answer.c.retain_until_ms < now_ms)
         .order_by(kept_answer.c.retain_until_ms)
         .limit(PURGE_AT_MOST)
     )
     connection.execute(
-        sa.delete(kept_answer).where(sa.tuple_(kept_answer.c.member, kept_answer.c.message_id).in_(over))
+        sa.delete(kept_answer).where(
+            sa.tuple_(kept_answer.c.member, kept_answer.c.message_id, kept_answer.c.position).in_(over)
+        )
     )

@@ -9,6 +9,7 @@ one younger than three years (个人信息保护法 第五十六条: records of 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -157,13 +158,17 @@ class AuditLog:
         self._appending = _Appending(keys)
         self._cutting = _Cutting(keys)
 
-    def submit(self, event: AuditEvent) -> asyncio.Future[ChainHead]:
+    def submit(self, event: AuditEvent, *, more: bool = False) -> asyncio.Future[ChainHead]:
         """Have an event recorded. Await the future before an answer leaves: then it is on the disk.
+
+        Args:
+            event: what was processed.
+            more: something else is submitted right after it, to be committed with it.
 
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self._writer.submit(self._appending, _content(event, self._keys.digest_tag(event.digest)))
+        return self._writer.submit(self._appending, _content(event, self._keys.digest_tag(event.digest)), more=more)
 
     async def record(self, event: AuditEvent) -> ChainHead:
         """Record an event; on the disk when this returns.
@@ -253,6 +258,7 @@ def _content(event: AuditEvent, digest_tag: bytes) -> Content:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def recorded_words(text: str, most: int) -> str:
     """Somebody's words as they are written down.
 

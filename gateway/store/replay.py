@@ -1,7 +1,7 @@
 """The durable replay guard: a message that was accepted once is refused ever after, also after a crash.
 
 The rule, complete: a message is accepted when it is not past its time, by the latest clock reading seen, and its id is
-not in the table; it is in the table, on the disk, before `admit` returns. Rows leave the table `KEEP_MS` after the
+not in the table; it is in the table, on the disk, before `accepted` returns. Rows leave the table `KEEP_MS` after the
 message could last have been accepted, and what may have left is remembered as a time in the same transaction: whatever
 expired before it is refused, even if the clock was set back in between. Ids of recent messages are held in memory as
 well, so that an ordinary replay costs no I/O; memory only ever refuses.
@@ -11,6 +11,7 @@ Owns: the table `replay_guard`. Refuses: deciding how long an envelope is accept
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -51,6 +52,48 @@ class _Admissions:
         return fresh
 
 
+class _Claim:
+    """A message that memory does not know."""
+
+    __slots__ = ("_admission", "_guard", "_written")
+
+    def __init__(self, guard: DurableReplayGuard, admission: _Admission) -> None:
+        self._guard = guard
+        self._admission = admission
+        self._written: asyncio.Future[bool] | None = None
+
+    def submit(self) -> None:
+        """Have it written down.
+
+        Raises:
+            StoreError: too much is waiting, or the store is closed; the message may be tried again.
+        """
+        self._written = self._write()
+
+    async def accepted(self) -> None:
+        """Return when it is on the disk.
+
+        Raises:
+            EnvelopeError: ENVELOPE_REPLAYED; it was there already.
+            StoreError: it could not be written down, and is not accepted.
+        """
+        written = self._write() if self._written is None else self._written
+        try:
+            fresh = await written
+        except StoreError:
+            self._guard.forget(self._admission)
+            raise
+        if not fresh:
+            raise _replayed()
+
+    def _write(self) -> asyncio.Future[bool]:
+        try:
+            return self._guard.write(self._admission)
+        except StoreError:
+            self._guard.forget(self._admission)
+            raise
+
+
 class DurableReplayGuard:
     """See the module. Every instance of a gateway that shares the database shares the guard."""
 
@@ -61,8 +104,8 @@ class DurableReplayGuard:
         self._recent: set[tuple[str, bytes]] = set()
         self._older: set[tuple[str, bytes]] = set()
 
-    async def admit(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
-        """Accept a message, or refuse it because it was accepted before; accepted means on the disk.
+    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> _Claim:
+        """Refuse what memory knows, or hold the message; accepted means on the disk. See `ReplayGuard.claim`.
 
         Args:
             sender: member id, already authenticated.
@@ -72,7 +115,6 @@ class DurableReplayGuard:
 
         Raises:
             EnvelopeError: ENVELOPE_REPLAYED; ENVELOPE_EXPIRED; ENVELOPE_MALFORMED: id or sender of a wrong length.
-            StoreError: it could not be written down, and is not accepted.
         """
         if now_ms > self._latest_ms:
             self._latest_ms = self._admissions.now_ms = now_ms
@@ -83,16 +125,18 @@ class DurableReplayGuard:
             raise _replayed()
         if len(message_id) != MESSAGE_ID_BYTES or not 0 < len(sender) <= MEMBER_CHARS:
             raise _malformed()
-        written = self._writer.submit(self._admissions, (sender, message_id, expires_at_ms))
         self._remember(key)
-        try:
-            fresh = await written
-        except StoreError:
-            self._recent.discard(key)
-            self._older.discard(key)
-            raise
-        if not fresh:
-            raise _replayed()
+        return _Claim(self, (sender, message_id, expires_at_ms))
+
+    def write(self, admission: _Admission) -> asyncio.Future[bool]:
+        """Write a claimed message with what is submitted next; whether it was new."""
+        return self._writer.submit(self._admissions, admission, more=True)
+
+    def forget(self, admission: _Admission) -> None:
+        """A message could not be written down: it may be tried again."""
+        key = admission[:2]
+        self._recent.discard(key)
+        self._older.discard(key)
 
     def _remember(self, key: tuple[str, bytes]) -> None:
         if len(self._recent) >= RECENT:

@@ -90,12 +90,13 @@ kept_answer = sa.Table(
     metadata,
     sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
     sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), primary_key=True),
+    sa.Column("position", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("at_ms", sa.BigInteger, nullable=False),
     sa.Column("retain_until_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("header", sa.LargeBinary, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
-"""Another member's signed answers; `body` is question digest, signature and payload, encrypted."""
+"""Another member's signed answers, parts of messages; `body` is the proof but for its header, encrypted."""
 
 kept_answer_subject = sa.Table(
     "kept_answer_subject",
@@ -103,10 +104,13 @@ kept_answer_subject = sa.Table(
     sa.Column("blind_index", sa.LargeBinary(BLIND_INDEX_BYTES), primary_key=True),
     sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
     sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), primary_key=True),
+    sa.Column("position", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.ForeignKeyConstraint(
-        ["member", "message_id"], ["kept_answer.member", "kept_answer.message_id"], ondelete="CASCADE"
+        ["member", "message_id", "position"],
+        ["kept_answer.member", "kept_answer.message_id", "kept_answer.position"],
+        ondelete="CASCADE",
     ),
-    sa.Index("ix_kept_answer_subject_answer", "member", "message_id"),
+    sa.Index("ix_kept_answer_subject_answer", "member", "message_id", "position"),
     sqlite_with_rowid=False,
 )
 """About whom a kept answer is, as keyed blind index of the identity number."""

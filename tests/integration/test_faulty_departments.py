@@ -16,7 +16,7 @@ from adapters.contract import Adapter
 from gateway.federation.partners import check_findings
 from tests.unit.adapters.adapters_world import manifest_in, now_ms
 from tests.unit.rules.rules_world import row
-from tests.unit.services.gateways_world import ANNA, BO, NAMES, B, Register, inquiry, question
+from tests.unit.services.gateways_world import ANNA, BO, NAMES, Register, findings_for, inquiry, question
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -129,7 +129,7 @@ async def ask(handler: Handler, folder: Path, *numbers: str, time_s: float = 5.0
     well = Register({ANNA: [row("OUTPATIENT", 5)]})
     async with department(handler, folder) as adapter:
         with capture_logs() as logs:
-            findings = await inquiry(adapter, well).answer(B.member_id, asked, time_s)
+            findings = await findings_for(inquiry(adapter, well), asked, time_s)
     check_findings(findings, len(asked.subjects.id_number))
     assert findings.sources[1].outcome == ANSWERED
     for person in (*asked.subjects.id_number, *asked.subjects.name, SECRET, BO, NAMES[BO]):
@@ -235,7 +235,7 @@ async def test_nobody_is_listening(tmp_path: Path) -> None:
     adapter = build(manifest_in(tmp_path, MANIFEST.replace("BASE", "http://127.0.0.1:9")), tmp_path, now_ms)
     well = Register({ANNA: [row("OUTPATIENT", 5)]})
     try:
-        findings = await inquiry(adapter, well).answer(B.member_id, question(), 5.0)
+        findings = await findings_for(inquiry(adapter, well), question())
     finally:
         await adapter.close()
     assert findings.sources[0].outcome == DOWN

@@ -36,7 +36,7 @@ async def test_a_refused_question_of_any_length_is_recorded_with_the_reason_in_w
     opened = open_answer(
         envelope, world.members[0].own, world.directory, question=sealed, now_ms=SystemClock().now_ms()
     )
-    refused = exchange_pb2.Answer.FromString(opened.payload).refusal
+    refused = exchange_pb2.Answer.FromString(opened.payloads[0]).refusal
     (recorded,) = await trail(world.members[1], sealed.digest)
     assert recorded.event.message_id == sealed.message_id
     assert recorded.event.outcome == refused.reason == words.REFUSAL_REASON_INVALID_ARGUMENT

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, StoreError
-from gateway.exchange.replay import ReplayGuard
+from gateway.exchange.replay import ReplayGuard, admit
 from gateway.store import replay
 from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
@@ -103,7 +103,7 @@ async def test_replicas_accept_a_message_once_and_make_one_chain(open_store: Ope
     messages = [new_id() for _ in range(40)]
     async with open_store() as one, open_store() as other:
         outcomes = await asyncio.gather(
-            *(each.replay.admit(MEMBER, message, EXPIRES_MS, NOW_MS) for message in messages for each in (one, other)),
+            *(admit(each.replay, MEMBER, message, EXPIRES_MS, NOW_MS) for message in messages for each in (one, other)),
             return_exceptions=True,
         )
         assert outcomes.count(None) == len(messages)
@@ -115,10 +115,10 @@ async def test_replicas_accept_a_message_once_and_make_one_chain(open_store: Ope
 async def test_what_was_accepted_is_refused_after_a_restart(open_store: OpenStore) -> None:
     messages = [new_id() for _ in range(70)]
     async with open_store() as store:
-        await asyncio.gather(*(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages[::3]))
+        await asyncio.gather(*(admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages[::3]))
     async with open_store() as store:
         outcomes = await asyncio.gather(
-            *(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
+            *(admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
         )
     assert {one for one, outcome in zip(messages, outcomes, strict=True) if outcome is not None} == set(messages[::3])
 
@@ -127,16 +127,16 @@ async def test_forgotten_messages_stay_refused(open_store: OpenStore) -> None:
     message_id = new_id()
     later_ms = EXPIRES_MS + replay.KEEP_MS + 1
     async with open_store() as store:
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
         await asyncio.gather(
-            *(store.replay.admit(MEMBER, new_id(), later_ms, later_ms) for _ in range(replay.PURGE_EVERY))
+            *(admit(store.replay, MEMBER, new_id(), later_ms, later_ms) for _ in range(replay.PURGE_EVERY))
         )
     async with open_store() as store:
         with store._engine.connect() as connection:
             left = connection.exec_driver_sql("SELECT count(*) FROM replay_guard").scalar()
         assert left == replay.PURGE_EVERY
         with refused("ENVELOPE_EXPIRED"):
-            await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+            await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_the_trail_shows_changes_and_outlives_the_deletion_of_old_rows(store: Store, clock: FakeClock) -> None:

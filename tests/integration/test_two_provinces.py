@@ -19,6 +19,7 @@ from gateway.demo.truth import Recipient
 from gateway.errors import EnvelopeError, WuganError
 from gateway.exchange.envelope import Sealed, open_answer, seal, verify_proof
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
+from tests.unit.services.gateways_world import proof_in
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
@@ -64,7 +65,7 @@ def seal_question(world: SmallWorld, payload: bytes, **changed: object) -> Seale
         "recipient_key": world.directory.encryption_key(answerer.member_id, now_ms),
         "kind": QUESTION,
         "purpose": adapter_words.PURPOSE_CERTIFICATION,
-        "payload": payload,
+        "payloads": [payload],
         "now_ms": now_ms,
         "lifetime_ms": 60_000,
         **changed,
@@ -96,7 +97,7 @@ async def answer_to(world: SmallWorld, question: exchange_pb2.Question) -> excha
     opened = open_answer(
         envelope, world.members[0].own, world.directory, question=sealed, now_ms=SystemClock().now_ms()
     )
-    return exchange_pb2.Answer.FromString(opened.payload)
+    return exchange_pb2.Answer.FromString(opened.payloads[0])
 
 
 async def test_an_official_gets_a_graded_answer_with_reasons_in_both_languages(world: SmallWorld) -> None:
@@ -116,11 +117,11 @@ async def test_the_answer_can_be_proved_later_and_not_if_a_bit_is_changed(world:
     proof = response.answers[0].proof
     header = envelope_pb2.Header.FromString(proof.header)
     key = world.directory.verify_key(header.sender, header.signing_key_id, header.issued_at_ms)
-    verify_proof(proof.header, proof.question_digest, proof.payload, proof.signature, key)
+    verify_proof(proof_in(proof), key)
     changed = bytearray(proof.payload)
     changed[-1] ^= 1
     with pytest.raises(EnvelopeError):
-        verify_proof(proof.header, proof.question_digest, bytes(changed), proof.signature, key)
+        verify_proof(proof_in(proof)._replace(payload=bytes(changed)), key)
 
 
 async def test_a_question_without_region_asks_every_other_province(world: SmallWorld) -> None:
@@ -233,7 +234,7 @@ async def test_a_purpose_other_than_the_envelopes_is_refused(world: SmallWorld) 
     opened = open_answer(
         envelope, world.members[0].own, world.directory, question=sealed, now_ms=SystemClock().now_ms()
     )
-    assert exchange_pb2.Answer.FromString(opened.payload).refusal.field == "context.purpose"
+    assert exchange_pb2.Answer.FromString(opened.payloads[0]).refusal.field == "context.purpose"
 
 
 async def test_a_payload_that_is_no_question_is_refused(world: SmallWorld) -> None:
@@ -242,7 +243,7 @@ async def test_a_payload_that_is_no_question_is_refused(world: SmallWorld) -> No
     opened = open_answer(
         envelope, world.members[0].own, world.directory, question=sealed, now_ms=SystemClock().now_ms()
     )
-    answer = exchange_pb2.Answer.FromString(opened.payload)
+    answer = exchange_pb2.Answer.FromString(opened.payloads[0])
     assert answer.refusal.reason == words.REFUSAL_REASON_INVALID_ARGUMENT
 
 

@@ -86,6 +86,20 @@ def u32(number: int) -> bytes:
     return number.to_bytes(4, "big")
 
 
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def tree_head(leaves: list[bytes]) -> bytes:
+    """MTH of RFC 9162 section 2.1.1, over hashes of leaves."""
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1
+    while split * 2 < len(leaves):
+        split *= 2
+    return sha256(b"\1" + tree_head(leaves[:split]) + tree_head(leaves[split:]))
+
+
 @dataclass
 class Message:
     """One envelope in the making; the callables are where a must-fail vector departs from the protocol."""
@@ -93,6 +107,7 @@ class Message:
     name: str
     note: str
     payload: bytes = b"\x0a\x04test"
+    more: tuple[bytes, ...] = ()
     sender: Party = A
     receiver: Party = B
     fields: dict[str, Any] = field(default_factory=dict)
@@ -100,6 +115,7 @@ class Message:
     question_digest: bytes | None = None
     signer: Party | None = None
     length: int | None = None
+    count: int | None = None
     encode: Callable[[bytes], bytes] = bytes
     to_sign: Callable[[bytes], bytes] = bytes
     pad: Callable[[bytes], bytes] = lambda frame: frame + bytes(bucket(len(frame)) - len(frame))
@@ -128,13 +144,19 @@ class Message:
         digest = self.question_digest
         if digest is None:
             digest = self.question.digest if self.question else NO_QUESTION
-        length = len(self.payload) if self.length is None else self.length
         self.used_digest = digest
-        self.body = digest + u32(length) + self.payload
-        self.signed = TAG + u32(len(self.header_bytes)) + self.header_bytes + self.body
+        self.payloads = (self.payload, *self.more)
+        salts = [drawn(f"{self.name} salt {position}", 16) for position in range(len(self.payloads))]
+        count = len(self.payloads) if self.count is None else self.count
+        parts = u32(count)
+        for salt, payload in zip(salts, self.payloads, strict=True):
+            length = len(payload) if self.length is None else self.length
+            parts += salt + u32(length) + payload
+        leaves = [sha256(b"\0" + salt + payload) for salt, payload in zip(salts, self.payloads, strict=True)]
+        self.signed = TAG + u32(len(self.header_bytes)) + self.header_bytes + digest + u32(count) + tree_head(leaves)
         self.signature = (self.signer or self.sender).signing.sign(self.to_sign(self.signed))
         self.digest = hashlib.sha256(self.signed).digest()
-        frame = self.pad(self.signature + self.body)
+        frame = self.pad(self.signature + digest + parts)
         self.ciphertext = self.sealed(HPKE.encrypt(frame, self.receiver.encryption, self.info(self.header_bytes)))
 
     def vector(
@@ -153,7 +175,7 @@ class Message:
             {"refused": reason, "field": part}
             if reason
             else {
-                "payload": self.payload.hex(),
+                "payloads": [payload.hex() for payload in self.payloads],
                 "question_digest": self.used_digest.hex(),
                 "digest": self.digest.hex(),
                 "signature": self.signature.hex(),
@@ -165,6 +187,7 @@ class Message:
                 "digest": question.digest.hex(),
                 "recipient": question.header.recipient,
                 "purpose": question.header.purpose,
+                "parts": len(question.payloads),
             }
             if question and not as_question
             else None
@@ -193,6 +216,7 @@ def flipped(position: int, mask: int = 1) -> Callable[[bytes], bytes]:
 
 QUESTION = Message("question", "A asks B; the worked example of docs/protocol.md.")
 OTHER = Message("other question", "A asks B something else.", payload=b"\x0a\x05other")
+THREE = Message("three questions", "Three questions in one envelope.", payload=b"1", more=(b"22", b"333"))
 
 
 def answer(name: str, note: str, **changes: Any) -> Message:
@@ -205,8 +229,11 @@ def accepted() -> list[dict[str, Any]]:
         QUESTION.vector(),
         answer("answer", "B answers it.").vector(),
         Message("empty payload", "Nothing but the frame.", payload=b"").vector(),
-        Message("full bucket", "924 bytes fill the first bucket without padding.", payload=drawn("full", 924)).vector(),
-        Message("second bucket", "One byte more needs the second.", payload=drawn("second", 925)).vector(),
+        Message("full bucket", "904 bytes fill the first bucket without padding.", payload=drawn("full", 904)).vector(),
+        Message("second bucket", "One byte more needs the second.", payload=drawn("second", 905)).vector(),
+        THREE.vector(),
+        answer("three answers", "One for each.", question=THREE, payload=b"x", more=(b"", b"z" * 500)).vector(),
+        Message("most parts", "256 of them.", payload=b"p", more=tuple(bytes([n]) for n in range(255))).vector(),
         Message("last millisecond", "Expired by exactly the skew.").vector(now_ms=late),
         Message("first millisecond", "From the future by exactly the skew.").vector(now_ms=NOW_MS - 120_000),
         Message("longest life", "300 seconds.", fields={"expires_at_ms": NOW_MS + 300_000}).vector(),
@@ -331,6 +358,17 @@ def refused_content() -> list[dict[str, Any]]:
             pad=lambda frame: frame + bytes(2048 - len(frame)),
         ),
         Message("length beyond the frame", "Payload length 65,536.", length=65_536),
+        Message("no parts", "None at all.", count=0),
+        Message("too many parts", "257 of them.", payload=b"p", more=(b"",) * 256),
+        Message("more parts than there are", "The second would lie in the padding.", count=2),
+        Message(
+            "parts out of order",
+            "Two parts that changed places after the signature.",
+            payload=b"1",
+            more=(b"2",),
+            pad=lambda frame: frame[:100] + frame[121:142] + frame[100:121] + bytes(1024 - 142),
+        ),
+        answer("fewer answers than questions", "Two for three.", question=THREE, payload=b"x", more=(b"y",)),
         Message(
             "length beyond the payload",
             "Takes a zero of the padding for payload; in its bucket, but not signed so.",

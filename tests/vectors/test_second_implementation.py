@@ -72,8 +72,8 @@ def envelope_of(shown: dict[str, Any]) -> wire.Envelope:
     return wire.Envelope(header=bytes.fromhex(shown["header"]), ciphertext=bytes.fromhex(shown["ciphertext"]))
 
 
-@pytest.mark.parametrize("size", [0, 5, 925, 70_000])
-def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Path, size: int) -> None:
+@pytest.mark.parametrize(("size", "parts"), [(0, 1), (5, 1), (925, 3), (70_000, 2), (1, 256)])
+def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Path, size: int, parts: int) -> None:
     keys, ring = KEYS["a"], PartnerRing()
     own = OwnKeys.of(
         keys["member_id"],
@@ -87,7 +87,7 @@ def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Pat
         ring.encryption_key(partner_id, NOW_MS),
         kind=wire.MESSAGE_KIND_QUESTION,
         purpose=PURPOSE,
-        payload=b"q" * size,
+        payloads=[b"q" * size] * parts,
         now_ms=NOW_MS,
         lifetime_ms=60_000,
     )
@@ -98,16 +98,16 @@ def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Pat
         "purpose": PURPOSE,
         "header": asked.envelope.header.hex(),
         "ciphertext": asked.envelope.ciphertext.hex(),
-        "answer_payload": (b"a" * size).hex(),
-        "question_payload": (b"Q" * size).hex(),
+        "answer_payloads": [(b"a" * size).hex()] * parts,
+        "question_payloads": [(b"Q" * size).hex()] * parts,
     }
     said = json.loads(run("node", "verify.mjs", "converse", cwd=node, stdin=json.dumps(request)))
-    assert said["opened"] == (b"q" * size).hex()
+    assert said["opened"] == [(b"q" * size).hex()] * parts
     answer = open_answer(envelope_of(said["answer"]), own, ring, question=asked, now_ms=NOW_MS)
-    assert answer.payload == b"a" * size
+    assert answer.payloads == (b"a" * size,) * parts
     assert answer.digest.hex() == said["answer"]["digest"]
     question = open_question(envelope_of(said["question"]), own, ring, now_ms=NOW_MS, expect_sender=partner_id)
-    assert question.payload == b"Q" * size
+    assert question.payloads == (b"Q" * size,) * parts
     assert question.digest.hex() == said["question"]["digest"]
 
 

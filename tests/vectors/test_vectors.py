@@ -68,6 +68,7 @@ def open_vector(vector: dict[str, Any]) -> Opened:
         message_id,
         bytes.fromhex(asked["digest"]),
         b"",
+        asked["parts"],
     )
     return open_answer(envelope, keys, Ring(), question=sent, now_ms=now_ms)
 
@@ -86,12 +87,13 @@ def test_keys_are_derived_as_recorded(party: str) -> None:
 def test_an_accepted_vector_opens(vector: dict[str, Any]) -> None:
     opened = open_vector(vector)
     expected = vector["expected"]
-    assert opened.payload.hex() == expected["payload"]
+    assert [payload.hex() for payload in opened.payloads] == expected["payloads"]
     assert opened.question_digest.hex() == expected["question_digest"]
     assert opened.digest.hex() == expected["digest"]
     assert opened.signature.hex() == expected["signature"]
     key = Ring().verify_key(opened.header.sender, opened.header.signing_key_id, 0)
-    verify_proof(opened.header_bytes, opened.question_digest, opened.payload, opened.signature, key)
+    for proof in opened.proofs():
+        verify_proof(proof, key)
 
 
 @pytest.mark.parametrize("vector", REFUSED, ids=name_of)

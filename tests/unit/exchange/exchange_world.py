@@ -72,7 +72,7 @@ class World:
         arguments: dict[str, Any] = {
             "kind": QUESTION,
             "purpose": PURPOSE,
-            "payload": payload,
+            "payloads": [payload],
             "now_ms": NOW_MS,
             "lifetime_ms": LIFETIME_MS,
         }
@@ -86,7 +86,7 @@ class World:
         arguments: dict[str, Any] = {
             "kind": ANSWER,
             "purpose": PURPOSE,
-            "payload": payload,
+            "payloads": [payload],
             "now_ms": NOW_MS,
             "lifetime_ms": LIFETIME_MS,
             "question": question,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import EnvelopeError
-from gateway.exchange import frame
+from gateway.exchange import frame, tree
 
 SIGNATURE = bytes(range(64))
 DIGEST = bytes(range(100, 132))
@@ -40,20 +40,28 @@ def test_a_bucket_holds_its_content_and_is_its_own_bucket(size: int) -> None:
     assert frame.bucket(padded) == padded
 
 
+payload_lists = st.lists(st.binary(max_size=70), min_size=1, max_size=9)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=70_000))
-def test_what_is_packed_is_unpacked(payload: bytes) -> None:
-    body = frame.body(DIGEST, payload)
-    packed = frame.pack(SIGNATURE, body)
-    assert frame.unpack(packed, 64) == (SIGNATURE, DIGEST, payload, body)
+@given(st.one_of(payload_lists, st.binary(max_size=70_000).map(lambda one: [one])))
+def test_what_is_packed_is_unpacked(payloads: list[bytes]) -> None:
+    parts = frame.salted(payloads)
+    packed = frame.pack(SIGNATURE, DIGEST, parts)
+    assert frame.unpack(packed, 64) == (SIGNATURE, DIGEST, parts)
+    assert parts.payloads == tuple(payloads)
+    assert len(packed) == frame.frame_bytes(64, len(payloads), sum(map(len, payloads)))
 
 
 def test_the_layout_is_that_of_the_protocol_page() -> None:
-    packed = frame.pack(SIGNATURE, frame.body(DIGEST, b"payload"))
-    assert packed == SIGNATURE + DIGEST + b"\0\0\0\x07payload" + bytes(1024 - 64 - 32 - 4 - 7)
+    salts = (b"0123456789abcdef", b"fedcba9876543210")
+    packed = frame.pack(SIGNATURE, DIGEST, frame.parts_of([b"payload", b""], salts))
+    content = b"\0\0\0\x02" + salts[0] + b"\0\0\0\x07payload" + salts[1] + b"\0\0\0\0"
+    assert packed == SIGNATURE + DIGEST + content + bytes(1024 - 64 - 32 - len(content))
+    head = bytes(range(32))
     assert (
-        frame.signed_bytes(b"header", frame.body(DIGEST, b"payload"))
-        == b"wugan-signature-v1\0" + b"\0\0\0\x06header" + DIGEST + b"\0\0\0\x07payload"
+        frame.signed_bytes(b"header", DIGEST, 2, head)
+        == b"wugan-signature-v1\0" + b"\0\0\0\x06header" + DIGEST + b"\0\0\0\x02" + head
     )
 
 
@@ -64,10 +72,13 @@ def test_whatever_is_unpacked_is_exactly_what_packing_makes(some: bytes) -> None
         unpacked = frame.unpack(some, 64)
     except EnvelopeError:
         return
-    assert frame.pack(unpacked.signature, unpacked.body) == some
+    assert frame.pack(unpacked.signature, unpacked.question_digest, unpacked.parts) == some
 
 
-@given(st.binary(max_size=30), st.binary(max_size=30), st.binary(max_size=30), st.binary(max_size=30))
-def test_no_two_messages_have_the_same_signed_bytes(h1: bytes, p1: bytes, h2: bytes, p2: bytes) -> None:
-    same = frame.signed_bytes(h1, frame.body(DIGEST, p1)) == frame.signed_bytes(h2, frame.body(DIGEST, p2))
-    assert same == ((h1, p1) == (h2, p2))
+@given(st.binary(max_size=30), payload_lists, st.binary(max_size=30), payload_lists)
+def test_no_two_messages_have_the_same_signed_bytes(h1: bytes, p1: list[bytes], h2: bytes, p2: list[bytes]) -> None:
+    def signed(header: bytes, payloads: list[bytes]) -> bytes:
+        leaves = [tree.leaf(bytes(16), payload) for payload in payloads]
+        return frame.signed_bytes(header, DIGEST, len(leaves), tree.head(leaves))
+
+    assert (signed(h1, p1) == signed(h2, p2)) == ((h1, p1) == (h2, p2))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.errors import ConfigError
+from gateway.exchange import frame
 from gateway.exchange.envelope import open_question, seal, verify_proof
 from gateway.exchange.header import Limits
 from gateway.exchange.keys import DecryptionKey, EncryptionKey, OwnKeys
@@ -36,12 +37,12 @@ WORLD = World()
 def test_a_question_and_its_answer_arrive_as_they_were_sent(question: bytes, answer: bytes) -> None:
     asked = WORLD.ask(question)
     received = WORLD.open_at_b(wire.Envelope.FromString(asked.envelope.SerializeToString()))
-    assert received.payload == question
+    assert received.payloads == (question,)
     assert received.digest == asked.digest
     assert received.header == asked.header
     answered = WORLD.answer(received, answer)
     returned = WORLD.open_at_a(answered.envelope, asked)
-    assert returned.payload == answer
+    assert returned.payloads == (answer,)
     assert returned.question_digest == asked.digest
     assert returned.header.answers_to == asked.message_id
 
@@ -55,10 +56,10 @@ def test_a_question_seals_to_another_envelope_every_time(world: World) -> None:
 
 def test_a_large_payload_arrives(world: World) -> None:
     payload = bytes(range(256)) * 1200
-    assert world.open_at_b(world.ask(payload).envelope).payload == payload
+    assert world.open_at_b(world.ask(payload).envelope).payloads == (payload,)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 924), (925, 1948), (65_437, 130_972)])
+@pytest.mark.parametrize(("low", "high"), [(0, 904), (905, 1928), (65_417, 130_952)])
 def test_payloads_of_one_bucket_cannot_be_told_apart_by_length(world: World, low: int, high: int) -> None:
     lengths = {len(world.ask(bytes(size)).envelope.ciphertext) for size in (low, (low + high) // 2, high)}
     assert len(lengths) == 1
@@ -112,7 +113,7 @@ def test_older_keys_still_open_what_was_sealed_to_them_while_they_were_valid(wor
     assert older.key_id == world.b.decryption.key_id
     own = OwnKeys.of(world.b.member_id, world.b.signing, DecryptionKey.from_seed(seed("newer")), older)
     in_time, late = world.ask(), world.ask(now_ms=NOW_MS + 1)
-    assert open_question(in_time.envelope, own, world.ring, now_ms=NOW_MS + 1000).payload
+    assert open_question(in_time.envelope, own, world.ring, now_ms=NOW_MS + 1000).payloads
     with refused("WRONG_RECIPIENT", "header.encryption_key_id"):
         open_question(late.envelope, own, world.ring, now_ms=NOW_MS + 1000)
 
@@ -142,7 +143,7 @@ def test_a_signature_of_a_key_that_the_directory_does_not_have_is_rejected(world
         world.b.encryption_key,
         kind=QUESTION,
         purpose=PURPOSE,
-        payload=b"x",
+        payloads=[b"x"],
         now_ms=NOW_MS,
         lifetime_ms=LIFETIME_MS,
     )
@@ -167,7 +168,7 @@ def test_a_question_is_no_answer_and_an_answer_no_question(world: World) -> None
         world.a.encryption_key,
         kind=QUESTION,
         purpose=PURPOSE,
-        payload=b"x",
+        payloads=[b"x"],
         now_ms=NOW_MS,
         lifetime_ms=LIFETIME_MS,
     )
@@ -211,7 +212,7 @@ def test_an_answer_of_somebody_who_was_not_asked_is_refused(world: World) -> Non
         world.a.encryption_key,
         kind=ANSWER,
         purpose=PURPOSE,
-        payload=b"alive",
+        payloads=[b"alive"],
         now_ms=NOW_MS,
         lifetime_ms=LIFETIME_MS,
         question=received,
@@ -230,7 +231,7 @@ def test_an_answer_of_somebody_who_was_not_asked_is_refused(world: World) -> Non
         ({"purpose": 99}, "ENVELOPE_MALFORMED", "header.purpose"),
         ({"lifetime_ms": 0}, "ENVELOPE_MALFORMED", "header.expires_at_ms"),
         ({"lifetime_ms": 300_001}, "ENVELOPE_MALFORMED", "header.expires_at_ms"),
-        ({"payload": bytes(101), "limits": Limits(max_payload_bytes=100)}, "TOO_LARGE", "payload"),
+        ({"payloads": [bytes(101)], "limits": Limits(max_payload_bytes=100)}, "TOO_LARGE", "payload"),
     ],
 )
 def test_what_nobody_would_accept_is_not_sealed(
@@ -249,7 +250,7 @@ def test_nothing_is_sealed_for_who_is_no_other_member(world: World, recipient: s
             world.b.encryption_key,
             kind=QUESTION,
             purpose=PURPOSE,
-            payload=b"",
+            payloads=[b""],
             now_ms=NOW_MS,
             lifetime_ms=LIFETIME_MS,
         )
@@ -266,7 +267,7 @@ def test_an_answer_goes_to_who_asked_and_for_the_purpose_asked(world: World) -> 
             world.c.encryption_key,
             kind=ANSWER,
             purpose=PURPOSE,
-            payload=b"",
+            payloads=[b""],
             now_ms=NOW_MS,
             lifetime_ms=LIFETIME_MS,
             question=received,
@@ -286,7 +287,7 @@ def test_keys_of_another_suite_neither_seal_nor_open(world: World) -> None:
             key,
             kind=QUESTION,
             purpose=PURPOSE,
-            payload=b"",
+            payloads=[b""],
             now_ms=NOW_MS,
             lifetime_ms=LIFETIME_MS,
         )
@@ -303,35 +304,68 @@ def test_a_message_can_be_proved_to_others_years_later(world: World) -> None:
     asked = world.ask()
     received = world.open_at_b(asked.envelope)
     answer = world.open_at_a(world.answer(received).envelope, asked)
-    header = verify_proof(
-        answer.header_bytes, answer.question_digest, answer.payload, answer.signature, world.b.verify_key
-    )
+    (proof,) = answer.proofs()
+    header = verify_proof(proof, world.b.verify_key)
     assert (header.sender, header.recipient) == (world.b.member_id, world.a.member_id)
 
 
 def test_a_proof_holds_for_nothing_but_the_message_itself(world: World) -> None:
-    received = world.open_at_b(world.ask(b"alive").envelope)
-    parts = (received.header_bytes, received.question_digest, received.payload, received.signature)
+    (proof,) = world.open_at_b(world.ask(b"alive").envelope).proofs()
     key = world.a.verify_key
-    other_header = world.ask(b"alive").envelope.header
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(parts[0], parts[1], b"aliv", parts[3], key)
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(parts[0], bytes([1]) + parts[1][1:], parts[2], parts[3], key)
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(parts[0], parts[1][:-1], parts[1][-1:] + parts[2], parts[3], key)
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(other_header, *parts[1:], key)
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(*parts[:3], bytes(64), key)
-    with refused("ENVELOPE_REJECTED"):
-        verify_proof(*parts[:3], b"", key)
+    digest = proof.question_digest
+    wrong: list[dict[str, Any]] = [
+        {"payload": b"aliv"},
+        {"salt": bytes(16)},
+        {"salt": proof.salt[:-1], "payload": proof.salt[-1:] + proof.payload},
+        {"question_digest": bytes([1]) + digest[1:]},
+        {"question_digest": digest[:-1]},
+        {"header": world.ask(b"alive").envelope.header},
+        {"signature": bytes(64)},
+        {"signature": b""},
+        {"total": 2},
+        {"total": 2, "path": bytes(32)},
+        {"total": 257},
+        {"position": 1},
+        {"position": -1},
+        {"path": bytes(32)},
+        {"path": b"x"},
+    ]
+    for change in wrong:
+        with refused("ENVELOPE_REJECTED"):
+            verify_proof(proof._replace(**change), key)
     with refused("ENVELOPE_MALFORMED", "header.signing_key_id"):
-        verify_proof(*parts, world.b.verify_key)
+        verify_proof(proof, world.b.verify_key)
 
 
-def test_a_gateway_needs_a_member_id_and_a_key_to_open_with(world: World) -> None:
-    with pytest.raises(ConfigError):
-        OwnKeys.of(world.a.member_id, world.a.signing)
-    with pytest.raises(ConfigError):
-        OwnKeys.of("province A", world.a.signing, world.a.decryption)
+@pytest.mark.parametrize("total", [1, 2, 3, 7, 256])
+def test_each_of_several_answers_can_be_proved_without_showing_the_others(world: World, total: int) -> None:
+    questions = [f"who is {number}?".encode() for number in range(total)]
+    answers = [f"nobody called {number}.".encode() for number in range(total)]
+    asked = world.ask(payloads=questions)
+    received = world.open_at_b(asked.envelope)
+    assert received.payloads == tuple(questions)
+    returned = world.open_at_a(world.answer(received, payloads=answers).envelope, asked)
+    assert returned.payloads == tuple(answers)
+    for position, proof in enumerate(returned.proofs()):
+        verify_proof(proof, world.b.verify_key)
+        shown = b"".join(part for part in proof if isinstance(part, bytes))
+        assert [other for other in answers if other in shown] == [answers[position]]
+        with refused("ENVELOPE_REJECTED"):
+            verify_proof(proof._replace(position=(position + 1) % total if total > 1 else 1), world.b.verify_key)
+
+
+@pytest.mark.parametrize("total", [0, 257])
+def test_a_message_has_a_bounded_number_of_parts(world: World, total: int) -> None:
+    with refused("ENVELOPE_MALFORMED", "payload"):
+        world.ask(payloads=[b"x"] * total)
+
+
+def test_every_question_has_one_answer(world: World) -> None:
+    asked = world.ask(payloads=[b"one", b"two"])
+    received = world.open_at_b(asked.envelope)
+    for payloads in ([b"one"], [b"one", b"two", b"three"]):
+        with refused("ENVELOPE_MALFORMED", "payload"):
+            world.answer(received, payloads=payloads)
+    short = world.answer(received._replace(parts=frame.salted([b"one"])), payloads=[b"one"])
+    with refused("ENVELOPE_REJECTED"):
+        world.open_at_a(short.envelope, asked)

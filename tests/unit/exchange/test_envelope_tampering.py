@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import EnvelopeError
-from gateway.exchange import frame
+from gateway.exchange import frame, tree
 from gateway.exchange.envelope import Opened
 from gateway.exchange.header import Limits
 from tests.unit.exchange.exchange_world import World, refused
@@ -98,8 +98,8 @@ def test_header_and_ciphertext_of_two_envelopes_do_not_mix() -> None:
 def test_a_recipient_cannot_pass_a_message_on_under_another_header() -> None:
     """B opens A's message and seals it anew: signature and header no longer belong together."""
     original, other = WORLD.ask(b"original"), WORLD.ask(b"other")
-    body = frame.body(frame.NO_QUESTION, b"original")
-    resealed = WORLD.b.encryption_key.encrypt(frame.pack(original.signature, body), other.envelope.header)
+    plain = frame.pack(original.signature, frame.NO_QUESTION, frame.salted([b"original"]))
+    resealed = WORLD.b.encryption_key.encrypt(plain, other.envelope.header)
     with refused("ENVELOPE_REJECTED", ""):
         open_as_question(wire.Envelope(header=other.envelope.header, ciphertext=resealed))
 
@@ -110,16 +110,24 @@ def sealed_frame(plain: bytes) -> wire.Envelope:
     return wire.Envelope(header=header, ciphertext=WORLD.b.encryption_key.encrypt(plain, header))
 
 
-def signed_frame(body: bytes) -> bytes:
-    """Body with a genuine signature of the sender, not padded."""
-    return WORLD.a.signing.sign(frame.signed_bytes(ASKED.envelope.header, body)) + body
+def signed_frame(digest: bytes, parts: bytes, total: int, head: bytes) -> bytes:
+    """Digest and parts with a genuine signature of the sender over this number and head, not padded."""
+    signed = frame.signed_bytes(ASKED.envelope.header, digest, total, head)
+    return WORLD.a.signing.sign(signed) + digest + parts
 
 
-GENUINE = signed_frame(frame.body(frame.NO_QUESTION, b"who is this"))
+def part(payload: bytes, length: int | None = None) -> bytes:
+    return SALT + (len(payload) if length is None else length).to_bytes(4, "big") + payload
+
+
+SALT = bytes(range(16))
+LEAF = tree.leaf(SALT, b"who is this")
+ONE = (1).to_bytes(4, "big")
+GENUINE = signed_frame(frame.NO_QUESTION, ONE + part(b"who is this"), 1, LEAF)
 
 
 def test_the_signer_itself_cannot_deviate_from_the_frame() -> None:
-    assert open_as_question(sealed_frame(GENUINE + bytes(1024 - len(GENUINE)))).payload == b"who is this"
+    assert open_as_question(sealed_frame(GENUINE + bytes(1024 - len(GENUINE)))).payloads == (b"who is this",)
     room = 1024 - len(GENUINE)
     for padding in (bytes(room - 1) + b"\x01", b"\x01" + bytes(room - 1), bytes(1024 + room)):
         with refused("ENVELOPE_REJECTED", ""):
@@ -128,24 +136,40 @@ def test_the_signer_itself_cannot_deviate_from_the_frame() -> None:
 
 @pytest.mark.parametrize("length", [12, 925, 1 << 16, (1 << 32) - 1])
 def test_a_payload_length_beyond_the_payload_is_rejected(length: int) -> None:
-    body = frame.NO_QUESTION + length.to_bytes(4, "big") + b"who is this"
-    plain = signed_frame(body)
+    plain = signed_frame(frame.NO_QUESTION, ONE + part(b"who is this", length), 1, LEAF)
     with refused("ENVELOPE_REJECTED", ""):
         open_as_question(sealed_frame(plain + bytes(1024 - len(plain))))
 
 
 def test_a_question_that_claims_to_answer_something_is_rejected() -> None:
-    plain = signed_frame(frame.body(b"\x01" * 32, b"who is this"))
+    plain = signed_frame(b"\x01" * 32, ONE + part(b"who is this"), 1, LEAF)
     with refused("ENVELOPE_REJECTED", ""):
         open_as_question(sealed_frame(plain + bytes(1024 - len(plain))))
 
 
+@pytest.mark.parametrize("total", [0, 2, 257, (1 << 32) - 1])
+def test_a_number_of_parts_that_there_are_not_is_rejected(total: int) -> None:
+    plain = signed_frame(frame.NO_QUESTION, total.to_bytes(4, "big") + part(b"who is this"), total, LEAF)
+    with refused("ENVELOPE_REJECTED", ""):
+        open_as_question(sealed_frame(plain + bytes(1024 - len(plain))))
+
+
+def test_parts_cannot_change_places_or_be_left_out() -> None:
+    head = tree.head([tree.leaf(SALT, payload) for payload in (b"one", b"two")])
+    for total, parts in ((2, part(b"two") + part(b"one")), (1, part(b"one")), (2, part(b"one") + part(b"one"))):
+        plain = signed_frame(frame.NO_QUESTION, total.to_bytes(4, "big") + parts, total, head)
+        with refused("ENVELOPE_REJECTED", ""):
+            open_as_question(sealed_frame(plain + bytes(1024 - len(plain))))
+    whole = signed_frame(frame.NO_QUESTION, (2).to_bytes(4, "big") + part(b"one") + part(b"two"), 2, head)
+    assert open_as_question(sealed_frame(whole + bytes(1024 - len(whole)))).payloads == (b"one", b"two")
+
+
 def test_a_message_over_the_limit_is_refused_before_it_is_opened() -> None:
-    envelope = WORLD.ask(bytes(5000)).envelope
+    envelope = WORLD.ask(bytes(9000)).envelope
     limits = Limits(max_payload_bytes=1500)
     with refused("TOO_LARGE", "ciphertext"):
         WORLD.open_at_b(envelope, limits=limits)
-    assert WORLD.open_at_b(WORLD.ask(bytes(1500)).envelope, limits=limits).payload == bytes(1500)
+    assert WORLD.open_at_b(WORLD.ask(bytes(1500)).envelope, limits=limits).payloads == (bytes(1500),)
 
 
 def test_a_message_within_the_bucket_of_the_limit_is_still_held_to_the_limit() -> None:

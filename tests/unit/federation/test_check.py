@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.exchange.envelope import Proof
 from gateway.federation.check import MAX_REGIONS, Case, Checked, Recipient
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
@@ -259,11 +260,11 @@ async def test_the_answer_is_kept_and_found_by_every_number(federation: Asked, s
     for id_number in (ANNA, BO):
         (kept,) = await store.answers.find(id_number)
         assert kept.member == B.member_id
-    produced = await store.answers.produce(B.member_id, kept.message_id)
+    produced = await store.answers.produce(B.member_id, kept.message_id, kept.position)
     answer = checked.results[0].answer
     assert produced is not None
     assert answer is not None
-    assert (produced.payload, produced.signature) == (answer.opened.payload, answer.opened.signature)
+    assert Proof(**{name: getattr(produced, name) for name in Proof._fields}) == answer.proof
 
 
 async def test_an_answered_question_is_recorded_as_going_out(federation: Asked, store: Store) -> None:

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import PartnerError, RefusedError, WuganError
-from gateway.federation.partners import PartnerAnswer, check_findings
+from gateway.exchange.envelope import verify_proof
+from gateway.exchange.keys import VerifyKey
+from gateway.federation.partners import Asking, PartnerAnswer, check_findings
 from gateway.status import to_status
 from tests.unit.services.gateways_world import (
     ANNA,
@@ -33,6 +35,7 @@ from tests.unit.services.gateways_world import (
     status_of,
 )
 from wugan.adapter.v1 import columns_pb2
+from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -191,7 +194,7 @@ async def ask(federation: Federation, *numbers: str, timeout_s: float = 5.0, **m
     partners = federation.partners()
     asked = question(*numbers, **more)
     try:
-        return await partners.ask(asked, partners.seal(B.member_id, asked), timeout_s)
+        return await partners.ask(B.member_id, Asking(asked), timeout_s)
     finally:
         await partners.close()
 
@@ -215,9 +218,11 @@ async def test_a_proper_answer_comes_back_with_what_proves_it() -> None:
     federation = Federation()
     federation.at(B, answering(federation, B, replying(findings=findings(STRONG))))
     answer = await ask(federation)
-    assert answer.member_id == answer.opened.header.sender == B.member_id
+    header = verify_proof(answer.proof, VerifyKey.from_raw(B.signing.public_raw))
+    assert answer.member_id == header.sender == B.member_id
+    assert answer.message_id == header.message_id
     assert list(answer.findings.status) == [STRONG]
-    assert exchange_pb2.Answer.FromString(answer.opened.payload).findings == answer.findings
+    assert exchange_pb2.Answer.FromString(answer.proof.payload).findings == answer.findings
 
 
 async def test_one_channel_serves_many_questions_and_is_closed_at_the_end() -> None:
@@ -226,10 +231,77 @@ async def test_one_channel_serves_many_questions_and_is_closed_at_the_end() -> N
     partners = federation.partners()
     for _ in range(3):
         asked = question()
-        await partners.ask(asked, partners.seal(B.member_id, asked), 5.0)
+        await partners.ask(B.member_id, Asking(asked), 5.0)
     assert len(federation.lines) == 1
     await partners.close()
     assert federation.lines[0].closed
+
+
+async def test_questions_that_come_together_share_an_envelope_and_each_has_its_own_answer_and_proof() -> None:
+    federation = Federation()
+    envelopes = []
+    handle = answering(federation, B, numbered)
+
+    async def counted(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        envelopes.append(envelope)
+        await asyncio.sleep(0)  # as long as it is on its way, others may come
+        return await handle(envelope, call)
+
+    federation.at(B, counted)
+    partners = federation.partners()
+    asked = [question(ANNA if at % 2 else BO, case_reference=f"case-{at}") for at in range(6)]
+    answers = await asyncio.gather(*(partners.ask(B.member_id, Asking(each), 5.0) for each in asked))
+    await partners.close()
+    assert len(envelopes) == 2  # the first left alone, before anything else had come
+    key = VerifyKey.from_raw(B.signing.public_raw)
+    for each, answer in zip(asked, answers, strict=True):
+        verify_proof(answer.proof, key)
+        proved = exchange_pb2.Answer.FromString(answer.proof.payload)
+        assert proved.context == each.context
+        assert proved.findings == answer.findings
+    assert [answer.proof.total for answer in answers] == [1, 5, 5, 5, 5, 5]
+
+
+def numbered(asked: exchange_pb2.Question) -> exchange_pb2.Answer:
+    """An answer that tells one question from another by its case."""
+    return exchange_pb2.Answer(
+        context=asked.context, findings=findings(STRONG, decided_on=[len(asked.context.case_reference)])
+    )
+
+
+async def test_questions_for_different_purposes_or_members_do_not_share_an_envelope() -> None:
+    federation = Federation()
+    for party in (B, C):
+        federation.at(party, answering(federation, party, replying(findings=findings(STRONG))))
+    partners = federation.partners()
+    answers = await asyncio.gather(
+        partners.ask(B.member_id, Asking(question()), 5.0),
+        partners.ask(B.member_id, Asking(question(purpose=v.PURPOSE_CHANGE_MONITORING)), 5.0),
+        partners.ask(C.member_id, Asking(question()), 5.0),
+        partners.ask(B.member_id, Asking(question()), 1.0),
+    )
+    await partners.close()
+    assert [answer.proof.total for answer in answers] == [1, 1, 1, 1]
+
+
+async def test_one_question_refused_leaves_the_others_in_its_envelope_answered() -> None:
+    federation = Federation()
+    refusal = exchange_pb2.Refusal(reason=words.REFUSAL_REASON_BENEFIT_NOT_PERMITTED, message_en="no", message_zh="不")
+
+    def reply(asked: exchange_pb2.Question) -> exchange_pb2.Answer:
+        if asked.context.case_reference == "refused":
+            return exchange_pb2.Answer(context=asked.context, refusal=refusal)
+        return exchange_pb2.Answer(context=asked.context, findings=findings(STRONG))
+
+    federation.at(B, answering(federation, B, reply))
+    partners = federation.partners()
+    cases = ["first", "second", "refused", "fourth"]
+    outcomes = await asyncio.gather(
+        *(partners.ask(B.member_id, Asking(question(case_reference=case)), 5.0) for case in cases),
+        return_exceptions=True,
+    )
+    await partners.close()
+    assert [type(outcome) for outcome in outcomes] == [PartnerAnswer, PartnerAnswer, RefusedError, PartnerAnswer]
 
 
 @pytest.mark.parametrize(
@@ -417,7 +489,7 @@ async def test_a_person_who_is_refused_keeps_the_others_answer() -> None:
 async def test_a_member_that_is_not_in_the_directory_cannot_be_asked() -> None:
     federation = Federation(parties=(A, C))
     with pytest.raises(WuganError) as caught:
-        federation.partners().seal(B.member_id, question())
+        await federation.partners().ask(B.member_id, Asking(question()), 5.0)
     assert caught.value.code == "STRANGER"
 
 
@@ -426,5 +498,5 @@ async def test_nothing_is_sealed_once_the_directory_has_expired() -> None:
     partners = federation.partners()
     federation.clock.advance(31 * 86_400)
     with pytest.raises(WuganError) as caught:
-        partners.seal(B.member_id, question())
+        await partners.ask(B.member_id, Asking(question()), 5.0)
     assert caught.value.code == "DIRECTORY_EXPIRED"

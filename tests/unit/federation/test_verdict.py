@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import PartnerError
-from gateway.exchange.envelope import Opened
+from gateway.exchange.envelope import Proof
 from gateway.federation.check import Checked, MemberResult
 from gateway.federation.partners import PartnerAnswer, check_findings
 from gateway.federation.verdict import MAX_NAME, MAX_TEMPLATE, Verdict, verdict
 from gateway.rules.reasons import TRACE_CODES, ReasonCode
 from tests.unit.rules.rules_world import BOOK, DEPENDANT, EMPLOYEE, TODAY, civil, flag_bits
 from tests.unit.services.gateways_world import A, B, C, findings
-from wugan.federation.v1 import envelope_pb2, exchange_pb2
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 STRONG = words.SURVIVAL_STATUS_ALIVE_STRONG
@@ -34,8 +34,8 @@ REFUSED = PartnerError("not there", "不在")
 def result(found: exchange_pb2.Findings | None, member_id: str = B.member_id) -> MemberResult:
     if found is None:
         return MemberResult(member_id, (), error=REFUSED)
-    opened = Opened(envelope_pb2.Header(), b"", b"", b"", b"", b"", 0)
-    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, found, opened))
+    proof = Proof(b"", b"", b"", b"", b"", 0, 1, b"")
+    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, found, b"", proof))
 
 
 def judged(*found: exchange_pb2.Findings | None, benefit: int = EMPLOYEE) -> Verdict:

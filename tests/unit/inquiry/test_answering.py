@@ -19,7 +19,18 @@ from gateway.inquiry.answering import ALONE_FROM, Inquiry
 from gateway.rules.identity import normalise_number
 from tests.unit.adapters.adapters_world import number
 from tests.unit.rules.rules_world import Row, as_date, civil, row
-from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, B, Register, inquiry, question
+from tests.unit.services.gateways_world import (
+    ANNA,
+    BO,
+    CHEN,
+    NAMES,
+    NEW_ANNA,
+    B,
+    Register,
+    findings_for,
+    inquiry,
+    question,
+)
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -38,7 +49,7 @@ def visit(days_ago: int, reference: str = "ref", **more: Any) -> Row:
 async def answered(
     asked: exchange_pb2.Question, *departments: Register, time_s: float = 5.0, **options: Any
 ) -> exchange_pb2.Findings:
-    findings = await inquiry(*departments, **options).answer(B.member_id, asked, time_s)
+    findings = await findings_for(inquiry(*departments, **options), asked, time_s)
     check_findings(findings, len(asked.subjects.id_number))
     return findings
 
@@ -231,7 +242,7 @@ class Gate(Register):
 
 async def meeting(side: Inquiry, gate: Gate, *asked: exchange_pb2.Question) -> list[asyncio.Future[Any]]:
     """The answers under way to questions that arrive together, once the department is being asked."""
-    asking = [asyncio.ensure_future(side.answer(B.member_id, each, 5.0)) for each in asked]
+    asking = [asyncio.ensure_future(findings_for(side, each)) for each in asked]
     await asyncio.wait_for(gate.begun.wait(), 5)
     return asking
 
@@ -253,8 +264,8 @@ async def test_questions_on_different_terms_are_not_mixed() -> None:
     department = Register({ANNA: [visit(5, "a")], BO: [visit(6, "b")]})
     side = inquiry(department)
     wide, narrow = await asyncio.gather(
-        side.answer(B.member_id, question(ANNA), 5.0),
-        side.answer(B.member_id, question(BO, purpose=v.PURPOSE_CHANGE_MONITORING), 5.0),
+        findings_for(side, question(ANNA)),
+        findings_for(side, question(BO, purpose=v.PURPOSE_CHANGE_MONITORING)),
     )
     assert references(wide) == [(0, "a")]
     assert not narrow.evidence.subject
@@ -310,5 +321,5 @@ async def test_a_large_question_is_a_batch_of_its_own() -> None:
     people = [number(serial) for serial in range(1, ALONE_FROM + 2)]
     department = Register({people[-1]: [visit(5, "last")]}, names=dict.fromkeys(people, "无名"))
     side = inquiry(department)
-    await asyncio.gather(side.answer(B.member_id, question(*people), 5.0), side.answer(B.member_id, question(BO), 5.0))
+    await asyncio.gather(findings_for(side, question(*people)), findings_for(side, question(BO)))
     assert sorted(len(lookup.subjects) for lookup in department.asked) == [1, ALONE_FROM + 1]

@@ -14,11 +14,12 @@ from certs.identity import Identity
 from gateway.errors import DirectoryError, EnvelopeError, StoreError, WuganError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.header import Limits
-from gateway.exchange.replay import MemoryReplayGuard
+from gateway.exchange.replay import MemoryReplayGuard, admit
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.exchange import Exchange
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
+from gateway.store.rows import Transaction
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import (
     ANNA,
@@ -64,7 +65,7 @@ def sealed_by(party: Party, federation: Federation, payload: bytes | None = None
     options: dict[str, Any] = {
         "kind": envelope_pb2.MESSAGE_KIND_QUESTION,
         "purpose": v.PURPOSE_DISPUTE_REVIEW,
-        "payload": question().SerializeToString() if payload is None else payload,
+        "payloads": [question().SerializeToString() if payload is None else payload],
         "now_ms": federation.clock.now_ms(),
         "lifetime_ms": 60_000,
         **changed,
@@ -80,7 +81,7 @@ async def answer_to(
     directory = federation.directory.current()
     opened = open_answer(envelope, A.own, directory, question=sealed, now_ms=federation.clock.now_ms())
     assert opened.header.sender == B.member_id
-    return exchange_pb2.Answer.FromString(opened.payload), opened
+    return exchange_pb2.Answer.FromString(opened.payloads[0]), opened
 
 
 async def refusal(exchange: Exchange, sealed: Sealed, peer: Identity = A.identity) -> WuganError:
@@ -226,25 +227,51 @@ class Waiting(Register):
 
 
 class FailingGuard:
-    """A guard whose disk fails once the departments are being asked."""
+    """A guard that holds a message, and then cannot write it down or finds it there."""
 
-    def __init__(self, department: Waiting) -> None:
-        self._department = department
+    def __init__(self, error: WuganError) -> None:
+        self._error = error
 
-    async def admit(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
-        await self._department.begun.wait()
-        raise StoreError("the disk is full", "磁盘已满")
+    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> FailingGuard:
+        return self
+
+    def submit(self) -> None:
+        pass
+
+    async def accepted(self) -> None:
+        raise self._error
 
 
-async def test_nothing_is_answered_when_the_guard_does_not_accept_and_lookups_end_with_the_deadline(
-    federation: Federation, store: Store
+REPLAYED = EnvelopeError("seen", "已受理", reason=words.REFUSAL_REASON_ENVELOPE_REPLAYED)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcomes"),
+    [(StoreError("the disk is full", "磁盘已满"), [0]), (REPLAYED, [0, words.REFUSAL_REASON_ENVELOPE_REPLAYED])],
+)
+async def test_nothing_is_answered_when_the_guard_does_not_accept(
+    federation: Federation, store: Store, department: Register, error: WuganError, outcomes: list[int]
 ) -> None:
-    department = Waiting()
-    exchange = exchange_of(federation, B, store, department, guard=FailingGuard(department))
-    with pytest.raises(StoreError):
-        await exchange.answer(sealed_by(A, federation).envelope, A.identity, 0.1)
-    await asyncio.wait_for(department.given_up.wait(), 1)
-    assert await events(store) == []
+    exchange = exchange_of(federation, B, store, department, guard=FailingGuard(error))
+    with pytest.raises(type(error)):
+        await exchange.answer(sealed_by(A, federation).envelope, A.identity, 5.0)
+    await store.audit.record((await events(store))[0])  # what was written before is on the disk
+    assert [event.outcome for event in await events(store)][:-1] == outcomes
+
+
+async def test_a_message_and_the_record_of_its_answer_are_written_in_one_commit(
+    exchange: Exchange, federation: Federation, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = []
+    leave = Transaction.__exit__
+
+    def counted(self: Transaction, *error: Any) -> None:
+        commits.append(self)
+        leave(self, *error)
+
+    monkeypatch.setattr(Transaction, "__exit__", counted)
+    await answer_to(exchange, federation, sealed_by(A, federation))
+    assert len(commits) == 1
 
 
 async def test_lookups_are_given_up_when_the_asker_gives_up(federation: Federation, store: Store) -> None:
@@ -277,7 +304,7 @@ async def test_a_question_given_up_while_departments_are_asked_is_accounted_for(
     with pytest.raises(asyncio.CancelledError):
         await asking
     now_ms = federation.clock.now_ms()
-    await store.replay.admit(A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
+    await admit(store.replay, A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
     (event,) = await events(store)
     assert (event.outcome, event.decision) == (words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
     assert event.subjects == 1
@@ -291,3 +318,37 @@ async def test_an_answer_too_large_for_an_envelope_is_a_sealed_refusal(
     assert answer.refusal.reason == words.REFUSAL_REASON_TOO_LARGE
     (event,) = await events(store)
     assert event.outcome == words.REFUSAL_REASON_TOO_LARGE
+
+
+async def test_several_questions_of_an_envelope_are_answered_and_recorded_each_for_itself(
+    exchange: Exchange, federation: Federation, store: Store, department: Register
+) -> None:
+    asked = [question(), question(case_reference="second"), question(purpose=v.PURPOSE_CERTIFICATION)]
+    payloads = [*(each.SerializeToString() for each in asked), b"\xff"]
+    sealed = sealed_by(A, federation, payloads=payloads)
+    envelope = await exchange.answer(sealed.envelope, A.identity, 5.0)
+    directory = federation.directory.current()
+    opened = open_answer(envelope, A.own, directory, question=sealed, now_ms=federation.clock.now_ms())
+    answers = [exchange_pb2.Answer.FromString(payload) for payload in opened.payloads]
+    assert [answer.WhichOneof("result") for answer in answers] == ["findings", "findings", "refusal", "refusal"]
+    assert [answer.context for answer in answers[:3]] == [each.context for each in asked]
+    assert answers[2].refusal.field == "context.purpose"  # not that of the envelope
+    recorded = await events(store)
+    assert [event.outcome != 0 for event in recorded] == [False, False, True, True]
+    assert {event.message_id for event in recorded} == {sealed.message_id}
+    assert len(department.asked) == 1
+    assert len(department.asked[0].subjects) == 2
+
+
+async def test_the_questions_of_an_envelope_are_about_a_bounded_number_of_people_together(
+    federation: Federation, store: Store, department: Register
+) -> None:
+    exchange = exchange_of(federation, B, store, department, max_subjects=3)
+    payloads = [question(ANNA, ANNA).SerializeToString(), question(ANNA, ANNA).SerializeToString()]
+    sealed = sealed_by(A, federation, payloads=payloads)
+    envelope = await exchange.answer(sealed.envelope, A.identity, 5.0)
+    directory = federation.directory.current()
+    opened = open_answer(envelope, A.own, directory, question=sealed, now_ms=federation.clock.now_ms())
+    first, second = (exchange_pb2.Answer.FromString(payload) for payload in opened.payloads)
+    assert len(first.findings.status) == 2
+    assert second.refusal.reason == words.REFUSAL_REASON_TOO_LARGE

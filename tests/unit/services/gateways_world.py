@@ -24,7 +24,7 @@ from adapters.contract import Adapter, DataItem, Description, Found, Holders, Li
 from certs.identity import Identity
 from gateway.clock import FakeClock
 from gateway.errors import WuganError
-from gateway.exchange.envelope import Opened, open_question, seal
+from gateway.exchange.envelope import Opened, Proof, open_question, seal
 from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
 from gateway.federation.check import Checks
 from gateway.federation.directory import Directory, Gateway, Member, Windowed
@@ -233,8 +233,9 @@ def answering(
 
     async def handle(envelope: envelope_pb2.Envelope, _call: Call) -> envelope_pb2.Envelope:
         opened = opened_at(federation, party, envelope)
-        answer = reply(exchange_pb2.Question.FromString(opened.payload))
-        return sealed_answer(federation, party, opened, answer.SerializeToString(), **changed)
+        answers = [reply(exchange_pb2.Question.FromString(payload)) for payload in opened.payloads]
+        payloads = [answer.SerializeToString() for answer in answers]
+        return sealed_answer(federation, party, opened, *payloads, **changed)
 
     return handle
 
@@ -244,18 +245,23 @@ def opened_at(federation: Federation, party: Party, envelope: envelope_pb2.Envel
 
 
 def sealed_answer(
-    federation: Federation, party: Party, question: Opened, payload: bytes, **changed: Any
+    federation: Federation, party: Party, question: Opened, *payloads: bytes, **changed: Any
 ) -> envelope_pb2.Envelope:
     options: dict[str, Any] = {
         "kind": envelope_pb2.MESSAGE_KIND_ANSWER,
         "purpose": question.header.purpose,
-        "payload": payload,
+        "payloads": payloads,
         "now_ms": federation.clock.now_ms(),
         "lifetime_ms": 60_000,
         "question": question,
         **changed,
     }
     return seal(party.own, A.member_id, A.encryption, **options).envelope
+
+
+def proof_in(shown: agency_pb2.Proof) -> Proof:
+    """The proof that an agency was given."""
+    return Proof(**{name: getattr(shown, name) for name in Proof._fields})
 
 
 class Register:
@@ -323,6 +329,14 @@ def inquiry(*departments: Adapter, clock: FakeClock | None = None, **changed: An
     options: dict[str, Any] = {"max_subjects": 100, "max_evidence": 50, **changed}
     access = options.pop("access", AccessPolicy([(["*"], ["*"], ["*"])]))
     return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock or FakeClock(NOW_MS), **options)
+
+
+async def findings_for(side: Inquiry, asked: exchange_pb2.Question, time_s: float = 5.0) -> exchange_pb2.Findings:
+    """The findings for one question of B's; raises what it is refused for."""
+    (outcome,) = await side.answer(B.member_id, [asked], time_s)
+    if isinstance(outcome, WuganError):
+        raise outcome
+    return outcome
 
 
 def gateway_of(

@@ -29,6 +29,7 @@ from tests.unit.services.gateways_world import (
     answering,
     findings,
     gateway_of,
+    proof_in,
     request,
     rpc_error,
     serving,
@@ -74,7 +75,7 @@ async def test_the_proof_in_the_answer_verifies_with_the_members_key(store: Stor
     federation.at(B, serving(gateway_of(federation, B, store, known())))
     proof = (await check(federation, store)).answers[0].proof
     key = VerifyKey.from_raw(B.signing.public_raw)
-    header = verify_proof(proof.header, proof.question_digest, proof.payload, proof.signature, key)
+    header = verify_proof(proof_in(proof), key)
     assert header.sender == B.member_id
 
 

@@ -58,8 +58,12 @@ def answer(**changed: object) -> SignedAnswer:
         message_id=new_id(),
         header=b"header as received",
         question_digest=DIGEST,
-        payload=b"payload about " + PERSON.encode(),
         signature=b"s" * 64,
+        payload=b"payload about " + PERSON.encode(),
+        salt=b"t" * 16,
+        position=0,
+        total=1,
+        path=b"",
         at_ms=NOW_MS,
     )
     return plain._replace(**changed)

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError
-from gateway.exchange.replay import ReplayGuard
+from gateway.exchange.replay import ReplayGuard, admit
 from gateway.store import replay
 from gateway.store.engine import Store
 from tests.unit.exchange.replay_contract import ReplayGuardContract
@@ -27,18 +27,19 @@ ADMITS_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
 from gateway.clock import FakeClock
+from gateway.exchange.replay import admit
 from gateway.log import configure
 from gateway.store.engine import Store
 
 async def main(state, member, expires_ms, now_ms):
     configure("ERROR")  # standard output is for the acknowledgements
     store = Store.open(state / "wugan.db", key=state / "store.key", clock=FakeClock())
-    async def admit(lane):
+    async def one_after_another(lane):
         for count in range(1_000_000):
             message_id = (lane << 64 | count).to_bytes(16)
-            await store.replay.admit(member, message_id, expires_ms, now_ms)
+            await admit(store.replay, member, message_id, expires_ms, now_ms)
             print(message_id.hex(), flush=True)
-    await asyncio.gather(*(admit(lane) for lane in range(16)))
+    await asyncio.gather(*(one_after_another(lane) for lane in range(16)))
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 """
@@ -62,11 +63,11 @@ class TestDurableReplayGuardWithoutItsMemory(ReplayGuardContract):
 async def test_a_message_is_refused_after_a_restart(open_store: OpenStore) -> None:
     accepted = [new_id() for _ in range(100)]
     async with open_store() as store:
-        await asyncio.gather(*(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in accepted))
+        await asyncio.gather(*(admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS) for one in accepted))
     async with open_store() as store:
         for one in accepted:
             with refused("ENVELOPE_REPLAYED"):
-                await store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS)
+                await admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS)
 
 
 async def test_among_new_messages_written_together_only_the_replayed_ones_are_refused(open_store: OpenStore) -> None:
@@ -74,10 +75,10 @@ async def test_among_new_messages_written_together_only_the_replayed_ones_are_re
     seen = messages[::7]
     async with open_store() as store:
         for one in seen:
-            await store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS)
+            await admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS)
     async with open_store() as store:
         outcomes = await asyncio.gather(
-            *(store.replay.admit(MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
+            *(admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS) for one in messages), return_exceptions=True
         )
     refusals = {one for one, outcome in zip(messages, outcomes, strict=True) if outcome is not None}
     assert refusals == set(seen)
@@ -105,17 +106,17 @@ async def test_whatever_was_acknowledged_before_kill_9_is_refused_afterwards(
     async with open_store() as store:
         for message_id in acknowledged:
             with refused("ENVELOPE_REPLAYED"):
-                await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+                await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_a_replay_is_refused_from_memory_without_a_write(store: Store) -> None:
     message_id = new_id()
-    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
     await store.close()  # from here on every write is refused as SHUTTING_DOWN
     with refused("ENVELOPE_REPLAYED"):
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
     with refused("SHUTTING_DOWN"):
-        await store.replay.admit(MEMBER, new_id(), EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, new_id(), EXPIRES_MS, NOW_MS)
 
 
 async def test_a_message_that_could_not_be_written_down_may_be_tried_again(store: Store, state: Path) -> None:
@@ -123,21 +124,21 @@ async def test_a_message_that_could_not_be_written_down_may_be_tried_again(store
     blocker = sqlite3.connect(state / "wugan.db", isolation_level=None)
     blocker.execute("ALTER TABLE replay_guard RENAME TO elsewhere")
     with refused("INTERNAL"):
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
     blocker.execute("ALTER TABLE elsewhere RENAME TO replay_guard")
     blocker.close()
-    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
     with refused("ENVELOPE_REPLAYED"):
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_messages_are_forgotten_only_after_their_time_and_twice_the_skew(store: Store, state: Path) -> None:
     for _ in range(10):
-        await store.replay.admit(MEMBER, new_id(), EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, new_id(), EXPIRES_MS, NOW_MS)
 
     async def go_on_at(now_ms: int) -> int:
         for _ in range(replay.PURGE_EVERY):
-            await store.replay.admit(MEMBER, new_id(), now_ms + 86_400_000, now_ms)
+            await admit(store.replay, MEMBER, new_id(), now_ms + 86_400_000, now_ms)
         with sqlite3.connect(state / "wugan.db") as reader:
             found: int = reader.execute(
                 "SELECT count(*) FROM replay_guard WHERE expires_at_ms = ?", [EXPIRES_MS]
@@ -155,29 +156,29 @@ async def test_what_was_forgotten_stays_refused_when_the_clock_is_set_back_over_
     message_id = new_id()
     later_ms = EXPIRES_MS + replay.KEEP_MS + 60_000
     async with open_store() as store:
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
         for _ in range(replay.PURGE_EVERY):
-            await store.replay.admit(MEMBER, new_id(), later_ms, later_ms)
+            await admit(store.replay, MEMBER, new_id(), later_ms, later_ms)
     async with open_store() as store:
         with refused("ENVELOPE_EXPIRED"):
-            await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+            await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 @pytest.mark.parametrize(("sender", "message_id"), [(MEMBER, b"short"), (MEMBER * 2, bytes(16)), ("", bytes(16))])
 async def test_an_id_or_a_sender_of_a_wrong_length_is_refused(store: Store, sender: str, message_id: bytes) -> None:
     with refused("ENVELOPE_MALFORMED"):
-        await store.replay.admit(sender, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, sender, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_a_caller_that_gives_up_has_used_the_message_up(store: Store) -> None:
     message_id = new_id()
-    waiting = asyncio.create_task(store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS))
+    waiting = asyncio.create_task(admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     with refused("ENVELOPE_REPLAYED"):
-        await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_two_gateways_on_one_database_accept_a_message_once(
@@ -187,7 +188,7 @@ async def test_two_gateways_on_one_database_accept_a_message_once(
     async with open_store() as one, open_store() as other:
         outcomes = await asyncio.gather(
             *(
-                guard.admit(MEMBER, message, EXPIRES_MS, NOW_MS)
+                admit(guard, MEMBER, message, EXPIRES_MS, NOW_MS)
                 for message in messages
                 for guard in (one.replay, other.replay)
             ),

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
+from gateway.exchange.replay import admit
 from gateway.pacing import LONGEST_S
 from gateway.store.engine import Store
 from gateway.store.writer import Writer
@@ -151,7 +152,7 @@ async def test_a_failed_transaction_leaves_nothing_behind(store: Store, state: P
     changed.execute("ALTER TABLE audit_event RENAME TO elsewhere")
     held = await busy(store._writer)
     message_id = new_id()
-    admission = asyncio.create_task(store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS))
+    admission = asyncio.create_task(admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS))
     await asyncio.sleep(0)
     recording = store.audit.submit(event())
     held.go.set()
@@ -163,7 +164,7 @@ async def test_a_failed_transaction_leaves_nothing_behind(store: Store, state: P
     changed.execute("ALTER TABLE elsewhere RENAME TO audit_event")
     changed.close()
     await store.audit.record(event())
-    await store.replay.admit(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_a_database_locked_for_too_long_is_an_error_that_may_be_tried_again(

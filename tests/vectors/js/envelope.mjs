@@ -9,7 +9,10 @@ const TAG = Buffer.from("wugan-signature-v1\0", "latin1");
 const NO_QUESTION = Buffer.alloc(32);
 const ENC = 1120;
 const OVERHEAD = ENC + 16;
+const SALT = 16;
+const PART_HEAD = SALT + 4;
 const FRAME_HEAD = 64 + 32 + 4;
+const MAX_PARTS = 256;
 const MAX_PAYLOAD = 16 << 20;
 
 const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
@@ -36,10 +39,37 @@ function u32(number) {
   return out;
 }
 
-const signedBytes = (header, body) => Buffer.concat([TAG, u32(header.length), header, body]);
+const signedBytes = (header, questionDigest, parts) =>
+  Buffer.concat([TAG, u32(header.length), header, questionDigest, u32(parts.length), treeHead(parts.map(leafOf))]);
 
-// `own` and every member of `keys` are entries of keys.json. `question` is {message_id, digest, recipient, purpose} of the
-// question sent, null when a question is expected; `peer` the TLS peer where a question is expected.
+const leafOf = ({ salt, payload }) => sha256(Buffer.concat([Buffer.of(0), salt, payload]));
+
+// RFC 9162 section 2.1.1
+function treeHead(leaves) {
+  if (leaves.length === 1) return leaves[0];
+  let split = 1;
+  while (split * 2 < leaves.length) split *= 2;
+  return sha256(Buffer.concat([Buffer.of(1), treeHead(leaves.slice(0, split)), treeHead(leaves.slice(split))]));
+}
+
+// The parts of a frame, and where they end.
+function readParts(frame) {
+  const count = frame.readUInt32BE(FRAME_HEAD - 4);
+  if (count === 0 || count > MAX_PARTS) throw rejected();
+  const parts = [];
+  let at = FRAME_HEAD;
+  for (let n = 0; n < count; n++) {
+    if (at + PART_HEAD > frame.length) throw rejected();
+    const end = at + PART_HEAD + frame.readUInt32BE(at + SALT);
+    if (end > frame.length) throw rejected();
+    parts.push({ salt: frame.subarray(at, at + SALT), payload: frame.subarray(at + PART_HEAD, end) });
+    at = end;
+  }
+  return [parts, at];
+}
+
+// `own` and every member of `keys` are entries of keys.json. `question` is {message_id, digest, recipient, purpose, parts} of the
+// question sent, and its number of parts, null when a question is expected; `peer` the TLS peer where a question is expected.
 export async function open(envelope, own, keys, { now, peer, question }) {
   const { header: headerBytes, ciphertext } = envelope;
   const header = readHeader(headerBytes);
@@ -58,20 +88,21 @@ export async function open(envelope, own, keys, { now, peer, question }) {
   if (!sender) throw new Refused("STRANGER", "header.sender");
   if (sender.signing_key_id !== header.signing_key_id) throw new Refused("STRANGER", "header.signing_key_id");
   const size = ciphertext.length - OVERHEAD;
-  if (size > bucket(FRAME_HEAD + MAX_PAYLOAD)) throw new Refused("TOO_LARGE", "ciphertext");
+  if (size > bucket(FRAME_HEAD + MAX_PARTS * PART_HEAD + MAX_PAYLOAD)) throw new Refused("TOO_LARGE", "ciphertext");
   if (size <= 0 || bucket(size) !== size) throw new Refused("ENVELOPE_MALFORMED", "ciphertext");
 
   const frame = Buffer.from(await decrypt(ciphertext, own, headerBytes));
-  const end = FRAME_HEAD + frame.readUInt32BE(FRAME_HEAD - 4);
-  if (end > size || bucket(end) !== size || frame.subarray(end).some((byte) => byte !== 0)) throw rejected();
+  const [parts, end] = readParts(frame);
+  if (bucket(end) !== size || frame.subarray(end).some((byte) => byte !== 0)) throw rejected();
   const signature = frame.subarray(0, 64);
   const questionDigest = frame.subarray(64, 96);
-  const payload = frame.subarray(FRAME_HEAD, end);
-  const signed = signedBytes(headerBytes, frame.subarray(64, end));
+  const payloads = parts.map(({ payload }) => payload);
+  const signed = signedBytes(headerBytes, questionDigest, parts);
   if (!verify(null, signed, verifyKey(unhex(sender.signing_public)), signature)) throw rejected();
-  if (payload.length > MAX_PAYLOAD) throw new Refused("TOO_LARGE", "payload");
+  if (payloads.reduce((sum, { length }) => sum + length, 0) > MAX_PAYLOAD) throw new Refused("TOO_LARGE", "payload");
   if (!timingSafeEqual(questionDigest, question ? unhex(question.digest) : NO_QUESTION)) throw rejected();
-  return { header, payload, signature, questionDigest, digest: sha256(signed) };
+  if (question && question.parts !== payloads.length) throw rejected();
+  return { header, payloads, signature, questionDigest, digest: sha256(signed) };
 }
 
 async function decrypt(ciphertext, own, info) {
@@ -92,7 +123,7 @@ function uuid7(now) {
 }
 
 // `question`: what `open` returned, when sealing its answer.
-export async function seal(own, recipient, payload, { now, purpose, question }) {
+export async function seal(own, recipient, payloads, { now, purpose, question }) {
   const header = {
     version: 1n,
     suite: 1n,
@@ -108,11 +139,14 @@ export async function seal(own, recipient, payload, { now, purpose, question }) 
     answers_to: question ? question.header.message_id : new Uint8Array(),
   };
   const headerBytes = encodeHeader(header);
-  const body = Buffer.concat([question ? question.digest : NO_QUESTION, u32(payload.length), payload]);
-  const signed = signedBytes(headerBytes, body);
-  const signature = sign(null, signed, signingKey(unhex(own.signing_seed)));
-  const frame = Buffer.alloc(bucket(64 + body.length));
-  Buffer.concat([signature, body]).copy(frame);
+  const questionDigest = question ? question.digest : NO_QUESTION;
+  const parts = payloads.map((payload) => ({ salt: randomBytes(SALT), payload }));
+  const signed = signedBytes(headerBytes, questionDigest, parts);
+  const pieces = [sign(null, signed, signingKey(unhex(own.signing_seed))), questionDigest, u32(parts.length)];
+  for (const { salt, payload } of parts) pieces.push(salt, u32(payload.length), payload);
+  const content = Buffer.concat(pieces);
+  const frame = Buffer.alloc(bucket(content.length));
+  content.copy(frame);
   const recipientPublicKey = await suite.kem.importKey("raw", unhex(recipient.encryption_public), true);
   const { enc, ct } = await suite.seal({ recipientPublicKey, info: headerBytes }, Uint8Array.from(frame));
   const ciphertext = Buffer.concat([Buffer.from(enc), Buffer.from(ct)]);

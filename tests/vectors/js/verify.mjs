@@ -2,7 +2,7 @@
 // node verify.mjs converse     answer the question on standard input, and ask one of its own
 //
 // Input of `converse`, JSON: own and partner (entries of keys.json), now_ms, purpose, header and ciphertext of the question,
-// and in hexadecimal the payloads of the answer and of the question to make. Output: what was opened, and both envelopes.
+// and in hexadecimal the payloads of the answers and of the questions to make. Output: what was opened, and both envelopes.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ async function outcome(vector, keys) {
   try {
     const opened = await open(envelopeOf(vector), keys[vector.receiver], Object.values(keys), circumstances);
     return {
-      payload: hex(opened.payload),
+      payloads: opened.payloads.map(hex),
       question_digest: hex(opened.questionDigest),
       digest: hex(opened.digest),
       signature: hex(opened.signature),
@@ -46,12 +46,12 @@ async function converse() {
   const input = JSON.parse(readFileSync(0, "utf8"));
   const { own, partner, now_ms: now, purpose } = input;
   const received = await open(envelopeOf(input), own, [partner], { now, peer: partner.member_id, question: null });
-  const answer = await seal(own, partner, unhex(input.answer_payload), { now, purpose, question: received });
-  const question = await seal(own, partner, unhex(input.question_payload), { now, purpose, question: null });
+  const answer = await seal(own, partner, input.answer_payloads.map(unhex), { now, purpose, question: received });
+  const question = await seal(own, partner, input.question_payloads.map(unhex), { now, purpose, question: null });
   const shown = ({ header, ciphertext, digest }) => ({
     header: hex(header), ciphertext: hex(ciphertext), digest: hex(digest),
   });
-  console.log(JSON.stringify({ opened: hex(received.payload), answer: shown(answer), question: shown(question) }));
+  console.log(JSON.stringify({ opened: received.payloads.map(hex), answer: shown(answer), question: shown(question) }));
   return 0;
 }
 

@@ -60,11 +60,12 @@ def upgrade() -> None:
         "kept_answer",
         sa.Column("member", sa.String(18), nullable=False),
         sa.Column("message_id", sa.LargeBinary(16), nullable=False),
+        sa.Column("position", sa.SmallInteger, autoincrement=False, nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
         sa.Column("retain_until_ms", sa.BigInteger, nullable=False),
         sa.Column("header", sa.LargeBinary, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
-        sa.PrimaryKeyConstraint("member", "message_id", name="pk_kept_answer"),
+        sa.PrimaryKeyConstraint("member", "message_id", "position", name="pk_kept_answer"),
     )
     op.create_index("ix_kept_answer_retain_until_ms", "kept_answer", ["retain_until_ms"])
     op.create_table(
@@ -72,13 +73,14 @@ def upgrade() -> None:
         sa.Column("blind_index", sa.LargeBinary(16), nullable=False),
         sa.Column("member", sa.String(18), nullable=False),
         sa.Column("message_id", sa.LargeBinary(16), nullable=False),
-        sa.PrimaryKeyConstraint("blind_index", "member", "message_id", name="pk_kept_answer_subject"),
+        sa.Column("position", sa.SmallInteger, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("blind_index", "member", "message_id", "position", name="pk_kept_answer_subject"),
         sa.ForeignKeyConstraint(
-            ["member", "message_id"],
-            ["kept_answer.member", "kept_answer.message_id"],
+            ["member", "message_id", "position"],
+            ["kept_answer.member", "kept_answer.message_id", "kept_answer.position"],
             name="fk_kept_answer_subject_kept_answer",
             ondelete="CASCADE",
         ),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_kept_answer_subject_answer", "kept_answer_subject", ["member", "message_id"])
+    op.create_index("ix_kept_answer_subject_answer", "kept_answer_subject", ["member", "message_id", "position"])

@@ -316,7 +316,10 @@ Global___ProvinceAnswer: _TypeAlias = ProvinceAnswer  # noqa: Y015
 
 @_typing.final
 class Proof(_message.Message):
-    """The signed answer as opened: signature over tag, header, question digest and payload (docs/protocol.md, section 4)."""
+    """What proves the answer to a third party: header, question digest, number of parts and the head of the tree to which
+    the path leads from salt and payload are under the signature (docs/protocol.md, section 7). The answer may have shared
+    its envelope with answers to others, of whom the proof shows nothing.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,10 +327,21 @@ class Proof(_message.Message):
     QUESTION_DIGEST_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     header: _builtins.bytes
     question_digest: _builtins.bytes
     payload: _builtins.bytes
+    """A serialized wugan.federation.v1.Answer."""
     signature: _builtins.bytes
+    salt: _builtins.bytes
+    position: _builtins.int
+    """Place of the answer among the parts of its message, from 0, and how many parts there are."""
+    total: _builtins.int
+    path: _builtins.bytes
+    """Inclusion proof (RFC 9162 section 2.1.3): hashes of 32 bytes one after another, lowest first."""
     def __init__(
         self,
         *,
@@ -335,10 +349,14 @@ class Proof(_message.Message):
         question_digest: _builtins.bytes = ...,
         payload: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
+        salt: _builtins.bytes = ...,
+        position: _builtins.int = ...,
+        total: _builtins.int = ...,
+        path: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "payload", b"payload", "question_digest", b"question_digest", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "path", b"path", "payload", b"payload", "position", b"position", "question_digest", b"question_digest", "salt", b"salt", "signature", b"signature", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

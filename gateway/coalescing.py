@@ -1,22 +1,33 @@
-"""Questions that arrive together are answered together: one set lookup, one grading, instead of one for each.
+"""What arrives together is dealt with together: one envelope, one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`). A question that is alone is
-passed on at once. Refuses: knowing what a question is; who may share a batch is said by the key.
+Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`). What is alone is passed on
+at once. Refuses: knowing what a part is; who may share a batch is said by the key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
+import math
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from gateway.clock import Clock
-from gateway.pacing import when_idle
+from gateway.pacing import LONGEST_S, when_idle
+
+_PATIENCE_STEP = math.log(1.1)
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
 R = TypeVar("R")
+
+
+def patience(time_s: float) -> int:
+    """A class of times that differ by no more than a tenth; part of the key of a batch.
+
+    A batch has the least of its parts' times, and what has much time must not be cut short by what has little.
+    """
+    return math.floor(math.log(max(time_s, 0.001)) / _PATIENCE_STEP)
 
 
 class Coalescer(Generic[K, P, R]):
@@ -24,24 +35,34 @@ class Coalescer(Generic[K, P, R]):
 
     Args:
         run: answers a batch within so many seconds, one result a part, in order. What it raises, every part gets.
-        limit: parts in one batch at most.
+        limit: a batch that weighs so much takes no more parts.
+        under_way: while so many batches of a key are under way, parts gather until one of them has ended, 20 ms at
+            most: a partner with much to do gets few large batches, and one slow batch delays nobody by more than that.
     """
 
     def __init__(
-        self, run: Callable[[K, Sequence[P], float], Awaitable[Sequence[R]]], clock: Clock, *, limit: int
+        self,
+        run: Callable[[K, Sequence[P], float], Awaitable[Sequence[R]]],
+        clock: Clock,
+        *,
+        limit: int,
+        under_way: int = 1 << 30,
     ) -> None:
         self._run = run
         self._clock = clock
         self._limit = limit
+        self._most_under_way = under_way
+        self._under_way: dict[K, int] = {}
         self._open: dict[K, _Batch[P, R]] = {}
 
-    async def join(self, key: K, part: P, time_s: float, *, alone: bool = False) -> R:
+    async def join(self, key: K, part: P, time_s: float, *, weight: int = 1, alone: bool = False) -> R:
         """The result for one part, which has `time_s` seconds; a batch has the least of its parts' times.
 
         Args:
             key: what a batch has in common.
             part: what to run.
             time_s: seconds it has.
+            weight: how much of the limit it takes.
             alone: nothing else is on its way here: run it now, in the caller's own task.
         """
         if alone and not self._open:
@@ -51,10 +72,14 @@ class Coalescer(Generic[K, P, R]):
         batch = self._open.get(key)
         if batch is None:
             batch = self._open[key] = _Batch()
-            when_idle(loop, self._clock, functools.partial(self._start, key, batch))
-        future = batch.add(part, time_s, loop)
-        if len(batch.parts) >= self._limit:
-            self._open.pop(key, None)
+            start = functools.partial(self._start, key, batch)
+            if self._under_way.get(key, 0) < self._most_under_way:
+                when_idle(loop, self._clock, start)
+            else:
+                loop.call_later(LONGEST_S, start)
+        future = batch.add(part, time_s, weight, loop)
+        if batch.weight >= self._limit:
+            self._start(key, batch)
         try:
             return await future
         except asyncio.CancelledError:
@@ -62,10 +87,12 @@ class Coalescer(Generic[K, P, R]):
             raise
 
     def _start(self, key: K, batch: _Batch[P, R]) -> None:
-        if self._open.get(key) is batch:
-            del self._open[key]
+        if self._open.get(key) is not batch:
+            return  # it has begun
+        del self._open[key]
         if not batch.waiting:
             return  # everybody left before it began
+        self._under_way[key] = self._under_way.get(key, 0) + 1
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch))
 
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
@@ -75,10 +102,21 @@ class Coalescer(Generic[K, P, R]):
             for future in batch.futures:
                 if not future.done():
                     future.set_exception(error)
-            return
-        for future, result in zip(batch.futures, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+        else:
+            for future, result in zip(batch.futures, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._ended(key)
+
+    def _ended(self, key: K) -> None:
+        """One batch less is under way: those that gather meanwhile may begin."""
+        self._under_way[key] -= 1
+        if not self._under_way[key]:
+            del self._under_way[key]
+        waiting = self._open.get(key)
+        if waiting is not None:
+            self._start(key, waiting)
 
 
 class _Batch(Generic[P, R]):
@@ -88,14 +126,16 @@ class _Batch(Generic[P, R]):
         self.parts: list[P] = []
         self.futures: list[asyncio.Future[R]] = []
         self.time_s = float("inf")
+        self.weight = 0
         self.waiting = 0
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, part: P, time_s: float, loop: asyncio.AbstractEventLoop) -> asyncio.Future[R]:
+    def add(self, part: P, time_s: float, weight: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[R]:
         future: asyncio.Future[R] = loop.create_future()
         self.parts.append(part)
         self.futures.append(future)
         self.time_s = min(self.time_s, time_s)
+        self.weight += weight
         self.waiting += 1
         return future
 

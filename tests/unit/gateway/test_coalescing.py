@@ -1,0 +1,179 @@
+"""What arrives together is run together, and nobody waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.clock import FakeClock
+from gateway.coalescing import Coalescer, patience
+
+
+class Runs:
+    """Batches as they were run; each ends when it is let go."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.times: list[float] = []
+        self.gates: list[asyncio.Event] = []
+        self.held = True
+
+    async def run(self, _key: str, parts: Sequence[int], time_s: float) -> list[int]:
+        self.batches.append(list(parts))
+        self.times.append(time_s)
+        gate = asyncio.Event()
+        self.gates.append(gate)
+        if self.held:
+            await gate.wait()
+        return [part * 10 for part in parts]
+
+
+def coalescer(runs: Runs, *, limit: int = 100, under_way: int = 2) -> Coalescer[str, int, int]:
+    return Coalescer(runs.run, FakeClock(), limit=limit, under_way=under_way)
+
+
+def joining(made: Coalescer[str, int, int], *parts: int, key: str = "a") -> list[asyncio.Task[int]]:
+    return [asyncio.ensure_future(made.join(key, part, 5.0)) for part in parts]
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_parts_that_arrive_together_are_one_batch_and_each_gets_its_own_result() -> None:
+    runs = Runs()
+    runs.held = False
+    assert await asyncio.gather(*joining(coalescer(runs), 1, 2, 3)) == [10, 20, 30]
+    assert runs.batches == [[1, 2, 3]]
+
+
+async def test_parts_under_different_keys_are_not_mixed() -> None:
+    runs, made = Runs(), None
+    runs.held = False
+    made = coalescer(runs)
+    await asyncio.gather(*joining(made, 1, key="a"), *joining(made, 2, key="b"))
+    assert sorted(runs.batches) == [[1], [2]]
+
+
+async def test_a_part_that_is_alone_is_run_in_the_callers_own_task() -> None:
+    runs = Runs()
+    runs.held = False
+    assert await coalescer(runs).join("a", 7, 5.0, alone=True) == 70
+    assert runs.batches == [[7]]
+
+
+async def test_while_enough_batches_are_under_way_parts_gather_until_one_has_ended() -> None:
+    runs = Runs()
+    made = coalescer(runs, under_way=2)
+    first = joining(made, 1)
+    await turns()
+    second = joining(made, 2)
+    await turns()
+    waiting = joining(made, 3, 4)
+    await turns()
+    waiting += joining(made, 5)
+    await turns()
+    assert runs.batches == [[1], [2]]
+    runs.gates[1].set()
+    assert await second[0] == 20
+    await turns()
+    assert runs.batches == [[1], [2], [3, 4, 5]]
+    for gate in runs.gates:
+        gate.set()
+    assert await asyncio.gather(*first, *waiting) == [10, 30, 40, 50]
+
+
+async def test_a_slow_batch_holds_others_up_for_the_window_only() -> None:
+    runs = Runs()
+    made = coalescer(runs, under_way=1)
+    slow = joining(made, 1)
+    await turns()
+    waiting = joining(made, 2)
+    async with asyncio.timeout(5):
+        while len(runs.batches) < 2:
+            await asyncio.sleep(0.001)
+    assert runs.batches == [[1], [2]]
+    runs.gates[1].set()
+    assert await waiting[0] == 20
+    assert not slow[0].done()
+    runs.gates[0].set()
+    await slow[0]
+
+
+async def test_a_full_batch_leaves_at_once() -> None:
+    runs = Runs()
+    made = coalescer(runs, limit=2, under_way=1)
+    asked = joining(made, 1)
+    await turns()
+    asked += joining(made, 2, 3, 4)
+    await turns()
+    assert runs.batches == [[1], [2, 3]]
+    for _ in range(3):
+        for gate in runs.gates:
+            gate.set()
+        await turns()
+    assert await asyncio.gather(*asked) == [10, 20, 30, 40]
+
+
+async def test_when_everybody_has_left_nothing_is_run_or_goes_on() -> None:
+    runs = Runs()
+    made = coalescer(runs)
+    left = joining(made, 1)
+    await asyncio.sleep(0)
+    left[0].cancel()
+    await turns()
+    assert runs.batches == []
+    left = joining(made, 2, 3)
+    await turns()
+    for task in left:
+        task.cancel()
+    await turns()
+    stayed = joining(made, 4)
+    await turns()
+    runs.gates[-1].set()
+    assert await stayed[0] == 40
+
+
+async def test_what_a_run_raises_everybody_in_it_gets_and_others_are_run_after_it() -> None:
+    class Broken(Runs):
+        async def run(self, _key: str, parts: Sequence[int], time_s: float) -> list[int]:
+            await super().run(_key, parts, time_s)
+            raise ValueError
+
+    runs = Broken()
+    made = coalescer(runs, under_way=1)
+    failing = joining(made, 1, 2)
+    await turns()
+    waiting = joining(made, 3)
+    await turns()
+    runs.gates[0].set()
+    outcomes = await asyncio.gather(*failing, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ValueError, ValueError]
+    await turns()
+    assert runs.batches == [[1, 2], [3]]
+    runs.gates[1].set()
+    with pytest.raises(ValueError):
+        await waiting[0]
+
+
+async def test_a_batch_has_the_least_of_its_parts_times() -> None:
+    runs = Runs()
+    runs.held = False
+    made = coalescer(runs)
+    await asyncio.gather(made.join("a", 1, 5.0), made.join("a", 2, 4.8))
+    assert runs.times == [4.8]
+
+
+def test_times_of_one_class_differ_by_a_tenth_at_most() -> None:
+    times = [0.0005 * 1.01**step for step in range(2000)]
+    for early, late in itertools.pairwise(times):
+        assert patience(early) <= patience(late)
+    classes: dict[int, list[float]] = {}
+    for time_s in times:
+        if time_s >= 0.001:
+            classes.setdefault(patience(time_s), []).append(time_s)
+    assert all(max(members) / min(members) <= 1.1 for members in classes.values())
