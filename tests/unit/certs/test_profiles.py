@@ -204,24 +204,24 @@ def test_an_authority_can_be_opened_again_without_its_root_key(tmp_path: Path, n
 
 
 def test_the_folder_of_an_authority_is_closed_to_others(tmp_path: Path, now: dt.datetime) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     assert (tmp_path / "ca").stat().st_mode & 0o777 == 0o700
 
 
 def test_an_authority_is_never_made_over_another(tmp_path: Path, now: dt.datetime) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     before = {path.name: path.read_bytes() for path in (tmp_path / "ca").iterdir()}
     with pytest.raises(AuthorityError, match="not empty"):
-        Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+        Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     assert {path.name: path.read_bytes() for path in (tmp_path / "ca").iterdir()} == before
     (tmp_path / "file").touch()
     with pytest.raises(AuthorityError):
-        Authority.create(tmp_path / "file", "test.wugan.internal", now=now)
+        Authority.create(tmp_path / "file", "test.wugan.internal", now=now, root_passphrase=b"root")
 
 
 @pytest.mark.parametrize("name", ["root.pem", "issuing.pem", "issuing-key.pem", "directory-key.pem"])
 def test_an_incomplete_or_mixed_authority_is_refused(tmp_path: Path, now: dt.datetime, name: str) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     (tmp_path / "ca" / name).write_bytes(b"nonsense")
     with pytest.raises(CertsError):
         Authority.load(tmp_path / "ca")
@@ -232,7 +232,7 @@ def test_an_incomplete_or_mixed_authority_is_refused(tmp_path: Path, now: dt.dat
 
 def test_a_key_of_another_authority_is_noticed(tmp_path: Path, now: dt.datetime) -> None:
     for name in ("one", "two"):
-        Authority.create(tmp_path / name, "test.wugan.internal", now=now)
+        Authority.create(tmp_path / name, "test.wugan.internal", now=now, root_passphrase=b"root")
     (tmp_path / "one" / "issuing-key.pem").write_bytes((tmp_path / "two" / "issuing-key.pem").read_bytes())
     with pytest.raises(AuthorityError, match="not the key"):
         Authority.load(tmp_path / "one")
@@ -240,9 +240,10 @@ def test_a_key_of_another_authority_is_noticed(tmp_path: Path, now: dt.datetime)
 
 def test_an_issuing_certificate_of_another_kind_is_noticed(tmp_path: Path, now: dt.datetime) -> None:
     folder = tmp_path / "ca"
-    Authority.create(folder, "test.wugan.internal", now=now)
+    Authority.create(folder, "test.wugan.internal", now=now, root_passphrase=b"root")
     (folder / "issuing.pem").write_bytes((folder / "root.pem").read_bytes())
-    (folder / "issuing-key.pem").write_bytes((folder / "root-key.pem").read_bytes())
+    root_key = keys.load_private_key(folder / "root-key.pem", passphrase=b"root")
+    keys.store_private_key(folder / "issuing-key.pem", root_key, replace=True)
     with pytest.raises(AuthorityError, match="name constraints"):
         Authority.load(folder)
 
