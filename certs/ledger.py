@@ -238,6 +238,8 @@ class Ledger:
                     "一次性令牌无效或已失效，请向签发机构管理员申请新令牌",
                 )
             used = None if serial is None else self.by_serial(int(serial, 16))
+            if serial is not None and used is None:
+                raise LedgerError("a used token has lost its record", "已用令牌的签发记录缺失")
             certificate = issue(Identity.parse(holder), used)
             self._run("UPDATE tokens SET serial = ? WHERE id = ?", _hex(certificate.serial_number), token_id)
         return certificate
