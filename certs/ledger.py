@@ -305,12 +305,12 @@ class Ledger:
 
     @contextlib.contextmanager
     def _write(self) -> Iterator[None]:
-        with self._lock:
-            if self._db.in_transaction:
-                # Ours: whoever else would have begun it had to hold the lock. Joined, not nested.
-                yield
-                return
-            try:
+        try:
+            with self._lock:
+                if self._db.in_transaction:
+                    # Ours: whoever else would have begun it had to hold the lock. Joined, not nested.
+                    yield
+                    return
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield
@@ -318,8 +318,8 @@ class Ledger:
                 finally:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                raise self._unusable(error) from error
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def _require_schema(self) -> None:
         (version,) = self._one("PRAGMA user_version")
