@@ -74,6 +74,14 @@ def test_a_unit_is_only_ever_a_client_and_a_department_is_a_server_too(world: An
     assert certificate_identity(department.pem).role == ROLE_DEPARTMENT
 
 
+def test_the_authority_is_only_ever_a_server(world: Any, now: dt.datetime) -> None:
+    issued = world.authority.issue_authority_tls(keys.generate_tls_key().public_key(), now=now)
+    assert list(value(issued.certificate, x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    names = value(issued.certificate, x509.SubjectAlternativeName)
+    assert names.get_values_for_type(x509.DNSName) == ["authority.test.wugan.internal"]
+    assert certificate_identity(issued.pem) == Identity.authority("test.wugan.internal")
+
+
 def test_a_signing_certificate_is_for_nothing_else(world: Any) -> None:
     leaf = world.leaf().certificate
     usage = value(leaf, x509.KeyUsage)
