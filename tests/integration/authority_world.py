@@ -120,9 +120,9 @@ async def served(folder: Path) -> AsyncIterator[ServedAuthority]:
         for runner, context in zip(runners, contexts, strict=True):
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-        ports = [runner.addresses[0][1] for runner in runners]
-        authority.set_public_url(f"http://127.0.0.1:{ports[1]}")
-        yield ServedAuthority(authority, revocation, *ports, faults)
+        tls_port, plain_port = (runner.addresses[0][1] for runner in runners)
+        authority.set_public_url(f"http://127.0.0.1:{plain_port}")
+        yield ServedAuthority(authority, revocation, tls_port, plain_port, faults)
     finally:
         for runner in runners:
             await runner.cleanup()

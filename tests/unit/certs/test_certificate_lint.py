@@ -2,8 +2,8 @@
 
 What it finds all the same, and why that is accepted:
 
-- "pkix.invalid_uri_syntax" about the SPIFFE id. Its pattern of a URI wants a top-level domain that is delegated; ours,
-  like all names of a federation, are below ".internal". RFC 3986 wants no such thing.
+- "pkix.invalid_uri_syntax" about the SPIFFE id. It takes URIs of a fixed list of schemes only, "spiffe" not among
+  them; the same text with "http" before it passes. RFC 3986 has no such list.
 - A message-signing certificate cannot be read to its end: its decoder takes no arc of an object identifier beyond 32
   bits, and ours is made of a UUID (ITU-T X.667), whose arc has 128. So the same certificate is linted with a short
   identifier in its place.
