@@ -32,7 +32,7 @@ from certs.files import PUBLIC, write_file
 from certs.holders import Holder, Issued, certificate_pem, proven_key
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity, require_federation
 from certs.issuing import IssuingCa
-from certs.ledger import Ledger
+from certs.ledger import LISTED_AFTER_EXPIRY, Ledger
 from certs.records import PROFILE_OCSP, PROFILE_SIGNING, PROFILE_TLS, LeafProfile
 
 DIRECTORY_TAG: Final = b"wugan-directory-v1\x00"
@@ -222,7 +222,7 @@ class Authority:
             root_key: the root's key file, where it was carried to; by default in the authority's folder.
 
         Raises:
-            AuthorityError: the key is not the root's, or there are 16 issuing CAs already.
+            AuthorityError: the key is not the root's, or there are 60 issuing CAs already.
             KeyFileError: the root's key cannot be read.
             CertsError: the root has expired, or a file cannot be written.
         """
@@ -256,7 +256,7 @@ class Authority:
             for ca in self._issuers[:-1]:
                 last = self._ledger.last_expiry(ca.name)
                 # Until the last revocation list that can name a leaf has run out.
-                if last is None or last + profiles.OCSP_LIFETIME < now:
+                if last is None or last + LISTED_AFTER_EXPIRY < now:
                     issuing.destroy(self._folder, ca.number)
                     gone.append(ca.name)
             issuing.clear_away(self._folder)

@@ -1,7 +1,7 @@
 """What travels in EST (RFC 7030, clarified by RFC 8951): bodies, certificates, requests, attributes, credentials.
 
 Owns: reading and writing them, for our server, for our client, and for what others send to either. Refuses: anything
-too large, too many certificates, a request that is no PKCS#10, and two certification requests in one body.
+too large, too many certificates, and a request that is not exactly one PKCS#10.
 
 Bodies are DER in Base64 (RFC 8951 section 3.1): white space may stand anywhere in it, and PEM lines around it, which
 some implementations send, are tolerated. `Content-Transfer-Encoding` is sent for old clients and never looked at.
@@ -88,10 +88,8 @@ def decode(body: bytes) -> bytes:
     """The DER in a body.
 
     Raises:
-        ValueError: it is not Base64, or more than one armoured part.
+        ValueError: it is not Base64.
     """
-    if len(_ARMOUR.findall(body)) > 2:
-        raise ValueError("more than one part")
     if body[:1] == b"\x30" and not body.isascii():
         # Bare DER, which some servers send in spite of the standard; a Base64 body of ours never has such bytes.
         return body

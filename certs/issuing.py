@@ -5,7 +5,7 @@
 
 Owns: reading them, adding one, and destroying one. The key is written before its certificate, and destroyed after it:
 a CA is there if its certificate is, so a crash in between leaves a key without meaning, which the next step clears
-away. Refuses: a certificate without its key, with another's, or that another root signed, and more than 16 at once.
+away. Refuses: a certificate without its key, with another's, or that another root signed, and more than 60 at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from certs.files import PUBLIC, read_public, remove_file, write_file
 from certs.identity import require_federation
 
 FIRST: Final = "issuing"
-MAX_ISSUING: Final = 16
+MAX_ISSUING: Final = 60
+"""A new one every week, for the 400 days that a signing certificate lives."""
 
 _CERTIFICATE: Final = re.compile(r"issuing(?:-([1-9][0-9]{0,3}))?\.pem")
 _KEY: Final = re.compile(r"(issuing(?:-[1-9][0-9]{0,3})?)-key\.pem")
@@ -60,7 +61,7 @@ def numbers(folder: Path) -> tuple[int, ...]:
     """The numbers of the issuing CAs in a folder, the current one last.
 
     Raises:
-        AuthorityError: the folder cannot be read, holds none, or more than 16.
+        AuthorityError: the folder cannot be read, holds none, or more than 60.
     """
     try:
         names = [path.name for path in folder.iterdir()]

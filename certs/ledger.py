@@ -30,13 +30,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from certs.errors import EnrolmentError, IdentityError, LedgerError
 from certs.identity import Identity
-from certs.records import PROFILE_OCSP, Profile, Record, RevokedList, Token
+from certs.records import PROFILE_OCSP, OpenToken, Profile, Record, RevokedList, Token
 
 MAX_OPEN_TOKENS: Final = 10_000
 MAX_LIVE: Final = 5_000
 """Unexpired certificates of one holder and profile: one every ten minutes for a life of 30 days."""
 MAX_TOKEN_LIFE: Final = dt.timedelta(days=30)
 KEPT_AFTER_EXPIRY: Final = dt.timedelta(days=90)
+LISTED_AFTER_EXPIRY: Final = dt.timedelta(days=7)
+"""For how long a revocation list names a certificate that has expired."""
 
 _BUSY_S: Final = 10.0
 _PRUNED_AT_ONCE: Final = 200
@@ -207,6 +209,21 @@ class Ledger:
             )
         return token
 
+    def open_tokens(self, now: dt.datetime) -> tuple[OpenToken, ...]:
+        """The tokens that may still be used, in the order in which they expire."""
+        rows = self._all(
+            "SELECT id, holder, expires_ms FROM tokens WHERE serial IS NULL AND expires_ms > ? ORDER BY expires_ms, id",
+            _ms(now),
+        )
+        return tuple(OpenToken(token_id, Identity.parse(holder), _time(expires)) for token_id, holder, expires in rows)
+
+    def cancel_token(self, token_id: str) -> bool:
+        """Take a token back; answers whether there was one to take."""
+        with self._write():
+            found = self._maybe("SELECT 1 FROM tokens WHERE id = ? AND serial IS NULL", token_id) is not None
+            self._run("DELETE FROM tokens WHERE id = ? AND serial IS NULL", token_id)
+        return found
+
     def redeem(
         self,
         token_id: str,
@@ -277,7 +294,7 @@ class Ledger:
             rows = self._all(
                 f"{_SELECT}WHERE issuing = ? AND revoked_ms IS NOT NULL AND expires_ms > ?",
                 issuing,
-                _ms(now - dt.timedelta(days=7)),
+                _ms(now - LISTED_AFTER_EXPIRY),
             )
             return RevokedList(tuple(_record(row) for row in rows), self.revision(), number)
 

@@ -67,6 +67,15 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenToken:
+    """A token that was given out and may still be used."""
+
+    token_id: str
+    holder: Identity
+    expires_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RevokedList:
     """What a revocation list has to say: the entries, the change they are as of, and the list's number."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -274,3 +276,26 @@ async def test_est_is_not_spoken_without_tls(tmp_path: Path) -> None:
     app.add_subapp("/.well-known/est", est_app(Enrolment(authority), now))
     async with TestClient(TestServer(app)) as plain:
         assert (await plain.get("/.well-known/est/cacerts")).status == 403
+
+
+async def test_the_commands_in_the_document_enrol_and_renew(client: Client) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "enrolment.md").read_text("utf-8")
+    steps = re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)
+    assert len(steps) == 2
+    token = client.world.token()
+    (client.folder / "root.pem").write_bytes(client.world.authority.root_pem)
+    # The one thing that a document cannot know: where the name leads to.
+    (client.folder / ".curlrc").write_text(f'resolve = "{TLS_NAME}:{client.world.tls_port}:127.0.0.1"\nsilent\n')
+    settings = {
+        "PATH": os.environ["PATH"],
+        "CURL_HOME": str(client.folder),
+        "AUTHORITY": f"https://{TLS_NAME}:{client.world.tls_port}",
+        "TOKEN": f"{token.token_id}:{token.secret}",
+    }
+    given = [f"{name}={value}" for name, value in settings.items()]
+    for step in steps:
+        ran = await must("env", "-i", *given, "bash", "-e", "-o", "pipefail", "-c", step, cwd=client.folder)
+        assert ran.text.strip().endswith(".pem: OK")
+    for name in ("tls", "next"):
+        pem = (client.folder / f"{name}.pem").read_bytes()
+        assert certificate_identity(pem) == Identity.gateway(FEDERATION, MEMBER)

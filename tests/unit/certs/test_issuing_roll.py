@@ -131,7 +131,7 @@ def test_a_crash_in_destroying_one_leaves_an_authority_that_works(
     assert not (folder / "issuing-key.pem").exists()
 
 
-def test_no_more_than_16_at_once(folder: Path, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_60_at_once(folder: Path, now: dt.datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(issuing, "MAX_ISSUING", 2)
     authority = opened(folder)
     authority.issue_gateway_tls(MEMBER, keys.generate_tls_key().public_key(), now=now)

@@ -101,6 +101,20 @@ def test_a_wrong_expired_or_unknown_token_looks_the_same(authority: Authority, n
     assert len(said) == 1
 
 
+def test_a_token_can_be_taken_back_until_it_is_used(authority: Authority, now: dt.datetime) -> None:
+    first = authority.ledger.make_token(GATEWAY, now, HOUR)
+    second = authority.ledger.make_token(GATEWAY, now, HOUR * 2)
+    assert [one.token_id for one in authority.ledger.open_tokens(now)] == [first.token_id, second.token_id]
+    assert [one.token_id for one in authority.ledger.open_tokens(now + HOUR)] == [second.token_id]
+    assert authority.ledger.cancel_token(first.token_id)
+    assert not authority.ledger.cancel_token(first.token_id)
+    with pytest.raises(EnrolmentError):
+        authority.ledger.redeem(first.token_id, first.secret, now, lambda *_: pytest.fail("issued"))
+    authority.ledger.redeem(second.token_id, second.secret, now, lambda *_: leaf(authority, now))
+    assert authority.ledger.open_tokens(now) == ()
+    assert not authority.ledger.cancel_token(second.token_id)
+
+
 def test_the_secret_of_a_token_is_not_in_the_files_nor_in_its_text(
     authority: Authority, tmp_path: Path, now: dt.datetime
 ) -> None:
@@ -135,24 +149,25 @@ def test_of_many_threads_with_one_token_one_wins(authority: Authority, now: dt.d
     assert sorted(outcomes) == ["lost"] * 5 + ["won"]
 
 
-def _take_numbers(path: Path, now: dt.datetime, count: int, found: Any) -> None:
+def _take_numbers(path: Path, now: dt.datetime, start: Any, found: Any) -> None:
     opened = Ledger(path)
-    found.put([opened.revoked_list("issuing", now).number for _ in range(count)])
+    start.wait(60)
+    found.put([opened.revoked_list("issuing", now).number for _ in range(100)])
 
 
 def test_several_processes_share_one_ledger(authority: Authority, tmp_path: Path, now: dt.datetime) -> None:
     context = multiprocessing.get_context("spawn")
-    found = context.Queue()
-    workers = [
-        context.Process(target=_take_numbers, args=(tmp_path / "ca" / "ledger.db", now, 20, found)) for _ in range(2)
-    ]
+    start, found = context.Barrier(3), context.Queue()
+    arguments = (tmp_path / "ca" / "ledger.db", now, start, found)
+    workers = [context.Process(target=_take_numbers, args=arguments) for _ in range(2)]
     for worker in workers:
         worker.start()
-    mine = [authority.ledger.revoked_list("issuing", now).number for _ in range(20)]
+    start.wait(60)
+    mine = [authority.ledger.revoked_list("issuing", now).number for _ in range(100)]
     numbers = sorted([*mine, *found.get(timeout=60), *found.get(timeout=60)])
     for worker in workers:
         worker.join(60)
-    assert numbers == list(range(1, 61)), "no number of a revocation list may be given twice"
+    assert numbers == list(range(1, 301)), "no number of a revocation list may be given twice"
 
 
 def test_a_revoked_certificate_stays_revoked_with_its_first_reason(authority: Authority, now: dt.datetime) -> None:
