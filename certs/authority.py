@@ -1,74 +1,77 @@
-"""The built-in authority of a federation: a folder with its root, its issuing CA and the key that signs directories.
+"""The built-in authority of a federation: a folder with its root, its issuing CAs, its ledger and a signing key.
 
     root.pem, root-key.pem            needed again only to make another issuing CA: move the key away, keep it offline
-    issuing.pem, issuing-key.pem      issue every leaf
+    issuing.pem, issuing-key.pem      the first issuing CA (certs/issuing.py); the newest one issues every leaf
+    ledger.db                         what was issued to whom, tokens, revocations (certs/ledger.py)
     directory-key.pem                 Ed25519, signs the federation directory
 
-Owns: making that folder, and issuing by `certs.profiles`. Refuses: a name out of a certification request (only its
-public key is taken, after its signature proved possession; who it is for is said by the caller), a folder that is not
-empty when an authority is made, and one whose files are incomplete or do not belong together.
+Owns: making that folder, issuing by `certs.profiles` with a record in the ledger before anything is given out, and
+replacing the issuing CA: the old one issues nothing any more, but answers for its leaves until the last has expired.
+Refuses: a name out of a certification request (only its public key is taken, after its signature proved possession;
+who it is for is said by the caller), a root key without passphrase unless everything is a demonstration on one
+machine, a folder that is not empty when an authority is made, and one whose files are incomplete or do not belong
+together.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from certs import keys, profiles
-from certs.errors import AuthorityError, ProfileError
-from certs.files import PUBLIC, read_public, write_file
+from certs import issuing, keys, profiles
+from certs.errors import AuthorityError
+from certs.files import PUBLIC, write_file
+from certs.holders import Holder, Issued, certificate_pem, proven_key
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity, require_federation
+from certs.issuing import IssuingCa
+from certs.ledger import LISTED_AFTER_EXPIRY, Ledger
+from certs.records import PROFILE_OCSP, PROFILE_SIGNING, PROFILE_TLS, LeafProfile
 
 DIRECTORY_TAG: Final = b"wugan-directory-v1\x00"
 """What precedes the directory's bytes under its signatures, so that they mean nothing anywhere else."""
 
-Holder = x509.CertificateSigningRequest | CertificatePublicKeyTypes
-"""What a certificate is issued for: a certification request (PKCS#10) or a public key."""
+BY_AUTHORITY: Final = "authority"
+"""The grounds of a certificate that an administrator of the authority asked for."""
 
 _ROOT, _ROOT_KEY = "root.pem", "root-key.pem"
-_ISSUING, _ISSUING_KEY = "issuing.pem", "issuing-key.pem"
 _DIRECTORY_KEY = "directory-key.pem"
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """A leaf certificate, with what its holder must present beside it."""
-
-    certificate: x509.Certificate
-    issuing: x509.Certificate
-
-    @property
-    def pem(self) -> bytes:
-        """The leaf, then the issuing CA: what a TLS server or client presents."""
-        return _pem(self.certificate) + _pem(self.issuing)
-
-    @property
-    def der(self) -> bytes:
-        """The leaf alone."""
-        return self.certificate.public_bytes(serialization.Encoding.DER)
-
-    @property
-    def intermediates_der(self) -> tuple[bytes, ...]:
-        """What stands between the leaf and the root."""
-        return (self.issuing.public_bytes(serialization.Encoding.DER),)
+_LEDGER = "ledger.db"
+_PUBLIC_URL: Final = "public url"
+_MAX_URL_CHARS: Final = 200
+_LEAF: Final = {PROFILE_TLS: profiles.tls_certificate, PROFILE_SIGNING: profiles.signing_certificate}
+_LIFE: Final = {PROFILE_TLS: profiles.TLS_LIFETIME, PROFILE_SIGNING: profiles.SIGNING_LIFETIME}
 
 
 class Authority:
-    """Issues certificates and signs directories for one federation. Made by `create` or `load`."""
+    """Issues certificates and signs directories for one federation. Made by `create` or `load`.
 
-    def __init__(self, root: x509.Certificate, issuer: profiles.Issuer, directory_key: Ed25519PrivateKey) -> None:
+    Safe for several threads; several processes may use one folder, and each sees at `refresh` what others changed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        root: x509.Certificate,
+        issuers: tuple[IssuingCa, ...],
+        directory_key: Ed25519PrivateKey,
+        ledger: Ledger,
+        passphrase: bytes | None,
+    ) -> None:
+        self._folder = folder
         self._root = root
-        self._issuer = issuer
+        self._issuers = issuers
         self._directory_key = directory_key
+        self._ledger = ledger
+        self._passphrase = passphrase
+        self._refreshing = threading.Lock()
 
     @classmethod
     def create(
@@ -80,6 +83,7 @@ class Authority:
         root_passphrase: bytes | None = None,
         passphrase: bytes | None = None,
         loopback: bool = False,
+        public_url: str = "",
     ) -> Authority:
         """Make a new authority.
 
@@ -87,15 +91,21 @@ class Authority:
             folder: where; made with mode 0700, with its parents, if it is not there.
             federation: trust domain, e.g. "demo.wugan.internal".
             now: time of making, with time zone.
-            root_passphrase: encrypts the root's key. Without one it lies open to whoever can read the folder.
+            root_passphrase: encrypts the root's key; only a demonstration (`loopback`) does without.
             passphrase: encrypts the issuing and the directory key.
             loopback: let servers be called "localhost" too; for demonstrations on one machine.
+            public_url: as for `set_public_url`.
 
         Raises:
-            AuthorityError: there is one in the folder already, or the folder cannot be made.
+            AuthorityError: there is one in the folder already, the folder cannot be made, or there is no passphrase.
             CertsError: the federation's name is malformed, or a file cannot be written.
         """
         require_federation(federation)
+        if root_passphrase is None and not loopback:
+            raise AuthorityError(
+                "the root's key needs a passphrase of its own; only a demonstration on one machine does without",
+                "根密钥必须设置专用口令，仅单机演示可不设",
+            )
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             taken = any(folder.iterdir())
@@ -109,18 +119,16 @@ class Authority:
                 f"{folder}: is not empty; a new authority starts in a folder of its own",
                 f"{folder}：目录非空，新的签发机构须使用空目录",
             )
-        root_key, issuing_key = keys.generate_authority_key(), keys.generate_authority_key()
-        directory_key = keys.generate_signing_key()
+        root_key, directory_key = keys.generate_authority_key(), keys.generate_signing_key()
         root = profiles.root_certificate(root_key, federation, now)
-        issuing = profiles.issuing_certificate(
-            profiles.Issuer(root, root_key, federation, loopback), issuing_key.public_key(), now
-        )
         keys.store_private_key(folder / _ROOT_KEY, root_key, passphrase=root_passphrase)
-        keys.store_private_key(folder / _ISSUING_KEY, issuing_key, passphrase=passphrase)
         keys.store_private_key(folder / _DIRECTORY_KEY, directory_key, passphrase=passphrase)
-        write_file(folder / _ROOT, _pem(root), mode=PUBLIC, replace=False)
-        write_file(folder / _ISSUING, _pem(issuing), mode=PUBLIC, replace=False)
-        return cls(root, profiles.Issuer(issuing, issuing_key, federation, loopback), directory_key)
+        first = issuing.add(folder, 1, profiles.Issuer(root, root_key, federation, loopback), passphrase, now)
+        made = cls(folder, root, (first,), directory_key, Ledger(folder / _LEDGER), passphrase)
+        if public_url:
+            made.set_public_url(public_url)
+        write_file(folder / _ROOT, certificate_pem(root), mode=PUBLIC, replace=False)
+        return made
 
     @classmethod
     def load(cls, folder: Path, *, passphrase: bytes | None = None) -> Authority:
@@ -132,38 +140,128 @@ class Authority:
 
         Raises:
             AuthorityError: its files do not belong together.
-            KeyFileError: one of them is missing, unreadable, open to others or locked with another passphrase.
+            LedgerError: its ledger cannot be used.
+            KeyFileError: a file is missing, unreadable, open to others or locked with another passphrase.
         """
-        root = _certificate(folder / _ROOT)
-        issuing = _certificate(folder / _ISSUING)
-        key = keys.load_private_key(folder / _ISSUING_KEY, passphrase=passphrase)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != issuing.public_key():
-            raise AuthorityError(
-                f"{folder}: {_ISSUING_KEY} is not the key of {_ISSUING}",
-                f"{folder}：{_ISSUING_KEY} 与 {_ISSUING} 不匹配",
-            )
-        try:
-            constraints = issuing.extensions.get_extension_for_class(x509.NameConstraints).value
-        except (x509.ExtensionNotFound, ValueError) as error:
-            raise AuthorityError(
-                f"{folder}: {_ISSUING} was not made by this program: it has no name constraints",
-                f"{folder}：{_ISSUING} 不是本程序签发的证书：缺少名称约束",
-            ) from error
-        permitted = constraints.permitted_subtrees or []
-        federation = next((name.value for name in permitted if isinstance(name, x509.UniformResourceIdentifier)), "")
-        loopback = any(isinstance(name, x509.DNSName) and name.value == profiles.LOOPBACK_NAME for name in permitted)
-        issuer = profiles.Issuer(issuing, key, require_federation(federation), loopback)
-        return cls(root, issuer, keys.load_signing_key(folder / _DIRECTORY_KEY, passphrase=passphrase))
+        root = issuing.read_certificate(folder / _ROOT)
+        issuers = tuple(issuing.load(folder, number, root, passphrase) for number in issuing.numbers(folder))
+        directory_key = keys.load_signing_key(folder / _DIRECTORY_KEY, passphrase=passphrase)
+        return cls(folder, root, issuers, directory_key, Ledger(folder / _LEDGER), passphrase)
+
+    def refresh(self) -> None:
+        """Take notice of issuing CAs that another process added or destroyed.
+
+        Raises:
+            CertsError: as `load`; what was known before is kept.
+        """
+        with self._refreshing:
+            found = issuing.numbers(self._folder)
+            known = {ca.number: ca for ca in self._issuers}
+            if found != tuple(known):
+                self._issuers = tuple(
+                    known.get(number) or issuing.load(self._folder, number, self._root, self._passphrase)
+                    for number in found
+                )
 
     @property
     def federation(self) -> str:
         """The trust domain it issues for."""
-        return self._issuer.federation
+        return self._issuers[-1].issuer.federation
+
+    @property
+    def ledger(self) -> Ledger:
+        """What it has issued, its tokens and revocations."""
+        return self._ledger
+
+    @property
+    def root(self) -> x509.Certificate:
+        """The trust anchor that every member pins."""
+        return self._root
 
     @property
     def root_pem(self) -> bytes:
-        """The trust anchor that every member pins."""
-        return _pem(self._root)
+        """The same in PEM."""
+        return certificate_pem(self._root)
+
+    @property
+    def issuing_cas(self) -> tuple[IssuingCa, ...]:
+        """The issuing CAs, the current one last."""
+        return self._issuers
+
+    @property
+    def public_url(self) -> str:
+        """Where revocation is answered for anybody, "" if leaves are to name no such place."""
+        return self._ledger.state(_PUBLIC_URL)
+
+    def set_public_url(self, url: str) -> None:
+        """Say where revocation lists and OCSP answers are to be had; certificates issued from now on name it.
+
+        Args:
+            url: "http://host:port" without path, or "" for none. Not https: lists and answers are signed, and whoever
+                would check the server's certificate would have to ask that same server about it.
+
+        Raises:
+            AuthorityError: it is not that.
+            LedgerError: it cannot be kept.
+        """
+        if url and not _is_plain_http(url):
+            raise AuthorityError(
+                'the public address must be "http://host" or "http://host:port", without a path',
+                "公开地址应为 “http://主机” 或 “http://主机:端口”，不带路径",
+            )
+        self._ledger.set_state(_PUBLIC_URL, url)
+
+    def roll_issuing(
+        self, *, now: dt.datetime, root_passphrase: bytes | None = None, root_key: Path | None = None
+    ) -> IssuingCa:
+        """Make another issuing CA, which from now on issues every leaf; the present one is retired.
+
+        Args:
+            now: the time, with time zone.
+            root_passphrase: of the root's key.
+            root_key: the root's key file, where it was carried to; by default in the authority's folder.
+
+        Raises:
+            AuthorityError: the key is not the root's, or there are 60 issuing CAs already.
+            KeyFileError: the root's key cannot be read.
+            CertsError: the root has expired, or a file cannot be written.
+        """
+        path = root_key or self._folder / _ROOT_KEY
+        key = keys.load_private_key(path, passphrase=root_passphrase)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self._root.public_key():
+            raise AuthorityError(f"{path}: is not the key of {_ROOT}", f"{path}：与 {_ROOT} 不匹配")
+        # The ledger's lock keeps another process from making one under the same number.
+        with self._ledger.together():
+            self.refresh()
+            current = self._issuers[-1]
+            if len(self._issuers) == issuing.MAX_ISSUING:
+                raise AuthorityError(
+                    f"there are {issuing.MAX_ISSUING} issuing CAs; destroy those whose leaves have expired first",
+                    f"签发 CA 已达 {issuing.MAX_ISSUING} 个，请先销毁所签证书均已过期的 CA",
+                )
+            root = profiles.Issuer(self._root, key, self.federation, current.issuer.loopback)
+            made = issuing.add(self._folder, current.number + 1, root, self._passphrase, now)
+            self.refresh()
+        return made
+
+    def prune_issuing(self, now: dt.datetime) -> tuple[str, ...]:
+        """Destroy the keys of retired issuing CAs whose last leaf has expired; answers with their names.
+
+        Raises:
+            CertsError: a file or the ledger cannot be used.
+        """
+        gone: list[str] = []
+        with self._ledger.together():
+            self.refresh()
+            for ca in self._issuers[:-1]:
+                last = self._ledger.last_expiry(ca.name)
+                # Until the last revocation list that can name a leaf has run out.
+                if last is None or last + LISTED_AFTER_EXPIRY < now:
+                    issuing.destroy(self._folder, ca.number)
+                    gone.append(ca.name)
+            issuing.clear_away(self._folder)
+            self.refresh()
+        return tuple(gone)
 
     @property
     def directory_public_key(self) -> bytes:
@@ -229,40 +327,76 @@ class Authority:
         Raises:
             CertsError: as `issue_gateway_tls`.
         """
-        identity = Identity.gateway(self.federation, member_id)
-        leaf = profiles.signing_certificate(self._issuer, _public_key(holder), identity, now, lifetime)
-        return Issued(leaf, self._issuer.certificate)
+        return self.issue(PROFILE_SIGNING, Identity.gateway(self.federation, member_id), holder, now, lifetime)
+
+    def issue_authority_tls(
+        self, holder: Holder, *, now: dt.datetime, lifetime: dt.timedelta = profiles.TLS_LIFETIME
+    ) -> Issued:
+        """A TLS certificate for the authority's own server.
+
+        Raises:
+            CertsError: as `issue_gateway_tls`.
+        """
+        return self._tls(Identity.authority(self.federation), holder, now, lifetime)
+
+    def issue(
+        self,
+        profile: LeafProfile,
+        identity: Identity,
+        holder: Holder,
+        now: dt.datetime,
+        lifetime: dt.timedelta | None = None,
+        grounds: str = BY_AUTHORITY,
+    ) -> Issued:
+        """A certificate of profile "tls" or "signing" from the current issuing CA.
+
+        Args:
+            profile: which kind.
+            identity: whose it is to be.
+            holder: its key.
+            now: the time, with time zone.
+            lifetime: how long; by default as the profile says.
+            grounds: why, for the ledger.
+
+        Raises:
+            CertsError: the key or the request is not acceptable, the authority has expired, or nothing can be recorded.
+        """
+        public_key = proven_key(holder)
+        # Nobody replaces the issuing CA meanwhile.
+        with self._ledger.together():
+            self.refresh()
+            ca = self._issuers[-1]
+            issuer = replace(ca.issuer, public_url=self.public_url)
+            leaf = _LEAF[profile](issuer, public_key, identity, now, _LIFE[profile] if lifetime is None else lifetime)
+            self._ledger.record(leaf, issuing=ca.name, profile=profile, holder=identity, grounds=grounds, now=now)
+        return Issued(leaf, ca.certificate)
+
+    def issue_ocsp(self, ca: IssuingCa, public_key: ec.EllipticCurvePublicKey, *, now: dt.datetime) -> x509.Certificate:
+        """A certificate with which a key answers OCSP questions about the leaves of one issuing CA.
+
+        Raises:
+            CertsError: the issuing CA has expired, or nothing can be recorded.
+        """
+        leaf = profiles.ocsp_certificate(ca.issuer, public_key, now)
+        self._ledger.record(leaf, issuing=ca.name, profile=PROFILE_OCSP, holder=None, grounds=BY_AUTHORITY, now=now)
+        return leaf
 
     def _tls(self, identity: Identity, holder: Holder, now: dt.datetime, lifetime: dt.timedelta) -> Issued:
-        leaf = profiles.tls_certificate(self._issuer, _public_key(holder), identity, now, lifetime)
-        return Issued(leaf, self._issuer.certificate)
+        return self.issue(PROFILE_TLS, identity, holder, now, lifetime)
 
 
-def _public_key(holder: Holder) -> CertificatePublicKeyTypes:
-    if not isinstance(holder, x509.CertificateSigningRequest):
-        return holder
+def _is_plain_http(url: str) -> bool:
     try:
-        proven = holder.is_signature_valid
-        key = holder.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _unproven() from error
-    if not proven:
-        raise _unproven()
-    return key
-
-
-def _unproven() -> ProfileError:
-    return ProfileError(
-        "the certification request is not signed with the key it asks for", "证书请求未由其所含公钥对应的私钥签名"
-    )
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(read_public(path))
-    except ValueError as error:
-        raise AuthorityError(f"{path}: not a certificate in PEM", f"{path}：不是 PEM 证书") from error
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
+        parts = urlsplit(url)
+        return (
+            url.isascii()
+            and len(url) <= _MAX_URL_CHARS
+            and bool(parts.hostname)
+            and url == f"http://{parts.netloc}"
+            and parts.port != 0
+            and "@" not in parts.netloc
+            and url.isprintable()
+            and " " not in url
+        )
+    except ValueError:
+        return False

@@ -5,6 +5,11 @@
     ├── KeyFileError      a key or certificate file is missing, readable by others, malformed or locked
     ├── ProfileError      a certificate was asked for that the profiles do not allow
     ├── AuthorityError    the authority's folder is incomplete, or already holds one
+    ├── LedgerError       the authority's ledger cannot be used, or is full
+    ├── EnrolmentError    a certification request is refused; `refusal` says in which way
+    ├── RevocationError   a certificate cannot be revoked, or there is no such list
+    ├── EstError          an EST server cannot be reached, refuses, or answers something that cannot be used
+    │   └── EstLaterError it asks to come back later
     ├── ChainError        a certificate chain does not prove what it should
     └── PeerError         a TLS peer proved no identity, or the wrong one
 
@@ -13,6 +18,11 @@ them; key material, passphrases and personal data never do.
 """
 
 from __future__ import annotations
+
+from typing import Literal
+
+Refusal = Literal["malformed", "unauthenticated", "forbidden"]
+"""In which way a certification request is refused: not understood, not proven by whom, or not allowed to them."""
 
 
 class CertsError(Exception):
@@ -38,6 +48,47 @@ class ProfileError(CertsError):
 
 class AuthorityError(CertsError):
     """The authority's folder is incomplete, or already holds one."""
+
+
+class LedgerError(CertsError):
+    """The authority's ledger cannot be opened, read or written, or holds as much as it may."""
+
+
+class EnrolmentError(CertsError):
+    """A certification request is refused; nothing was issued and no token used up."""
+
+    def __init__(self, refusal: Refusal, en: str, zh: str) -> None:
+        super().__init__(en, zh)
+        self.refusal = refusal
+
+
+class RevocationError(CertsError):
+    """A certificate cannot be revoked, or there is no such revocation list."""
+
+
+class EstError(CertsError):
+    """An EST server cannot be reached, refuses, or answers something that cannot be used.
+
+    `status` is its HTTP status, 0 if there was none; `retryable` says whether the same request may succeed later.
+    """
+
+    def __init__(self, en: str, zh: str, *, status: int = 0, retryable: bool = False) -> None:
+        super().__init__(en, zh)
+        self.status = status
+        self.retryable = retryable
+
+
+class EstLaterError(EstError):
+    """An EST server asks for the same request again after `retry_after_s` seconds (RFC 7030 section 4.2.3)."""
+
+    def __init__(self, retry_after_s: float, status: int) -> None:
+        super().__init__(
+            f"the EST server asks to try again in {retry_after_s:.0f} s",
+            f"EST 服务要求在 {retry_after_s:.0f} 秒后重试",
+            status=status,
+            retryable=True,
+        )
+        self.retry_after_s = retry_after_s
 
 
 class ChainError(CertsError):

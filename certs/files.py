@@ -62,6 +62,22 @@ def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
         ) from error
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file, durably; one that is not there is no error.
+
+    Raises:
+        KeyFileError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise KeyFileError(
+            f"{path}: cannot be removed ({error.strerror}); check the folder and its permissions",
+            f"{path}：无法删除（{error.strerror}），请检查目录与权限",
+        ) from error
+
+
 def read_public(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
     """The whole of a file that is no secret, at most `limit` bytes.
 

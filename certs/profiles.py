@@ -1,6 +1,6 @@
 """X.509 profiles (RFC 5280): what each kind of certificate of a federation says, and how long it lives.
 
-Owns: the five profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
+Owns: the seven profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
 profile names, identities of another federation, and a leaf that would outlive its issuer (it is cut short).
 
     profile   key            basic constraints   key usage                          extended key usage        lifetime
@@ -8,11 +8,15 @@ profile names, identities of another federation, and a leaf that would outlive i
     issuing   ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
     server    ECDSA P-256    leaf                digitalSignature                   serverAuth, clientAuth    30 days
     client    ECDSA P-256    leaf                digitalSignature                   clientAuth                30 days
+    authority ECDSA P-256    leaf                digitalSignature                   serverAuth                30 days
+    ocsp      ECDSA P-256    leaf                digitalSignature                   OCSPSigning, and nocheck  7 days
     signing   Ed25519        leaf                digitalSignature, contentCommitment  message signing         400 days
 
-A gateway or department gets "server", a unit "client". The issuing authority carries critical name constraints: URIs
-and DNS names of the federation only, no IP addresses at all. Every leaf has its SPIFFE id as its only URI name, a
-server also its DNS name; the subject is for people and is never read. Lifetimes are our choice.
+A gateway or department gets "server", a unit "client", the authority's own server "authority". The issuing authority
+carries critical name constraints: URIs and DNS names of the federation only, no IP addresses at all. Every leaf has its
+SPIFFE id as its only URI name, a server also its DNS name; the subject is for people and is never read. Lifetimes are
+our choice. When the authority has a public address, leaves say where to ask about them: OCSP, the issuing CA's
+certificate and its revocation list.
 """
 
 from __future__ import annotations
@@ -26,10 +30,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from certs.errors import ProfileError
-from certs.identity import ROLE_GATEWAY, Identity
+from certs.identity import ROLE_AUTHORITY, ROLE_GATEWAY, Identity
 
 MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708015765544424")
 """Extended key usage "signs envelopes of the federation": an OID of our own under the UUID arc (ITU-T X.667)."""
@@ -41,6 +45,7 @@ ROOT_LIFETIME: Final = dt.timedelta(days=15 * 365)
 ISSUING_LIFETIME: Final = dt.timedelta(days=5 * 365)
 TLS_LIFETIME: Final = dt.timedelta(days=30)
 SIGNING_LIFETIME: Final = dt.timedelta(days=400)
+OCSP_LIFETIME: Final = dt.timedelta(days=7)
 
 LOOPBACK_NAME: Final = "localhost"
 _EVERY_ADDRESS: Final = ("0.0.0.0/0", "::/0")
@@ -55,12 +60,16 @@ class Issuer:
         key: its private key.
         federation: the trust domain it issues for.
         loopback: whether its servers may also be called "localhost"; for demonstrations on one machine.
+        name: what its files and its revocation list are called.
+        public_url: plain-HTTP address under which revocation is answered; "" if leaves are to name none.
     """
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
     federation: str
     loopback: bool = False
+    name: str = "issuing"
+    public_url: str = ""
 
 
 def root_certificate(key: ec.EllipticCurvePrivateKey, federation: str, now: dt.datetime) -> x509.Certificate:
@@ -81,14 +90,24 @@ def root_certificate(key: ec.EllipticCurvePrivateKey, federation: str, now: dt.d
     return builder.sign(key, hashes.SHA384())
 
 
-def issuing_certificate(root: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime) -> x509.Certificate:
+def issuing_certificate(
+    root: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime, number: int = 1
+) -> x509.Certificate:
     """An issuing authority's certificate, signed by the root.
+
+    Args:
+        root: who signs it.
+        public_key: ECDSA P-384.
+        now: time of making, with time zone.
+        number: counts the issuing authorities of the root from 1; no two of them bear one name, so that an issuer and
+            a serial number mean one certificate.
 
     Raises:
         ProfileError: another kind of key than ECDSA P-384, or the root has expired.
     """
     _require_curve(public_key, ec.SECP384R1, "issuing")
-    builder = _issued(root, _authority_name(root.federation, "Issuing CA"), public_key, now, ISSUING_LIFETIME)
+    common = "Issuing CA" if number == 1 else f"Issuing CA {number}"
+    builder = _issued(root, _authority_name(root.federation, common), public_key, now, ISSUING_LIFETIME)
     builder = _authority_extensions(builder, public_key, path_length=0)
     permitted: list[x509.GeneralName] = [
         x509.UniformResourceIdentifier(root.federation),
@@ -113,7 +132,8 @@ def tls_certificate(
         raise _wrong_key("tls", "ECDSA P-256")
     _require_curve(public_key, ec.SECP256R1, "tls")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    # The authority calls nobody: no gateway must ever take its certificate for a client's.
+    usages = [] if identity.role == ROLE_AUTHORITY else [ExtendedKeyUsageOID.CLIENT_AUTH]
     if identity.tls_name:
         names.append(x509.DNSName(identity.tls_name))
         usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
@@ -147,6 +167,25 @@ def signing_certificate(
     return builder.sign(issuer.key, hashes.SHA384())
 
 
+def ocsp_certificate(
+    issuer: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime, lifetime: dt.timedelta = OCSP_LIFETIME
+) -> x509.Certificate:
+    """A certificate for the key that signs OCSP answers in an issuing authority's name (RFC 6960 section 4.2.2.2).
+
+    Its own revocation is not to be asked for (id-pkix-ocsp-nocheck), which is why it lives briefly.
+
+    Raises:
+        ProfileError: another kind of key than ECDSA P-256, or the issuer has expired.
+    """
+    _require_curve(public_key, ec.SECP256R1, "ocsp")
+    subject = _authority_name(issuer.federation, "OCSP Responder")
+    builder = _issued(issuer, subject, public_key, now, lifetime)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
+    return builder.add_extension(x509.OCSPNoCheck(), critical=False).sign(issuer.key, hashes.SHA384())
+
+
 def _leaf(
     issuer: Issuer,
     identity: Identity,
@@ -160,16 +199,36 @@ def _leaf(
             "the identity belongs to another federation than the authority", "身份与签发机构不属于同一联盟"
         )
     # With a blank in it, no verifier takes the common name for a host name.
-    common = f"{identity.role} {identity.name or identity.member_id}"
+    common = f"{identity.role} {identity.name or identity.member_id}" if identity.member_id else "Wugan Authority"
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id or identity.federation[:64]),
             x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
         ]
     )
     builder = _issued(issuer, name, public_key, now, lifetime)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = _places(issuer, builder)
     return builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+
+
+def _places(issuer: Issuer, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    """Where to ask about a leaf (RFC 5280 sections 4.2.1.13 and 4.2.2.1)."""
+    if not issuer.public_url:
+        return builder
+
+    def access(method: x509.ObjectIdentifier, path: str) -> x509.AccessDescription:
+        return x509.AccessDescription(method, x509.UniformResourceIdentifier(f"{issuer.public_url}{path}"))
+
+    url = x509.UniformResourceIdentifier(f"{issuer.public_url}/crl/{issuer.name}.crl")
+    builder = builder.add_extension(
+        x509.CRLDistributionPoints([x509.DistributionPoint([url], None, None, None)]), critical=False
+    )
+    places = [
+        access(AuthorityInformationAccessOID.OCSP, "/ocsp"),
+        access(AuthorityInformationAccessOID.CA_ISSUERS, f"/ca/{issuer.name}.cer"),
+    ]
+    return builder.add_extension(x509.AuthorityInformationAccess(places), critical=False)
 
 
 def _issued(

@@ -82,7 +82,7 @@ def found(
         CertsError: a file cannot be written, or a member's code is malformed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = Authority.create(folder / "authority", FEDERATION, now=now)
+    authority = Authority.create(folder / "authority", FEDERATION, now=now, loopback=True)
     ports = free_ports(2 * len(plans))
     founded: list[FoundedMember] = []
     entries: list[directory_pb2.Member] = []

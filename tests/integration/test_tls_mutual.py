@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certs import keys, profiles
-from certs.authority import Authority, Issued
+from certs.authority import Authority
 from certs.errors import CertsError
 from certs.grpc_credentials import channel_credentials, channel_options, peer_identity, server_credentials
+from certs.holders import Issued
 from certs.identity import ROLE_GATEWAY, ROLE_UNIT, Identity
 
 pytestmark = pytest.mark.integration
@@ -95,13 +96,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def authority(folder: Path) -> Authority:
-    return Authority.create(folder, FEDERATION, now=NOW)
+    return Authority.create(folder, FEDERATION, now=NOW, root_passphrase=b"root")
 
 
 @pytest.fixture(scope="module")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Another authority that gives itself the same federation's name."""
-    return Authority.create(tmp_path_factory.mktemp("stranger") / "ca", FEDERATION, now=NOW)
+    return Authority.create(tmp_path_factory.mktemp("stranger") / "ca", FEDERATION, now=NOW, root_passphrase=b"root")
 
 
 @pytest_asyncio.fixture

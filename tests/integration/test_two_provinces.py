@@ -321,7 +321,7 @@ async def test_another_members_agency_and_a_gateway_are_no_agency_of_this_member
 async def test_a_strangers_certificate_gets_no_connection(world: SmallWorld, tmp_path: Path) -> None:
     asker, answerer = asker_and_answerer(world)
     now = dt.datetime.now(dt.UTC)
-    stranger = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=now)
+    stranger = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=now, loopback=True)
     key = keys.generate_tls_key()
     issued = stranger.issue_gateway_tls(asker.member_id, key.public_key(), now=now)
     keys.store_private_key(tmp_path / "key.pem", key)

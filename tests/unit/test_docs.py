@@ -345,7 +345,8 @@ def test_the_enrolment_in_the_documents_yields_what_the_minimal_configuration_na
     steps = [block.text for block in blocks(ROOT / "docs" / "operations" / "gateway.md") if block.language == "python"]
     assert len(steps) == 2
     monkeypatch.chdir(tmp_path)
-    authority = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=dt.datetime.now(dt.UTC))
+    now = dt.datetime.now(dt.UTC)
+    authority = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=now, root_passphrase=b"root")
     for step in steps:
         exec(compile(step, "docs/operations/gateway.md", "exec"), {})
 

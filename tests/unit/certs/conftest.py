@@ -74,9 +74,9 @@ class World:
 
 
 def make_world(folder: Path, federation: str = FEDERATION) -> World:
-    authority = Authority.create(folder, federation, now=NOW)
+    authority = Authority.create(folder, federation, now=NOW, root_passphrase=b"root")
     roots = load_roots(authority.root_pem)
-    root_key = keys.load_private_key(folder / "root-key.pem")
+    root_key = keys.load_private_key(folder / "root-key.pem", passphrase=b"root")
     issuing_key = keys.load_private_key(folder / "issuing-key.pem")
     assert isinstance(root_key, ec.EllipticCurvePrivateKey)
     assert isinstance(issuing_key, ec.EllipticCurvePrivateKey)

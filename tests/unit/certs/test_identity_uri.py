@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from stdnum.cn import uscc
 
 from certs.errors import IdentityError
-from certs.identity import ROLE_DEPARTMENT, ROLE_GATEWAY, ROLE_UNIT, Identity, is_member_id, require_federation
+from certs.identity import (
+    ROLE_AUTHORITY,
+    ROLE_DEPARTMENT,
+    ROLE_GATEWAY,
+    ROLE_UNIT,
+    Identity,
+    is_member_id,
+    require_federation,
+)
 
 FEDERATION = "demo.wugan.internal"
 MEMBER = "11330000002482285J"
@@ -21,6 +29,7 @@ members = st.text("0123456789ABCDEFGHJKLMNPQRTUWXY", min_size=9, max_size=9).map
 labels = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 identities = st.one_of(
     st.builds(Identity.gateway, st.just(FEDERATION), members),
+    st.builds(Identity.authority, st.sampled_from([FEDERATION, "other.wugan.internal"])),
     st.builds(Identity, st.just(FEDERATION), members, st.sampled_from([ROLE_UNIT, ROLE_DEPARTMENT]), labels),
 )
 
@@ -49,6 +58,9 @@ def test_the_uris_and_names_are_as_documented() -> None:
     department = Identity(FEDERATION, MEMBER, ROLE_DEPARTMENT, "health-insurance")
     assert department.uri == f"spiffe://demo.wugan.internal/member/{MEMBER}/department/health-insurance"
     assert department.tls_name == "health-insurance.11330000002482285j.department.demo.wugan.internal"
+    authority = Identity.authority(FEDERATION)
+    assert authority.uri == "spiffe://demo.wugan.internal/authority"
+    assert authority.tls_name == "authority.demo.wugan.internal"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,12 @@ def test_the_uris_and_names_are_as_documented() -> None:
         "spiffe://demo.wugan.internal:443/member/11330000002482285J/gateway",
         "spiffe://u@demo.wugan.internal/member/11330000002482285J/gateway",
         "spiffe://internal/member/11330000002482285J/gateway",
+        "spiffe://internal/authority",
+        "spiffe://demo.wugan.internal/authority/",
+        "spiffe://demo.wugan.internal/authority/x",
+        "spiffe://demo.wugan.internal/Authority",
+        "spiffe://demo.wugan.internal/member//authority",
+        "spiffe://demo.wugan.internal/member/11330000002482285J/authority",
     ],
 )
 def test_any_other_spelling_is_refused(uri: str) -> None:
@@ -118,6 +136,15 @@ def test_a_gateway_has_no_name_and_a_unit_needs_one() -> None:
         Identity(FEDERATION, MEMBER, ROLE_GATEWAY, "x")
     with pytest.raises(IdentityError):
         Identity(FEDERATION, MEMBER, ROLE_UNIT)
+
+
+def test_the_authority_belongs_to_no_member_and_nobody_else_does_without() -> None:
+    for member_id, name in ((MEMBER, ""), ("", "x")):
+        with pytest.raises(IdentityError):
+            Identity(FEDERATION, member_id, ROLE_AUTHORITY, name)
+    for role, name in ((ROLE_GATEWAY, ""), (ROLE_UNIT, "a"), (ROLE_DEPARTMENT, "a")):
+        with pytest.raises(IdentityError):
+            Identity(FEDERATION, "", role, name)
 
 
 def test_an_identity_cannot_be_changed() -> None:

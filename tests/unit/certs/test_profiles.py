@@ -74,6 +74,14 @@ def test_a_unit_is_only_ever_a_client_and_a_department_is_a_server_too(world: An
     assert certificate_identity(department.pem).role == ROLE_DEPARTMENT
 
 
+def test_the_authority_is_only_ever_a_server(world: Any, now: dt.datetime) -> None:
+    issued = world.authority.issue_authority_tls(keys.generate_tls_key().public_key(), now=now)
+    assert list(value(issued.certificate, x509.ExtendedKeyUsage)) == [ExtendedKeyUsageOID.SERVER_AUTH]
+    names = value(issued.certificate, x509.SubjectAlternativeName)
+    assert names.get_values_for_type(x509.DNSName) == ["authority.test.wugan.internal"]
+    assert certificate_identity(issued.pem) == Identity.authority("test.wugan.internal")
+
+
 def test_a_signing_certificate_is_for_nothing_else(world: Any) -> None:
     leaf = world.leaf().certificate
     usage = value(leaf, x509.KeyUsage)
@@ -204,24 +212,24 @@ def test_an_authority_can_be_opened_again_without_its_root_key(tmp_path: Path, n
 
 
 def test_the_folder_of_an_authority_is_closed_to_others(tmp_path: Path, now: dt.datetime) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     assert (tmp_path / "ca").stat().st_mode & 0o777 == 0o700
 
 
 def test_an_authority_is_never_made_over_another(tmp_path: Path, now: dt.datetime) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     before = {path.name: path.read_bytes() for path in (tmp_path / "ca").iterdir()}
     with pytest.raises(AuthorityError, match="not empty"):
-        Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+        Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     assert {path.name: path.read_bytes() for path in (tmp_path / "ca").iterdir()} == before
     (tmp_path / "file").touch()
     with pytest.raises(AuthorityError):
-        Authority.create(tmp_path / "file", "test.wugan.internal", now=now)
+        Authority.create(tmp_path / "file", "test.wugan.internal", now=now, root_passphrase=b"root")
 
 
 @pytest.mark.parametrize("name", ["root.pem", "issuing.pem", "issuing-key.pem", "directory-key.pem"])
 def test_an_incomplete_or_mixed_authority_is_refused(tmp_path: Path, now: dt.datetime, name: str) -> None:
-    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now)
+    Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     (tmp_path / "ca" / name).write_bytes(b"nonsense")
     with pytest.raises(CertsError):
         Authority.load(tmp_path / "ca")
@@ -232,7 +240,7 @@ def test_an_incomplete_or_mixed_authority_is_refused(tmp_path: Path, now: dt.dat
 
 def test_a_key_of_another_authority_is_noticed(tmp_path: Path, now: dt.datetime) -> None:
     for name in ("one", "two"):
-        Authority.create(tmp_path / name, "test.wugan.internal", now=now)
+        Authority.create(tmp_path / name, "test.wugan.internal", now=now, root_passphrase=b"root")
     (tmp_path / "one" / "issuing-key.pem").write_bytes((tmp_path / "two" / "issuing-key.pem").read_bytes())
     with pytest.raises(AuthorityError, match="not the key"):
         Authority.load(tmp_path / "one")
@@ -240,9 +248,10 @@ def test_a_key_of_another_authority_is_noticed(tmp_path: Path, now: dt.datetime)
 
 def test_an_issuing_certificate_of_another_kind_is_noticed(tmp_path: Path, now: dt.datetime) -> None:
     folder = tmp_path / "ca"
-    Authority.create(folder, "test.wugan.internal", now=now)
+    Authority.create(folder, "test.wugan.internal", now=now, root_passphrase=b"root")
     (folder / "issuing.pem").write_bytes((folder / "root.pem").read_bytes())
-    (folder / "issuing-key.pem").write_bytes((folder / "root-key.pem").read_bytes())
+    root_key = keys.load_private_key(folder / "root-key.pem", passphrase=b"root")
+    keys.store_private_key(folder / "issuing-key.pem", root_key, replace=True)
     with pytest.raises(AuthorityError, match="name constraints"):
         Authority.load(folder)
 

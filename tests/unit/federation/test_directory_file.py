@@ -29,7 +29,7 @@ class Desk:
         self.clock = FakeClock()
         self.file = folder / "directory.pb"
         self.memory = folder / "seen.json"
-        self.authority = Authority.create(folder / "ca", FEDERATION, now=self.now)
+        self.authority = Authority.create(folder / "ca", FEDERATION, now=self.now, root_passphrase=b"root")
         self.trust = DirectoryTrust.of(FEDERATION, self.authority.root_pem, [self.authority.directory_public_key.hex()])
 
     @property

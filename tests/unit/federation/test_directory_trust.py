@@ -46,7 +46,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.authority = Authority.create(folder, FEDERATION, now=NOW)
+        self.authority = Authority.create(folder, FEDERATION, now=NOW, root_passphrase=b"root")
         self.trust = DirectoryTrust.of(FEDERATION, self.authority.root_pem, [self.authority.directory_public_key.hex()])
         self.signers: dict[str, SigningKey] = {}
         self.openers: dict[str, DecryptionKey] = {}
