@@ -29,6 +29,7 @@ class Exchange:
     """Answers sealed questions of other members.
 
     Args:
+        own: gives own keys as they are at the moment.
         directory: gives the keys of the moment; raises DirectoryError once they have expired.
         reserve_s: kept back from the asker's deadline for grading, sealing and the way home.
         default_s: time for an answer where the asker set no deadline.
@@ -36,7 +37,7 @@ class Exchange:
 
     def __init__(
         self,
-        own: OwnKeys,
+        own: Callable[[], OwnKeys],
         directory: Callable[[], Keyring],
         guard: ReplayGuard,
         inquiry: Inquiry,
@@ -72,7 +73,7 @@ class Exchange:
         now_ms = self._clock.now_ms()
         if peer.role != ROLE_GATEWAY:
             raise _not_the_sender()
-        opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
+        opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         question, wrong = _question(opened)
@@ -93,7 +94,7 @@ class Exchange:
         refusal = answer.refusal
         recorded = self._audit.submit(self._event(opened, question, refusal.reason, refusal.message_en))
         sealed = seal(
-            self._own,
+            self._own(),
             header.sender,
             directory.encryption_key(header.sender, now_ms),
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,

@@ -1,0 +1,88 @@
+"""TLS contexts of Python's `ssl` for HTTPS with certificates of the federation.
+
+Owns: a server context that asks for a client certificate without requiring one, a client context with or without a
+certificate, and putting a key into either without a file on a disk. Refuses: TLS below 1.3, system roots, and servers
+that are not who they should be.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+
+from cryptography.hazmat.primitives import serialization
+
+from certs.errors import KeyFileError
+from certs.keys import PrivateKey
+
+
+def server_context(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> ssl.SSLContext:
+    """For an HTTPS server; `load_identity` on it later changes what new connections see.
+
+    Args:
+        key: the private key of the first certificate of `chain_pem`.
+        chain_pem: the server's certificate, then the issuing CA's.
+        roots_pem: whose clients are believed.
+
+    Raises:
+        KeyFileError: key and certificates do not belong together, or are none.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_OPTIONAL
+    _load_roots(context, roots_pem)
+    load_identity(context, key, chain_pem)
+    return context
+
+
+def client_context(roots_pem: bytes, key: PrivateKey | None = None, chain_pem: bytes = b"") -> ssl.SSLContext:
+    """For an HTTPS client.
+
+    Args:
+        roots_pem: whose servers are believed; system roots are not.
+        key: the client's private key, if it has one.
+        chain_pem: its certificate, then the issuing CA's.
+
+    Raises:
+        KeyFileError: as `server_context`.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    _load_roots(context, roots_pem)
+    if key is not None:
+        load_identity(context, key, chain_pem)
+    return context
+
+
+def load_identity(context: ssl.SSLContext, key: PrivateKey, chain_pem: bytes) -> None:
+    """Let a context prove another certificate from its next connection on.
+
+    Raises:
+        KeyFileError: key and certificates do not belong together, or are none.
+    """
+    # ssl reads keys from files only. This one exists in memory, under no name that another process could open, and
+    # encrypted, in case the memory is swapped out.
+    passphrase = secrets.token_hex(32)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(passphrase.encode()),
+    )
+    descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, pem + chain_pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=passphrase)
+    except (OSError, ssl.SSLError) as error:
+        raise KeyFileError(
+            "key and certificate do not belong together, or are not in PEM", "密钥与证书不匹配，或不是 PEM 格式"
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _load_roots(context: ssl.SSLContext, roots_pem: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=roots_pem.decode("ascii"))
+    except (ValueError, ssl.SSLError) as error:
+        raise KeyFileError("the roots are not certificates in PEM", "根证书不是 PEM 格式") from error
