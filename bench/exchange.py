@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import shutil
 import statistics
 import tempfile
 import time
-import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 

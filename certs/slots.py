@@ -22,6 +22,7 @@ import os
 import re
 import stat
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -38,6 +39,9 @@ from certs.slot_journal import KINDS, OPENING, Generation, Journal, Kind
 
 JOURNAL: Final = "journal.json"
 LOCK: Final = "lock"
+_PATIENCE_S: Final = 0.3
+"""A command that looks whether the folder is open has it for an instant."""
+
 _OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
 
 Key = keys.PrivateKey | bytes
@@ -110,7 +114,7 @@ class KeySlots:
                 f"{folder}：无法用作密钥目录（{error.strerror}）",
             ) from error
         try:
-            _take(lock, folder)
+            _take(lock, folder, patience_s=_PATIENCE_S)
             slots = cls(folder, lock, read_journal(folder), passphrase, token)
             slots.sweep()
         except BaseException:
@@ -317,6 +321,29 @@ def read_journal(folder: Path) -> Journal:
     return Journal.parse(read_secret(path), str(path))
 
 
+def is_open(folder: Path) -> bool:
+    """Whether a process has a folder of keys open.
+
+    Raises:
+        SlotError: it cannot be told.
+    """
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise SlotError(
+            f"{folder}: cannot be read ({error.strerror})", f"{folder}：无法读取（{error.strerror}）"
+        ) from error
+    try:
+        _take(lock, folder)
+    except SlotError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def opening_keys(slots: KeySlots) -> list[tuple[Generation, bytes]]:
     """Every encryption key that still opens, with its seed.
 
@@ -355,13 +382,19 @@ def _key_id(key: Key) -> str:
     return ""
 
 
-def _take(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise SlotError(
-            f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
-        ) from error
+def _take(lock: int, folder: Path, *, patience_s: float = 0.0) -> None:
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() < end:
+                time.sleep(0.02)
+                continue
+            raise SlotError(
+                f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
+            ) from error
+        return
 
 
 def _shred(path: Path) -> None:

@@ -28,11 +28,12 @@ from certs.slots import KeySlots
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, DirectoryError
-from gateway.federation.authority_client import AuthorityClient
+from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_file import DirectoryFile
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.enrolling import renewing_enroller
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator
@@ -91,14 +92,14 @@ EnrollerFactory = Callable[[GatewaySettings, LiveKeys, bytes], Enroller]
 
 @contextlib.asynccontextmanager
 async def gateway(
-    settings: GatewaySettings, clock: Clock, *, enroller: EnrollerFactory | None = None
+    settings: GatewaySettings, clock: Clock, *, enroller: EnrollerFactory = renewing_enroller
 ) -> AsyncIterator[dict[str, str]]:
     """A running gateway for the length of the block; yields the addresses it is bound to, by name.
 
     Args:
         settings: all of them.
         clock: the time.
-        enroller: makes who issues certificates for own keys; without one they are not renewed.
+        enroller: makes who issues certificates for own keys, where an authority is configured.
     """
     async with contextlib.AsyncExitStack() as stack:
         _make_private(settings.state_dir)
@@ -194,17 +195,20 @@ async def _renewing(
     roots: bytes,
     directory: DirectorySource,
     clock: Clock,
-    enroller: EnrollerFactory | None,
+    enroller: EnrollerFactory,
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = None
     if settings.authority is not None:
         client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
-        if enroller is not None:
+        try:
             issues = enroller(settings, live, roots)
+            witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
-                settings, slots, roots, client, directory, issues, clock, changed=live.refresh, tell=log_event
+                settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
             )
+        except CertsError as error:
+            raise ConfigError(error.en, error.zh, field="authority") from error
     renewal = Renewal(slots, rotator, client, directory, clock, poll_s=settings.rotation.poll_s)
     running = asyncio.create_task(renewal.run())
     try:

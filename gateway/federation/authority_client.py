@@ -187,6 +187,19 @@ class Partnership:
         return Seen(all(report.get(member, 0) >= version for member in others), held.expires_at_ms)
 
 
+class Reports:
+    """The same by the authority's word alone, for a command that runs where no gateway has the directory."""
+
+    def __init__(self, client: AuthorityClient, member_id: str) -> None:
+        self._client = client
+        self._member_id = member_id
+
+    async def seen(self, version: int) -> Seen:
+        """Whether all work with this version, or a later one. Raises CertsError."""
+        report = await self._client.seen()
+        return Seen(all(at >= version for member, at in report.items() if member != self._member_id))
+
+
 def publication(member_id: str, keys: KeySet) -> authority_pb2.KeyPublication:
     """The message in which a member tells its keys.
 

@@ -15,14 +15,14 @@ from certs import slot_requests
 from certs.chain import load_roots
 from certs.errors import CertsError
 from certs.identity import Identity
-from certs.rotation import Enroller, Event, Rotator
+from certs.rotation import Enroller, Event, Rotator, Witness
 from certs.rotation_rules import Policy
 from certs.slot_requests import Answer, Request
 from certs.slots import KeySlots
 from gateway.clock import Clock
 from gateway.config import GatewaySettings, RotationSettings
 from gateway.errors import WuganError
-from gateway.federation.authority_client import AuthorityClient, Partnership
+from gateway.federation.authority_client import AuthorityClient
 from gateway.federation.directory import DirectorySource
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -45,7 +45,7 @@ def make_rotator(
     slots: KeySlots,
     roots_pem: bytes,
     client: AuthorityClient,
-    directory: DirectorySource,
+    witness: Witness,
     enroller: Enroller,
     clock: Clock,
     *,
@@ -63,7 +63,7 @@ def make_rotator(
         load_roots(roots_pem),
         enroller=enroller,
         publisher=client,
-        witness=Partnership(client, directory, settings.member_id),
+        witness=witness,
         policy=policy_of(settings.rotation),
         now_ms=clock.now_ms,
         draw=random.SystemRandom(),
