@@ -9,6 +9,7 @@ python-pkcs11 is the extra "hsm"; it is imported only when a token is configured
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -48,8 +49,8 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
     try:
         token = pkcs11.lib(str(module)).get_token(token_label=label)
         able = pkcs11.Mechanism.EDDSA in token.slot.get_mechanisms()
-        session = token.open(rw=True, user_pin=pin)
-    except (pkcs11.PKCS11Error, RuntimeError, OSError) as error:
+        session = token.open(rw=True, user_pin=pin.decode("utf-8"))
+    except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
         # Not chained: the cause may quote the PIN.
         raise TokenError(
             f"{module}: token {label!r} cannot be opened ({type(error).__name__}); check module, label and PIN",
@@ -74,7 +75,10 @@ class Pkcs11Token:
 
     def close(self) -> None:
         """Log out."""
-        self._session.close()
+        import pkcs11
+
+        with contextlib.suppress(pkcs11.PKCS11Error):  # a token that was pulled out is logged out
+            self._session.close()
 
     def make(self, label: str) -> Ed25519PrivateKey:
         """The key of that label, made in the token if there is none.

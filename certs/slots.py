@@ -69,6 +69,10 @@ class Token(Protocol):
         """Return when there is no key of that label. Raises TokenError."""
         ...
 
+    def close(self) -> None:
+        """Log out."""
+        ...
+
 
 class KeySlots:
     """The folder, opened by the one process that may change it. Made by `open`.
@@ -129,6 +133,8 @@ class KeySlots:
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
+                if self._token is not None:
+                    self._token.close()
 
     def __enter__(self) -> KeySlots:
         return self
