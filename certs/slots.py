@@ -17,6 +17,7 @@ A private key in a hardware token is named by its label in the journal and never
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import os
 import re
@@ -189,14 +190,29 @@ class KeySlots:
         return read_public(self.chain_path(generation))
 
     def install(
-        self, kind: Kind, key: Key, chain: Sequence[x509.Certificate] = (), *, not_before_ms: int, not_after_ms: int
+        self,
+        kind: Kind,
+        key: Key,
+        chain: Sequence[x509.Certificate] = (),
+        *,
+        not_before_ms: int = 0,
+        not_after_ms: int = 0,
     ) -> Generation:
         """Put a first key into use, without an authority: when a federation is founded, and in tests.
+
+        Args:
+            kind: what it is for.
+            key: the private key.
+            chain: its certificate, then the issuing CA's.
+            not_before_ms: from when on it may be used, Unix milliseconds; that of the certificate where there is one.
+            not_after_ms: until when, likewise.
 
         Raises:
             SlotError: there is a current key of that kind.
             CertsError: a file cannot be written.
         """
+        if chain:
+            not_before_ms, not_after_ms = (_ms(chain[0].not_valid_before_utc), _ms(chain[0].not_valid_after_utc))
         if self._journal.current(kind) is not None:
             raise SlotError(f"there is a current {kind} key already; rotate it", f"已有当前 {kind} 密钥，请使用轮换")
         made = Generation(
@@ -386,6 +402,10 @@ def _key_id(key: Key) -> str:
     if isinstance(key, Ed25519PrivateKey):
         return keys.key_id(key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
     return ""
+
+
+def _ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def _take(lock: int, folder: Path, *, patience_s: float = 0.0) -> None:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certs import keys
-from certs.authority import Authority, Issued
+from certs.authority import Authority
 from certs.files import PUBLIC, write_file
 from certs.identity import Identity
-from certs.slot_journal import Kind
 from certs.slots import KeySlots
 from gateway.demo.ports import free_ports
 from gateway.federation.directory_build import encryption_key, member_entry, sign_directory, signing_key
@@ -116,8 +115,8 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
     tls = authority.issue_gateway_tls(plan.member_id, tls_key.public_key(), now=now)
     seed = keys.generate_xwing_seed()
     with KeySlots.open(member.keys) as slots:
-        install(slots, "tls", tls_key, tls)
-        install(slots, "signing", signer, signing)
+        slots.install("tls", tls_key, (tls.certificate, tls.issuing))
+        slots.install("signing", signer, (signing.certificate, signing.issuing))
         window = _ms(now), _ms(now + KEY_LIFE)
         slots.install("encryption", seed, not_before_ms=window[0], not_after_ms=window[1])
     write_file(member.folder / "roots.pem", authority.root_pem, mode=PUBLIC, replace=False)
@@ -135,13 +134,6 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
             purposes=adapter_words.Purpose.values()[1:],
         ),
     )
-
-
-def install(slots: KeySlots, kind: Kind, key: keys.PrivateKey, issued: Issued) -> None:
-    """Put a first key with its certificate into use. Raises CertsError as `KeySlots.install`."""
-    leaf = issued.certificate
-    window = _ms(leaf.not_valid_before_utc), _ms(leaf.not_valid_after_utc)
-    slots.install(kind, key, (leaf, issued.issuing), not_before_ms=window[0], not_after_ms=window[1])
 
 
 def _equip_unit(authority: Authority, member: FoundedMember, unit: str, now: dt.datetime) -> None:

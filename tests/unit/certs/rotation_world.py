@@ -181,14 +181,7 @@ class World:
             key = keys.generate_tls_key() if kind == "tls" else keys.generate_signing_key()
             issue = authority.issue_gateway_tls if kind == "tls" else authority.issue_signing
             issued = issue(MEMBER, key.public_key(), now=now)
-            leaf = issued.certificate
-            self.slots.install(
-                kind,
-                key,
-                (leaf, issued.issuing),
-                not_before_ms=round(leaf.not_valid_before_utc.timestamp() * 1000),
-                not_after_ms=round(leaf.not_valid_after_utc.timestamp() * 1000),
-            )
+            self.slots.install(kind, key, (issued.certificate, issued.issuing))
         self.federation.found(key_set(self.slots))
 
     async def settle(self) -> int:
