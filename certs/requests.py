@@ -35,10 +35,8 @@ def certification_request(key: PrivateKey, identity: Identity, renewing: x509.Ce
             (RFC 7030 section 4.2.2).
     """
     if renewing is None:
-        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
-        if identity.tls_name and isinstance(key, ec.EllipticCurvePrivateKey):
-            names.append(x509.DNSName(identity.tls_name))
-        alternative = x509.SubjectAlternativeName(names)
+        # Who it is; under which name it serves, the authority knows.
+        alternative = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)])
         subject = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id),

@@ -57,6 +57,8 @@ class ServerCertificate:
     async def replace(self, key: PrivateKey, chain_pem: bytes, address: str) -> None:
         """Show another certificate from now on; when this returns, every new connection sees it.
 
+        Where this machine cannot reach the port itself, it is the next connection that brings the change about.
+
         Args:
             key: the private key of the first certificate of `chain_pem`.
             chain_pem: the server's certificate, then the issuing CA's.
@@ -68,13 +70,14 @@ class ServerCertificate:
         place = _ANY_ADDRESS.get(host, host), int(port)
         async with self._changing:
             guard = await _begun_handshake(*place)
+            self._pending.clear()
             self._pending.append(configuration)
-            while self._pending:  # whoever connects next takes it; if nobody does, we do
-                with contextlib.suppress(OSError, TimeoutError):
-                    async with asyncio.timeout(_PATIENCE_S):
+            with contextlib.suppress(OSError, TimeoutError):  # then whoever connects next takes it
+                async with asyncio.timeout(_PATIENCE_S):
+                    while self._pending:
                         _, knock = await asyncio.open_connection(*place)
                         knock.close()
-                await asyncio.sleep(0.001)
+                        await asyncio.sleep(0.001)
             if guard is not None:
                 task = asyncio.create_task(_let_go(guard))
                 self._held.add(task)

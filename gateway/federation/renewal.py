@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,8 @@ from gateway.config import GatewaySettings, RotationSettings
 from gateway.errors import WuganError
 from gateway.federation.authority_client import AuthorityClient
 from gateway.federation.directory import DirectorySource
+
+AFTER_CRASH_S: Final = 5.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -111,11 +114,11 @@ class Renewal:
     async def run(self) -> None:
         """Run until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._every(self._requests))
-            if self._rotator is not None:
-                tasks.create_task(self._rotator.run(self._poll_s))
+            tasks.create_task(_lasting(lambda: self._every(self._requests)))
+            if (rotator := self._rotator) is not None:
+                tasks.create_task(_lasting(lambda: rotator.run(self._poll_s)))
             if self._client is not None:
-                tasks.create_task(self._every(self.report))
+                tasks.create_task(_lasting(lambda: self._every(self.report)))
 
     async def report(self) -> None:
         """Tell the authority with which directory this gateway works, if it does not know.
@@ -158,3 +161,13 @@ class Renewal:
         except CertsError as error:
             return Answer(done=False, en=error.en[:2000], zh=error.zh[:2000])
         return Answer(done=True, kinds=request.kinds)
+
+
+async def _lasting(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that should never end, again where a fault of ours ends it: keys must be renewed all the same."""
+    while True:
+        try:
+            await loop()
+        except Exception as error:  # noqa: BLE001  the last line
+            _log.error("renewal crashed", error=type(error).__name__)
+        await asyncio.sleep(AFTER_CRASH_S)
