@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from authority_world import (
+from office_world import (
     AUTHORITY_NAME,
     InProcess,
     Refusing,

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from authority_world import two_provinces
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from office_world import two_provinces
 from softhsm import LABEL, PIN, SoftHsm, softhsm
 from test_rotation_live import Asking, certs, journal, numbers
 

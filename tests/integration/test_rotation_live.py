@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from authority_world import TwoProvinces, two_provinces
+from office_world import TwoProvinces, two_provinces
 
 from bench.federation import requests
 from certs.slot_journal import KINDS, Journal, Kind

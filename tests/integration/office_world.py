@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 from cryptography import x509
 
-from bench.federation import _MANIFEST, ANSWERING, ASKING, UNIT, _fill
+from bench.federation import ANSWERING, ASKING, MANIFEST, UNIT, fill
 from certs import keys
 from certs.authority import Authority
 from certs.chain import certificate_identity
@@ -187,9 +187,9 @@ def two_provinces(folder: Path, extra: str = "") -> TwoProvinces:
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
-    _fill(departments / "insurance.db", now.date())
+    fill(departments / "insurance.db", now.date())
     manifest = departments / "health-insurance.yaml"
-    manifest.write_text(_MANIFEST, "utf-8")
+    manifest.write_text(MANIFEST, "utf-8")
     plans = [
         MemberPlan(*ASKING, units=((UNIT, "test"),), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
