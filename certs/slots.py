@@ -40,7 +40,7 @@ from certs.slot_journal import KINDS, OPENING, Generation, Journal, Kind
 
 JOURNAL: Final = "journal.json"
 LOCK: Final = "lock"
-_PATIENCE_S: Final = 0.3
+_TRIES, _PAUSE_S = 15, 0.02
 """A command that looks whether the folder is open has it for an instant."""
 
 _OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
@@ -119,7 +119,7 @@ class KeySlots:
                 f"{folder}：无法用作密钥目录（{error.strerror}）",
             ) from error
         try:
-            _take(lock, folder, patience_s=_PATIENCE_S)
+            _take(lock, folder, tries=_TRIES)
             slots = cls(folder, lock, read_journal(folder), passphrase, token)
             slots.sweep()
         except BaseException:
@@ -408,19 +408,18 @@ def _ms(at: dt.datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
-def _take(lock: int, folder: Path, *, patience_s: float = 0.0) -> None:
-    end = time.monotonic() + patience_s
-    while True:
+def _take(lock: int, folder: Path, *, tries: int = 1) -> None:
+    for left in reversed(range(tries)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if time.monotonic() < end:
-                time.sleep(0.02)
-                continue
-            raise SlotError(
-                f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
-            ) from error
-        return
+            if not left:
+                raise SlotError(
+                    f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
+                ) from error
+            time.sleep(_PAUSE_S)
+        else:
+            return
 
 
 def _shred(path: Path) -> None:

@@ -225,15 +225,16 @@ def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
 def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand], Any]) -> bool | None:
     """What `here` said, where no gateway has the keys; None where a running one took the request up."""
     from certs import slot_requests
+    from gateway.clock import SystemClock
 
     if not _in_use(settings.keys_folder):
         return _do(settings, here)
     folder = settings.keys_folder
     name = _trying(lambda: slot_requests.ask(folder, request))
-    end = time.monotonic() + ANSWER_S
+    end = SystemClock().monotonic() + ANSWER_S
     answer: Answer | None = None
     while (answer := _trying(lambda: slot_requests.answer_of(folder, name))) is None:
-        if time.monotonic() > end:
+        if SystemClock().monotonic() > end:
             slot_requests.give_up(folder, name)
             _end(
                 say(
@@ -270,10 +271,11 @@ def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = Non
 def _followed(folder: Path, wait_s: float) -> bool:
     """Whether a running gateway ends the rotation within some seconds."""
     from certs.slots import read_journal
+    from gateway.clock import SystemClock
 
-    end = time.monotonic() + wait_s
+    end = SystemClock().monotonic() + wait_s
     while _trying(lambda: read_journal(folder)).rotation is not None:
-        if time.monotonic() >= end:
+        if SystemClock().monotonic() >= end:
             return False
         time.sleep(0.1)
     return True
