@@ -18,12 +18,10 @@ A private key in a hardware token is named by its label in the journal and never
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
 import re
 import stat
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -34,14 +32,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs import keys, slot_steps
 from certs.errors import CertsError, SlotError
-from certs.files import PRIVATE, PUBLIC, read_public, read_secret, write_file
+from certs.files import PRIVATE, PUBLIC, read_public, write_file
 from certs.requests import chain_pem
-from certs.slot_journal import KINDS, OPENING, Generation, Journal, Kind
-
-JOURNAL: Final = "journal.json"
-LOCK: Final = "lock"
-_TRIES, _PAUSE_S = 15, 0.02
-"""A command that looks whether the folder is open has it for an instant."""
+from certs.slot_files import JOURNAL, LOCK, read_journal, shred, take
+from certs.slot_journal import OPENING, Generation, Journal, Kind
 
 _OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
 
@@ -119,7 +113,7 @@ class KeySlots:
                 f"{folder}：无法用作密钥目录（{error.strerror}）",
             ) from error
         try:
-            _take(lock, folder, tries=_TRIES)
+            take(lock, folder)
             slots = cls(folder, lock, read_journal(folder), passphrase, token)
             slots.sweep()
         except BaseException:
@@ -291,7 +285,7 @@ class KeySlots:
         for path in sorted(self._folder.iterdir()):
             match = _OURS.fullmatch(path.name)
             if match and match["name"] not in living:
-                _shred(path)
+                shred(path)
         if self._token is None:
             return
         gone = []
@@ -330,42 +324,6 @@ class KeySlots:
         return self._token
 
 
-def read_journal(folder: Path) -> Journal:
-    """The journal of a folder of keys, whoever has it open; an empty one where there is none.
-
-    Raises:
-        SlotError: it is damaged.
-        KeyFileError: it cannot be read, or others can.
-    """
-    path = folder / JOURNAL
-    if not os.path.lexists(path):
-        return Journal()
-    return Journal.parse(read_secret(path), str(path))
-
-
-def is_open(folder: Path) -> bool:
-    """Whether a process has a folder of keys open.
-
-    Raises:
-        SlotError: it cannot be told.
-    """
-    try:
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise SlotError(
-            f"{folder}: cannot be read ({error.strerror})", f"{folder}：无法读取（{error.strerror}）"
-        ) from error
-    try:
-        _take(lock, folder)
-    except SlotError:
-        return True
-    finally:
-        os.close(lock)
-    return False
-
-
 def opening_keys(slots: KeySlots) -> list[tuple[Generation, bytes]]:
     """Every encryption key that still opens, with its seed.
 
@@ -381,20 +339,6 @@ def opening_keys(slots: KeySlots) -> list[tuple[Generation, bytes]]:
     return found
 
 
-def require_complete(journal: Journal, where: Path) -> None:
-    """Return when there is a current key of every kind.
-
-    Raises:
-        SlotError: there is not.
-    """
-    missing = [kind for kind in KINDS if journal.current(kind) is None]
-    if missing:
-        raise SlotError(
-            f"{where}: no current key of kind {', '.join(missing)}; enrol this gateway: wugan certs enrol",
-            f"{where}：缺少当前密钥（{', '.join(missing)}），请先登记本网关：wugan certs enrol",
-        )
-
-
 def _key_id(key: Key) -> str:
     """As envelopes and directory name it; TLS keys have none."""
     if isinstance(key, bytes):
@@ -406,37 +350,3 @@ def _key_id(key: Key) -> str:
 
 def _ms(at: dt.datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def _take(lock: int, folder: Path, *, tries: int = 1) -> None:
-    for left in reversed(range(tries)):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if not left:
-                raise SlotError(
-                    f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
-                ) from error
-            time.sleep(_PAUSE_S)
-        else:
-            return
-
-
-def _shred(path: Path) -> None:
-    """Overwrite, then remove. On a disk that writes elsewhere the overwriting is in vain: encrypt the disk as well."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            # A crash may have left a second name for a key that is in use (`files.write_file`).
-            if status.st_nlink == 1:
-                os.write(descriptor, bytes(status.st_size))
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        path.unlink()
-    except OSError as error:
-        raise SlotError(
-            f"{path}: cannot be removed ({error.strerror}); remove it by hand",
-            f"{path}：无法删除（{error.strerror}），请手工删除",
-        ) from error

@@ -75,8 +75,8 @@ def certs() -> None:
 @_JSON
 def status(config_file: Path, json_out: bool) -> None:
     """Read the journal; the gateway may run meanwhile."""
+    from certs.slot_files import read_journal
     from certs.slot_journal import KINDS
-    from certs.slots import read_journal
     from gateway.clock import SystemClock
     from gateway.federation.renewal import policy_of
 
@@ -270,7 +270,7 @@ def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = Non
 
 def _followed(folder: Path, wait_s: float) -> bool:
     """Whether a running gateway ends the rotation within some seconds."""
-    from certs.slots import read_journal
+    from certs.slot_files import read_journal
     from gateway.clock import SystemClock
 
     end = SystemClock().monotonic() + wait_s
@@ -283,7 +283,7 @@ def _followed(folder: Path, wait_s: float) -> bool:
 
 def _in_use(folder: Path) -> bool:
     """Whether a process has the folder open."""
-    from certs.slots import is_open
+    from certs.slot_files import is_open
 
     return _trying(lambda: is_open(folder))
 

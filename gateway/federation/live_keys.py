@@ -18,8 +18,9 @@ from certs.errors import CertsError, SlotError
 from certs.grpc_credentials import channel_credentials
 from certs.keys import PrivateKey, raw_public_key, read_passphrase
 from certs.pkcs11 import open_token
+from certs.slot_files import require_complete
 from certs.slot_journal import Generation
-from certs.slots import KeySlots, opening_keys, require_complete
+from certs.slots import KeySlots, opening_keys
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey, key_id

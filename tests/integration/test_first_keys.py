@@ -24,8 +24,8 @@ from test_rotation_live import Asking, certs, numbers, until_current, wugan
 from certs.errors import RotationError
 from certs.files import read_public
 from certs.rotation import Enroller, Event, KeySet
+from certs.slot_files import read_journal
 from certs.slot_journal import KINDS
-from certs.slots import read_journal
 from gateway.clock import SystemClock
 from gateway.config import AuthoritySettings, GatewaySettings, load_gateway
 from gateway.errors import ConfigError

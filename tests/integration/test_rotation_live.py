@@ -15,8 +15,8 @@ import pytest
 from office_world import TwoProvinces, two_provinces
 
 from bench.federation import requests
+from certs.slot_files import read_journal
 from certs.slot_journal import KINDS, Journal, Kind
-from certs.slots import read_journal
 from gateway.channels import agency_channel
 from gateway.config import load_agency
 from gateway.demo.founding import FoundedMember

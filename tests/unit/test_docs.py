@@ -19,8 +19,9 @@ from cryptography import x509
 from pydantic.fields import FieldInfo
 
 from certs.authority import Authority
+from certs.slot_files import require_complete
 from certs.slot_journal import KINDS
-from certs.slots import KeySlots, require_complete
+from certs.slots import KeySlots
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway

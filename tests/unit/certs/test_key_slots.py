@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from certs import keys, slot_steps
 from certs.errors import CertsError, KeyFileError, SlotError
+from certs.slot_files import read_journal, require_complete
 from certs.slot_journal import KINDS, Generation, Journal, Kind
-from certs.slots import KeySlots, opening_keys, read_journal, require_complete
+from certs.slots import KeySlots, opening_keys
 
 T = 1_795_000_000_000
 
