@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import shutil
 import statistics
 import tempfile
 import time
@@ -101,7 +102,7 @@ def _echo(scratch: Path, provinces: TwoProvinces, answer: bytes, request_bytes: 
     proof = agency_pb2.CheckResponse.FromString(answer).answers[0].proof
     question_bytes = len(proof.header) + _sealed_bytes(request_bytes)
     answer_bytes = len(proof.header) + _sealed_bytes(len(proof.payload))
-    tls = ["--tls", str(provinces.asking.folder / "tls")]
+    tls = ["--tls", str(_tls_files(scratch, provinces))]
     ready = [scratch / "echo-back.json", scratch / "echo-front.json"]
     processes: list[Started] = []
     with stopped_on_failure(processes):
@@ -116,6 +117,16 @@ def _echo(scratch: Path, provinces: TwoProvinces, answer: bytes, request_bytes: 
         yield address, name
     finally:
         stop(processes)
+
+
+def _tls_files(scratch: Path, provinces: TwoProvinces) -> Path:
+    """The asking gateway's certificate, key and roots, under the names that the baseline reads."""
+    folder = scratch / "echo-tls"
+    folder.mkdir(mode=0o700)
+    shutil.copy(provinces.asking.keys / "tls-1.key.pem", folder / "key.pem")
+    shutil.copy(provinces.asking.keys / "tls-1.chain.pem", folder / "certificate.pem")
+    shutil.copy(provinces.asking.folder / "roots.pem", folder / "roots.pem")
+    return folder
 
 
 def _sealed_bytes(payload_bytes: int) -> int:

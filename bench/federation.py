@@ -27,7 +27,7 @@ UNIT = "110100"
 ASKING = ("111100000000212234", "北京市", "Beijing", 110000)
 ANSWERING = ("11330000002482285J", "浙江省", "Zhejiang", 330000)
 
-_MANIFEST = """\
+MANIFEST = """\
 manifest: 1
 adapter_id: health-insurance
 version: "1"
@@ -100,9 +100,9 @@ def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
-    _fill(departments / "insurance.db", now.date())
+    fill(departments / "insurance.db", now.date())
     manifest = departments / "health-insurance.yaml"
-    manifest.write_text(_MANIFEST, "utf-8")
+    manifest.write_text(MANIFEST, "utf-8")
     plans = [
         MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
@@ -125,7 +125,8 @@ def start_gateway(member: FoundedMember) -> Started:
     return start(f"gateway {member.plan.name_en}", command, member.folder / "gateway.log")
 
 
-def _fill(path: Path, today: dt.date) -> None:
+def fill(path: Path, today: dt.date) -> None:
+    """Make the department's database: everyone's visits up to a day."""
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("create table visit (bill_no text, psn_no text, psn_name text, visited text, settled text)")
         rows = []

@@ -11,7 +11,10 @@
     ├── EstError          an EST server cannot be reached, refuses, or answers something that cannot be used
     │   └── EstLaterError it asks to come back later
     ├── ChainError        a certificate chain does not prove what it should
-    └── PeerError         a TLS peer proved no identity, or the wrong one
+    ├── PeerError         a TLS peer proved no identity, or the wrong one
+    ├── SlotError         the folder of own keys is damaged, in use, or has no key where one is needed
+    ├── TokenError        a hardware key store (PKCS#11) cannot be used
+    └── RotationError     keys cannot be renewed now: asked at a wrong time, or the authority did not do its part
 
 Each carries a message in English and in Chinese that says what was wrong and what to do. Paths and member ids occur in
 them; key material, passphrases and personal data never do.
@@ -97,3 +100,15 @@ class ChainError(CertsError):
 
 class PeerError(CertsError):
     """A TLS peer proved no identity, or the wrong one; the call must be refused."""
+
+
+class SlotError(CertsError):
+    """The folder of own keys is damaged, in use, or has no key where one is needed."""
+
+
+class TokenError(CertsError):
+    """A hardware key store (PKCS#11) cannot be used."""
+
+
+class RotationError(CertsError):
+    """Keys cannot be renewed now: asked at a wrong time, or the authority did not do its part."""

@@ -1,8 +1,8 @@
 """gRPC over mutual TLS 1.3, and who is at the other end.
 
-Owns: server and channel credentials with a certificate required on both sides, pinning a channel to one member, and
-reading the peer's identity from a call. Refuses: TLS below 1.3 (`certs.tls13`), a peer that names no member or two, and
-deciding what a peer may do.
+Owns: channel credentials with a certificate of our own (a server's: `server_certificate`), pinning a channel to one
+member, and reading the peer's identity from a call. Refuses: TLS below 1.3 (`certs.tls13`), a peer that names no member
+or two, and deciding what a peer may do.
 
 The name to be proven by a server is given with the channel, not taken from its address: an address says where a gateway
 is, its TLS name who it is (`Identity.tls_name`).
@@ -25,21 +25,6 @@ _TLS13 = b"TLSv1.3"
 
 # The same few peers call again and again; an identity is immutable.
 _identity = functools.lru_cache(maxsize=4096)(Identity.parse)
-
-
-def server_credentials(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> grpc.ServerCredentials:
-    """Credentials for a server that asks every client for a certificate under the federation's root.
-
-    Args:
-        key: the private key of the first certificate of `chain_pem`.
-        chain_pem: the server's certificate, then the issuing CA's.
-        roots_pem: the federation root.
-
-    Raises:
-        CertsError: gRPC was loaded too early to be held to TLS 1.3.
-    """
-    require_tls13()
-    return grpc.ssl_server_credentials([(_pem(key), chain_pem)], root_certificates=roots_pem, require_client_auth=True)
 
 
 def channel_credentials(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> grpc.ChannelCredentials:

@@ -5,14 +5,11 @@ directory, X-Wing seeds for decryption), their files, and key ids. Refuses: any 
 someone besides its owner can read.
 
 Keys are PEM, PKCS#8 (RFC 5958), encrypted when a passphrase is given. An X-Wing private key is a 32-byte seed
-(draft-connolly-cfrg-xwing-kem); PKCS#8 has no settled form for it, so it has an armour of our own, labelled
-"WUGAN X-WING SEED".
+(draft-connolly-cfrg-xwing-kem); PKCS#8 has no settled form for it, so it has an armour of our own (`seed_armour`).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import secrets
 from pathlib import Path
@@ -21,18 +18,18 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from certs import seed_armour
 from certs.errors import KeyFileError
 from certs.files import PRIVATE, read_secret, write_file
+from certs.seed_armour import SEED_BYTES
 
 PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
-SEED_BYTES = 32
 MAX_PASSPHRASE_BYTES = 1023
 """Longest passphrase that OpenSSL takes for PKCS#8."""
-
-_SEED_BEGIN = "-----BEGIN WUGAN X-WING SEED-----"
-_SEED_END = "-----END WUGAN X-WING SEED-----"
 
 
 def generate_authority_key() -> ec.EllipticCurvePrivateKey:
@@ -77,11 +74,7 @@ def store_private_key(path: Path, key: PrivateKey, *, passphrase: bytes | None =
     Raises:
         KeyFileError: it cannot be written, is there already, or the passphrase is empty or too long.
     """
-    if passphrase is not None and not 0 < len(passphrase) <= MAX_PASSPHRASE_BYTES:
-        raise KeyFileError(
-            f"a passphrase has 1 to {MAX_PASSPHRASE_BYTES} bytes",
-            f"口令长度应为 1 至 {MAX_PASSPHRASE_BYTES} 字节",
-        )
+    _check_passphrase(passphrase)
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -144,40 +137,59 @@ def load_signing_seed(path: Path, *, passphrase: bytes | None = None) -> bytes:
     return load_signing_key(path, passphrase=passphrase).private_bytes_raw()
 
 
-def store_xwing_seed(path: Path, seed: bytes, *, replace: bool = False) -> None:
-    """Write an X-Wing seed, mode 0600, whole or not at all.
+def xwing_public_key(seed: bytes) -> bytes:
+    """The 1,216 bytes of the public key of a seed: ML-KEM-768, then X25519 (draft-connolly-cfrg-xwing-kem)."""
+    stretched = hashlib.shake_256(seed).digest(96)
+    mlkem = MLKEM768PrivateKey.from_seed_bytes(stretched[:64]).public_key()
+    x25519 = X25519PrivateKey.from_private_bytes(stretched[64:]).public_key()
+    return mlkem.public_bytes_raw() + x25519.public_bytes_raw()
+
+
+def store_xwing_seed(path: Path, seed: bytes, *, passphrase: bytes | None = None, replace: bool = False) -> None:
+    """Write an X-Wing seed, mode 0600, whole or not at all; encrypted when a passphrase is given.
 
     Raises:
-        KeyFileError: it has not 32 bytes, cannot be written, or is there already and `replace` is false.
+        KeyFileError: it has not 32 bytes, cannot be written, is there already and `replace` is false, or the passphrase
+            is empty or too long.
     """
-    if len(seed) != SEED_BYTES:
-        raise KeyFileError(f"an X-Wing seed has {SEED_BYTES} bytes", f"X-Wing 种子应为 {SEED_BYTES} 字节")
-    write_file(path, _armour(seed), mode=PRIVATE, replace=replace)
+    _check_passphrase(passphrase)
+    write_file(path, seed_armour.encode(seed, passphrase), mode=PRIVATE, replace=replace)
 
 
-def load_xwing_seed(path: Path) -> bytes:
+def load_xwing_seed(path: Path, *, passphrase: bytes | None = None) -> bytes:
     """Read an X-Wing seed, 32 bytes.
 
     Raises:
-        KeyFileError: the file cannot be read, is open to others, or is not exactly what `store_xwing_seed` writes.
+        KeyFileError: the file cannot be read, is open to others, needs another passphrase or none, or is not exactly
+            what `store_xwing_seed` writes.
     """
     data = read_secret(path)
-    try:
-        seed = base64.b64decode(data.split(b"\n")[1], validate=True)
-    except (IndexError, binascii.Error):
-        # Not chained: the cause may quote the file.
-        raise _bad_seed(path) from None
-    if len(seed) != SEED_BYTES or data != _armour(seed):
-        raise _bad_seed(path)
+    if seed_armour.is_encrypted(data) and passphrase is None:
+        raise KeyFileError(f"{path}: is encrypted; give its passphrase", f"{path}：已加密，请提供口令")
+    seed = seed_armour.decode(data, passphrase)
+    if seed is None:
+        # Not chained: a cause may quote the file.
+        raise KeyFileError(
+            f"{path}: not an X-Wing seed file as this program writes it, or a wrong passphrase",
+            f"{path}：不是本程序写出的 X-Wing 种子文件，或口令错误",
+        )
     return seed
 
 
-def _armour(seed: bytes) -> bytes:
-    return f"{_SEED_BEGIN}\n{base64.b64encode(seed).decode()}\n{_SEED_END}\n".encode()
+def read_passphrase(path: Path) -> bytes:
+    """The passphrase in a file, without a line end after it.
+
+    Raises:
+        KeyFileError: the file cannot be read, is open to others, or holds no usable passphrase.
+    """
+    passphrase = read_secret(path).removesuffix(b"\n").removesuffix(b"\r")
+    _check_passphrase(passphrase)
+    return passphrase
 
 
-def _bad_seed(path: Path) -> KeyFileError:
-    return KeyFileError(
-        f"{path}: not an X-Wing seed file ({_SEED_BEGIN}, one line of Base64, end line)",
-        f"{path}：不是 X-Wing 种子文件（首行 {_SEED_BEGIN}，一行 Base64，末行结束标记）",
-    )
+def _check_passphrase(passphrase: bytes | None) -> None:
+    if passphrase is not None and not 0 < len(passphrase) <= MAX_PASSPHRASE_BYTES:
+        raise KeyFileError(
+            f"a passphrase has 1 to {MAX_PASSPHRASE_BYTES} bytes",
+            f"口令长度应为 1 至 {MAX_PASSPHRASE_BYTES} 字节",
+        )

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -21,17 +21,22 @@ from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from certs.errors import CertsError
 from certs.files import read_public
-from certs.grpc_credentials import channel_credentials, channel_options, server_credentials
-from certs.keys import PrivateKey, load_private_key, load_signing_key, load_xwing_seed
+from certs.grpc_credentials import channel_options
+from certs.rotation import Enroller
+from certs.server_certificate import ServerCertificate
+from certs.slots import KeySlots
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, DirectoryError
-from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
+from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_file import DirectoryFile
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.enrolling import renewing_enroller
+from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partners import Partners
+from gateway.federation.renewal import Renewal, log_event, make_rotator
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
@@ -81,13 +86,26 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
+EnrollerFactory = Callable[[GatewaySettings, LiveKeys, bytes], Enroller]
+"""(settings, own keys, roots) → who issues certificates for them."""
+
+
 @contextlib.asynccontextmanager
-async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict[str, str]]:
-    """A running gateway for the length of the block; yields the addresses it is bound to, by name."""
+async def gateway(
+    settings: GatewaySettings, clock: Clock, *, enroller: EnrollerFactory = renewing_enroller
+) -> AsyncIterator[dict[str, str]]:
+    """A running gateway for the length of the block; yields the addresses it is bound to, by name.
+
+    Args:
+        settings: all of them.
+        clock: the time.
+        enroller: makes who issues certificates for own keys, where an authority is configured.
+    """
     async with contextlib.AsyncExitStack() as stack:
         _make_private(settings.state_dir)
         book = RuleBook.parse(_read(settings.inquiry.rules or RULES_FILE), str(settings.inquiry.rules or "rules.yaml"))
-        own, key, chain, roots = _load_keys(settings)
+        slots, live, roots = await _load_keys(settings)
+        stack.callback(slots.close)
         directory = DirectoryFile(
             settings.directory.file,
             DirectoryTrust.of(
@@ -117,7 +135,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             max_evidence=settings.inquiry.max_evidence,
         )
         exchange = Exchange(
-            own,
+            live.own,
             directory.current,
             store.replay,
             inquiry,
@@ -127,13 +145,12 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             reserve_s=settings.inquiry.reserve_ms / 1000,
             default_s=settings.inquiry.deadline_ms / 1000,
         )
-        credentials = channel_credentials(key, chain, roots)
 
         def channel(address: str, tls_name: str) -> grpc.aio.Channel:
             options = [*channel_options(tls_name), *_channel_limits(settings)]
-            return grpc.aio.secure_channel(address, credentials, options=options)
+            return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
-        partners = Partners(own, directory, channel, clock, lifetime_ms=settings.messages.lifetime_ms)
+        partners = Partners(live.own, directory, channel, clock, lifetime_ms=settings.messages.lifetime_ms)
         stack.push_async_callback(partners.close)
         checks = Checks(
             settings.member_id,
@@ -146,7 +163,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             reserve_s=settings.federation.reserve_ms / 1000,
         )
         server = Server(
-            server_credentials(key, chain, roots),
+            lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
             FederationServicer(desk, exchange),
             AgencyServicer(desk, checks, book, directory, settings.member_id),
@@ -160,7 +177,47 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         refreshing = asyncio.create_task(_keep_fresh(directory, settings.directory.refresh_s))
         stack.callback(refreshing.cancel)
         addresses = (settings.server.federation, settings.server.agency)
-        yield await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
+        bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
+
+        async def renewed(tls: TlsIdentity) -> None:
+            await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew())
+
+        live.follow(renewed)
+        await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock, enroller))
+        yield bound
+
+
+@contextlib.asynccontextmanager
+async def _renewing(
+    settings: GatewaySettings,
+    slots: KeySlots,
+    live: LiveKeys,
+    roots: bytes,
+    directory: DirectorySource,
+    clock: Clock,
+    enroller: EnrollerFactory,
+) -> AsyncIterator[None]:
+    """Own keys are renewed for the length of the block."""
+    client = rotator = None
+    if settings.authority is not None:
+        client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
+        try:
+            issues = enroller(settings, live, roots)
+            witness = Partnership(client, directory, settings.member_id)
+            rotator = make_rotator(
+                settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
+            )
+        except CertsError as error:
+            raise ConfigError(error.en, error.zh, field="authority") from error
+    renewal = Renewal(slots, rotator, client, directory, clock, poll_s=settings.rotation.poll_s)
+    running = asyncio.create_task(renewal.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        if client is not None:
+            await client.close()
 
 
 async def _keep_fresh(directory: DirectorySource, every_s: float) -> None:
@@ -191,18 +248,20 @@ def _adapters(settings: GatewaySettings) -> list[Adapter]:
     return built
 
 
-def _load_keys(settings: GatewaySettings) -> tuple[OwnKeys, PrivateKey, bytes, bytes]:
-    """Own keys for messages; TLS key, certificate chain and roots."""
+async def _load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, bytes]:
+    """The folder of own keys, what it holds, and the federation root."""
+    slots = await asyncio.to_thread(open_slots, settings)
     try:
-        signer = load_signing_key(settings.messages.signing_key).private_bytes_raw()
-        seeds = [load_xwing_seed(path) for path in settings.messages.encryption_keys]
-        own = OwnKeys.of(
-            settings.member_id, SigningKey.from_seed(signer), *(DecryptionKey.from_seed(seed) for seed in seeds)
-        )
-        tls = settings.tls
-        return own, load_private_key(tls.private_key), read_public(tls.certificate), read_public(tls.roots)
+        roots = read_public(settings.tls.roots)
+        live = LiveKeys(settings.member_id, slots, roots)
+        await live.refresh()
     except CertsError as error:
-        raise ConfigError(error.en, error.zh) from error
+        slots.close()
+        raise ConfigError(error.en, error.zh, field="keys") from error
+    except BaseException:
+        slots.close()
+        raise
+    return slots, live, roots
 
 
 def _channel_limits(settings: GatewaySettings) -> list[tuple[str, int]]:

@@ -80,20 +80,60 @@ class ServerSettings(Settings):
 
 
 class TlsSettings(Settings):
-    """Certificate, key and trust anchor for TLS 1.3 in both directions."""
+    """Trust anchor for TLS 1.3 in both directions; own certificates are in the folder of keys."""
 
-    certificate: Path = Field(description="PEM: this gateway's certificate, then the issuing CA's.")
-    private_key: Path = Field(description="PEM, mode 0600.")
     roots: Path = Field(description="PEM: the federation root.")
 
 
-class MessageSettings(Settings):
-    """Keys and times of envelopes."""
+class AgencyTlsSettings(TlsSettings):
+    """An agency's certificate and key besides."""
 
-    signing_key: Path = Field(description="PEM: Ed25519 private key whose certificate is in the directory; mode 0600.")
-    encryption_keys: tuple[Path, ...] = Field(
-        min_length=1, max_length=8, description="X-Wing seeds, newest first; older ones still open what was sealed."
+    certificate: Path = Field(description="PEM: this agency's certificate, then the issuing CA's.")
+    private_key: Path = Field(description="PEM, mode 0600.")
+
+
+class TokenSettings(Settings):
+    """A hardware key store in which signing keys are made and stay."""
+
+    module: Path = Field(description="The vendor's PKCS#11 module, a shared library.")
+    token: str = Field(min_length=1, max_length=32, description="Label of the token.")
+    pin_file: Path = Field(description="File with the user's PIN, mode 0600.")
+
+
+class KeysSettings(Settings):
+    """Where own keys are kept: TLS, message signing, encryption (docs/operations/rotate.md)."""
+
+    folder: Path | None = Field(None, description="Folder of the keys, mode 0700; without it keys in state_dir.")
+    passphrase_file: Path | None = Field(None, description="File with the passphrase of the key files, mode 0600.")
+    pkcs11: TokenSettings | None = None
+
+
+class RotationSettings(Settings):
+    """When own keys are renewed."""
+
+    automatic: bool = Field(True, description="Whether keys are renewed without being asked.")
+    at_life: float = Field(0.6667, gt=0, lt=1, description="Part of its life after which a key is renewed.")
+    jitter: float = Field(0.05, ge=0, le=0.2, description="Part of its life by which that moment is moved at most.")
+    encryption_days: float = Field(90.0, gt=0, le=365, description="Life of an encryption key, days.")
+    retire_after_s: float = Field(
+        900.0, ge=0.1, le=604_800, description="Seconds for which a superseded key is kept for messages under way."
     )
+    seen_timeout_s: float = Field(
+        604_800.0, ge=0.1, description="Seconds after which partners that have not seen a new key do not count."
+    )
+    poll_s: float = Field(0.5, ge=0.02, le=60, description="Seconds between looks whether the next step can be taken.")
+
+
+class AuthoritySettings(Settings):
+    """The federation's authority: enrolment, publication of own keys."""
+
+    url: str = Field(pattern=r"^https://[^\s/?#@]+$", description="Its address, https://host:port.")
+    tls_name: str = Field(max_length=253, description="DNS name in its TLS certificate.")
+
+
+class MessageSettings(Settings):
+    """Times of envelopes."""
+
     lifetime_ms: int = Field(60_000, ge=1_000, le=300_000, description="Life of an envelope, milliseconds.")
 
 
@@ -161,12 +201,20 @@ class GatewaySettings(Settings):
     state_dir: Path = Field(description="Folder for the database and its key; created with mode 0700.")
     server: ServerSettings
     tls: TlsSettings
-    messages: MessageSettings
+    keys: KeysSettings = KeysSettings()
+    rotation: RotationSettings = RotationSettings()
+    messages: MessageSettings = MessageSettings()
     directory: DirectorySettings
+    authority: AuthoritySettings | None = None
     inquiry: InquirySettings = InquirySettings()
     federation: FederationSettings = FederationSettings()
     access: AccessSettings = AccessSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where own keys are kept."""
+        return self.keys.folder or self.state_dir / "keys"
 
 
 class AgencySettings(Settings):
@@ -174,7 +222,7 @@ class AgencySettings(Settings):
 
     gateway: Address = Field(description="Address of the gateway's agency side.")
     gateway_name: str = Field(description="DNS name in the gateway's TLS certificate.")
-    tls: TlsSettings
+    tls: AgencyTlsSettings
     official: str = Field("", max_length=100, description="Who asks, where the command line does not say.")
     legal_basis: str = Field("", max_length=200, description="Law relied on, where the command line does not say.")
     timeout_s: float = Field(5.0, gt=0, le=600, description="Time for an answer, seconds.")

@@ -24,6 +24,7 @@ class _LazyGroup(click.Group):
     commands_at = {  # noqa: RUF012  a constant table
         "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
         "gateway": ("gateway.cli.gateway", "gateway", "Run this province's gateway", "运行本省网关"),
+        "certs": ("gateway.cli.certs", "certs", "Own keys and certificates", "管理本网关的密钥与证书"),
         "adapter": ("gateway.cli.adapter", "adapter", "Check a department's manifest", "检查部门数据接入清单"),
         "demo": ("gateway.cli.demo", "demo", "A generated federation to try things on", "演示用的模拟联盟"),
     }

@@ -4,7 +4,7 @@ Owns: what an administrator does by hand when provinces join, done at once. Refu
 
     authority/                  root, issuing CA, directory key
     directory.pb                the signed directory that every gateway reads
-    members/<region>/           gateway.toml, tls/, keys/, state/, and for each agency units/<unit>/agency.toml
+    members/<region>/           gateway.toml, roots.pem, state/ with keys/, and for each agency units/<unit>/agency.toml
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from certs import keys
 from certs.authority import Authority
 from certs.files import PUBLIC, write_file
 from certs.identity import Identity
+from certs.slots import KeySlots
 from gateway.demo.ports import free_ports
-from gateway.exchange.keys import DecryptionKey
 from gateway.federation.directory_build import encryption_key, member_entry, sign_directory, signing_key
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import directory_pb2
@@ -60,6 +60,11 @@ class FoundedMember:
     def ready_file(self) -> Path:
         """Where its gateway writes its addresses once it is ready."""
         return self.folder / "gateway.ready"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of its gateway's keys."""
+        return self.folder / "state" / "keys"
 
     def agency_config(self, unit: str) -> Path:
         """The agency.toml of one of its agencies."""
@@ -104,16 +109,17 @@ def found(
 def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> directory_pb2.Member:
     """Make a member's keys and certificates; what the directory says of it."""
     plan = member.plan
-    tls_key = keys.generate_tls_key()
-    issued = authority.issue_gateway_tls(plan.member_id, tls_key.public_key(), now=now)
-    _write_tls(member.folder / "tls", authority, tls_key, issued.pem)
     signer = keys.generate_signing_key()
-    seed = keys.generate_xwing_seed()
-    public_key = DecryptionKey.from_seed(seed).public_raw
-    (member.folder / "keys").mkdir(mode=0o700)
-    keys.store_private_key(member.folder / "keys" / "signing.pem", signer)
-    keys.store_xwing_seed(member.folder / "keys" / "encryption.pem", seed)
     signing = authority.issue_signing(plan.member_id, signer.public_key(), now=now)
+    tls_key = keys.generate_tls_key()
+    tls = authority.issue_gateway_tls(plan.member_id, tls_key.public_key(), now=now)
+    seed = keys.generate_xwing_seed()
+    with KeySlots.open(member.keys) as slots:
+        slots.install("tls", tls_key, (tls.certificate, tls.issuing))
+        slots.install("signing", signer, (signing.certificate, signing.issuing))
+        window = _ms(now), _ms(now + KEY_LIFE)
+        slots.install("encryption", seed, not_before_ms=window[0], not_after_ms=window[1])
+    write_file(member.folder / "roots.pem", authority.root_pem, mode=PUBLIC, replace=False)
     return member_entry(
         member_id=plan.member_id,
         name_zh=plan.name_zh,
@@ -121,7 +127,7 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
         regions=[plan.region],
         gateways=[(member.federation_address, Identity.gateway(FEDERATION, plan.member_id).tls_name)],
         signing_keys=[signing_key(signing.der, signing.intermediates_der)],
-        encryption_keys=[encryption_key(public_key, not_before=now, not_after=now + KEY_LIFE)],
+        encryption_keys=[encryption_key(keys.xwing_public_key(seed), not_before=now, not_after=now + KEY_LIFE)],
         offer=directory_pb2.Offer(
             departments=adapter_words.Department.values()[1:],
             benefits=words.BenefitType.values()[1:],
@@ -173,13 +179,7 @@ agency = "{member.agency_address}"
 ready_file = "{member.ready_file.name}"
 
 [tls]
-certificate = "tls/certificate.pem"
-private_key = "tls/key.pem"
-roots = "tls/roots.pem"
-
-[messages]
-signing_key = "keys/signing.pem"
-encryption_keys = ["keys/encryption.pem"]
+roots = "roots.pem"
 
 [directory]
 federation = "{FEDERATION}"
@@ -199,3 +199,7 @@ benefits = ["*"]
 level = "{log_level}"
 {extra}"""
     write_file(member.config, config.encode(), mode=PUBLIC, replace=True)
+
+
+def _ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)

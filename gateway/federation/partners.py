@@ -1,14 +1,13 @@
 """Asking another member's gateway: a sealed question, alone or with others, and its verified answer.
 
-Owns: the channels to partners, which questions share an envelope, sealing and opening of what goes over them, and the
-checks that an answer fits its question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out as an
-error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not come as
-PARTNER_UNAVAILABLE.
+Owns: which questions share an envelope, sealing and opening of what goes over the channels to partners (`lines`), and
+the checks that an answer fits its question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out
+as an error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not
+come as PARTNER_UNAVAILABLE.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,12 +21,10 @@ from gateway.errors import EnvelopeError, PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Proof, Sealed, open_answer, seal
 from gateway.exchange.keys import OwnKeys
 from gateway.federation.directory import Directory, DirectorySource
+from gateway.federation.lines import ChannelFactory, Lines
 from gateway.status import from_rpc_error
-from wugan.federation.v1 import envelope_pb2, exchange_pb2, exchange_pb2_grpc
+from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
-
-ChannelFactory = Callable[[str, str], grpc.aio.Channel]
-"""(address, TLS name the server must prove) → channel."""
 
 TOGETHER_AT_MOST = 32
 """Questions in one envelope at most: as many as arrive in the time that a few of them take."""
@@ -75,14 +72,19 @@ class Partners:
     """
 
     def __init__(
-        self, own: OwnKeys, directory: DirectorySource, channel: ChannelFactory, clock: Clock, *, lifetime_ms: int
+        self,
+        own: Callable[[], OwnKeys],
+        directory: DirectorySource,
+        channel: ChannelFactory,
+        clock: Clock,
+        *,
+        lifetime_ms: int,
     ) -> None:
         self._own = own
         self._directory = directory
-        self._channel = channel
+        self._lines = Lines(channel)
         self._clock = clock
         self._lifetime_ms = lifetime_ms
-        self._open: dict[tuple[str, str], tuple[grpc.aio.Channel, exchange_pb2_grpc.FederationServiceAsyncStub]] = {}
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
             self._ask_together, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
         )
@@ -119,7 +121,7 @@ class Partners:
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
         try:
             opened = open_answer(
-                envelope, self._own, self._directory.current(), now_ms=self._clock.now_ms(), question=sealed
+                envelope, self._own(), self._directory.current(), now_ms=self._clock.now_ms(), question=sealed
             )
         except EnvelopeError as error:
             raise _faulty("does not open or verify") from error
@@ -132,7 +134,7 @@ class Partners:
     def _seal(self, directory: Directory, terms: _Terms, payloads: Sequence[bytes]) -> Sealed:
         now_ms = self._clock.now_ms()
         return seal(
-            self._own,
+            self._own(),
             terms.member_id,
             directory.encryption_key(terms.member_id, now_ms),
             kind=envelope_pb2.MESSAGE_KIND_QUESTION,
@@ -146,7 +148,8 @@ class Partners:
         self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float
     ) -> envelope_pb2.Envelope:
         try:
-            return await self._stub(address, tls_name).Exchange(envelope, timeout=timeout_s)
+            with self._lines.use(address, tls_name) as stub:
+                return await stub.Exchange(envelope, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             ours = from_rpc_error(error)
             if ours is not None:
@@ -167,20 +170,13 @@ class Partners:
                 reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED if late else words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
             ) from error
 
-    def _stub(self, address: str, tls_name: str) -> exchange_pb2_grpc.FederationServiceAsyncStub:
-        key = (address, tls_name)
-        held = self._open.get(key)
-        if held is None:
-            channel = self._channel(address, tls_name)
-            held = channel, exchange_pb2_grpc.FederationServiceStub(channel)
-            self._open[key] = held
-        return held[1]
+    async def renew(self) -> None:
+        """Let new calls go over new channels, made with the credentials of the moment."""
+        await self._lines.renew()
 
     async def close(self) -> None:
         """Close every channel; calls in flight are cancelled."""
-        channels = [channel for channel, _ in self._open.values()]
-        self._open.clear()
-        await asyncio.gather(*(channel.close() for channel in channels))
+        await self._lines.close()
 
 
 def _answer(

@@ -33,6 +33,7 @@ class Exchange:
     """Answers sealed questions of other members.
 
     Args:
+        own: gives own keys as they are at the moment.
         directory: gives the keys of the moment; raises DirectoryError once they have expired.
         reserve_s: kept back from the asker's deadline for grading, sealing and the way home.
         default_s: time for an answer where the asker set no deadline.
@@ -40,7 +41,7 @@ class Exchange:
 
     def __init__(
         self,
-        own: OwnKeys,
+        own: Callable[[], OwnKeys],
         directory: Callable[[], Keyring],
         guard: ReplayGuard,
         inquiry: Inquiry,
@@ -76,7 +77,7 @@ class Exchange:
         now_ms = self._clock.now_ms()
         if peer.role != ROLE_GATEWAY:
             raise _not_the_sender()
-        opened = open_question(envelope, self._own, directory, now_ms=now_ms, expect_sender=peer.member_id)
+        opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         questions = [_question(payload, header.purpose) for payload in opened.payloads]
@@ -100,7 +101,7 @@ class Exchange:
             for (question, _), answer in zip(questions, answers, strict=True)
         ]
         sealed = seal(
-            self._own,
+            self._own(),
             header.sender,
             directory.encryption_key(header.sender, now_ms),
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,

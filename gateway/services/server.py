@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from certs.keys import PrivateKey
+from certs.server_certificate import ServerCertificate
 from gateway.errors import ConfigError
 from gateway.services.serving import Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
@@ -40,11 +42,19 @@ class ServerOptions:
 
 
 class Server:
-    """One gRPC server on two addresses: for the other gateways, and for this member's agencies."""
+    """One gRPC server on two addresses: for the other gateways, and for this member's agencies.
+
+    Args:
+        certificate: makes what a port shows; called once for each.
+        desk: what every call goes through.
+        federation: answers other gateways.
+        agency: answers this member's agencies.
+        options: limits.
+    """
 
     def __init__(
         self,
-        credentials: grpc.ServerCredentials,
+        certificate: Callable[[], ServerCertificate],
         desk: Desk,
         federation: exchange_pb2_grpc.FederationServiceServicer,
         agency: agency_pb2_grpc.AgencyServiceServicer,
@@ -52,7 +62,8 @@ class Server:
     ) -> None:
         self._desk = desk
         self._options = options
-        self._credentials = credentials
+        self._certificate = certificate
+        self._ports: dict[str, ServerCertificate] = {}
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             options=[
@@ -83,8 +94,10 @@ class Server:
         """
         bound: dict[str, str] = {}
         for name, address in (("federation", federation), ("agency", agency)):
+            # One for each port: gRPC changes a port's certificate when that port's credentials say so.
+            certificate = self._certificate()
             try:
-                port = self._server.add_secure_port(address, self._credentials)
+                port = self._server.add_secure_port(address, certificate.credentials)
             except RuntimeError as error:
                 raise ConfigError(
                     f"server.{name}: cannot listen on {address}; is the port taken?",
@@ -92,9 +105,16 @@ class Server:
                     field=f"server.{name}",
                 ) from error
             bound[name] = f"{address.rpartition(':')[0]}:{port}"
+            self._ports[bound[name]] = certificate
         await self._server.start()
         await self._set_health(serving=True)
         return bound
+
+    async def renew(self, key: PrivateKey, chain_pem: bytes) -> None:
+        """Show another certificate to every client that connects from now on; connections that are there stay."""
+        await asyncio.gather(
+            *(certificate.replace(key, chain_pem, address) for address, certificate in self._ports.items())
+        )
 
     async def stop(self) -> None:
         """Refuse new calls, let those in flight end within the drain time, then close."""
@@ -102,6 +122,8 @@ class Server:
         self._desk.drain()
         _log.info("draining", in_flight=self._desk.in_flight)
         await self._server.stop(self._options.drain_s)
+        for certificate in self._ports.values():
+            await certificate.close()
 
     async def _set_health(self, *, serving: bool) -> None:
         states = health_pb2.HealthCheckResponse

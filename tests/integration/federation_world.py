@@ -61,11 +61,12 @@ class Member:
 
     @cached_property
     def own(self) -> OwnKeys:
-        keys = self.folder / "keys"
+        """What the member's gateway held when the federation was founded."""
+        keys = self.folder / "state" / "keys"
         return OwnKeys.of(
             self.member_id,
-            SigningKey.from_seed(load_signing_seed(keys / "signing.pem")),
-            DecryptionKey.from_seed(load_xwing_seed(keys / "encryption.pem")),
+            SigningKey.from_seed(load_signing_seed(keys / "signing-1.key.pem")),
+            DecryptionKey.from_seed(load_xwing_seed(keys / "encryption-1.key.pem")),
         )
 
     @property
@@ -74,7 +75,14 @@ class Member:
 
     def credentials(self, unit: str = "") -> grpc.ChannelCredentials:
         """As the gateway itself, or as one of its agencies."""
-        return credentials(self.folder / "units" / unit / "tls" if unit else self.folder / "tls")
+        if unit:
+            return credentials(self.folder / "units" / unit / "tls")
+        keys = self.folder / "state" / "keys"
+        return channel_credentials(
+            load_private_key(keys / "tls-1.key.pem"),
+            read_public(keys / "tls-1.chain.pem"),
+            read_public(self.folder / "roots.pem"),
+        )
 
 
 def credentials(folder: Path) -> grpc.ChannelCredentials:

@@ -238,10 +238,14 @@ def test_a_gateway_with_a_wrong_configuration_says_what_and_stops(world: SmallWo
     done = wugan("gateway", "run", "--config", str(config))
     assert done.returncode == 2
     assert "server.listen" in done.stderr
-    config.write_text(text.replace("keys/signing.pem", "keys/nothing.pem"), "utf-8")
+    config.write_text(text.replace("roots.pem", "nothing.pem"), "utf-8")
     done = wugan("gateway", "run", "--config", str(config), language="zh_CN.UTF-8")
     assert done.returncode == 2
     assert "nothing.pem" in done.stderr
+    config.write_text(text.replace("roots.pem", f"{world.members[0].folder}/roots.pem"), "utf-8")
+    done = wugan("gateway", "run", "--config", str(config))
+    assert done.returncode == 2
+    assert "wugan certs enrol" in done.stderr
 
 
 def test_the_demo_scores_itself_and_nobody_living_is_called_dead(world: SmallWorld) -> None:

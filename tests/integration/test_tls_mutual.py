@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from certs import keys, profiles
 from certs.authority import Authority
 from certs.errors import CertsError
-from certs.grpc_credentials import channel_credentials, channel_options, peer_identity, server_credentials
+from certs.grpc_credentials import channel_credentials, channel_options, peer_identity
 from certs.holders import Issued
 from certs.identity import ROLE_GATEWAY, ROLE_UNIT, Identity
+from certs.server_certificate import ServerCertificate
 
 pytestmark = pytest.mark.integration
 
@@ -69,6 +70,7 @@ class Server:
     port: int
     party: Party
     roots: bytes
+    shown: ServerCertificate
 
     async def call(self, party: Party, roots: bytes, tls_name: str) -> str:
         credentials = channel_credentials(party.key, party.issued.pem, roots)
@@ -84,9 +86,10 @@ class Server:
 async def serve(party: Party, roots: bytes) -> tuple[grpc.aio.Server, Server]:
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Echo(),))
-    port = server.add_secure_port("127.0.0.1:0", server_credentials(party.key, party.issued.pem, roots))
+    shown = ServerCertificate(party.key, party.issued.pem, roots)
+    port = server.add_secure_port("127.0.0.1:0", shown.credentials)
     await server.start()
-    return server, Server(port, party, roots)
+    return server, Server(port, party, roots, shown)
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,7 @@ async def test_a_client_of_ours_refuses_a_server_that_speaks_only_tls_12(authori
 
     listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
     port = listener.sockets[0].getsockname()[1]
-    await refused(Server(port, party, authority.root_pem), gateway(authority, CLIENT), authority.root_pem)
+    unused = ServerCertificate(party.key, party.issued.pem, authority.root_pem)
+    await refused(Server(port, party, authority.root_pem, unused), gateway(authority, CLIENT), authority.root_pem)
     assert connected == []
     listener.close()

@@ -326,7 +326,7 @@ async def test_a_strangers_certificate_gets_no_connection(world: SmallWorld, tmp
     issued = stranger.issue_gateway_tls(asker.member_id, key.public_key(), now=now)
     keys.store_private_key(tmp_path / "key.pem", key)
     write_file(tmp_path / "certificate.pem", issued.pem, mode=PUBLIC, replace=False)
-    write_file(tmp_path / "roots.pem", (answerer.folder / "tls" / "roots.pem").read_bytes(), mode=PUBLIC, replace=False)
+    write_file(tmp_path / "roots.pem", (answerer.folder / "roots.pem").read_bytes(), mode=PUBLIC, replace=False)
     sealed = seal_question(world, b"")
     async with channel(answerer.federation, answerer.tls_name, credentials(tmp_path)) as opened:
         with pytest.raises(grpc.aio.AioRpcError) as caught:

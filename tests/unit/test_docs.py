@@ -19,11 +19,12 @@ from cryptography import x509
 from pydantic.fields import FieldInfo
 
 from certs.authority import Authority
-from certs.keys import key_id, load_private_key, load_signing_key, load_xwing_seed, raw_public_key
+from certs.slot_files import require_complete
+from certs.slot_journal import KINDS
+from certs.slots import KeySlots
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway
-from gateway.exchange.keys import DecryptionKey
 from gateway.federation.directory_trust import DirectoryTrust
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -343,7 +344,7 @@ def test_the_enrolment_in_the_documents_yields_what_the_minimal_configuration_na
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = [block.text for block in blocks(ROOT / "docs" / "operations" / "gateway.md") if block.language == "python"]
-    assert len(steps) == 2
+    assert len(steps) == 3
     monkeypatch.chdir(tmp_path)
     now = dt.datetime.now(dt.UTC)
     authority = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=now, root_passphrase=b"root")
@@ -358,9 +359,15 @@ def test_the_enrolment_in_the_documents_yields_what_the_minimal_configuration_na
     )
     now_ms = SystemClock().now_ms()
     directory = trust.verify(settings.directory.file.read_bytes(), now_ms=now_ms, seen=None)
-    seed = load_xwing_seed(settings.messages.encryption_keys[0])
-    assert directory.encryption_key(settings.member_id, now_ms).key_id == DecryptionKey.from_seed(seed).key_id
-    signer = load_signing_key(settings.messages.signing_key)
-    assert directory.verify_key(settings.member_id, key_id(raw_public_key(signer.public_key())), now_ms)
-    leaf = x509.load_pem_x509_certificate(settings.tls.certificate.read_bytes())
-    assert leaf.public_key() == load_private_key(settings.tls.private_key).public_key()
+    with KeySlots.open(settings.keys_folder) as slots:
+        require_complete(slots.journal, slots.folder)
+        tls, signing, encryption = (slots.journal.current(kind) for kind in KINDS)
+        assert tls is not None
+        assert signing is not None
+        assert encryption is not None
+        assert directory.encryption_key(settings.member_id, now_ms).key_id == encryption.key_id
+        assert directory.verify_key(settings.member_id, signing.key_id, now_ms)
+        leaf = x509.load_pem_x509_certificate(slots.chain(tls))
+        key = slots.private_key(tls)
+        assert not isinstance(key, bytes)
+        assert leaf.public_key() == key.public_key()

@@ -34,6 +34,11 @@ COMMANDS = {
     "check",
     "gateway",
     "gateway run",
+    "certs",
+    "certs status",
+    "certs rotate",
+    "certs rollback",
+    "certs enrol",
     "adapter",
     "adapter check",
     "demo",
@@ -43,7 +48,10 @@ COMMANDS = {
     "demo score",
     "demo show",
 }
-WITH_CODES = {"", "check", "gateway run", "adapter check", "demo status", "demo score"}
+WITH_CODES = {
+    *("", "check", "gateway run", "adapter check", "demo status", "demo score"),
+    *("certs status", "certs rotate", "certs rollback", "certs enrol"),
+}
 Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
 
 

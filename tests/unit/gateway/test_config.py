@@ -23,13 +23,9 @@ federation = "127.0.0.1:7443"
 agency = "127.0.0.1:7444"
 
 [tls]
-certificate = "tls/certificate.pem"
-private_key = "tls/key.pem"
-roots = "tls/roots.pem"
+roots = "roots.pem"
 
 [messages]
-signing_key = "keys/signing.pem"
-encryption_keys = ["keys/new.pem", "keys/old.pem"]
 
 [directory]
 federation = "demo.wugan.internal"
@@ -91,8 +87,8 @@ def test_relative_paths_count_from_the_folder_of_the_file(tmp_path: Path, monkey
     monkeypatch.chdir(elsewhere)
     settings = load_gateway(Path(os.path.relpath(home / "gateway.toml")))
     assert settings.state_dir == home / "state"
-    assert settings.tls.private_key == home / "tls" / "key.pem"
-    assert settings.messages.encryption_keys == (home / "keys" / "new.pem", home / "keys" / "old.pem")
+    assert settings.tls.roots == home / "roots.pem"
+    assert settings.keys_folder == home / "state" / "keys"
     assert settings.inquiry.adapters == (home / "departments" / "a.yaml",)
     assert settings.inquiry.rules == home / "rules.yaml"
     assert settings.server.ready_file is None
@@ -128,11 +124,11 @@ def test_an_unknown_section_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
-    assert refusal(tmp_path, MINIMAL.replace('roots = "tls/roots.pem"\n', "")).field == "tls.roots"
+    assert refusal(tmp_path, MINIMAL.replace('roots = "roots.pem"\n', "")).field == "tls.roots"
 
 
 def test_every_wrong_setting_is_listed_not_only_the_first(tmp_path: Path) -> None:
-    text = with_line("server", "drain_s = -1.0").replace('roots = "tls/roots.pem"\n', "")
+    text = with_line("server", "drain_s = -1.0").replace('roots = "roots.pem"\n', "")
     error = refusal(tmp_path, text)
     assert "server.drain_s" in error.en
     assert "tls.roots" in error.en
@@ -207,9 +203,38 @@ def test_values_out_of_range_are_refused(tmp_path: Path, section: str, line: str
     assert refusal(tmp_path, with_line(section, line)).field == f"{section}.{name}"
 
 
-def test_a_gateway_needs_a_key_to_be_sealed_to(tmp_path: Path) -> None:
-    text = MINIMAL.replace('["keys/new.pem", "keys/old.pem"]', "[]")
-    assert refusal(tmp_path, text).field == "messages.encryption_keys"
+def test_keys_may_lie_elsewhere_under_a_passphrase_and_in_a_token(tmp_path: Path) -> None:
+    text = """
+[keys]
+folder = "elsewhere"
+passphrase_file = "passphrase"
+
+[keys.pkcs11]
+module = "/usr/lib/softhsm/libsofthsm2.so"
+token = "wugan"
+pin_file = "pin"
+"""
+    settings = load_gateway(written(tmp_path, MINIMAL + text))
+    assert settings.keys_folder == tmp_path / "elsewhere"
+    assert settings.keys.passphrase_file == tmp_path / "passphrase"
+    assert settings.keys.pkcs11 is not None
+    assert settings.keys.pkcs11.module == Path("/usr/lib/softhsm/libsofthsm2.so")
+    assert settings.keys.pkcs11.pin_file == tmp_path / "pin"
+
+
+@pytest.mark.parametrize("url", ["http://a:1", "https://", "https://a@b", "https://a?b", "a:1", "https://a b"])
+def test_the_authority_has_an_https_address(tmp_path: Path, url: str) -> None:
+    error = refusal(tmp_path, f'{MINIMAL}\n[authority]\nurl = "{url}"\ntls_name = "a.b"\n')
+    assert error.field == "authority.url"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["at_life = 0.0", "at_life = 1.0", "jitter = 0.3", "retire_after_s = 0", "poll_s = 0", "encryption_days = 0"],
+)
+def test_a_rotation_that_makes_no_sense_is_refused(tmp_path: Path, line: str) -> None:
+    error = refusal(tmp_path, f"{MINIMAL}\n[rotation]\n{line}\n")
+    assert error.field == f"rotation.{line.partition(' ')[0]}"
 
 
 def test_a_log_level_is_one_of_four(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ class Federation:
         self.handlers[party.address] = handler
 
     def partners(self) -> Partners:
-        return Partners(A.own, self.directory, self.channel, self.clock, lifetime_ms=60_000)
+        return Partners(lambda: A.own, self.directory, self.channel, self.clock, lifetime_ms=60_000)
 
     def checks(self, store: Store, **changed: Any) -> Checks:
         options: dict[str, Any] = {"max_members": 10, "default_s": 5.0, "reserve_s": 0.05, **changed}
@@ -352,7 +352,7 @@ def exchange_of(
 ) -> Exchange:
     options: dict[str, Any] = {"lifetime_ms": 60_000, "reserve_s": 0.05, "default_s": 5.0}
     return Exchange(
-        party.own,
+        lambda: party.own,
         federation.directory.current,
         guard or store.replay,
         inquiry(*departments, clock=federation.clock, **changed),

@@ -1,0 +1,232 @@
+"""Signing keys in a hardware token (PKCS#11 v2.40 and later), used there and never taken out.
+
+Owns: one session with a token, and Ed25519 keys that are made and used in it: `TokenKey` is an `Ed25519PrivateKey` like
+any other, so that certification requests and envelopes are signed with it in the same way. Refuses: handing out a
+private key, keys that the token would give away, and tokens that cannot do EdDSA (mechanism CKM_EDDSA).
+
+python-pkcs11 is the extra "hsm"; it is imported only when a token is configured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from certs.errors import TokenError
+
+if TYPE_CHECKING:
+    import pkcs11
+
+_ED25519_OID: Final = "1.3.101.112"
+"""RFC 8410 section 3."""
+_PUBLIC_BYTES: Final = 32
+
+
+def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
+    """Log in to a token.
+
+    Args:
+        module: the vendor's shared library.
+        label: of the token.
+        pin: the user's.
+
+    Raises:
+        TokenError: there is no such module or token, the PIN is wrong, or the token cannot do EdDSA.
+    """
+    try:
+        import pkcs11
+    except ImportError as error:
+        raise TokenError(
+            "hardware tokens need the package python-pkcs11; install wugan[hsm]",
+            "使用硬件密码设备需安装 python-pkcs11，请安装 wugan[hsm]",
+        ) from error
+    try:
+        token = pkcs11.lib(str(module)).get_token(token_label=label)
+        able = pkcs11.Mechanism.EDDSA in token.slot.get_mechanisms()
+        session = token.open(rw=True, user_pin=pin.decode("utf-8"))
+    except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
+        # Not chained: the cause may quote the PIN.
+        raise TokenError(
+            f"{module}: token {label!r} cannot be opened ({type(error).__name__}); check module, label and PIN",
+            f"{module}：无法打开密码设备 {label!r}（{type(error).__name__}），请核对模块、标签与 PIN",
+        ) from None
+    if not able:
+        session.close()
+        raise TokenError(
+            f"token {label!r} cannot sign with Ed25519 (no mechanism CKM_EDDSA); use another, or key files",
+            f"密码设备 {label!r} 不支持 Ed25519（无 CKM_EDDSA 机制），请更换设备或使用密钥文件",
+        )
+    return Pkcs11Token(session, label)
+
+
+class Pkcs11Token:
+    """A `slots.Token`. Made by `open_token`."""
+
+    def __init__(self, session: pkcs11.Session, label: str) -> None:
+        self._session = session
+        self._label = label
+        self._one_at_a_time = threading.Lock()
+
+    def close(self) -> None:
+        """Log out."""
+        import pkcs11
+
+        with contextlib.suppress(pkcs11.PKCS11Error):  # a token that was pulled out is logged out
+            self._session.close()
+
+    def make(self, label: str) -> Ed25519PrivateKey:
+        """The key of that label, made in the token if there is none.
+
+        Raises:
+            TokenError: the token does not do it.
+        """
+        import pkcs11
+        from pkcs11.util.ec import encode_named_curve_parameters
+
+        with self._one_at_a_time:
+            found = self._objects(label)
+            try:
+                if not found:
+                    parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
+                    self._session.create_domain_parameters(
+                        pkcs11.KeyType.EC_EDWARDS, parameters, local=True
+                    ).generate_keypair(
+                        mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+                        store=True,
+                        label=label,
+                        id=label.encode(),
+                        private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
+                    )
+                elif len(found) == 1:
+                    # A crash between the two halves: what there is is of no use without the other.
+                    found[0].destroy()
+            except pkcs11.PKCS11Error as error:
+                raise self._failed("make a key", "生成密钥", error) from error
+        return self.make(label) if len(found) == 1 else self.find(label)
+
+    def find(self, label: str) -> Ed25519PrivateKey:
+        """The key of that label.
+
+        Raises:
+            TokenError: there is none, or the token would give it away.
+        """
+        import pkcs11
+
+        with self._one_at_a_time:
+            try:
+                halves = {each.object_class: each for each in self._objects(label)}
+                private = halves[pkcs11.ObjectClass.PRIVATE_KEY]
+                point = bytes(halves[pkcs11.ObjectClass.PUBLIC_KEY][pkcs11.Attribute.EC_POINT])
+                kept = not private[pkcs11.Attribute.EXTRACTABLE] and private[pkcs11.Attribute.SENSITIVE]
+            except KeyError as error:
+                raise TokenError(
+                    f"there is no key {label!r} in token {self._label!r}",
+                    f"密码设备 {self._label!r} 中没有密钥 {label!r}",
+                ) from error
+            except pkcs11.PKCS11Error as error:
+                raise self._failed("find a key", "查找密钥", error) from error
+        if not kept:
+            raise TokenError(
+                f"key {label!r} could be taken out of token {self._label!r}; rotate to one that cannot",
+                f"密码设备 {self._label!r} 中的密钥 {label!r} 可被导出，请轮换为不可导出的密钥",
+            )
+        # CKA_EC_POINT is the point in a DER OCTET STRING; some tokens leave the two bytes before it out.
+        return TokenKey(self, private, Ed25519PublicKey.from_public_bytes(point[-_PUBLIC_BYTES:]))
+
+    def destroy(self, label: str) -> None:
+        """Return when there is no key of that label.
+
+        Raises:
+            TokenError: the token does not let it go.
+        """
+        import pkcs11
+
+        with self._one_at_a_time:
+            try:
+                for each in self._objects(label):
+                    each.destroy()
+            except pkcs11.PKCS11Error as error:
+                raise self._failed("destroy a key", "销毁密钥", error) from error
+
+    def sign(self, private: Any, data: bytes) -> bytes:
+        """Ed25519 signature by a private key of this token.
+
+        Raises:
+            TokenError: the token does not do it.
+        """
+        import pkcs11
+
+        try:
+            return bytes(private.sign(data, mechanism=pkcs11.Mechanism.EDDSA))
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("sign", "签名", error) from error
+
+    def _objects(self, label: str) -> list[Any]:
+        import pkcs11
+
+        try:
+            return list(self._session.get_objects({pkcs11.Attribute.LABEL: label}))
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("find a key", "查找密钥", error) from error
+
+    def _failed(self, en: str, zh: str, error: Exception) -> TokenError:
+        return TokenError(
+            f"token {self._label!r} did not {en} ({type(error).__name__}); is it there, and logged in?",
+            f"密码设备 {self._label!r} 无法{zh}（{type(error).__name__}），请检查设备是否在线",
+        )
+
+
+class TokenKey(Ed25519PrivateKey):
+    """An Ed25519 private key that lives in a token. cryptography takes it for signing wherever it takes its own."""
+
+    def __init__(self, token: Pkcs11Token, private: Any, public: Ed25519PublicKey) -> None:
+        self._token = token
+        self._private = private
+        self._public = public
+
+    def public_key(self) -> Ed25519PublicKey:
+        """Its public half."""
+        return self._public
+
+    def sign(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Signature made in the token; checked here, since a faulty one gives an Ed25519 key away.
+
+        Raises:
+            TokenError: the token did not sign, or signed wrongly.
+        """
+        data = bytes(data)
+        signature = self._token.sign(self._private, data)
+        try:
+            self._public.verify(signature, data)
+        except InvalidSignature as error:
+            raise TokenError("the token gave a wrong signature", "密码设备给出了错误的签名") from error
+        return signature
+
+    def private_bytes(
+        self,
+        encoding: serialization.Encoding,
+        format: serialization.PrivateFormat,  # noqa: A002  the base class's name
+        encryption_algorithm: serialization.KeySerializationEncryption,
+    ) -> NoReturn:
+        """It stays in the token. Raises TokenError."""
+        raise _stays()
+
+    def private_bytes_raw(self) -> NoReturn:
+        """It stays in the token. Raises TokenError."""
+        raise _stays()
+
+    def __copy__(self) -> TokenKey:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> TokenKey:
+        return self
+
+
+def _stays() -> TokenError:
+    return TokenError("a key in a token cannot be taken out", "密码设备中的密钥不可导出")

@@ -1,0 +1,348 @@
+"""Renewing own keys: prepare, publish, wait until partners have seen it, activate, retire, destroy.
+
+Owns: the order of steps, each taken from what the journal says and safe to repeat, so that whoever was killed at any of
+them goes on where it stopped. Refuses: deciding (`rotation_rules`), files (`slots`), and knowing whom it talks to: who
+enrols, publishes and has seen is handed in as three protocols. Their failures are `CertsError`s; a step that failed is
+tried again.
+
+One publication carries every kind that is renewed at that time, and leaves out what has been retired long enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from certs import keys, rotation_rules, slot_steps
+from certs.errors import CertsError
+from certs.identity import Identity
+from certs.requests import certification_request, require_chain
+from certs.rotation_rules import Policy
+from certs.slot_journal import Generation, Journal, Kind
+from certs.slots import KeySlots
+
+LONGEST_BACK_OFF_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class SigningEntry:
+    """A signing certificate and what stands between it and the root, DER."""
+
+    certificate: bytes
+    intermediates: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionEntry:
+    """A public key to seal to, and when; Unix milliseconds."""
+
+    public_key: bytes
+    not_before_ms: int
+    not_after_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySet:
+    """Everything that partners are to know of a member's keys.
+
+    Args:
+        sequence: the same number always stands for the same set; a higher one for a later set.
+        tls_certificates: DER.
+        signing: newest first.
+        encryption: newest first.
+    """
+
+    sequence: int
+    tls_certificates: tuple[bytes, ...]
+    signing: tuple[SigningEntry, ...]
+    encryption: tuple[EncryptionEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What partners work with.
+
+    Args:
+        everywhere: whether all of them work with the version asked about, or a later one.
+        older_end_ms: when every older version has expired, Unix milliseconds; None if that is not known.
+    """
+
+    everywhere: bool
+    older_end_ms: int | None = None
+
+
+class Enroller(Protocol):
+    """A certificate authority, for instance over EST."""
+
+    async def enrol(self, kind: Kind, csr_der: bytes) -> bytes:
+        """The chain (PEM) issued for a request; `kind` is "tls" or "signing". Raises CertsError."""
+        ...
+
+
+class Publisher(Protocol):
+    """The federation's directory, to be told of own keys."""
+
+    async def publish(self, keys: KeySet) -> int:
+        """The first directory version that lists exactly these keys. Safe to repeat. Raises CertsError."""
+        ...
+
+
+class Witness(Protocol):
+    """Knows which version of the directory each partner works with."""
+
+    async def seen(self, version: int) -> Seen:
+        """Whether all partners work with this version. Raises CertsError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to put on record.
+
+    Args:
+        what: e.g. "keys activated".
+        kinds: of the keys it is about.
+        detail: a name, a version or what went wrong; nothing secret.
+    """
+
+    what: str
+    kinds: tuple[Kind, ...] = ()
+    detail: str = ""
+
+
+class Rotator:
+    """Takes the steps, one at a time.
+
+    Args:
+        slots: own keys; nothing else changes them meanwhile.
+        identity: whom certificates must name.
+        roots: pinned trust anchors.
+        enroller: issues certificates.
+        publisher: lists keys.
+        witness: knows who has seen them.
+        policy: when and how long.
+        now_ms: the time, Unix milliseconds.
+        draw: random source; `random.SystemRandom()` outside of tests.
+        changed: called whenever other keys are to be used; returns when they are.
+        tell: is told what was done.
+    """
+
+    def __init__(
+        self,
+        slots: KeySlots,
+        identity: Identity,
+        roots: Sequence[x509.Certificate],
+        *,
+        enroller: Enroller,
+        publisher: Publisher,
+        witness: Witness,
+        policy: Policy,
+        now_ms: Callable[[], int],
+        draw: random.Random,
+        changed: Callable[[], Awaitable[None]],
+        tell: Callable[[Event], None],
+    ) -> None:
+        self._slots = slots
+        self._identity = identity
+        self._roots = tuple(roots)
+        self._enroller = enroller
+        self._publisher = publisher
+        self._witness = witness
+        self._policy = policy
+        self._now_ms = now_ms
+        self._draw = draw
+        self._changed = changed
+        self._tell = tell
+        self._busy = asyncio.Lock()
+        self._woken = asyncio.Event()
+
+    async def run(self, poll_s: float) -> None:
+        """Take steps for ever, looking every `poll_s` seconds whether one can be taken; slower where they fail."""
+        failures = 0
+        while True:
+            try:
+                more = await self.step()
+                failures = 0
+            except CertsError as error:
+                failures += 1
+                more = False
+                self._tell(Event("rotation failed", self._under_way(), error.en))
+            if not more:
+                slower = min(poll_s * 2 ** min(failures, 16), max(poll_s, LONGEST_BACK_OFF_S))
+                await self._pause(slower * self._draw.uniform(0.5, 1) if failures else poll_s)
+
+    def wake(self) -> None:
+        """Look now: something happened that may allow a step."""
+        self._woken.set()
+
+    async def rotate(self, kinds: Sequence[Kind], reason: str, *, urgent: bool = False) -> None:
+        """Begin a rotation; `step` does the rest.
+
+        Raises:
+            CertsError: one is under way, or the journal cannot be written.
+        """
+        async with self._busy:
+            await self._begin(tuple(dict.fromkeys(kinds)), reason, urgent=urgent)
+        self.wake()
+
+    async def roll_back(self, kinds: Sequence[Kind]) -> tuple[Kind, ...]:
+        """Give up the rotation under way, or put back the keys before the current ones; the kinds that changed.
+
+        Raises:
+            CertsError: there is nothing to go back to, or the journal cannot be written.
+        """
+        async with self._busy:
+            journal, now_ms = self._slots.journal, self._now_ms()
+            if journal.rotation is not None:
+                back = journal.rotation.kinds
+                after = slot_steps.dropped(journal, now_ms)
+            else:
+                after, back = slot_steps.put_back(journal, kinds, now_ms)
+                for each in after.generations:
+                    if each.state == "current":
+                        await asyncio.to_thread(self._slots.private_key, each)
+            await self._record(after)
+            await asyncio.to_thread(self._slots.sweep)
+            await self._changed()
+        self._tell(Event("rotation rolled back", back))
+        self.wake()
+        return back
+
+    async def step(self) -> bool:
+        """Take the next step, if one can be taken now; whether one was.
+
+        Raises:
+            CertsError: it failed; nothing is lost, and it may be tried again.
+        """
+        async with self._busy:
+            return await self._step(self._slots.journal, self._now_ms())
+
+    async def _step(self, journal: Journal, now_ms: int) -> bool:
+        rotation, told = journal.rotation, journal.publication
+        preparing = [each for each in journal.generations if each.state == "preparing"]
+        if preparing:
+            await self._prepare(preparing[0])
+        elif rotation is not None and not rotation.sequence:
+            await self._record(slot_steps.listed_anew(journal, rotation_rules.unneeded(journal, self._policy, now_ms)))
+        elif told.wanted:
+            await self._publish(journal)
+        elif usable := rotation_rules.usable(journal, now_ms):
+            await self._activate(journal, usable, now_ms)
+        elif rotation_rules.must_settle(journal) and await self._have_seen(journal, now_ms):
+            await self._record(slot_steps.settled(journal, now_ms))
+        elif gone := rotation_rules.destroyable(journal, self._policy, now_ms):
+            await self._destroy(gone)
+        elif rotation is None and (unneeded := rotation_rules.unneeded(journal, self._policy, now_ms)):
+            await self._record(slot_steps.listed_anew(journal, unneeded))
+        elif due := rotation_rules.due(journal, self._policy, now_ms):
+            await self._begin(due, "due")
+        else:
+            return False
+        return True
+
+    async def _begin(self, kinds: tuple[Kind, ...], reason: str, *, urgent: bool = False) -> None:
+        now_ms, in_token = self._now_ms(), self._slots.in_token
+        await self._record(
+            slot_steps.begun(
+                self._slots.journal, kinds, reason, now_ms, urgent=urgent, in_token=in_token, draw=self._draw
+            )
+        )
+        self._tell(Event("rotation begun", kinds, reason))
+
+    async def _prepare(self, generation: Generation) -> None:
+        key = await asyncio.to_thread(self._slots.make, generation)
+        chain: tuple[x509.Certificate, ...] = ()
+        now_ms = self._now_ms()
+        window = now_ms, now_ms + self._policy.encryption_life_ms
+        if not isinstance(key, bytes):
+            renewing = await asyncio.to_thread(self._renewing, generation.kind)
+            csr = await asyncio.to_thread(certification_request, key, self._identity, renewing)
+            answer = await self._enroller.enrol(generation.kind, csr)
+            chain = require_chain(answer, key, self._identity, self._roots, _instant(self._now_ms()))
+            window = _ms(chain[0].not_valid_before_utc), _ms(min(each.not_valid_after_utc for each in chain))
+        await asyncio.to_thread(
+            self._slots.complete, generation, chain, not_before_ms=window[0], not_after_ms=window[1]
+        )
+        self._tell(Event("key prepared", (generation.kind,), generation.name))
+
+    async def _publish(self, journal: Journal) -> None:
+        # What partners may seal to from now on must open here first.
+        await self._changed()
+        version = await self._publisher.publish(await asyncio.to_thread(key_set, self._slots))
+        await self._record(slot_steps.published(journal, version, self._now_ms()))
+        self._tell(Event("keys published", self._under_way(), f"directory version {version}"))
+
+    async def _have_seen(self, journal: Journal, now_ms: int) -> bool:
+        told = journal.publication
+        seen = await self._witness.seen(told.version)
+        return seen.everywhere or rotation_rules.may_settle(told.at_ms, seen.older_end_ms, self._policy, now_ms)
+
+    async def _activate(self, journal: Journal, kinds: tuple[Kind, ...], now_ms: int) -> None:
+        for kind in kinds:  # what cannot be read must not become current
+            for each in journal.of(kind, "next"):
+                await asyncio.to_thread(self._slots.private_key, each)
+        await self._record(slot_steps.activated(journal, kinds, now_ms))
+        await self._changed()
+        self._tell(Event("keys activated", kinds))
+
+    async def _destroy(self, gone: Sequence[Generation]) -> None:
+        await asyncio.to_thread(self._slots.destroy, gone)
+        await self._changed()
+        self._tell(Event("keys destroyed", tuple({each.kind: 0 for each in gone}), ", ".join(e.name for e in gone)))
+
+    async def _record(self, journal: Journal) -> None:
+        await asyncio.to_thread(self._slots.record, journal)
+
+    def _renewing(self, kind: Kind) -> x509.Certificate | None:
+        current = self._slots.journal.current(kind)
+        return None if current is None else x509.load_pem_x509_certificate(self._slots.chain(current))
+
+    def _under_way(self) -> tuple[Kind, ...]:
+        rotation = self._slots.journal.rotation
+        return () if rotation is None else rotation.kinds
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        self._woken.clear()
+
+
+def key_set(slots: KeySlots) -> KeySet:
+    """What partners are to be told now.
+
+    Raises:
+        CertsError: a key or certificate cannot be read.
+    """
+    tls: list[bytes] = []
+    signing: list[SigningEntry] = []
+    encryption: list[EncryptionEntry] = []
+    for each in slots.journal.listed():
+        if each.kind == "encryption":
+            seed = slots.private_key(each)
+            if isinstance(seed, bytes):
+                public_key = keys.xwing_public_key(seed)
+                encryption.append(EncryptionEntry(public_key, each.not_before_ms, each.not_after_ms))
+            continue
+        chain = x509.load_pem_x509_certificates(slots.chain(each))
+        leaf, *between = (certificate.public_bytes(serialization.Encoding.DER) for certificate in chain)
+        if each.kind == "tls":
+            tls.append(leaf)
+        else:
+            signing.append(SigningEntry(leaf, tuple(between)))
+    return KeySet(slots.journal.publication.sequence, tuple(tls), tuple(signing), tuple(encryption))
+
+
+def _instant(at_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
+
+
+def _ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,164 @@
+"""The steps of a key's life, as journals: each takes a journal and gives the next one. No I/O.
+
+Owns: what changes together. A step is one journal, so after a crash it happened or it did not. Refuses: deciding when a
+step may be taken (`rotation_rules`), and steps that do not follow from the journal.
+
+A sequence number of a publication never stands for two sets of keys: whatever changes the set begins a new one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from certs.errors import SlotError
+from certs.slot_journal import MAX_LISTED, Generation, Journal, Kind, Publication, Rotation
+
+HOLD_MS: Final = 86_400_000
+"""After a roll back nothing of that kind is renewed automatically for a day (our choice)."""
+
+
+def begun(
+    journal: Journal,
+    kinds: Sequence[Kind],
+    reason: str,
+    now_ms: int,
+    *,
+    urgent: bool,
+    in_token: frozenset[Kind],
+    draw: random.Random,
+) -> Journal:
+    """Keys of these kinds are to be renewed; the new ones have names, and are not there yet.
+
+    Args:
+        journal: as it is.
+        kinds: which, each once.
+        reason: why, for people.
+        now_ms: Unix milliseconds.
+        urgent: see `Rotation`.
+        in_token: kinds whose new keys are made in the hardware token.
+        draw: gives the moment of the next renewal, and what makes the name of a key in a token unique.
+
+    Raises:
+        SlotError: a rotation is under way, or too many keys of a kind are still listed.
+    """
+    if journal.rotation is not None:
+        listed = ", ".join(journal.rotation.kinds)
+        raise SlotError(
+            f"a rotation of {listed} is under way; let it end, or roll it back",
+            f"{listed} 的轮换正在进行，请等待完成或先回退",
+        )
+    if any(len(list(journal.of(kind, "current", "retired"))) >= MAX_LISTED for kind in kinds):
+        raise SlotError(
+            "too many retired keys are still listed; rotate again when they have been destroyed",
+            "尚有过多已停用密钥处于公布状态，请待其销毁后再轮换",
+        )
+    made = []
+    for kind in kinds:
+        number = journal.next_number(kind)
+        label = f"wugan-{kind}-{number}-{draw.getrandbits(64):016x}" if kind in in_token else ""
+        spread = draw.uniform(-1, 1)
+        made.append(
+            Generation(kind=kind, number=number, state="preparing", label=label, made_at_ms=now_ms, spread=spread)
+        )
+    rotation = Rotation(kinds=tuple(kinds), reason=reason, urgent=urgent, began_at_ms=now_ms)
+    return journal.replacing(made, rotation=rotation)
+
+
+def listed_anew(journal: Journal, withdrawn: Sequence[Generation] = ()) -> Journal:
+    """What is listed has changed and must be published; these are listed no more."""
+    told, rotation = _next(journal), journal.rotation
+    if rotation is not None and not rotation.sequence:
+        rotation = rotation.model_copy(update={"sequence": told.sequence})
+    changed = [each.now(state="withdrawn") for each in withdrawn]
+    return journal.replacing(changed, publication=told, rotation=rotation)
+
+
+def published(journal: Journal, version: int, now_ms: int) -> Journal:
+    """The directory of this version lists exactly what is to be listed."""
+    told = journal.publication.model_copy(update={"version": version, "at_ms": now_ms})
+    return journal.replacing((), publication=told)
+
+
+def settled(journal: Journal, now_ms: int) -> Journal:
+    """Every partner works with what was published: what it superseded is used no more from now on."""
+    told = journal.publication.model_copy(update={"settled": True})
+    uncertain = (e for e in journal.generations if e.state in ("retired", "withdrawn") and e.superseded_at_ms is None)
+    return journal.replacing([e.now(superseded_at_ms=now_ms) for e in uncertain], publication=told)
+
+
+def activated(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> Journal:
+    """The next keys of these kinds are in use and those before them retired, all at once.
+
+    Raises:
+        SlotError: no rotation is under way.
+    """
+    rotation = journal.rotation
+    if rotation is None:
+        raise SlotError("no rotation is under way", "没有正在进行的轮换")
+    since = now_ms if journal.publication.settled else None
+    changed = []
+    for kind in kinds:
+        changed += [each.now(state="current") for each in journal.of(kind, "next")]
+        changed += [each.now(state="retired", superseded_at_ms=since) for each in journal.of(kind, "current")]
+    rest = tuple(kind for kind in rotation.kinds if kind not in kinds)
+    return journal.replacing(changed, rotation=rotation.model_copy(update={"kinds": rest}) if rest else None)
+
+
+def dropped(journal: Journal, now_ms: int) -> Journal:
+    """The rotation under way is given up.
+
+    Raises:
+        SlotError: there is none.
+    """
+    if journal.rotation is None:
+        raise SlotError("no rotation is under way", "没有正在进行的轮换")
+    changed: list[Generation] = []
+    for kind in journal.rotation.kinds:
+        changed += [each.now(state="destroyed") for each in journal.of(kind, "preparing")]
+        for each in journal.of(kind, "next"):
+            # Partners may have been told of it, and seal to it until they are told otherwise.
+            since = None if kind == "encryption" else now_ms
+            changed.append(each.now(state="withdrawn", superseded_at_ms=since))
+        changed += [each.now(held_until_ms=now_ms + HOLD_MS) for each in journal.of(kind, "current")]
+    relisted = any(each.state == "withdrawn" for each in changed)
+    return journal.replacing(changed, rotation=None, publication=_next(journal) if relisted else journal.publication)
+
+
+def put_back(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> tuple[Journal, tuple[Kind, ...]]:
+    """The keys before the current ones are in use again; and the kinds for which there was one.
+
+    A TLS or signing key that was in use stays listed like every retired one. An encryption key is listed no more at
+    once, because partners seal to the newest they know, and opens what is still sealed to it.
+
+    Raises:
+        SlotError: a rotation is under way, or there is nothing to go back to.
+    """
+    changed: list[Generation] = []
+    back: list[Kind] = []
+    for kind in kinds if journal.rotation is None else ():
+        current, before = journal.current(kind), next(journal.of(kind, "retired"), None)
+        # A newer retired one was itself rolled back: it is not what was before.
+        if current is None or before is None or before.number > current.number or before.not_after_ms <= now_ms:
+            continue
+        sealed_to = kind == "encryption"
+        since = None if sealed_to else now_ms
+        changed.append(current.now(state="withdrawn" if sealed_to else "retired", superseded_at_ms=since))
+        changed.append(before.now(state="current", superseded_at_ms=None, held_until_ms=now_ms + HOLD_MS))
+        back.append(kind)
+    if not back:
+        raise SlotError(
+            "there is nothing to roll back: no rotation is under way, and the keys of before are destroyed",
+            "没有可回退的内容：没有正在进行的轮换，且此前的密钥已销毁",
+        )
+    return journal.replacing(changed, publication=_next(journal)), tuple(back)
+
+
+def destroyed(journal: Journal, generations: Sequence[Generation]) -> Journal:
+    """These are to have no key any more."""
+    return journal.replacing([each.now(state="destroyed") for each in generations])
+
+
+def _next(journal: Journal) -> Publication:
+    return Publication(sequence=journal.publication.sequence + 1)

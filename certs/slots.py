@@ -1,0 +1,352 @@
+"""A folder of own keys in slots, with a journal that makes every step survive a crash.
+
+    keys/                 mode 0700
+      journal.json        what there is and what is under way (`slot_journal`); replaced whole, before every side effect
+      lock                held (flock) by the one process that changes anything here
+      tls-3.key.pem       mode 0600, PKCS#8; an encryption key as a seed (`seed_armour`); encrypted under a passphrase
+      tls-3.chain.pem     its certificate, then the issuing CA's
+
+Owns: the files and the lock. Refuses: deciding which step is taken (`rotation_rules`, `slot_steps`), talking to anybody
+(`rotation`), a folder or a key that others can reach, and two processes.
+
+What leaves something behind is first written to the journal. So at any moment the folder holds what the journal says,
+or more: what no living generation owns is removed when the folder is opened.
+
+A private key in a hardware token is named by its label in the journal and never leaves the token (`Token`).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import stat
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from certs import keys, slot_steps
+from certs.errors import CertsError, SlotError
+from certs.files import PRIVATE, PUBLIC, read_public, write_file
+from certs.requests import chain_pem
+from certs.slot_files import JOURNAL, LOCK, read_journal, shred, take
+from certs.slot_journal import OPENING, Generation, Journal, Kind
+
+_OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
+
+Key = keys.PrivateKey | bytes
+"""A private key; bytes are the seed of an encryption key."""
+
+_MAKERS: Final[Mapping[Kind, Callable[[], Key]]] = {
+    "tls": keys.generate_tls_key,
+    "signing": keys.generate_signing_key,
+    "encryption": keys.generate_xwing_seed,
+}
+
+
+class Token(Protocol):
+    """A hardware key store. Its keys are found by label and never leave it."""
+
+    def make(self, label: str) -> Ed25519PrivateKey:
+        """The Ed25519 key of that label, made if there is none. Raises TokenError."""
+        ...
+
+    def find(self, label: str) -> Ed25519PrivateKey:
+        """The Ed25519 key of that label. Raises TokenError."""
+        ...
+
+    def destroy(self, label: str) -> None:
+        """Return when there is no key of that label. Raises TokenError."""
+        ...
+
+    def close(self) -> None:
+        """Log out."""
+        ...
+
+
+class KeySlots:
+    """The folder, opened by the one process that may change it. Made by `open`.
+
+    No method is called while another one runs; none waits for anything but the disk and the token.
+    """
+
+    def __init__(
+        self, folder: Path, lock: int, journal: Journal, passphrase: bytes | None, token: Token | None
+    ) -> None:
+        self._folder = folder
+        self._lock = lock
+        self._journal = journal
+        self._passphrase = passphrase
+        self._token = token
+        self._held: dict[str, Key] = {}
+        self._writing = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, *, passphrase: bytes | None = None, token: Token | None = None) -> KeySlots:
+        """Open the folder, made if it is not there, and remove what a crash left.
+
+        Args:
+            folder: where.
+            passphrase: of the files; the same as when they were made.
+            token: where new signing keys are made, and those with a label found.
+
+        Raises:
+            SlotError: another process has it, others can reach it, or the journal is damaged.
+            CertsError: a file cannot be read or written.
+        """
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+                raise SlotError(
+                    f"{folder}: group or others may enter the folder of keys; run: chmod 700 {folder}",
+                    f"{folder}：同组或其他用户可进入密钥目录，请执行：chmod 700 {folder}",
+                )
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
+        except OSError as error:
+            raise SlotError(
+                f"{folder}: cannot be used as the folder of keys ({error.strerror})",
+                f"{folder}：无法用作密钥目录（{error.strerror}）",
+            ) from error
+        try:
+            take(lock, folder)
+            slots = cls(folder, lock, read_journal(folder), passphrase, token)
+            slots.sweep()
+        except BaseException:
+            os.close(lock)
+            raise
+        return slots
+
+    def close(self) -> None:
+        """Let another process have the folder; forget the keys."""
+        with self._writing:
+            self._held.clear()
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+                if self._token is not None:
+                    self._token.close()
+
+    def __enter__(self) -> KeySlots:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    @property
+    def in_token(self) -> frozenset[Kind]:
+        """Kinds whose new keys are made in a hardware token."""
+        return frozenset() if self._token is None else frozenset({"signing"})
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._folder
+
+    @property
+    def passphrase(self) -> bytes | None:
+        """Of its files."""
+        return self._passphrase
+
+    @property
+    def journal(self) -> Journal:
+        """What the disk says."""
+        return self._journal
+
+    def key_path(self, generation: Generation) -> Path:
+        """The file of a private key that is in no token."""
+        return self._folder / f"{generation.name}.key.pem"
+
+    def chain_path(self, generation: Generation) -> Path:
+        """The file of a certificate and its issuer's."""
+        return self._folder / f"{generation.name}.chain.pem"
+
+    def private_key(self, generation: Generation) -> Key:
+        """The private key of a generation; read once.
+
+        Raises:
+            CertsError: it cannot be had.
+        """
+        if generation.name not in self._held:
+            self._held[generation.name] = self._load(generation)
+        return self._held[generation.name]
+
+    def chain(self, generation: Generation) -> bytes:
+        """PEM: the certificate of a generation, then what stands between it and the root.
+
+        Raises:
+            KeyFileError: it cannot be read.
+        """
+        return read_public(self.chain_path(generation))
+
+    def install(
+        self,
+        kind: Kind,
+        key: Key,
+        chain: Sequence[x509.Certificate] = (),
+        *,
+        not_before_ms: int = 0,
+        not_after_ms: int = 0,
+    ) -> Generation:
+        """Put a first key into use, without an authority: when a federation is founded, and in tests.
+
+        Args:
+            kind: what it is for.
+            key: the private key.
+            chain: its certificate, then the issuing CA's.
+            not_before_ms: from when on it may be used, Unix milliseconds; that of the certificate where there is one.
+            not_after_ms: until when, likewise.
+
+        Raises:
+            SlotError: there is a current key of that kind.
+            CertsError: a file cannot be written.
+        """
+        if chain:
+            not_before_ms, not_after_ms = (_ms(chain[0].not_valid_before_utc), _ms(chain[0].not_valid_after_utc))
+        if self._journal.current(kind) is not None:
+            raise SlotError(f"there is a current {kind} key already; rotate it", f"已有当前 {kind} 密钥，请使用轮换")
+        made = Generation(
+            kind=kind, number=self._journal.next_number(kind), state="destroyed", made_at_ms=not_before_ms
+        )
+        # Until the last write below the generation counts as destroyed, so a crash leaves nothing behind.
+        self.record(self._journal.replacing([made]))
+        self._store(made, key, replace=True)
+        if chain:
+            write_file(self.chain_path(made), chain_pem(chain), mode=PUBLIC, replace=True)
+        made = made.now(state="current", key_id=_key_id(key), not_before_ms=not_before_ms, not_after_ms=not_after_ms)
+        self.record(self._journal.replacing([made]))
+        return made
+
+    def make(self, generation: Generation) -> Key:
+        """The key of a generation under way, made if it is not there yet.
+
+        Raises:
+            CertsError: it cannot be made or kept.
+        """
+        if generation.label:
+            self._held[generation.name] = self._require_token(generation).make(generation.label)
+        elif not self.key_path(generation).exists():
+            self._store(generation, _MAKERS[generation.kind](), replace=False)
+        return self.private_key(generation)
+
+    def complete(
+        self,
+        generation: Generation,
+        chain: Sequence[x509.Certificate] = (),
+        *,
+        not_before_ms: int,
+        not_after_ms: int,
+    ) -> None:
+        """Give a generation under way its certificate (`requests.require_chain`) and time of use: it is next.
+
+        Raises:
+            CertsError: a file cannot be written.
+        """
+        if chain:
+            write_file(self.chain_path(generation), chain_pem(chain), mode=PUBLIC, replace=True)
+        key = self.private_key(generation)
+        done = generation.now(state="next", key_id=_key_id(key), not_before_ms=not_before_ms, not_after_ms=not_after_ms)
+        self.record(self._journal.replacing([done]))
+
+    def record(self, journal: Journal) -> None:
+        """Take a step (`slot_steps`): the journal is on the disk when this returns.
+
+        Raises:
+            CertsError: it cannot be written, or the folder was closed; nothing has changed.
+        """
+        with self._writing:
+            if self._lock < 0:
+                raise SlotError("the folder of keys was closed", "密钥目录已关闭")
+            write_file(self._folder / JOURNAL, journal.serialized(), mode=PRIVATE, replace=True)
+            self._journal = journal
+
+    def destroy(self, generations: Sequence[Generation]) -> None:
+        """Destroy keys for good: overwritten, unlinked, removed from the token.
+
+        Raises:
+            CertsError: the journal cannot be written, or a file not removed.
+        """
+        self.record(slot_steps.destroyed(self._journal, generations))
+        for each in generations:
+            self._held.pop(each.name, None)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what no living generation owns; a token that cannot be reached is tried again at the next call.
+
+        Raises:
+            SlotError: a file cannot be removed.
+        """
+        living = {each.name for each in self._journal.generations if each.state != "destroyed"}
+        for path in sorted(self._folder.iterdir()):
+            match = _OURS.fullmatch(path.name)
+            if match and match["name"] not in living:
+                shred(path)
+        if self._token is None:
+            return
+        gone = []
+        for each in self._journal.generations:
+            if each.state == "destroyed" and each.label:
+                try:
+                    self._token.destroy(each.label)
+                except CertsError:
+                    continue
+                gone.append(each.now(label=""))
+        if gone:
+            self.record(self._journal.replacing(gone))
+
+    def _load(self, generation: Generation) -> Key:
+        if generation.label:
+            return self._require_token(generation).find(generation.label)
+        path = self.key_path(generation)
+        if generation.kind == "encryption":
+            return keys.load_xwing_seed(path, passphrase=self._passphrase)
+        return keys.load_private_key(path, passphrase=self._passphrase)
+
+    def _store(self, generation: Generation, key: Key, *, replace: bool) -> None:
+        path = self.key_path(generation)
+        if isinstance(key, bytes):
+            keys.store_xwing_seed(path, key, passphrase=self._passphrase, replace=replace)
+        else:
+            keys.store_private_key(path, key, passphrase=self._passphrase, replace=replace)
+        self._held[generation.name] = key
+
+    def _require_token(self, generation: Generation) -> Token:
+        if self._token is None:
+            raise SlotError(
+                f"{generation.name} is in a hardware token; configure it (keys.pkcs11)",
+                f"{generation.name} 存放在硬件密码设备中，请配置 keys.pkcs11",
+            )
+        return self._token
+
+
+def opening_keys(slots: KeySlots) -> list[tuple[Generation, bytes]]:
+    """Every encryption key that still opens, with its seed.
+
+    Raises:
+        CertsError: one cannot be had.
+    """
+    found = []
+    for each in slots.journal.generations:
+        if each.kind == "encryption" and each.state in OPENING:
+            seed = slots.private_key(each)
+            if isinstance(seed, bytes):
+                found.append((each, seed))
+    return found
+
+
+def _key_id(key: Key) -> str:
+    """As envelopes and directory name it; TLS keys have none."""
+    if isinstance(key, bytes):
+        return keys.key_id(keys.xwing_public_key(key))
+    if isinstance(key, Ed25519PrivateKey):
+        return keys.key_id(key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw))
+    return ""
+
+
+def _ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)

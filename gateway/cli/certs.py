@@ -1,0 +1,368 @@
+"""`wugan certs`: this gateway's own keys and certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.language import say
+
+if TYPE_CHECKING:
+    from certs.rotation import Event
+    from certs.slot_journal import Journal, Kind
+    from certs.slot_requests import Answer, Request
+    from gateway.config import GatewaySettings
+    from gateway.federation.own_hand import Hand
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+ANSWER_S = 10.0
+"""How long a running gateway has to take up a request."""
+
+_CODES = (
+    "Exit codes: 0 done, 1 refused, 2 wrong usage or configuration, 3 not reached or not done in time.",
+    "退出码：0 完成，1 被拒绝，2 用法或配置错误，3 无法连接或未在时限内完成。",
+)
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="gateway.toml",
+)
+_JSON = click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+_KIND = click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["tls", "signing", "encryption"]),
+    help=say("which keys; all where none is named", "密钥种类，不指定则为全部"),
+)
+_STATES = {
+    "preparing": ("being made", "准备中"),
+    "next": ("next", "待启用"),
+    "current": ("current", "当前"),
+    "retired": ("retired", "已停用"),
+    "withdrawn": ("withdrawn", "已撤下"),
+    "destroyed": ("destroyed", "已销毁"),
+}
+
+
+@click.group(help=say("This gateway's own keys and certificates.", "管理本网关的密钥与证书。"))
+def certs() -> None:
+    """The group."""
+
+
+@certs.command(
+    help=say(
+        "Show every key: its state, until when it is valid, when it is renewed.\n\n"
+        "Exit codes: 0 done, 1 a key is missing or has expired, 2 wrong usage or configuration.",
+        "显示各密钥的状态、有效期与计划更新时间。\n\n退出码：0 完成，1 缺少密钥或密钥已过期，2 用法或配置错误。",
+    )
+)
+@_CONFIG
+@_JSON
+def status(config_file: Path, json_out: bool) -> None:
+    """Read the journal; the gateway may run meanwhile."""
+    from certs.slot_files import read_journal
+    from certs.slot_journal import KINDS
+    from gateway.clock import SystemClock
+    from gateway.federation.renewal import policy_of
+
+    settings = _settings(config_file)
+    journal = _trying(lambda: read_journal(settings.keys_folder))
+    now_ms = SystemClock().now_ms()
+    about = _about(journal, policy_of(settings.rotation))
+    well = all((each := journal.current(kind)) is not None and each.not_after_ms > now_ms for kind in KINDS)
+    if json_out:
+        click.echo(json.dumps({"ok": well, **about}, ensure_ascii=False, indent=2))
+    else:
+        _show(about)
+    if not well:
+        if not json_out:
+            click.echo(say("A current key is missing or has expired.", "缺少当前密钥，或其已过期。"), err=True)
+        raise SystemExit(EXIT_REFUSED)
+
+
+@certs.command(
+    help=say(
+        "Renew keys now: make, enrol, publish, wait until every partner knows them, use them. A running gateway does "
+        "it without losing a call.\n\n",
+        "立即轮换密钥：生成、签发、公布，待各成员知悉后启用。运行中的网关不中断任何请求。\n\n",
+    )
+    + say(*_CODES)
+)
+@_CONFIG
+@_KIND
+@click.option("--reason", default="asked", show_default=True, help=say("why, for the log", "原因，记入日志"))
+@click.option(
+    "--urgent",
+    is_flag=True,
+    help=say(
+        "use the new keys once published, without waiting for partners: the old ones are lost or stolen",
+        "公布后立即启用，不等待其他成员（旧密钥丢失或被盗时使用）",
+    ),
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(0, 86_400),
+    default=0.0,
+    show_default=True,
+    help=say("seconds to wait until they are in use", "等待启用的秒数"),
+)
+@_JSON
+def rotate(
+    config_file: Path, kinds: tuple[Kind, ...], reason: str, urgent: bool, wait_s: float, json_out: bool
+) -> None:
+    """Ask the running gateway, or do it here where none runs."""
+    from certs.slot_journal import KINDS
+    from certs.slot_requests import Request
+    from gateway.clock import SystemClock
+
+    settings = _settings(config_file)
+    request = Request(
+        action="rotate",
+        kinds=kinds or KINDS,
+        reason=reason[:200],
+        urgent=urgent,
+        asked_at_ms=SystemClock().now_ms(),
+    )
+
+    async def here(hand: Hand) -> bool:
+        await hand.rotator.rotate(request.kinds, request.reason, urgent=request.urgent)
+        return await hand.work(SystemClock(), wait_s)
+
+    over = _ask_or_do(settings, request, here)
+    if over is None:
+        over = _followed(settings.keys_folder, wait_s)
+    state = "activated" if over else "begun"
+    said = say("The new keys are in use.", "新密钥已启用。") if over else say("Rotation begun.", "轮换已开始。")
+    click.echo(json.dumps({"state": state, "kinds": list(request.kinds)}) if json_out else said)
+    if wait_s and not over:
+        raise SystemExit(EXIT_UNREACHABLE)
+
+
+@certs.command(
+    help=say(
+        "Give up the rotation under way; where there is none, put back the keys before the current ones, while they "
+        "exist.\n\n",
+        "放弃正在进行的轮换；若没有，则在旧密钥尚存时恢复使用旧密钥。\n\n",
+    )
+    + say(*_CODES)
+)
+@_CONFIG
+@_KIND
+@_JSON
+def rollback(config_file: Path, kinds: tuple[Kind, ...], json_out: bool) -> None:
+    """Ask the running gateway, or do it here where none runs."""
+    from certs.slot_journal import KINDS
+    from certs.slot_requests import Request
+    from gateway.clock import SystemClock
+
+    settings = _settings(config_file)
+    request = Request(action="roll_back", kinds=kinds or KINDS, asked_at_ms=SystemClock().now_ms())
+
+    async def here(hand: Hand) -> bool:
+        await hand.rotator.roll_back(request.kinds)
+        return await hand.work(SystemClock(), 0.0)
+
+    _ask_or_do(settings, request, here)
+    click.echo(json.dumps({"state": "rolled back"}) if json_out else say("Rolled back.", "已回退。"))
+
+
+@certs.command(
+    help=say(
+        "Enrol this gateway: make its first keys, have certificates issued with a one-time token, publish them. Safe "
+        "to repeat with the same token when it was interrupted.\n\n",
+        "登记本网关：生成首批密钥，凭一次性令牌签发证书并公布。中断后可用同一令牌重复执行。\n\n",
+    )
+    + say(*_CODES)
+)
+@_CONFIG
+@click.option(
+    "--token-file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=say("file with the one-time token, mode 0600", "一次性令牌文件，权限 0600"),
+)
+@_JSON
+def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
+    """Make, enrol, publish."""
+    from certs.keys import read_passphrase
+    from certs.slot_journal import KINDS
+    from gateway.clock import SystemClock
+    from gateway.federation.enrolling import Token
+
+    settings = _settings(config_file)
+    token = _trying(lambda: Token.parse(read_passphrase(token_file).decode("ascii", "replace")))
+
+    async def here(hand: Hand) -> bool:
+        journal = hand.slots.journal
+        if any(journal.current(kind) for kind in KINDS):
+            _end(say("this gateway has keys already; rotate them", "本网关已有密钥，请使用轮换"), EXIT_REFUSED)
+        if journal.rotation is None:
+            await hand.rotator.rotate(KINDS, "first keys")
+        return await hand.work(SystemClock(), 0.0)
+
+    _do(settings, here, token)
+    folder = str(settings.keys_folder)
+    said = say(f"Enrolled. The keys are in {folder}.", f"登记完成，密钥位于 {folder}。")
+    click.echo(json.dumps({"state": "enrolled", "folder": folder}, ensure_ascii=False) if json_out else said)
+
+
+def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand], Any]) -> bool | None:
+    """What `here` said, where no gateway has the keys; None where a running one took the request up."""
+    from certs import slot_requests
+    from gateway.clock import SystemClock
+
+    if not _in_use(settings.keys_folder):
+        return _do(settings, here)
+    folder = settings.keys_folder
+    name = _trying(lambda: slot_requests.ask(folder, request))
+    end = SystemClock().monotonic() + ANSWER_S
+    answer: Answer | None = None
+    while (answer := _trying(lambda: slot_requests.answer_of(folder, name))) is None:
+        if SystemClock().monotonic() > end:
+            slot_requests.give_up(folder, name)
+            _end(
+                say(
+                    "a process has the keys open but does not take requests; see its log",
+                    "密钥目录被占用但未处理请求，请查看网关日志",
+                ),
+                EXIT_UNREACHABLE,
+            )
+        time.sleep(0.1)
+    if not answer.done:
+        _end(say(answer.en, answer.zh), EXIT_REFUSED)
+    return None
+
+
+def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = None) -> bool:
+    from certs.errors import CertsError
+    from gateway.clock import SystemClock
+    from gateway.errors import WuganError
+    from gateway.federation.own_hand import own_hand
+
+    async def work() -> bool:
+        async with own_hand(settings, SystemClock(), _tell, token=token) as hand:
+            try:
+                return bool(await here(hand))
+            except CertsError as error:
+                _end(say(error.en, error.zh), EXIT_REFUSED)
+
+    try:
+        return asyncio.run(work())
+    except WuganError as error:
+        _end(say(error.en, error.zh), EXIT_USAGE)
+
+
+def _followed(folder: Path, wait_s: float) -> bool:
+    """Whether a running gateway ends the rotation within some seconds."""
+    from certs.slot_files import read_journal
+    from gateway.clock import SystemClock
+
+    end = SystemClock().monotonic() + wait_s
+    while _trying(lambda: read_journal(folder)).rotation is not None:
+        if SystemClock().monotonic() >= end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def _in_use(folder: Path) -> bool:
+    """Whether a process has the folder open."""
+    from certs.slot_files import is_open
+
+    return _trying(lambda: is_open(folder))
+
+
+def _settings(config_file: Path) -> GatewaySettings:
+    from gateway.config import load_gateway
+    from gateway.errors import WuganError
+
+    try:
+        return load_gateway(config_file)
+    except WuganError as error:
+        _end(say(error.en, error.zh), EXIT_USAGE)
+
+
+def _trying(work: Callable[[], R]) -> R:
+    from certs.errors import CertsError
+
+    try:
+        return work()
+    except CertsError as error:
+        _end(say(error.en, error.zh), EXIT_USAGE)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    click.echo(f"wugan: {message}", err=True)
+    raise SystemExit(code)
+
+
+def _tell(event: Event) -> None:
+    click.echo(f"{event.what}: {', '.join(event.kinds)} {event.detail}".rstrip(), err=True)
+
+
+def _about(journal: Journal, policy: Any) -> dict[str, Any]:
+    """The journal for programs; times in ISO 8601, UTC."""
+    from certs.rotation_rules import renewal_at_ms
+
+    generations = [
+        {
+            "name": each.name,
+            "kind": each.kind,
+            "state": each.state,
+            "key_id": each.key_id,
+            "in_token": bool(each.label),
+            "valid_until": _time(each.not_after_ms),
+            "renewed_from": _time(renewal_at_ms(each, policy)) if each.state == "current" else "",
+        }
+        for each in sorted(journal.generations, key=lambda each: (each.kind, -each.number))
+    ]
+    rotation, told = journal.rotation, journal.publication
+    return {
+        "keys": generations,
+        "rotation": None
+        if rotation is None
+        else {"kinds": list(rotation.kinds), "reason": rotation.reason, "began_at": _time(rotation.began_at_ms)},
+        "publication": {"sequence": told.sequence, "directory_version": told.version, "seen_by_all": told.settled},
+    }
+
+
+def _show(about: dict[str, Any]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
+    for column in (
+        say("key", "密钥"),
+        say("state", "状态"),
+        say("valid until", "有效期至"),
+        say("renewed from", "计划更新"),
+        say("key id", "密钥标识"),
+    ):
+        table.add_column(column)
+    for each in about["keys"]:
+        if each["state"] != "destroyed":
+            table.add_row(
+                each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
+            )
+    console = Console()
+    console.print(table)
+    if about["rotation"] is not None:
+        kinds = ", ".join(about["rotation"]["kinds"])
+        console.print(say(f"Rotation under way: {kinds}", f"正在轮换：{kinds}"))
+
+
+def _time(at_ms: int) -> str:
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).isoformat(timespec="seconds") if at_ms else ""

@@ -1,0 +1,261 @@
+"""What this gateway tells the federation's authority, and asks it: its keys, and who works with which directory.
+
+Owns: the messages of proto/wugan/federation/v1/authority.proto over HTTPS with own TLS certificate; and `Partnership`,
+which says whether every other member works with a directory. Refuses: redirects, answers that are too large or too
+late, and an authority that does not prove its name under the federation root. Failures are `RotationError`s, which a
+rotation survives; what may pass is tried again a few times before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
+
+import aiohttp
+from google.protobuf.message import DecodeError, Message
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from certs.errors import CertsError, RotationError
+from certs.rotation import KeySet, Seen
+from certs.tls_context import client_context
+from gateway.config import AuthoritySettings
+from gateway.errors import WuganError
+from gateway.exchange.keys import key_id
+from gateway.federation.directory import DirectorySource
+from gateway.federation.directory_build import signing_key
+from gateway.federation.live_keys import TlsIdentity
+from wugan.federation.v1 import authority_pb2, directory_pb2, envelope_pb2
+
+PROTOBUF: Final = "application/x-protobuf"
+MAX_ANSWER_BYTES: Final = 1 << 20
+TIMEOUT_S: Final = 10.0
+"""For each try as a whole."""
+TRIES: Final = 3
+
+M = TypeVar("M", bound=Message)
+
+
+class _LaterError(RotationError):
+    """It may work when tried again."""
+
+
+class AuthorityClient:
+    """The authority as one member sees it. `close` it.
+
+    Args:
+        settings: where it is and what it must prove.
+        member_id: who asks.
+        identity: gives own TLS identity of the moment.
+        roots_pem: the federation root.
+    """
+
+    def __init__(
+        self, settings: AuthoritySettings, member_id: str, identity: Callable[[], TlsIdentity], roots_pem: bytes
+    ) -> None:
+        self._url = settings.url.rstrip("/")
+        self._tls_name = settings.tls_name
+        self._member_id = member_id
+        self._identity = identity
+        self._roots_pem = roots_pem
+        self._context: tuple[str, ssl.SSLContext] | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def publish(self, keys: KeySet) -> int:
+        """The first directory version that lists exactly these keys (`certs.rotation.Publisher`).
+
+        Raises:
+            CertsError: the authority cannot be reached, or refuses.
+        """
+        receipt = await self._ask(
+            "POST", "/directory/keys", publication(self._member_id, keys), authority_pb2.PublicationReceipt()
+        )
+        if receipt.directory_version < 1:
+            raise _faulty()
+        return receipt.directory_version
+
+    async def report_seen(self, version: int) -> Mapping[str, int]:
+        """Say with which version of the directory this gateway works; every member's, as the authority knows it.
+
+        Raises:
+            CertsError: as `publish`.
+        """
+        told = authority_pb2.DirectorySeen(version=version)
+        return _versions(await self._ask("POST", "/directory/seen", told, authority_pb2.SeenReport()))
+
+    async def seen(self) -> Mapping[str, int]:
+        """With which version every member's gateway works, as the authority knows it.
+
+        Raises:
+            CertsError: as `publish`.
+        """
+        return _versions(await self._ask("GET", "/directory/seen", None, authority_pb2.SeenReport()))
+
+    async def _ask(self, method: str, path: str, body: Message | None, answer: M) -> M:
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(TRIES),
+            wait=wait_random_exponential(multiplier=0.2, max=2.0),
+            retry=retry_if_exception_type(_LaterError),
+            reraise=True,
+        )
+        raw: bytes = await retrying(self._once, method, path, None if body is None else body.SerializeToString())
+        try:
+            answer.ParseFromString(raw)
+        except DecodeError as error:
+            raise _faulty() from error
+        return answer
+
+    async def _once(self, method: str, path: str, body: bytes | None) -> bytes:
+        context = await self._tls()
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=4),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                headers={"Accept-Encoding": "identity", "Accept": PROTOBUF},
+            )
+        try:
+            async with (
+                asyncio.timeout(TIMEOUT_S),
+                self._session.request(
+                    method,
+                    self._url + path,
+                    data=body,
+                    headers=None if body is None else {"Content-Type": PROTOBUF},
+                    allow_redirects=False,
+                    ssl=context,
+                    server_hostname=self._tls_name,
+                ) as response,
+            ):
+                return await _content(response)
+        except aiohttp.ClientSSLError as error:
+            raise RotationError(
+                "no TLS connection to the authority: its certificate or ours is refused; compare root and name",
+                "无法与管理机构建立 TLS 连接：其证书或本方证书被拒绝，请核对根证书与名称",
+            ) from error
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise _LaterError(
+                f"the authority cannot be reached ({type(error).__name__}); check authority.url and the network",
+                f"无法连接管理机构（{type(error).__name__}），请检查 authority.url 与网络",
+            ) from error
+
+    async def _tls(self) -> ssl.SSLContext:
+        try:
+            identity = self._identity()
+        except WuganError as error:
+            raise RotationError(error.en, error.zh) from error
+        if self._context is None or self._context[0] != identity.name:
+            made = await asyncio.to_thread(client_context, self._roots_pem, identity.key, identity.chain_pem)
+            self._context = identity.name, made
+        return self._context[1]
+
+
+class Partnership:
+    """Whether every other member of the directory works with a version of it (`certs.rotation.Witness`)."""
+
+    def __init__(self, client: AuthorityClient, directory: DirectorySource, member_id: str) -> None:
+        self._client = client
+        self._directory = directory
+        self._member_id = member_id
+
+    async def seen(self, version: int) -> Seen:
+        """Whether all work with this version, or a later one.
+
+        Every version expires no later than those after it. So when the one held here is this or a later one, its end
+        is that of all older ones at the latest.
+
+        Raises:
+            CertsError: the authority or the directory does not tell.
+        """
+        try:
+            if self._directory.current().version < version:
+                await self._directory.refresh()
+            held = self._directory.current()
+        except WuganError as error:
+            raise RotationError(error.en, error.zh) from error
+        report = await self._client.report_seen(held.version)
+        if held.version < version:
+            return Seen(everywhere=False)
+        others = (member for member in held.member_ids() if member != self._member_id)
+        return Seen(all(report.get(member, 0) >= version for member in others), held.expires_at_ms)
+
+
+class Reports:
+    """The same by the authority's word alone, for a command that runs where no gateway has the directory."""
+
+    def __init__(self, client: AuthorityClient, member_id: str) -> None:
+        self._client = client
+        self._member_id = member_id
+
+    async def seen(self, version: int) -> Seen:
+        """Whether all work with this version, or a later one. Raises CertsError."""
+        report = await self._client.seen()
+        return Seen(all(at >= version for member, at in report.items() if member != self._member_id))
+
+
+def publication(member_id: str, keys: KeySet) -> authority_pb2.KeyPublication:
+    """The message in which a member tells its keys.
+
+    Raises:
+        RotationError: a signing certificate is none.
+    """
+    try:
+        signing = [signing_key(entry.certificate, entry.intermediates) for entry in keys.signing]
+    except WuganError as error:
+        raise RotationError(error.en, error.zh) from error
+    encryption = [
+        directory_pb2.EncryptionKey(
+            key_id=key_id(entry.public_key),
+            suite=envelope_pb2.SUITE_XWING_ED25519,
+            public_key=entry.public_key,
+            not_before_ms=entry.not_before_ms,
+            not_after_ms=entry.not_after_ms,
+        )
+        for entry in keys.encryption
+    ]
+    return authority_pb2.KeyPublication(
+        member_id=member_id,
+        sequence=keys.sequence,
+        tls_certificates=keys.tls_certificates,
+        signing_keys=signing,
+        encryption_keys=encryption,
+    )
+
+
+def _versions(report: authority_pb2.SeenReport) -> dict[str, int]:
+    return {member.member_id: member.version for member in report.members}
+
+
+async def _content(response: aiohttp.ClientResponse) -> bytes:
+    if response.status in (429, 502, 503, 504):
+        raise _LaterError(
+            f"the authority is busy or starting (status {response.status}); tried again later",
+            f"管理机构繁忙或正在启动（状态 {response.status}），稍后重试",
+        )
+    if response.status != 200:
+        raise RotationError(
+            f"the authority refused (status {response.status}); its log says why",
+            f"管理机构拒绝了请求（状态 {response.status}），原因见其日志",
+        )
+    if response.content_type != PROTOBUF or (response.content_length or 0) > MAX_ANSWER_BYTES:
+        raise _faulty()
+    parts = bytearray()
+    async for part in response.content.iter_chunked(64 << 10):
+        parts += part
+        if len(parts) > MAX_ANSWER_BYTES:
+            raise _faulty()
+    return bytes(parts)
+
+
+def _faulty() -> CertsError:
+    return RotationError(
+        "the authority's answer is not one; check authority.url, and the versions of both",
+        "管理机构的答复无效，请检查 authority.url 与双方版本",
+    )

@@ -1,0 +1,101 @@
+"""The channels to partners' gateways, and changing them without losing a call.
+
+A gRPC client cannot take another certificate (grpc#41779). So after a change of own TLS certificate a second channel is
+opened beside the one in use; new calls go over it as soon as it is connected, and the old one is closed after its last
+call.
+
+Owns: the channels. Refuses: knowing what goes over them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from wugan.federation.v1 import exchange_pb2_grpc
+
+ChannelFactory = Callable[[str, str], grpc.aio.Channel]
+"""(address, TLS name the server must prove) → channel, with own credentials of the moment."""
+
+CONNECT_S: Final = 5.0
+"""How long a new channel has to connect before calls move to it all the same."""
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    channel: grpc.aio.Channel
+    stub: exchange_pb2_grpc.FederationServiceAsyncStub
+    calls: int = 0
+    leaving: bool = False
+
+
+class Lines:
+    """One channel for each gateway called, and those that are being emptied."""
+
+    def __init__(self, channel: ChannelFactory) -> None:
+        self._channel = channel
+        self._open: dict[_Key, _Line] = {}
+        self._leaving: set[_Line] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._renewing = asyncio.Lock()
+
+    @contextlib.contextmanager
+    def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
+        """The stub of a gateway, for one call."""
+        line = self._open.get((address, tls_name))
+        if line is None:
+            line = self._open[address, tls_name] = self._new(address, tls_name)
+        line.calls += 1
+        try:
+            yield line.stub
+        finally:
+            line.calls -= 1
+            if line.leaving and not line.calls:
+                self._close(line)
+
+    async def renew(self) -> None:
+        """Move new calls to new channels; returns when they all go there. Calls in flight end where they are."""
+        async with self._renewing:
+            await asyncio.gather(*(self._replace(key, line) for key, line in list(self._open.items())))
+
+    async def close(self) -> None:
+        """Close every channel; calls in flight are cancelled."""
+        lines = [*self._open.values(), *self._leaving]
+        self._open.clear()
+        self._leaving.clear()
+        await asyncio.gather(*(line.channel.close() for line in lines), *self._closing)
+
+    def _new(self, address: str, tls_name: str) -> _Line:
+        channel = self._channel(address, tls_name)
+        return _Line(channel, exchange_pb2_grpc.FederationServiceStub(channel))
+
+    async def _replace(self, key: _Key, old: _Line) -> None:
+        new = self._new(*key)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(new.channel.channel_ready(), CONNECT_S)
+        except BaseException:
+            await new.channel.close()
+            raise
+        if self._open.get(key) is not old:  # closed meanwhile
+            await new.channel.close()
+            return
+        self._open[key] = new
+        old.leaving = True
+        if old.calls:
+            self._leaving.add(old)
+        else:
+            self._close(old)
+
+    def _close(self, line: _Line) -> None:
+        self._leaving.discard(line)
+        task = asyncio.get_running_loop().create_task(line.channel.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

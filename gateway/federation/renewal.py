@@ -1,0 +1,173 @@
+"""Renewing own keys while the gateway runs: the rotation, what commands ask for, and what the authority is told.
+
+Owns: these three loops and their log lines. Refuses: deciding when a key is renewed (`certs.rotation_rules`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from certs import slot_requests
+from certs.chain import load_roots
+from certs.errors import CertsError
+from certs.identity import Identity
+from certs.rotation import Enroller, Event, Rotator, Witness
+from certs.rotation_rules import Policy
+from certs.slot_requests import Answer, Request
+from certs.slots import KeySlots
+from gateway.clock import Clock
+from gateway.config import GatewaySettings, RotationSettings
+from gateway.errors import WuganError
+from gateway.federation.authority_client import AuthorityClient
+from gateway.federation.directory import DirectorySource
+
+AFTER_CRASH_S: Final = 5.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def policy_of(settings: RotationSettings) -> Policy:
+    """The policy in the settings."""
+    return Policy(
+        automatic=settings.automatic,
+        at_life=settings.at_life,
+        jitter=settings.jitter,
+        retire_after_ms=round(settings.retire_after_s * 1000),
+        seen_timeout_ms=round(settings.seen_timeout_s * 1000),
+        encryption_life_ms=round(settings.encryption_days * 86_400_000),
+    )
+
+
+def make_rotator(
+    settings: GatewaySettings,
+    slots: KeySlots,
+    roots_pem: bytes,
+    client: AuthorityClient,
+    witness: Witness,
+    enroller: Enroller,
+    clock: Clock,
+    *,
+    changed: Callable[[], Awaitable[None]],
+    tell: Callable[[Event], None],
+) -> Rotator:
+    """The rotation of this gateway's keys.
+
+    Raises:
+        CertsError: the roots are none.
+    """
+    return Rotator(
+        slots,
+        Identity.gateway(settings.directory.federation, settings.member_id),
+        load_roots(roots_pem),
+        enroller=enroller,
+        publisher=client,
+        witness=witness,
+        policy=policy_of(settings.rotation),
+        now_ms=clock.now_ms,
+        draw=random.SystemRandom(),
+        changed=changed,
+        tell=tell,
+    )
+
+
+def log_event(event: Event) -> None:
+    """One log line for what a rotation did; a step that failed is a warning."""
+    report = _log.warning if event.what == "rotation failed" else _log.info
+    report(event.what, kinds=list(event.kinds), detail=event.detail)
+
+
+class Renewal:
+    """The loops of a running gateway.
+
+    Args:
+        slots: own keys.
+        rotator: renews them; None where no authority is configured.
+        client: the authority; None as well.
+        directory: the directory in force.
+        clock: the time.
+        poll_s: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        slots: KeySlots,
+        rotator: Rotator | None,
+        client: AuthorityClient | None,
+        directory: DirectorySource,
+        clock: Clock,
+        *,
+        poll_s: float,
+    ) -> None:
+        self._slots = slots
+        self._rotator = rotator
+        self._client = client
+        self._directory = directory
+        self._clock = clock
+        self._poll_s = poll_s
+        self._reported = 0
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_lasting(lambda: self._every(self._requests)))
+            if (rotator := self._rotator) is not None:
+                tasks.create_task(_lasting(lambda: rotator.run(self._poll_s)))
+            if self._client is not None:
+                tasks.create_task(_lasting(lambda: self._every(self.report)))
+
+    async def report(self) -> None:
+        """Tell the authority with which directory this gateway works, if it does not know.
+
+        Raises:
+            CertsError: it could not be told.
+            DirectoryError: there is no directory in force.
+        """
+        version = self._directory.current().version
+        if self._client is not None and version != self._reported:
+            await self._client.report_seen(version)
+            self._reported = version
+
+    async def _every(self, work: Callable[[], Awaitable[None]]) -> None:
+        complaint = ""
+        while True:
+            try:
+                await work()
+                complaint = ""
+            except (CertsError, WuganError) as error:
+                if error.en != complaint:  # once for each reason, not at every look
+                    complaint = error.en
+                    _log.warning("renewal hindered", reason=error.en)
+            await asyncio.sleep(self._poll_s if not complaint else max(self._poll_s, 1.0))
+
+    async def _requests(self) -> None:
+        folder = self._slots.folder
+        for name, request in await asyncio.to_thread(slot_requests.waiting, folder, self._clock.now_ms()):
+            await asyncio.to_thread(slot_requests.answer, folder, name, await self._do(request))
+
+    async def _do(self, request: Request) -> Answer:
+        if self._rotator is None:
+            return Answer(
+                done=False, en="no authority is configured (authority.url)", zh="未配置管理机构 authority.url"
+            )
+        try:
+            if request.action == "roll_back":
+                return Answer(done=True, kinds=await self._rotator.roll_back(request.kinds))
+            await self._rotator.rotate(request.kinds, request.reason, urgent=request.urgent)
+        except CertsError as error:
+            return Answer(done=False, en=error.en[:2000], zh=error.zh[:2000])
+        return Answer(done=True, kinds=request.kinds)
+
+
+async def _lasting(loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that should never end, again where a fault of ours ends it: keys must be renewed all the same."""
+    while True:
+        try:
+            await loop()
+        except Exception as error:  # noqa: BLE001  the last line
+            _log.error("renewal crashed", error=type(error).__name__)
+        await asyncio.sleep(AFTER_CRASH_S)

@@ -1,0 +1,263 @@
+"""The first keys of a gateway, and what the authority is told, over real mutual TLS; and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from office_world import (
+    AUTHORITY_NAME,
+    InProcess,
+    Refusing,
+    TwoProvinces,
+    forget_keys,
+    serving_office,
+    two_provinces,
+)
+from test_rotation_live import Asking, certs, numbers, until_current, wugan
+
+from certs.errors import RotationError
+from certs.files import read_public
+from certs.rotation import Enroller, Event, KeySet
+from certs.slot_files import read_journal
+from certs.slot_journal import KINDS
+from gateway.clock import SystemClock
+from gateway.config import AuthoritySettings, GatewaySettings, load_gateway
+from gateway.errors import ConfigError
+from gateway.federation import authority_client
+from gateway.federation.authority_client import AuthorityClient, Reports
+from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
+from gateway.federation.own_hand import own_hand
+
+pytestmark = pytest.mark.integration
+
+EMPTY = KeySet(0, (), (), ())
+
+
+@pytest.fixture
+def provinces(tmp_path: Path) -> TwoProvinces:
+    return two_provinces(tmp_path)
+
+
+async def enrolled(provinces: TwoProvinces, settings: GatewaySettings, enroller: Enroller | None = None) -> list[Event]:
+    events: list[Event] = []
+    issues = enroller or InProcess(provinces.office.authority, settings.member_id)
+    async with own_hand(settings, SystemClock(), events.append, enroller=issues) as hand:
+        if hand.slots.journal.rotation is None:
+            await hand.rotator.rotate(KINDS, "first keys")
+        assert await hand.work(SystemClock(), 0.0)
+    return events
+
+
+async def test_a_gateway_without_keys_is_enrolled_and_then_answers(provinces: TwoProvinces) -> None:
+    forget_keys(provinces.answering)
+    settings = load_gateway(provinces.answering.config)
+    async with serving_office(provinces.office, provinces.port):
+        events = await enrolled(provinces, settings)
+    assert [event.what for event in events] == [
+        "rotation begun",
+        *["key prepared"] * 3,
+        "keys published",
+        "keys activated",
+    ]
+    async with provinces.running(), Asking(provinces) as asking:
+        while asking.answered < 5 and not asking.failed:
+            await asyncio.sleep(0.01)
+    assert asking.failed == []
+
+
+async def test_an_interrupted_enrolment_goes_on_with_the_keys_it_made(provinces: TwoProvinces) -> None:
+    forget_keys(provinces.answering)
+    settings = load_gateway(provinces.answering.config)
+    with pytest.raises(ConfigError, match="cannot be reached"):
+        await enrolled(provinces, settings, Refusing())
+    made = (provinces.answering.keys / "tls-1.key.pem").read_bytes()
+    async with serving_office(provinces.office, provinces.port):
+        await enrolled(provinces, settings)
+    assert (provinces.answering.keys / "tls-1.key.pem").read_bytes() == made
+    assert numbers(provinces.answering) == dict.fromkeys(KINDS, 1)
+
+
+async def test_enrolment_without_a_proper_token_says_so(provinces: TwoProvinces, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("no token\n")
+    token.chmod(0o600)
+    arguments = ("--config", str(provinces.asking.config), "--token-file", str(token))
+    code, _, err = await wugan("certs", "enrol", *arguments)
+    assert code == 2
+    assert "one-time token" in err
+    token.chmod(0o644)
+    code, _, err = await wugan("certs", "enrol", *arguments)
+    assert code == 2
+    assert "chmod 600" in err
+
+
+async def test_key_files_under_a_passphrase_serve_and_rotate_as_well(provinces: TwoProvinces, tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse\n")
+    passphrase.chmod(0o600)
+    member = provinces.answering
+    text = member.config.read_text("utf-8")
+    member.config.write_text(f'{text}\n[keys]\npassphrase_file = "{passphrase}"\n', "utf-8")
+    forget_keys(member)
+    async with serving_office(provinces.office, provinces.port):
+        await enrolled(provinces, load_gateway(member.config))
+    assert all(b"ENCRYPTED" in path.read_bytes() for path in member.keys.glob("*.key.pem"))
+    async with provinces.running(), Asking(provinces) as asking:
+        await certs(member, "rotate", "--wait", "50")
+        await until_current([member], KINDS, 2)
+    assert asking.failed == []
+    passphrase.write_text("wrong\n")
+    code, _, err = await wugan("gateway", "run", "--config", str(member.config))
+    assert code == 2
+    assert "wrong passphrase" in err
+    assert "correct horse" not in err
+
+
+async def test_keys_are_read_whole_or_not_at_all(provinces: TwoProvinces) -> None:
+    settings = load_gateway(provinces.asking.config)
+    slots = open_slots(settings)
+    live = LiveKeys(settings.member_id, slots, read_public(settings.tls.roots))
+    await live.refresh()
+    before, told = live.own(), []
+
+    async def changed(tls: TlsIdentity) -> None:
+        told.append(tls.name)
+
+    live.follow(changed)
+    await live.refresh()
+    assert told == [], "nothing changed"
+    slots._held.clear()
+    (provinces.asking.keys / "signing-1.key.pem").unlink()
+    await live.refresh()
+    assert live.own().signing is before.signing, "what is held needs no file"
+    (provinces.asking.keys / "tls-1.key.pem").unlink()
+    slots._held.clear()
+    with pytest.raises(Exception, match="cannot be read"):
+        await live.refresh()
+    assert live.tls().name == "tls-1"
+    slots.close()
+
+
+# the authority's answers
+
+Answer = Callable[[web.Request], web.StreamResponse]
+
+
+class Scripted:
+    """An office that answers what a test says, and counts."""
+
+    def __init__(self, provinces: TwoProvinces) -> None:
+        self.provinces = provinces
+        self.answers: list[web.Response] = []
+        self.asked = 0
+
+    async def answer(self, _request: web.Request) -> web.Response:
+        self.asked += 1
+        return self.answers.pop(0)
+
+
+@pytest_asyncio.fixture
+async def scripted(provinces: TwoProvinces, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scripted]:
+    script = Scripted(provinces)
+    office: Any = provinces.office
+    for name in ("take_keys", "take_seen", "tell_seen"):
+        monkeypatch.setattr(office, name, script.answer)
+    async with serving_office(office, provinces.port):
+        yield script
+
+
+@pytest_asyncio.fixture
+async def client(provinces: TwoProvinces) -> AsyncIterator[AuthorityClient]:
+    settings = load_gateway(provinces.asking.config)
+    slots = open_slots(settings)
+    live = LiveKeys(settings.member_id, slots, read_public(settings.tls.roots))
+    await live.refresh()
+    assert settings.authority is not None
+    made = AuthorityClient(settings.authority, settings.member_id, live.tls, read_public(settings.tls.roots))
+    yield made
+    await made.close()
+    slots.close()
+
+
+def receipt(body: bytes = b"\x08\x07", **changed: Any) -> web.Response:
+    return web.Response(**{"body": body, "content_type": "application/x-protobuf", **changed})
+
+
+async def test_what_may_pass_is_tried_again(scripted: Scripted, client: AuthorityClient) -> None:
+    scripted.answers = [web.Response(status=503), web.Response(status=429), receipt()]
+    assert await client.publish(EMPTY) == 7
+    assert scripted.asked == 3
+
+
+async def test_tries_are_bounded(scripted: Scripted, client: AuthorityClient) -> None:
+    scripted.answers = [web.Response(status=503) for _ in range(10)]
+    with pytest.raises(RotationError, match="busy"):
+        await client.publish(EMPTY)
+    assert scripted.asked == authority_client.TRIES
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 500, 302])
+async def test_a_refusal_is_not_tried_again(scripted: Scripted, client: AuthorityClient, status: int) -> None:
+    scripted.answers = [web.Response(status=status, headers={"Location": "https://elsewhere.example/"})]
+    with pytest.raises(RotationError, match=str(status)):
+        await client.publish(EMPTY)
+    assert scripted.asked == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: receipt(b"\xff\xff"),
+        lambda: receipt(b""),
+        lambda: receipt(content_type="text/html"),
+        lambda: receipt(b"\x0a" * ((1 << 20) + 1)),
+    ],
+    ids=["no message", "version 0", "html", "too large"],
+)
+async def test_an_answer_that_is_none_is_not_believed(
+    scripted: Scripted, client: AuthorityClient, answer: Callable[[], web.Response]
+) -> None:
+    scripted.answers = [answer()]
+    with pytest.raises(RotationError, match="not one"):
+        await client.publish(EMPTY)
+
+
+async def test_an_authority_of_another_name_is_not_talked_to(
+    scripted: Scripted, provinces: TwoProvinces, client: AuthorityClient
+) -> None:
+    scripted.answers = [receipt()]
+    client._tls_name = AUTHORITY_NAME.replace("gateway", "gateways")
+    with pytest.raises(RotationError, match="TLS"):
+        await client.publish(EMPTY)
+    assert scripted.asked == 0
+
+
+async def test_an_authority_that_is_not_there_is_an_error_and_no_more(client: AuthorityClient) -> None:
+    with pytest.raises(RotationError, match="cannot be reached"):
+        await client.seen()
+
+
+async def test_who_has_seen_a_version_is_the_authoritys_word(provinces: TwoProvinces, client: AuthorityClient) -> None:
+    other = provinces.answering.plan.member_id
+    witness = Reports(client, provinces.asking.plan.member_id)
+    async with serving_office(provinces.office, provinces.port):
+        assert not (await witness.seen(1)).everywhere
+        provinces.office.seen[other] = 1
+        assert (await witness.seen(1)).everywhere
+        assert not (await witness.seen(2)).everywhere
+
+
+async def test_a_command_without_an_authority_says_what_to_set(provinces: TwoProvinces, tmp_path: Path) -> None:
+    text = provinces.asking.config.read_text("utf-8").partition("[authority]")[0]
+    provinces.asking.config.write_text(text, "utf-8")
+    code, _, err = await wugan("certs", "rotate", "--config", str(provinces.asking.config))
+    assert code == 2
+    assert "authority.url" in err
+    assert read_journal(provinces.asking.keys).rotation is None
+    assert AuthoritySettings(url="https://a:1", tls_name="a.b").url

@@ -1,0 +1,209 @@
+"""Keys of both provinces are renewed while questions are asked, by themselves, by command, and after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from office_world import TwoProvinces, two_provinces
+
+from bench.federation import requests
+from certs.slot_files import read_journal
+from certs.slot_journal import KINDS, Journal, Kind
+from gateway.channels import agency_channel
+from gateway.config import load_agency
+from gateway.demo.founding import FoundedMember
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def provinces(tmp_path: Path) -> TwoProvinces:
+    return two_provinces(tmp_path)
+
+
+def journal(member: FoundedMember) -> Journal:
+    return read_journal(member.keys)
+
+
+def numbers(member: FoundedMember) -> dict[str, int]:
+    """Number of the current generation of each kind."""
+    found = {kind: journal(member).current(kind) for kind in KINDS}
+    return {kind: each.number if each else 0 for kind, each in found.items()}
+
+
+async def wugan(*arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.cli", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "WUGAN_LANG": "en"},
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def certs(member: FoundedMember, command: str, *arguments: str) -> Any:
+    code, out, err = await wugan("certs", command, "--config", str(member.config), *arguments, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+class Asking:
+    """An agency that asks without a pause; every refusal is remembered."""
+
+    def __init__(self, provinces: TwoProvinces) -> None:
+        self._provinces = provinces
+        self._bodies = requests()
+        self._stop = asyncio.Event()
+        self.answered = 0
+        self.failed: list[str] = []
+
+    async def __aenter__(self) -> Asking:
+        settings = load_agency(self._provinces.asking.agency_config("110100"))
+        self._channel = agency_channel(settings)
+        self._stub = agency_pb2_grpc.AgencyServiceStub(self._channel)
+        self._tasks = [asyncio.create_task(self._ask(offset)) for offset in range(4)]
+        return self
+
+    async def _ask(self, offset: int) -> None:
+        at = offset
+        while not self._stop.is_set():
+            await self.once(self._bodies[at % len(self._bodies)])
+            at += 4
+
+    async def once(self, body: bytes) -> None:
+        try:
+            response = await self._stub.Check(agency_pb2.CheckRequest.FromString(body), timeout=20)
+        except grpc.aio.AioRpcError as error:
+            self.failed.append(f"{error.code()}: {error.details()}")
+        else:
+            assert response.status != words.SURVIVAL_STATUS_UNSPECIFIED
+            self.answered += 1
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+        await self._channel.close()
+
+
+async def until_current(members: Sequence[FoundedMember], kinds: Sequence[Kind], number: int) -> None:
+    async with asyncio.timeout(60):
+        while not all(numbers(member)[kind] >= number for member in members for kind in kinds):
+            await asyncio.sleep(0.02)
+
+
+async def test_both_provinces_renew_everything_under_load_and_no_question_is_lost(provinces: TwoProvinces) -> None:
+    both = (provinces.asking, provinces.answering)
+    async with provinces.running(), Asking(provinces) as asking:
+        for number in (2, 3, 4):
+            for member in both:
+                await certs(member, "rotate", "--wait", "50")
+            await until_current(both, KINDS, number)
+    assert asking.failed == []
+    assert asking.answered > 20
+    presented = {der for member_id, der in provinces.office.peers if member_id == provinces.asking.plan.member_id}
+    assert len(presented) >= 3, "the authority never saw a new certificate"
+
+
+async def test_keys_in_use_are_those_that_the_partner_is_shown(provinces: TwoProvinces) -> None:
+    async with provinces.running():
+        code, _, err = await wugan("certs", "rotate", "--config", str(provinces.answering.config), "--wait", "50")
+        assert code == 0, err
+        entry = next(
+            each for each in provinces.office.directory.members if each.member_id == provinces.answering.plan.member_id
+        )
+        current = {kind: journal(provinces.answering).current(kind) for kind in KINDS}
+        assert current["signing"] is not None
+        assert current["encryption"] is not None
+        assert current["signing"].key_id in {key.key_id for key in entry.signing_keys}
+        newest = max(entry.encryption_keys, key=lambda key: key.not_before_ms)
+        assert newest.key_id == current["encryption"].key_id
+        async with Asking(provinces) as asking:
+            while asking.answered < 5:
+                await asyncio.sleep(0.01)
+        assert asking.failed == []
+        async with asyncio.timeout(30):
+            while len([each for each in journal(provinces.answering).generations if each.state == "destroyed"]) < 3:
+                await asyncio.sleep(0.05)
+    assert sorted(path.name for path in provinces.answering.keys.glob("*.pem")) == [
+        "encryption-2.key.pem",
+        "signing-2.chain.pem",
+        "signing-2.key.pem",
+        "tls-2.chain.pem",
+        "tls-2.key.pem",
+    ]
+
+
+async def test_a_rotation_survives_a_restart_of_the_gateway(provinces: TwoProvinces) -> None:
+    provinces.office.refuse = 10**6
+    async with provinces.running():
+        await certs(provinces.asking, "rotate", "--kind", "signing")
+        async with asyncio.timeout(20):
+            while not list(journal(provinces.asking).of("signing", "next")):
+                await asyncio.sleep(0.02)
+    assert numbers(provinces.asking)["signing"] == 1
+    provinces.office.refuse = 0
+    async with provinces.running(), Asking(provinces) as asking:
+        await until_current([provinces.asking], ["signing"], 2)
+    assert asking.failed == []
+
+
+async def test_a_command_puts_back_what_a_rotation_changed(provinces: TwoProvinces) -> None:
+    async with provinces.running(), Asking(provinces) as asking:
+        await certs(provinces.answering, "rotate", "--kind", "encryption", "--wait", "50")
+        assert numbers(provinces.answering)["encryption"] == 2
+        await certs(provinces.answering, "rollback", "--kind", "encryption")
+        assert numbers(provinces.answering)["encryption"] == 1
+        before = asking.answered
+        while asking.answered < before + 20 and not asking.failed:
+            await asyncio.sleep(0.01)
+    assert asking.failed == []
+
+
+async def test_status_tells_of_keys_and_of_what_is_under_way(provinces: TwoProvinces) -> None:
+    about = await certs(provinces.asking, "status")
+    assert about["ok"]
+    assert {each["state"] for each in about["keys"]} == {"current"}
+    assert about["rotation"] is None
+    assert all(each["renewed_from"] < each["valid_until"] for each in about["keys"])
+    code, out, _ = await wugan("certs", "status", "--config", str(provinces.asking.config))
+    assert code == 0
+    assert "tls-1" in out
+    assert "PRIVATE" not in out
+
+
+async def test_status_of_a_gateway_without_keys_is_a_failure(provinces: TwoProvinces, tmp_path: Path) -> None:
+    text = provinces.asking.config.read_text("utf-8").replace("[keys]", "")
+    config = provinces.asking.config.with_name("other.toml")
+    config.write_text(text.replace('state_dir = "state"', 'state_dir = "nothing"'), "utf-8")
+    code, out, _ = await wugan("certs", "status", "--config", str(config), "--json")
+    assert code == 1
+    assert json.loads(out)["ok"] is False
+
+
+async def test_a_second_rotation_is_refused_with_a_reason(provinces: TwoProvinces) -> None:
+    provinces.office.refuse = 10**6
+    async with provinces.running():
+        await certs(provinces.asking, "rotate", "--kind", "tls")
+        code, _, err = await wugan("certs", "rotate", "--config", str(provinces.asking.config), "--kind", "signing")
+        assert code == 1
+        assert "under way" in err
+        await certs(provinces.asking, "rollback")
+        assert journal(provinces.asking).rotation is None
+
+
+async def test_two_gateways_do_not_share_a_folder_of_keys(provinces: TwoProvinces) -> None:
+    async with provinces.running():
+        code, _, err = await wugan("gateway", "run", "--config", str(provinces.asking.config))
+    assert code == 2
+    assert "another process uses these keys" in err

@@ -1,0 +1,408 @@
+"""Rotation: from the first intention to the destroyed key, with partners that are slow, and with second thoughts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from certs import profiles
+from certs.authority import Authority
+from certs.errors import CertsError, ChainError, RotationError, SlotError
+from certs.rotation_rules import Policy, renewal_at_ms
+from certs.slot_journal import KINDS, Kind
+from certs.slots import KeySlots
+from tests.unit.certs.rotation_world import MEMBER, POLICY, RETIRE_MS, World, instant
+
+OTHER = "12330000002482285F"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.found()
+    yield world
+    world.slots.close()
+
+
+@pytest.mark.parametrize("kinds", [*((kind,) for kind in KINDS), KINDS], ids=["tls", "signing", "encryption", "all"])
+async def test_a_rotation_goes_from_next_to_current_to_retired_to_destroyed(
+    world: World, kinds: tuple[Kind, ...]
+) -> None:
+    await world.rotator.rotate(kinds, "asked")
+    await world.settle()
+    for kind in KINDS:
+        assert world.numbers(kind) == ({"current": [1], "next": [2]} if kind in kinds else {"current": [1]})
+    world.federation.look()
+    await world.settle()
+    for kind in kinds:
+        assert world.numbers(kind) == {"retired": [1], "current": [2]}
+    world.clock.advance(RETIRE_MS - 1)
+    assert await world.settle() == 0, "retired keys were destroyed before their time"
+    world.clock.advance(1)
+    await world.settle()
+    for kind in KINDS:
+        assert world.numbers(kind) == {"current": [2 if kind in kinds else 1]}
+    world.check_files()
+
+
+async def test_several_kinds_travel_in_one_publication(world: World) -> None:
+    await world.rotator.rotate(KINDS, "asked")
+    await world.settle()
+    assert world.federation.state()["version"] == 2
+
+
+async def test_a_new_rotation_takes_out_of_the_directory_what_was_retired_long_enough(world: World) -> None:
+    await world.rotator.rotate(["signing"], "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    world.clock.advance(RETIRE_MS)
+    await world.rotator.rotate(["signing"], "asked")
+    await world.settle()
+    assert world.federation.state()["version"] == 3
+    assert world.numbers("signing") == {"current": [2], "next": [3]}
+
+
+async def test_no_key_is_used_before_the_slowest_partner_has_seen_it(world: World) -> None:
+    await world.rotator.rotate(KINDS, "asked")
+    for _ in range(5):
+        await world.settle()
+        world.clock.advance(3_600_000)
+    assert world.numbers("signing") == {"current": [1], "next": [2]}
+
+
+async def test_a_partner_that_can_only_work_with_an_expired_directory_does_not_count(world: World) -> None:
+    await world.rotator.rotate(["signing"], "asked")
+    world.federation.older_end_ms = world.clock.at_ms + 5_000
+    await world.settle()
+    world.clock.advance(4_999)
+    assert await world.settle() == 0
+    world.clock.advance(1)
+    world.federation.look()  # for the check: there is no partner left that has not
+    await world.settle()
+    assert world.numbers("signing") == {"retired": [1], "current": [2]}
+
+
+async def test_where_the_directory_does_not_tell_its_end_the_time_out_is_the_administrators(tmp_path: Path) -> None:
+    world = World(tmp_path, policy=dataclasses.replace(POLICY, seen_timeout_ms=60_000))
+    world.found()
+    await world.rotator.rotate(["tls"], "asked")
+    await world.settle()
+    world.clock.advance(60_000)
+    assert await world.rotator.step()
+    assert world.slots.journal.publication.settled
+
+
+async def test_a_lost_key_is_followed_as_soon_as_the_new_one_is_published(world: World) -> None:
+    await world.rotator.rotate(["signing"], "stolen", urgent=True)
+    while await world.rotator.step():
+        pass
+    assert world.numbers("signing") == {"retired": [1], "current": [2]}
+    world.clock.advance(RETIRE_MS)
+    assert not await world.rotator.step(), "partners may still seal and verify by the directory of before"
+    world.federation.look()
+    await world.settle()
+    world.clock.advance(RETIRE_MS)
+    await world.settle()
+    assert world.numbers("signing") == {"current": [2]}
+
+
+async def test_an_expired_key_is_followed_without_waiting(world: World) -> None:
+    await world.rotator.rotate(["tls", "signing"], "asked")
+    await world.settle()
+    world.clock.advance(31 * 86_400_000)
+    world.policy = POLICY
+    while world.slots.journal.current("tls").number == 1 and await world.rotator.step():  # type: ignore[union-attr]
+        pass
+    assert world.numbers("tls") == {"retired": [1], "current": [2]}
+    assert world.numbers("signing") == {"current": [1], "next": [2]}, "the signing key has not expired"
+
+
+async def test_while_the_authority_cannot_be_reached_nothing_is_lost_and_the_old_keys_serve(world: World) -> None:
+    world.enroller.unreachable = True
+    await world.rotator.rotate(KINDS, "asked")
+    for _ in range(3):
+        with pytest.raises(RotationError):
+            await world.settle()
+    world.check()
+    world.reopen()
+    world.enroller.unreachable = False
+    world.federation.unreachable = True
+    with pytest.raises(RotationError):
+        await world.settle()
+    world.check()
+    world.federation.unreachable = False
+    await world.complete()
+    assert world.numbers("tls") == {"current": [2]}
+
+
+async def test_a_key_is_made_once_however_often_its_enrolment_fails(world: World) -> None:
+    world.enroller.unreachable = True
+    await world.rotator.rotate(["tls"], "asked")
+    with pytest.raises(RotationError):
+        await world.settle()
+    path = world.folder / "keys" / "tls-2.key.pem"
+    made = path.read_bytes()
+    world.reopen()
+    world.enroller.unreachable = False
+    await world.settle()
+    assert path.read_bytes() == made
+
+
+@pytest.mark.parametrize("kind", ["tls", "signing"])
+async def test_a_certificate_for_another_member_is_not_taken(world: World, kind: Kind) -> None:
+    world.enroller.member = OTHER
+    await world.rotator.rotate([kind], "asked")
+    with pytest.raises(ChainError, match="someone else"):
+        await world.settle()
+    world.check()
+
+
+async def test_a_certificate_of_a_strange_authority_is_not_taken(world: World, tmp_path: Path) -> None:
+    strange = tmp_path / "strange"
+    Authority.create(strange, "test.wugan.internal", now=instant(world.clock.at_ms), loopback=True)
+    world.enroller._authority = Authority.load(strange)
+    await world.rotator.rotate(["tls"], "asked")
+    with pytest.raises(ChainError, match="root"):
+        await world.settle()
+
+
+async def test_a_chain_under_another_issuing_authority_is_just_another_rotation(world: World) -> None:
+    rolled = world.enroller._authority.roll_issuing(now=instant(world.clock.at_ms))
+    await world.rotator.rotate(["tls", "signing"], "the issuing CA has changed")
+    await world.complete()
+    for kind in ("tls", "signing"):
+        current = world.slots.journal.current(kind)
+        assert current is not None
+        assert x509.load_pem_x509_certificates(world.slots.chain(current))[1] == rolled.issuer.certificate
+
+
+def _authority_key(path: Path) -> profiles.ec.EllipticCurvePrivateKey:
+    from certs.keys import load_private_key
+
+    key = load_private_key(path)
+    assert isinstance(key, profiles.ec.EllipticCurvePrivateKey)
+    return key
+
+
+async def test_a_request_for_a_successor_repeats_the_names_of_the_certificate(world: World) -> None:
+    """RFC 7030 section 4.2.2."""
+    asked: list[x509.CertificateSigningRequest] = []
+    enrol = world.enroller.enrol
+
+    async def watched(kind: Kind, csr_der: bytes) -> bytes:
+        asked.append(x509.load_der_x509_csr(csr_der))
+        return await enrol(kind, csr_der)
+
+    world.enroller.enrol = watched  # type: ignore[method-assign]
+    before = x509.load_pem_x509_certificate((world.folder / "keys" / "tls-1.chain.pem").read_bytes())
+    await world.rotator.rotate(["tls"], "asked")
+    await world.settle()
+    assert asked[0].subject == before.subject
+    names = [each.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for each in (asked[0], before)]
+    assert names[0] == names[1]
+
+
+async def test_first_keys_are_made_enrolled_published_and_used_at_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.rotator.rotate(KINDS, "first")
+    while await world.rotator.step():
+        pass
+    assert all(world.numbers(kind) == {"current": [1]} for kind in KINDS)
+    world.check()
+    world.slots.close()
+
+
+# second thoughts
+
+
+async def test_a_rotation_under_way_can_be_given_up_and_leaves_nothing(world: World) -> None:
+    await world.rotator.rotate(KINDS, "asked")
+    await world.settle()
+    assert set(await world.rotator.roll_back(KINDS)) == set(KINDS)
+    world.check()
+    assert world.numbers("encryption") == {"current": [1], "withdrawn": [2]}, "partners may have sealed to it"
+    await world.complete()
+    for kind in KINDS:
+        assert world.numbers(kind) == {"current": [1]}
+    world.check_files()
+
+
+async def test_a_rotation_given_up_before_its_certificates_came_leaves_nothing(world: World) -> None:
+    world.enroller.unreachable = True
+    await world.rotator.rotate(["signing"], "asked")
+    with pytest.raises(RotationError):
+        await world.settle()
+    await world.rotator.roll_back(["signing"])
+    assert await world.settle() == 0
+    assert world.federation.state()["version"] == 1, "nothing changed for partners"
+    world.check_files()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_was_activated_is_put_back_while_the_old_key_exists(world: World, kind: Kind) -> None:
+    await world.rotator.rotate([kind], "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    assert await world.rotator.roll_back(KINDS) == (kind,)
+    world.check()
+    assert world.numbers(kind)["current"] == [1]
+    await world.complete()
+    assert world.numbers(kind) == {"current": [1]}
+    with pytest.raises(SlotError, match="nothing to roll back"):
+        await world.rotator.roll_back(KINDS)
+
+
+async def test_nothing_is_put_back_once_the_old_key_is_destroyed(world: World) -> None:
+    await world.rotator.rotate(["tls"], "asked")
+    await world.complete()
+    with pytest.raises(SlotError, match="nothing to roll back"):
+        await world.rotator.roll_back(["tls"])
+
+
+async def test_an_encryption_key_taken_back_opens_until_nobody_can_have_sealed_to_it(world: World) -> None:
+    await world.rotator.rotate(["encryption"], "asked")
+    await world.settle()
+    await world.rotator.roll_back(["encryption"])
+    await world.settle()
+    world.clock.advance(10 * RETIRE_MS)
+    await world.settle()
+    assert world.numbers("encryption") == {"current": [1], "withdrawn": [2]}, (
+        "a partner still has the directory with it"
+    )
+    world.federation.look()
+    await world.settle()
+    world.clock.advance(RETIRE_MS - 1)
+    assert await world.settle() == 0
+    world.clock.advance(1)
+    await world.settle()
+    assert world.numbers("encryption") == {"current": [1]}
+
+
+async def test_what_was_put_back_is_not_renewed_again_the_same_day(tmp_path: Path) -> None:
+    world = World(tmp_path, policy=dataclasses.replace(POLICY, at_life=0.005, jitter=0.0))
+    world.found()
+    await world.rotator.rotate(["encryption"], "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    await world.rotator.roll_back(["encryption"])
+    world.clock.advance(86_400_000 - 1)
+    assert "encryption" not in _due(world)
+    world.clock.advance(1)
+    assert "encryption" in _due(world)
+    world.slots.close()
+
+
+# by itself
+
+
+def _due(world: World) -> tuple[Kind, ...]:
+    from certs.rotation_rules import due
+
+    return due(world.slots.journal, world.policy, world.clock.at_ms)
+
+
+async def test_keys_are_renewed_by_themselves_at_two_thirds_of_their_life(world: World) -> None:
+    life = 30 * 86_400_000
+    world.clock.advance(round(life * 0.60))
+    assert await world.settle() == 0
+    world.clock.advance(round(life * 0.13))
+    world.enroller.unreachable = False
+    await world.complete()
+    assert world.numbers("tls") == {"current": [2]}
+    assert world.numbers("signing") == {"current": [1]}
+
+
+async def test_nothing_is_renewed_by_itself_where_that_is_switched_off(tmp_path: Path) -> None:
+    world = World(tmp_path, policy=Policy(automatic=False))
+    world.found()
+    world.clock.advance(29 * 86_400_000)
+    assert await world.settle() == 0
+    world.slots.close()
+
+
+async def test_the_moment_of_renewal_is_drawn_once_and_moves_by_the_jitter_at_most(world: World) -> None:
+    moments = set()
+    for _ in range(6):
+        await world.rotator.rotate(["encryption"], "asked")
+        await world.complete()
+        current = world.slots.journal.current("encryption")
+        assert current is not None
+        moment = renewal_at_ms(current, POLICY) - current.not_before_ms
+        life = current.not_after_ms - current.not_before_ms
+        assert POLICY.at_life - POLICY.jitter <= moment / life <= POLICY.at_life + POLICY.jitter
+        moments.add(moment)
+        world.reopen()
+        assert world.slots.journal.current("encryption") == current
+    assert len(moments) == 6
+
+
+async def test_a_second_rotation_waits_for_the_first(world: World) -> None:
+    await world.rotator.rotate(["tls"], "asked")
+    with pytest.raises(SlotError, match="under way"):
+        await world.rotator.rotate(["signing"], "asked")
+
+
+async def test_keys_cannot_be_rotated_faster_than_the_directory_can_list_them(world: World) -> None:
+    for _ in range(7):
+        await world.rotator.rotate(["signing"], "asked")
+        await world.settle()
+        world.federation.look()
+        await world.settle()
+    with pytest.raises(SlotError, match="too many"):
+        await world.rotator.rotate(["signing"], "asked")
+
+
+async def test_whoever_uses_the_keys_is_told_before_partners_are(world: World) -> None:
+    """A partner seals to a new key as soon as it is listed, so it must open before."""
+    told: list[int] = []
+    publish = world.federation.publish
+
+    async def watched(keys: object) -> int:
+        told.append(world.changes)
+        return await publish(keys)  # type: ignore[arg-type]
+
+    world.federation.publish = watched  # type: ignore[method-assign, assignment]
+    await world.rotator.rotate(["encryption"], "asked")
+    await world.settle()
+    assert told == [1]
+
+
+async def test_errors_reach_the_record_and_the_loop_goes_on(world: World) -> None:
+    import asyncio
+
+    world.enroller.unreachable = True
+    await world.rotator.rotate(["tls"], "asked")
+    running = asyncio.create_task(world.rotator.run(0.001))
+    async with asyncio.timeout(10):
+        while sum(event.what == "rotation failed" for event in world.events) < 3:
+            await asyncio.sleep(0)
+        world.enroller.unreachable = False
+        while world.numbers("tls").get("next") != [2]:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    assert MEMBER not in {event.detail for event in world.events}
+
+
+async def test_a_next_key_that_cannot_be_read_does_not_become_current(world: World) -> None:
+    await world.rotator.rotate(["signing"], "asked")
+    await world.settle()
+    world.reopen()
+    (world.folder / "keys" / "signing-2.key.pem").chmod(0o644)
+    world.federation.look()
+    with pytest.raises(CertsError, match="chmod 600"):
+        await world.settle()
+    assert world.numbers("signing") == {"current": [1], "next": [2]}
+
+
+def test_the_folder_belongs_to_one_process_at_a_time(world: World) -> None:
+    with pytest.raises(SlotError, match="another process"):
+        KeySlots.open(world.folder / "keys")
+    world.slots.close()
+    KeySlots.open(world.folder / "keys").close()
