@@ -233,6 +233,16 @@ class Authority:
         leaf = profiles.signing_certificate(self._issuer, _public_key(holder), identity, now, lifetime)
         return Issued(leaf, self._issuer.certificate)
 
+    def issue_authority_tls(
+        self, holder: Holder, *, now: dt.datetime, lifetime: dt.timedelta = profiles.TLS_LIFETIME
+    ) -> Issued:
+        """A TLS certificate for the authority's own server.
+
+        Raises:
+            CertsError: as `issue_gateway_tls`.
+        """
+        return self._tls(Identity.authority(self.federation), holder, now, lifetime)
+
     def _tls(self, identity: Identity, holder: Holder, now: dt.datetime, lifetime: dt.timedelta) -> Issued:
         leaf = profiles.tls_certificate(self._issuer, _public_key(holder), identity, now, lifetime)
         return Issued(leaf, self._issuer.certificate)

@@ -1,12 +1,13 @@
-"""Who a certificate names: a member of the federation, and in which role.
+"""Who a certificate names: a member of the federation and in which role, or the federation's authority.
 
-Owns: the SPIFFE ids of members (SPIFFE-ID 1.0), the DNS names in their TLS certificates, and the check of unified
+Owns: their SPIFFE ids (SPIFFE-ID 1.0), the DNS names in their TLS certificates, and the check of unified
 social credit codes (GB 32100-2015). Refuses: any other spelling of the same identity. There is exactly one, so that
 comparing two identities is comparing two texts.
 
     spiffe://<federation>/member/<USCC>/gateway                  the member's gateway, and its message-signing key
     spiffe://<federation>/member/<USCC>/unit/<unit-code>         an agency of the member
     spiffe://<federation>/member/<USCC>/department/<adapter-id>  a department's own adapter
+    spiffe://<federation>/authority                              the authority's server; belongs to no member
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ _NAME = re.compile(_LABEL)
 _USCC = re.compile(r"[1-9A-HJ-NPQRTUWXY][0-9A-HJ-NPQRTUWXY][0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
 
 
-Role = Literal["gateway", "unit", "department"]
-"""What the holder of a certificate is to its member; the word used in its SPIFFE id."""
+Role = Literal["gateway", "unit", "department", "authority"]
+"""What the holder of a certificate is to its member, or the authority; the word used in its SPIFFE id."""
 
 ROLE_GATEWAY: Final = "gateway"
 ROLE_UNIT: Final = "unit"
 ROLE_DEPARTMENT: Final = "department"
+ROLE_AUTHORITY: Final = "authority"
 
 
 def is_member_id(text: str) -> bool:
@@ -82,9 +84,9 @@ class Identity:
 
     Args:
         federation: trust domain, e.g. "demo.wugan.internal".
-        member_id: unified social credit code.
+        member_id: unified social credit code; empty for the authority, and for nobody else.
         role: what it is to the member.
-        name: unit code or adapter id, a lower-case DNS label; empty for the gateway.
+        name: unit code or adapter id, a lower-case DNS label; empty for the gateway and the authority.
 
     Raises:
         IdentityError: a part is malformed.
@@ -97,6 +99,12 @@ class Identity:
 
     def __post_init__(self) -> None:
         require_federation(self.federation)
+        if self.role == ROLE_AUTHORITY:
+            if self.member_id or self.name:
+                raise IdentityError(
+                    "the authority's identity has no member and no name", "签发机构身份不带成员标识与名称"
+                )
+            return
         require_member_id(self.member_id)
         if self.role == ROLE_GATEWAY:
             if self.name:
@@ -110,6 +118,8 @@ class Identity:
     @property
     def uri(self) -> str:
         """The SPIFFE id, e.g. "spiffe://demo.wugan.internal/member/11330000002482285E/gateway"."""
+        if self.role == ROLE_AUTHORITY:
+            return f"{_SCHEME}{self.federation}/authority"
         path = f"/{self.name}" if self.name else ""
         return f"{_SCHEME}{self.federation}/member/{self.member_id}/{self.role}{path}"
 
@@ -125,6 +135,8 @@ class Identity:
                 return f"{self.member_id.lower()}.gateway.{self.federation}"
             case "department":
                 return f"{self.name}.{self.member_id.lower()}.department.{self.federation}"
+            case "authority":
+                return f"authority.{self.federation}"
             case _:
                 return ""
 
@@ -132,6 +144,11 @@ class Identity:
     def gateway(cls, federation: str, member_id: str) -> Identity:
         """The identity of a member's gateway."""
         return cls(federation, member_id, ROLE_GATEWAY)
+
+    @classmethod
+    def authority(cls, federation: str) -> Identity:
+        """The identity of the federation's authority, as a server."""
+        return cls(federation, "", ROLE_AUTHORITY)
 
     @classmethod
     def parse(cls, uri: str) -> Identity:
@@ -148,12 +165,16 @@ class Identity:
                 return cls(federation, member_id, ROLE_GATEWAY)
             case ["member", member_id, ("unit" | "department") as role, name]:
                 return cls(federation, member_id, cast(Role, role), name)
+            case ["authority"]:
+                return cls.authority(federation)
             case _:
                 raise _not_ours()
 
 
 def _not_ours() -> IdentityError:
     return IdentityError(
-        "not a member identity: expected spiffe://<federation>/member/<USCC>/gateway, /unit/<code> or /department/<id>",
-        "不是成员身份标识：应为 spiffe://<联盟>/member/<统一社会信用代码>/gateway、/unit/<代码> 或 /department/<标识>",
+        "not a member identity: expected spiffe://<federation>/member/<USCC>/gateway, /unit/<code>, "
+        "/department/<id> or spiffe://<federation>/authority",
+        "不是成员身份标识：应为 spiffe://<联盟>/member/<统一社会信用代码>/gateway、/unit/<代码> 或 /department/<标识>，"
+        "或 spiffe://<联盟>/authority",
     )

@@ -1,6 +1,6 @@
 """X.509 profiles (RFC 5280): what each kind of certificate of a federation says, and how long it lives.
 
-Owns: the five profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
+Owns: the six profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
 profile names, identities of another federation, and a leaf that would outlive its issuer (it is cut short).
 
     profile   key            basic constraints   key usage                          extended key usage        lifetime
@@ -8,11 +8,13 @@ profile names, identities of another federation, and a leaf that would outlive i
     issuing   ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
     server    ECDSA P-256    leaf                digitalSignature                   serverAuth, clientAuth    30 days
     client    ECDSA P-256    leaf                digitalSignature                   clientAuth                30 days
+    authority ECDSA P-256    leaf                digitalSignature                   serverAuth                30 days
     signing   Ed25519        leaf                digitalSignature, contentCommitment  message signing         400 days
 
-A gateway or department gets "server", a unit "client". The issuing authority carries critical name constraints: URIs
-and DNS names of the federation only, no IP addresses at all. Every leaf has its SPIFFE id as its only URI name, a
-server also its DNS name; the subject is for people and is never read. Lifetimes are our choice.
+A gateway or department gets "server", a unit "client", the authority's own server "authority". The issuing authority
+carries critical name constraints: URIs and DNS names of the federation only, no IP addresses at all. Every leaf has its
+SPIFFE id as its only URI name, a server also its DNS name; the subject is for people and is never read. Lifetimes are
+our choice.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from certs.errors import ProfileError
-from certs.identity import ROLE_GATEWAY, Identity
+from certs.identity import ROLE_AUTHORITY, ROLE_GATEWAY, Identity
 
 MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708015765544424")
 """Extended key usage "signs envelopes of the federation": an OID of our own under the UUID arc (ITU-T X.667)."""
@@ -113,7 +115,8 @@ def tls_certificate(
         raise _wrong_key("tls", "ECDSA P-256")
     _require_curve(public_key, ec.SECP256R1, "tls")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    # The authority calls nobody: no gateway must ever take its certificate for a client's.
+    usages = [] if identity.role == ROLE_AUTHORITY else [ExtendedKeyUsageOID.CLIENT_AUTH]
     if identity.tls_name:
         names.append(x509.DNSName(identity.tls_name))
         usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
@@ -160,10 +163,10 @@ def _leaf(
             "the identity belongs to another federation than the authority", "身份与签发机构不属于同一联盟"
         )
     # With a blank in it, no verifier takes the common name for a host name.
-    common = f"{identity.role} {identity.name or identity.member_id}"
+    common = f"{identity.role} {identity.name or identity.member_id}" if identity.member_id else "Wugan Authority"
     name = x509.Name(
         [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id or identity.federation[:64]),
             x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
         ]
     )
