@@ -11,10 +11,12 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import structlog
 import uvloop
+from tuf.ngclient.fetcher import FetcherInterface
 
 from adapters.build import build, load_manifest
 from adapters.contract import Adapter
@@ -25,12 +27,13 @@ from certs.grpc_credentials import channel_credentials, channel_options, server_
 from certs.keys import PrivateKey, load_private_key, load_signing_key, load_xwing_seed
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError, DirectoryError
+from gateway.errors import ConfigError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
 from gateway.federation.check import Checks
-from gateway.federation.directory import DirectorySource
-from gateway.federation.directory_file import DirectoryFile
+from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
+from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
 from gateway.federation.partners import Partners
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.answering import Inquiry
@@ -86,17 +89,11 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
     """A running gateway for the length of the block; yields the addresses it is bound to, by name."""
     async with contextlib.AsyncExitStack() as stack:
         _make_private(settings.state_dir)
-        book = RuleBook.parse(_read(settings.inquiry.rules or RULES_FILE), str(settings.inquiry.rules or "rules.yaml"))
-        own, key, chain, roots = _load_keys(settings)
-        directory = DirectoryFile(
-            settings.directory.file,
-            DirectoryTrust.of(
-                settings.directory.federation, roots, settings.directory.signers, settings.directory.threshold
-            ),
-            clock,
-            settings.state_dir / "directory.seen",
+        book = RuleBook.parse(
+            _read(settings.inquiry.rules or RULES_FILE, "inquiry.rules"), str(settings.inquiry.rules or "rules.yaml")
         )
-        await directory.refresh()
+        own, key, chain, roots = _load_keys(settings)
+        directory, stream = await _directory(stack, settings, clock, roots)
         desk = Desk(clock, federation=settings.directory.federation, limit=settings.server.max_concurrent_calls)
         store = await stack.enter_async_context(
             Store.open(
@@ -157,19 +154,36 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 connection_age_s=settings.server.connection_age_s,
             ),
         )
-        refreshing = asyncio.create_task(_keep_fresh(directory, settings.directory.refresh_s))
-        stack.callback(refreshing.cancel)
+        following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
+        stack.callback(following.cancel)
         addresses = (settings.server.federation, settings.server.agency)
         yield await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
 
 
-async def _keep_fresh(directory: DirectorySource, every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            await directory.refresh()
-        except DirectoryError as error:
-            _log.error("directory not refreshed", error=error.code)
+async def _directory(
+    stack: contextlib.AsyncExitStack, settings: GatewaySettings, clock: Clock, roots: bytes
+) -> tuple[DirectoryTuf, DirectoryStream | None]:
+    """Where the directory comes from, with one in force, and the stream that tells of newer ones.
+
+    Raises:
+        DirectoryError: none is held, and none could be taken.
+    """
+    given, authority = settings.directory, settings.authority
+    trust = DirectoryTrust.of(given.federation, roots)
+    place = DirectoryPlace(str(given.source), _read(given.root, "directory.root"), settings.state_dir / "directory")
+    stream: DirectoryStream | None = None
+    fetcher: FetcherInterface = FolderFetcher()
+    if not isinstance(given.source, Path) or authority is not None:
+        session = await stack.enter_async_context(https_session(https_context(roots)))
+        if authority is not None:
+            stream = DirectoryStream(session, f"{authority.url}/directory/events", authority.tls_name)
+        if not isinstance(given.source, Path):
+            host = urlsplit(given.source).hostname or ""
+            name = authority.tls_name if authority is not None else host
+            fetcher = HttpsFetcher(session, asyncio.get_running_loop(), name)
+    directory = DirectoryTuf(place, fetcher, trust, clock)
+    await directory.refresh()
+    return directory, stream
 
 
 def _adapters(settings: GatewaySettings) -> list[Adapter]:
@@ -232,10 +246,10 @@ def _make_private(folder: Path) -> None:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, setting: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field="inquiry.rules"
+            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field=setting
         ) from error

@@ -33,8 +33,8 @@ encryption_keys = ["keys/new.pem", "keys/old.pem"]
 
 [directory]
 federation = "demo.wugan.internal"
-file = "directory.pb"
-signers = ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"]
+source = "https://authority.example:8443/tuf"
+root = "root.json"
 """
 
 AGENCY = """\
