@@ -94,7 +94,13 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         own, key, chain, roots = _load_keys(settings)
         directory, stream = await _directory(stack, settings, clock, roots)
-        desk = Desk(clock, federation=settings.directory.federation, limit=settings.server.max_concurrent_calls)
+        desk = Desk(
+            clock,
+            directory.current,
+            federation=settings.directory.federation,
+            limit=settings.server.max_concurrent_calls,
+        )
+        directory.subscribe(desk.recheck)
         store = await stack.enter_async_context(
             Store.open(
                 settings.state_dir / "gateway.db",

@@ -100,7 +100,7 @@ def authority() -> None:
     help=say("passphrase of the certificates' root key; asked for without it", "证书根密钥口令；未提供时询问"),
 )
 @_PASSPHRASE
-@click.option("--listen", default="0.0.0.0:8443", show_default=True, help="host:port")
+@click.option("--listen", default="0.0.0.0:8443", show_default=True, help=say("where it will listen", "服务监听地址"))
 @_JSON
 def init(
     folder: Path,
@@ -330,7 +330,12 @@ def revoke(
     type=click.Path(dir_okay=False, path_type=Path),
     help=say("JSON, once it is ready", "就绪文件（JSON）"),
 )
-@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", help="")
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]),
+    default="INFO",
+    help=say("least level logged", "日志级别"),
+)
 @_PASSPHRASE
 def run(
     folder: Path, listen: str | None, ready_file: Path | None, log_level: str, passphrase_file: Path | None

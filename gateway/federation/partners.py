@@ -85,6 +85,7 @@ class Partners:
         member_id = sealed.header.recipient
         gateway = directory.gateway_of(member_id)
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
+        directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
             opened = open_answer(envelope, self._own, directory, now_ms=self._clock.now_ms(), question=sealed)
             answer = exchange_pb2.Answer.FromString(opened.payload)

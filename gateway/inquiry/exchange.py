@@ -90,6 +90,7 @@ class Exchange:
         if len(payload) > LIMITS.max_payload_bytes:
             _refuse(answer, _too_large())
             payload = answer.SerializeToString()
+        directory = self._directory()  # of this moment: whoever was taken out of it meanwhile gets no answer
         refusal = answer.refusal
         recorded = self._audit.submit(self._event(opened, question, refusal.reason, refusal.message_en))
         sealed = seal(

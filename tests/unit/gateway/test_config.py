@@ -198,7 +198,6 @@ def test_a_grant_to_nobody_is_refused(tmp_path: Path) -> None:
         ("server", "max_message_bytes = 1000"),
         ("server", "drain_s = 601"),
         ("messages", "lifetime_ms = 300001"),
-        ("directory", "threshold = 0"),
         ("directory", "refresh_s = 0"),
     ],
 )

@@ -13,7 +13,7 @@ from certs.identity import Identity
 from gateway.errors import RefusedError, WuganError
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
-from tests.unit.services.gateways_world import FEDERATION, NOW_MS, A, AbortedError, B, Call, FakeClock
+from tests.unit.services.gateways_world import FEDERATION, NOW_MS, A, AbortedError, B, Call, FakeClock, Listed
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 Work = Callable[[Identity], Awaitable[str]]
@@ -21,7 +21,8 @@ Work = Callable[[Identity], Awaitable[str]]
 
 @pytest.fixture
 def desk() -> Desk:
-    return Desk(FakeClock(NOW_MS), federation=FEDERATION, limit=2)
+    clock = FakeClock(NOW_MS)
+    return Desk(clock, Listed(A, B, clock=clock).current, federation=FEDERATION, limit=2)
 
 
 async def well(_peer: Identity) -> str:
