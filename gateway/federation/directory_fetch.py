@@ -11,6 +11,7 @@ import os
 import ssl
 import stat
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -106,7 +107,10 @@ class HttpsFetcher(FetcherInterface):
             raise DownloadError(f"{url}: {type(error).__name__}") from error
 
     def _in_loop(self, work: Coroutine[Any, Any, R]) -> R:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WHOLE_S + CONNECT_S)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(WHOLE_S + CONNECT_S)
+        except (TimeoutError, CancelledError, RuntimeError) as error:
+            raise DownloadError(f"given up ({type(error).__name__})") from error
 
 
 async def _next(chunks: AsyncIterator[bytes]) -> bytes:

@@ -77,7 +77,7 @@ class DirectoryStream:
 
 def _version(data: bytes) -> int | None:
     """The version that an event names, None where it names none."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
         version = json.loads(data)["version"]
         if type(version) is int and version > 0:
             return version

@@ -170,6 +170,9 @@ class DirectoryTuf:
                     await self.refresh()
                 except DirectoryError as error:
                     _log.error("no directory", reason=error.en)
+                except Exception as error:  # noqa: BLE001  whatever it was, the next look may go better
+                    self._complaint = type(error).__name__
+                    _log.error("looking for the directory failed", error=type(error).__name__)
                 behind = self._held is None or self._held.directory.version < self._announced
                 failures = failures + 1 if self._complaint or behind else 0
         finally:
