@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import asyncio
 import re
 import shlex
 import subprocess
@@ -18,13 +18,15 @@ import pytest
 from cryptography import x509
 from pydantic.fields import FieldInfo
 
-from certs.authority import Authority
 from certs.keys import key_id, load_private_key, load_signing_key, load_xwing_seed, raw_public_key
+from gateway.authority.founding import Plan, found
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway
 from gateway.exchange.keys import DecryptionKey
+from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
@@ -345,18 +347,21 @@ def test_the_enrolment_in_the_documents_yields_what_the_minimal_configuration_na
     steps = [block.text for block in blocks(ROOT / "docs" / "operations" / "gateway.md") if block.language == "python"]
     assert len(steps) == 2
     monkeypatch.chdir(tmp_path)
-    authority = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=dt.datetime.now(dt.UTC))
+    clock = SystemClock()
+    found(tmp_path / "authority", Plan("demo.wugan.internal", [b"root"], loopback=True), clock)
     for step in steps:
         exec(compile(step, "docs/operations/gateway.md", "exec"), {})
 
     config = tmp_path / "zhejiang" / "gateway.toml"
     config.write_bytes(MINIMAL.read_bytes())
     settings = load_gateway(config)
-    trust = DirectoryTrust.of(
-        settings.directory.federation, settings.tls.roots.read_bytes(), [authority.directory_public_key.hex()]
+    trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
+    place = DirectoryPlace(
+        str(tmp_path / "authority" / "tuf"), settings.directory.root.read_bytes(), tmp_path / "state-of-directory"
     )
-    now_ms = SystemClock().now_ms()
-    directory = trust.verify(settings.directory.file.read_bytes(), now_ms=now_ms, seen=None)
+    source = DirectoryTuf(place, FolderFetcher(), trust, clock)
+    asyncio.run(source.refresh())
+    directory, now_ms = source.current(), clock.now_ms()
     seed = load_xwing_seed(settings.messages.encryption_keys[0])
     assert directory.encryption_key(settings.member_id, now_ms).key_id == DecryptionKey.from_seed(seed).key_id
     signer = load_signing_key(settings.messages.signing_key)
