@@ -27,6 +27,7 @@ from tests.unit.services.gateways_world import (
     B,
     C,
     Federation,
+    Listed,
     Party,
     Register,
     exchange_of,
@@ -291,3 +292,13 @@ async def test_an_answer_too_large_for_an_envelope_is_a_sealed_refusal(
     assert answer.refusal.reason == words.REFUSAL_REASON_TOO_LARGE
     (event,) = await events(store)
     assert event.outcome == words.REFUSAL_REASON_TOO_LARGE
+
+
+async def test_a_member_taken_out_of_the_directory_meanwhile_gets_no_answer(
+    federation: Federation, store: Store, department: Register
+) -> None:
+    exchange = exchange_of(federation, B, store, department)
+    directories = iter([federation.directory.current(), Listed(B, C, clock=federation.clock).current()])
+    exchange._directory = lambda: next(directories)
+    error = await refusal(exchange, sealed_by(A, federation))
+    assert error.code == "STRANGER"
