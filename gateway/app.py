@@ -33,7 +33,8 @@ from gateway.federation.check import Checks
 from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
 from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
-from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 from gateway.federation.partners import Partners
 from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.answering import Inquiry

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -17,12 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.errors import CertsError
 from certs.files import read_public
-from gateway.authority import entries
+from gateway.authority import entries, issuers
 from gateway.authority.lock import locked
 from gateway.authority.membership import Membership, Row
 from gateway.authority.repository import Repository
@@ -30,14 +30,13 @@ from gateway.authority.settings import AuthorityFile, load_settings
 from gateway.clock import Clock
 from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, WuganError
 from gateway.federation import directory_build
-from gateway.federation.directory_entries import claim
-from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_entries import Outline, refused, require_together
+from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, MAX_MEMBERS, DirectoryTrust
 from gateway.federation.presented import presented, serial_bytes
 from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 ROOT_FILE = "root.pem"
-ISSUING = "issuing*.pem"
 _GRACE_MS = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -94,7 +93,7 @@ class Office:
                 given = entry.signing_keys or entry.encryption_keys
                 wanted = entries.with_keys_of(entry, held.entry) if held is not None and not given else entry
                 self._admit(wanted)
-                with self._membership.change():
+                with self._changing():
                     self._membership.put(replace(held, entry=wanted, version=0) if held else Row(wanted, 0, b"", 0))
             return self._publish()
 
@@ -115,28 +114,29 @@ class Office:
                 raise ConfigError(
                     "there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表"
                 )
-            with self._membership.change():
+            with self._changing():
                 self._membership.remove(member_id)
                 for certificate in entries.certificates(row.entry) if revoke else ():
                     self._take_back(x509.load_der_x509_certificate(certificate), reason)
             return self._publish()
 
-    def revoke_certificate(self, serial_number: int, issuer: x509.Certificate, *, expires_ms: int, reason: int) -> int:
+    def revoke_certificate(self, serial_number: int, *of: x509.Certificate, expires_ms: int, reason: int) -> int:
         """Take one certificate back: whoever presents it is refused, and no member lists it any more.
 
         Args:
             serial_number: its number.
-            issuer: the CA that issued it.
+            of: the CA that issued it, or each that may have.
             expires_ms: when it expires, Unix milliseconds; 0 if that is not known.
             reason: CRLReason.
         """
         with self._alone():
-            key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
             serial = serial_bytes(serial_number)
-            with self._membership.change():
-                self._put_revocation(serial_number, issuer, expires_ms, reason)
-                for row in self._membership.rows().values():
-                    self._membership.put(replace(row, entry=entries.without_certificate(row.entry, serial, key)))
+            with self._changing():
+                for issuer in of:
+                    key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+                    self._put_revocation(serial_number, issuer, expires_ms, reason)
+                    for row in self._membership.rows().values():
+                        self._membership.put(replace(row, entry=entries.without_certificate(row.entry, serial, key)))
             return self._publish()
 
     def revoke_pem(self, pem: bytes, *, reason: int) -> int:
@@ -145,12 +145,9 @@ class Office:
         Raises:
             ConfigError: there is none in it, or it is another authority's.
         """
-        try:
-            certificate = x509.load_pem_x509_certificate(pem)
-        except ValueError as error:
-            raise ConfigError("that is not a certificate in PEM", "不是 PEM 证书") from error
+        certificate = issuers.read_pem(pem)
         expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        issuer = self.issuer_of(certificate)
+        issuer = issuers.issuer_of(self.folder, certificate)
         return self.revoke_certificate(certificate.serial_number, issuer, expires_ms=expires_ms, reason=reason)
 
     def revoke_serial(self, text: str, *, reason: int) -> int:
@@ -159,20 +156,13 @@ class Office:
         Raises:
             ConfigError: that is no serial number.
         """
-        try:
-            number = int(text.replace(":", ""), 16)
-            serial_bytes(number)
-        except ValueError as error:
-            raise ConfigError("that is not a serial number in hexadecimal", "不是十六进制的证书序列号") from error
-        version = 0
-        for issuer in self.issuers():
-            version = self.revoke_certificate(number, issuer, expires_ms=0, reason=reason)
-        return version
+        number = issuers.read_serial(text)
+        return self.revoke_certificate(number, *issuers.all_issuers(self.folder), expires_ms=0, reason=reason)
 
     def revoke_key(self, key_id: str, *, reason: int) -> int:
         """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well."""
         with self._alone():
-            with self._membership.change():
+            with self._changing():
                 self._membership.bar(key_id, self._clock.now_ms())
                 for row in self._membership.rows().values():
                     for key in row.entry.signing_keys:
@@ -180,26 +170,6 @@ class Office:
                             self._take_back(x509.load_der_x509_certificate(key.certificate), reason)
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
             return self._publish()
-
-    def issuers(self) -> list[x509.Certificate]:
-        """The issuing CAs in the folder."""
-        return [
-            x509.load_pem_x509_certificate(path.read_bytes())
-            for path in sorted(self.folder.glob(ISSUING))
-            if "key" not in path.name
-        ]
-
-    def issuer_of(self, certificate: x509.Certificate) -> x509.Certificate:
-        """The issuing CA of a certificate.
-
-        Raises:
-            ConfigError: none of those in the folder issued it.
-        """
-        for issuer in self.issuers():
-            with contextlib.suppress(ValueError, TypeError, InvalidSignature):
-                certificate.verify_directly_issued_by(issuer)
-                return issuer
-        raise ConfigError("the certificate was not issued by this authority", "该证书不是由本管理机构签发")
 
     def publish(self) -> int:
         """Publish the record as it is, changed or not; the version."""
@@ -305,43 +275,46 @@ class Office:
             )
         entry = entries.with_publication(row.entry, publication)
         self._admit(entry)
-        with self._membership.change():
+        with self._changing():
             self._membership.put(Row(entry, publication.sequence, digest, 0))
         return 0
 
     # how it is done
 
     def _admit(self, entry: directory_pb2.Member) -> None:
-        """Return when the directory with this entry would be believed.
+        """Return when an entry would be believed by itself, and none of its keys is barred.
 
         Raises:
-            DirectoryError: it would not, or a key of it is barred.
+            DirectoryError: it would not, or one is.
         """
         judged = self._trust.judge(entry)
-        if not self._membership.barred().isdisjoint(judged.key_ids):
+        if not self._membership.barred().isdisjoint(judged.outline.key_ids):
             raise DirectoryError(
                 "a key was revoked and is never listed again; make a new one",
                 "密钥已被吊销，不再登记，请生成新密钥",
                 reason=words.REFUSAL_REASON_INVALID_ARGUMENT,
             )
-        taken: set[str] = set()
-        others = [row.entry for member_id, row in self._membership.rows().items() if member_id != entry.member_id]
-        for other in others:
-            claim(self._trust.judge(other), taken)
-        claim(judged, taken)
-        version = self._repository.published() + 1
-        expires = self._now() + self.settings.life.lives().targets
-        self._verify(self._directory([*others, entry], version, expires), version)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Change the record; what the gateways would not believe is not changed at all.
+
+        Every entry was judged by itself when it came, so only what they are to each other is judged here: with a
+        thousand members that takes milliseconds, and a revocation must not wait.
+        """
+        with self._membership.change():
+            yield
+            entries_now = [row.entry for row in self._membership.rows().values()]
+            revocations = self._membership.revocations()
+            require_together(map(Outline.of, entries_now), revocations)
+            size = sum(entry.ByteSize() for entry in entries_now) + sum(each.ByteSize() + 8 for each in revocations)
+            if len(entries_now) > MAX_MEMBERS or size + 4096 > MAX_DIRECTORY_BYTES:
+                raise refused("it has too many members or is too large", "成员过多或目录过大")
 
     def _publish(self) -> int:
         self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
         listed = [row.entry for row in self._membership.rows().values()]
-
-        def make(version: int, expires: dt.datetime) -> bytes:
-            data = self._directory(listed, version, expires)
-            self._verify(data, version)
-            return data
-
+        make = functools.partial(self._directory, listed)
         version = self._repository.publish(make, self._now())
         self._membership.mark_published(version)
         return version
@@ -356,12 +329,9 @@ class Office:
             revocations=self._membership.revocations(),
         )
 
-    def _verify(self, data: bytes, version: int) -> None:
-        self._trust.verify(data, version=version, now_ms=self._clock.now_ms(), seen=None)
-
     def _take_back(self, certificate: x509.Certificate, reason: int) -> None:
         expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        self._put_revocation(certificate.serial_number, self.issuer_of(certificate), expires_ms, reason)
+        self._put_revocation(certificate.serial_number, issuers.issuer_of(self.folder, certificate), expires_ms, reason)
 
     def _put_revocation(self, serial_number: int, issuer: x509.Certificate, expires_ms: int, reason: int) -> None:
         revocation = directory_build.revocation(

@@ -146,18 +146,13 @@ class Directory:
             )
         return member
 
-    def revokes(self, certificate: Presented) -> bool:
-        """Whether a certificate was taken back."""
-        issuers = self.revoked.get(certificate.serial)
-        return issuers is not None and (b"" in issuers or certificate.issuer_key in issuers)
-
     def require_not_revoked(self, certificate: bytes) -> None:
         """Return when a certificate (DER) was not taken back.
 
         Raises:
             RefusedError: STRANGER; it was, or it is no certificate.
         """
-        if self.revokes(presented(certificate)):
+        if revokes(self.revoked, presented(certificate)):
             raise RefusedError(
                 "the certificate was revoked by the federation's authority; have a new one issued",
                 "证书已被联盟管理机构吊销，请申请新证书",
@@ -229,6 +224,12 @@ class Directory:
             if held.holds(at_ms):
                 return held.key
         raise _stranger()
+
+
+def revokes(revoked: Mapping[bytes, frozenset[bytes]], certificate: Presented) -> bool:
+    """Whether `Directory.revoked` takes a certificate back."""
+    issuers = revoked.get(certificate.serial)
+    return issuers is not None and (b"" in issuers or certificate.issuer_key in issuers)
 
 
 class DirectorySource(Protocol):

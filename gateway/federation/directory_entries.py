@@ -20,7 +20,7 @@ from certs.identity import Identity, is_member_id
 from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
 from gateway.exchange.suites import suite_of
-from gateway.federation.directory import Directory, Gateway, Member, Windowed
+from gateway.federation.directory import Gateway, Member, Windowed, revokes
 from gateway.federation.presented import MAX_SERIAL_BYTES, Presented, presented
 from gateway.federation.regions import is_region
 from wugan.federation.v1 import directory_pb2
@@ -41,22 +41,46 @@ K = TypeVar("K", directory_pb2.SigningKey, directory_pb2.EncryptionKey)
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """What of a member's entry concerns the others.
+
+    Args:
+        member_id: whose.
+        key_ids: of all its keys.
+        certificates: TLS and signing certificates listed.
+        issuers: certificates of the CAs that its signing keys show, DER.
+    """
+
+    member_id: str
+    key_ids: tuple[str, ...]
+    certificates: tuple[Presented, ...]
+    issuers: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, entry: directory_pb2.Member) -> Outline:
+        """Of an entry that was judged, now or long ago."""
+        tls = {certificate for gateway in entry.gateways for certificate in gateway.tls_certificates}
+        return cls(
+            member_id=entry.member_id,
+            key_ids=(*(key.key_id for key in entry.signing_keys), *(key.key_id for key in entry.encryption_keys)),
+            certificates=tuple(presented(der) for der in (*tls, *(key.certificate for key in entry.signing_keys))),
+            issuers=tuple({issuer for key in entry.signing_keys for issuer in key.intermediates}),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A member's entry that fulfils the rule by itself.
 
     Args:
         digest: SHA-256 of the entry.
         member: what it says.
-        key_ids: of all its keys.
-        certificates: TLS and signing certificates listed.
-        issuers: certificates of the CAs that its signing keys show, DER.
+        outline: what concerns the others.
     """
 
     digest: bytes
     member: Member
-    key_ids: tuple[str, ...]
-    certificates: tuple[Presented, ...]
-    issuers: tuple[bytes, ...]
+    outline: Outline
 
 
 def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Sequence[x509.Certificate]) -> Judged:
@@ -91,13 +115,7 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
         offer=entry.offer,
         tls_certificates=frozenset(shown.fingerprint for shown in tls),
     )
-    return Judged(
-        digest=digest,
-        member=member,
-        key_ids=(*(held.key.key_id for held in signing), *(held.key.key_id for held in encryption)),
-        certificates=(*tls, *(presented(key.certificate) for key in entry.signing_keys)),
-        issuers=tuple({issuer for key in entry.signing_keys for issuer in key.intermediates}),
-    )
+    return Judged(digest, member, Outline.of(entry))
 
 
 def _signing_key(
@@ -126,40 +144,45 @@ def _signing_key(
     return Windowed(made, key.not_before_ms, key.not_after_ms)
 
 
-def claim(judged: Judged, taken: set[str]) -> None:
-    """Add a member's keys to those that are taken already.
+def require_together(
+    outlines: Iterable[Outline], revocations: Sequence[directory_pb2.Revocation]
+) -> Mapping[bytes, frozenset[bytes]]:
+    """What `Directory.revoked` is, if members and revocations may stand in one directory.
 
     Raises:
-        DirectoryError: one of them is.
+        DirectoryError: something occurs twice, a revocation is malformed, or a certificate is listed and revoked.
     """
-    for name in judged.key_ids:
-        if name in taken:
-            member_id = judged.member.member_id
-            raise refused(f"a key of {member_id} occurs twice", f"{member_id} 的密钥重复出现")
-        taken.add(name)
+    members = tuple(outlines)
+    if len({each.member_id for each in members}) != len(members):
+        raise refused("a member occurs twice", "成员重复")
+    taken: set[str] = set()
+    for each in members:
+        for name in each.key_ids:
+            if name in taken:
+                raise refused(f"a key of {each.member_id} occurs twice", f"{each.member_id} 的密钥重复出现")
+            taken.add(name)
+    revoked = _revoked(revocations, {issuer for each in members for issuer in each.issuers})
+    for each in members:
+        if any(revokes(revoked, certificate) for certificate in each.certificates):
+            raise refused(
+                f"a certificate of {each.member_id} is listed and revoked",
+                f"{each.member_id} 的证书已被吊销却仍在目录中",
+            )
+    return revoked
 
 
-def require_none_revoked(judged: Judged, directory: Directory) -> None:
-    """Return when a directory has taken back none of the certificates that a member lists.
-
-    Raises:
-        DirectoryError: it has.
-    """
-    if any(directory.revokes(certificate) for certificate in judged.certificates):
-        member_id = judged.member.member_id
-        raise refused(f"a certificate of {member_id} is listed and revoked", f"{member_id} 的证书已被吊销却仍在目录中")
-
-
-def revoked_serials(
-    revocations: Sequence[directory_pb2.Revocation], known: Iterable[Judged]
+def _revoked(
+    revocations: Sequence[directory_pb2.Revocation], known: Iterable[bytes]
 ) -> Mapping[bytes, frozenset[bytes]]:
     """Serial numbers taken back, with the key identifiers of the CAs that issued them."""
     if len(revocations) > MAX_REVOCATIONS:
         raise refused("it has too many revocations", "吊销记录过多")
     issuers: dict[bytes, bytes] = {}
-    for issuer in {issuer for judged in known for issuer in judged.issuers}:
-        subject = x509.load_der_x509_certificate(issuer).extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-        issuers[hashlib.sha256(issuer).digest()] = subject.value.digest
+    for certificate in known:
+        subject = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.SubjectKeyIdentifier
+        )
+        issuers[hashlib.sha256(certificate).digest()] = subject.value.digest
     once: set[tuple[bytes, bytes]] = set()
     revoked: dict[bytes, frozenset[bytes]] = {}
     for one in revocations:

@@ -18,15 +18,7 @@ from certs.errors import CertsError
 from certs.identity import require_federation
 from gateway.errors import ConfigError
 from gateway.federation.directory import Directory
-from gateway.federation.directory_entries import (
-    END_OF_TIME_MS,
-    Judged,
-    claim,
-    judge,
-    refused,
-    require_none_revoked,
-    revoked_serials,
-)
+from gateway.federation.directory_entries import END_OF_TIME_MS, Judged, judge, refused, require_together
 from wugan.federation.v1 import directory_pb2
 
 MAX_DIRECTORY_BYTES: Final = 16 << 20
@@ -116,30 +108,20 @@ class DirectoryTrust:
             raise refused("its version is not that of the metadata that names it", "版本号与其元数据不一致")
         digest = hashlib.sha256(data).digest()
         self._check_head(directory, digest, now_ms, seen)
-        if len({member.member_id for member in directory.members}) != len(directory.members):
-            raise refused("a member occurs twice", "成员重复")
-        known: dict[bytes, Judged] = {}
-        taken: set[str] = set()
-        for entry in directory.members:
-            judged = self.judge(entry)
-            known[judged.digest] = judged
-            claim(judged, taken)
-        revoked = revoked_serials(directory.revocations, known.values())
-        believed = Directory(
+        judged = [self.judge(entry) for entry in directory.members]
+        revoked = require_together((each.outline for each in judged), directory.revocations)
+        # Only what this directory lists: what it does not list any more is forgotten.
+        self._known.clear()
+        self._known.update((each.digest, each) for each in judged)
+        return Directory(
             federation=directory.federation,
             version=directory.version,
             issued_at_ms=directory.issued_at_ms,
             expires_at_ms=directory.expires_at_ms,
             digest=digest,
-            members=tuple(judged.member for judged in known.values()),
+            members=tuple(each.member for each in judged),
             revoked=revoked,
         )
-        for judged in known.values():
-            require_none_revoked(judged, believed)
-        # Only what this directory lists: what it does not list any more is forgotten.
-        self._known.clear()
-        self._known.update(known)
-        return believed
 
     def judge(self, entry: directory_pb2.Member) -> Judged:
         """A member's entry, if it fulfils rules 4 to 7 by itself.

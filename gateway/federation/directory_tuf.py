@@ -17,58 +17,26 @@ import datetime as dt
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import structlog
-from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
-from tuf.api.metadata import Targets
-from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
-from certs.errors import CertsError
-from certs.files import PRIVATE, read_public, write_file
 from gateway.clock import Clock
 from gateway.errors import DirectoryError, WuganError
 from gateway.federation.directory import Directory
 from gateway.federation.directory_fetch import HeldFetcher
 from gateway.federation.directory_stream import DirectoryStream
-from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, DirectoryTrust, Seen
+from gateway.federation.directory_trust import DirectoryTrust, Seen
+from gateway.federation.directory_updater import DirectoryPlace, fetch
 
-TARGET: Final = "directory.pb"
 SOONEST_S: Final = 0.25
 """First wait before another try after a failure, seconds; it doubles up to the time between two looks."""
 
 SeenReport = Callable[[int], Awaitable[None]]
 """Tells the authority which version this gateway works with; raises a WuganError where it cannot."""
 
-_LIMITS: Final = UpdaterConfig(max_root_rotations=1024, root_max_length=256 << 10, targets_max_length=256 << 10)
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryPlace:
-    """Where a directory comes from and is kept.
-
-    Args:
-        base: address or folder with `metadata/` and `targets/` in it.
-        root: the TUF root metadata that this member was given: everything is believed because of it.
-        state: folder for trusted metadata; made with mode 0700. Only this gateway writes there.
-    """
-
-    base: str
-    root: bytes
-    state: Path
-
-
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    """What TUF vouches for: the target's bytes, its version, and until when."""
-
-    data: bytes
-    version: int
-    expires_ms: int
-    signers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +206,8 @@ class DirectoryTuf:
 
     def _take(self, fetcher: FetcherInterface) -> _Held:
         """In a thread: fetch, judge, and the directory that is in force then."""
-        fetched = self._fetch(fetcher)
+        now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
+        fetched = fetch(self._place, fetcher, now)
         held = self._held
         # A version counts as seen as long as one of the keys that vouched for it is in office: when the root has
         # replaced them all, what they signed is void, its version too (TUF specification 1.0, section 5.3.11).
@@ -255,90 +224,3 @@ class DirectoryTuf:
         own_expiry_ms = directory.expires_at_ms
         directory = replace(directory, expires_at_ms=min(own_expiry_ms, fetched.expires_ms))
         return _Held(directory, fetched.signers, own_expiry_ms)
-
-    def _fetch(self, fetcher: FetcherInterface) -> _Fetched:
-        metadata, targets = self._place.state / "metadata", self._place.state / "targets"
-        now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
-        try:
-            for folder in (self._place.state, metadata, targets):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            updater = KeptUpdater(self._place, fetcher, now)
-            updater.refresh()
-            info = updater.get_targetinfo(TARGET)
-            if info is None or info.length > MAX_DIRECTORY_BYTES:
-                raise _refused("it names no directory, or one that is too large", "元数据未列出成员目录或目录过大")
-            path = Path(updater.find_cached_target(info) or updater.download_target(info))
-            data = read_public(path, limit=MAX_DIRECTORY_BYTES)
-            info.verify_length_and_hashes(data)
-            return _Fetched(data, updater.targets.version, updater.expires_ms, updater.signers)
-        except DownloadError as error:
-            raise _not_reached() from error
-        except ExpiredMetadataError as error:
-            raise _refused(
-                "its metadata have expired, so something newer is withheld or the authority has stopped",
-                "其元数据已过期，可能有更新被扣留，或管理机构已停止服务",
-            ) from error
-        except RepositoryError as error:
-            raise _refused(
-                f"its metadata break the rules of TUF ({type(error).__name__})",
-                f"其元数据不符合 TUF 规则（{type(error).__name__}）",
-            ) from error
-        except CertsError as error:
-            raise DirectoryError(error.en, error.zh) from error
-        except OSError as error:
-            raise DirectoryError(
-                f"{self._place.state}: the directory cannot be kept ({error.strerror}); check folder and free space",
-                f"{self._place.state}：成员目录无法保存（{error.strerror}），请检查目录与剩余空间",
-            ) from error
-
-
-class KeptUpdater(Updater):
-    """python-tuf's client with two changes: the time is given to it, and what it keeps survives a power cut."""
-
-    def __init__(self, place: DirectoryPlace, fetcher: FetcherInterface, now: dt.datetime) -> None:
-        super().__init__(
-            metadata_dir=str(place.state / "metadata"),
-            metadata_base_url=f"{place.base.rstrip('/')}/metadata/",
-            target_dir=str(place.state / "targets"),
-            target_base_url=f"{place.base.rstrip('/')}/targets/",
-            fetcher=fetcher,
-            config=_LIMITS,
-            bootstrap=place.root,
-        )
-        self._trusted_set.reference_time = now
-
-    @property
-    def targets(self) -> Targets:
-        """The targets metadata believed."""
-        return self._trusted_set.targets
-
-    @property
-    def signers(self) -> frozenset[str]:
-        """Ids of the keys that the root puts in charge of the targets."""
-        return frozenset(self._trusted_set.root.roles[Targets.type].keyids)
-
-    @property
-    def expires_ms(self) -> int:
-        """When the first of the metadata expires, Unix milliseconds."""
-        trusted = self._trusted_set
-        first = min(part.expires for part in (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets))
-        return round(first.timestamp() * 1000)
-
-    def _persist_file(self, filename: str, data: bytes) -> None:
-        path = Path(filename)
-        with contextlib.suppress(OSError):
-            if path.read_bytes() == data:
-                return
-        write_file(path, data, mode=PRIVATE, replace=True)
-
-
-def _not_reached() -> DirectoryError:
-    return DirectoryError(
-        "the federation directory could not be fetched; check [directory] source and whether the authority is reached",
-        "无法获取联盟成员目录，请检查 [directory] source 设置及与管理机构的连接",
-        retryable=True,
-    )
-
-
-def _refused(en: str, zh: str) -> DirectoryError:
-    return DirectoryError(f"directory refused: {en}", f"拒绝该成员目录：{zh}")

@@ -36,7 +36,7 @@ class Presented:
     issuer_key: bytes
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16_384)
 def presented(certificate: bytes) -> Presented:
     """Read a certificate, DER. The same few peers call again and again, so what was read is kept.
 

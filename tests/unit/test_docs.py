@@ -26,7 +26,8 @@ from gateway.config import AgencySettings, GatewaySettings, Settings, load_gatew
 from gateway.exchange.keys import DecryptionKey
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
-from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")

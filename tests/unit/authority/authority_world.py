@@ -19,7 +19,8 @@ from gateway.federation.directory import Directory
 from gateway.federation.directory_build import encryption_key, member_entry, signing_key
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
-from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 from wugan.federation.v1 import authority_pb2, directory_pb2
 
 FEDERATION = "test.wugan.internal"

@@ -17,7 +17,8 @@ from gateway.federation import directory_fetch
 from gateway.federation.directory_fetch import HttpsFetcher, https_context, https_session
 from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
-from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 from tests.unit.authority.authority_world import ANHUI, FEDERATION, ZHEJIANG, Keys, World
 from wugan.federation.v1 import authority_pb2
 

@@ -21,11 +21,12 @@ from certs import keys
 from certs.authority import Authority
 from certs.identity import Identity
 from gateway.errors import DirectoryError
-from gateway.federation import directory_entries, directory_trust, directory_tuf
+from gateway.federation import directory_entries, directory_trust, directory_updater
 from gateway.federation.directory import Directory
 from gateway.federation.directory_build import member_entry, signing_key
 from gateway.federation.directory_fetch import FolderFetcher
-from gateway.federation.directory_tuf import DirectoryTuf, KeptUpdater
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import KeptUpdater
 from tests.unit.federation.tuf_world import FAST, FEDERATION, HOUR_S, ROOT_PASSPHRASES, Thief, World
 from wugan.federation.v1 import directory_pb2
 
@@ -343,7 +344,7 @@ async def test_a_gateway_that_slept_through_several_roots_walks_along_them(world
 
 
 async def test_one_that_could_not_walk_would_be_left_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_tuf, "_LIMITS", UpdaterConfig(max_root_rotations=3))
+    monkeypatch.setattr(directory_updater, "_LIMITS", UpdaterConfig(max_root_rotations=3))
     with pytest.raises(AssertionError, match="the first root only"):
         await slept(world)
 

@@ -15,7 +15,7 @@ from tuf.api.exceptions import DownloadError
 from tuf.ngclient.fetcher import FetcherInterface
 
 from gateway.errors import DirectoryError, PartnerError
-from gateway.federation import directory_tuf
+from gateway.federation import directory_tuf, directory_updater
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_stream import _version
@@ -184,13 +184,13 @@ async def test_a_directory_kept_instead_of_a_bad_one_still_expires(world: World)
 
 
 async def test_metadata_without_a_directory_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_tuf, "TARGET", "another.pb")
+    monkeypatch.setattr(directory_updater, "TARGET", "another.pb")
     with pytest.raises(DirectoryError, match="names no directory"):
         await world.gateway().refresh()
 
 
 async def test_a_directory_announced_as_too_large_is_not_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_tuf, "MAX_DIRECTORY_BYTES", 4)
+    monkeypatch.setattr(directory_updater, "MAX_DIRECTORY_BYTES", 4)
     with pytest.raises(DirectoryError, match="too large"):
         await world.gateway().refresh()
     assert not list((world.folder / "state-gateway" / "targets").iterdir())

@@ -19,7 +19,8 @@ from gateway.clock import FakeClock
 from gateway.federation.directory_build import directory
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
-from gateway.federation.directory_tuf import DirectoryPlace, DirectoryTuf
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 from wugan.federation.v1 import directory_pb2
 
 FEDERATION = "test.wugan.internal"
