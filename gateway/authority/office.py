@@ -177,9 +177,8 @@ class Office:
             return self._publish()
 
     def version(self) -> int:
-        """The version in force, 0 before the first."""
-        with self._alone():
-            return self._repository.published()
+        """The version in force, 0 before the first. Waits for nobody: what is published is whole at any moment."""
+        return self._repository.published()
 
     def upkeep(self) -> bool:
         """Publish what a crash left unpublished, and renew what is half over; whether anything was done."""
