@@ -207,6 +207,9 @@ class DirectoryService:
                 results = await asyncio.to_thread(self._office.take, [publication for publication, _ in batch])
             except WuganError as error:
                 results = [error] * len(batch)
+            except Exception as error:  # noqa: BLE001  whatever it was, those who wait are told, and the next are served
+                _log.error("publication failed", error=type(error).__name__)
+                results = [_broken()] * len(batch)
             for (_, waiting), result in zip(batch, results, strict=True):
                 if waiting.done():
                     continue
@@ -267,6 +270,8 @@ class DirectoryService:
                 await asyncio.to_thread(self._office.upkeep)
             except WuganError as error:
                 _log.error("metadata not renewed", error=error.code, reason=error.en)
+            except Exception as error:  # noqa: BLE001  tried again in a minute
+                _log.error("metadata not renewed", error=type(error).__name__)
 
 
 @contextlib.asynccontextmanager
@@ -308,6 +313,13 @@ def _answering(work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
     return handle
+
+
+def _broken() -> StoreError:
+    return StoreError(
+        "the authority could not publish; it was logged there. Try again later",
+        "管理机构未能发布，已记录日志，请稍后重试",
+    )
 
 
 async def _body(request: web.Request, kind: type[M]) -> M:

@@ -141,15 +141,16 @@ class DirectoryTuf:
                 except Exception as error:  # noqa: BLE001  whatever it was, the next look may go better
                     self._complaint = type(error).__name__
                     _log.error("looking for the directory failed", error=type(error).__name__)
-                behind = self._held is None or self._held.directory.version < self._announced
+                behind = self._held is None or self._announced not in (0, self._held.directory.version)
                 failures = failures + 1 if self._complaint or behind else 0
         finally:
             for task in beside:
                 task.cancel()
 
     def _note(self, version: int) -> None:
-        if self._held is None or version > self._held.directory.version:
-            self._announced = version
+        # Another one, not only a higher one: after a recovery from fast-forward versions are lower.
+        self._announced = version
+        if self._held is None or version != self._held.directory.version:
             self._wake.set()
 
     def _left_s(self) -> float:

@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from certs import keys
-from gateway.authority import run, service
+from gateway.authority import office, run, service
+from gateway.demo.ports import free_ports
 from gateway.federation import directory_fetch
 from gateway.federation.directory_fetch import HttpsFetcher, https_context, https_session
 from gateway.federation.directory_stream import DirectoryStream
@@ -220,6 +221,19 @@ async def test_a_key_that_breaks_the_rule_is_refused_and_says_why(served: Served
     assert world.office.version() == 2
 
 
+async def test_a_publication_that_cannot_be_signed_is_said_to_be_and_the_next_one_is_taken(
+    served: Served, member: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> list[int]:
+        raise KeyError("of ours")
+
+    body = member.publication(1).SerializeToString()
+    with monkeypatch.context() as patched:
+        patched.setattr(office.Office, "take", crash)
+        assert (await served.post("/directory/keys", body, member))[0] == 503
+    assert (await served.post("/directory/keys", body, member))[0] == 200
+
+
 # seen
 
 
@@ -279,3 +293,17 @@ def test_a_passphrase_protects_every_key_in_daily_use(tmp_path: Path) -> None:
     assert office.publish() == 2
     office.close()
     assert keys.load_private_key(tmp_path / "a" / "root-key.pem", passphrase=b"root")
+
+
+async def test_the_stream_connects_again_after_the_authority_was_restarted(world: World, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    told: asyncio.Queue[int] = asyncio.Queue()
+    async with https_session(https_context(world.ca.root_pem)) as session:
+        stream = DirectoryStream(session, f"https://{address}/directory/events", NAME)
+        following = asyncio.create_task(stream.follow(told.put_nowait))
+        for version in (1, 2):
+            async with run.authority(world.home, world.clock, listen=address):
+                assert await asyncio.wait_for(told.get(), 30) == version, "the version in force comes first"
+            await asyncio.to_thread(world.office.publish)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
