@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
+import json
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 from tuf.api import _payload
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, TargetFile, Targets
@@ -412,3 +417,40 @@ async def test_without_that_bound_all_of_it_would_be(world: World, monkeypatch: 
 def test_each_root_key_has_a_passphrase_of_its_own(world: World) -> None:
     assert len(world.signing_root_keys()) == len(ROOT_PASSPHRASES)
     assert len({passphrase for _, passphrase in world.signing_root_keys()}) == len(ROOT_PASSPHRASES)
+
+
+# anything else that a mirror may hold
+
+
+FILES = ["metadata/timestamp.json", "metadata/1.snapshot.json", "metadata/1.targets.json", "metadata/2.root.json"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NOISE = st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()) | st.just(b"[" * 16_000)
+
+
+@given(name=st.sampled_from(FILES), noise=NOISE)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_noise_in_place_of_metadata_is_an_error_of_ours(tmp_path: Path, name: str, noise: bytes) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    world = World(folder)
+    world.publish()
+    (world.mirror / name).write_bytes(noise)
+    assert asyncio.run(version_of(world.gateway())) == 0
+
+
+@given(name=st.sampled_from(FILES[:3]), place=st.integers(0, 1 << 16), change=st.integers(1, 255))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_changed_byte_of_the_metadata_gives_another_directory(
+    tmp_path: Path, name: str, place: int, change: int
+) -> None:
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    world = World(folder)
+    world.publish()
+    path = world.mirror / name
+    data = bytearray(path.read_bytes())
+    data[place % len(data)] ^= change
+    path.write_bytes(bytes(data))
+    assert asyncio.run(version_of(world.gateway())) in (0, 1)
