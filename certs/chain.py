@@ -82,6 +82,25 @@ def certificate_identity(certificate: bytes) -> Identity:
         raise _refused("not a certificate in PEM with a member identity", "不是带有成员身份的 PEM 证书") from error
 
 
+def parse_identity(certificate: bytes) -> Identity:
+    """The identity in a certificate, DER. Reads only: nothing is verified.
+
+    Raises:
+        ChainError: no certificate, or not exactly one URI name in it.
+        IdentityError: the URI is none of ours.
+    """
+    try:
+        return _identity(x509.load_der_x509_certificate(certificate), others=True)
+    except (
+        ValueError,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        x509.InvalidVersion,
+    ) as error:
+        raise _refused("not a certificate with a member identity", "不是带有成员身份的证书") from error
+
+
 def verify_signing_chain(
     leaf_der: bytes, intermediates_der: Sequence[bytes], roots: Sequence[x509.Certificate], at: dt.datetime
 ) -> SigningLeaf:

@@ -1,8 +1,8 @@
 """gRPC over mutual TLS 1.3, and who is at the other end.
 
 Owns: channel credentials with a certificate of our own (a server's: `server_certificate`), pinning a channel to one
-member, and reading the peer's identity from a call. Refuses: TLS below 1.3 (`certs.tls13`), a peer that names no member
-or two, and deciding what a peer may do.
+member, and reading the peer's identity and certificate from a call. Refuses: TLS below 1.3 (`certs.tls13`), a peer that
+names no member or two, and deciding what a peer may do.
 
 The name to be proven by a server is given with the channel, not taken from its address: an address says where a gateway
 is, its TLS name who it is (`Identity.tls_name`).
@@ -11,6 +11,7 @@ is, its TLS name who it is (`Identity.tls_name`).
 from __future__ import annotations
 
 import functools
+import ssl
 from collections.abc import Iterable, Mapping
 
 import grpc
@@ -78,6 +79,26 @@ def peer_identity(auth_context: Mapping[str, Iterable[bytes]]) -> Identity:
             "the member identity in the certificate is not ASCII", "证书中的成员身份不是 ASCII 文本"
         ) from error
     return _identity(uri)
+
+
+def peer_certificate(auth_context: Mapping[str, Iterable[bytes]]) -> bytes:
+    """The certificate, DER, with which the peer of a call proved itself.
+
+    Raises:
+        PeerError: it showed none.
+    """
+    shown = list(auth_context.get("x509_pem_cert", ()))
+    if len(shown) != 1:
+        raise PeerError("the peer showed no certificate; connect with one", "对端未出示证书，请使用证书连接")
+    return _der(shown[0])
+
+
+@functools.lru_cache(maxsize=4096)
+def _der(pem: bytes) -> bytes:
+    try:
+        return ssl.PEM_cert_to_DER_cert(pem.decode("ascii").strip())
+    except ValueError as error:
+        raise PeerError("the peer's certificate cannot be read", "对端证书无法解析") from error
 
 
 def _pem(key: PrivateKey) -> bytes:

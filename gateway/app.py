@@ -11,10 +11,12 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 import structlog
 import uvloop
+from tuf.ngclient.fetcher import FetcherInterface
 
 from adapters.build import build, load_manifest
 from adapters.contract import Adapter
@@ -27,12 +29,15 @@ from certs.server_certificate import ServerCertificate
 from certs.slots import KeySlots
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError, DirectoryError
+from gateway.errors import ConfigError
 from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
-from gateway.federation.directory_file import DirectoryFile
+from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
+from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 from gateway.federation.enrolling import renewing_enroller
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partners import Partners
@@ -103,19 +108,19 @@ async def gateway(
     """
     async with contextlib.AsyncExitStack() as stack:
         _make_private(settings.state_dir)
-        book = RuleBook.parse(_read(settings.inquiry.rules or RULES_FILE), str(settings.inquiry.rules or "rules.yaml"))
+        book = RuleBook.parse(
+            _read(settings.inquiry.rules or RULES_FILE, "inquiry.rules"), str(settings.inquiry.rules or "rules.yaml")
+        )
         slots, live, roots = await _load_keys(settings)
         stack.callback(slots.close)
-        directory = DirectoryFile(
-            settings.directory.file,
-            DirectoryTrust.of(
-                settings.directory.federation, roots, settings.directory.signers, settings.directory.threshold
-            ),
+        directory, stream = await _directory(stack, settings, clock, roots)
+        desk = Desk(
             clock,
-            settings.state_dir / "directory.seen",
+            directory.current,
+            federation=settings.directory.federation,
+            limit=settings.server.max_concurrent_calls,
         )
-        await directory.refresh()
-        desk = Desk(clock, federation=settings.directory.federation, limit=settings.server.max_concurrent_calls)
+        directory.subscribe(desk.recheck)
         store = await stack.enter_async_context(
             Store.open(
                 settings.state_dir / "gateway.db",
@@ -174,8 +179,8 @@ async def gateway(
                 connection_age_s=settings.server.connection_age_s,
             ),
         )
-        refreshing = asyncio.create_task(_keep_fresh(directory, settings.directory.refresh_s))
-        stack.callback(refreshing.cancel)
+        following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
+        stack.callback(following.cancel)
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
 
@@ -220,13 +225,30 @@ async def _renewing(
             await client.close()
 
 
-async def _keep_fresh(directory: DirectorySource, every_s: float) -> None:
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            await directory.refresh()
-        except DirectoryError as error:
-            _log.error("directory not refreshed", error=error.code)
+async def _directory(
+    stack: contextlib.AsyncExitStack, settings: GatewaySettings, clock: Clock, roots: bytes
+) -> tuple[DirectoryTuf, DirectoryStream | None]:
+    """Where the directory comes from, with one in force, and the stream that tells of newer ones.
+
+    Raises:
+        DirectoryError: none is held, and none could be taken.
+    """
+    given, authority = settings.directory, settings.authority
+    trust = DirectoryTrust.of(given.federation, roots)
+    place = DirectoryPlace(str(given.source), _read(given.root, "directory.root"), settings.state_dir / "directory")
+    stream: DirectoryStream | None = None
+    fetcher: FetcherInterface = FolderFetcher()
+    if not isinstance(given.source, Path) or authority is not None:
+        session = await stack.enter_async_context(https_session(https_context(roots)))
+        if authority is not None:
+            stream = DirectoryStream(session, f"{authority.url}/directory/events", authority.tls_name)
+        if not isinstance(given.source, Path):
+            host = urlsplit(given.source).hostname or ""
+            name = authority.tls_name if authority is not None else host
+            fetcher = HttpsFetcher(session, asyncio.get_running_loop(), name)
+    directory = DirectoryTuf(place, fetcher, trust, clock)
+    await directory.refresh()
+    return directory, stream
 
 
 def _adapters(settings: GatewaySettings) -> list[Adapter]:
@@ -291,10 +313,10 @@ def _make_private(folder: Path) -> None:
         ) from error
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, setting: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field="inquiry.rules"
+            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field=setting
         ) from error

@@ -7,10 +7,12 @@ every setting with its default. Relative paths count from the folder of the file
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from google.protobuf.descriptor import EnumDescriptor
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -53,7 +55,22 @@ def _member(text: str) -> str:
     return text
 
 
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    if (
+        re.search(r"\s", text)
+        or parts.scheme != "https"
+        or not parts.hostname
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise ValueError('write "https://host:port", or with a path')
+    return text.rstrip("/")
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Url = Annotated[str, AfterValidator(_url)]
 
 
 class Settings(BaseModel):
@@ -124,13 +141,6 @@ class RotationSettings(Settings):
     poll_s: float = Field(0.5, ge=0.02, le=60, description="Seconds between looks whether the next step can be taken.")
 
 
-class AuthoritySettings(Settings):
-    """The federation's authority: enrolment, publication of own keys."""
-
-    url: str = Field(pattern=r"^https://[^\s/?#@]+$", description="Its address, https://host:port.")
-    tls_name: str = Field(max_length=253, description="DNS name in its TLS certificate.")
-
-
 class MessageSettings(Settings):
     """Times of envelopes."""
 
@@ -138,15 +148,21 @@ class MessageSettings(Settings):
 
 
 class DirectorySettings(Settings):
-    """Where the federation directory comes from and who may sign it."""
+    """Where the federation directory comes from, and what it is believed by."""
 
     federation: str = Field(max_length=128, description='Name of the federation, e.g. "demo.wugan.internal".')
-    file: Path = Field(description="The signed directory file.")
-    signers: tuple[str, ...] = Field(
-        min_length=1, max_length=16, description="Raw Ed25519 public keys of its signers, hexadecimal."
+    source: Url | Path = Field(description='TUF repository: "https://host:port/tuf", or a folder with a mirror of it.')
+    root: Path = Field(description="TUF root metadata (root.json) that this member was given.")
+    refresh_s: float = Field(
+        60.0, ge=0.1, le=3600, description="Seconds between two looks; the push stream makes it sooner."
     )
-    threshold: int = Field(1, ge=1, le=16, description="How many of them must have signed.")
-    refresh_s: float = Field(5.0, ge=0.1, le=3600, description="Seconds between looks at the file.")
+
+
+class AuthoritySettings(Settings):
+    """The federation's authority: push stream, publication of keys, enrolment."""
+
+    url: Url = Field(description='"https://host:port" of the authority.')
+    tls_name: str = Field(max_length=253, description="DNS name that its TLS certificate must prove.")
 
 
 class InquirySettings(Settings):

@@ -2,8 +2,7 @@
 
 Owns: what an administrator does by hand when provinces join, done at once. Refuses: starting anything.
 
-    authority/                  root, issuing CA, directory key
-    directory.pb                the signed directory that every gateway reads
+    authority/                  the authority (gateway.authority.founding): certificates, TUF repository, record
     members/<region>/           gateway.toml, roots.pem, state/ with keys/, and for each agency units/<unit>/agency.toml
 """
 
@@ -16,17 +15,22 @@ from pathlib import Path
 
 from certs import keys
 from certs.authority import Authority
-from certs.files import PUBLIC, write_file
+from certs.files import PUBLIC, read_public, write_file
 from certs.identity import Identity
 from certs.slots import KeySlots
+from gateway.authority.founding import ROOT_JSON, Plan
+from gateway.authority.founding import found as found_authority
+from gateway.authority.office import Office
+from gateway.clock import FakeClock
 from gateway.demo.ports import free_ports
-from gateway.federation.directory_build import encryption_key, member_entry, sign_directory, signing_key
+from gateway.federation.directory_build import encryption_key, member_entry, signing_key
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 FEDERATION = "demo.wugan.internal"
-DIRECTORY_LIFE = dt.timedelta(days=30)
+ROOT_PASSPHRASES = (b"demo one", b"demo two", b"demo three")
+"""Of the root keys of a demo, two of which sign a root. In earnest each is known to one custodian only."""
 KEY_LIFE = dt.timedelta(days=365)
 
 
@@ -72,7 +76,13 @@ class FoundedMember:
 
 
 def found(
-    folder: Path, plans: Sequence[MemberPlan], now: dt.datetime, *, extra: str = "", log_level: str = "INFO"
+    folder: Path,
+    plans: Sequence[MemberPlan],
+    now: dt.datetime,
+    *,
+    authority_address: str = "",
+    extra: str = "",
+    log_level: str = "INFO",
 ) -> list[FoundedMember]:
     """Make a federation of these members in an empty folder.
 
@@ -80,29 +90,37 @@ def found(
         folder: where; made with mode 0700.
         plans: the members.
         now: time from which certificates and directory are valid.
+        authority_address: where the authority will be served; without one the gateways read its folder.
         extra: TOML appended to every gateway.toml.
         log_level: of the gateways.
 
     Raises:
         CertsError: a file cannot be written, or a member's code is malformed.
+        WuganError: the directory of these members would not be believed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    authority = Authority.create(folder / "authority", FEDERATION, now=now, loopback=True)
+    # The time is given: a federation can be founded on a day gone by.
+    clock = FakeClock(round(now.timestamp() * 1000))
+    plan = Plan(FEDERATION, ROOT_PASSPHRASES, threshold=2, loopback=True)
+    authority = found_authority(folder / "authority", plan, clock)
     ports = free_ports(2 * len(plans))
     founded: list[FoundedMember] = []
     entries: list[directory_pb2.Member] = []
-    for position, plan in enumerate(plans):
-        home = folder / "members" / str(plan.region)
-        member = FoundedMember(plan, home, f"127.0.0.1:{ports[2 * position]}", f"127.0.0.1:{ports[2 * position + 1]}")
+    for position, member_plan in enumerate(plans):
+        home = folder / "members" / str(member_plan.region)
+        member = FoundedMember(
+            member_plan, home, f"127.0.0.1:{ports[2 * position]}", f"127.0.0.1:{ports[2 * position + 1]}"
+        )
         entries.append(_equip(authority, member, now))
-        _write_gateway_config(authority, folder, member, extra=extra, log_level=log_level)
-        for unit, _ in plan.units:
+        _write_gateway_config(folder, member, authority_address, extra=extra, log_level=log_level)
+        for unit, _ in member_plan.units:
             _equip_unit(authority, member, unit, now)
         founded.append(member)
-    signed = sign_directory(
-        authority, entries, version=1, federation=FEDERATION, issued_at=now, expires_at=now + DIRECTORY_LIFE
-    )
-    write_file(folder / "directory.pb", signed, mode=PUBLIC, replace=True)
+    office = Office(folder / "authority", clock)
+    try:
+        office.add(*entries)
+    finally:
+        office.close()
     return founded
 
 
@@ -126,6 +144,7 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
         name_en=plan.name_en,
         regions=[plan.region],
         gateways=[(member.federation_address, Identity.gateway(FEDERATION, plan.member_id).tls_name)],
+        tls_certificates=[tls.der],
         signing_keys=[signing_key(signing.der, signing.intermediates_der)],
         encryption_keys=[encryption_key(keys.xwing_public_key(seed), not_before=now, not_after=now + KEY_LIFE)],
         offer=directory_pb2.Offer(
@@ -166,8 +185,16 @@ def _write_tls(folder: Path, authority: Authority, key: keys.PrivateKey, chain_p
 
 
 def _write_gateway_config(
-    authority: Authority, folder: Path, member: FoundedMember, *, extra: str, log_level: str
+    folder: Path, member: FoundedMember, authority_address: str, *, extra: str, log_level: str
 ) -> None:
+    root = read_public(folder / "authority" / ROOT_JSON)
+    write_file(member.folder / ROOT_JSON, root, mode=PUBLIC, replace=True)
+    source = f"https://{authority_address}/tuf" if authority_address else str((folder / "authority" / "tuf").resolve())
+    link = f"""
+[authority]
+url = "https://{authority_address}"
+tls_name = "{Identity.authority(FEDERATION).tls_name}"
+"""
     manifests = ", ".join(f'"{path}"' for path in member.plan.manifests)
     config = f"""\
 member_id = "{member.plan.member_id}"
@@ -183,10 +210,10 @@ roots = "roots.pem"
 
 [directory]
 federation = "{FEDERATION}"
-file = "{(folder / "directory.pb").resolve()}"
-signers = ["{authority.directory_public_key.hex()}"]
-refresh_s = 1.0
-
+source = "{source}"
+root = "{ROOT_JSON}"
+refresh_s = {30.0 if authority_address else 1.0}
+{link if authority_address else ""}
 [inquiry]
 adapters = [{manifests}]
 

@@ -5,7 +5,7 @@ Owns: the folder D that a demo lives in, and its state file. Refuses: touching a
     D/demo.json             what runs where: read by status, down, score and show
     D/truth/truth.jsonl     the truth, kept aside: nothing that answers questions reads it
     D/systems/<region>/     the departments' own systems of a province, their data and manifests
-    D/federation/           certificates, directory, gateways (gateway.demo.founding)
+    D/federation/           authority, gateways (gateway.demo.founding)
     D/logs/                 one log a process
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 
 from gateway.clock import SystemClock, civil_day
 from gateway.demo.founding import FoundedMember, MemberPlan, found
+from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
 from gateway.demo.regions import Province
 from gateway.demo.systems import SystemsConfig, materialise, write_manifests
@@ -200,28 +201,38 @@ def _start_systems(
 def _start_gateways(
     folder: Path, plans: Sequence[MemberPlan], processes: list[Started], now: dt.datetime
 ) -> list[FoundedMember]:
-    """Found the federation and start its gateways; on fresh ports if one was taken meanwhile."""
+    """Found the federation, start its authority and its gateways; on fresh ports if one was taken meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
-        members = found(folder / "federation", plans, now)
-        started = []
-        for member in members:
-            command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
-            log = folder / "logs" / f"gateway-{member.plan.region}.log"
-            started.append(start(f"gateway {member.plan.name_en}", command, log))
+        address = f"127.0.0.1:{free_ports(1)[0]}"
+        members = found(folder / "federation", plans, now, authority_address=address)
+        started: list[Started] = []
         try:
-            wait_ready([(process, member.ready_file) for process, member in zip(started, members, strict=True)])
+            with stopped_on_failure(started):
+                authority, ready = _start_authority(folder, address)
+                started.append(authority)
+                wait_ready([(authority, ready)])
+                for member in members:
+                    command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
+                    log = folder / "logs" / f"gateway-{member.plan.region}.log"
+                    started.append(start(f"gateway {member.plan.name_en}", command, log))
+                wait_ready([(process, member.ready_file) for process, member in zip(started[1:], members, strict=True)])
         except ConfigError:
-            stop(started)
             if attempt == ATTEMPTS:
                 raise
             shutil.rmtree(folder / "federation")
             continue
-        except BaseException:
-            stop(started)
-            raise
         processes.extend(started)
         return members
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _start_authority(folder: Path, address: str) -> tuple[Started, Path]:
+    """Start the authority's process; it, and the file it writes once it is ready."""
+    home = folder / "federation" / "authority"
+    ready = home / "authority.ready"
+    where = ("--dir", str(home), "--listen", address, "--ready-file", str(ready))
+    command = ("gateway.cli", "authority", "run", *where)
+    return start("authority", command, folder / "logs" / "authority.log"), ready
 
 
 def _about(member: FoundedMember) -> dict[str, Any]:

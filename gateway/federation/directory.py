@@ -1,21 +1,22 @@
 """The federation directory (成员目录) as the gateway uses it: members, gateways, regions, keys.
 
 Owns: `Directory`, a frozen view without I/O over a directory that was verified, and `DirectorySource`, where the one
-in force comes from. Refuses: judging whether a directory may be believed (`directory_trust`), files (`directory_file`),
-and anything about a member that the directory does not say.
+in force comes from. Refuses: judging whether a directory may be believed (`directory_trust`), fetching one
+(`directory_tuf`), and anything about a member that the directory does not say.
 
 `Directory` is the `Keyring` of `gateway.exchange.keys`: key objects are made once, when it is built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from gateway.errors import DirectoryError, EnvelopeError, RefusedError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
+from gateway.federation.presented import Presented, presented
 from gateway.federation.regions import enclosing, lies_within
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -62,6 +63,8 @@ class Member:
         signing_keys: by key id.
         encryption_keys: newest first.
         offer: what it can be asked; not to be changed.
+        tls_certificates: SHA-256 of each certificate with which its gateways may prove themselves; empty: any that
+            names the member.
     """
 
     member_id: str
@@ -72,6 +75,7 @@ class Member:
     signing_keys: Mapping[str, Windowed[VerifyKey]]
     encryption_keys: tuple[Windowed[EncryptionKey], ...]
     offer: directory_pb2.Offer
+    tls_certificates: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,10 @@ class Directory:
         version: grows with every directory.
         issued_at_ms: time of signing, Unix milliseconds.
         expires_at_ms: from then on it gives no key any more, Unix milliseconds.
-        digest: SHA-256 of the signed bytes.
+        digest: SHA-256 of its bytes.
         members: every member, in the directory's order.
+        revoked: serial number of each certificate taken back → key identifiers of the CAs that issued one of that
+            number; b"" where the CA is not known here, which stands for every CA.
     """
 
     federation: str
@@ -93,6 +99,7 @@ class Directory:
     expires_at_ms: int
     digest: bytes
     members: tuple[Member, ...]
+    revoked: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
     _by_id: Mapping[str, Member] = field(init=False, repr=False, compare=False)
     _by_region: Mapping[int, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
@@ -138,6 +145,35 @@ class Directory:
                 reason=words.REFUSAL_REASON_STRANGER,
             )
         return member
+
+    def require_not_revoked(self, certificate: bytes) -> None:
+        """Return when a certificate (DER) was not taken back.
+
+        Raises:
+            RefusedError: STRANGER; it was, or it is no certificate.
+        """
+        if revokes(self.revoked, presented(certificate)):
+            raise RefusedError(
+                "the certificate was revoked by the federation's authority; have a new one issued",
+                "证书已被联盟管理机构吊销，请申请新证书",
+                reason=words.REFUSAL_REASON_STRANGER,
+            )
+
+    def require_listed(self, member_id: str, certificate: bytes) -> None:
+        """Return when a member's gateway may prove itself with a certificate (DER).
+
+        It may with each that the directory lists for it; with any that names it, while none is listed.
+
+        Raises:
+            RefusedError: STRANGER; there is no such member, or it lists others.
+        """
+        listed = self.member(member_id).tls_certificates
+        if listed and presented(certificate).fingerprint not in listed:
+            raise RefusedError(
+                "the directory lists other TLS certificates for it; publish this one first, or use a listed one",
+                "成员目录未登记该网关的此 TLS 证书，请先发布该证书或改用已登记的证书",
+                reason=words.REFUSAL_REASON_STRANGER,
+            )
 
     def gateway_of(self, member_id: str) -> Gateway:
         """The gateway to call for a member: the first that it lists.
@@ -190,8 +226,14 @@ class Directory:
         raise _stranger()
 
 
+def revokes(revoked: Mapping[bytes, frozenset[bytes]], certificate: Presented) -> bool:
+    """Whether `Directory.revoked` takes a certificate back."""
+    issuers = revoked.get(certificate.serial)
+    return issuers is not None and (b"" in issuers or certificate.issuer_key in issuers)
+
+
 class DirectorySource(Protocol):
-    """Where the directory in force comes from: a signed file, or a TUF repository."""
+    """Where the directory in force comes from (`directory_tuf`)."""
 
     def current(self) -> Directory:
         """The directory in force.
@@ -207,6 +249,10 @@ class DirectorySource(Protocol):
         Raises:
             DirectoryError: none is held, and none could be taken.
         """
+        ...
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Call `changed` in the event loop whenever another directory is in force, or the one held has expired."""
         ...
 
 

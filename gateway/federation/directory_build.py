@@ -1,36 +1,22 @@
 """Making a directory: what the federation's authority does when members join, change keys or leave.
 
-Owns: the entries for a member and its keys, the directory of them all, and its signatures. Refuses: checking what it is
-given. The members that receive it do that (`directory_trust`), and whoever publishes verifies it first. Writing: the
-file must be replaced whole (`certs.files.write_file`).
+Owns: the entries for a member and its keys, and the directory of them all. Refuses: checking what it is given (the
+members that receive it do that, `directory_trust`, and the authority before it publishes), and signing: that is TUF's.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from google.protobuf.message import DecodeError
 
 from gateway.errors import DirectoryError
 from gateway.exchange.keys import key_id
+from gateway.federation.presented import serial_bytes
 from wugan.federation.v1 import directory_pb2, envelope_pb2
-
-
-class DirectorySigner(Protocol):
-    """Holds a directory key; `certs.authority.Authority` is one."""
-
-    @property
-    def directory_key_id(self) -> str:
-        """Id of its key."""
-        ...
-
-    def sign_directory(self, directory: bytes) -> bytes:
-        """Signature over "wugan-directory-v1" 0x00 and the bytes."""
-        ...
 
 
 def signing_key(certificate: bytes, intermediates: Sequence[bytes]) -> directory_pb2.SigningKey:
@@ -86,6 +72,7 @@ def member_entry(
     name_en: str,
     regions: Iterable[int],
     gateways: Iterable[tuple[str, str]],
+    tls_certificates: Sequence[bytes] = (),
     signing_keys: Iterable[directory_pb2.SigningKey],
     encryption_keys: Iterable[directory_pb2.EncryptionKey],
     offer: directory_pb2.Offer | None = None,
@@ -98,6 +85,7 @@ def member_entry(
         name_en: its name in English.
         regions: GB/T 2260 codes it answers for.
         gateways: "host:port" and TLS name (`Identity.tls_name`) of each; the first is called.
+        tls_certificates: those with which they may prove themselves, DER; none: any that names the member.
         signing_keys: made by `signing_key`.
         encryption_keys: made by `encryption_key`.
         offer: what it can be asked.
@@ -107,55 +95,65 @@ def member_entry(
         name_zh=name_zh,
         name_en=name_en,
         regions=regions,
-        gateways=[directory_pb2.Gateway(address=address, tls_name=tls_name) for address, tls_name in gateways],
+        gateways=[
+            directory_pb2.Gateway(address=address, tls_name=tls_name, tls_certificates=tls_certificates)
+            for address, tls_name in gateways
+        ],
         signing_keys=signing_keys,
         encryption_keys=encryption_keys,
         offer=offer,
     )
 
 
-def sign_directory(
-    signer: DirectorySigner,
+def directory(
     members: Iterable[directory_pb2.Member],
     *,
     version: int,
     federation: str,
     issued_at: dt.datetime,
     expires_at: dt.datetime,
+    revocations: Iterable[directory_pb2.Revocation] = (),
 ) -> bytes:
-    """A serialized SignedDirectory with one signature.
+    """A serialized Directory: the TUF target of that name.
 
     Args:
-        signer: the authority.
         members: made by `member_entry`.
-        version: higher than that of every directory published before.
+        version: of the TUF targets metadata that will name it.
         federation: trust domain.
-        issued_at: time of signing.
+        issued_at: time of making.
         expires_at: when members must have got a newer one.
+        revocations: made by `revocation`.
     """
-    directory = directory_pb2.Directory(
+    return directory_pb2.Directory(
         version=version,
         issued_at_ms=_ms(issued_at),
         expires_at_ms=_ms(expires_at),
         federation=federation,
         members=members,
-    )
-    signed = directory_pb2.SignedDirectory(directory=directory.SerializeToString(deterministic=True))
-    return cosign_directory(signed.SerializeToString(), signer)
+        revocations=revocations,
+    ).SerializeToString(deterministic=True)
 
 
-def cosign_directory(signed: bytes, signer: DirectorySigner) -> bytes:
-    """The same serialized SignedDirectory with one more signature, where the threshold asks for several.
+def revocation(
+    serial_number: int, issuer: bytes, *, revoked_at: dt.datetime, reason: int = 0
+) -> directory_pb2.Revocation:
+    """The entry of a certificate taken back.
+
+    Args:
+        serial_number: its serial number.
+        issuer: the issuing CA's certificate, DER.
+        revoked_at: when.
+        reason: CRLReason (RFC 5280 section 5.3.1).
 
     Raises:
-        DirectoryError: it is none.
+        ValueError: that is no serial number.
     """
-    try:
-        message = directory_pb2.SignedDirectory.FromString(signed)
-    except DecodeError as error:
-        raise DirectoryError("not a signed directory", "不是签名的成员目录") from error
-    message.signatures.add(key_id=signer.directory_key_id, signature=signer.sign_directory(message.directory))
-    return message.SerializeToString()
+    return directory_pb2.Revocation(
+        serial_number=serial_bytes(serial_number),
+        issuer_sha256=hashlib.sha256(issuer).digest(),
+        revoked_at_ms=_ms(revoked_at),
+        reason=reason,
+    )
 
 
 def _ms(at: dt.datetime) -> int:

@@ -119,6 +119,7 @@ class Partners:
         for asking in askings:
             asking.sealed = sealed
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
+        directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
             opened = open_answer(
                 envelope, self._own(), self._directory.current(), now_ms=self._clock.now_ms(), question=sealed

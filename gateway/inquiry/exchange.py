@@ -96,6 +96,13 @@ class Exchange:
         payloads = _payloads(answers)
         # One commit for both: the message is used up, and what leaves is accounted for.
         held.submit()
+        try:
+            # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
+            recipient_key = self._directory().encryption_key(header.sender, now_ms)
+        except WuganError as error:
+            for question, _ in questions:
+                self._record(opened, question, error.reason, error.en)
+            raise
         recorded = [
             self._record(opened, question, answer.refusal.reason, answer.refusal.message_en)
             for (question, _), answer in zip(questions, answers, strict=True)
@@ -103,7 +110,7 @@ class Exchange:
         sealed = seal(
             self._own(),
             header.sender,
-            directory.encryption_key(header.sender, now_ms),
+            recipient_key,
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,
             purpose=header.purpose,
             payloads=payloads,

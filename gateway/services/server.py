@@ -16,11 +16,12 @@ from pathlib import Path
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from certs.keys import PrivateKey
 from certs.server_certificate import ServerCertificate
 from gateway.errors import ConfigError
+from gateway.services.attended import AttendedHealth, AttendedReflection
 from gateway.services.serving import Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
@@ -64,7 +65,7 @@ class Server:
         self._options = options
         self._certificate = certificate
         self._ports: dict[str, ServerCertificate] = {}
-        self._health = health.aio.HealthServicer()
+        self._health = AttendedHealth(desk)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
@@ -84,7 +85,8 @@ class Server:
         agency_pb2_grpc.add_AgencyServiceServicer_to_server(agency, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (FEDERATION_SERVICE, AGENCY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        answering = AttendedReflection(names, desk)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(answering, self._server)  # type: ignore[no-untyped-call]
 
     async def start(self, federation: str, agency: str) -> dict[str, str]:
         """Bind and serve; the addresses bound, by name.

@@ -1,22 +1,26 @@
 """What every call of every service goes through: who calls, how many at once, errors as statuses, one log line.
 
-Owns: `Desk`, which a servicer hands each call to. Refuses: knowing what a call is about.
+Owns: `Desk`, which a servicer hands each call to. A peer is judged by the directory of the moment, at every call and
+not only at its handshake, and again when another directory comes into force: then what it holds open is ended, and what
+was worked out for it meanwhile is not given. Refuses: knowing what a call is about.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 import structlog
 
 from certs.errors import CertsError
-from certs.grpc_credentials import peer_identity
-from certs.identity import Identity
+from certs.grpc_credentials import peer_certificate, peer_identity
+from certs.identity import ROLE_GATEWAY, Identity
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
+from gateway.federation.directory import Directory
 from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -26,20 +30,51 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _log = structlog.stdlib.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, by the TLS handshake, and the certificate (DER) that it showed there."""
+
+    identity: Identity
+    certificate: bytes
+
+    def require_welcome(self, directory: Directory) -> None:
+        """Return when a directory lets it in.
+
+        Raises:
+            RefusedError: STRANGER; its member is none, its certificate was revoked, or is not one its gateway lists.
+        """
+        directory.member(self.identity.member_id)
+        directory.require_not_revoked(self.certificate)
+        if self.identity.role == ROLE_GATEWAY:
+            directory.require_listed(self.identity.member_id, self.certificate)
+
+
+@dataclass(slots=True, eq=False)
+class _Open:
+    """A call that is held open, and why it is being ended."""
+
+    caller: Caller
+    task: asyncio.Future[Any]
+    refusal: WuganError | None = None
+
+
 class Desk:
     """Admits calls, bounded in number, and turns whatever goes wrong in them into a status that says what to do.
 
     Args:
+        directory: the one in force; raises DirectoryError once it has expired.
         federation: trust domain that a peer's identity must belong to.
         limit: calls in flight at most; one more is refused at once, because a queue here would only make all late.
     """
 
-    def __init__(self, clock: Clock, *, federation: str, limit: int) -> None:
+    def __init__(self, clock: Clock, directory: Callable[[], Directory], *, federation: str, limit: int) -> None:
         self._clock = clock
+        self._directory = directory
         self._federation = federation
         self._limit = limit
         self._in_flight = 0
         self._draining = False
+        self._open: set[_Open] = set()
 
     @property
     def in_flight(self) -> int:
@@ -58,7 +93,7 @@ class Desk:
         try:
             if self._draining or self._in_flight > self._limit:
                 raise self._overloaded()
-            return await work(self._peer(context))
+            return await self._welcomed(self._caller(context), work)
         except WuganError as error:
             outcome = error.code
             await abort(context, error)
@@ -82,9 +117,52 @@ class Desk:
             # Once the answer is on its way: the caller need not wait for the line.
             asyncio.get_running_loop().call_soon(_log_call, call, outcome, round(elapsed_ms, 2))
 
-    def _peer(self, context: Context) -> Identity:
+    async def _welcomed(self, caller: Caller, work: Callable[[Identity], Awaitable[R]]) -> R:
+        """The work's result, for a caller that is let in before and after it."""
+        directory = self._directory()
+        caller.require_welcome(directory)
+        result = await work(caller.identity)
+        if self._directory() is not directory:
+            caller.require_welcome(self._directory())
+        return result
+
+    async def attend(self, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
+        """Do the work of a call that may stay open: it is ended as soon as its peer is not welcome any more.
+
+        Such calls (health, reflection) are neither counted among those in flight nor refused while draining.
+        """
+        opened: _Open | None = None
         try:
-            peer = peer_identity(context.auth_context())
+            caller = self._caller(context)
+            caller.require_welcome(self._directory())
+            task = asyncio.ensure_future(work(caller.identity))
+            opened = _Open(caller, task)
+            self._open.add(opened)
+            return await task
+        except WuganError as error:
+            await abort(context, error)
+        except asyncio.CancelledError:
+            if opened is None or opened.refusal is None:
+                raise
+            _log.info("call ended", outcome=opened.refusal.code)
+            await abort(context, opened.refusal)
+        finally:
+            if opened is not None:
+                self._open.discard(opened)
+
+    def recheck(self) -> None:
+        """End what is held open by peers that the directory in force does not let in; call it when that changes."""
+        for opened in list(self._open):
+            try:
+                opened.caller.require_welcome(self._directory())
+            except WuganError as error:
+                opened.refusal = error
+                opened.task.cancel()
+
+    def _caller(self, context: Context) -> Caller:
+        authentication = context.auth_context()
+        try:
+            peer, certificate = peer_identity(authentication), peer_certificate(authentication)
         except CertsError as error:
             raise RefusedError(error.en, error.zh, reason=words.REFUSAL_REASON_STRANGER) from error
         if peer.federation != self._federation:
@@ -93,7 +171,7 @@ class Desk:
                 "证书属于其他联盟，请使用本联盟签发的证书",
                 reason=words.REFUSAL_REASON_STRANGER,
             )
-        return peer
+        return Caller(peer, certificate)
 
     def _overloaded(self) -> WuganError:
         if self._draining:

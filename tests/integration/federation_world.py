@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import grpc
+from tuf.api.metadata import Metadata, Targets
 
 from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
@@ -106,10 +107,11 @@ class SmallWorld:
     @cached_property
     def directory(self) -> Directory:
         settings = load_gateway(self.members[0].folder / "gateway.toml")
-        trust = DirectoryTrust.of(
-            settings.directory.federation, settings.tls.roots.read_bytes(), settings.directory.signers
-        )
-        return trust.verify(settings.directory.file.read_bytes(), now_ms=SystemClock().now_ms(), seen=None)
+        trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
+        held = settings.state_dir / "directory"
+        targets = Metadata[Targets].from_file(str(held / "metadata" / "targets.json")).signed
+        data = (held / "targets" / "directory.pb").read_bytes()
+        return trust.verify(data, version=targets.version, now_ms=SystemClock().now_ms(), seen=None)
 
     @cached_property
     def recipients(self) -> list[Recipient]:

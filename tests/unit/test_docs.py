@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import asyncio
 import re
 import shlex
 import subprocess
@@ -18,14 +18,17 @@ import pytest
 from cryptography import x509
 from pydantic.fields import FieldInfo
 
-from certs.authority import Authority
 from certs.slot_files import require_complete
 from certs.slot_journal import KINDS
 from certs.slots import KeySlots
+from gateway.authority.founding import Plan, found
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway
+from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
@@ -346,19 +349,21 @@ def test_the_enrolment_in_the_documents_yields_what_the_minimal_configuration_na
     steps = [block.text for block in blocks(ROOT / "docs" / "operations" / "gateway.md") if block.language == "python"]
     assert len(steps) == 3
     monkeypatch.chdir(tmp_path)
-    now = dt.datetime.now(dt.UTC)
-    authority = Authority.create(tmp_path / "authority", "demo.wugan.internal", now=now, root_passphrase=b"root")
+    clock = SystemClock()
+    found(tmp_path / "authority", Plan("demo.wugan.internal", [b"root"], loopback=True), clock)
     for step in steps:
         exec(compile(step, "docs/operations/gateway.md", "exec"), {})
 
     config = tmp_path / "zhejiang" / "gateway.toml"
     config.write_bytes(MINIMAL.read_bytes())
     settings = load_gateway(config)
-    trust = DirectoryTrust.of(
-        settings.directory.federation, settings.tls.roots.read_bytes(), [authority.directory_public_key.hex()]
+    trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
+    place = DirectoryPlace(
+        str(tmp_path / "authority" / "tuf"), settings.directory.root.read_bytes(), tmp_path / "state-of-directory"
     )
-    now_ms = SystemClock().now_ms()
-    directory = trust.verify(settings.directory.file.read_bytes(), now_ms=now_ms, seen=None)
+    source = DirectoryTuf(place, FolderFetcher(), trust, clock)
+    asyncio.run(source.refresh())
+    directory, now_ms = source.current(), clock.now_ms()
     with KeySlots.open(settings.keys_folder) as slots:
         require_complete(slots.journal, slots.folder)
         tls, signing, encryption = (slots.journal.current(kind) for kind in KINDS)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
-from gateway.federation.partners import Asking, PartnerAnswer, check_findings
+from gateway.federation.directory import Directory
+from gateway.federation.partners import Asking, PartnerAnswer, Partners, check_findings
 from gateway.status import to_status
 from tests.unit.services.gateways_world import (
     ANNA,
@@ -26,6 +27,7 @@ from tests.unit.services.gateways_world import (
     Call,
     Federation,
     Handler,
+    Listed,
     answering,
     findings,
     opened_at,
@@ -500,3 +502,25 @@ async def test_nothing_is_sealed_once_the_directory_has_expired() -> None:
     with pytest.raises(WuganError) as caught:
         await partners.ask(B.member_id, Asking(question()), 5.0)
     assert caught.value.code == "DIRECTORY_EXPIRED"
+
+
+async def test_a_member_taken_out_of_the_directory_while_it_answers_is_not_believed() -> None:
+    federation = Federation()
+    whole = federation.directory.current()
+
+    class Shrinking(Listed):
+        def current(self) -> Directory:
+            return whole if not answered else Listed(A, C, clock=federation.clock).current()
+
+    answered: list[bool] = []
+
+    def reply(asked: exchange_pb2.Question) -> exchange_pb2.Answer:
+        answered.append(True)
+        return exchange_pb2.Answer(context=asked.context, findings=findings(STRONG))
+
+    federation.at(B, answering(federation, B, reply))
+    source = Shrinking(A, B, C, clock=federation.clock)
+    partners = Partners(lambda: A.own, source, federation.channel, federation.clock, lifetime_ms=60_000)
+    with pytest.raises(PartnerError) as caught:
+        await partners.ask(B.member_id, Asking(question()), 5.0)
+    assert caught.value.code == "PARTNER_FAULTY"

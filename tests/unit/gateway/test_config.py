@@ -29,8 +29,8 @@ roots = "roots.pem"
 
 [directory]
 federation = "demo.wugan.internal"
-file = "directory.pb"
-signers = ["d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"]
+source = "https://authority.example:8443/tuf"
+root = "root.json"
 """
 
 AGENCY = """\
@@ -194,7 +194,6 @@ def test_a_grant_to_nobody_is_refused(tmp_path: Path) -> None:
         ("server", "max_message_bytes = 1000"),
         ("server", "drain_s = 601"),
         ("messages", "lifetime_ms = 300001"),
-        ("directory", "threshold = 0"),
         ("directory", "refresh_s = 0"),
     ],
 )

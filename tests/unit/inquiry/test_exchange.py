@@ -28,6 +28,7 @@ from tests.unit.services.gateways_world import (
     B,
     C,
     Federation,
+    Listed,
     Party,
     Register,
     exchange_of,
@@ -352,3 +353,13 @@ async def test_the_questions_of_an_envelope_are_about_a_bounded_number_of_people
     first, second = (exchange_pb2.Answer.FromString(payload) for payload in opened.payloads)
     assert len(first.findings.status) == 2
     assert second.refusal.reason == words.REFUSAL_REASON_TOO_LARGE
+
+
+async def test_a_member_taken_out_of_the_directory_meanwhile_gets_no_answer(
+    federation: Federation, store: Store, department: Register
+) -> None:
+    exchange = exchange_of(federation, B, store, department)
+    directories = iter([federation.directory.current(), Listed(B, C, clock=federation.clock).current()])
+    exchange._directory = lambda: next(directories)
+    error = await refusal(exchange, sealed_by(A, federation))
+    assert error.code == "STRANGER"

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
+import functools
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +19,9 @@ from typing import Any, NoReturn, cast
 
 import grpc
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_status import rpc_status
 from stdnum.cn import uscc
 
@@ -110,6 +115,9 @@ class Listed:
     async def refresh(self) -> None:
         return None
 
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        return None
+
 
 class AbortedError(Exception):
     """What `ServicerContext.abort` ends a call with."""
@@ -128,9 +136,20 @@ class AbortedError(Exception):
 class Call:
     """What a servicer is told of a call: who the handshake proved, and what is left of the deadline."""
 
-    def __init__(self, peer: Identity | str, timeout_s: float | None = None, *, tls: bytes = b"TLSv1.3") -> None:
+    def __init__(
+        self,
+        peer: Identity | str,
+        timeout_s: float | None = None,
+        *,
+        tls: bytes = b"TLSv1.3",
+        certificate: bytes = b"",
+    ) -> None:
         uri = peer if isinstance(peer, str) else peer.uri
-        self._auth: Mapping[str, Sequence[bytes]] = {"ssl_tls_version": [tls], "peer_uri": [uri.encode()]}
+        self._auth: Mapping[str, Sequence[bytes]] = {
+            "ssl_tls_version": [tls],
+            "peer_uri": [uri.encode()],
+            "x509_pem_cert": [certificate or certificate_of(uri)],
+        }
         self._timeout_s = timeout_s
 
     def auth_context(self) -> Mapping[str, Sequence[bytes]]:
@@ -146,6 +165,18 @@ class Call:
 
     def as_context(self) -> grpc.aio.ServicerContext[Any, Any]:
         return cast("grpc.aio.ServicerContext[Any, Any]", self)
+
+
+@functools.cache
+def certificate_of(uri: str) -> bytes:
+    """A certificate with that name, PEM. Who issued it was TLS's to say."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), x509.random_serial_number())
+    begin = dt.datetime.fromtimestamp(NOW_MS / 1000, dt.UTC)
+    builder = builder.not_valid_before(begin).not_valid_after(begin + dt.timedelta(days=30))
+    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 class Line:
@@ -218,7 +249,7 @@ class Federation:
         return Checks(A.member_id, self.partners(), self.directory, self.clock, store, **options)
 
     def agency(self, store: Store, **changed: Any) -> AgencyServicer:
-        desk = Desk(self.clock, federation=FEDERATION, limit=8)
+        desk = Desk(self.clock, self.directory.current, federation=FEDERATION, limit=8)
         return AgencyServicer(desk, self.checks(store, **changed), BOOK, self.directory, A.member_id)
 
 
@@ -344,7 +375,8 @@ def gateway_of(
 ) -> FederationServicer:
     """The federation service of a member, as it runs."""
     exchange = exchange_of(federation, party, store, *departments, guard=guard, **changed)
-    return FederationServicer(Desk(federation.clock, federation=FEDERATION, limit=8), exchange)
+    desk = Desk(federation.clock, federation.directory.current, federation=FEDERATION, limit=8)
+    return FederationServicer(desk, exchange)
 
 
 def exchange_of(

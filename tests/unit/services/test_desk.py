@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
 from structlog.testing import capture_logs
 
 from certs.identity import Identity
-from gateway.errors import RefusedError, WuganError
+from gateway.errors import DirectoryError, RefusedError, WuganError
+from gateway.federation.directory import Directory
+from gateway.federation.presented import presented
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
-from tests.unit.services.gateways_world import FEDERATION, NOW_MS, A, AbortedError, B, Call, FakeClock
+from tests.unit.services.gateways_world import (
+    FEDERATION,
+    NOW_MS,
+    A,
+    AbortedError,
+    B,
+    Call,
+    FakeClock,
+    Listed,
+    Party,
+    certificate_of,
+)
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 Work = Callable[[Identity], Awaitable[str]]
@@ -21,7 +37,8 @@ Work = Callable[[Identity], Awaitable[str]]
 
 @pytest.fixture
 def desk() -> Desk:
-    return Desk(FakeClock(NOW_MS), federation=FEDERATION, limit=2)
+    clock = FakeClock(NOW_MS)
+    return Desk(clock, Listed(A, B, clock=clock).current, federation=FEDERATION, limit=2)
 
 
 async def well(_peer: Identity) -> str:
@@ -155,3 +172,145 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
         await refusal(desk, call=Call("nobody"))
         await asyncio.sleep(0)  # a line is written once the answer is on its way
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
+
+
+# revocation and listing
+
+
+def directory_with(clock: FakeClock, *parties: Party, **changed: Any) -> Directory:
+    return replace(Listed(*parties, clock=clock).current(), **changed)
+
+
+class Changing:
+    """A directory that another one follows."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(NOW_MS)
+        self.now: Directory | WuganError = directory_with(self.clock, A, B)
+        self.desk = Desk(self.clock, self.current, federation=FEDERATION, limit=2)
+
+    def current(self) -> Directory:
+        if isinstance(self.now, WuganError):
+            raise self.now
+        return self.now
+
+    def revoke(self, uri: str) -> None:
+        shown = presented(ssl.PEM_cert_to_DER_cert(certificate_of(uri).decode()))
+        self.now = directory_with(self.clock, A, B, revoked={shown.serial: frozenset({b""})})
+
+    def remove(self, party: Party) -> None:
+        self.now = directory_with(self.clock, *(each for each in (A, B) if each is not party))
+
+    def expire(self) -> None:
+        self.now = DirectoryError("expired", "已过期")
+
+
+@pytest.fixture
+def changing() -> Changing:
+    return Changing()
+
+
+@pytest.mark.parametrize("peer", [A.identity, A.unit(), Identity(FEDERATION, A.member_id, "department", "banks")])
+async def test_a_revoked_certificate_is_refused_at_the_next_call(changing: Changing, peer: Identity) -> None:
+    assert await serve(changing.desk, call=Call(peer)) == "done"
+    changing.revoke(peer.uri)
+    code, error = await refusal(changing.desk, call=Call(peer))
+    assert (code, error.code) == (grpc.StatusCode.UNAUTHENTICATED, "STRANGER")
+    assert await serve(changing.desk, call=Call(B.unit())) == "done"
+
+
+async def test_whoever_is_no_member_any_more_is_refused_at_the_next_call(changing: Changing) -> None:
+    changing.remove(B)
+    for peer in (B.identity, B.unit()):
+        assert (await refusal(changing.desk, call=Call(peer)))[1].code == "STRANGER"
+
+
+async def test_a_gateway_with_an_unlisted_certificate_is_refused_and_its_units_are_not(changing: Changing) -> None:
+    shown = presented(ssl.PEM_cert_to_DER_cert(certificate_of(A.identity.uri).decode()))
+    for listed, welcome in ((b"another", False), (shown.fingerprint, True)):
+        entry = replace(A.entry(), tls_certificates=frozenset({listed}))
+        changing.now = directory_with(changing.clock, members=(entry, B.entry()))
+        if welcome:
+            assert await serve(changing.desk, call=Call(A.identity)) == "done"
+        else:
+            assert (await refusal(changing.desk, call=Call(A.identity)))[1].code == "STRANGER"
+        assert await serve(changing.desk, call=Call(A.unit())) == "done"
+
+
+async def test_without_a_directory_in_force_nobody_is_served(changing: Changing) -> None:
+    changing.expire()
+    code, error = await refusal(changing.desk)
+    assert (code, error.code) == (grpc.StatusCode.FAILED_PRECONDITION, "DIRECTORY_EXPIRED")
+
+
+async def test_the_authority_itself_is_no_caller(changing: Changing) -> None:
+    assert (await refusal(changing.desk, call=Call(Identity.authority(FEDERATION))))[1].code == "STRANGER"
+
+
+@pytest.mark.parametrize("change", ["revoke", "remove", "expire"])
+async def test_what_was_worked_out_for_a_peer_that_was_revoked_meanwhile_is_not_given(
+    changing: Changing, change: str
+) -> None:
+    held = Held()
+    running = asyncio.ensure_future(serve(changing.desk, held, Call(A.unit())))
+    await asyncio.sleep(0)
+    assert held.begun == 1
+    change_it(changing, change)
+    held.go.set()
+    with pytest.raises(AbortedError):
+        await running
+
+
+def change_it(changing: Changing, change: str) -> None:
+    match change:
+        case "revoke":
+            changing.revoke(A.unit().uri)
+        case "remove":
+            changing.remove(A)
+        case _:
+            changing.expire()
+
+
+@pytest.mark.parametrize("change", ["revoke", "remove", "expire"])
+async def test_an_open_stream_ends_as_soon_as_its_peer_is_not_welcome(changing: Changing, change: str) -> None:
+    held, others = Held(), Held()
+    open_call = asyncio.ensure_future(changing.desk.attend(Call(A.unit()).as_context(), held))
+    other = asyncio.ensure_future(changing.desk.attend(Call(B.unit()).as_context(), others))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert held.begun == others.begun == 1
+    change_it(changing, change)
+    changing.desk.recheck()
+    with pytest.raises(AbortedError) as caught:
+        await open_call
+    assert caught.value.code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.FAILED_PRECONDITION)
+    if change == "expire":
+        with pytest.raises(AbortedError):
+            await other
+    else:
+        assert not other.done()
+        others.go.set()
+        assert await other == "done"
+
+
+async def test_an_open_stream_whose_client_goes_is_cancelled_and_forgotten(changing: Changing) -> None:
+    held = Held()
+    open_call = asyncio.ensure_future(changing.desk.attend(Call(A.unit()).as_context(), held))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    open_call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await open_call
+    changing.remove(A)
+    changing.desk.recheck()
+    assert changing.desk.in_flight == 0
+
+
+async def test_open_streams_take_no_places_of_calls(changing: Changing) -> None:
+    streams = [asyncio.ensure_future(changing.desk.attend(Call(A.unit()).as_context(), Held())) for _ in range(5)]
+    await asyncio.sleep(0)
+    assert changing.desk.in_flight == 0
+    assert await serve(changing.desk) == "done"
+    for stream in streams:
+        stream.cancel()
+    await asyncio.gather(*streams, return_exceptions=True)

@@ -22,57 +22,9 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class SignedDirectory(_message.Message):
-    """A directory as distributed: the bytes that were signed, and the signatures over them."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DIRECTORY_FIELD_NUMBER: _builtins.int
-    SIGNATURES_FIELD_NUMBER: _builtins.int
-    directory: _builtins.bytes
-    """A serialized Directory, verified as received."""
-    @_builtins.property
-    def signatures(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectorySignature]: ...
-    def __init__(
-        self,
-        *,
-        directory: _builtins.bytes = ...,
-        signatures: _abc.Iterable[Global___DirectorySignature] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["directory", b"directory", "signatures", b"signatures"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___SignedDirectory: _TypeAlias = SignedDirectory  # noqa: Y015
-
-@_typing.final
-class DirectorySignature(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    KEY_ID_FIELD_NUMBER: _builtins.int
-    SIGNATURE_FIELD_NUMBER: _builtins.int
-    key_id: _builtins.str
-    """SHA-256 of the signer's raw Ed25519 public key, first 16 bytes, hexadecimal."""
-    signature: _builtins.bytes
-    """Ed25519 over "wugan-directory-v1" 0x00 and the directory bytes."""
-    def __init__(
-        self,
-        *,
-        key_id: _builtins.str = ...,
-        signature: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "signature", b"signature"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DirectorySignature: _TypeAlias = DirectorySignature  # noqa: Y015
-
-@_typing.final
 class Directory(_message.Message):
+    """The TUF target "directory.pb": TUF (https://theupdateframework.io) signs it, names its version and keeps it fresh."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
@@ -82,7 +34,7 @@ class Directory(_message.Message):
     MEMBERS_FIELD_NUMBER: _builtins.int
     REVOCATIONS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """Directory version: strictly increasing; a lower one than already seen is refused."""
+    """The version of the TUF targets metadata that names it: a lower one than already seen is refused."""
     issued_at_ms: _builtins.int
     expires_at_ms: _builtins.int
     """After this the directory must not be used."""

@@ -1,0 +1,80 @@
+"""What becomes of a member's entry when keys are published or certificates taken back. Pure.
+
+Owns: the changed copy. Refuses: judging it.
+"""
+
+from __future__ import annotations
+
+from gateway.federation.presented import presented
+from wugan.federation.v1 import authority_pb2, directory_pb2
+
+
+def copied(entry: directory_pb2.Member) -> directory_pb2.Member:
+    """A copy to be changed."""
+    copy = directory_pb2.Member()
+    copy.CopyFrom(entry)
+    return copy
+
+
+def tls_certificates(entry: directory_pb2.Member) -> set[bytes]:
+    """Every TLS certificate that a member lists, DER."""
+    return {certificate for gateway in entry.gateways for certificate in gateway.tls_certificates}
+
+
+def certificates(entry: directory_pb2.Member) -> list[bytes]:
+    """Every certificate that a member lists, DER."""
+    return [*sorted(tls_certificates(entry)), *(key.certificate for key in entry.signing_keys)]
+
+
+def with_keys_of(entry: directory_pb2.Member, held: directory_pb2.Member) -> directory_pb2.Member:
+    """The entry, with the keys and TLS certificates that the one held so far has."""
+    changed = copied(entry)
+    changed.signing_keys.extend(held.signing_keys)
+    changed.encryption_keys.extend(held.encryption_keys)
+    for gateway in changed.gateways:
+        gateway.tls_certificates.extend(sorted(tls_certificates(held)))
+    return changed
+
+
+def with_publication(entry: directory_pb2.Member, publication: authority_pb2.KeyPublication) -> directory_pb2.Member:
+    """The entry, with exactly the keys and TLS certificates of a publication."""
+    changed = copied(entry)
+    for gateway in changed.gateways:
+        del gateway.tls_certificates[:]
+        gateway.tls_certificates.extend(publication.tls_certificates)
+    del changed.signing_keys[:], changed.encryption_keys[:]
+    changed.signing_keys.extend(publication.signing_keys)
+    changed.encryption_keys.extend(publication.encryption_keys)
+    return changed
+
+
+def without_certificate(entry: directory_pb2.Member, serial: bytes, issuer_key: bytes) -> directory_pb2.Member:
+    """The entry without a certificate, wherever it is listed.
+
+    Args:
+        entry: the entry.
+        serial: its serial number.
+        issuer_key: key identifier of the CA that issued it.
+    """
+
+    def other(certificate: bytes) -> bool:
+        shown = presented(certificate)
+        return shown.serial != serial or shown.issuer_key not in (issuer_key, b"")
+
+    changed = copied(entry)
+    for gateway in changed.gateways:
+        kept = [certificate for certificate in gateway.tls_certificates if other(certificate)]
+        del gateway.tls_certificates[:]
+        gateway.tls_certificates.extend(kept)
+    del changed.signing_keys[:]
+    changed.signing_keys.extend(key for key in entry.signing_keys if other(key.certificate))
+    return changed
+
+
+def without_key(entry: directory_pb2.Member, key_id: str) -> directory_pb2.Member:
+    """The entry without a key, signing or encryption."""
+    changed = copied(entry)
+    del changed.signing_keys[:], changed.encryption_keys[:]
+    changed.signing_keys.extend(key for key in entry.signing_keys if key.key_id != key_id)
+    changed.encryption_keys.extend(key for key in entry.encryption_keys if key.key_id != key_id)
+    return changed

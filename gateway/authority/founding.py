@@ -1,0 +1,84 @@
+"""Founding a federation's authority in a folder: certificates, TUF repository, record and settings.
+
+    root.pem, issuing.pem, …        the certificate authority (certs.authority)
+    root.json                       the first TUF root: what every member is given, beside root.pem
+    authority.toml                  settings
+    members.db                      the record
+    tuf/, tuf-keys/, tuf-root-keys/ the repository (gateway.authority.repository)
+
+Owns: what `wugan authority init` does, once. Refuses: a folder that is not empty, and root keys without passphrases.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from certs.authority import Authority
+from certs.errors import CertsError
+from certs.files import PUBLIC, write_file
+from gateway.authority.office import Office
+from gateway.authority.repository import Repository
+from gateway.authority.settings import SETTINGS_FILE, load_settings
+from gateway.clock import Clock
+from gateway.errors import ConfigError
+
+ROOT_JSON: Final = "root.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be founded.
+
+    Args:
+        federation: trust domain, e.g. "demo.wugan.internal".
+        root_passphrases: one for each TUF root key; that many keys are made.
+        threshold: how many of them must sign a new root.
+        passphrase: encrypts the keys in daily use; None: they lie open to whoever can read the folder.
+        ca_passphrase: encrypts the key of the certificates' root.
+        listen: address of the service.
+        loopback: let servers be called "localhost" too; for demonstrations on one machine.
+    """
+
+    federation: str
+    root_passphrases: Sequence[bytes]
+    threshold: int = 1
+    passphrase: bytes | None = None
+    ca_passphrase: bytes | None = None
+    listen: str = "0.0.0.0:8443"
+    loopback: bool = False
+
+
+def found(folder: Path, plan: Plan, clock: Clock) -> Authority:
+    """Make everything, and publish a directory without members.
+
+    Raises:
+        ConfigError: the folder or a setting cannot be used.
+        StoreError: the record cannot be written.
+    """
+    now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
+    try:
+        authority = Authority.create(
+            folder,
+            plan.federation,
+            now=now,
+            root_passphrase=plan.ca_passphrase,
+            passphrase=plan.passphrase,
+            loopback=plan.loopback,
+        )
+        settings = f'federation = "{plan.federation}"\n\n[service]\nlisten = "{plan.listen}"\n'
+        write_file(folder / SETTINGS_FILE, settings.encode(), mode=PUBLIC, replace=False)
+        lives = load_settings(folder).life.lives()
+        root = Repository(folder, lives, plan.passphrase).create(plan.root_passphrases, plan.threshold, now)
+        write_file(folder / ROOT_JSON, root, mode=PUBLIC, replace=False)
+    except CertsError as error:
+        raise ConfigError(error.en, error.zh) from error
+    office = Office(folder, clock, plan.passphrase)
+    try:
+        office.publish()
+    finally:
+        office.close()
+    return authority

@@ -1,0 +1,207 @@
+"""The authority's record: members, the keys they published, what was revoked, who has seen which version.
+
+Owns: one SQLite file, `members.db`, every change durable before it is published (synchronous=FULL), and knowing whether
+something in it was not published yet: after a crash between the two, it is. Refuses: judging what it is given
+(`gateway.authority.office` does), and the clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.errors import StoreError
+from wugan.federation.v1 import authority_pb2, directory_pb2
+
+RECORD_FILE: Final = "members.db"
+_SCHEMA: Final = 1
+_TABLES: Final = """
+create table if not exists member (
+    member_id text primary key, entry blob not null, sequence integer not null default 0,
+    publication blob not null default x'', version integer not null default 0
+) without rowid;
+create table if not exists revocation (
+    serial blob, issuer blob, at_ms integer not null, reason integer not null, expires_ms integer not null,
+    primary key (serial, issuer)
+) without rowid;
+create table if not exists barred (key_id text primary key, at_ms integer not null) without rowid;
+create table if not exists seen (
+    member_id text primary key, version integer not null, at_ms integer not null
+) without rowid;
+create table if not exists state (name text primary key, value integer not null) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A member on the record.
+
+    Args:
+        entry: what the directory says of it.
+        sequence: of its last publication, 0 before the first.
+        publication: SHA-256 of the last publication.
+        version: the first directory that lists these keys; 0 until there is one.
+    """
+
+    entry: directory_pb2.Member
+    sequence: int
+    publication: bytes
+    version: int
+
+
+class Membership:
+    """The record in a folder. Used by one thread at a time, under the lock of the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RECORD_FILE
+        with self._faults():
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._database = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._database.execute("pragma synchronous = full")
+            found = self._database.execute("pragma user_version").fetchone()[0]
+            if found not in (0, _SCHEMA):
+                raise StoreError(
+                    f"{self._path}: was written by another version of this program (format {found})",
+                    f"{self._path}：由其他版本的程序写入（格式 {found}）",
+                    retryable=False,
+                )
+            self._database.executescript(f"begin immediate; {_TABLES} pragma user_version = {_SCHEMA}; commit;")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @contextlib.contextmanager
+    def change(self) -> Iterator[None]:
+        """All that is changed within the block, or nothing of it; what was changed is to be published."""
+        with self._faults():
+            self._database.execute("begin immediate")
+            try:
+                yield
+                self._count("revision", self.state("revision") + 1)
+                self._database.execute("commit")
+            except BaseException:
+                self._database.execute("rollback")
+                raise
+
+    def rows(self) -> dict[str, Row]:
+        """Every member, by id."""
+        found = self._all("select member_id, entry, sequence, publication, version from member order by member_id")
+        return {row[0]: Row(directory_pb2.Member.FromString(row[1]), *row[2:]) for row in found}
+
+    def row(self, member_id: str) -> Row | None:
+        """One member."""
+        found = self._all("select entry, sequence, publication, version from member where member_id = ?", member_id)
+        return Row(directory_pb2.Member.FromString(found[0][0]), *found[0][1:]) if found else None
+
+    def is_revoked(self, serial: bytes) -> bool:
+        """Whether a certificate of that serial number was taken back."""
+        return bool(self._all("select 1 from revocation where serial = ?", serial))
+
+    def put(self, row: Row) -> None:
+        """Add a member, or replace what is said of it."""
+        self._run(
+            "insert or replace into member values (?, ?, ?, ?, ?)",
+            row.entry.member_id,
+            row.entry.SerializeToString(deterministic=True),
+            row.sequence,
+            row.publication,
+            row.version,
+        )
+
+    def remove(self, member_id: str) -> None:
+        """Take a member off the record."""
+        self._run("delete from member where member_id = ?", member_id)
+        self._run("delete from seen where member_id = ?", member_id)
+
+    def revocations(self) -> list[directory_pb2.Revocation]:
+        """Every certificate taken back that has not expired since."""
+        found = self._all("select serial, issuer, at_ms, reason from revocation order by at_ms, serial, issuer")
+        return [
+            directory_pb2.Revocation(serial_number=serial, issuer_sha256=issuer, revoked_at_ms=at_ms, reason=reason)
+            for serial, issuer, at_ms, reason in found
+        ]
+
+    def revoke(self, revocation: directory_pb2.Revocation, expires_ms: int) -> None:
+        """Take a certificate back, until it expires (Unix milliseconds; 0: for ever)."""
+        self._run(
+            "insert or ignore into revocation values (?, ?, ?, ?, ?)",
+            revocation.serial_number,
+            revocation.issuer_sha256,
+            revocation.revoked_at_ms,
+            revocation.reason,
+            expires_ms,
+        )
+
+    def forget_expired(self, before_ms: int) -> None:
+        """Drop revocations of certificates that have expired anyway."""
+        self._run("delete from revocation where expires_ms between 1 and ?", before_ms)
+
+    def barred(self) -> frozenset[str]:
+        """Ids of keys that are never listed again."""
+        return frozenset(row[0] for row in self._all("select key_id from barred"))
+
+    def bar(self, key_id: str, at_ms: int) -> None:
+        """Never list a key again."""
+        self._run("insert or ignore into barred values (?, ?)", key_id, at_ms)
+
+    def unpublished(self) -> bool:
+        """Whether something was changed since the last publication."""
+        return self.state("revision") != self.state("published revision")
+
+    def mark_published(self, version: int) -> None:
+        """Everything on the record is in the directory of this version."""
+        with self._faults():
+            self._database.execute("begin immediate")
+            self._run("update member set version = ? where version = 0", version)
+            self._count("published revision", self.state("revision"))
+            self._database.execute("commit")
+
+    def seen(self) -> authority_pb2.SeenReport:
+        """Which version each member's gateway works with."""
+        found = self._all(
+            "select member.member_id, coalesce(seen.version, 0), coalesce(seen.at_ms, 0) from member"
+            " left join seen on seen.member_id = member.member_id order by member.member_id"
+        )
+        return authority_pb2.SeenReport(
+            members=[authority_pb2.MemberSeen(member_id=row[0], version=row[1], seen_at_ms=row[2]) for row in found]
+        )
+
+    def mark_seen(self, versions: Mapping[str, tuple[int, int]]) -> None:
+        """Member ids that work with a version, since when (Unix milliseconds)."""
+        with self._faults():
+            rows = [(member_id, version, at_ms) for member_id, (version, at_ms) in versions.items()]
+            self._database.execute("begin immediate")
+            self._database.executemany("insert or replace into seen values (?, ?, ?)", rows)
+            self._database.execute("commit")
+
+    def state(self, name: str) -> int:
+        """A counter."""
+        found = self._all("select value from state where name = ?", name)
+        return int(found[0][0]) if found else 0
+
+    def _count(self, name: str, value: int) -> None:
+        self._run("insert or replace into state values (?, ?)", name, value)
+
+    def _run(self, statement: str, *values: object) -> None:
+        with self._faults():
+            self._database.execute(statement, values)
+
+    def _all(self, statement: str, *values: object) -> list[Any]:
+        with self._faults():
+            return self._database.execute(statement, values).fetchall()
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"{self._path}: cannot be read or written ({type(error).__name__}); check folder and free space",
+                f"{self._path}：无法读写（{type(error).__name__}），请检查目录、权限与剩余空间",
+            ) from error

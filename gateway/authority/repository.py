@@ -1,0 +1,349 @@
+"""The federation's TUF repository: the directory as a target, under four roles (TUF specification 1.0).
+
+    tuf/metadata/N.root.json        every root there ever was: a client that slept through some walks along them
+    tuf/metadata/N.targets.json     names directory.pb; N is the version of the directory
+    tuf/metadata/N.snapshot.json    names N.targets.json
+    tuf/metadata/timestamp.json     names N.snapshot.json; written last: with it a version is published
+    tuf/targets/<sha256>.directory.pb
+    tuf-keys/                       keys of targets, snapshot and timestamp: needed at each publication
+    tuf-root-keys/                  keys of the root, each under its own passphrase: to be taken away, one a custodian
+
+Owns: these files, their order and their expiry. Every file is written whole and synced before the one that names it, so
+a crash leaves the version before in force. Refuses: knowing what a directory says, and working without the lock
+(`gateway.authority.lock`), which its callers hold.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+from securesystemslib.signer import CryptoSigner
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
+
+from certs import keys
+from certs.errors import CertsError
+from certs.files import PUBLIC, read_public, write_file
+from gateway.errors import ConfigError, StoreError
+
+S = TypeVar("S", bound=Signed)
+
+TARGET: Final = "directory.pb"
+ONLINE: Final = (Targets.type, Snapshot.type, Timestamp.type)
+KEPT: Final = 64
+"""Versions kept beside the newest, for clients that are in the middle of fetching one."""
+MAX_ROOT_KEYS: Final = 16
+MAX_TARGET_BYTES: Final = 16 << 20
+
+_HASHES: Final = ["sha256"]
+_NUMBERED: Final = re.compile(r"([0-9]+)\.(root|targets|snapshot)\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Lives:
+    """How long metadata are valid; they are renewed when half of it is over."""
+
+    timestamp: dt.timedelta = dt.timedelta(days=1)
+    snapshot: dt.timedelta = dt.timedelta(days=7)
+    targets: dt.timedelta = dt.timedelta(days=30)
+    root: dt.timedelta = dt.timedelta(days=365)
+
+
+@dataclass(frozen=True, slots=True)
+class Current(Generic[S]):
+    """A role's metadata in force, and its file's bytes."""
+
+    signed: S
+    data: bytes
+
+
+class Repository:
+    """The repository in the authority's folder.
+
+    Args:
+        folder: the authority's.
+        lives: of what it signs.
+        passphrase: of the keys in `tuf-keys/`.
+    """
+
+    def __init__(self, folder: Path, lives: Lives, passphrase: bytes | None = None) -> None:
+        self._metadata = folder / "tuf" / "metadata"
+        self._targets = folder / "tuf" / "targets"
+        self._keys = folder / "tuf-keys"
+        self._root_keys = folder / "tuf-root-keys"
+        self._lives = lives
+        self._passphrase = passphrase
+
+    def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
+        """Make the keys and the first root metadata, which every member is given; its bytes.
+
+        Args:
+            root_passphrases: one for each root key; that many keys are made.
+            threshold: how many of them must sign a new root.
+            now: time of making.
+
+        Raises:
+            ConfigError: the numbers do not fit.
+            CertsError: a file cannot be written.
+        """
+        _require_numbers(len(root_passphrases), threshold)
+        for folder in (self._metadata, self._targets, self._keys, self._root_keys):
+            folder.mkdir(mode=0o700, parents=True)
+        root = Root(version=1, expires=_day(now + self._lives.root))
+        root.roles[Root.type].threshold = threshold
+        signers = [self._new_root_key(passphrase) for passphrase in root_passphrases]
+        for signer in signers:
+            root.add_key(signer.public_key, Root.type)
+        for role in ONLINE:
+            root.add_key(self._new_online_key(role).public_key, role)
+        return self._write_root(root, signers)
+
+    def root(self) -> Current[Root]:
+        """The newest root.
+
+        Raises:
+            StoreError: there is none, or it is damaged.
+        """
+        return self._read(Root, f"{self._newest(Root.type)}.{Root.type}.json")
+
+    def timestamp(self) -> Current[Timestamp]:
+        """The timestamp in force, by the newest root.
+
+        Raises:
+            StoreError: nothing was published yet, or it is damaged, or the root has replaced the keys that signed it.
+        """
+        timestamp = self._read(Timestamp, "timestamp.json")
+        self._require_signed(timestamp)
+        return timestamp
+
+    def targets(self) -> Current[Targets]:
+        """The targets in force. Raises as `timestamp`."""
+        snapshot = self._read(Snapshot, f"{self.timestamp().signed.snapshot_meta.version}.{Snapshot.type}.json")
+        targets = self._read(Targets, f"{snapshot.signed.meta[f'{Targets.type}.json'].version}.{Targets.type}.json")
+        self._require_signed(snapshot)
+        self._require_signed(targets)
+        return targets
+
+    def published(self) -> int:
+        """Version of the directory in force; 0 before the first, and while one of its roles must be signed anew."""
+        try:
+            return self.targets().signed.version
+        except StoreError:
+            return 0
+
+    def publish(self, make: Callable[[int, dt.datetime], bytes], now: dt.datetime) -> int:
+        """Publish a directory.
+
+        Args:
+            make: (version, expiry) → the directory's bytes.
+            now: time of signing.
+
+        Returns:
+            Its version.
+
+        Raises:
+            StoreError: a file is damaged or cannot be written.
+        """
+        # Higher than whatever was written, published or not: a crash may have left files that nobody names.
+        version = self._newest(Targets.type) + 1
+        expires = _day(now + self._lives.targets)
+        data = make(version, expires)
+        described = TargetFile.from_data(TARGET, data, _HASHES)
+        targets = Targets(version=version, expires=expires, targets={TARGET: described})
+        self._write(self._targets / f"{hashlib.sha256(data).hexdigest()}.{TARGET}", data)
+        signed = self._sign(targets, f"{version}.{Targets.type}.json")
+        self._publish_snapshot(MetaFile.from_data(version, signed, _HASHES), now)
+        self._prune()
+        return version
+
+    def due(self, now: dt.datetime) -> tuple[bool, bool]:
+        """What must be renewed: the directory with its snapshot, the timestamp."""
+        try:
+            timestamp, targets = self.timestamp().signed, self.targets().signed
+            snapshot = self._read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
+        except StoreError:
+            return True, True
+        whole = _half_over(targets, self._lives.targets, now) or _half_over(snapshot, self._lives.snapshot, now)
+        return whole, _half_over(timestamp, self._lives.timestamp, now)
+
+    def renew_timestamp(self, now: dt.datetime) -> None:
+        """Say anew that the version in force is the newest.
+
+        Raises:
+            StoreError: as `timestamp`.
+        """
+        timestamp = self.timestamp().signed
+        self._publish_timestamp(timestamp.snapshot_meta, timestamp.version + 1, now)
+
+    def rotate_root(
+        self,
+        old: Sequence[tuple[Path, bytes]],
+        new_passphrases: Sequence[bytes],
+        threshold: int | None,
+        now: dt.datetime,
+        *,
+        online: bool = False,
+    ) -> int:
+        """Replace the root keys, and the online keys if that is asked for; the new root's version.
+
+        The new root is signed by a threshold of the old keys and by all the new ones, so that every client that knows
+        the old root believes the new one. A directory must be published afterwards if the online keys were replaced.
+
+        Args:
+            old: files of old root keys, and their passphrases; at least a threshold of them.
+            new_passphrases: one for each new root key; none: the keys stay, and only the expiry is renewed.
+            threshold: of the new root; None: as before.
+            now: time of signing.
+            online: replace the keys of targets, snapshot and timestamp too: the way back after their theft.
+
+        Raises:
+            ConfigError: too few of the old keys, or the numbers do not fit.
+            CertsError: a key cannot be read.
+        """
+        root = self.root().signed
+        held = root.roles[Root.type]
+        signers = [_signer(path, passphrase) for path, passphrase in old]
+        signers = [signer for signer in signers if signer.public_key.keyid in held.keyids]
+        if len({signer.public_key.keyid for signer in signers}) < held.threshold:
+            raise ConfigError(
+                f"a new root needs {held.threshold} different keys of the present root; fewer were given",
+                f"新的根元数据须由现有根密钥中的 {held.threshold} 个签署，所给密钥不足",
+            )
+        threshold = threshold or held.threshold
+        _require_numbers(len(new_passphrases) or len(held.keyids), threshold)
+        root.version += 1
+        root.expires = _day(now + self._lives.root)
+        if new_passphrases:
+            for keyid in list(held.keyids):
+                root.revoke_key(keyid, Root.type)
+            for passphrase in new_passphrases:
+                signers.append(self._new_root_key(passphrase))
+                root.add_key(signers[-1].public_key, Root.type)
+        root.roles[Root.type].threshold = threshold
+        if online:
+            for role in ONLINE:
+                for keyid in list(root.roles[role].keyids):
+                    root.revoke_key(keyid, role)
+                root.add_key(self._new_online_key(role).public_key, role)
+        self._write_root(root, signers)
+        return root.version
+
+    def _publish_snapshot(self, targets: MetaFile, now: dt.datetime) -> None:
+        version = self._newest(Snapshot.type) + 1
+        snapshot = Snapshot(
+            version=version, expires=_day(now + self._lives.snapshot), meta={f"{Targets.type}.json": targets}
+        )
+        data = self._sign(snapshot, f"{version}.{Snapshot.type}.json")
+        try:
+            last = self._read(Timestamp, "timestamp.json").signed.version
+        except StoreError:
+            last = 0
+        self._publish_timestamp(MetaFile.from_data(version, data, _HASHES), last + 1, now)
+
+    def _publish_timestamp(self, snapshot: MetaFile, version: int, now: dt.datetime) -> None:
+        expires = _day(now + self._lives.timestamp)
+        self._sign(Timestamp(version=version, expires=expires, snapshot_meta=snapshot), "timestamp.json")
+
+    def _sign(self, signed: Targets | Snapshot | Timestamp, name: str) -> bytes:
+        role = self.root().signed.roles[signed.type]
+        metadata: Metadata[Any] = Metadata(signed)
+        for keyid in role.keyids:
+            metadata.sign(_signer(self._keys / f"{signed.type}-{keyid[:16]}.pem", self._passphrase), append=True)
+        data = metadata.to_bytes()
+        self._write(self._metadata / name, data)
+        return data
+
+    def _write_root(self, root: Root, signers: Sequence[CryptoSigner]) -> bytes:
+        metadata = Metadata(root)
+        for signer in signers:
+            metadata.sign(signer, append=True)
+        root.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
+        data = metadata.to_bytes()
+        self._write(self._metadata / f"{root.version}.{Root.type}.json", data)
+        return data
+
+    def _new_root_key(self, passphrase: bytes) -> CryptoSigner:
+        key = keys.generate_signing_key()
+        signer = CryptoSigner(key)
+        path = self._root_keys / f"{signer.public_key.keyid[:16]}.pem"
+        keys.store_private_key(path, key, passphrase=passphrase)
+        return signer
+
+    def _new_online_key(self, role: str) -> CryptoSigner:
+        key = keys.generate_signing_key()
+        signer = CryptoSigner(key)
+        path = self._keys / f"{role}-{signer.public_key.keyid[:16]}.pem"
+        keys.store_private_key(path, key, passphrase=self._passphrase)
+        return signer
+
+    def _newest(self, role: str) -> int:
+        """Highest version of a role's files, 0 where there is none."""
+        found = (_NUMBERED.fullmatch(path.name) for path in self._metadata.iterdir())
+        return max((int(match[1]) for match in found if match and match[2] == role), default=0)
+
+    def _read(self, kind: type[S], name: str) -> Current[S]:
+        path = self._metadata / name
+        try:
+            data = read_public(path)
+            metadata = Metadata.from_bytes(data)
+        except (CertsError, RepositoryError) as error:
+            raise _damaged(path) from error
+        if not isinstance(metadata.signed, kind):
+            raise _damaged(path)
+        return Current(metadata.signed, data)
+
+    def _require_signed(self, current: Current[S]) -> None:
+        metadata: Metadata[Any] = Metadata.from_bytes(current.data)
+        try:
+            self.root().signed.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
+        except RepositoryError as error:
+            raise _damaged(self._metadata / f"{metadata.signed.type}.json") from error
+
+    def _write(self, path: Path, data: bytes) -> None:
+        write_file(path, data, mode=PUBLIC, replace=True)
+
+    def _prune(self) -> None:
+        """Remove versions that nobody can be fetching any more. Roots stay for ever."""
+        numbered = [match for path in self._metadata.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
+        for role in (Targets.type, Snapshot.type):
+            old = sorted((int(match[1]) for match in numbered if match[2] == role), reverse=True)[KEPT:]
+            for version in old:
+                (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
+        age = {path: path.stat().st_mtime_ns for path in self._targets.iterdir()}
+        for path in sorted(age, key=age.__getitem__, reverse=True)[KEPT:]:
+            path.unlink(missing_ok=True)
+
+
+def _signer(path: Path, passphrase: bytes | None) -> CryptoSigner:
+    return CryptoSigner(keys.load_signing_key(path, passphrase=passphrase))
+
+
+def _half_over(signed: Signed, life: dt.timedelta, now: dt.datetime) -> bool:
+    return signed.expires - now < life / 2
+
+
+def _day(at: dt.datetime) -> dt.datetime:
+    """TUF's times have no fractions of a second."""
+    return at.astimezone(dt.UTC).replace(microsecond=0)
+
+
+def _require_numbers(count: int, threshold: int) -> None:
+    if not 1 <= threshold <= count <= MAX_ROOT_KEYS:
+        raise ConfigError(
+            f"there are 1 to {MAX_ROOT_KEYS} root keys, and the threshold is at least 1 and at most their number",
+            f"根密钥数量应为 1 至 {MAX_ROOT_KEYS}，门限应不小于 1 且不超过密钥数量",
+        )
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        f"{path}: is missing, damaged or not signed by the keys of the root; publish anew, or restore it from a backup",
+        f"{path}：缺失、损坏或未经根元数据所列密钥签署，请重新发布或从备份恢复",
+        retryable=False,
+    )

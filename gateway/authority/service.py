@@ -1,0 +1,331 @@
+"""The authority's HTTPS service: the TUF repository, the push stream, and what members' gateways tell it.
+
+    GET  /tuf/metadata/…, /tuf/targets/…   the repository; for everybody
+    GET  /directory/events                 server-sent events: one for each new directory version; for everybody
+    POST /directory/keys                   KeyPublication → PublicationReceipt; a member's gateway, by its certificate
+    POST /directory/seen                   DirectorySeen → SeenReport; likewise
+    GET  /directory/seen                   SeenReport; likewise
+
+Owns: HTTP, coalescing publications that arrive together into one version, noticing what a command published. Refuses:
+judging and writing: the office does, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+from aiohttp import web
+from google.protobuf.message import DecodeError, Message
+
+from gateway.authority.office import Office
+from gateway.authority.tls import client
+from gateway.clock import Clock
+from gateway.errors import AccessError, RefusedError, StoreError, WuganError
+from wugan.federation.v1 import authority_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+M = TypeVar("M", bound=Message)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PROTOBUF: Final = "application/x-protobuf"
+MAX_BODY_BYTES: Final = 1 << 20
+MAX_WAITING: Final = 4096
+"""Publications that wait for their version at most; one more is refused."""
+MAX_STREAMS: Final = 16_384
+TOGETHER_S: Final = 0.05
+"""How long publications are gathered for one version."""
+WATCH_S: Final = 0.05
+"""How often the timestamp is looked at: commands publish too, from other processes."""
+HEARTBEAT_S: Final = 15.0
+FLUSH_S: Final = 0.5
+UPKEEP_S: Final = 60.0
+
+_METADATA: Final = r"{name:(?:[1-9][0-9]*\.(?:root|targets|snapshot)|timestamp)\.json}"
+_TARGET: Final = r"{name:[0-9a-f]{64}\.directory\.pb}"
+_STATUS: Final = {
+    words.REFUSAL_REASON_STRANGER: 403,
+    words.REFUSAL_REASON_PEER_MISMATCH: 403,
+    words.REFUSAL_REASON_INVALID_ARGUMENT: 400,
+    words.REFUSAL_REASON_DIRECTORY_EXPIRED: 400,
+    words.REFUSAL_REASON_OVERLOADED: 503,
+}
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class DirectoryService:
+    """The directory's part of the authority's service; use it as `async with`.
+
+    Args:
+        office: does the work.
+        clock: tells when a version was seen.
+    """
+
+    def __init__(self, office: Office, clock: Clock) -> None:
+        self._office = office
+        self._clock = clock
+        self._federation = office.settings.federation
+        self._tuf = office.folder / "tuf"
+        self._version = 0
+        self._turn = asyncio.Event()
+        self._streams = 0
+        self._closing = False
+        self._waiting: list[tuple[authority_pb2.KeyPublication, asyncio.Future[int]]] = []
+        self._arrived = asyncio.Event()
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> DirectoryService:
+        """Put in order what a crash left, and begin to watch."""
+        await asyncio.to_thread(self._office.upkeep)
+        self._version = await asyncio.to_thread(self._office.version)
+        for work in (self._watch, self._publish, self._keep_up, self._keep_seen):
+            self._tasks.append(asyncio.create_task(work()))
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Stop."""
+        self.close_streams()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _, waiting in self._waiting:
+            waiting.cancel()
+        await self._flush()
+
+    def close_streams(self) -> None:
+        """End every push stream, so that the server can stop."""
+        self._closing = True
+        self._announce(self._version)
+
+    def add_to(self, app: web.Application) -> None:
+        """Serve these paths in an application."""
+        app.add_routes(
+            [
+                web.get(f"/tuf/metadata/{_METADATA}", self._metadata),
+                web.get(f"/tuf/targets/{_TARGET}", self._target),
+                web.get("/directory/events", self._events),
+                web.post("/directory/keys", _answering(self._keys)),
+                web.post("/directory/seen", _answering(self._report_seen)),
+                web.get("/directory/seen", _answering(self._tell_seen)),
+            ]
+        )
+
+    # the repository
+
+    async def _metadata(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        kept = "no-cache" if name == "timestamp.json" else "public, max-age=31536000, immutable"
+        return self._file(self._tuf / "metadata" / name, "application/json", kept)
+
+    async def _target(self, request: web.Request) -> web.StreamResponse:
+        path = self._tuf / "targets" / request.match_info["name"]
+        return self._file(path, PROTOBUF, "public, max-age=31536000, immutable")
+
+    @staticmethod
+    def _file(path: Path, kind: str, kept: str) -> web.StreamResponse:
+        return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": kept})
+
+    # the push stream
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        if self._streams >= MAX_STREAMS or self._closing:
+            return web.Response(status=503, headers={"Retry-After": "5"})
+        stream = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        )
+        self._streams += 1
+        try:
+            await stream.prepare(request)
+            told = 0
+            while not self._closing:
+                turn = self._turn
+                if told != self._version:
+                    told = self._version
+                    data = json.dumps({"version": told})
+                    await stream.write(f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        await turn.wait()
+                except TimeoutError:
+                    await stream.write(b": still here\n\n")
+        finally:
+            self._streams -= 1
+        return stream
+
+    def _announce(self, version: int) -> None:
+        self._version = version
+        self._turn.set()
+        self._turn = asyncio.Event()
+
+    async def _watch(self) -> None:
+        """Notice a new timestamp, whoever wrote it."""
+        timestamp = self._tuf / "metadata" / "timestamp.json"
+        known = None
+        while True:
+            with contextlib.suppress(OSError):
+                found = timestamp.stat()
+                mark = (found.st_mtime_ns, found.st_ino, found.st_size)
+                if mark != known:
+                    version = await asyncio.to_thread(self._office.version)
+                    known = mark
+                    if version and version != self._version:
+                        self._announce(version)
+            await asyncio.sleep(WATCH_S)
+
+    # what members tell
+
+    async def _keys(self, request: web.Request) -> Message:
+        publication = await _body(request, authority_pb2.KeyPublication)
+        member_id = await self._peer(request)
+        if publication.member_id != member_id:
+            raise AccessError(
+                "a gateway publishes the keys of its own member only",
+                "网关只能发布本成员的密钥",
+                reason=words.REFUSAL_REASON_PEER_MISMATCH,
+                field="member_id",
+            )
+        if len(self._waiting) >= MAX_WAITING or self._closing:
+            raise StoreError("too many publications at once; try again shortly", "发布请求过多，请稍后重试")
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((publication, answer))
+        self._arrived.set()
+        return authority_pb2.PublicationReceipt(directory_version=await answer)
+
+    async def _publish(self) -> None:
+        while True:
+            await self._arrived.wait()
+            await asyncio.sleep(TOGETHER_S)
+            self._arrived.clear()
+            batch, self._waiting = self._waiting, []
+            try:
+                results = await asyncio.to_thread(self._office.take, [publication for publication, _ in batch])
+            except WuganError as error:
+                results = [error] * len(batch)
+            except Exception as error:  # noqa: BLE001  whatever it was, those who wait are told, and the next are served
+                _log.error("publication failed", error=type(error).__name__)
+                results = [_broken()] * len(batch)
+            for (_, waiting), result in zip(batch, results, strict=True):
+                if waiting.done():
+                    continue
+                if isinstance(result, WuganError):
+                    waiting.set_exception(result)
+                else:
+                    waiting.set_result(result)
+
+    async def _report_seen(self, request: web.Request) -> Message:
+        version = (await _body(request, authority_pb2.DirectorySeen)).version
+        member_id = await self._peer(request)
+        if not 0 < version <= max(self._version, await asyncio.to_thread(self._office.version)):
+            raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
+        self._seen[member_id] = (version, self._clock.now_ms())
+        return await self._seen_report()
+
+    async def _tell_seen(self, request: web.Request) -> Message:
+        await self._peer(request)
+        return await self._seen_report()
+
+    async def _seen_report(self) -> authority_pb2.SeenReport:
+        report = await asyncio.to_thread(self._office.seen)
+        for member in report.members:
+            if member.member_id in self._seen:
+                member.version, member.seen_at_ms = self._seen[member.member_id]
+        return report
+
+    async def _peer(self, request: web.Request) -> str:
+        identity, certificate = client(request, self._federation)
+        await asyncio.to_thread(self._office.require_peer, identity.member_id, certificate)
+        return identity.member_id
+
+    async def _keep_seen(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_S)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Write down who has seen what; what cannot be written now is written later."""
+        seen = dict(self._seen)
+        if not seen:
+            return
+        try:
+            await asyncio.to_thread(self._office.mark_seen, seen)
+        except StoreError as error:
+            _log.error("versions seen not written", error=error.code)
+            return
+        for member_id, what in seen.items():
+            if self._seen.get(member_id) == what:
+                del self._seen[member_id]
+
+    async def _keep_up(self) -> None:
+        """Renew metadata in time."""
+        life_s = self._office.settings.life.lives().timestamp.total_seconds()
+        while True:
+            await asyncio.sleep(min(UPKEEP_S, life_s / 8))
+            try:
+                await asyncio.to_thread(self._office.upkeep)
+            except WuganError as error:
+                _log.error("metadata not renewed", error=error.code, reason=error.en)
+            except Exception as error:  # noqa: BLE001  tried again in a minute
+                _log.error("metadata not renewed", error=type(error).__name__)
+
+
+@contextlib.asynccontextmanager
+async def authority_app(
+    office: Office, clock: Clock, parts: Mapping[str, web.Application] | None = None
+) -> AsyncIterator[web.Application]:
+    """The whole service as an application, for the length of the block.
+
+    Args:
+        office: of the directory.
+        clock: dates what members tell.
+        parts: what is served beside the directory, by path: enrolment, revocation lists (`certs.est_server.est_app` at
+            "/.well-known/est" and the like). This is the one place where they are put in.
+    """
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+    async with DirectoryService(office, clock) as service:
+        service.add_to(app)
+        for path, part in (parts or {}).items():
+            app.add_subapp(path, part)
+
+        async def close_streams(_: web.Application) -> None:
+            service.close_streams()
+
+        app.on_shutdown.append(close_streams)
+        yield app
+
+
+def _answering(work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
+    """A handler whose answer is a message, and whose errors are problem details (RFC 9457) in both languages."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            answer = await work(request)
+        except WuganError as error:
+            status = 503 if isinstance(error, StoreError) else _STATUS.get(error.reason, 500)
+            _log.info("refused", path=request.path, error=error.code, status=status)
+            problem = {"title": error.code, "status": status, "detail": error.en, "detail_zh": error.zh}
+            return web.json_response(problem, status=status, content_type="application/problem+json")
+        return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
+
+    return handle
+
+
+def _broken() -> StoreError:
+    return StoreError(
+        "the authority could not publish; it was logged there. Try again later",
+        "管理机构未能发布，已记录日志，请稍后重试",
+    )
+
+
+async def _body(request: web.Request, kind: type[M]) -> M:
+    if request.content_type != PROTOBUF:
+        raise RefusedError(f"the body must be {PROTOBUF}", f"请求体类型应为 {PROTOBUF}", field="Content-Type")
+    try:
+        return kind.FromString(await request.read())
+    except DecodeError as error:
+        raise RefusedError(f"the body is not a {kind.DESCRIPTOR.name}", "请求体格式有误") from error

@@ -1,0 +1,309 @@
+"""The authority's service over real TLS: the repository, the push stream, publications, who has seen what."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from certs import keys
+from gateway.authority import office, run, service
+from gateway.demo.ports import free_ports
+from gateway.federation import directory_fetch
+from gateway.federation.directory_fetch import HttpsFetcher, https_context, https_session
+from gateway.federation.directory_stream import DirectoryStream
+from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
+from tests.unit.authority.authority_world import ANHUI, FEDERATION, ZHEJIANG, Keys, World
+from wugan.federation.v1 import authority_pb2
+
+NAME = f"authority.{FEDERATION}"
+
+
+class Served:
+    """The running service and clients of it."""
+
+    def __init__(self, world: World, address: str, folder: Path) -> None:
+        self.world = world
+        self.url = f"https://{address}"
+        self.folder = folder
+
+    def session(self, shown: Keys | None = None, files: tuple[Path, Path] | None = None) -> aiohttp.ClientSession:
+        if shown is not None:
+            files = self.folder / "shown.pem", self.folder / "shown-key.pem"
+            files[0].write_bytes(shown.tls_pem)
+            files[1].write_bytes(
+                shown.tls_key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                )
+            )
+        return https_session(https_context(self.world.ca.root_pem, files))
+
+    async def post(self, path: str, body: bytes, shown: Keys | None, kind: str = service.PROTOBUF) -> tuple[int, bytes]:
+        async with (
+            self.session(shown) as session,
+            session.post(self.url + path, data=body, headers={"Content-Type": kind}, server_hostname=NAME) as response,
+        ):
+            return response.status, await response.read()
+
+    async def get(self, path: str, shown: Keys | None = None) -> tuple[int, bytes]:
+        async with (
+            self.session(shown) as session,
+            session.get(self.url + path, server_hostname=NAME) as response,
+        ):
+            return response.status, await response.read()
+
+
+@pytest.fixture
+async def served(world: World, tmp_path: Path) -> AsyncIterator[Served]:
+    async with run.authority(world.home, world.clock) as address:
+        yield Served(world, address, tmp_path)
+
+
+@pytest.fixture
+async def member(world: World, served: Served) -> Keys:
+    """A member that lists what it has."""
+    made = world.keys_of(ZHEJIANG)
+    await asyncio.to_thread(world.office.add, world.entry(ZHEJIANG, made), world.entry(ANHUI, region=340000))
+    return made
+
+
+def follower(served: Served, session: aiohttp.ClientSession, name: str = NAME) -> DirectoryTuf:
+    root = (served.world.home / "root.json").read_bytes()
+    place = DirectoryPlace(f"{served.url}/tuf", root, served.folder / "state-follower")
+    trust = DirectoryTrust.of(FEDERATION, served.world.ca.root_pem)
+    fetcher = HttpsFetcher(session, asyncio.get_running_loop(), name)
+    return DirectoryTuf(place, fetcher, trust, served.world.clock)
+
+
+async def test_a_gateway_follows_it_over_https_and_by_push(served: Served, world: World) -> None:
+    async with served.session() as session:
+        gateway = follower(served, session)
+        await gateway.refresh()
+        assert gateway.current().version == 1
+        changed: asyncio.Queue[int] = asyncio.Queue()
+        gateway.subscribe(lambda: changed.put_nowait(gateway.current().version))
+        stream = DirectoryStream(session, f"{served.url}/directory/events", NAME)
+        following = asyncio.create_task(gateway.follow(3600, stream))
+        await asyncio.to_thread(world.office.publish)
+        assert await asyncio.wait_for(changed.get(), 20) == 2
+        await asyncio.to_thread(world.office.add, world.entry(ZHEJIANG))
+        assert await asyncio.wait_for(changed.get(), 20) == 3
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_server_that_proves_another_name_is_not_asked(served: Served) -> None:
+    async with served.session() as session:
+        gateway = follower(served, session, "authority.elsewhere.example")
+        with pytest.raises(Exception, match="could not be fetched"):
+            await gateway.refresh()
+
+
+async def test_a_server_of_another_root_is_not_asked(served: Served, tmp_path: Path) -> None:
+    stranger = World(tmp_path / "stranger")
+    async with https_session(https_context(stranger.ca.root_pem)) as session:
+        with pytest.raises(Exception, match="could not be fetched"):
+            await follower(served, session).refresh()
+    stranger.office.close()
+
+
+async def test_tls_12_is_not_spoken(served: Served) -> None:
+    context = https_context(served.world.ca.root_pem)
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with https_session(context) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"{served.url}/tuf/metadata/timestamp.json", server_hostname=NAME)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/tuf/metadata/9.root.json",
+        "/tuf/metadata/root.json",
+        "/tuf/metadata/../../root-key.pem",
+        "/tuf/metadata/..%2f..%2froot-key.pem",
+        "/tuf/targets/directory.pb",
+        "/tuf-keys/",
+        "/members.db",
+    ],
+)
+async def test_nothing_but_the_repository_is_served(served: Served, path: str) -> None:
+    assert (await served.get(path))[0] == 404
+
+
+async def test_a_trickling_answer_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends a byte now and then, for ever."""
+
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b" ")
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(directory_fetch, "WHOLE_S", 0.3)
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with aiohttp.ClientSession() as session:
+        fetcher = HttpsFetcher(session, asyncio.get_running_loop(), NAME)
+        with pytest.raises(directory_fetch.DownloadError):
+            await asyncio.to_thread(fetcher.download_bytes, f"http://127.0.0.1:{port}/timestamp.json", 16384)
+    server.close()
+
+
+# publications
+
+
+async def test_a_member_publishes_its_keys(served: Served, world: World, member: Keys) -> None:
+    fresh = world.keys_of(ZHEJIANG)
+    body = member.publication(1, fresh).SerializeToString()
+    status, answer = await served.post("/directory/keys", body, member)
+    assert status == 200
+    assert authority_pb2.PublicationReceipt.FromString(answer).directory_version == 3
+    assert len((await world.directory()).member(ZHEJIANG).signing_keys) == 2
+    assert await served.post("/directory/keys", body, member) == (status, answer)
+
+
+async def test_publications_that_arrive_together_make_one_version(
+    served: Served, world: World, member: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TOGETHER_S", 2.0)
+    other = world.keys_of(ANHUI)
+    answers = await asyncio.gather(
+        *(served.post("/directory/keys", each.publication(1).SerializeToString(), each) for each in (member, other))
+    )
+    assert [status for status, _ in answers] == [200, 200]
+    receipts = [authority_pb2.PublicationReceipt.FromString(body).directory_version for _, body in answers]
+    assert receipts == [3, 3]
+
+
+@pytest.mark.parametrize("who", ["nobody", "another member", "a unit", "an unlisted certificate", "a revoked one"])
+async def test_nobody_else_publishes_for_a_member(served: Served, world: World, member: Keys, who: str) -> None:
+    shown: Keys | None = member
+    if who == "nobody":
+        shown = None
+    elif who == "another member":
+        shown = world.keys_of(ANHUI)
+    elif who == "a unit":
+        unit = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", member.tls_key.public_key(), now=world.now)
+        shown = Keys(ZHEJIANG, member.tls_key, unit.pem, unit.der, member.signing, member.encryption)
+    elif who == "an unlisted certificate":
+        shown = world.keys_of(ZHEJIANG)
+    else:
+        await asyncio.to_thread(world.office.revoke_pem, member.tls_pem, reason=1)
+    before = world.office.version()
+    status, answer = await served.post("/directory/keys", member.publication(1).SerializeToString(), shown)
+    assert status == 403, answer
+    assert b"detail_zh" in answer
+    assert world.office.version() == before
+
+
+async def test_a_body_that_is_none_is_refused(served: Served, member: Keys) -> None:
+    assert (await served.post("/directory/keys", b"\xff", member))[0] == 400
+    assert (await served.post("/directory/keys", b"", member, "text/plain"))[0] == 400
+    assert (await served.post("/directory/keys", bytes(service.MAX_BODY_BYTES + 1), member))[0] == 413
+
+
+async def test_a_key_that_breaks_the_rule_is_refused_and_says_why(served: Served, world: World, member: Keys) -> None:
+    publication = member.publication(1)
+    publication.encryption_keys[0].key_id = "00" * 16
+    status, answer = await served.post("/directory/keys", publication.SerializeToString(), member)
+    assert status == 400
+    assert b"another key's id" in answer
+    assert world.office.version() == 2
+
+
+async def test_a_publication_that_cannot_be_signed_is_said_to_be_and_the_next_one_is_taken(
+    served: Served, member: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object) -> list[int]:
+        raise KeyError("of ours")
+
+    body = member.publication(1).SerializeToString()
+    with monkeypatch.context() as patched:
+        patched.setattr(office.Office, "take", crash)
+        assert (await served.post("/directory/keys", body, member))[0] == 503
+    assert (await served.post("/directory/keys", body, member))[0] == 200
+
+
+# seen
+
+
+async def test_members_tell_which_version_they_work_with(served: Served, member: Keys) -> None:
+    body = authority_pb2.DirectorySeen(version=2).SerializeToString()
+    status, answer = await served.post("/directory/seen", body, member)
+    assert status == 200
+    for told in (answer, (await served.get("/directory/seen", member))[1]):
+        report = authority_pb2.SeenReport.FromString(told)
+        assert {each.member_id: each.version for each in report.members} == {ZHEJIANG: 2, ANHUI: 0}
+    assert (await served.get("/directory/seen"))[0] == 403
+
+
+@pytest.mark.parametrize("version", [0, 99])
+async def test_a_version_that_is_none_cannot_be_seen(served: Served, member: Keys, version: int) -> None:
+    body = authority_pb2.DirectorySeen(version=version).SerializeToString()
+    assert (await served.post("/directory/seen", body, member))[0] == 400
+
+
+async def test_what_was_seen_is_written_down_when_it_stops(world: World, tmp_path: Path) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    async with run.authority(world.home, world.clock) as address:
+        body = authority_pb2.DirectorySeen(version=2).SerializeToString()
+        assert (await Served(world, address, tmp_path).post("/directory/seen", body, made))[0] == 200
+    assert world.office.seen().members[0].version == 2
+
+
+# its own certificate
+
+
+async def test_its_certificate_is_renewed_while_it_runs(world: World) -> None:
+    from gateway.authority.tls import ServerTls
+
+    tls = ServerTls(world.home, world.ca, None)
+    assert tls.renew(world.now)
+    assert not tls.renew(world.now)
+    world.clock.advance(21 * 86_400)
+    assert tls.renew(world.now)
+
+
+def test_a_passphrase_protects_every_key_in_daily_use(tmp_path: Path) -> None:
+    from gateway.authority.founding import Plan, found
+    from gateway.authority.office import Office
+    from gateway.clock import FakeClock
+
+    clock = FakeClock()
+    plan = Plan("test.wugan.internal", [b"one"], passphrase=b"daily", ca_passphrase=b"root", loopback=True)
+    found(tmp_path / "a", plan, clock)
+    for path in (*(tmp_path / "a").rglob("*key*.pem"), *(tmp_path / "a" / "tuf-keys").iterdir()):
+        assert b"ENCRYPTED" in path.read_bytes(), path
+    office = Office(tmp_path / "a", clock, b"wrong")
+    with pytest.raises(Exception, match="passphrase"):
+        office.publish()
+    office.close()
+    office = Office(tmp_path / "a", clock, b"daily")
+    assert office.publish() == 2
+    office.close()
+    assert keys.load_private_key(tmp_path / "a" / "root-key.pem", passphrase=b"root")
+
+
+async def test_the_stream_connects_again_after_the_authority_was_restarted(world: World, tmp_path: Path) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    told: asyncio.Queue[int] = asyncio.Queue()
+    async with https_session(https_context(world.ca.root_pem)) as session:
+        stream = DirectoryStream(session, f"https://{address}/directory/events", NAME)
+        following = asyncio.create_task(stream.follow(told.put_nowait))
+        for version in (1, 2):
+            async with run.authority(world.home, world.clock, listen=address):
+                assert await asyncio.wait_for(told.get(), 30) == version, "the version in force comes first"
+            await asyncio.to_thread(world.office.publish)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)

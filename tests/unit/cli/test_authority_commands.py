@@ -1,0 +1,159 @@
+"""`wugan authority`: what an administrator does, from an empty folder on."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from certs.authority import Authority
+from certs.keys import generate_tls_key
+from gateway.cli.authority import authority
+from gateway.clock import SystemClock
+from tests.unit.authority.authority_world import ANHUI, ZHEJIANG
+
+FEDERATION = "test.wugan.internal"
+
+
+class Administrator:
+    """Somebody at a terminal."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "authority"
+        self.roots = self.file("roots.txt", "one\ntwo\nthree\n")
+        self.daily = self.file("daily.txt", "daily\n")
+        self.ca = self.file("ca.txt", "ca\n")
+
+    def file(self, name: str, text: str) -> Path:
+        (self.folder / name).write_text(text)
+        return self.folder / name
+
+    def types(self, *words: str, given: str | None = None) -> Result:
+        return CliRunner().invoke(authority, [*words, "--dir", str(self.home)], input=given)
+
+    def does(self, *words: str) -> Any:
+        """The JSON of a command that works."""
+        ran = self.types(*words, "--passphrase-file", str(self.daily), "--json")
+        assert ran.exit_code == 0, ran.output
+        return json.loads(ran.stdout)
+
+    def founds(self) -> Any:
+        secrets = ("--root-passphrases-file", str(self.roots), "--ca-passphrase-file", str(self.ca))
+        return self.does("init", "--federation", FEDERATION, *secrets)
+
+    def adds(self, member_id: str = ZHEJIANG, region: int = 330000) -> Any:
+        names = ("--name-zh", "某省社会保险中心", "--name-en", "Agency")
+        where = ("--region", str(region), "--address", "127.0.0.1:7443")
+        return self.does("member", "add", "--member", member_id, *names, *where)
+
+
+@pytest.fixture
+def administrator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Administrator:
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    return Administrator(tmp_path)
+
+
+@pytest.fixture
+def founded(administrator: Administrator) -> Administrator:
+    administrator.founds()
+    return administrator
+
+
+def test_an_authority_is_founded_with_two_of_three_root_keys(administrator: Administrator) -> None:
+    told = administrator.founds()
+    assert told["version"] == 1
+    root = json.loads(Path(told["root"]).read_text())["signed"]
+    assert (len(root["roles"]["root"]["keyids"]), root["roles"]["root"]["threshold"]) == (3, 2)
+    for path in (administrator.home / "tuf-root-keys").iterdir():
+        assert b"ENCRYPTED" in path.read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    ran = administrator.types(
+        "init", "--federation", FEDERATION, "--root-passphrases-file", str(administrator.roots),
+        "--ca-passphrase-file", str(administrator.ca),
+    )  # fmt: skip
+    assert ran.exit_code == 2
+    assert "not empty" in ran.stderr
+
+
+def test_passphrases_are_asked_for_twice_and_not_shown(administrator: Administrator) -> None:
+    typed = "secret-a\nsecret-a\nsecret-b\nsecret-b\nsecret-ca\nsecret-ca\n"
+    ran = administrator.types("init", "--federation", FEDERATION, "--root-keys", "2", given=typed)
+    assert ran.exit_code == 0, ran.output
+    assert "secret" not in ran.output
+
+
+def test_too_few_passphrases_are_wrong_usage(administrator: Administrator) -> None:
+    few = administrator.file("few.txt", "one\n")
+    ran = administrator.types("init", "--federation", FEDERATION, "--root-passphrases-file", str(few))
+    assert ran.exit_code == 2
+    assert "3 lines" in ran.stderr
+
+
+def test_members_are_added_listed_and_removed(founded: Administrator) -> None:
+    assert founded.adds() == {"member_id": ZHEJIANG, "version": 2}
+    assert founded.adds(ANHUI, 340000)["version"] == 3
+    listed = founded.does("member", "list")
+    assert listed["version"] == 3
+    assert [(each["member_id"], each["seen"]) for each in listed["members"]] == [(ZHEJIANG, 0), (ANHUI, 0)]
+    founded.does("member", "remove", "--member", ZHEJIANG)
+    assert [each["member_id"] for each in founded.does("member", "list")["members"]] == [ANHUI]
+    assert founded.does("publish")["version"] == 5
+
+
+def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> None:
+    words = ("member", "add", "--member", ZHEJIANG[:-1] + "A", "--name-zh", "某", "--name-en", "A")
+    ran = founded.types(*words, "--region", "330000", "--address", "x:1", "--passphrase-file", str(founded.daily))
+    assert ran.exit_code == 2
+    assert "social credit code" in ran.stderr
+
+
+def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: Path) -> None:
+    founded.adds()
+    clock = SystemClock()
+    import datetime as dt
+
+    issuing = Authority.load(founded.home, passphrase=b"daily")
+    now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
+    issued = issuing.issue_unit_tls(ZHEJIANG, "jinhua", generate_tls_key().public_key(), now=now)
+    pem = tmp_path / "unit.pem"
+    pem.write_bytes(issued.pem)
+    assert founded.does("revoke", "--certificate", str(pem), "--reason", "key-compromise")["version"] == 3
+    assert founded.does("revoke", "--serial", "5f3c09")["version"] == 4
+    assert founded.does("revoke", "--key", "00" * 16)["version"] == 5
+    assert founded.does("revoke", "--member", ZHEJIANG)["version"] == 6
+    for words in ((), ("--serial", "1", "--key", "2")):
+        assert founded.types("revoke", *words).exit_code == 2
+
+
+def test_the_root_is_replaced_by_a_threshold_of_its_keys(founded: Administrator) -> None:
+    from tests.unit.federation.tuf_world import opens
+
+    keys = sorted((founded.home / "tuf-root-keys").iterdir())
+    known = {path: next(each for each in ("one", "two", "three") if opens(path, each.encode())) for path in keys}
+    old = [word for path in keys[:2] for word in ("--old-key", str(path))]
+    passphrases = founded.file("old.txt", "".join(f"{known[path]}\n" for path in keys[:2]))
+    fresh = founded.file("fresh.txt", "a\nb\nc\n")
+    more = ("--new-keys", "3", "--new-passphrases-file", str(fresh), "--online")
+    told = founded.does("root", "rotate", *old, "--old-passphrases-file", str(passphrases), *more)
+    assert told == {"root_version": 2}
+    assert founded.does("member", "list")["version"] == 2
+    one = founded.file("one.txt", f"{known[keys[0]]}\n")
+    ran = founded.types(
+        "root", "rotate", *old[:2], "--old-passphrases-file", str(one), "--passphrase-file", str(founded.daily)
+    )
+    assert ran.exit_code == 2
+    assert "fewer were given" in ran.stderr
+
+
+def test_a_folder_or_a_passphrase_that_is_wrong_is_said_to_be(founded: Administrator, tmp_path: Path) -> None:
+    assert founded.types("publish").exit_code == 2
+    wrong = founded.file("wrong.txt", "wrong\n")
+    ran = founded.types("publish", "--passphrase-file", str(wrong))
+    assert ran.exit_code == 2
+    assert "passphrase" in ran.stderr
+    assert CliRunner().invoke(authority, ["publish", "--dir", str(tmp_path / "none")]).exit_code == 2

@@ -1,0 +1,373 @@
+"""The directory by TUF as a gateway lives with it: taken, kept, followed, and what happens with the authority gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tuf.api.exceptions import DownloadError
+from tuf.ngclient.fetcher import FetcherInterface
+
+from gateway.errors import DirectoryError, PartnerError
+from gateway.federation import directory_tuf, directory_updater
+from gateway.federation.directory import DirectorySource
+from gateway.federation.directory_fetch import FolderFetcher
+from gateway.federation.directory_stream import _version
+from gateway.federation.directory_tuf import DirectoryTuf
+from tests.unit.federation.tuf_world import HOUR_S, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    made.publish()
+    return made
+
+
+class Unreachable(FetcherInterface):
+    """A network that may be cut; counts what was asked for."""
+
+    def __init__(self) -> None:
+        self.cut = True
+        self.asked = 0
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        self.asked += 1
+        if self.cut:
+            raise DownloadError("no way there")
+        return FolderFetcher().fetch(url)
+
+
+async def test_it_is_a_directory_source_and_takes_what_is_published(world: World) -> None:
+    source: DirectorySource = world.gateway()
+    await source.refresh()
+    assert source.current().version == 1
+    world.publish()
+    assert source.current().version == 1
+    await source.refresh()
+    assert source.current().version == 2
+
+
+async def test_nothing_is_in_force_before_the_first_look(world: World) -> None:
+    with pytest.raises(DirectoryError, match="no federation directory"):
+        world.gateway().current()
+
+
+async def test_a_gateway_does_not_start_without_a_directory(world: World, tmp_path: Path) -> None:
+    with pytest.raises(DirectoryError) as caught:
+        await world.gateway(fetcher=Unreachable()).refresh()
+    assert caught.value.retryable
+    with pytest.raises(DirectoryError, match="TUF"):
+        await world.gateway(root=b"{}").refresh()
+
+
+async def test_one_look_more_costs_no_judging_and_makes_no_other_directory(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    before = gateway.current()
+    monkeypatch.setattr(directory_tuf.DirectoryTrust, "verify", None)
+    await gateway.refresh()
+    assert gateway.current() is before
+
+
+async def test_a_renewed_timestamp_lengthens_the_life_of_the_directory(world: World) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    first = gateway.current().expires_at_ms
+    world.clock.advance(HOUR_S)
+    world.repository.renew_timestamp(world.now)
+    world.copy()
+    await gateway.refresh()
+    assert gateway.current().expires_at_ms == first + HOUR_S * 1000
+    assert gateway.current().version == 1
+
+
+async def test_the_directorys_own_expiry_counts_as_well(world: World) -> None:
+    repository = world.repository
+    soon = world.now.replace(microsecond=0)
+    repository.publish(
+        lambda version, _: world.content(version, soon.fromtimestamp(soon.timestamp() + 60, soon.tzinfo)), world.now
+    )
+    world.copy()
+    gateway = world.gateway()
+    await gateway.refresh()
+    world.clock.advance(61)
+    with pytest.raises(DirectoryError):
+        gateway.current()
+
+
+# the authority is gone
+
+
+async def test_with_the_authority_gone_the_directory_goes_on_with_a_warning_until_it_expires(world: World) -> None:
+    network = Unreachable()
+    network.cut = False
+    gateway = world.gateway(fetcher=network)
+    await gateway.refresh()
+    network.cut = True
+    with capture_logs() as logs:
+        for _ in range(3):
+            await gateway.refresh()
+    assert gateway.current().version == 1
+    assert [(log["log_level"], log["event"]) for log in logs] == [("warning", "directory held goes on")]
+    assert 0 < logs[0]["left_s"] <= 24 * HOUR_S
+    world.clock.advance(24 * HOUR_S)
+    with capture_logs() as logs:
+        await gateway.refresh()
+    assert [log["log_level"] for log in logs] == ["error"]
+    with pytest.raises(DirectoryError) as caught:
+        gateway.current()
+    assert caught.value.code == "DIRECTORY_EXPIRED"
+    network.cut = False
+    world.publish()
+    await gateway.refresh()
+    assert gateway.current().version == 2
+
+
+async def test_a_gateway_restarts_while_the_authority_is_gone(world: World) -> None:
+    await world.gateway().refresh()
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 1
+    world.clock.advance(24 * HOUR_S)
+    with pytest.raises(DirectoryError):
+        await world.gateway(fetcher=Unreachable()).refresh()
+
+
+async def test_what_is_on_the_disk_is_judged_again_at_a_restart(world: World) -> None:
+    await world.gateway().refresh()
+    held = world.folder / "state-gateway" / "targets" / "directory.pb"
+    held.write_bytes(held.read_bytes() + b"x")
+    with pytest.raises(DirectoryError):
+        await world.gateway(fetcher=Unreachable()).refresh()
+    again = world.gateway()
+    await again.refresh()
+    assert again.current().version == 1
+
+
+# bad content under good signatures
+
+
+async def test_a_directory_that_breaks_the_rule_leaves_the_old_one_in_force_and_is_reported_once(world: World) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    world.publish(federation="another.example")
+    with capture_logs() as logs:
+        for _ in range(3):
+            await gateway.refresh()
+    assert gateway.current().version == 1
+    assert [(log["log_level"], "another federation" in log["reason"]) for log in logs] == [("error", True)]
+    world.publish()
+    await gateway.refresh()
+    assert gateway.current().version == 3
+
+
+async def test_a_directory_kept_instead_of_a_bad_one_still_expires(world: World) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    world.publish(federation="another.example")
+    world.clock.advance(23 * HOUR_S)
+    world.repository.renew_timestamp(world.now)
+    world.copy()
+    await gateway.refresh()
+    world.clock.advance(HOUR_S)
+    with pytest.raises(DirectoryError):
+        gateway.current()
+
+
+async def test_metadata_without_a_directory_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_updater, "TARGET", "another.pb")
+    with pytest.raises(DirectoryError, match="names no directory"):
+        await world.gateway().refresh()
+
+
+async def test_a_directory_announced_as_too_large_is_not_fetched(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_updater, "MAX_DIRECTORY_BYTES", 4)
+    with pytest.raises(DirectoryError, match="too large"):
+        await world.gateway().refresh()
+    assert not list((world.folder / "state-gateway" / "targets").iterdir())
+
+
+# what is kept
+
+
+async def test_what_is_kept_is_private(world: World) -> None:
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    for path in (state / "metadata").glob("*.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+async def test_a_state_folder_that_cannot_be_used_is_an_error_of_ours(world: World) -> None:
+    (world.folder / "state-gateway").write_text("in the way")
+    with pytest.raises(DirectoryError, match="cannot be kept"):
+        await world.gateway().refresh()
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "targets.json"])
+async def test_damaged_metadata_are_fetched_anew(world: World, name: str) -> None:
+    await world.gateway().refresh()
+    (world.folder / "state-gateway" / "metadata" / name).write_bytes(b"{}")
+    gateway = world.gateway()
+    await gateway.refresh()
+    assert gateway.current().version == 1
+
+
+async def test_a_pipe_in_place_of_a_file_of_the_mirror_does_not_block(world: World) -> None:
+    timestamp = world.mirror / "metadata" / "timestamp.json"
+    timestamp.unlink()
+    os.mkfifo(timestamp)
+    with pytest.raises(DirectoryError):
+        await world.gateway().refresh()
+
+
+# following
+
+
+class Told:
+    """A stream that says what the test says."""
+
+    def __init__(self) -> None:
+        self.say: Callable[[int], None] = lambda _: None
+        self.ready = asyncio.Event()
+
+    async def follow(self, announced: Callable[[int], None]) -> None:
+        self.say = announced
+        self.ready.set()
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def following() -> AsyncIterator[Callable[..., asyncio.Task[None]]]:
+    tasks: list[asyncio.Task[None]] = []
+
+    def follow(gateway: DirectoryTuf, every_s: float, stream: Any = None) -> asyncio.Task[None]:
+        tasks.append(asyncio.create_task(gateway.follow(every_s, stream)))
+        return tasks[-1]
+
+    yield follow
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def changes(gateway: DirectoryTuf) -> asyncio.Queue[int]:
+    """The version in force at each change."""
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    gateway.subscribe(lambda: queue.put_nowait(gateway.current().version))
+    return queue
+
+
+async def test_an_announced_version_is_taken_at_once(world: World, following: Any) -> None:
+    gateway, told = world.gateway(), Told()
+    await gateway.refresh()
+    queue = changes(gateway)
+    following(gateway, 3600, told)
+    await told.ready.wait()
+    world.publish()
+    told.say(2)
+    assert await asyncio.wait_for(queue.get(), 10) == 2
+
+
+async def test_an_announcement_is_not_believed_only_looked_after(world: World, following: Any) -> None:
+    gateway, told = world.gateway(), Told()
+    await gateway.refresh()
+    following(gateway, 3600, told)
+    await told.ready.wait()
+    told.say(99)
+    await asyncio.sleep(0)
+    assert gateway.current().version == 1
+
+
+async def test_without_a_stream_it_is_polled(world: World, following: Any) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    queue = changes(gateway)
+    following(gateway, 0.01)
+    world.publish()
+    assert await asyncio.wait_for(queue.get(), 10) == 2
+
+
+async def test_after_a_failure_it_is_tried_again_before_the_next_poll_is_due(world: World, following: Any) -> None:
+    network, told = Unreachable(), Told()
+    network.cut = False
+    gateway = world.gateway(fetcher=network)
+    await gateway.refresh()
+    queue = changes(gateway)
+    world.publish()
+    network.cut = True
+    asked = network.asked
+    following(gateway, 3600, told)
+    await told.ready.wait()
+    told.say(2)
+    while network.asked == asked:
+        await asyncio.sleep(0)
+    network.cut = False
+    assert await asyncio.wait_for(queue.get(), 10) == 2
+
+
+async def test_subscribers_are_told_when_the_directory_has_expired(world: World) -> None:
+    network = Unreachable()
+    network.cut = False
+    gateway = world.gateway(fetcher=network)
+    await gateway.refresh()
+    told: list[str] = []
+
+    def changed() -> None:
+        try:
+            gateway.current()
+        except DirectoryError as error:
+            told.append(error.code)
+
+    gateway.subscribe(changed)
+    network.cut = True
+    await gateway.refresh()
+    assert told == []
+    world.clock.advance(25 * HOUR_S)
+    await gateway.refresh()
+    assert told == ["DIRECTORY_EXPIRED"]
+
+
+async def test_every_version_taken_is_reported_and_again_when_it_could_not_be(world: World, following: Any) -> None:
+    reported: asyncio.Queue[int] = asyncio.Queue()
+    refuse = [True]
+
+    async def report(version: int) -> None:
+        if refuse:
+            refuse.pop()
+            raise PartnerError("not there", "不在")
+        reported.put_nowait(version)
+
+    gateway = world.gateway(report=report)
+    await gateway.refresh()
+    following(gateway, 0.01)
+    assert await asyncio.wait_for(reported.get(), 10) == 1
+    world.publish()
+    assert await asyncio.wait_for(reported.get(), 10) == 2
+    assert reported.empty()
+
+
+@pytest.mark.parametrize(
+    ("data", "version"),
+    [
+        (b'{"version": 7}', 7),
+        (b'{"version": 0}', None),
+        (b'{"version": true}', None),
+        (b'{"version": "7"}', None),
+        (b"[]", None),
+        (b"", None),
+        (b"\xff", None),
+        (b"[" * 4000, None),
+    ],
+)
+def test_an_event_that_is_none_is_passed_over(data: bytes, version: int | None) -> None:
+    assert _version(data) == version
