@@ -23,6 +23,7 @@ from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options, server_credentials
 from certs.keys import PrivateKey, load_private_key, load_signing_key, load_xwing_seed
+from gateway.access.terms import thresholds
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, DirectoryError
@@ -32,10 +33,12 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_file import DirectoryFile
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.partners import Partners
-from gateway.inquiry.access import AccessPolicy
+from gateway.inquiry.access import Access
+from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
+from gateway.inquiry.quotas import Quotas
 from gateway.log import configure
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
@@ -108,10 +111,11 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         departments = Departments(_adapters(settings), book.names_match)
         stack.push_async_callback(departments.close)
+        access = await _access(settings, store, clock, stack)
         inquiry = Inquiry(
             book,
             departments,
-            AccessPolicy((grant.members, grant.purposes, grant.benefits) for grant in settings.access.grants),
+            access,
             clock,
             max_subjects=settings.inquiry.max_subjects,
             max_evidence=settings.inquiry.max_evidence,
@@ -161,6 +165,17 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         stack.callback(refreshing.cancel)
         addresses = (settings.server.federation, settings.server.agency)
         yield await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
+
+
+async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:
+    """Decides by the policy in the store, and follows it as long as the gateway runs."""
+    access = Access(clock, Quotas(store.usage))
+    administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
+    watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
+    await watch.look(first=True)
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
+    return access
 
 
 async def _keep_fresh(directory: DirectorySource, every_s: float) -> None:

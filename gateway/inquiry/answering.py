@@ -15,7 +15,7 @@ from adapters.contract import Lookup, Subjects
 from gateway.clock import Clock, civil_day
 from gateway.errors import RefusedError
 from gateway.exchange.question import check_question
-from gateway.inquiry.access import AccessPolicy
+from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.coalescing import Coalescer
 from gateway.inquiry.findings import Part, Terms, write_findings
@@ -32,6 +32,21 @@ PATIENCE_STEP = math.log(1.1)
 """Questions are answered together when their times differ by no more than a tenth: the batch has the least of them."""
 
 
+class Account:
+    """What the record of processing says of how a question was decided."""
+
+    __slots__ = ("decision",)
+
+    def __init__(self) -> None:
+        self.decision: Decision | None = None
+
+    def of(self, outcome: str) -> str:
+        """What came of the question, and how access was decided; the latter alone where it was answered."""
+        if self.decision is None:
+            return outcome
+        return f"{outcome} [{self.decision.explanation}]" if outcome else self.decision.explanation
+
+
 class Inquiry:
     """Answers questions from this member's departments.
 
@@ -44,7 +59,7 @@ class Inquiry:
         self,
         book: RuleBook,
         departments: Departments,
-        access: AccessPolicy,
+        access: Access,
         clock: Clock,
         *,
         max_subjects: int,
@@ -61,7 +76,13 @@ class Inquiry:
         )
 
     async def answer(
-        self, sender: str, question: exchange_pb2.Question, time_s: float, *, alone: bool = False
+        self,
+        sender: str,
+        question: exchange_pb2.Question,
+        time_s: float,
+        account: Account | None = None,
+        *,
+        alone: bool = False,
     ) -> exchange_pb2.Findings:
         """Findings for every person of the question, within `time_s` seconds.
 
@@ -73,6 +94,7 @@ class Inquiry:
             sender: the member that asks.
             question: as it came.
             time_s: seconds until the answer must be there.
+            account: is told how access was decided.
             alone: no other question is on its way, so that there is none to be answered together with.
 
         Raises:
@@ -81,7 +103,11 @@ class Inquiry:
         """
         check_question(question, max_subjects=self._max_subjects)
         context = question.context
-        self._access.authorise(sender, context.purpose, set(question.benefit))
+        decision = self._access.authorise(sender, question)
+        if account is not None:
+            account.decision = decision
+        if decision.refused is not None:
+            raise decision.refused
         today = civil_day(self._clock.now_ms())
         as_of_on = question.as_of_on or today
         if not 0 < as_of_on <= today:
@@ -100,11 +126,15 @@ class Inquiry:
             as_of_on,
             min(question.evidence_limit, self._max_evidence),
             math.floor(math.log(max(time_s, 0.001)) / PATIENCE_STEP),
+            decision.scope,
         )
         part = _part(question)
         if part.count >= ALONE_FROM:
-            return (await self._batch(terms, [part], time_s))[0]
-        return await self._together.join(terms, part, time_s, alone=alone)
+            (findings,) = await self._batch(terms, [part], time_s)
+        else:
+            findings = await self._together.join(terms, part, time_s, alone=alone)
+        await self._access.settle(decision)
+        return findings
 
     async def _batch(self, terms: Terms, parts: Sequence[Part], time_s: float) -> list[exchange_pb2.Findings]:
         """Ask about, and grade, the people of all parts at once."""

@@ -19,7 +19,7 @@ from gateway.exchange.envelope import Opened, open_question, seal
 from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.exchange.replay import ReplayGuard, admit
-from gateway.inquiry.answering import Inquiry
+from gateway.inquiry.answering import Account, Inquiry
 from gateway.store.audit import AuditEvent, AuditLog
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -76,13 +76,14 @@ class Exchange:
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         question, wrong = _question(opened)
+        account = Account()
         self._under_way += 1
         try:
-            answer = await self._admitted(opened, question, wrong, now_ms, max(0.0, time_s - self._reserve_s))
+            answer = await self._admitted(opened, question, wrong, account, now_ms, max(0.0, time_s - self._reserve_s))
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
             given_up = words.REFUSAL_REASON_DEADLINE_EXCEEDED
-            self._audit.submit(self._event(opened, question, given_up, "given up by the asker"))
+            self._audit.submit(self._event(opened, question, given_up, account.of("given up by the asker")))
             raise
         finally:
             self._under_way -= 1
@@ -91,7 +92,7 @@ class Exchange:
             _refuse(answer, _too_large())
             payload = answer.SerializeToString()
         refusal = answer.refusal
-        recorded = self._audit.submit(self._event(opened, question, refusal.reason, refusal.message_en))
+        recorded = self._audit.submit(self._event(opened, question, refusal.reason, account.of(refusal.message_en)))
         sealed = seal(
             self._own,
             header.sender,
@@ -107,7 +108,13 @@ class Exchange:
         return sealed.envelope
 
     async def _admitted(
-        self, opened: Opened, question: exchange_pb2.Question, wrong: RefusedError | None, now_ms: int, time_s: float
+        self,
+        opened: Opened,
+        question: exchange_pb2.Question,
+        wrong: RefusedError | None,
+        account: Account,
+        now_ms: int,
+        time_s: float,
     ) -> exchange_pb2.Answer:
         """The answer to a question, once the replay guard has accepted it.
 
@@ -119,14 +126,19 @@ class Exchange:
         if admission.done():
             admission.result()
         try:
-            answer = await self._answer(opened.header.sender, question, wrong, time_s)
+            answer = await self._answer(opened.header.sender, question, wrong, account, time_s)
             await admission
         finally:
             admission.cancel()
         return answer
 
     async def _answer(
-        self, sender: str, question: exchange_pb2.Question, wrong: RefusedError | None, time_s: float
+        self,
+        sender: str,
+        question: exchange_pb2.Question,
+        wrong: RefusedError | None,
+        account: Account,
+        time_s: float,
     ) -> exchange_pb2.Answer:
         """The answer to a verified question; a refusal is one too."""
         answer = exchange_pb2.Answer(context=question.context)
@@ -134,7 +146,7 @@ class Exchange:
             if wrong is not None:
                 raise wrong
             alone = self._under_way == 1
-            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s, alone=alone))
+            answer.findings.CopyFrom(await self._inquiry.answer(sender, question, time_s, account, alone=alone))
         except WuganError as error:
             _refuse(answer, error)
         return answer

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.access.terms import Scope
 from gateway.errors import RefusedError
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
@@ -41,6 +42,7 @@ class Terms(NamedTuple):
         as_of_on: the civil day asked about.
         evidence_limit: rows for each person at most.
         patience: class of the time they have.
+        scope: how the grant narrows the answer.
     """
 
     purpose: int
@@ -48,6 +50,7 @@ class Terms(NamedTuple):
     as_of_on: int
     evidence_limit: int
     patience: int
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)

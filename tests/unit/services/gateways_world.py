@@ -22,6 +22,8 @@ from stdnum.cn import uscc
 
 from adapters.contract import Adapter, DataItem, Description, Found, Holders, Links, Lookup
 from certs.identity import Identity
+from gateway.access.policy import Policy
+from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
 from gateway.clock import FakeClock
 from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, open_question, seal
@@ -29,7 +31,8 @@ from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnK
 from gateway.federation.check import Checks
 from gateway.federation.directory import Directory, Gateway, Member, Windowed
 from gateway.federation.partners import Partners
-from gateway.inquiry.access import AccessPolicy
+from gateway.inquiry import quotas
+from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
@@ -318,11 +321,41 @@ def _column(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
     return np.array([row[0] for row in rows], np.int32)
 
 
+def terms(**changed: Any) -> Terms:
+    """Terms that allow everybody everything at any time, but for what is said."""
+    plain: dict[str, Any] = {
+        "member": "*",
+        "units": None,
+        "purposes": frozenset(PURPOSE_NAMES.values()),
+        "benefits": frozenset(BENEFIT_NAMES.values()),
+        "scope": EVERYTHING,
+        "quotas": Quotas(),
+        "roster": 0,
+        "from_ms": 1,
+        "until_ms": 1 << 50,
+        "why": "test",
+        **changed,
+    }
+    return Terms(**plain)
+
+
+def policy(*grants: Terms, **more: Any) -> Policy:
+    """A policy of these grants, g1 and so on."""
+    return Policy(list(enumerate(grants, 1)), **more)
+
+
+def access_of(*grants: Terms, clock: FakeClock | None = None, store: Store | None = None, **more: Any) -> Access:
+    """Decides by these grants; counts in the store where there is one."""
+    counted = quotas.Quotas(store.usage if store else None)
+    return Access(clock or FakeClock(NOW_MS), counted, policy(*grants, **more))
+
+
 def inquiry(*departments: Adapter, clock: FakeClock | None = None, **changed: Any) -> Inquiry:
     """The answering side of a member with these departments; everybody may ask for everything."""
     options: dict[str, Any] = {"max_subjects": 100, "max_evidence": 50, **changed}
-    access = options.pop("access", AccessPolicy([(["*"], ["*"], ["*"])]))
-    return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock or FakeClock(NOW_MS), **options)
+    clock = clock or FakeClock(NOW_MS)
+    access = options.pop("access", None) or access_of(terms(), clock=clock)
+    return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock, **options)
 
 
 def gateway_of(
