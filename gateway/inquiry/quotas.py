@@ -217,13 +217,18 @@ class Quotas:
         if counter is None:
             tag = b""
             if self._usage is not None:
-                tag = self._usage.tag(f"{entry.number} {member} {len(official)} ".encode() + official)
+                tag = self._usage.tag(counted_as(entry.number, member, official))
             counter = self._counters[key] = _Counter(tag)
             if len(self._counters) > MAX_COUNTERS:
                 self._counters.popitem(last=False)
         else:
             self._counters.move_to_end(key)
         return counter
+
+
+def counted_as(grant: int, member: str, official: bytes = b"") -> bytes:
+    """What the tag of a counter on the disk is made of."""
+    return f"{grant} {member} {len(official)} ".encode() + official
 
 
 def exceeded(quota: str, retry_after_ms: int) -> AccessError:

@@ -72,7 +72,7 @@ class Store:
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
         self.acts = Acts(self._writer, self._reader, keys)
-        self.usage = Usage(self._writer, keys)
+        self.usage = Usage(self._writer, self._reader, keys)
         self.alarms = Alarms(self._writer, self._reader, keys)
         self.protected_digest = keys.protected_digest
         """What stands for a person on the list of special protection; keyed."""

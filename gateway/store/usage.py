@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from gateway.store.keys import StoreKeys
+from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from gateway.store.tables import access_use
 from gateway.store.writer import Writer
@@ -136,8 +137,9 @@ class _Counting:
 class Usage:
     """See the module."""
 
-    def __init__(self, writer: Writer, keys: StoreKeys) -> None:
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
         self._writer = writer
+        self._reader = reader
         self._counting = _Counting()
         self.tag = keys.use_tag
 
@@ -148,3 +150,14 @@ class Usage:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
         return self._writer.submit(self._counting, takes)
+
+    async def used(self, tag: bytes, span: int, at: int) -> int:
+        """What a counter stands at in that day or minute.
+
+        Raises:
+            StoreError: it could not be read.
+        """
+        query = sa.select(access_use.c.people).where(
+            access_use.c.tag == tag, access_use.c.span == span, access_use.c.at >= at
+        )
+        return await self._reader.run(lambda connection: connection.execute(query).scalar() or 0)

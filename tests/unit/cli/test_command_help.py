@@ -34,6 +34,23 @@ COMMANDS = {
     "check",
     "gateway",
     "gateway run",
+    "access",
+    "access grant",
+    "access approve",
+    "access withdraw",
+    "access list",
+    "access explain",
+    "access protect",
+    "access unprotect",
+    "access alarms",
+    "access clear",
+    "access people",
+    "access people key",
+    "access people found",
+    "access people add",
+    "access people approve",
+    "access people remove",
+    "access people list",
     "adapter",
     "adapter check",
     "demo",
@@ -43,7 +60,7 @@ COMMANDS = {
     "demo score",
     "demo show",
 }
-WITH_CODES = {"", "check", "gateway run", "adapter check", "demo status", "demo score"}
+WITH_CODES = {"", "access", "access explain", "check", "gateway run", "adapter check", "demo status", "demo score"}
 Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
 
 
