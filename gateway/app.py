@@ -169,7 +169,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
 
 async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:
     """Decides by the policy in the store, and follows it as long as the gateway runs."""
-    access = Access(clock, Quotas(store.usage))
+    access = Access(clock, Quotas(store.usage), digest=store.protected_digest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
     watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
     await watch.look(first=True)

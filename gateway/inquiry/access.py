@@ -7,12 +7,14 @@ and narrowing.py do that), and allowing anything while the policy is not known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.access.policy import Policy
 from gateway.access.terms import EVERYTHING, Scope
 from gateway.clock import Clock
 from gateway.errors import AccessError
+from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -46,11 +48,20 @@ class Access:
         clock: tells whether a grant is in force.
         quotas: counts people.
         policy: to begin with; None: nothing is allowed until there is one.
+        digest: makes of a normalised number what a protected person is known by.
     """
 
-    def __init__(self, clock: Clock, quotas: Quotas, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        quotas: Quotas,
+        policy: Policy | None = None,
+        *,
+        digest: Callable[[str], bytes] | None = None,
+    ) -> None:
         self._clock = clock
         self._quotas = quotas
+        self._digest = digest
         self.policy = policy
 
     def use(self, policy: Policy | None) -> None:
@@ -91,6 +102,11 @@ class Access:
         left = "".join([f", {count} left of {quota}" for quota, count in full.left.items()])
         explanation = f"{grant}: quota {full.refused} has no room for {people} people{left}; policy {policy.version}"
         return Decision(explanation, exceeded(full.refused, full.retry_after_ms), grant)
+
+    def narrowing(self, scope: Scope) -> Narrowing:
+        """Whom and which departments an answer of this scope leaves out."""
+        protected = frozenset[bytes]() if self.policy is None else self.policy.protected
+        return Narrowing(scope.regions, protected, self._digest)
 
     async def settle(self, decision: Decision) -> None:
         """Return when the people of an allowed question are counted on the disk.

@@ -114,7 +114,7 @@ class Inquiry:
             raise RefusedError(
                 "as_of_on: give today or a day in the past", "as_of_on：请填写今天或以前的日期", field="as_of_on"
             )
-        if not len(self._departments):
+        if not self._departments.serve(decision.scope.regions):
             raise RefusedError(
                 "this member has no departments that could be asked",
                 "本方尚未接入可供查询的部门",
@@ -146,7 +146,8 @@ class Inquiry:
                 deadline_s=time_s,
                 purpose=terms.purpose,
                 legal_basis=terms.legal_basis,
-            )
+            ),
+            self._access.narrowing(terms.scope),
         )
         benefit = np.array([benefit for part in parts for benefit in part.benefits], np.int32)
         grades = grade(

@@ -272,6 +272,7 @@ class Register:
         names: Mapping[str, str] | None = None,
         links: Mapping[str, str] | None = None,
         error: Exception | None = None,
+        regions: tuple[int, ...] = (ANHUI,),
     ) -> None:
         self.people = people
         self.names = NAMES if names is None else names
@@ -282,7 +283,7 @@ class Register:
         name = (
             v.Department.Name(v.Department.ValueType(department)).removeprefix("DEPARTMENT_").lower().replace("_", "-")
         )
-        self.about = Description(name, "1", department, (ANHUI,), items, links=True)
+        self.about = Description(name, "1", department, regions, items, links=True)
 
     def describe(self) -> Description:
         return self.about
@@ -347,7 +348,12 @@ def policy(*grants: Terms, **more: Any) -> Policy:
 def access_of(*grants: Terms, clock: FakeClock | None = None, store: Store | None = None, **more: Any) -> Access:
     """Decides by these grants; counts in the store where there is one."""
     counted = quotas.Quotas(store.usage if store else None)
-    return Access(clock or FakeClock(NOW_MS), counted, policy(*grants, **more))
+    return Access(clock or FakeClock(NOW_MS), counted, policy(*grants, **more), digest=digest_of)
+
+
+def digest_of(number: str) -> bytes:
+    """What stands for a protected person in these tests."""
+    return hashlib.sha256(number.encode()).digest()[:16]
 
 
 def inquiry(*departments: Adapter, clock: FakeClock | None = None, **changed: Any) -> Inquiry:
