@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import grpc
@@ -26,7 +27,7 @@ from certs.keys import PrivateKey, load_private_key, load_signing_key, load_xwin
 from gateway.access.terms import thresholds
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError, DirectoryError
+from gateway.errors import ConfigError, DirectoryError, StoreError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
@@ -38,6 +39,7 @@ from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
+from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
 from gateway.log import configure
 from gateway.rules import RULES_FILE
@@ -46,6 +48,7 @@ from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
+from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -169,13 +172,33 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
 
 async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:
     """Decides by the policy in the store, and follows it as long as the gateway runs."""
-    access = Access(clock, Quotas(store.usage), digest=store.protected_digest)
+    harvest = Harvest(settings.access.harvest, functools.partial(_keep_alarm, store))
+    access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
     watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
     await watch.look(first=True)
+    harvest.restore(await store.alarms.read())
     watching = asyncio.create_task(watch.run())
     stack.callback(watching.cancel)
     return access
+
+
+def _keep_alarm(store: Store, alarm: Alarm, numbered: Callable[[int], None]) -> None:
+    """Log an alarm, and have it written down; it stands whether or not that works."""
+    _log.warning(
+        "harvesting suspected", member=alarm.member, signal=alarm.signal, seen=alarm.seen, allowed=alarm.allowed
+    )
+
+    def kept(future: asyncio.Future[int]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
+        else:
+            numbered(future.result())
+
+    try:
+        store.alarms.submit(alarm).add_done_callback(kept)
+    except StoreError:
+        _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
 
 
 async def _keep_fresh(directory: DirectorySource, every_s: float) -> None:

@@ -7,13 +7,14 @@ and narrowing.py do that), and allowing anything while the policy is not known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.access.policy import Policy
 from gateway.access.terms import EVERYTHING, Scope
 from gateway.clock import Clock
 from gateway.errors import AccessError
+from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
 from wugan.federation.v1 import exchange_pb2
@@ -49,6 +50,7 @@ class Access:
         quotas: counts people.
         policy: to begin with; None: nothing is allowed until there is one.
         digest: makes of a normalised number what a protected person is known by.
+        harvest: looks for harvesting.
     """
 
     def __init__(
@@ -58,15 +60,19 @@ class Access:
         policy: Policy | None = None,
         *,
         digest: Callable[[str], bytes] | None = None,
+        harvest: Harvest | None = None,
     ) -> None:
         self._clock = clock
         self._quotas = quotas
         self._digest = digest
+        self._harvest = harvest
         self.policy = policy
 
     def use(self, policy: Policy | None) -> None:
         """Decide by this policy from now on; None: allow nothing."""
         self.policy = policy
+        if policy is not None and self._harvest is not None:
+            self._harvest.clear(policy.cleared)
 
     def authorise(self, member: str, question: exchange_pb2.Question) -> Decision:
         """Decide on a question, and count its people.
@@ -82,6 +88,10 @@ class Access:
         found, refused = policy.find(member, context.unit, context.purpose, benefits, now_ms)
         if refused is not None:
             return Decision(f"no grant; policy {policy.version}", refused)
+        if self._harvest is not None:
+            held_ms = self._harvest.held_ms(member, context.unit, now_ms)
+            if held_ms:
+                return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
         people = len(question.subjects.id_number)
         full: Taking | None = None
         for entry in found:
@@ -103,6 +113,27 @@ class Access:
         explanation = f"{grant}: quota {full.refused} has no room for {people} people{left}; policy {policy.version}"
         return Decision(explanation, exceeded(full.refused, full.retry_after_ms), grant)
 
+    def watch(self, member: str, unit: str, decision: Decision, numbers: Sequence[str]) -> None:
+        """Look at whom an allowed question is about, before anybody is asked.
+
+        Raises:
+            AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.
+        """
+        if self._harvest is None:
+            return
+        now_ms = self._clock.now_ms()
+        if self._harvest.look(member, unit, decision.roster, numbers, now_ms):
+            decision.explanation = f"{decision.grant}: looks like harvesting, an alarm was raised"
+            raise _held(self._harvest.held_ms(member, unit, now_ms) or 1)
+
+    def answered(self, member: str, question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> None:
+        """Take in what came of a question."""
+        if self._harvest is None or not any(question.region):
+            return
+        placed = [status for status, region in zip(findings.status, question.region, strict=True) if region]
+        unknown = placed.count(words.SURVIVAL_STATUS_UNKNOWN)
+        self._harvest.answered(member, question.context.unit, len(placed), unknown, self._clock.now_ms())
+
     def narrowing(self, scope: Scope) -> Narrowing:
         """Whom and which departments an answer of this scope leaves out."""
         protected = frozenset[bytes]() if self.policy is None else self.policy.protected
@@ -120,6 +151,17 @@ class Access:
         except AccessError:
             decision.explanation = f"{decision.grant}: quota {decision.taking.refused} was used up elsewhere"
             raise
+
+
+def _held(retry_after_ms: int) -> AccessError:
+    return AccessError(
+        "too many people are being asked about; ask again later, or talk to the answering member's administrators",
+        "查询人数过多，请稍后再试，或与答复方管理员联系",
+        reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
+        field="subjects",
+        retryable=True,
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _no_policy() -> AccessError:

@@ -129,11 +129,13 @@ class Inquiry:
             decision.scope,
         )
         part = _part(question)
+        self._access.watch(sender, context.unit, decision, part.numbers)
         if part.count >= ALONE_FROM:
             (findings,) = await self._batch(terms, [part], time_s)
         else:
             findings = await self._together.join(terms, part, time_s, alone=alone)
         await self._access.settle(decision)
+        self._access.answered(sender, question, findings)
         return findings
 
     async def _batch(self, terms: Terms, parts: Sequence[Part], time_s: float) -> list[exchange_pb2.Findings]:

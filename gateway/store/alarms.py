@@ -6,6 +6,7 @@ was asked about.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,13 +80,13 @@ class Alarms:
         self._reader = reader
         self._raise = _Raise(keys)
 
-    async def keep(self, alarm: Alarm, event: AuditEvent) -> int:
-        """Keep an alarm with its audit event; its number.
+    def submit(self, alarm: Alarm) -> asyncio.Future[int]:
+        """Have an alarm kept with an audit event of it; the future's result is its number.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return await self._writer.submit(self._raise, (alarm, event))
+        return self._writer.submit(self._raise, (alarm, _event(alarm)))
 
     async def read(self) -> list[Alarm]:
         """All alarms, the oldest first; of very many, the newest 10,000.
@@ -96,3 +97,21 @@ class Alarms:
         query = sa.select(access_alarm).order_by(access_alarm.c.number.desc()).limit(READ_AT_MOST)
         rows = await self._reader.run(lambda connection: [Alarm(*row) for row in connection.execute(query)])
         return rows[::-1]
+
+
+def _event(alarm: Alarm) -> AuditEvent:
+    return AuditEvent(
+        at_ms=alarm.at_ms,
+        direction="alarm",
+        counterpart=alarm.member,
+        unit=alarm.unit,
+        official=b"",
+        purpose=0,
+        legal_basis="",
+        case_reference="",
+        message_id=b"",
+        digest=b"",
+        subjects=min(alarm.seen, _MOST),
+        outcome=0,
+        decision=f"looks like harvesting: {alarm.signal}, {alarm.seen} seen, {alarm.allowed} allowed; throttled",
+    )
