@@ -20,15 +20,23 @@ from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask, month_start, same_length
-from gateway.rules.kinds import FIRST_EVENT, KIND_SLOTS, KNOWN_KINDS
+from gateway.rules.kinds import FIRST_EVENT, KIND_SLOTS, KNOWN_KINDS, PENAL_KINDS
 from gateway.rules.purposes import CODE_SLOTS, Days, Places, Scope
-from gateway.rules.reasons import PLACE_CODES, TRACE_CODES, Reasons
+from gateway.rules.reasons import PENAL_CODES, PLACE_CODES, TRACE_CODES, ReasonCode, Reasons
+from wugan.adapter.v1 import vocabulary_pb2 as kinds
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 # Numbers of an array's own type: a plain int is converted anew at every use.
 _LAST_CODE: Final = np.uint32(CODE_SLOTS - 1)
 _TRACE_CODE: Final = np.isin(np.arange(CODE_SLOTS), sorted(TRACE_CODES))
 _PLACE_CODE: Final = np.isin(np.arange(CODE_SLOTS), sorted(PLACE_CODES))
+_DEATH_KINDS: Final = range(kinds.EVIDENCE_KIND_HOUSEHOLD_CANCELLED_DEATH, kinds.EVIDENCE_KIND_DECLARED_DEAD + 1)
+_KINDS_BEHIND: Final = (
+    (PENAL_CODES, PENAL_KINDS),
+    ({ReasonCode.DIVORCE_DOES_NOT_RESTORE}, {kinds.EVIDENCE_KIND_MARRIAGE, kinds.EVIDENCE_KIND_DIVORCE}),
+    ({ReasonCode.DEATH_DATES_DIFFER}, _DEATH_KINDS),
+)
+"""Reasons about events that do not name the kind of their evidence, and the kinds these come of."""
 _WITHHELD: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)
 
 
@@ -46,21 +54,28 @@ class Narrowed(NamedTuple):
 
     Args:
         told: all ones for each kind that may be told, else 0; by kind, the last slot for kinds not known.
+        untold_codes: which reasons come of kinds that may not be told, where they do not name theirs; by code.
         traces: whether every kind of trace may be told.
         regions: codes of GB/T 2260, of which rows may be told, their parts included; empty: of all.
     """
 
     told: Int32
+    untold_codes: Mask
     traces: bool
     regions: tuple[int, ...]
 
     @classmethod
-    def to(cls, kinds: Iterable[int], regions: Iterable[int]) -> Narrowed:
+    def to(cls, allowed: Iterable[int], regions: Iterable[int]) -> Narrowed:
         """To these kinds and regions."""
         told = np.zeros(KIND_SLOTS, np.int32)
-        told[list(kinds)] = -1
-        told.flags.writeable = False
-        return cls(told, bool(told[1:FIRST_EVENT][KNOWN_KINDS[1:FIRST_EVENT]].all()), tuple(regions))
+        told[list(allowed)] = -1
+        traces = bool(told[1:FIRST_EVENT][KNOWN_KINDS[1:FIRST_EVENT]].all())
+        regions = tuple(regions)
+        untold = _TRACE_CODE.copy() if regions or not traces else np.zeros(CODE_SLOTS, np.bool_)
+        for codes, behind in _KINDS_BEHIND:
+            untold[sorted(codes)] |= not told[sorted(behind)].all()
+        told.flags.writeable = untold.flags.writeable = False
+        return cls(told, untold, traces, regions)
 
 
 class Disclosed(NamedTuple):
@@ -152,10 +167,13 @@ def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons, narrowed: N
     on = _told_days(reasons.on, scope.reason_days, code)
     number = _told_places(reasons.number, scope.reason_places, code)
     if narrowed is not None:
-        of_kind = reasons.kind != 0
-        left_out = of_kind & (narrowed.told.take(reasons.kind, mode="clip") == 0)
-        whose_trace = _TRACE_CODE[code]
-        left_out |= whose_trace if narrowed.regions else ~of_kind & whose_trace & (not narrowed.traces)
+        # A reason that names its kind goes by that; a trace's place is not known, so regions take every trace's.
+        untold = narrowed.untold_codes[code]
+        left_out = np.where(
+            reasons.kind != 0,
+            (narrowed.told.take(reasons.kind, mode="clip") == 0) | (untold & bool(narrowed.regions)),
+            untold,
+        )
         kept = -(~left_out).astype(np.int32)
         named, on = named & kept, on & kept
         number = np.where(_PLACE_CODE[code], number & kept, number)

@@ -55,4 +55,4 @@ async def test_the_asking_side_records_why_it_was_refused_and_the_answering_side
     assert last.decision == error.en != ""
     answered = [each.event for each in await trail(world.members[1]) if not each.event.outcome]
     assert not any(event.decision for event in answered if event.direction == "out")
-    assert all(event.decision == "g2: 1 people; policy 3" for event in answered if event.direction == "in")
+    assert all(event.decision.startswith("g2: ") for event in answered if event.direction == "in")
