@@ -60,9 +60,12 @@ def sign_act(statement: Statement, key: Ed25519PrivateKey) -> SignedAct:
     """The act, signed.
 
     Raises:
-        PolicyError: the statement is too large.
+        PolicyError: the statement is too large, or cannot be encoded.
     """
-    encoded = canonical(statement._asdict())
+    try:
+        encoded = canonical(statement._asdict())
+    except (ValueError, RecursionError) as error:
+        raise PolicyError("an act holds what cannot be written down", "内容含无法编码的字符") from error
     if len(encoded) > MAX_STATEMENT_BYTES:
         raise PolicyError("an act may not be as long as that; say less", "内容过长，请精简")
     return SignedAct(statement.number, encoded, key.sign(_TAG + encoded))
@@ -78,9 +81,10 @@ def read_act(act: SignedAct) -> Statement:
         raise _malformed(act.number)
     try:
         data = json.loads(act.statement)
+        same = canonical(data) == act.statement
     except (ValueError, RecursionError) as error:
         raise _malformed(act.number) from error
-    if not isinstance(data, dict) or frozenset(data) != _PARTS or canonical(data) != act.statement:
+    if not same or not isinstance(data, dict) or frozenset(data) != _PARTS:
         raise _malformed(act.number)
     statement = Statement(**data)
     texts = (statement.act, statement.by, statement.gateway)

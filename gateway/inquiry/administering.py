@@ -177,6 +177,10 @@ class PolicyWatch:
                 self._use(None)
                 self._blind = True
             _log.error("access policy not read", error=error.code, field=error.field, refusing=self._blind)
+        except Exception as error:  # noqa: BLE001  whatever it was: by a policy that is not understood nothing is allowed
+            self._use(None)
+            self._blind = True
+            _log.error("access policy not read", error=type(error).__name__, refusing=True)
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""

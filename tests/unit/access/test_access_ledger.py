@@ -17,8 +17,11 @@ from gateway.access.ledger import Ledger
 from gateway.access.people import Applicant
 from gateway.access.policy import Policy
 from gateway.access.terms import KIND_NAMES, Scope, is_part, read_terms
+from gateway.clock import FakeClock
 from gateway.errors import PolicyError
+from gateway.inquiry.administering import Administration
 from gateway.rules.identity import PROVINCES
+from gateway.store.engine import Store
 from tests.unit.access.access_world import (
     ASKER,
     KEYS,
@@ -180,9 +183,21 @@ async def test_a_department_owner_may_approve_but_not_grant(desk: Office) -> Non
     assert desk.administration.ledger.counts(desk.administration.ledger.grants[number])
 
 
-async def test_what_needs_no_approval_gets_none(desk: Office) -> None:
-    number = await desk.grant()
-    assert "waits for nobody" in await refused(desk, "zhao", people.APPROVE_GRANT, {"grant": number})
+async def test_history_holds_under_other_thresholds_which_decide_anew_what_counts(desk: Office, tmp_path: Path) -> None:
+    small, large = await desk.grant(), await desk.grant(quotas={**body()["quotas"], "day": 5000})
+    await desk.act("zhao", people.APPROVE_GRANT, {"grant": large})
+    async with Store.open(tmp_path / "gateway.db", key=tmp_path / "store.key", clock=FakeClock(NOW_MS)) as store:
+        for most, counting in ((10_000, {small, large}), (10, {large})):
+            thresholds = THRESHOLDS._replace(people_a_day=most)
+            opened = Administration(store, MEMBER, thresholds, FakeClock(NOW_MS))
+            await opened.refresh()
+            assert {grant.number for grant in opened.ledger.grants.values() if opened.ledger.counts(grant)} == counting
+
+
+async def test_a_grant_is_approved_once(desk: Office) -> None:
+    number = await desk.grant(member="*")
+    await desk.act("zhao", people.APPROVE_GRANT, {"grant": number})
+    assert "already" in await refused(desk, "zhao", people.APPROVE_GRANT, {"grant": number})
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -257,6 +272,17 @@ def test_a_statement_has_one_encoding() -> None:
     for other in (act.statement + b" ", json.dumps(json.loads(act.statement)).encode()):
         with pytest.raises(PolicyError):
             read_act(act._replace(statement=other))
+
+
+@pytest.mark.parametrize("text", ['{"at_ms":NaN}', '{"by":"\\ud800"}', "[" * 5000 + "]" * 5000, '{"at_ms":1e999}'])
+def test_what_json_allows_and_the_encoding_does_not_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError):
+        read_act(SignedAct(1, text.encode(), b"s" * 64))
+
+
+def test_words_that_have_no_encoding_are_not_signed() -> None:
+    with pytest.raises(PolicyError):
+        sign_act(Statement("grant.propose", NOW_MS, {"why": "\ud800"}, "li", MEMBER, 1), KEYS["li"])
 
 
 @given(st.integers(0, 10_000), st.integers(0, 7))

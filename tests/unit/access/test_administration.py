@@ -129,6 +129,20 @@ async def test_a_record_that_was_touched_allows_nothing(desk: Office, tmp_path: 
         assert gateway.taken == [None]
 
 
+async def test_whatever_goes_wrong_with_the_policy_nothing_is_allowed_and_the_watch_goes_on(
+    desk: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with store_in(tmp_path) as store:
+        gateway = Gateway(store, FakeClock(NOW_MS))
+        with monkeypatch.context() as broken:
+            broken.setattr("gateway.inquiry.administering.Policy.of", lambda _ledger: 1 / 0)
+            await gateway.watch.look(first=True)
+        await gateway.watch.look()
+    assert gateway.taken[0] is None
+    assert gateway.taken[1] is not None
+    assert desk.administration.ledger.number == 1
+
+
 async def test_removing_acts_and_mark_alike_leaves_a_gateway_without_grants(desk: Office, tmp_path: Path) -> None:
     await desk.grant()
     with sqlite3.connect(tmp_path / "gateway.db") as connection:
