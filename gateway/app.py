@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -27,9 +28,10 @@ from certs.grpc_credentials import channel_options
 from certs.rotation import Enroller
 from certs.server_certificate import ServerCertificate
 from certs.slots import KeySlots
+from gateway.access.terms import thresholds
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreError
 from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
@@ -42,10 +44,13 @@ from gateway.federation.enrolling import renewing_enroller
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator
-from gateway.inquiry.access import AccessPolicy
+from gateway.inquiry.access import Access
+from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
+from gateway.inquiry.harvest import Harvest
+from gateway.inquiry.quotas import Quotas
 from gateway.log import configure
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
@@ -53,6 +58,7 @@ from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
+from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -131,10 +137,11 @@ async def gateway(
         )
         departments = Departments(_adapters(settings), book.names_match)
         stack.push_async_callback(departments.close)
+        access = await _access(settings, store, clock, stack)
         inquiry = Inquiry(
             book,
             departments,
-            AccessPolicy((grant.members, grant.purposes, grant.benefits) for grant in settings.access.grants),
+            access,
             clock,
             max_subjects=settings.inquiry.max_subjects,
             max_evidence=settings.inquiry.max_evidence,
@@ -190,6 +197,37 @@ async def gateway(
         live.follow(renewed)
         await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock, enroller))
         yield bound
+
+
+async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:
+    """Decides by the policy in the store, and follows it as long as the gateway runs."""
+    harvest = Harvest(settings.access.harvest, functools.partial(_keep_alarm, store))
+    access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
+    administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
+    watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
+    await watch.look(first=True)
+    harvest.restore(await store.alarms.read())
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
+    return access
+
+
+def _keep_alarm(store: Store, alarm: Alarm, numbered: Callable[[int], None]) -> None:
+    """Log an alarm, and have it written down; it stands whether or not that works."""
+    _log.warning(
+        "harvesting suspected", member=alarm.member, signal=alarm.signal, seen=alarm.seen, allowed=alarm.allowed
+    )
+
+    def kept(future: asyncio.Future[int]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
+        else:
+            numbered(future.result())
+
+    try:
+        store.alarms.submit(alarm).add_done_callback(kept)
+    except StoreError:
+        _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
 
 
 @contextlib.asynccontextmanager

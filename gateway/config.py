@@ -20,7 +20,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from certs.identity import is_member_id
 from gateway.errors import ConfigError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
-from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_CONFIG_BYTES = 1 << 20
 ANY = "*"
@@ -39,7 +38,9 @@ def _one_of(what: str, enum: EnumDescriptor, prefix: str) -> Callable[[str], str
 
 
 Purpose = Annotated[str, AfterValidator(_one_of("purpose", adapter_words.Purpose.DESCRIPTOR, "PURPOSE_"))]
-Benefit = Annotated[str, AfterValidator(_one_of("benefit", words.BenefitType.DESCRIPTOR, "BENEFIT_TYPE_"))]
+Evidence = Annotated[
+    str, AfterValidator(_one_of("evidence kind", adapter_words.EvidenceKind.DESCRIPTOR, "EVIDENCE_KIND_"))
+]
 
 
 def _address(text: str) -> str:
@@ -189,18 +190,44 @@ class FederationSettings(Settings):
     keepalive_s: float = Field(30.0, ge=1, le=600, description="Seconds between probes of an idle connection.")
 
 
-class Grant(Settings):
-    """One line of the access policy: these members may ask for these purposes about these benefits."""
+class HarvestSettings(Settings):
+    """When a member's questions look like harvesting; then an alarm is raised and its questions are throttled."""
 
-    members: tuple[str, ...] = Field(min_length=1, description='Member ids, or "*" for every member.')
-    purposes: tuple[Purpose, ...] = Field(min_length=1)
-    benefits: tuple[Benefit, ...] = Field(min_length=1)
+    window_s: float = Field(3_600.0, ge=60, le=86_400, description="Seconds looked back on.")
+    sequential_people: int = Field(
+        20, ge=3, le=10_000, description="People whose order codes follow each other, born on one day in one place."
+    )
+    roster_factor: float = Field(
+        1.5, ge=1, le=100, description="People in a civil day at most, as a multiple of the roster the grant expects."
+    )
+    odd_from_hour: int = Field(23, ge=0, le=23, description="Odd hours begin, Asia/Shanghai.")
+    odd_until_hour: int = Field(5, ge=0, le=23, description="Odd hours end; the same hour: there are none.")
+    odd_people: int = Field(2_000, ge=1, description="People asked about in the odd hours of a window at most.")
+    unknown_share: float = Field(
+        0.5, gt=0, le=1, description="Share of people whom no department knows, at most, of those said to live here."
+    )
+    unknown_people: int = Field(200, ge=10, description="Share of unknown people is looked at from so many people on.")
+    hold_s: float = Field(60.0, ge=1, le=3_600, description="Least seconds between questions while an alarm stands.")
 
 
 class AccessSettings(Settings):
-    """Who may ask what. Nothing is allowed that no grant allows."""
+    """How the access policy is kept; the policy itself is data in the gateway's store (`wugan access`)."""
 
-    grants: tuple[Grant, ...] = Field((), max_length=1000)
+    poll_s: float = Field(0.5, ge=0.05, le=1.0, description="Seconds between looks whether the policy was changed.")
+    two_persons_people_a_day: int = Field(
+        1_000, ge=0, description="Grants with a larger quota for a day, or none, need two persons."
+    )
+    two_persons_purposes: tuple[Purpose, ...] = Field(
+        ("DISPUTE_REVIEW", "AUDIT"), description="Grants for one of these purposes need two persons."
+    )
+    two_persons_evidence: tuple[Evidence, ...] = Field(
+        (
+            *("DETAINED", "SENTENCE", "IMPRISONED", "COMMUTATION", "PAROLE", "RELEASE", "MEDICAL_RELEASE"),
+            *("RETURNED_TO_PRISON", "CORRECTION_CHECK_IN", "HOSPITAL_STAY", "INPATIENT", "OUTPATIENT", "ADOPTION"),
+        ),
+        description="Grants for evidence of one of these kinds need two persons.",
+    )
+    harvest: HarvestSettings = HarvestSettings()
 
 
 class LogSettings(Settings):

@@ -5,6 +5,7 @@
     ├── RefusedError           a question, or one person of it, is refused; carries a RefusalReason
     │   ├── EnvelopeError      the envelope cannot be opened, verified or accepted
     │   └── AccessError        the asker may not ask this
+    ├── PolicyError            an administrative act is malformed, or not this person's to do
     ├── DirectoryError         the federation directory is missing, expired, forged or rolled back
     ├── PartnerError           another province's gateway could not be asked or answered wrongly
     ├── SourceError            a department's adapter could not be asked or answered wrongly
@@ -85,6 +86,12 @@ class AccessError(RefusedError):
     """The asker may not ask this."""
 
     default_reason = words.REFUSAL_REASON_MEMBER_NOT_PERMITTED
+
+
+class PolicyError(WuganError):
+    """An administrative act is malformed, unsigned, or not this person's to do; or the record of acts is broken."""
+
+    default_reason = words.REFUSAL_REASON_INVALID_ARGUMENT
 
 
 class DirectoryError(WuganError):

@@ -77,7 +77,9 @@ def demo() -> None:
 def up(folder: Path, provinces: int, people: int, seed: int, detach: bool, json_out: bool) -> None:
     """Start the federation."""
     from gateway.demo import launch
+    from gateway.log import configure
 
+    configure("WARNING")  # founding opens stores, whose lines would stand among what is printed
     started = _or_exit(lambda: launch.up(folder, provinces=provinces, people=people, seed=seed))
     _print_status(started, json_out)
     if detach:
@@ -152,6 +154,7 @@ def show(folder: Path, provinces: int, people: int, seed: int, json_out: bool) -
     """The demonstration behind `make demo`."""
     from gateway.cli.showcase import ask_showcase
     from gateway.demo import launch
+    from gateway.log import configure
 
     console = Console()
     if not json_out:
@@ -161,6 +164,7 @@ def show(folder: Path, provinces: int, people: int, seed: int, json_out: bool) -
                 f"正在启动 {provinces} 个省份、{people} 名人员（种子 {seed}）……",
             )
         )
+    configure("WARNING")  # founding opens stores, whose lines would stand among what is printed
     started = _or_exit(lambda: launch.up(folder, provinces=provinces, people=people, seed=seed))
     try:
         right = _or_exit(lambda: asyncio.run(ask_showcase(console, started, json_out=json_out)))

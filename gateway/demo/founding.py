@@ -3,27 +3,37 @@
 Owns: what an administrator does by hand when provinces join, done at once. Refuses: starting anything.
 
     authority/                  the authority (gateway.authority.founding): certificates, TUF repository, record
-    members/<region>/           gateway.toml, roots.pem, state/ with keys/, and for each agency units/<unit>/agency.toml
+    members/<region>/           gateway.toml, roots.pem, state/ with keys/; for each agency units/<unit>/agency.toml;
+                                people/ with its administrators' keys; they grant every member what the demo asks
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs import keys
 from certs.authority import Authority
 from certs.files import PUBLIC, read_public, write_file
 from certs.identity import Identity
 from certs.slots import KeySlots
+from gateway.access.people import APPROVE_GRANT, AUDIT, PROPOSE_GRANT, SECURITY, SYSTEM
+from gateway.access.terms import thresholds
 from gateway.authority.founding import ROOT_JSON, Plan
 from gateway.authority.founding import found as found_authority
 from gateway.authority.office import Office
-from gateway.clock import FakeClock
+from gateway.clock import FakeClock, SystemClock
+from gateway.config import load_gateway
 from gateway.demo.ports import free_ports
 from gateway.federation.directory_build import encryption_key, member_entry, signing_key
+from gateway.inquiry.administering import Administration, found_people
+from gateway.store.engine import Store
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -32,6 +42,9 @@ FEDERATION = "demo.wugan.internal"
 ROOT_PASSPHRASES = (b"demo one", b"demo two", b"demo three")
 """Of the root keys of a demo, two of which sign a root. In earnest each is known to one custodian only."""
 KEY_LIFE = dt.timedelta(days=365)
+GRANTS, APPROVES = "li", "zhao"
+ADMINISTRATORS = {"wang": SYSTEM, GRANTS: SECURITY, APPROVES: SECURITY, "sun": AUDIT}
+"""The people who administer a founded member's access, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +128,7 @@ def found(
         _write_gateway_config(folder, member, authority_address, extra=extra, log_level=log_level)
         for unit, _ in member_plan.units:
             _equip_unit(authority, member, unit, now)
+        found_access(member, now)
         founded.append(member)
     office = Office(folder / "authority", clock)
     try:
@@ -122,6 +136,47 @@ def found(
     finally:
         office.close()
     return founded
+
+
+def found_access(member: FoundedMember, now: dt.datetime) -> None:
+    """Enrol a member's administrators, and let them grant every member what a demo asks: proposed by one security
+    administrator, approved by another, as by hand.
+
+    Raises:
+        WuganError: a file cannot be written, or the store cannot be made.
+    """
+    folder = member.folder / "people"
+    folder.mkdir(mode=0o700)
+    people = {name: (role, keys.generate_signing_key()) for name, role in ADMINISTRATORS.items()}
+    for name, (_, key) in people.items():
+        keys.store_private_key(folder / f"{name}.pem", key)
+    with ThreadPoolExecutor(1) as pool:  # there may be an event loop in this thread already
+        pool.submit(asyncio.run, _grant(member, people, now)).result()
+
+
+async def _grant(member: FoundedMember, people: Mapping[str, tuple[str, Ed25519PrivateKey]], now: dt.datetime) -> None:
+    state = member.folder / "state"
+    now_ms = round(now.timestamp() * 1000)
+    terms = {
+        "member": "*",
+        "units": ["*"],
+        "purposes": ["CERTIFICATION", "CHANGE_MONITORING", "OVERPAYMENT_RECOVERY", "DISPUTE_REVIEW"],
+        "benefits": ["*"],
+        "evidence": ["*"],
+        "regions": ["*"],
+        "quotas": {"day": 0, "official_day": 0, "minute": 0, "second": 0},
+        "roster": 0,
+        "from_ms": now_ms,
+        "until_ms": now_ms + round(KEY_LIFE.total_seconds() * 1000),
+        "why": "agreement of the demonstration federation",
+    }
+    async with Store.open(state / "gateway.db", key=state / "store.key", clock=SystemClock()) as store:
+        administration = Administration(
+            store, member.plan.member_id, thresholds(load_gateway(member.config).access), SystemClock()
+        )
+        await found_people(administration, people)
+        number = await administration.enact(PROPOSE_GRANT, terms, by=GRANTS, key=people[GRANTS][1], about="*")
+        await administration.enact(APPROVE_GRANT, {"grant": number}, by=APPROVES, key=people[APPROVES][1], about="*")
 
 
 def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> directory_pb2.Member:
@@ -216,11 +271,6 @@ refresh_s = {30.0 if authority_address else 1.0}
 {link if authority_address else ""}
 [inquiry]
 adapters = [{manifests}]
-
-[[access.grants]]
-members = ["*"]
-purposes = ["CERTIFICATION", "CHANGE_MONITORING", "OVERPAYMENT_RECOVERY", "DISPUTE_REVIEW"]
-benefits = ["*"]
 
 [log]
 level = "{log_level}"

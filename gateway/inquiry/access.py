@@ -1,73 +1,174 @@
-"""Who may ask what: the answering side's own decision, read from its own policy. Default deny.
+"""Who may ask what: the answering side's own decision on each question. Default deny.
 
-Owns: the decision for a question as a whole. Refuses: looking at people or evidence; what an answer may carry is
-decided by the disclosure table of the rules.
+Owns: the decision on a question as a whole and its explanation: which grant, how many people, what is left; or why
+not. Refuses: judging what an answer may carry beyond handing on the grant's scope (the disclosure table of the rules
+and narrowing.py do that), and allowing anything while the policy is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from google.protobuf.descriptor import EnumDescriptor
-
-from gateway.config import ANY
+from gateway.access.policy import Policy
+from gateway.access.terms import EVERYTHING, Scope
+from gateway.clock import Clock
 from gateway.errors import AccessError
-from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from gateway.inquiry.harvest import Harvest
+from gateway.inquiry.narrowing import Narrowing
+from gateway.inquiry.quotas import Quotas, Taking, exceeded
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
-class AccessPolicy:
-    """The grants of one gateway, expanded to a table member × purpose → benefits.
+@dataclass(slots=True)
+class Decision:
+    """What was decided on a question, and why.
 
-    A question is allowed when, for its member and purpose, some grant names each of its benefits. Members, purposes and
-    benefits may be "*". What no grant names is denied; there is no rule that takes a grant back but its removal.
+    Args:
+        explanation: for the audit trail, in English, without personal data.
+        refused: why not; None: allowed.
+        grant: name of the grant that allows it.
+        scope: how the answer is narrowed.
+        roster: how many people the grant expects; 0: not said.
+        taking: the quotas.
     """
 
-    def __init__(self, grants: Iterable[tuple[Iterable[str], Iterable[str], Iterable[str]]]) -> None:
-        """`grants`: (member ids, purpose names, benefit names) each, names as in gateway.toml."""
-        self._table: dict[tuple[str, int], frozenset[int]] = {}
-        for members, purposes, benefits in grants:
-            allowed = _numbers(benefits, "BENEFIT_TYPE_", words.BenefitType.DESCRIPTOR)
-            for purpose in _numbers(purposes, "PURPOSE_", adapter_words.Purpose.DESCRIPTOR):
-                for member in members:
-                    key = (member, purpose)
-                    self._table[key] = self._table.get(key, frozenset()) | allowed
+    explanation: str
+    refused: AccessError | None = None
+    grant: str = ""
+    scope: Scope = EVERYTHING
+    roster: int = 0
+    taking: Taking = field(default_factory=Taking)
 
-    def authorise(self, member_id: str, purpose: int, benefits: Iterable[int]) -> None:
-        """Return when the member may ask for this purpose about all of these benefits.
+
+class Access:
+    """Decides on questions by the policy of the moment.
+
+    Args:
+        clock: tells whether a grant is in force.
+        quotas: counts people.
+        policy: to begin with; None: nothing is allowed until there is one.
+        digest: makes of a normalised number what a protected person is known by.
+        harvest: looks for harvesting.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        quotas: Quotas,
+        policy: Policy | None = None,
+        *,
+        digest: Callable[[str], bytes] | None = None,
+        harvest: Harvest | None = None,
+    ) -> None:
+        self._clock = clock
+        self._quotas = quotas
+        self._digest = digest
+        self._harvest = harvest
+        self.policy = policy
+
+    def use(self, policy: Policy | None) -> None:
+        """Decide by this policy from now on; None: allow nothing."""
+        self.policy = policy
+        if policy is not None and self._harvest is not None:
+            self._harvest.clear(policy.cleared)
+
+    def authorise(self, member: str, question: exchange_pb2.Question) -> Decision:
+        """Decide on a question, and count its people.
 
         Raises:
-            AccessError: MEMBER_NOT_PERMITTED, PURPOSE_NOT_PERMITTED or BENEFIT_NOT_PERMITTED, the first that applies.
+            StoreError: people cannot be counted at the moment.
         """
-        nothing: frozenset[int] = frozenset()
-        allowed = self._table.get((member_id, purpose), nothing) | self._table.get((ANY, purpose), nothing)
-        if not allowed:
-            if not any(member in (member_id, ANY) for member, _ in self._table):
-                raise AccessError(
-                    "this member has no access here; ask the answering member's administrator for a grant",
-                    "贵单位尚未获得本方授权，请联系答复方管理员开通",
-                    reason=words.REFUSAL_REASON_MEMBER_NOT_PERMITTED,
+        context = question.context
+        benefits = frozenset(question.benefit)
+        policy, now_ms = self.policy, self._clock.now_ms()
+        if policy is None:
+            return Decision("the access policy cannot be read; everything is refused", _no_policy())
+        found, refused = policy.find(member, context.unit, context.purpose, benefits, now_ms)
+        if refused is not None:
+            return Decision(f"no grant; policy {policy.version}", refused)
+        if self._harvest is not None:
+            held_ms = self._harvest.held_ms(member, context.unit, now_ms)
+            if held_ms:
+                return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
+        people = len(question.subjects.id_number)
+        full: Taking | None = None
+        for entry in found:
+            taking = self._quotas.take(entry, member, context.official_pseudonym, people, now_ms)
+            if not taking.refused:
+                left = "".join([f", {count} left of {quota}" for quota, count in taking.left.items()])
+                return Decision(
+                    f"{entry.grant}: {people} people{left}; policy {policy.version}",
+                    None,
+                    entry.grant,
+                    entry.scope,
+                    entry.roster,
+                    taking,
                 )
-            raise AccessError(
-                "no grant allows this purpose; use a purpose that was agreed, or ask for a grant",
-                "该查询目的未获授权，请使用已约定的目的或申请授权",
-                reason=words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED,
-                field="context.purpose",
-            )
-        if not allowed.issuperset(benefits):
-            raise AccessError(
-                "no grant allows this type of benefit for this purpose; ask for a grant",
-                "该目的下未获授权查询此险种，请申请授权",
-                reason=words.REFUSAL_REASON_BENEFIT_NOT_PERMITTED,
-                field="benefit",
-            )
+            if full is None or (full.retry_after_ms or 1 << 40) > (taking.retry_after_ms or 1 << 40):
+                full, grant = taking, entry.grant
+        assert full is not None  # noqa: S101  there is at least one grant
+        left = "".join([f", {count} left of {quota}" for quota, count in full.left.items()])
+        explanation = f"{grant}: quota {full.refused} has no room for {people} people{left}; policy {policy.version}"
+        return Decision(explanation, exceeded(full.refused, full.retry_after_ms), grant)
+
+    def watch(self, member: str, unit: str, decision: Decision, numbers: Sequence[str]) -> None:
+        """Look at whom an allowed question is about, before anybody is asked.
+
+        Raises:
+            AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.
+        """
+        if self._harvest is None:
+            return
+        now_ms = self._clock.now_ms()
+        if self._harvest.look(member, unit, decision.roster, numbers, now_ms):
+            decision.explanation = f"{decision.grant}: looks like harvesting, an alarm was raised"
+            raise _held(self._harvest.held_ms(member, unit, now_ms) or 1)
+
+    def answered(self, member: str, question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> None:
+        """Take in what came of a question."""
+        if self._harvest is None or not any(question.region):
+            return
+        placed = [status for status, region in zip(findings.status, question.region, strict=True) if region]
+        unknown = placed.count(words.SURVIVAL_STATUS_UNKNOWN)
+        self._harvest.answered(member, question.context.unit, len(placed), unknown, self._clock.now_ms())
+
+    def narrowing(self, scope: Scope) -> Narrowing:
+        """Whom and which departments an answer of this scope leaves out."""
+        protected = frozenset[bytes]() if self.policy is None else self.policy.protected
+        return Narrowing(scope.regions, protected, self._digest)
+
+    async def settle(self, decision: Decision) -> None:
+        """Return when the people of an allowed question are counted on the disk.
+
+        Raises:
+            AccessError: there was no room for them after all.
+            StoreError: they could not be counted.
+        """
+        try:
+            await self._quotas.settle(decision.taking)
+        except AccessError:
+            decision.explanation = f"{decision.grant}: quota {decision.taking.refused} was used up elsewhere"
+            raise
 
 
-def _numbers(names: Iterable[str], prefix: str, enum: EnumDescriptor) -> frozenset[int]:
-    found: set[int] = set()
-    for name in names:
-        if name == ANY:
-            found.update(value.number for value in enum.values if value.number)
-        else:
-            found.add(enum.values_by_name[prefix + name].number)
-    return frozenset(found)
+def _held(retry_after_ms: int) -> AccessError:
+    return AccessError(
+        "too many people are being asked about; ask again later, or talk to the answering member's administrators",
+        "查询人数过多，请稍后再试，或与答复方管理员联系",
+        reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
+        field="subjects",
+        retryable=True,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def _no_policy() -> AccessError:
+    return AccessError(
+        "this gateway cannot read its access policy and answers nobody until it can; ask again later",
+        "本网关暂时无法读取授权策略，恢复前不予答复，请稍后重试",
+        reason=words.REFUSAL_REASON_MEMBER_NOT_PERMITTED,
+        retryable=True,
+        retry_after_ms=60_000,
+    )

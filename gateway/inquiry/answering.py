@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from gateway.clock import Clock, civil_day
 from gateway.coalescing import Coalescer, patience
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.question import check_question
-from gateway.inquiry.access import AccessPolicy
+from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.findings import Part, Terms, write_findings
 from gateway.rules.book import RuleBook
@@ -28,6 +29,34 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 ALONE_FROM = 64
 """Questions about so many people or more are batches of their own."""
 TOGETHER_AT_MOST = 64
+
+
+class Account:
+    """What the record of processing says of how a question was decided."""
+
+    __slots__ = ("decision",)
+
+    def __init__(self) -> None:
+        self.decision: Decision | None = None
+
+    def of(self, outcome: str) -> str:
+        """What came of the question, and how access was decided; the latter alone where it was answered."""
+        if self.decision is None:
+            return outcome
+        return f"{outcome} [{self.decision.explanation}]" if outcome else self.decision.explanation
+
+
+class _Prepared(NamedTuple):
+    """A question that may be answered: its place among those that came with it, its people, and what allows it."""
+
+    position: int
+    question: exchange_pb2.Question
+    part: Part
+    decision: Decision
+
+
+_UNANSWERED = WuganError("no answer was made", "未作出答复")
+"""Stands where an answer will be."""
 
 
 class Inquiry:
@@ -42,7 +71,7 @@ class Inquiry:
         self,
         book: RuleBook,
         departments: Departments,
-        access: AccessPolicy,
+        access: Access,
         clock: Clock,
         *,
         max_subjects: int,
@@ -59,7 +88,13 @@ class Inquiry:
         )
 
     async def answer(
-        self, sender: str, questions: Sequence[exchange_pb2.Question], time_s: float, *, alone: bool = False
+        self,
+        sender: str,
+        questions: Sequence[exchange_pb2.Question],
+        time_s: float,
+        accounts: Sequence[Account],
+        *,
+        alone: bool = False,
     ) -> list[exchange_pb2.Findings | WuganError]:
         """For each question its findings, or why it is refused, within `time_s` seconds.
 
@@ -74,69 +109,75 @@ class Inquiry:
             sender: the member that asks.
             questions: as they came.
             time_s: seconds until the answer must be there.
+            accounts: one for each question; is told how access was decided.
             alone: no other question is on its way, so that there is none to be answered together with.
         """
-        if len(questions) == 1:
-            try:
-                terms, part = self._prepare(sender, questions[0], time_s, self._max_subjects)
-                return [*await self._group(terms, [part], time_s, alone=alone)]
-            except WuganError as error:
-                return [error]
-        outcomes: list[exchange_pb2.Findings | WuganError | None] = [None] * len(questions)
-        groups: dict[Terms, list[tuple[int, Part]]] = {}
+        outcomes: list[exchange_pb2.Findings | WuganError] = []
+        groups: dict[Terms, list[_Prepared]] = {}
         room = self._max_subjects
-        for position, question in enumerate(questions):
+        for question, account in zip(questions, accounts, strict=True):
             try:
-                terms, part = self._prepare(sender, question, time_s, room)
+                terms, prepared = self._prepare(sender, question, account, time_s, room)
             except WuganError as error:
-                outcomes[position] = error
+                outcomes.append(error)
             else:
-                room -= part.count
-                groups.setdefault(terms, []).append((position, part))
-        await asyncio.gather(
-            *(self._settle(terms, members, time_s, outcomes, alone=alone) for terms, members in groups.items())
-        )
-        return [outcome for outcome in outcomes if outcome is not None]
+                room -= prepared.part.count
+                groups.setdefault(terms, []).append(prepared._replace(position=len(outcomes)))
+                outcomes.append(_UNANSWERED)
+        work = [self._group(sender, each, group, time_s, outcomes, alone=alone) for each, group in groups.items()]
+        if len(work) == 1:
+            await work[0]  # spares a task for each of the many single questions
+        else:
+            await asyncio.gather(*work)
+        return outcomes
 
-    async def _settle(
+    async def _group(
         self,
+        sender: str,
         terms: Terms,
-        members: Sequence[tuple[int, Part]],
+        group: Sequence[_Prepared],
         time_s: float,
-        outcomes: list[exchange_pb2.Findings | WuganError | None],
+        outcomes: list[exchange_pb2.Findings | WuganError],
         *,
         alone: bool,
     ) -> None:
-        """Answer the questions of one group, into their places."""
-        results: Sequence[exchange_pb2.Findings | WuganError]
-        try:
-            results = await self._group(terms, [part for _, part in members], time_s, alone=alone)
-        except WuganError as error:
-            results = [error] * len(members)
-        for (position, _), result in zip(members, results, strict=True):
-            outcomes[position] = result
-
-    async def _group(
-        self, terms: Terms, parts: Sequence[Part], time_s: float, *, alone: bool
-    ) -> list[exchange_pb2.Findings]:
-        """Answer questions on the same terms, together with whatever else waits on them."""
+        """Answer the questions on the same terms, with whatever else waits on them, into their places."""
+        parts = [prepared.part for prepared in group]
         people = sum(part.count for part in parts)
-        if people >= ALONE_FROM:
-            return (await self._batch(terms, [parts], time_s))[0]
-        return await self._together.join(terms, parts, time_s, weight=people, alone=alone)
+        try:
+            if people >= ALONE_FROM:
+                (results,) = await self._batch(terms, [parts], time_s)
+            else:
+                results = await self._together.join(terms, parts, time_s, weight=people, alone=alone)
+        except WuganError as error:
+            for prepared in group:
+                outcomes[prepared.position] = error
+            return
+        for prepared, findings in zip(group, results, strict=True):
+            try:
+                await self._access.settle(prepared.decision)
+            except WuganError as error:
+                outcomes[prepared.position] = error
+            else:
+                self._access.answered(sender, prepared.question, findings)
+                outcomes[prepared.position] = findings
 
-    def _prepare(self, sender: str, question: exchange_pb2.Question, time_s: float, room: int) -> tuple[Terms, Part]:
+    def _prepare(
+        self, sender: str, question: exchange_pb2.Question, account: Account, time_s: float, room: int
+    ) -> tuple[Terms, _Prepared]:
         """Check a question, and whether it is allowed; `room`: people that it may be about at most."""
         check_question(question, max_subjects=room)
         context = question.context
-        self._access.authorise(sender, context.purpose, set(question.benefit))
+        decision = account.decision = self._access.authorise(sender, question)
+        if decision.refused is not None:
+            raise decision.refused
         today = civil_day(self._clock.now_ms())
         as_of_on = question.as_of_on or today
         if not 0 < as_of_on <= today:
             raise RefusedError(
                 "as_of_on: give today or a day in the past", "as_of_on：请填写今天或以前的日期", field="as_of_on"
             )
-        if not len(self._departments):
+        if not self._departments.serve(decision.scope.regions):
             raise RefusedError(
                 "this member has no departments that could be asked",
                 "本方尚未接入可供查询的部门",
@@ -148,8 +189,11 @@ class Inquiry:
             as_of_on,
             min(question.evidence_limit, self._max_evidence),
             patience(time_s),
+            decision.scope,
         )
-        return terms, _part(question)
+        part = _part(question)
+        self._access.watch(sender, context.unit, decision, part.numbers)
+        return terms, _Prepared(0, question, part, decision)
 
     async def _batch(
         self, terms: Terms, joined: Sequence[Sequence[Part]], time_s: float
@@ -164,7 +208,8 @@ class Inquiry:
                 deadline_s=time_s,
                 purpose=terms.purpose,
                 legal_basis=terms.legal_basis,
-            )
+            ),
+            self._access.narrowing(terms.scope),
         )
         benefit = np.array([benefit for part in parts for benefit in part.benefits], np.int32)
         grades = grade(

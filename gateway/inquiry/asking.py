@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from adapters.contract import Adapter, Description, Evidence, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
+from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -38,6 +39,11 @@ class Departments:
         """What each adapter offers."""
         return self._descriptions
 
+    def serve(self, regions: tuple[int, ...]) -> bool:
+        """Whether there is anybody to ask about people of these regions; empty: of all."""
+        narrowing = Narrowing(regions) if regions else EVERYBODY
+        return any(narrowing.asks(about) for about in self._descriptions)
+
     async def check(self) -> list[tuple[str, AdapterError | None]]:
         """Whether each adapter reaches its source: id and error, None where it is well."""
 
@@ -55,39 +61,43 @@ class Departments:
         """Close every adapter, whatever the others do."""
         await asyncio.gather(*(adapter.close() for adapter in self._adapters), return_exceptions=True)
 
-    async def ask(self, question: Lookup) -> Gathered:
+    async def ask(self, question: Lookup, narrowing: Narrowing = EVERYBODY) -> Gathered:
         """Ask every adapter about the people of the question; return by its deadline with what is there.
+
+        Adapters that `narrowing` leaves out are not asked, and are in no report.
 
         Numbers that a source links to a person are asked of every adapter in a second step within the same deadline, so
         that a person is answered for once, under all of the numbers.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + question.deadline_s
-        first = await self._round(question, end)
-        gathering = Gathering(question.subjects, self._descriptions, self._names_match)
+        asked = [at for at, about in enumerate(self._descriptions) if narrowing.asks(about)]
+        first = await self._round(question, asked, end)
+        descriptions = [self._descriptions[at] for at in asked]
+        gathering = Gathering(question.subjects, descriptions, self._names_match, narrowing)
         for position, outcome in enumerate(first):
             gathering.add(position, outcome)
         further = gathering.further()
         if further is not None:
-            second = await self._round(replace(question, subjects=further), end)
+            second = await self._round(replace(question, subjects=further), asked, end)
             for position, outcome in enumerate(second):
                 gathering.add(position, outcome)
         return gathering.result()
 
-    async def _round(self, question: Lookup, end: float) -> list[Found | int]:
-        """One lookup in every adapter: what it found, or the outcome that says why not."""
+    async def _round(self, question: Lookup, asked: Sequence[int], end: float) -> list[Found | int]:
+        """One lookup in each adapter asked: what it found, or the outcome that says why not."""
         loop = asyncio.get_running_loop()
         left = end - loop.time()
         if left <= 0:
-            return [words.SOURCE_OUTCOME_SILENT] * len(self._adapters)
+            return [words.SOURCE_OUTCOME_SILENT] * len(asked)
         question = replace(question, deadline_s=left)
-        if len(self._adapters) == 1:  # spares a task for each of the many single lookups
+        if len(asked) == 1:  # spares a task for each of the many single lookups
             try:
                 async with asyncio.timeout_at(end):
-                    return [await self._one(0, question)]
+                    return [await self._one(asked[0], question)]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
-        tasks = [loop.create_task(self._one(i, question)) for i in range(len(self._adapters))]
+        tasks = [loop.create_task(self._one(i, question)) for i in asked]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=left)

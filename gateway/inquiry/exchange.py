@@ -19,7 +19,7 @@ from gateway.exchange.envelope import Opened, open_question, seal
 from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.exchange.replay import ReplayGuard, claim
-from gateway.inquiry.answering import Inquiry
+from gateway.inquiry.answering import Account, Inquiry
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.chain import ChainHead
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
@@ -81,15 +81,17 @@ class Exchange:
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         questions = [_question(payload, header.purpose) for payload in opened.payloads]
+        accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
         self._under_way += 1
         try:
-            answers = await self._answers(header.sender, questions, max(0.0, time_s - self._reserve_s))
+            answers = await self._answers(header.sender, questions, accounts, max(0.0, time_s - self._reserve_s))
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
             held.submit()
-            for question, _ in questions:
-                self._record(opened, question, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
+            for (question, _), account in zip(questions, accounts, strict=True):
+                given_up = account.of("given up by the asker")
+                self._record(opened, question, words.REFUSAL_REASON_DEADLINE_EXCEEDED, given_up)
             raise
         finally:
             self._under_way -= 1
@@ -104,8 +106,8 @@ class Exchange:
                 self._record(opened, question, error.reason, error.en)
             raise
         recorded = [
-            self._record(opened, question, answer.refusal.reason, answer.refusal.message_en)
-            for (question, _), answer in zip(questions, answers, strict=True)
+            self._record(opened, question, answer.refusal.reason, account.of(answer.refusal.message_en))
+            for (question, _), answer, account in zip(questions, answers, accounts, strict=True)
         ]
         sealed = seal(
             self._own(),
@@ -129,11 +131,14 @@ class Exchange:
             raise
         return sealed.envelope
 
-    async def _answers(self, sender: str, questions: Sequence[_Asked], time_s: float) -> list[exchange_pb2.Answer]:
+    async def _answers(
+        self, sender: str, questions: Sequence[_Asked], accounts: Sequence[Account], time_s: float
+    ) -> list[exchange_pb2.Answer]:
         """The answers to verified questions; a refusal is one too."""
         asked = [question for question, wrong in questions if wrong is None]
+        told = [account for account, (_, wrong) in zip(accounts, questions, strict=True) if wrong is None]
         alone = self._under_way == 1
-        outcomes = iter(await self._inquiry.answer(sender, asked, time_s, alone=alone) if asked else ())
+        outcomes = iter(await self._inquiry.answer(sender, asked, time_s, told, alone=alone) if asked else ())
         answers = []
         for question, wrong in questions:
             answer = exchange_pb2.Answer(context=question.context)

@@ -6,6 +6,7 @@ grading.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,10 +14,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.access.terms import EVERYTHING, KIND_NAMES, Scope
 from gateway.errors import RefusedError
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
-from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
+from gateway.rules.disclosure import (
+    Narrowed,
+    may_tell_last_trace,
+    may_tell_numbers,
+    minimise,
+    minimise_last_trace,
+    minimise_reasons,
+)
 from gateway.rules.grading import Grades
 from gateway.rules.purposes import Precision
 from gateway.rules.reasons import TRACE_CODES
@@ -41,6 +50,7 @@ class Terms(NamedTuple):
         as_of_on: the civil day asked about.
         evidence_limit: rows for each person at most.
         patience: class of the time they have.
+        scope: how the grant narrows the answer.
     """
 
     purpose: int
@@ -48,6 +58,7 @@ class Terms(NamedTuple):
     as_of_on: int
     evidence_limit: int
     patience: int
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ def write_findings(
 ) -> list[exchange_pb2.Findings]:
     """The findings for every part; the columns hold the people of all parts, one part after another."""
     allowed = book.disclosure(terms.purpose)
+    narrowed = _narrowed(terms.scope)
     shared = exchange_pb2.Findings(
         as_of_on=terms.as_of_on,
         made_at_ms=made_at_ms,
@@ -102,14 +114,18 @@ def write_findings(
         trace_dates=_PRECISIONS[allowed.trace_dates],
         event_dates=_PRECISIONS[allowed.event_dates],
         # Told exactly or not at all (minimise_last_trace).
-        last_trace_date=words.DATE_PRECISION_DAY if allowed.last_trace else words.DATE_PRECISION_UNSPECIFIED,
+        last_trace_date=(
+            words.DATE_PRECISION_DAY
+            if may_tell_last_trace(book, terms.purpose, narrowed)
+            else words.DATE_PRECISION_UNSPECIFIED
+        ),
     )
-    last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags)
+    last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags, narrowed)
     dense = [
         column.tolist()
         for column in (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
     ]
-    reasons = _Sparse(_REASONS, minimise_reasons(book, terms.purpose, grades.reasons))
+    reasons = _Sparse(_REASONS, minimise_reasons(book, terms.purpose, grades.reasons, narrowed))
     evidence: _Sparse | None = None
     if terms.evidence_limit and len(gathered.evidence):
         evidence = _Sparse(
@@ -123,6 +139,7 @@ def write_findings(
                 decided_on=grades.decided_on,
                 as_of_on=terms.as_of_on,
                 limit=terms.evidence_limit,
+                narrowed=narrowed,
             ),
         )
     texts: dict[int, exchange_pb2.ReasonText] = {}
@@ -162,6 +179,14 @@ _EVIDENCE = (
     "from_on",
     "until_on",
 )
+
+
+@functools.lru_cache(maxsize=256)
+def _narrowed(scope: Scope) -> Narrowed | None:
+    """What a scope leaves of an answer, as tables; a grant's scope is the same object at every question."""
+    if scope == EVERYTHING:
+        return None
+    return Narrowed.to(KIND_NAMES.values() if scope.kinds is None else scope.kinds, scope.regions)
 
 
 class _Sparse:

@@ -14,6 +14,7 @@ import structlog
 from numpy.typing import NDArray
 
 from adapters.contract import Description, Evidence, Found, Subjects
+from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -75,10 +76,25 @@ class Gathering:
     of a kind that the adapter did not describe, or speaks of a person it did not list as known; or when the number it
     holds is none of those asked for that person (someone else's record). A different name under the right number does
     not make a source faulty: it makes the person an identity conflict.
+
+    People whom `narrowing` leaves out come out of it like people whom no source knows.
     """
 
-    def __init__(self, subjects: Subjects, descriptions: Sequence[Description], names_match: NamesMatch) -> None:
+    def __init__(
+        self,
+        subjects: Subjects,
+        descriptions: Sequence[Description],
+        names_match: NamesMatch,
+        narrowing: Narrowing = EVERYBODY,
+    ) -> None:
         count = len(subjects)
+        self._narrowing = narrowing
+        self._protected = np.zeros(count, np.bool_)
+        self._placed = np.zeros(count, np.bool_)
+        if narrowing.protects:
+            self._protected[narrowing.all_protected(subjects.id_number)] = True
+            aliases = narrowing.all_protected(subjects.alias_id_number)
+            self._protected[[subjects.alias_subject[place] for place in aliases]] = True
         self._subjects = subjects
         self._descriptions = descriptions
         self._names_match = names_match
@@ -100,7 +116,7 @@ class Gathering:
         complete = 0
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
-            fits = _fits(found, len(self._asked), about) and self._use(found)
+            fits = _fits(found, len(self._asked), about) and self._use(found, about)
             outcome = words.SOURCE_OUTCOME_ANSWERED if fits else words.SOURCE_OUTCOME_FAULTY
             if not fits:
                 _log.warning("source faulty", adapter=about.adapter_id, error="answer does not fit the question")
@@ -109,7 +125,7 @@ class Gathering:
             return  # what failed in the first step is not whole, whatever the second brings
         self._reports[position] = SourceReport(about.adapter_id, about.department, outcome, complete)
 
-    def _use(self, found: Found) -> bool:
+    def _use(self, found: Found, about: Description) -> bool:
         holders, evidence, links, asked, rows = found.holders, found.evidence, found.links, self._asked, self._rows
         conflicts = []
         for at, number, name in zip(holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True):
@@ -121,20 +137,33 @@ class Gathering:
         if conflicts:
             self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
+        if rows is not None and len(evidence):
+            evidence = replace(evidence, subject=rows[evidence.subject])
         if len(evidence):
-            self._evidence.append(evidence if rows is None else replace(evidence, subject=rows[evidence.subject]))
+            self._evidence.append(evidence)
+        if self._narrowing.regions:
+            self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
+            if self._narrowing.holds(about):
+                self._placed[holders.subject if rows is None else rows[holders.subject]] = True
         if not len(links.subject):
             return True
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
             row = at if rows is None else int(rows[at])
+            if self._narrowing.is_protected(number):
+                self._protected[row] = True
             if number != self._subjects.id_number[row]:  # the new number leads back to the one that was asked
                 self._links.setdefault((row, number), since)
         return True
 
     def further(self) -> Subjects | None:
-        """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody."""
+        """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody.
+
+        Nobody is asked about again who is protected; see narrowing.py for who is besides.
+        """
         new: list[tuple[int, str]] = []
         for row, number in self._links:
+            if self._protected[row]:
+                continue
             known = self._numbers.setdefault(row, set())
             if number in known:
                 continue
@@ -143,6 +172,10 @@ class Gathering:
                 continue
             known.add(number)
             new.append((row, number))
+        if self._narrowing.regions:
+            again = {row for row, _ in new}
+            unplaced = (~self._placed | self._protected).nonzero()[0].tolist()
+            new += [(row, self._subjects.id_number[row]) for row in unplaced if row not in again]
         if not new:
             return None
         self._rows = np.array([row for row, _ in new], np.int32)
@@ -150,19 +183,26 @@ class Gathering:
         return self._asked
 
     def result(self) -> Gathered:
-        """All of it as columns."""
+        """All of it as columns, without what is known of people who may not be told of."""
+        links, evidence = self._links, Evidence.concatenate(self._evidence)
+        hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
+        if np.count_nonzero(hidden):
+            self._known &= ~hidden
+            self._conflict &= ~hidden
+            evidence = evidence.take(~hidden[evidence.subject])
+            links = {(row, number): since for (row, number), since in links.items() if not hidden[row]}
         linked = np.zeros(len(self._subjects), np.bool_)
-        link_subject = [row for row, _ in self._links]
+        link_subject = [row for row, _ in links]
         if link_subject:
             linked[link_subject] = True
         return Gathered(
-            evidence=Evidence.concatenate(self._evidence),
+            evidence=evidence,
             known=self._known,
             identity_conflict=self._conflict,
             linked=linked,
             link_subject=link_subject,
-            link_id_number=[number for _, number in self._links],
-            link_since_on=list(self._links.values()),
+            link_id_number=[number for _, number in links],
+            link_since_on=list(links.values()),
             reports=[report for report in self._reports if report is not None],
         )
 

@@ -3,13 +3,16 @@
 Owns: which rows, how exact, of which people; also for reasons and for the day last seen. Refuses: access (who may ask
 at all is gateway/inquiry/access.py), and grading: minimising comes after it and changes no status.
 
+A grant may narrow this further, by kinds of evidence and by region; never widen it. What was found (status, flags, the
+day that decided) stays, for a verdict that leaves out a death or a prison would be a false one.
+
 Beyond the purpose's table, always: nothing about a person in identity conflict, whose evidence may be somebody else's;
 no events that the benefit does not depend on; no rows that the grading did not use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
@@ -17,13 +20,23 @@ from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask, month_start, same_length
-from gateway.rules.kinds import FIRST_EVENT
+from gateway.rules.kinds import FIRST_EVENT, KIND_SLOTS, KNOWN_KINDS, PENAL_KINDS
 from gateway.rules.purposes import CODE_SLOTS, Days, Places, Scope
-from gateway.rules.reasons import Reasons
+from gateway.rules.reasons import PENAL_CODES, PLACE_CODES, TRACE_CODES, ReasonCode, Reasons
+from wugan.adapter.v1 import vocabulary_pb2 as kinds
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 # Numbers of an array's own type: a plain int is converted anew at every use.
 _LAST_CODE: Final = np.uint32(CODE_SLOTS - 1)
+_TRACE_CODE: Final = np.isin(np.arange(CODE_SLOTS), sorted(TRACE_CODES))
+_PLACE_CODE: Final = np.isin(np.arange(CODE_SLOTS), sorted(PLACE_CODES))
+_DEATH_KINDS: Final = range(kinds.EVIDENCE_KIND_HOUSEHOLD_CANCELLED_DEATH, kinds.EVIDENCE_KIND_DECLARED_DEAD + 1)
+_KINDS_BEHIND: Final = (
+    (PENAL_CODES, PENAL_KINDS),
+    ({ReasonCode.DIVORCE_DOES_NOT_RESTORE}, {kinds.EVIDENCE_KIND_MARRIAGE, kinds.EVIDENCE_KIND_DIVORCE}),
+    ({ReasonCode.DEATH_DATES_DIFFER}, _DEATH_KINDS),
+)
+"""Reasons about events that do not name the kind of their evidence, and the kinds these come of."""
 _WITHHELD: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)
 
 
@@ -34,6 +47,35 @@ class ReferencedEvidence(EvidenceLike, Protocol):
     def source_reference(self) -> Sequence[str]:
         """As in EvidenceColumns of the contract."""
         ...
+
+
+class Narrowed(NamedTuple):
+    """What a grant leaves of it, as tables.
+
+    Args:
+        told: all ones for each kind that may be told, else 0; by kind, the last slot for kinds not known.
+        untold_codes: which reasons come of kinds that may not be told, where they do not name theirs; by code.
+        traces: whether every kind of trace may be told.
+        regions: codes of GB/T 2260, of which rows may be told, their parts included; empty: of all.
+    """
+
+    told: Int32
+    untold_codes: Mask
+    traces: bool
+    regions: tuple[int, ...]
+
+    @classmethod
+    def to(cls, allowed: Iterable[int], regions: Iterable[int]) -> Narrowed:
+        """To these kinds and regions."""
+        told = np.zeros(KIND_SLOTS, np.int32)
+        told[list(allowed)] = -1
+        traces = bool(told[1:FIRST_EVENT][KNOWN_KINDS[1:FIRST_EVENT]].all())
+        regions = tuple(regions)
+        untold = _TRACE_CODE.copy() if regions or not traces else np.zeros(CODE_SLOTS, np.bool_)
+        for codes, behind in _KINDS_BEHIND:
+            untold[sorted(codes)] |= not told[sorted(behind)].all()
+        told.flags.writeable = untold.flags.writeable = False
+        return cls(told, untold, traces, regions)
 
 
 class Disclosed(NamedTuple):
@@ -63,6 +105,7 @@ def minimise(
     decided_on: Int32,
     as_of_on: int,
     limit: int,
+    narrowed: Narrowed | None = None,
 ) -> Disclosed:
     """The evidence that an answer may carry.
 
@@ -75,6 +118,7 @@ def minimise(
         decided_on: graded day of each subject: traces after it are what `misuse` discloses.
         as_of_on: the day asked about; rows of later days are left out.
         limit: rows for each subject at most, newest first.
+        narrowed: what the grant leaves of it; None: all.
 
     Raises:
         RefusedError: columns of different lengths.
@@ -86,6 +130,10 @@ def minimise(
     if np.count_nonzero(withheld):
         audience[withheld.nonzero()[0]] = 0
     permitted = _permitted(book, scope, evidence, audience, decided_on, as_of_on)
+    if narrowed is not None:
+        permitted &= narrowed.told.take(evidence.kind, mode="clip") != 0
+        if narrowed.regions:
+            permitted &= within(evidence.region, narrowed.regions)
     rows = _newest(evidence, permitted, limit)
     kind = evidence.kind[rows]
     references = evidence.source_reference
@@ -107,30 +155,55 @@ def minimise(
     )
 
 
-def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons) -> Reasons:
-    """The reasons with what the purpose does not allow taken out of them.
+def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons, narrowed: Narrowed | None = None) -> Reasons:
+    """The reasons with what the purpose, and the grant, do not allow taken out of them.
 
-    Every reason stays, for a person must be told why; a trace that may not be disclosed loses department, kind and day.
+    Every reason stays, for a person must be told why; a trace that may not be disclosed loses department, kind and day,
+    and so does whatever comes of a kind that the grant leaves out, or of a trace that may be from outside its regions.
     """
     scope = book.scope(purpose)
     code = np.minimum(reasons.code.view(np.uint32), _LAST_CODE)
     named = scope.reason_rows[code]
+    on = _told_days(reasons.on, scope.reason_days, code)
+    number = _told_places(reasons.number, scope.reason_places, code)
+    if narrowed is not None:
+        # A reason that names its kind goes by that; a trace's place is not known, so regions take every trace's.
+        untold = narrowed.untold_codes[code]
+        left_out = np.where(
+            reasons.kind != 0,
+            (narrowed.told.take(reasons.kind, mode="clip") == 0) | (untold & bool(narrowed.regions)),
+            untold,
+        )
+        kept = -(~left_out).astype(np.int32)
+        named, on = named & kept, on & kept
+        number = np.where(_PLACE_CODE[code], number & kept, number)
     return Reasons(
         subject=reasons.subject,
         code=reasons.code,
         department=reasons.department & named,
         kind=reasons.kind & named,
-        on=_told_days(reasons.on, scope.reason_days, code),
-        number=_told_places(reasons.number, scope.reason_places, code),
+        on=on,
+        number=number,
     )
 
 
-def minimise_last_trace(book: RuleBook, purpose: int, last_trace_on: Int32, flags: NDArray[np.uint32]) -> Int32:
-    """The day last seen where the purpose allows it; nothing in identity conflict.
+def may_tell_last_trace(book: RuleBook, purpose: int, narrowed: Narrowed | None = None) -> bool:
+    """Whether the day last seen may be told: of whichever kind the trace was, so the grant must not leave one out."""
+    return book.disclosure(purpose).last_trace and (narrowed is None or (narrowed.traces and not narrowed.regions))
+
+
+def minimise_last_trace(
+    book: RuleBook,
+    purpose: int,
+    last_trace_on: Int32,
+    flags: NDArray[np.uint32],
+    narrowed: Narrowed | None = None,
+) -> Int32:
+    """The day last seen where purpose and grant allow it; nothing in identity conflict.
 
     It is told exactly or not at all: a coarser day could seem to lie before a death that another member reports.
     """
-    if not book.disclosure(purpose).last_trace:
+    if not may_tell_last_trace(book, purpose, narrowed):
         return np.zeros(len(last_trace_on), np.int32)
     withheld = flags & _WITHHELD
     if not np.count_nonzero(withheld):
@@ -178,6 +251,15 @@ def _newest(evidence: EvidenceLike, permitted: Mask, limit: int) -> Index:
     first[1:] = subject[1:] != subject[:-1]
     starts = first.nonzero()[0]
     return rows[np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows))) < limit]
+
+
+def within(region: Int32, regions: Iterable[int]) -> Mask:
+    """Which GB/T 2260 codes are one of the regions or a part of one; a place that is not given is in none."""
+    inside: Mask = np.zeros(len(region), np.bool_)
+    for code in regions:
+        unit = 10_000 if code % 10_000 == 0 else 100 if code % 100 == 0 else 1
+        inside |= region // unit == code // unit
+    return inside
 
 
 def _told_days(day: Int32, told: Days, row: NDArray[np.integer]) -> Int32:

@@ -101,6 +101,9 @@ PENAL_DETAIL_CODES = frozenset(
 )
 """Codes that tell more of a penalty than whether it is being served."""
 
+PENAL_CODES = frozenset(range(ReasonCode.IMPRISONED, ReasonCode.PENALTY_NOT_STATED + 1))
+"""Codes that come of penal evidence."""
+
 PLACE_CODES = frozenset({ReasonCode.DUPLICATE_BENEFIT, ReasonCode.MOVED})
 """Codes whose number is a region."""
 

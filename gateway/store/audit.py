@@ -43,31 +43,35 @@ _CHAIN_LOCK = 0x77_75_67_61_6E_02
 _LONGEST_NUMBER = 24
 """Characters that `mask` has to see to know a number: 18, blanks between its parts, and what follows."""
 _CUT_PSEUDONYM = b"+"
-_DIRECTIONS = {"in": 1, "out": 2}
-_NAMES: dict[int, Literal["in", "out"]] = {1: "in", 2: "out"}
+Direction = Literal["in", "out", "act", "alarm"]
+_DIRECTIONS: dict[Direction, int] = {"in": 1, "out": 2, "act": 3, "alarm": 4}
+_NAMES = {number: name for name, number in _DIRECTIONS.items()}
 
 
 class AuditEvent(NamedTuple):
-    """One exchange, seen from this gateway.
+    """One exchange, seen from this gateway; or an administrative act, or an alarm.
 
     Anything may stand in the texts and in `official`: a refused question is recorded too, whatever is in it. How they
     are written down is said at `recorded_words`; of a pseudonym longer than 32 bytes, the first 32 and a "+".
 
     Args:
         at_ms: Unix time in milliseconds.
-        direction: "in": another member asked us; "out": we asked another member.
-        counterpart: that member.
+        direction: "in": another member asked us; "out": we asked another member; "act": a person
+            changed the access policy, whose name is in `unit`, key id in `official` and the tag of whose statement
+            stands for the digest; "alarm": a member's questions look like harvesting.
+        counterpart: that member; of an act, the member whose grant it is about, or "".
         unit, official, purpose, legal_basis, case_reference: the question's Context; `official` is the pseudonym.
         message_id: of the question.
         digest: SHA-256 that the answer's signature carries, of the question. Only a keyed tag of it is kept: empty in
             an event that was read back.
         subjects: how many people it was about.
         outcome: 0: answered; otherwise the RefusalReason.
-        decision: why it was refused, in English, "" where it was answered; another member's own words, if it refused.
+        decision: in English: which grant allowed it and what is left of its quotas, or why it was refused; of an act,
+            what was done, and the signature; where we asked, another member's own words, if it refused.
     """
 
     at_ms: int
-    direction: Literal["in", "out"]
+    direction: Direction
     counterpart: str
     unit: str
     official: bytes
@@ -89,7 +93,7 @@ class RecordedEvent(NamedTuple):
     digest_tag: bytes
 
 
-class _Appending:
+class Appending:
     """How events are written: chained to the last one; the result is where each one stands."""
 
     def __init__(self, keys: StoreKeys) -> None:
@@ -97,6 +101,7 @@ class _Appending:
         self._insert = BulkInsert(audit_event)
 
     def apply(self, transaction: Transaction, payloads: Sequence[Content]) -> list[ChainHead]:
+        """Write them at the end of the chain. Also for other kinds of write that leave an event behind."""
         sequence, last = _locked_head(transaction)
         rows = []
         heads = []
@@ -155,7 +160,7 @@ class AuditLog:
         self._keys = keys
         self._mac = keys.audit_mac
         self._clock = clock
-        self._appending = _Appending(keys)
+        self._appending = Appending(keys)
         self._cutting = _Cutting(keys)
 
     def submit(self, event: AuditEvent, *, more: bool = False) -> asyncio.Future[ChainHead]:
@@ -168,7 +173,9 @@ class AuditLog:
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self._writer.submit(self._appending, _content(event, self._keys.digest_tag(event.digest)), more=more)
+        return self._writer.submit(
+            self._appending, audit_content(event, self._keys.digest_tag(event.digest)), more=more
+        )
 
     async def record(self, event: AuditEvent) -> ChainHead:
         """Record an event; on the disk when this returns.
@@ -236,8 +243,8 @@ class AuditLog:
         return through
 
 
-def _content(event: AuditEvent, digest_tag: bytes) -> Content:
-    """The columns of an event, bounded, and free of what no column may hold."""
+def audit_content(event: AuditEvent, digest_tag: bytes) -> Content:
+    """The columns of an event with the tag of its digest, bounded, and free of what no column may hold."""
     official = event.official
     if len(official) > PSEUDONYM_BYTES:
         official = official[:PSEUDONYM_BYTES] + _CUT_PSEUDONYM

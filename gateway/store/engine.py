@@ -29,6 +29,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.log import described
+from gateway.store.acts import Acts
+from gateway.store.alarms import Alarms
 from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
 from gateway.store.chain import ChainHead
@@ -38,6 +40,7 @@ from gateway.store.migrations import lock, upgrade
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
 from gateway.store.tables import store_meta
+from gateway.store.usage import Usage
 from gateway.store.writer import Writer
 
 QUEUE_LIMIT = 8192
@@ -68,6 +71,11 @@ class Store:
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
+        self.acts = Acts(self._writer, self._reader, keys)
+        self.usage = Usage(self._writer, self._reader, keys)
+        self.alarms = Alarms(self._writer, self._reader, keys)
+        self.protected_digest = keys.protected_digest
+        """What stands for a person on the list of special protection; keyed."""
         self.pseudonym_key = keys.pseudonym_key
         """For the asking side, under which officials become pseudonyms; 32 bytes."""
 

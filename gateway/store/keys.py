@@ -1,8 +1,8 @@
 """The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
 
 Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
-tags of digests and the MAC of the audit trail. Refuses: a key file that others may read, and handing out a sub key, but
-for the one of the officials' pseudonyms, which belongs to the asking side.
+tags of digests and of counters, the MACs of the audit trail and of administrative acts. Refuses: a key file that others
+may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the asking side.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import StoreError
-from gateway.store.tables import BLIND_INDEX_BYTES
+from gateway.store.tables import BLIND_INDEX_BYTES, USE_TAG_BYTES
 
 KEY_BYTES = 32
 _BODY_VERSION = b"\x01"
@@ -46,6 +46,9 @@ class StoreKeys:
         self._body = _derive(key, b"body")
         self._blind = _derive(key, b"blind-index")
         self._digest = _derive(key, b"question-digest")
+        self._protected = _derive(key, b"protected-person")
+        self._use = _derive(key, b"access-use")
+        self._acts = _derive(key, b"access-act-mac")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -91,6 +94,21 @@ class StoreKeys:
         is of no use for that without the key, and with it a message can still be matched to its record.
         """
         return hmac.digest(self._digest, digest, "sha256")
+
+    def protected_digest(self, id_number: str) -> bytes:
+        """What stands for a protected person: HMAC-SHA256 of the normalised number, its first 16 bytes.
+
+        Another key than that of the blind indexes: the list cannot be matched with whom kept answers are about.
+        """
+        return hmac.digest(self._protected, id_number.encode(), "sha256")[:BLIND_INDEX_BYTES]
+
+    def use_tag(self, of: bytes) -> bytes:
+        """What stands for the grant, member and official of a counter: HMAC-SHA256, its first 16 bytes."""
+        return hmac.digest(self._use, of, "sha256")[:USE_TAG_BYTES]
+
+    def act_mac(self, data: bytes) -> bytes:
+        """HMAC-SHA256 for one link of the administrative acts."""
+        return hmac.digest(self._acts, data, "sha256")
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the audit trail."""

@@ -24,6 +24,11 @@ DECISION_CHARS = 512
 MARKER_CHARS = 16
 """Room beyond, for the mark of words that were cut; see `gateway.store.audit`."""
 
+STATEMENT_BYTES = 32 << 10
+SIGNATURE_BYTES = 64
+USE_TAG_BYTES = 16
+SIGNAL_CHARS = 16
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -114,3 +119,37 @@ kept_answer_subject = sa.Table(
     sqlite_with_rowid=False,
 )
 """About whom a kept answer is, as keyed blind index of the identity number."""
+
+access_act = sa.Table(
+    "access_act",
+    metadata,
+    sa.Column("number", _sequence, primary_key=True, autoincrement=False),
+    sa.Column("statement", sa.LargeBinary(STATEMENT_BYTES), nullable=False),
+    sa.Column("signature", sa.LargeBinary(SIGNATURE_BYTES), nullable=False),
+    sa.Column("mac", sa.LargeBinary(DIGEST_BYTES), nullable=False),
+)
+"""What administrators changed, signed by them, a chain: people, grants and protected persons are what it adds up to."""
+
+access_use = sa.Table(
+    "access_use",
+    metadata,
+    sa.Column("tag", sa.LargeBinary(USE_TAG_BYTES), primary_key=True),
+    sa.Column("span", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("people", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many people were asked about: by keyed tag of grant, member and official, in the newest day or minute `at`."""
+
+access_alarm = sa.Table(
+    "access_alarm",
+    metadata,
+    sa.Column("number", _sequence, primary_key=True, autoincrement=False),
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("member", sa.String(MEMBER_CHARS), nullable=False),
+    sa.Column("unit", sa.String(WORDS_CHARS + MARKER_CHARS), nullable=False),
+    sa.Column("signal", sa.String(SIGNAL_CHARS), nullable=False),
+    sa.Column("seen", sa.Integer, nullable=False),
+    sa.Column("allowed", sa.Integer, nullable=False),
+)
+"""Harvesting alarms; which of them were cleared is said by acts."""

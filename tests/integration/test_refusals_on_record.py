@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from federation_world import Member, SmallWorld, question_about
 from test_two_provinces import living_in_second, refusal, seal_question, send
@@ -45,11 +47,14 @@ async def test_a_refused_question_of_any_length_is_recorded_with_the_reason_in_w
     assert recorded.event.official == b"p" * 32 + b"+"
 
 
-async def test_the_asking_side_records_why_it_was_refused_and_nothing_where_it_was_answered(world: SmallWorld) -> None:
+async def test_the_asking_side_records_why_it_was_refused_and_the_answering_side_why_it_answered(
+    world: SmallWorld,
+) -> None:
     recipient = world.recipient("active")
     _, error = await refusal(world, recipient, purpose=adapter_words.PURPOSE_AUDIT)
     last = (await trail(world.member(recipient.paying_province)))[-1].event
     assert (last.direction, last.outcome) == ("out", words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED)
     assert last.decision == error.en != ""
     answered = [each.event for each in await trail(world.members[1]) if not each.event.outcome]
-    assert not any(event.decision for event in answered)
+    assert not any(event.decision for event in answered if event.direction == "out")
+    assert all(re.match(r"g\d+: \d+ people", event.decision) for event in answered if event.direction == "in")

@@ -17,10 +17,13 @@ from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, StoreError
 from gateway.exchange.replay import ReplayGuard, admit
 from gateway.store import replay
+from gateway.store.acts import ActRow
+from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
 from gateway.store.tables import metadata
+from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
 from tests.unit.store.store_world import (
     DIGEST,
@@ -215,3 +218,44 @@ async def test_gateways_that_start_together_migrate_once(open_store: OpenStore) 
     assert (await stores[0].audit.verify_chain()).sequence == 4
     for one in stores:
         await one.close()
+
+
+async def test_acts_are_kept_chained_and_one_at_a_time(store: Store, open_store: OpenStore) -> None:
+    other = open_store()
+    try:
+        act = ActRow(1, b"{}", b"s" * 64)
+        kept = await asyncio.gather(*(each.acts.append(act, event(direction="act")) for each in (store, other)))
+        assert sorted(kept) == [False, True]
+        assert await store.acts.append(act._replace(number=2), event(direction="act"))
+        acts, head = await other.acts.read()
+        assert [each.number for each in acts] == [1, 2]
+        assert not await store.acts.changed(head)
+        assert (await store.audit.verify_chain()).sequence == 2
+        with store._writer._engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM access_act WHERE number = 2")
+        with pytest.raises(StoreError, match="broken"):
+            await other.acts.read()
+    finally:
+        await other.close()
+
+
+async def test_people_are_counted_exactly_by_gateways_that_share_the_database(
+    store: Store, open_store: OpenStore
+) -> None:
+    other = open_store()
+    try:
+        take = Take(store.usage.tag(b"g1"), DAY, 20_000, 3, 10)
+        taken = await asyncio.gather(*(each.usage.submit([take]) for each in (store, other) for _ in range(4)))
+        assert [each.granted for each in taken].count(True) == 3
+        assert await other.usage.used(take.tag, DAY, 20_000) == 9
+        assert (await store.usage.submit([take._replace(at=20_001)])).used == (3,)
+        assert not (await store.usage.submit([take._replace(people=9)])).granted  # a day does not open anew
+    finally:
+        await other.close()
+
+
+async def test_alarms_get_their_numbers_and_audit_events(store: Store) -> None:
+    alarm = Alarm(0, NOW_MS, MEMBER, "jinhua", "sequential", 2**40, 20)
+    assert [await store.alarms.submit(alarm) for _ in range(2)] == [1, 2]
+    assert [each.number for each in await store.alarms.read()] == [1, 2]
+    assert [each.event.direction for each in await store.audit.events()] == ["alarm", "alarm"]

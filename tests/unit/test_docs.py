@@ -306,6 +306,7 @@ def test_the_full_example_names_every_setting_with_its_default() -> None:
         for part in place.split("."):
             assert isinstance(value, dict)
             value = value[part]
+        default = list(default) if isinstance(default, tuple) else default
         assert value == default, f"{FULL.name}: {place} is {value!r}, but its default is {default!r}"
 
 

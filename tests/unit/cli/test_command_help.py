@@ -39,6 +39,23 @@ COMMANDS = {
     "certs rotate",
     "certs rollback",
     "certs enrol",
+    "access",
+    "access grant",
+    "access approve",
+    "access withdraw",
+    "access list",
+    "access explain",
+    "access protect",
+    "access unprotect",
+    "access alarms",
+    "access clear",
+    "access people",
+    "access people key",
+    "access people found",
+    "access people add",
+    "access people approve",
+    "access people remove",
+    "access people list",
     "adapter",
     "adapter check",
     "authority",
@@ -62,6 +79,7 @@ COMMANDS = {
 WITH_CODES = {
     *("", "check", "gateway run", "adapter check", "demo status", "demo score"),
     *("certs status", "certs rotate", "certs rollback", "certs enrol"),
+    *("access", "access explain"),
 }
 Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
 

@@ -14,7 +14,6 @@ from adapters.contract import Found, Lookup
 from adapters.errors import SourceDownError, SourceFaultError
 from gateway.errors import RefusedError
 from gateway.federation.partners import check_findings
-from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.answering import ALONE_FROM, Inquiry
 from gateway.rules.identity import normalise_number
 from tests.unit.adapters.adapters_world import number
@@ -27,9 +26,11 @@ from tests.unit.services.gateways_world import (
     NEW_ANNA,
     B,
     Register,
+    access_of,
     findings_for,
     inquiry,
     question,
+    terms,
 )
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import exchange_pb2
@@ -141,9 +142,9 @@ async def test_a_member_without_departments_says_so() -> None:
 
 async def test_who_may_not_ask_is_refused_before_anybody_is_asked() -> None:
     department = Register({ANNA: [visit(5)]})
-    policy = AccessPolicy([([B.member_id], ["AUDIT"], ["*"])])
-    assert (await refusal(question(), department, access=policy)).code == "PURPOSE_NOT_PERMITTED"
-    assert (await refusal(question(), department, access=AccessPolicy([]))).code == "MEMBER_NOT_PERMITTED"
+    access = access_of(terms(member=B.member_id, purposes=frozenset({v.PURPOSE_AUDIT})))
+    assert (await refusal(question(), department, access=access)).code == "PURPOSE_NOT_PERMITTED"
+    assert (await refusal(question(), department, access=access_of())).code == "MEMBER_NOT_PERMITTED"
     assert not department.asked
 
 

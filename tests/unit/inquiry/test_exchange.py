@@ -15,7 +15,6 @@ from gateway.errors import DirectoryError, EnvelopeError, StoreError, WuganError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.header import Limits
 from gateway.exchange.replay import MemoryReplayGuard, admit
-from gateway.inquiry.access import AccessPolicy
 from gateway.inquiry.exchange import Exchange
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
@@ -31,9 +30,11 @@ from tests.unit.services.gateways_world import (
     Listed,
     Party,
     Register,
+    access_of,
     exchange_of,
     question,
     stored,
+    terms,
 )
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
@@ -108,6 +109,7 @@ async def test_a_question_is_answered_sealed_and_recorded(
     assert (event.direction, event.counterpart, event.outcome, event.subjects) == ("in", A.member_id, 0, 1)
     assert event.message_id == sealed.message_id
     assert (event.unit, event.official) == ("jinhua", b"p" * 32)
+    assert event.decision == "g1: 1 people; policy 0"
 
 
 @pytest.mark.parametrize(
@@ -170,8 +172,8 @@ async def test_with_an_expired_directory_nothing_is_opened(exchange: Exchange, f
 async def test_a_refusal_is_sealed_signed_and_recorded(
     federation: Federation, store: Store, department: Register
 ) -> None:
-    policy = AccessPolicy([([A.member_id], ["CERTIFICATION"], ["*"])])
-    exchange = exchange_of(federation, B, store, department, access=policy)
+    access = access_of(terms(member=A.member_id, purposes=frozenset({v.PURPOSE_CERTIFICATION})))
+    exchange = exchange_of(federation, B, store, department, access=access)
     answer, _ = await answer_to(exchange, federation, sealed_by(A, federation))
     assert answer.refusal.reason == words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED
     assert answer.refusal.field == "context.purpose"
@@ -180,6 +182,7 @@ async def test_a_refusal_is_sealed_signed_and_recorded(
     assert answer.context == question().context
     (event,) = await events(store)
     assert event.outcome == words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED
+    assert event.decision == f"{answer.refusal.message_en} [no grant; policy 0]"
     assert not department.asked
 
 
@@ -307,7 +310,8 @@ async def test_a_question_given_up_while_departments_are_asked_is_accounted_for(
     now_ms = federation.clock.now_ms()
     await admit(store.replay, A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
     (event,) = await events(store)
-    assert (event.outcome, event.decision) == (words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
+    assert event.outcome == words.REFUSAL_REASON_DEADLINE_EXCEEDED
+    assert event.decision == "given up by the asker [g1: 1 people; policy 0]"
     assert event.subjects == 1
 
 

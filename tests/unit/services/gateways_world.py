@@ -27,6 +27,8 @@ from stdnum.cn import uscc
 
 from adapters.contract import Adapter, DataItem, Description, Found, Holders, Links, Lookup
 from certs.identity import Identity
+from gateway.access.policy import Policy
+from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
 from gateway.clock import FakeClock
 from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, Proof, open_question, seal
@@ -34,8 +36,9 @@ from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnK
 from gateway.federation.check import Checks
 from gateway.federation.directory import Directory, Gateway, Member, Windowed
 from gateway.federation.partners import Partners
-from gateway.inquiry.access import AccessPolicy
-from gateway.inquiry.answering import Inquiry
+from gateway.inquiry import quotas
+from gateway.inquiry.access import Access
+from gateway.inquiry.answering import Account, Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
 from gateway.services.agency import AgencyServicer
@@ -306,6 +309,7 @@ class Register:
         names: Mapping[str, str] | None = None,
         links: Mapping[str, str] | None = None,
         error: Exception | None = None,
+        regions: tuple[int, ...] = (ANHUI,),
     ) -> None:
         self.people = people
         self.names = NAMES if names is None else names
@@ -316,7 +320,7 @@ class Register:
         name = (
             v.Department.Name(v.Department.ValueType(department)).removeprefix("DEPARTMENT_").lower().replace("_", "-")
         )
-        self.about = Description(name, "1", department, (ANHUI,), items, links=True)
+        self.about = Description(name, "1", department, regions, items, links=True)
 
     def describe(self) -> Description:
         return self.about
@@ -355,16 +359,53 @@ def _column(rows: Sequence[tuple[Any, ...]]) -> np.ndarray:
     return np.array([row[0] for row in rows], np.int32)
 
 
+def terms(**changed: Any) -> Terms:
+    """Terms that allow everybody everything at any time, but for what is said."""
+    plain: dict[str, Any] = {
+        "member": "*",
+        "units": None,
+        "purposes": frozenset(PURPOSE_NAMES.values()),
+        "benefits": frozenset(BENEFIT_NAMES.values()),
+        "scope": EVERYTHING,
+        "quotas": Quotas(),
+        "roster": 0,
+        "from_ms": 1,
+        "until_ms": 1 << 50,
+        "why": "test",
+        **changed,
+    }
+    return Terms(**plain)
+
+
+def policy(*grants: Terms, **more: Any) -> Policy:
+    """A policy of these grants, g1 and so on."""
+    return Policy(list(enumerate(grants, 1)), **more)
+
+
+def access_of(*grants: Terms, clock: FakeClock | None = None, store: Store | None = None, **more: Any) -> Access:
+    """Decides by these grants; counts in the store where there is one."""
+    counted = quotas.Quotas(store.usage if store else None)
+    return Access(clock or FakeClock(NOW_MS), counted, policy(*grants, **more), digest=digest_of)
+
+
+def digest_of(number: str) -> bytes:
+    """What stands for a protected person in these tests."""
+    return hashlib.sha256(number.encode()).digest()[:16]
+
+
 def inquiry(*departments: Adapter, clock: FakeClock | None = None, **changed: Any) -> Inquiry:
     """The answering side of a member with these departments; everybody may ask for everything."""
     options: dict[str, Any] = {"max_subjects": 100, "max_evidence": 50, **changed}
-    access = options.pop("access", AccessPolicy([(["*"], ["*"], ["*"])]))
-    return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock or FakeClock(NOW_MS), **options)
+    clock = clock or FakeClock(NOW_MS)
+    access = options.pop("access", None) or access_of(terms(), clock=clock)
+    return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock, **options)
 
 
-async def findings_for(side: Inquiry, asked: exchange_pb2.Question, time_s: float = 5.0) -> exchange_pb2.Findings:
-    """The findings for one question of B's; raises what it is refused for."""
-    (outcome,) = await side.answer(B.member_id, [asked], time_s)
+async def findings_for(
+    side: Inquiry, asked: exchange_pb2.Question, time_s: float = 5.0, sender: str = B.member_id
+) -> exchange_pb2.Findings:
+    """The findings for one question, B's by default; raises what it is refused for."""
+    (outcome,) = await side.answer(sender, [asked], time_s, [Account()])
     if isinstance(outcome, WuganError):
         raise outcome
     return outcome

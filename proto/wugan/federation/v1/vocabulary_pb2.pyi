@@ -312,6 +312,8 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_DIRECTORY_EXPIRED: _RefusalReason.ValueType  # 22
     REFUSAL_REASON_SHUTTING_DOWN: _RefusalReason.ValueType  # 23
     REFUSAL_REASON_INTERNAL: _RefusalReason.ValueType  # 24
+    REFUSAL_REASON_QUOTA_EXCEEDED: _RefusalReason.ValueType  # 25
+    """the grant's people for this second, minute or day are used up, or asking is throttled"""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a question, or one person of it, was not answered. google.rpc.ErrorInfo.reason carries the name without prefix."""
@@ -350,4 +352,6 @@ REFUSAL_REASON_PARTNER_FAULTY: RefusalReason.ValueType  # 21
 REFUSAL_REASON_DIRECTORY_EXPIRED: RefusalReason.ValueType  # 22
 REFUSAL_REASON_SHUTTING_DOWN: RefusalReason.ValueType  # 23
 REFUSAL_REASON_INTERNAL: RefusalReason.ValueType  # 24
+REFUSAL_REASON_QUOTA_EXCEEDED: RefusalReason.ValueType  # 25
+"""the grant's people for this second, minute or day are used up, or asking is throttled"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015

@@ -1,0 +1,140 @@
+"""What the commands of `wugan access` have in common: the gateway's store, who acts, and how it is told.
+
+Owns: opening the store beside a running gateway, the options of a signed act, dates of Asia/Shanghai. Refuses: acting
+without a person's own key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+
+from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli.language import plain, say
+from gateway.errors import ConfigError, WuganError
+
+if TYPE_CHECKING:
+    from gateway.config import GatewaySettings
+    from gateway.inquiry.administering import Administration
+    from gateway.store.engine import Store
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., None])
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+SHANGHAI = dt.timezone(dt.timedelta(hours=8))
+
+CONFIG = click.option("--config", "config_file", required=True, type=FILE, help="gateway.toml")
+JSON = click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+WHY = click.option("--why", required=True, help=say("reason, for the record", "理由（留存备查）"))
+
+
+class Actor(NamedTuple):
+    """Who acts, and the key that signs it."""
+
+    name: str
+    key_file: Path
+    passphrase_file: Path | None
+
+
+class Opened(NamedTuple):
+    """A gateway's policy, open."""
+
+    settings: GatewaySettings
+    store: Store
+    administration: Administration
+
+
+def signed(command: F) -> F:
+    """The options of a command that changes something."""
+    for option in (
+        click.option(
+            "--passphrase-file", type=FILE, default=None, help=say("file with the key's passphrase", "密钥口令文件")
+        ),
+        click.option(
+            "--key", "key_file", type=FILE, required=True, help=say("that person's key file", "该人员的密钥文件")
+        ),
+        click.option("--as", "name", required=True, help=say("who does it, by enrolled name", "操作人（登记名称）")),
+        JSON,
+        CONFIG,
+    ):
+        command = option(command)
+    return command
+
+
+@asynccontextmanager
+async def opened(config_file: Path) -> AsyncIterator[Opened]:
+    """The policy of the gateway with this configuration, whether it runs or not."""
+    from gateway.access.terms import thresholds
+    from gateway.clock import SystemClock
+    from gateway.config import load_gateway
+    from gateway.inquiry.administering import Administration
+    from gateway.log import configure
+    from gateway.store.engine import Store
+
+    configure("ERROR")
+    settings, clock = load_gateway(config_file), SystemClock()
+    state = settings.state_dir
+    async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+        administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
+        await administration.refresh()
+        yield Opened(settings, store, administration)
+
+
+def run(config_file: Path, work: Callable[[Opened], Awaitable[R]]) -> R:
+    """What the work returns; an error of ours ends the command with its text and exit code."""
+
+    async def go() -> R:
+        async with opened(config_file) as at:
+            return await work(at)
+
+    return ended(lambda: asyncio.run(go()))
+
+
+def ended(work: Callable[[], R]) -> R:
+    """The same for work that needs no store."""
+    from certs.errors import CertsError
+
+    try:
+        return work()
+    except CertsError as error:
+        raise fail(error.en, error.zh, EXIT_USAGE) from None
+    except WuganError as error:
+        code = EXIT_USAGE if isinstance(error, ConfigError) else EXIT_REFUSED
+        raise fail(error.en, error.zh, code) from None
+
+
+def fail(en: str, zh: str, code: int) -> SystemExit:
+    """Say what is wrong; the exit to raise."""
+    click.echo(f"wugan: {say(en, zh)}", err=True)
+    return SystemExit(code)
+
+
+async def enact(at: Opened, actor: Actor, act: str, body: Mapping[str, Any], *, about: str = "") -> int:
+    """A signed act; its number."""
+    from certs.keys import load_signing_key
+
+    passphrase = actor.passphrase_file.read_bytes().rstrip(b"\r\n") if actor.passphrase_file else None
+    key = load_signing_key(actor.key_file, passphrase=passphrase)
+    return await at.administration.enact(act, body, by=actor.name, key=key, about=about)
+
+
+def tell(json_out: bool, data: Mapping[str, Any], en: str, zh: str) -> None:
+    """What was done: the data for a program, or a line for a person."""
+    click.echo(json.dumps(data, ensure_ascii=False) if json_out else plain(say(en, zh)))
+
+
+def day_ms(day: dt.datetime) -> int:
+    """The beginning of a civil day in Shanghai, Unix milliseconds."""
+    return round(day.replace(tzinfo=SHANGHAI).timestamp() * 1000)
+
+
+def moment(ms: int) -> str:
+    """A time as people in Shanghai read it."""
+    return dt.datetime.fromtimestamp(ms / 1000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,165 @@
+"""Why a question would be allowed or refused, grant by grant; and a grant as a person reads it.
+
+Owns: the explanation. It decides by the same policy as the gateway. Refuses: counting anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gateway.access.policy import Policy
+from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quotas, Terms
+from gateway.cli.access_common import moment
+from gateway.cli.language import say
+from gateway.clock import SystemClock, civil_day
+from gateway.config import ANY
+from gateway.errors import ConfigError
+from gateway.inquiry.quotas import counted_as
+from gateway.store.usage import DAY
+
+if TYPE_CHECKING:
+    from gateway.access.ledger import Grant, Ledger
+    from gateway.cli.access_common import Opened
+
+
+class Asked(NamedTuple):
+    """A question that might be asked."""
+
+    member: str
+    unit: str
+    purpose: int
+    benefits: frozenset[int]
+    people: int
+
+    @classmethod
+    def of(cls, member: str, unit: str, purpose: str, benefits: Iterable[str], people: int) -> Asked:
+        """From the words of a command line.
+
+        Raises:
+            ConfigError: a word is not one of the contract.
+        """
+        return cls(
+            member,
+            unit,
+            _number(purpose, PURPOSE_NAMES),
+            frozenset(_number(benefit, BENEFIT_NAMES) for benefit in benefits),
+            people,
+        )
+
+
+def described(ledger: Ledger, grant: Grant, now_ms: int) -> dict[str, Any]:
+    """A grant for people and programs."""
+    terms = grant.terms
+    return {
+        "grant": grant.name,
+        "state": _state(ledger, grant, now_ms),
+        "member": terms.member,
+        "units": sorted(terms.units) if terms.units is not None else [ANY],
+        "purposes": _names(terms.purposes, PURPOSE_NAMES),
+        "benefits": _names(terms.benefits, BENEFIT_NAMES),
+        "evidence": [ANY] if terms.scope.kinds is None else _names(terms.scope.kinds, KIND_NAMES),
+        "regions": [*terms.scope.regions] or [ANY],
+        "quotas": terms.quotas._asdict(),
+        "roster": terms.roster,
+        "from": moment(terms.from_ms),
+        "until": moment(terms.until_ms - 1),
+        "proposed_by": grant.proposed_by,
+        "approved_by": grant.approved_by,
+        "withdrawn_by": grant.withdrawn_by,
+        "needs_approval": ledger.needs_approval(grant),
+        "why": terms.why,
+    }
+
+
+async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
+    """What would be decided now, and how each grant that concerns the member bears on it."""
+    now_ms = SystemClock().now_ms()
+    ledger = at.administration.ledger
+    found, refused = Policy.of(ledger).find(asked.member, asked.unit, asked.purpose, asked.benefits, now_ms)
+    allowing = {entry.number for entry in found}
+    grants, chosen = [], ""
+    for grant in ledger.grants.values():
+        if grant.terms.member not in (asked.member, ANY):
+            continue
+        verdict, room = _verdict(ledger, grant, asked, now_ms), False
+        if grant.number in allowing:
+            verdict, room = await _room(at, grant, asked, now_ms)
+        grants.append({"grant": grant.name, "verdict": verdict, "room": room})
+    for entry in found:
+        if any(each["grant"] == entry.grant and each["room"] for each in grants):
+            chosen = entry.grant
+            break
+    if chosen:
+        en, zh = f"{chosen} allows it", f"{chosen} 允许"
+    elif refused is not None:
+        en, zh = refused.en, refused.zh
+    else:
+        en, zh = "the quotas of all grants that would allow it are used up", "所有可适用授权的额度均已用完"
+    return {
+        "allowed": bool(chosen),
+        "grant": chosen,
+        "why_en": en,
+        "why_zh": zh,
+        "policy": ledger.number,
+        "grants": [{"grant": each["grant"], "verdict": each["verdict"]} for each in grants],
+    }
+
+
+async def _room(at: Opened, grant: Grant, asked: Asked, now_ms: int) -> tuple[str, bool]:
+    """What is left of the quotas of a grant that allows the question, and whether it is enough."""
+    quotas: Quotas = grant.terms.quotas
+    bounds = [bound for bound in quotas if bound]
+    used = 0
+    if quotas.day:
+        tag = at.store.usage.tag(counted_as(grant.number, asked.member))
+        used = await at.store.usage.used(tag, DAY, civil_day(now_ms))
+    fits = all(asked.people <= bound for bound in bounds) and not 0 < quotas.day < used + asked.people
+    if not quotas.day:
+        return say("allows it, no bound for a day", "允许，每日不限"), fits
+    left = quotas.day - used
+    en = f"allows it, {left} people left today" if fits else f"has no room for {asked.people} people, {left} left today"
+    zh = f"允许，今日余 {left} 人" if fits else f"额度不足 {asked.people} 人，今日余 {left} 人"
+    return say(en, zh), fits
+
+
+def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:
+    """Why a grant does not allow the question."""
+    terms: Terms = grant.terms
+    missing = asked.benefits - terms.benefits
+    pending = ", ".join(ledger.needs_approval(grant))
+    for applies, en, zh in (
+        (bool(grant.withdrawn_by), f"withdrawn by {grant.withdrawn_by}", f"已由 {grant.withdrawn_by} 撤回"),
+        (bool(pending), f"waits for a second person: {pending}", f"待第二人批准：{pending}"),
+        (now_ms < terms.from_ms, f"begins {moment(terms.from_ms)}", f"自 {moment(terms.from_ms)} 起有效"),
+        (now_ms >= terms.until_ms, f"ended {moment(terms.until_ms)}", f"已于 {moment(terms.until_ms)} 到期"),
+        (asked.purpose not in terms.purposes, "for other purposes", "目的不符"),
+        (terms.units is not None and asked.unit not in terms.units, "for other units", "经办机构不符"),
+        (bool(missing), f"not for {', '.join(_names(missing, BENEFIT_NAMES))}", "险种不符"),
+    ):
+        if applies:
+            return say(en, zh)
+    return say("does not apply", "不适用")
+
+
+def _state(ledger: Ledger, grant: Grant, now_ms: int) -> str:
+    if grant.withdrawn_by:
+        return "withdrawn"
+    if not ledger.counts(grant):
+        return "proposed"
+    if now_ms >= grant.terms.until_ms:
+        return "expired"
+    return "active" if now_ms >= grant.terms.from_ms else "waiting"
+
+
+def _names(numbers: Iterable[int], known: Mapping[str, int]) -> list[str]:
+    wanted = set(numbers)
+    return [name for name, number in known.items() if number in wanted]
+
+
+def _number(name: str, known: Mapping[str, int]) -> int:
+    if name not in known:
+        raise ConfigError(
+            f"unknown word {name!r}; write one of {', '.join(known)}", f"未知词 {name!r}，应为 {'、'.join(known)} 之一"
+        )
+    return known[name]

@@ -1,0 +1,262 @@
+"""Harvesting by a member that may ask: seen in what it asks, answered by an alarm and ever longer waits.
+
+What is looked for, each member for itself, within the last one to two windows:
+
+    sequential   people born on one day in one place whose order codes follow each other, or every other one (of one
+                 sex): somebody goes through the numbers there can be (GB 11643: six digits of place, eight of birth,
+                 three of order, a check digit). Any order of asking, any number of questions.
+    roster       more people in a civil day than the grant's roster explains
+    odd-hours    many people at hours when agencies are closed, Asia/Shanghai
+    unknown      people said to live here whom no department knows, as a share. People asked about without a region do
+                 not count: where the residence is unknown, several provinces are asked and most know nothing.
+
+An alarm stands until an audit administrator clears it, also across a restart. While it stands, questions of its unit
+(of all units, once two have one) are let through one at a time, after waits that double up to an hour.
+
+Owns: these windows, in bounded memory, and the waits. Refuses: keeping a number: of a person, a bit stands for the
+order code under the number's first fourteen digits, in memory alone, and nothing of it is logged or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from gateway.clock import SHANGHAI_OFFSET_S, civil_day
+from gateway.config import HarvestSettings
+from gateway.store.alarms import Alarm
+
+SEQUENTIAL: Final = "sequential"
+ROSTER: Final = "roster"
+ODD_HOURS: Final = "odd-hours"
+UNKNOWN: Final = "unknown"
+MAX_PREFIXES: Final = 400_000
+"""Pairs of place and day of birth held in all, some 250 bytes each; beyond, the largest member forgets first."""
+LONGEST_HOLD_MS: Final = 3_600_000
+MANY: Final = 64
+_NUMBER_CHARS: Final = 18
+_HOUR_S: Final = 3600
+_ZERO: Final = 48
+
+
+@dataclass(slots=True)
+class _Window:
+    """What was seen within one window; the member has the newest and the one before."""
+
+    orders: dict[int, int] = field(default_factory=dict)
+    odd: int = 0
+    placed: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
+class _Member:
+    began_ms: int = 0
+    now: _Window = field(default_factory=_Window)
+    before: _Window = field(default_factory=_Window)
+    day: int = 0
+    day_people: int = 0
+    standing: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Alarms by unit and signal, to their number; 0: not known yet."""
+    hold_ms: int = 0
+    next_ms: int = 0
+
+
+class Harvest:
+    """See the module.
+
+    Args:
+        settings: the thresholds.
+        keep: writes an alarm down; calls back with its number.
+    """
+
+    def __init__(
+        self, settings: HarvestSettings, keep: Callable[[Alarm, Callable[[int], None]], None] | None = None
+    ) -> None:
+        self._settings = settings
+        self._keep = keep
+        self._window_ms = round(settings.window_s * 1000)
+        self._members: dict[str, _Member] = {}
+        self._prefixes = 0
+        self._cleared: Collection[int] = ()
+
+    def restore(self, alarms: Iterable[Alarm]) -> None:
+        """Have the alarms stand that were raised before a restart."""
+        for alarm in alarms:
+            if alarm.number not in self._cleared:
+                self._of(alarm.member).standing[alarm.unit, alarm.signal] = alarm.number
+
+    def clear(self, cleared: Collection[int]) -> None:
+        """Let the alarms of these numbers go; a member without any begins anew."""
+        self._cleared = cleared
+        for member in self._members.values():
+            gone = [key for key, number in member.standing.items() if number in cleared]
+            for key in gone:
+                del member.standing[key]
+            if gone and not member.standing:
+                self._forget(member)
+                member.hold_ms = member.next_ms = member.day_people = 0
+
+    def held_ms(self, member_id: str, unit: str, now_ms: int) -> int:
+        """How long a question of this unit has to wait; 0: let it through. The one let through makes the next wait."""
+        member = self._members.get(member_id)
+        if member is None or not member.standing:
+            return 0
+        units = {of for of, _ in member.standing}
+        if unit not in units and len(units) < 2:
+            return 0
+        if now_ms < member.next_ms:
+            return member.next_ms - now_ms
+        member.hold_ms = min(max(2 * member.hold_ms, round(self._settings.hold_s * 1000)), LONGEST_HOLD_MS)
+        member.next_ms = now_ms + member.hold_ms
+        return 0
+
+    def look(self, member_id: str, unit: str, roster: int, numbers: Sequence[str], now_ms: int) -> bool:
+        """Take in whom a question is about; whether an alarm was raised by it.
+
+        Args:
+            member_id: who asks.
+            unit: of it.
+            roster: people the grant expects; 0: not said.
+            numbers: normalised.
+            now_ms: Unix time in milliseconds.
+        """
+        member = self._of(member_id)
+        self._turn(member, now_ms)
+        fresh, sequence = self._note(member, numbers)
+        day = civil_day(now_ms)
+        if day != member.day:
+            member.day, member.day_people = day, 0
+        member.day_people += fresh
+        raised = False
+        limits = self._settings
+        if sequence:
+            raised |= self._raise(member_id, unit, SEQUENTIAL, sequence, limits.sequential_people, now_ms)
+        expected = int(roster * limits.roster_factor)
+        if roster and member.day_people > expected:
+            raised |= self._raise(member_id, unit, ROSTER, member.day_people, expected, now_ms)
+        if self._odd(now_ms):
+            member.now.odd += len(numbers)
+            odd = member.now.odd + member.before.odd
+            if odd > limits.odd_people:
+                raised |= self._raise(member_id, unit, ODD_HOURS, odd, limits.odd_people, now_ms)
+        return raised
+
+    def answered(self, member_id: str, unit: str, placed: int, unknown: int, now_ms: int) -> None:
+        """Take in what came of a question: how many were said to live here, and how many of these nobody knows."""
+        if not placed:
+            return
+        member = self._of(member_id)
+        self._turn(member, now_ms)
+        member.now.placed += placed
+        member.now.unknown += unknown
+        placed = member.now.placed + member.before.placed
+        unknown = member.now.unknown + member.before.unknown
+        allowed = int(placed * self._settings.unknown_share)
+        if placed >= self._settings.unknown_people and unknown > allowed:
+            self._raise(member_id, unit, UNKNOWN, unknown, allowed, now_ms)
+
+    def _of(self, member_id: str) -> _Member:
+        return self._members.setdefault(member_id, _Member())  # as many as the directory has
+
+    def _turn(self, member: _Member, now_ms: int) -> None:
+        """Begin a new window when the time has come, or when a member holds too much."""
+        age = now_ms - member.began_ms
+        if 0 <= age < self._window_ms:
+            return
+        if age >= 2 * self._window_ms or age < 0:
+            self._forget(member)
+        self._shift(member)
+        member.began_ms = now_ms
+
+    def _shift(self, member: _Member) -> None:
+        self._prefixes -= len(member.before.orders)
+        member.before, member.now = member.now, _Window()
+
+    def _forget(self, member: _Member) -> None:
+        self._prefixes -= len(member.now.orders) + len(member.before.orders)
+        member.now, member.before = _Window(), _Window()
+
+    def _note(self, member: _Member, numbers: Sequence[str]) -> tuple[int, int]:
+        """Note order codes under their prefixes; how many are new, and how many make up a sequence that is too long."""
+        wanted = self._settings.sequential_people
+        prefixes, bits = _split_many(numbers) if len(numbers) >= MANY else _split(numbers)
+        now, before = member.now.orders, member.before.orders
+        held = len(now)
+        fresh, sequence = len(numbers) - len(prefixes), 0
+        for prefix, bit in zip(prefixes, bits, strict=True):
+            mine = now.get(prefix, 0)
+            known = mine | before.get(prefix, 0)
+            if known & bit:
+                continue
+            fresh += 1
+            now[prefix] = mine | bit
+            known |= bit
+            if known.bit_count() >= wanted and (_has_run(known, wanted, 1) or _has_run(known, wanted, 2)):
+                sequence = max(sequence, known.bit_count())
+        self._prefixes += len(now) - held
+        while self._prefixes > MAX_PREFIXES:
+            self._shift(max(self._members.values(), key=lambda each: len(each.now.orders) + len(each.before.orders)))
+        return fresh, sequence
+
+    def _odd(self, now_ms: int) -> bool:
+        first, last = self._settings.odd_from_hour, self._settings.odd_until_hour
+        hour = (now_ms // 1000 + SHANGHAI_OFFSET_S) // _HOUR_S % 24
+        return first <= hour < last if first <= last else hour >= first or hour < last
+
+    def _raise(self, member_id: str, unit: str, signal: str, seen: int, allowed: int, now_ms: int) -> bool:
+        member = self._of(member_id)
+        key = unit, signal
+        if key in member.standing:
+            return False
+        member.standing[key] = 0
+        if not member.hold_ms:
+            member.hold_ms = round(self._settings.hold_s * 1000)
+            member.next_ms = now_ms + member.hold_ms
+
+        def numbered(number: int) -> None:
+            if key in member.standing:
+                member.standing[key] = number
+
+        if self._keep is not None:
+            self._keep(Alarm(0, now_ms, member_id, unit, signal, seen, allowed), numbered)
+        return True
+
+
+def _split(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Prefix and bit of the order code of each resident number; others are left out."""
+    prefixes, bits = [], []
+    for number in numbers:
+        if len(number) == _NUMBER_CHARS and number.isascii() and number[:17].isdigit():
+            prefixes.append(int(number[:14]))
+            bits.append(1 << int(number[14:17]))
+    return prefixes, bits
+
+
+_PLACES: Final = 10 ** np.arange(13, -1, -1, dtype=np.int64)
+_ORDER_PLACES: Final = np.array([100, 10, 1], np.int64)
+_BITS: Final = [1 << order for order in range(1000)]
+
+
+def _split_many(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The same for many at once."""
+    resident = [number for number in numbers if len(number) == _NUMBER_CHARS and number.isascii()]
+    if not resident:
+        return [], []
+    digits = np.frombuffer("".join(resident).encode("ascii"), np.uint8).reshape(-1, _NUMBER_CHARS)[:, :17] - _ZERO
+    digits = digits[(digits <= 9).all(axis=1)].astype(np.int64)  # what lies before "0" wraps round to large numbers
+    prefixes = (digits[:, :14] @ _PLACES).tolist()
+    return prefixes, [_BITS[order] for order in (digits[:, 14:] @ _ORDER_PLACES).tolist()]
+
+
+def _has_run(bits: int, length: int, step: int) -> bool:
+    """Whether so many bits are set one after another, `step` apart."""
+    done = 1
+    while bits and done < length:
+        more = min(done, length - done)
+        bits &= bits >> more * step
+        done += more
+    return bool(bits)
