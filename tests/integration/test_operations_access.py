@@ -91,7 +91,7 @@ async def outcome(world: SmallWorld) -> str:
     envelope = await send(world, sealed.envelope)
     now_ms = SystemClock().now_ms()
     opened = open_answer(envelope, world.members[0].own, world.directory, question=sealed, now_ms=now_ms)
-    answer = exchange_pb2.Answer.FromString(opened.payload)
+    answer = exchange_pb2.Answer.FromString(opened.payloads[0])
     return words.RefusalReason.Name(answer.refusal.reason) if answer.HasField("refusal") else ""
 
 
