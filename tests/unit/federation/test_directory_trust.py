@@ -27,6 +27,7 @@ from gateway.federation.directory_build import directory as built_directory
 from gateway.federation.directory_build import encryption_key, member_entry, revocation, signing_key
 from gateway.federation.directory_trust import DirectoryTrust, Seen
 from gateway.federation.presented import presented
+from tests.mutants import Change, without
 from wugan.federation.v1 import directory_pb2, envelope_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -351,6 +352,30 @@ def test_another_members_signing_key_is_refused(world: World, message: directory
 def test_another_members_encryption_key_is_refused(world: World, message: directory_pb2.Directory) -> None:
     message.members[2].encryption_keys[0].CopyFrom(world.members[0].encryption_keys[0])
     refused(world, message, "occurs twice")
+
+
+IDENTITY_NAMED = ("if leaf.identity != identity:", "if False:")
+KEY_ONCE = ("if name in taken:", "if False:")
+
+
+@pytest.mark.parametrize("defences", [[IDENTITY_NAMED], [KEY_ONCE], [IDENTITY_NAMED, KEY_ONCE]])
+def test_with_its_defences_off_a_member_can_claim_anothers_signing_key(
+    world: World, message: directory_pb2.Directory, defences: list[Change]
+) -> None:
+    """Unknown key share: either defence stops it, and with both off it would succeed."""
+    victim = world.members[2].signing_keys[0]
+    message.members[0].signing_keys[0].CopyFrom(victim)
+    mutant = without(directory_entries, defences)
+    judged = []
+    try:
+        for entry in message.members:
+            judged.append(mutant.judge(entry, b"", FEDERATION, world.trust.roots))
+        mutant.require_together([each.outline for each in judged], message.revocations)
+    except DirectoryError:
+        assert len(defences) == 1
+    else:
+        assert len(defences) == 2
+        assert victim.key_id in judged[0].member.signing_keys
 
 
 def test_a_tls_certificate_is_no_signing_key(world: World, message: directory_pb2.Directory) -> None:

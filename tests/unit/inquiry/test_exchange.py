@@ -147,6 +147,45 @@ async def test_a_replay_is_refused_by_the_durable_guard_too(
     assert len(await events(store)) == 1
 
 
+class FailingGuard:
+    """A guard that holds a message, and then cannot write it down or finds it there."""
+
+    def __init__(self, error: WuganError) -> None:
+        self._error = error
+
+    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> FailingGuard:
+        return self
+
+    def submit(self) -> None:
+        pass
+
+    async def accepted(self) -> None:
+        raise self._error
+
+
+REPLAYED = EnvelopeError("seen", "已受理", reason=words.REFUSAL_REASON_ENVELOPE_REPLAYED)
+
+
+class Forgetful(FailingGuard):
+    """The defence against replay, switched off."""
+
+    def __init__(self) -> None:
+        super().__init__(REPLAYED)
+
+    async def accepted(self) -> None:
+        pass
+
+
+async def test_without_the_guard_a_replay_would_be_answered_again(
+    federation: Federation, store: Store, department: Register
+) -> None:
+    exchange = exchange_of(federation, B, store, department, guard=Forgetful())
+    sealed = sealed_by(A, federation)
+    for _ in range(2):
+        await answer_to(exchange, federation, sealed)
+    assert len(department.asked) == 2
+
+
 async def test_of_two_at_once_with_the_same_message_one_is_answered(exchange: Exchange, federation: Federation) -> None:
     sealed = sealed_by(A, federation)
     results = await asyncio.gather(
@@ -228,25 +267,6 @@ class Waiting(Register):
         finally:
             self.given_up.set()
         raise AssertionError
-
-
-class FailingGuard:
-    """A guard that holds a message, and then cannot write it down or finds it there."""
-
-    def __init__(self, error: WuganError) -> None:
-        self._error = error
-
-    def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> FailingGuard:
-        return self
-
-    def submit(self) -> None:
-        pass
-
-    async def accepted(self) -> None:
-        raise self._error
-
-
-REPLAYED = EnvelopeError("seen", "已受理", reason=words.REFUSAL_REASON_ENVELOPE_REPLAYED)
 
 
 @pytest.mark.parametrize(
