@@ -3,6 +3,12 @@
 Owns: what an administrator and a member may change, under the lock of the folder, so that commands and the running
 service do not meet; and that nothing is published that a member's gateway would not believe: it is judged before by
 the very rule of the gateways (`DirectoryTrust`), so that no member can make the directory unbelievable for all.
+
+What is revoked is written into the ledger of certificates first (`certs.revocation`), and the directory adopts it from
+there. Killed in between, the certificate renews nothing any more, while the directory is behind; in the other order it
+could have been renewed, and what it was renewed to would be nowhere revoked. Every change, and `upkeep`, adopts
+what the ledger has revoked meanwhile, so the two agree again at the latest a minute after the service runs.
+
 Refuses: knowing who asks (`gateway.authority.service`), and the event loop: everything here waits for the disk.
 """
 
@@ -20,15 +26,17 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.errors import CertsError
+from certs.authority import Authority
+from certs.errors import CertsError, LedgerError
 from certs.files import read_public
+from certs.revocation import Revocation
 from gateway.authority import entries, issuers
 from gateway.authority.lock import locked
 from gateway.authority.membership import Membership, Row
 from gateway.authority.repository import Repository
 from gateway.authority.settings import AuthorityFile, load_settings
 from gateway.clock import Clock
-from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, WuganError
+from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, StoreError, WuganError
 from gateway.federation import directory_build
 from gateway.federation.directory_entries import Outline, refused, require_together
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, MAX_MEMBERS, DirectoryTrust
@@ -37,6 +45,10 @@ from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 ROOT_FILE = "root.pem"
+CESSATION = 5
+"""CRLReason of a member that leaves: cessation of operation."""
+
+_LEDGER_REVISION = "ledger revision"
 _GRACE_MS = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -60,11 +72,33 @@ class Office:
             self._trust = DirectoryTrust.of(self.settings.federation, read_public(folder / ROOT_FILE))
         except CertsError as error:
             raise ConfigError(error.en, error.zh) from error
+        self._passphrase = passphrase
+        self._authority: Authority | None = None
         self._thread = threading.RLock()
 
     def close(self) -> None:
         """Close the record."""
         self._membership.close()
+        if self._authority is not None:
+            self._authority.close()
+
+    @property
+    def authority(self) -> Authority:
+        """Who issues certificates, and its ledger; opened when it is first needed.
+
+        Raises:
+            ConfigError: its files or its passphrase are not as they should be.
+            StoreError: its ledger cannot be used.
+        """
+        with self._thread:
+            if self._authority is None:
+                with _ledger():
+                    self._authority = Authority.load(self.folder, passphrase=self._passphrase)
+            return self._authority
+
+    @property
+    def _revocation(self) -> Revocation:
+        return Revocation(self.authority)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -97,77 +131,81 @@ class Office:
                     self._membership.put(replace(held, entry=wanted, version=0) if held else Row(wanted, 0, b"", 0))
             return self._publish()
 
-    def remove(self, member_id: str, *, revoke: bool = False, reason: int = 0) -> int:
-        """Take a member out: nobody answers it, and nothing of it is answered, from the next directory on.
+    def remove(self, member_id: str, *, reason: int = CESSATION) -> int:
+        """Take a member out, with every certificate and token that it, its agencies and its departments have.
+
+        From the next directory on nobody answers it, and nothing of it is answered. If it comes back, it enrols anew.
 
         Args:
             member_id: which.
-            revoke: take back every certificate it lists too, so that they stay dead if it comes back.
-            reason: CRLReason, where they are.
+            reason: CRLReason of its certificates.
 
         Raises:
-            ConfigError: there is no such member.
+            ConfigError: there is no such member, and never was one.
         """
         with self._alone():
+            now = self._now()
+            with _ledger():
+                self._revocation.revoke_member(member_id, issuers.REASONS[reason], now)
+                known = self.authority.ledger.revoked(now, member_id=member_id)
             row = self._membership.row(member_id)
-            if row is None:
+            if row is None and not known:
                 raise ConfigError(
                     "there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表"
                 )
             with self._changing():
                 self._membership.remove(member_id)
-                for certificate in entries.certificates(row.entry) if revoke else ():
-                    self._take_back(x509.load_der_x509_certificate(certificate), reason)
-            return self._publish()
-
-    def revoke_certificate(self, serial_number: int, *of: x509.Certificate, expires_ms: int, reason: int) -> int:
-        """Take one certificate back: whoever presents it is refused, and no member lists it any more.
-
-        Args:
-            serial_number: its number.
-            of: the CA that issued it, or each that may have.
-            expires_ms: when it expires, Unix milliseconds; 0 if that is not known.
-            reason: CRLReason.
-        """
-        with self._alone():
-            serial = serial_bytes(serial_number)
-            with self._changing():
-                for issuer in of:
-                    key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-                    self._put_revocation(serial_number, issuer, expires_ms, reason)
-                    for row in self._membership.rows().values():
-                        self._membership.put(replace(row, entry=entries.without_certificate(row.entry, serial, key)))
             return self._publish()
 
     def revoke_pem(self, pem: bytes, *, reason: int) -> int:
-        """Take back the first certificate of a PEM file.
+        """Take one certificate back, the first of a PEM file: whoever presents it is refused, and none lists it.
+
+        Of a certificate that the ledger does not know, which somebody made with a stolen issuing key, the directory
+        alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow.
 
         Raises:
             ConfigError: there is none in it, or it is another authority's.
         """
         certificate = issuers.read_pem(pem)
-        expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        issuer = issuers.issuer_of(self.folder, certificate)
-        return self.revoke_certificate(certificate.serial_number, issuer, expires_ms=expires_ms, reason=reason)
+        with self._alone():
+            with _ledger():
+                issuer = issuers.issuer_of(self.authority, certificate)
+                known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
+                if known is not None:
+                    self._revocation.revoke(known.serial, issuers.REASONS[reason], self._now())
+            with self._changing():
+                if known is None:
+                    expires_ms = _ms(certificate.not_valid_after_utc)
+                    self._take_back(certificate.serial_number, issuer, self._now(), reason, expires_ms)
+            return self._publish()
 
     def revoke_serial(self, text: str, *, reason: int) -> int:
-        """Take back the certificate of a serial number, hexadecimal, of whichever issuing CA of this authority.
+        """Take back the certificate of a serial number, hexadecimal.
 
         Raises:
-            ConfigError: that is no serial number.
+            ConfigError: that is no serial number, or none of a certificate that was issued here.
         """
         number = issuers.read_serial(text)
-        return self.revoke_certificate(number, *issuers.all_issuers(self.folder), expires_ms=0, reason=reason)
+        with self._alone():
+            with _ledger():
+                self._revocation.revoke(number, issuers.REASONS[reason], self._now())
+            with self._changing():
+                pass
+            return self._publish()
 
     def revoke_key(self, key_id: str, *, reason: int) -> int:
         """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well."""
         with self._alone():
+            rows = self._membership.rows().values()
+            listed = [key.certificate for row in rows for key in row.entry.signing_keys if key.key_id == key_id]
+            with _ledger():
+                for certificate in listed:
+                    known = self.authority.ledger.by_certificate(certificate)
+                    if known is not None:
+                        self._revocation.revoke(known.serial, issuers.REASONS[reason], self._now())
             with self._changing():
                 self._membership.bar(key_id, self._clock.now_ms())
                 for row in self._membership.rows().values():
-                    for key in row.entry.signing_keys:
-                        if key.key_id == key_id:
-                            self._take_back(x509.load_der_x509_certificate(key.certificate), reason)
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
             return self._publish()
 
@@ -181,15 +219,20 @@ class Office:
         return self._repository.published()
 
     def upkeep(self) -> bool:
-        """Publish what a crash left unpublished, and renew what is half over; whether anything was done."""
+        """Publish what a crash left unpublished or unrevoked, renew what is half over; whether anything was done."""
         with self._alone():
             now = self._now()
+            with _ledger():
+                behind = self._revision() != self.authority.ledger.revision()
+            if behind:
+                with self._changing():
+                    pass
             whole, timestamp = self._repository.due(now)
             if whole or self._membership.unpublished():
                 self._publish()
             elif timestamp:
                 self._repository.renew_timestamp(now)
-            return whole or timestamp
+            return behind or whole or timestamp
 
     def rotate_root(
         self,
@@ -302,6 +345,7 @@ class Office:
         thousand members that takes milliseconds, and a revocation must not wait.
         """
         with self._membership.change():
+            self._adopt()
             yield
             entries_now = [row.entry for row in self._membership.rows().values()]
             revocations = self._membership.revocations()
@@ -328,15 +372,65 @@ class Office:
             revocations=self._membership.revocations(),
         )
 
-    def _take_back(self, certificate: x509.Certificate, reason: int) -> None:
-        expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        self._put_revocation(certificate.serial_number, issuers.issuer_of(self.folder, certificate), expires_ms, reason)
+    def _adopt(self) -> None:
+        """Put on the record whatever the ledger has revoked."""
+        with _ledger():
+            # The number before the list: what is revoked in between is only looked at once more.
+            revision = self.authority.ledger.revision()
+            if revision == self._revision():
+                return
+            self.authority.refresh()
+            certificates = {issuing.name: issuing.certificate for issuing in self.authority.issuing_cas}
+            revoked = self.authority.ledger.revoked(self._now())
+        taken = {revocation.serial_number for revocation in self._membership.revocations()}
+        for each in revoked:
+            issuer = certificates.get(each.issuing)
+            if issuer is None or serial_bytes(each.serial) in taken:
+                continue
+            at, reason = each.revoked_at or self._now(), issuers.NUMBERS[each.reason or issuers.REASONS[0]]
+            member_id = each.holder.member_id if each.holder is not None else ""
+            self._take_back(each.serial, issuer, at, reason, _ms(each.expires_at), member_id)
+        self._membership.count(_LEDGER_REVISION, revision)
 
-    def _put_revocation(self, serial_number: int, issuer: x509.Certificate, expires_ms: int, reason: int) -> None:
+    def _revision(self) -> int:
+        return self._membership.state(_LEDGER_REVISION)
+
+    def _take_back(
+        self,
+        serial_number: int,
+        issuer: x509.Certificate,
+        at: dt.datetime,
+        reason: int,
+        expires_ms: int,
+        member_id: str | None = None,
+    ) -> None:
+        """Revoke a certificate in the directory; `member_id` is the one member that can list it, if that is known."""
         revocation = directory_build.revocation(
-            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=self._now(), reason=reason
+            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=at, reason=reason
         )
         self._membership.revoke(revocation, expires_ms)
+        key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+        rows = self._membership.rows().values() if member_id is None else [self._membership.row(member_id)]
+        for row in rows:
+            if row is not None:
+                entry = entries.without_certificate(row.entry, serial_bytes(serial_number), key)
+                if entry != row.entry:
+                    self._membership.put(replace(row, entry=entry))
 
     def _now(self) -> dt.datetime:
         return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
+
+
+@contextlib.contextmanager
+def _ledger() -> Iterator[None]:
+    """Errors of the authority's folder and ledger as ours."""
+    try:
+        yield
+    except LedgerError as error:
+        raise StoreError(error.en, error.zh) from error
+    except CertsError as error:
+        raise ConfigError(error.en, error.zh) from error
+
+
+def _ms(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)

@@ -101,6 +101,16 @@ def authority() -> None:
 )
 @_PASSPHRASE
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, help=say("where it will listen", "服务监听地址"))
+@click.option(
+    "--plain-listen",
+    default="",
+    help=say("where it will serve revocation lists and OCSP over plain HTTP", "以 HTTP 提供吊销列表与 OCSP 的监听地址"),
+)
+@click.option(
+    "--public-url",
+    default="",
+    help=say('"http://host:port" of that, named in certificates', "上述服务的公开地址，写入证书"),
+)
 @_JSON
 def init(
     folder: Path,
@@ -111,6 +121,8 @@ def init(
     ca_passphrase_file: Path | None,
     passphrase_file: Path | None,
     listen: str,
+    plain_listen: str,
+    public_url: str,
     json_out: bool,
 ) -> None:
     """Found an authority."""
@@ -124,6 +136,8 @@ def init(
         _line(passphrase_file),
         _line(ca_passphrase_file) or _ask(say("Passphrase of the certificates' root key", "证书根密钥口令")),
         listen,
+        plain_listen,
+        public_url,
     )
     _or_exit(lambda: found(folder, plan, SystemClock()))
     _tell(
@@ -209,9 +223,10 @@ def add(
 
 @member.command(
     help=say(
-        "Take a member out: it is refused everywhere from the next directory on. `revoke --member` takes its "
-        "certificates back too.",
-        "移除成员：自下一版目录起各处均拒绝该成员。如需同时吊销其证书，请使用 revoke --member。",
+        "Take a member out: it is refused everywhere from the next directory on, and its certificates and tokens, "
+        "those of its agencies and departments too, are taken back. `revoke --member` is the same with another reason.",
+        "移除成员：自下一版目录起各处均拒绝该成员，并吊销其（含经办机构与部门的）全部证书与令牌。"
+        "如需注明其他原因，请使用 revoke --member。",
     )
 )
 @_DIR
@@ -306,7 +321,7 @@ def revoke(
 
     def work(office: Office) -> int:
         if member_id is not None:
-            return office.remove(member_id, revoke=True, reason=number)
+            return office.remove(member_id, reason=number)
         if key_id is not None:
             return office.revoke_key(key_id, reason=number)
         if certificate is not None:
@@ -319,8 +334,9 @@ def revoke(
 
 @authority.command(
     help=say(
-        "Serve the directory, its push stream and what members tell, until SIGTERM or Ctrl-C.",
-        "运行服务：成员目录、推送与成员上报，直至收到 SIGTERM 或 Ctrl-C。",
+        "Serve the directory, its push stream, what members tell, enrolment (EST), revocation lists and OCSP, until "
+        "SIGTERM or Ctrl-C.",
+        "运行服务：成员目录、推送、成员上报、证书注册（EST）、吊销列表与 OCSP，直至收到 SIGTERM 或 Ctrl-C。",
     )
 )
 @_DIR

@@ -123,7 +123,8 @@ def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: P
     pem = tmp_path / "unit.pem"
     pem.write_bytes(issued.pem)
     assert founded.does("revoke", "--certificate", str(pem), "--reason", "key-compromise")["version"] == 3
-    assert founded.does("revoke", "--serial", "5f3c09")["version"] == 4
+    assert founded.types("revoke", "--serial", "5f3c09", "--passphrase-file", str(founded.daily)).exit_code == 2
+    assert founded.does("revoke", "--serial", f"{issued.certificate.serial_number:x}")["version"] == 4
     assert founded.does("revoke", "--key", "00" * 16)["version"] == 5
     assert founded.does("revoke", "--member", ZHEJIANG)["version"] == 6
     for words in ((), ("--serial", "1", "--key", "2")):
