@@ -23,24 +23,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import Authority
-from certs.errors import CertsError, LedgerError
+from certs.errors import CertsError
 from certs.files import read_public
+from certs.identity import Identity
+from certs.records import Token
 from certs.revocation import Revocation
 from gateway.authority import entries, issuers
 from gateway.authority.lock import locked
 from gateway.authority.membership import Membership, Row
 from gateway.authority.repository import Repository
 from gateway.authority.settings import AuthorityFile, load_settings
+from gateway.authority.taken_back import TakenBack, translated
 from gateway.clock import Clock
-from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, StoreError, WuganError
+from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, WuganError
 from gateway.federation import directory_build
 from gateway.federation.directory_entries import Outline, refused, require_together
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, MAX_MEMBERS, DirectoryTrust
-from gateway.federation.presented import presented, serial_bytes
+from gateway.federation.presented import presented
 from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -48,7 +50,6 @@ ROOT_FILE = "root.pem"
 CESSATION = 5
 """CRLReason of a member that leaves: cessation of operation."""
 
-_LEDGER_REVISION = "ledger revision"
 _GRACE_MS = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -92,9 +93,12 @@ class Office:
         """
         with self._thread:
             if self._authority is None:
-                with _ledger():
+                with translated():
                     self._authority = Authority.load(self.folder, passphrase=self._passphrase)
             return self._authority
+
+    def _taken_back(self) -> TakenBack:
+        return TakenBack(self._membership, self.authority, self.now())
 
     @property
     def _revocation(self) -> Revocation:
@@ -111,6 +115,31 @@ class Office:
         """Every member's entry."""
         with self._alone():
             return [row.entry for row in self._membership.rows().values()]
+
+    def entry(self, member_id: str) -> directory_pb2.Member:
+        """What the directory says of a member.
+
+        Raises:
+            ConfigError: there is no such member.
+        """
+        with self._alone():
+            row = self._membership.row(member_id)
+            if row is None:
+                raise _no_member()
+            return row.entry
+
+    def make_token(self, holder: Identity, lifetime: dt.timedelta) -> Token:
+        """A one-time token with which a member's gateway, agency or department enrols.
+
+        Raises:
+            ConfigError: there is no such member, or the lifetime is not within 30 days.
+            StoreError: it cannot be recorded.
+        """
+        with self._alone():
+            if self._membership.row(holder.member_id) is None:
+                raise _no_member()
+            with translated():
+                return self.authority.ledger.make_token(holder, self.now(), lifetime)
 
     def add(self, *members: directory_pb2.Member) -> int:
         """Take members in, or change what is said of them; the keys one has published stay, unless some are given.
@@ -144,15 +173,13 @@ class Office:
             ConfigError: there is no such member, and never was one.
         """
         with self._alone():
-            now = self._now()
-            with _ledger():
+            now = self.now()
+            with translated():
                 self._revocation.revoke_member(member_id, issuers.REASONS[reason], now)
                 known = self.authority.ledger.revoked(now, member_id=member_id)
             row = self._membership.row(member_id)
             if row is None and not known:
-                raise ConfigError(
-                    "there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表"
-                )
+                raise _no_member()
             with self._changing():
                 self._membership.remove(member_id)
             return self._publish()
@@ -168,15 +195,14 @@ class Office:
         """
         certificate = issuers.read_pem(pem)
         with self._alone():
-            with _ledger():
+            with translated():
                 issuer = issuers.issuer_of(self.authority, certificate)
                 known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
                 if known is not None:
-                    self._revocation.revoke(known.serial, issuers.REASONS[reason], self._now())
+                    self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
             with self._changing():
                 if known is None:
-                    expires_ms = _ms(certificate.not_valid_after_utc)
-                    self._take_back(certificate.serial_number, issuer, self._now(), reason, expires_ms)
+                    self._taken_back().add(certificate.serial_number, issuer, certificate.not_valid_after_utc, reason)
             return self._publish()
 
     def revoke_serial(self, text: str, *, reason: int) -> int:
@@ -187,8 +213,8 @@ class Office:
         """
         number = issuers.read_serial(text)
         with self._alone():
-            with _ledger():
-                self._revocation.revoke(number, issuers.REASONS[reason], self._now())
+            with translated():
+                self._revocation.revoke(number, issuers.REASONS[reason], self.now())
             with self._changing():
                 pass
             return self._publish()
@@ -198,11 +224,11 @@ class Office:
         with self._alone():
             rows = self._membership.rows().values()
             listed = [key.certificate for row in rows for key in row.entry.signing_keys if key.key_id == key_id]
-            with _ledger():
+            with translated():
                 for certificate in listed:
                     known = self.authority.ledger.by_certificate(certificate)
                     if known is not None:
-                        self._revocation.revoke(known.serial, issuers.REASONS[reason], self._now())
+                        self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
             with self._changing():
                 self._membership.bar(key_id, self._clock.now_ms())
                 for row in self._membership.rows().values():
@@ -221,9 +247,9 @@ class Office:
     def upkeep(self) -> bool:
         """Publish what a crash left unpublished or unrevoked, renew what is half over; whether anything was done."""
         with self._alone():
-            now = self._now()
-            with _ledger():
-                behind = self._revision() != self.authority.ledger.revision()
+            now = self.now()
+            with translated():
+                behind = self._taken_back().behind()
             if behind:
                 with self._changing():
                     pass
@@ -244,7 +270,7 @@ class Office:
     ) -> int:
         """Replace the root, as `Repository.rotate_root` does; the root's version."""
         with self._alone():
-            version = self._repository.rotate_root(old, new_passphrases, threshold, self._now(), online=online)
+            version = self._repository.rotate_root(old, new_passphrases, threshold, self.now(), online=online)
             if online:
                 self._publish()
             return version
@@ -345,7 +371,7 @@ class Office:
         thousand members that takes milliseconds, and a revocation must not wait.
         """
         with self._membership.change():
-            self._adopt()
+            self._taken_back().adopt()
             yield
             entries_now = [row.entry for row in self._membership.rows().values()]
             revocations = self._membership.revocations()
@@ -358,7 +384,7 @@ class Office:
         self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
         listed = [row.entry for row in self._membership.rows().values()]
         make = functools.partial(self._directory, listed)
-        version = self._repository.publish(make, self._now())
+        version = self._repository.publish(make, self.now())
         self._membership.mark_published(version)
         return version
 
@@ -367,70 +393,15 @@ class Office:
             listed,
             version=version,
             federation=self.settings.federation,
-            issued_at=self._now(),
+            issued_at=self.now(),
             expires_at=expires,
             revocations=self._membership.revocations(),
         )
 
-    def _adopt(self) -> None:
-        """Put on the record whatever the ledger has revoked."""
-        with _ledger():
-            # The number before the list: what is revoked in between is only looked at once more.
-            revision = self.authority.ledger.revision()
-            if revision == self._revision():
-                return
-            self.authority.refresh()
-            certificates = {issuing.name: issuing.certificate for issuing in self.authority.issuing_cas}
-            revoked = self.authority.ledger.revoked(self._now())
-        taken = {revocation.serial_number for revocation in self._membership.revocations()}
-        for each in revoked:
-            issuer = certificates.get(each.issuing)
-            if issuer is None or serial_bytes(each.serial) in taken:
-                continue
-            at, reason = each.revoked_at or self._now(), issuers.NUMBERS[each.reason or issuers.REASONS[0]]
-            member_id = each.holder.member_id if each.holder is not None else ""
-            self._take_back(each.serial, issuer, at, reason, _ms(each.expires_at), member_id)
-        self._membership.count(_LEDGER_REVISION, revision)
-
-    def _revision(self) -> int:
-        return self._membership.state(_LEDGER_REVISION)
-
-    def _take_back(
-        self,
-        serial_number: int,
-        issuer: x509.Certificate,
-        at: dt.datetime,
-        reason: int,
-        expires_ms: int,
-        member_id: str | None = None,
-    ) -> None:
-        """Revoke a certificate in the directory; `member_id` is the one member that can list it, if that is known."""
-        revocation = directory_build.revocation(
-            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=at, reason=reason
-        )
-        self._membership.revoke(revocation, expires_ms)
-        key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-        rows = self._membership.rows().values() if member_id is None else [self._membership.row(member_id)]
-        for row in rows:
-            if row is not None:
-                entry = entries.without_certificate(row.entry, serial_bytes(serial_number), key)
-                if entry != row.entry:
-                    self._membership.put(replace(row, entry=entry))
-
-    def _now(self) -> dt.datetime:
+    def now(self) -> dt.datetime:
+        """The time."""
         return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
 
 
-@contextlib.contextmanager
-def _ledger() -> Iterator[None]:
-    """Errors of the authority's folder and ledger as ours."""
-    try:
-        yield
-    except LedgerError as error:
-        raise StoreError(error.en, error.zh) from error
-    except CertsError as error:
-        raise ConfigError(error.en, error.zh) from error
-
-
-def _ms(at: dt.datetime) -> int:
-    return round(at.timestamp() * 1000)
+def _no_member() -> ConfigError:
+    return ConfigError("there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表")
