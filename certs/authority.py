@@ -1,9 +1,8 @@
-"""The built-in authority of a federation: a folder with its root, its issuing CAs, its ledger and a signing key.
+"""The built-in authority of a federation: a folder with its root, its issuing CAs and its ledger.
 
     root.pem, root-key.pem            needed again only to make another issuing CA: move the key away, keep it offline
     issuing.pem, issuing-key.pem      the first issuing CA (certs/issuing.py); the newest one issues every leaf
     ledger.db                         what was issued to whom, tokens, revocations (certs/ledger.py)
-    directory-key.pem                 Ed25519, signs the federation directory
 
 Owns: making that folder, issuing by `certs.profiles` with a record in the ledger before anything is given out, and
 replacing the issuing CA: the old one issues nothing any more, but answers for its leaves until the last has expired.
@@ -24,7 +23,6 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs import issuing, keys, profiles
 from certs.errors import AuthorityError
@@ -35,14 +33,10 @@ from certs.issuing import IssuingCa
 from certs.ledger import LISTED_AFTER_EXPIRY, Ledger
 from certs.records import PROFILE_OCSP, PROFILE_SIGNING, PROFILE_TLS, LeafProfile
 
-DIRECTORY_TAG: Final = b"wugan-directory-v1\x00"
-"""What precedes the directory's bytes under its signatures, so that they mean nothing anywhere else."""
-
 BY_AUTHORITY: Final = "authority"
 """The grounds of a certificate that an administrator of the authority asked for."""
 
 _ROOT, _ROOT_KEY = "root.pem", "root-key.pem"
-_DIRECTORY_KEY = "directory-key.pem"
 _LEDGER = "ledger.db"
 _PUBLIC_URL: Final = "public url"
 _MAX_URL_CHARS: Final = 200
@@ -51,7 +45,7 @@ _LIFE: Final = {PROFILE_TLS: profiles.TLS_LIFETIME, PROFILE_SIGNING: profiles.SI
 
 
 class Authority:
-    """Issues certificates and signs directories for one federation. Made by `create` or `load`.
+    """Issues certificates for one federation. Made by `create` or `load`.
 
     Safe for several threads; several processes may use one folder, and each sees at `refresh` what others changed.
     """
@@ -61,14 +55,12 @@ class Authority:
         folder: Path,
         root: x509.Certificate,
         issuers: tuple[IssuingCa, ...],
-        directory_key: Ed25519PrivateKey,
         ledger: Ledger,
         passphrase: bytes | None,
     ) -> None:
         self._folder = folder
         self._root = root
         self._issuers = issuers
-        self._directory_key = directory_key
         self._ledger = ledger
         self._passphrase = passphrase
         self._refreshing = threading.Lock()
@@ -92,7 +84,7 @@ class Authority:
             federation: trust domain, e.g. "demo.wugan.internal".
             now: time of making, with time zone.
             root_passphrase: encrypts the root's key; only a demonstration (`loopback`) does without.
-            passphrase: encrypts the issuing and the directory key.
+            passphrase: encrypts the issuing CAs' keys.
             loopback: let servers be called "localhost" too; for demonstrations on one machine.
             public_url: as for `set_public_url`.
 
@@ -119,12 +111,11 @@ class Authority:
                 f"{folder}: is not empty; a new authority starts in a folder of its own",
                 f"{folder}：目录非空，新的签发机构须使用空目录",
             )
-        root_key, directory_key = keys.generate_authority_key(), keys.generate_signing_key()
+        root_key = keys.generate_authority_key()
         root = profiles.root_certificate(root_key, federation, now)
         keys.store_private_key(folder / _ROOT_KEY, root_key, passphrase=root_passphrase)
-        keys.store_private_key(folder / _DIRECTORY_KEY, directory_key, passphrase=passphrase)
         first = issuing.add(folder, 1, profiles.Issuer(root, root_key, federation, loopback), passphrase, now)
-        made = cls(folder, root, (first,), directory_key, Ledger(folder / _LEDGER), passphrase)
+        made = cls(folder, root, (first,), Ledger(folder / _LEDGER), passphrase)
         if public_url:
             made.set_public_url(public_url)
         write_file(folder / _ROOT, certificate_pem(root), mode=PUBLIC, replace=False)
@@ -136,7 +127,7 @@ class Authority:
 
         Args:
             folder: as given to `create`.
-            passphrase: of the issuing and the directory key.
+            passphrase: of the issuing CAs' keys.
 
         Raises:
             AuthorityError: its files do not belong together.
@@ -145,8 +136,11 @@ class Authority:
         """
         root = issuing.read_certificate(folder / _ROOT)
         issuers = tuple(issuing.load(folder, number, root, passphrase) for number in issuing.numbers(folder))
-        directory_key = keys.load_signing_key(folder / _DIRECTORY_KEY, passphrase=passphrase)
-        return cls(folder, root, issuers, directory_key, Ledger(folder / _LEDGER), passphrase)
+        return cls(folder, root, issuers, Ledger(folder / _LEDGER), passphrase)
+
+    def close(self) -> None:
+        """Close the ledger; nothing can be issued any more."""
+        self._ledger.close()
 
     def refresh(self) -> None:
         """Take notice of issuing CAs that another process added or destroyed.
@@ -204,12 +198,7 @@ class Authority:
             AuthorityError: it is not that.
             LedgerError: it cannot be kept.
         """
-        if url and not _is_plain_http(url):
-            raise AuthorityError(
-                'the public address must be "http://host" or "http://host:port", without a path',
-                "公开地址应为 “http://主机” 或 “http://主机:端口”，不带路径",
-            )
-        self._ledger.set_state(_PUBLIC_URL, url)
+        self._ledger.set_state(_PUBLIC_URL, require_public_url(url))
 
     def roll_issuing(
         self, *, now: dt.datetime, root_passphrase: bytes | None = None, root_key: Path | None = None
@@ -262,20 +251,6 @@ class Authority:
             issuing.clear_away(self._folder)
             self.refresh()
         return tuple(gone)
-
-    @property
-    def directory_public_key(self) -> bytes:
-        """The 32 bytes of the Ed25519 key that every member pins for the directory."""
-        return self._directory_key.public_key().public_bytes_raw()
-
-    @property
-    def directory_key_id(self) -> str:
-        """Key id of the same."""
-        return keys.key_id(self.directory_public_key)
-
-    def sign_directory(self, directory: bytes) -> bytes:
-        """Ed25519 signature over `DIRECTORY_TAG` and a serialized directory."""
-        return self._directory_key.sign(DIRECTORY_TAG + directory)
 
     def issue_gateway_tls(
         self, member_id: str, holder: Holder, *, now: dt.datetime, lifetime: dt.timedelta = profiles.TLS_LIFETIME
@@ -383,6 +358,20 @@ class Authority:
 
     def _tls(self, identity: Identity, holder: Holder, now: dt.datetime, lifetime: dt.timedelta) -> Issued:
         return self.issue(PROFILE_TLS, identity, holder, now, lifetime)
+
+
+def require_public_url(url: str) -> str:
+    """The same, if it can be where revocation is answered for anybody (`Authority.set_public_url`).
+
+    Raises:
+        AuthorityError: it cannot.
+    """
+    if url and not _is_plain_http(url):
+        raise AuthorityError(
+            'the public address must be "http://host" or "http://host:port", without a path',
+            "公开地址应为 “http://主机” 或 “http://主机:端口”，不带路径",
+        )
+    return url
 
 
 def _is_plain_http(url: str) -> bool:

@@ -174,6 +174,17 @@ class Ledger:
         )
         return tuple(_record(row) for row in rows)
 
+    def revoked(self, now: dt.datetime, *, member_id: str = "") -> tuple[Record, ...]:
+        """What was revoked and would not have expired yet, of one member or of all, in the order of its expiry."""
+        rows = self._all(
+            f"{_SELECT}WHERE revoked_ms IS NOT NULL AND expires_ms > ? AND (? = '' OR member = ?)"
+            " ORDER BY expires_ms, serial",
+            _ms(now),
+            member_id,
+            member_id,
+        )
+        return tuple(_record(row) for row in rows)
+
     def last_expiry(self, issuing: str) -> dt.datetime | None:
         """When the last certificate of an issuing CA expires, its own OCSP responders apart."""
         (latest,) = self._one(

@@ -40,6 +40,8 @@ class Plan:
         passphrase: encrypts the keys in daily use; None: they lie open to whoever can read the folder.
         ca_passphrase: encrypts the key of the certificates' root.
         listen: address of the service.
+        plain_listen: address of the plain HTTP service of revocation lists and OCSP; "" for none.
+        public_url: "http://host:port" by which that is reached; every certificate names it. "" for none.
         loopback: let servers be called "localhost" too; for demonstrations on one machine.
     """
 
@@ -49,6 +51,8 @@ class Plan:
     passphrase: bytes | None = None
     ca_passphrase: bytes | None = None
     listen: str = "0.0.0.0:8443"
+    plain_listen: str = ""
+    public_url: str = ""
     loopback: bool = False
 
 
@@ -68,8 +72,12 @@ def found(folder: Path, plan: Plan, clock: Clock) -> Authority:
             root_passphrase=plan.ca_passphrase,
             passphrase=plan.passphrase,
             loopback=plan.loopback,
+            public_url=plan.public_url,
         )
         settings = f'federation = "{plan.federation}"\n\n[service]\nlisten = "{plan.listen}"\n'
+        for name in ("plain_listen", "public_url"):
+            if value := getattr(plan, name):
+                settings += f'{name} = "{value}"\n'
         write_file(folder / SETTINGS_FILE, settings.encode(), mode=PUBLIC, replace=False)
         lives = load_settings(folder).life.lives()
         root = Repository(folder, lives, plan.passphrase).create(plan.root_passphrases, plan.threshold, now)

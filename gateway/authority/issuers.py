@@ -6,43 +6,40 @@ Owns: reading. Refuses: issuing (`certs.authority`).
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from certs.errors import CertsError
-from certs.files import read_public
+from certs.authority import Authority
 from gateway.errors import ConfigError
 from gateway.federation.presented import serial_bytes
 
-_ISSUING: Final = "issuing*.pem"
+REASONS: Final = {
+    0: x509.ReasonFlags.unspecified,
+    1: x509.ReasonFlags.key_compromise,
+    3: x509.ReasonFlags.affiliation_changed,
+    4: x509.ReasonFlags.superseded,
+    5: x509.ReasonFlags.cessation_of_operation,
+    9: x509.ReasonFlags.privilege_withdrawn,
+}
+"""CRLReason (RFC 5280 section 5.3.1) as the directory writes it → as the ledger does (`certs.revocation.REASONS`)."""
+
+NUMBERS: Final = {reason: number for number, reason in REASONS.items()}
 
 
-def all_issuers(folder: Path) -> list[x509.Certificate]:
-    """The issuing CAs in the authority's folder, present and past.
-
-    Raises:
-        ConfigError: a file cannot be read.
-    """
-    files = [path for path in sorted(folder.glob(_ISSUING)) if "key" not in path.name]
-    try:
-        return [read_pem(read_public(path)) for path in files]
-    except CertsError as error:
-        raise ConfigError(error.en, error.zh) from error
-
-
-def issuer_of(folder: Path, certificate: x509.Certificate) -> x509.Certificate:
-    """The issuing CA of a certificate.
+def issuer_of(authority: Authority, certificate: x509.Certificate) -> x509.Certificate:
+    """The issuing CA of a certificate, present or retired.
 
     Raises:
-        ConfigError: none of those in the folder issued it.
+        ConfigError: none of the authority's issued it.
+        CertsError: the authority's folder cannot be read any more.
     """
-    for issuer in all_issuers(folder):
+    authority.refresh()
+    for issuing in authority.issuing_cas:
         with contextlib.suppress(ValueError, TypeError, InvalidSignature):
-            certificate.verify_directly_issued_by(issuer)
-            return issuer
+            certificate.verify_directly_issued_by(issuing.certificate)
+            return issuing.certificate
     raise ConfigError("the certificate was not issued by this authority", "该证书不是由本管理机构签发")
 
 

@@ -83,7 +83,7 @@ class Membership:
             self._database.execute("begin immediate")
             try:
                 yield
-                self._count("revision", self.state("revision") + 1)
+                self.count("revision", self.state("revision") + 1)
                 self._database.execute("commit")
             except BaseException:
                 self._database.execute("rollback")
@@ -159,7 +159,7 @@ class Membership:
         with self._faults():
             self._database.execute("begin immediate")
             self._run("update member set version = ? where version = 0", version)
-            self._count("published revision", self.state("revision"))
+            self.count("published revision", self.state("revision"))
             self._database.execute("commit")
 
     def seen(self) -> authority_pb2.SeenReport:
@@ -185,7 +185,8 @@ class Membership:
         found = self._all("select value from state where name = ?", name)
         return int(found[0][0]) if found else 0
 
-    def _count(self, name: str, value: int) -> None:
+    def count(self, name: str, value: int) -> None:
+        """Set a counter, within a `change`."""
         self._run("insert or replace into state values (?, ?)", name, value)
 
     def _run(self, statement: str, *values: object) -> None:

@@ -3,6 +3,12 @@
 Owns: what an administrator and a member may change, under the lock of the folder, so that commands and the running
 service do not meet; and that nothing is published that a member's gateway would not believe: it is judged before by
 the very rule of the gateways (`DirectoryTrust`), so that no member can make the directory unbelievable for all.
+
+What is revoked is written into the ledger of certificates first (`certs.revocation`), and the directory adopts it from
+there. Killed in between, the certificate renews nothing any more, while the directory is behind; in the other order it
+could have been renewed, and what it was renewed to would be nowhere revoked. Every change, and `upkeep`, adopts
+what the ledger has revoked meanwhile, so the two agree again at the latest a minute after the service runs.
+
 Refuses: knowing who asks (`gateway.authority.service`), and the event loop: everything here waits for the disk.
 """
 
@@ -17,26 +23,33 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs.authority import Authority
 from certs.errors import CertsError
 from certs.files import read_public
+from certs.identity import Identity
+from certs.records import Token
+from certs.revocation import Revocation
 from gateway.authority import entries, issuers
 from gateway.authority.lock import locked
 from gateway.authority.membership import Membership, Row
 from gateway.authority.repository import Repository
 from gateway.authority.settings import AuthorityFile, load_settings
+from gateway.authority.taken_back import TakenBack, translated
 from gateway.clock import Clock
 from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, WuganError
 from gateway.federation import directory_build
 from gateway.federation.directory_entries import Outline, refused, require_together
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, MAX_MEMBERS, DirectoryTrust
-from gateway.federation.presented import presented, serial_bytes
+from gateway.federation.presented import presented
 from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 ROOT_FILE = "root.pem"
+CESSATION = 5
+"""CRLReason of a member that leaves: cessation of operation."""
+
 _GRACE_MS = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -60,11 +73,36 @@ class Office:
             self._trust = DirectoryTrust.of(self.settings.federation, read_public(folder / ROOT_FILE))
         except CertsError as error:
             raise ConfigError(error.en, error.zh) from error
+        self._passphrase = passphrase
+        self._authority: Authority | None = None
         self._thread = threading.RLock()
 
     def close(self) -> None:
         """Close the record."""
         self._membership.close()
+        if self._authority is not None:
+            self._authority.close()
+
+    @property
+    def authority(self) -> Authority:
+        """Who issues certificates, and its ledger; opened when it is first needed.
+
+        Raises:
+            ConfigError: its files or its passphrase are not as they should be.
+            StoreError: its ledger cannot be used.
+        """
+        with self._thread:
+            if self._authority is None:
+                with translated():
+                    self._authority = Authority.load(self.folder, passphrase=self._passphrase)
+            return self._authority
+
+    def _taken_back(self) -> TakenBack:
+        return TakenBack(self._membership, self.authority, self.now())
+
+    @property
+    def _revocation(self) -> Revocation:
+        return Revocation(self.authority)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -77,6 +115,31 @@ class Office:
         """Every member's entry."""
         with self._alone():
             return [row.entry for row in self._membership.rows().values()]
+
+    def entry(self, member_id: str) -> directory_pb2.Member:
+        """What the directory says of a member.
+
+        Raises:
+            ConfigError: there is no such member.
+        """
+        with self._alone():
+            row = self._membership.row(member_id)
+            if row is None:
+                raise _no_member()
+            return row.entry
+
+    def make_token(self, holder: Identity, lifetime: dt.timedelta) -> Token:
+        """A one-time token with which a member's gateway, agency or department enrols.
+
+        Raises:
+            ConfigError: there is no such member, or the lifetime is not within 30 days.
+            StoreError: it cannot be recorded.
+        """
+        with self._alone():
+            if self._membership.row(holder.member_id) is None:
+                raise _no_member()
+            with translated():
+                return self.authority.ledger.make_token(holder, self.now(), lifetime)
 
     def add(self, *members: directory_pb2.Member) -> int:
         """Take members in, or change what is said of them; the keys one has published stay, unless some are given.
@@ -97,77 +160,78 @@ class Office:
                     self._membership.put(replace(held, entry=wanted, version=0) if held else Row(wanted, 0, b"", 0))
             return self._publish()
 
-    def remove(self, member_id: str, *, revoke: bool = False, reason: int = 0) -> int:
-        """Take a member out: nobody answers it, and nothing of it is answered, from the next directory on.
+    def remove(self, member_id: str, *, reason: int = CESSATION) -> int:
+        """Take a member out, with every certificate and token that it, its agencies and its departments have.
+
+        From the next directory on nobody answers it, and nothing of it is answered. If it comes back, it enrols anew.
 
         Args:
             member_id: which.
-            revoke: take back every certificate it lists too, so that they stay dead if it comes back.
-            reason: CRLReason, where they are.
+            reason: CRLReason of its certificates.
 
         Raises:
-            ConfigError: there is no such member.
+            ConfigError: there is no such member, and never was one.
         """
         with self._alone():
+            now = self.now()
+            with translated():
+                self._revocation.revoke_member(member_id, issuers.REASONS[reason], now)
+                known = self.authority.ledger.revoked(now, member_id=member_id)
             row = self._membership.row(member_id)
-            if row is None:
-                raise ConfigError(
-                    "there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表"
-                )
+            if row is None and not known:
+                raise _no_member()
             with self._changing():
                 self._membership.remove(member_id)
-                for certificate in entries.certificates(row.entry) if revoke else ():
-                    self._take_back(x509.load_der_x509_certificate(certificate), reason)
-            return self._publish()
-
-    def revoke_certificate(self, serial_number: int, *of: x509.Certificate, expires_ms: int, reason: int) -> int:
-        """Take one certificate back: whoever presents it is refused, and no member lists it any more.
-
-        Args:
-            serial_number: its number.
-            of: the CA that issued it, or each that may have.
-            expires_ms: when it expires, Unix milliseconds; 0 if that is not known.
-            reason: CRLReason.
-        """
-        with self._alone():
-            serial = serial_bytes(serial_number)
-            with self._changing():
-                for issuer in of:
-                    key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-                    self._put_revocation(serial_number, issuer, expires_ms, reason)
-                    for row in self._membership.rows().values():
-                        self._membership.put(replace(row, entry=entries.without_certificate(row.entry, serial, key)))
             return self._publish()
 
     def revoke_pem(self, pem: bytes, *, reason: int) -> int:
-        """Take back the first certificate of a PEM file.
+        """Take one certificate back, the first of a PEM file: whoever presents it is refused, and none lists it.
+
+        Of a certificate that the ledger does not know, which somebody made with a stolen issuing key, the directory
+        alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow.
 
         Raises:
             ConfigError: there is none in it, or it is another authority's.
         """
         certificate = issuers.read_pem(pem)
-        expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        issuer = issuers.issuer_of(self.folder, certificate)
-        return self.revoke_certificate(certificate.serial_number, issuer, expires_ms=expires_ms, reason=reason)
+        with self._alone():
+            with translated():
+                issuer = issuers.issuer_of(self.authority, certificate)
+                known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
+                if known is not None:
+                    self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
+            with self._changing():
+                if known is None:
+                    self._taken_back().add(certificate.serial_number, issuer, certificate.not_valid_after_utc, reason)
+            return self._publish()
 
     def revoke_serial(self, text: str, *, reason: int) -> int:
-        """Take back the certificate of a serial number, hexadecimal, of whichever issuing CA of this authority.
+        """Take back the certificate of a serial number, hexadecimal.
 
         Raises:
-            ConfigError: that is no serial number.
+            ConfigError: that is no serial number, or none of a certificate that was issued here.
         """
         number = issuers.read_serial(text)
-        return self.revoke_certificate(number, *issuers.all_issuers(self.folder), expires_ms=0, reason=reason)
+        with self._alone():
+            with translated():
+                self._revocation.revoke(number, issuers.REASONS[reason], self.now())
+            with self._changing():
+                pass
+            return self._publish()
 
     def revoke_key(self, key_id: str, *, reason: int) -> int:
         """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well."""
         with self._alone():
+            rows = self._membership.rows().values()
+            listed = [key.certificate for row in rows for key in row.entry.signing_keys if key.key_id == key_id]
+            with translated():
+                for certificate in listed:
+                    known = self.authority.ledger.by_certificate(certificate)
+                    if known is not None:
+                        self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
             with self._changing():
                 self._membership.bar(key_id, self._clock.now_ms())
                 for row in self._membership.rows().values():
-                    for key in row.entry.signing_keys:
-                        if key.key_id == key_id:
-                            self._take_back(x509.load_der_x509_certificate(key.certificate), reason)
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
             return self._publish()
 
@@ -181,15 +245,20 @@ class Office:
         return self._repository.published()
 
     def upkeep(self) -> bool:
-        """Publish what a crash left unpublished, and renew what is half over; whether anything was done."""
+        """Publish what a crash left unpublished or unrevoked, renew what is half over; whether anything was done."""
         with self._alone():
-            now = self._now()
+            now = self.now()
+            with translated():
+                behind = self._taken_back().behind()
+            if behind:
+                with self._changing():
+                    pass
             whole, timestamp = self._repository.due(now)
             if whole or self._membership.unpublished():
                 self._publish()
             elif timestamp:
                 self._repository.renew_timestamp(now)
-            return whole or timestamp
+            return behind or whole or timestamp
 
     def rotate_root(
         self,
@@ -201,7 +270,7 @@ class Office:
     ) -> int:
         """Replace the root, as `Repository.rotate_root` does; the root's version."""
         with self._alone():
-            version = self._repository.rotate_root(old, new_passphrases, threshold, self._now(), online=online)
+            version = self._repository.rotate_root(old, new_passphrases, threshold, self.now(), online=online)
             if online:
                 self._publish()
             return version
@@ -302,6 +371,7 @@ class Office:
         thousand members that takes milliseconds, and a revocation must not wait.
         """
         with self._membership.change():
+            self._taken_back().adopt()
             yield
             entries_now = [row.entry for row in self._membership.rows().values()]
             revocations = self._membership.revocations()
@@ -314,7 +384,7 @@ class Office:
         self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
         listed = [row.entry for row in self._membership.rows().values()]
         make = functools.partial(self._directory, listed)
-        version = self._repository.publish(make, self._now())
+        version = self._repository.publish(make, self.now())
         self._membership.mark_published(version)
         return version
 
@@ -323,20 +393,15 @@ class Office:
             listed,
             version=version,
             federation=self.settings.federation,
-            issued_at=self._now(),
+            issued_at=self.now(),
             expires_at=expires,
             revocations=self._membership.revocations(),
         )
 
-    def _take_back(self, certificate: x509.Certificate, reason: int) -> None:
-        expires_ms = round(certificate.not_valid_after_utc.timestamp() * 1000)
-        self._put_revocation(certificate.serial_number, issuers.issuer_of(self.folder, certificate), expires_ms, reason)
-
-    def _put_revocation(self, serial_number: int, issuer: x509.Certificate, expires_ms: int, reason: int) -> None:
-        revocation = directory_build.revocation(
-            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=self._now(), reason=reason
-        )
-        self._membership.revoke(revocation, expires_ms)
-
-    def _now(self) -> dt.datetime:
+    def now(self) -> dt.datetime:
+        """The time."""
         return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
+
+
+def _no_member() -> ConfigError:
+    return ConfigError("there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表")

@@ -1,4 +1,4 @@
-"""The authority as a process.
+"""The authority as a process: directory, enrolment (EST) and revocation over HTTPS, revocation over plain HTTP too.
 
 Owns: the order in which it is opened and closed. Refuses: deciding anything.
 """
@@ -11,23 +11,45 @@ import datetime as dt
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 from aiohttp import web
 
-from certs.authority import Authority
+from certs.enrolment import Enrolment
 from certs.errors import CertsError
+from certs.est_client import WELL_KNOWN
+from certs.est_server import est_app
+from certs.ocsp_responder import OcspResponder
+from certs.revocation import Revocation
+from certs.revocation_server import revocation_app, revocation_routes
+from certs.server_tls import ServerTls
 from gateway.authority.office import Office
 from gateway.authority.service import authority_app
-from gateway.authority.tls import ServerTls
 from gateway.clock import Clock, SystemClock
 from gateway.errors import ConfigError
 from gateway.log import configure
 
-RENEW_S = 3600.0
+RENEW_S: Final = 3600.0
+PRUNE_S: Final = 86_400.0
 _log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where it listens, "host:port".
+
+    Args:
+        https: everything.
+        plain: revocation lists and OCSP over plain HTTP; "" where that is not served.
+    """
+
+    https: str
+    plain: str
 
 
 def run(folder: Path, passphrase: bytes | None, listen: str | None, ready_file: Path | None, level: str) -> None:
@@ -48,7 +70,7 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with authority(folder, clock, passphrase, listen, ready_file) as bound:
-        _log.info("ready", https=bound)
+        _log.info("ready", **asdict(bound))
         await stop.wait()
     _log.info("stopped")
 
@@ -60,61 +82,95 @@ async def authority(
     passphrase: bytes | None = None,
     listen: str | None = None,
     ready_file: Path | None = None,
-) -> AsyncIterator[str]:
-    """A running authority for the length of the block; yields the address it is bound to."""
-    try:
-        certificates = Authority.load(folder, passphrase=passphrase)
-    except CertsError as error:
-        raise ConfigError(error.en, error.zh) from error
-    tls = ServerTls(folder, certificates, passphrase)
-    tls.renew(_now(clock))
+) -> AsyncIterator[Bound]:
+    """A running authority for the length of the block; yields the addresses it is bound to."""
+
+    def now() -> dt.datetime:
+        return _now(clock)
+
     async with contextlib.AsyncExitStack() as stack:
         office = Office(folder, clock, passphrase)
         stack.callback(office.close)
-        # Enrolment (EST), revocation lists and OCSP are put in here, by path: see `authority_app`.
-        app = await stack.enter_async_context(authority_app(office, clock, parts={}))
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        bound = await _listen(runner, listen or office.settings.service.listen, tls)
-        renewing = asyncio.create_task(_keep_certificate(tls, clock))
-        stack.callback(renewing.cancel)
-        ready = ready_file or office.settings.service.ready_file
+        service, certificates = office.settings.service, office.authority
+        try:
+            if certificates.public_url != service.public_url:
+                certificates.set_public_url(service.public_url)
+            tls = await asyncio.to_thread(ServerTls, certificates, now())
+        except CertsError as error:
+            raise ConfigError(error.en, error.zh) from error
+        about = Revocation(certificates), OcspResponder(certificates), now, _fault
+        app = await stack.enter_async_context(
+            authority_app(
+                office,
+                clock,
+                parts={WELL_KNOWN: est_app(Enrolment(certificates), now, _fault)},
+                routes=revocation_routes(*about),
+            )
+        )
+        https = await _listen(stack, app, listen or service.listen, "service.listen", tls.context)
+        plain = ""
+        if service.plain_listen is not None:
+            plain = await _listen(stack, revocation_app(*about), service.plain_listen, "service.plain_listen")
+        for name, every_s, work in (
+            ("certificate of the service renewed", RENEW_S, lambda: tls.renew_if_due(now())),
+            ("retired issuing CAs destroyed", PRUNE_S, lambda: certificates.prune_issuing(now())),
+        ):
+            task = asyncio.create_task(_every(every_s, name, work))
+            stack.callback(task.cancel)
+        bound = Bound(https, plain)
+        ready = ready_file or service.ready_file
         if ready is not None:
             await asyncio.to_thread(_write_ready, ready, bound)
             stack.push_async_callback(asyncio.to_thread, ready.unlink, missing_ok=True)
         yield bound
 
 
-async def _listen(runner: web.AppRunner, address: str, tls: ServerTls) -> str:
+async def _listen(
+    stack: contextlib.AsyncExitStack,
+    app: web.Application,
+    address: str,
+    setting: str,
+    context: ssl.SSLContext | None = None,
+) -> str:
+    """Serve an application until the stack ends; where it is bound."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
     host, _, port = address.rpartition(":")
-    site = web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=tls.context)
     try:
-        await site.start()
+        await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context).start()
     except OSError as error:
         raise ConfigError(
-            f"service.listen: cannot listen on {address}; is the port taken?",
-            f"service.listen：无法监听 {address}，端口可能已被占用",
-            field="service.listen",
+            f"{setting}: cannot listen on {address}; is the port taken?",
+            f"{setting}：无法监听 {address}，端口可能已被占用",
+            field=setting,
         ) from error
     return f"{host}:{runner.addresses[0][1]}"
 
 
-async def _keep_certificate(tls: ServerTls, clock: Clock) -> None:
+async def _every(seconds: float, done: str, work: Callable[[], object]) -> None:
+    """Do work in a thread again and again; say so when there was something to do, and when it failed."""
     while True:
-        await asyncio.sleep(RENEW_S)
+        await asyncio.sleep(seconds)
         try:
-            if await asyncio.to_thread(tls.renew, _now(clock)):
-                _log.info("certificate of the service renewed")
-        except ConfigError as error:
-            _log.error("certificate of the service not renewed", reason=error.en)
+            if await asyncio.to_thread(work):
+                _log.info(done)
+        except CertsError as error:
+            _fault(error)
+        except Exception as error:  # noqa: BLE001  it is tried again
+            _log.error("authority out of order", error=type(error).__name__)
+
+
+def _fault(error: CertsError) -> None:
+    """What is out of order with the authority itself; clients are told only that something is."""
+    _log.error("authority out of order", error=type(error).__name__, reason=error.en)
 
 
 def _now(clock: Clock) -> dt.datetime:
     return dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
 
 
-def _write_ready(path: Path, bound: str) -> None:
+def _write_ready(path: Path, bound: Bound) -> None:
     scratch = path.with_suffix(path.suffix + ".part")
-    scratch.write_text(json.dumps({"https": bound, "pid": os.getpid()}), "utf-8")
+    scratch.write_text(json.dumps({**asdict(bound), "pid": os.getpid()}), "utf-8")
     scratch.replace(path)

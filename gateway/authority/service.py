@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,7 +24,7 @@ from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
 from gateway.authority.office import Office
-from gateway.authority.tls import client
+from gateway.authority.peer import client
 from gateway.clock import Clock
 from gateway.errors import AccessError, RefusedError, StoreError, WuganError
 from wugan.federation.v1 import authority_pb2
@@ -276,21 +276,25 @@ class DirectoryService:
 
 @contextlib.asynccontextmanager
 async def authority_app(
-    office: Office, clock: Clock, parts: Mapping[str, web.Application] | None = None
+    office: Office,
+    clock: Clock,
+    parts: Mapping[str, web.Application] | None = None,
+    routes: Sequence[web.RouteDef] = (),
 ) -> AsyncIterator[web.Application]:
     """The whole service as an application, for the length of the block.
 
     Args:
         office: of the directory.
         clock: dates what members tell.
-        parts: what is served beside the directory, by path: enrolment, revocation lists (`certs.est_server.est_app` at
-            "/.well-known/est" and the like). This is the one place where they are put in.
+        parts: what is served beside the directory, by path (`certs.est_server.est_app` at "/.well-known/est").
+        routes: likewise, with paths of their own (`certs.revocation_server.revocation_routes`).
     """
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     async with DirectoryService(office, clock) as service:
         service.add_to(app)
         for path, part in (parts or {}).items():
             app.add_subapp(path, part)
+        app.add_routes(routes)
 
         async def close_streams(_: web.Application) -> None:
             service.close_streams()

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
+from certs.authority import require_public_url
 from certs.errors import CertsError
 from certs.identity import require_federation
 from gateway.authority.repository import Lives
@@ -26,10 +27,26 @@ def _federation(text: str) -> str:
         raise ValueError(error.en) from error
 
 
+def _public_url(text: str) -> str:
+    try:
+        return require_public_url(text)
+    except CertsError as error:
+        raise ValueError(error.en) from error
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
 class ServiceSettings(Settings):
     """Where the authority listens."""
 
     listen: Address = Field("0.0.0.0:8443", description="Address of the HTTPS service.")
+    plain_listen: Address | None = Field(
+        None, description="Address of the plain HTTP service of revocation lists and OCSP; none without it."
+    )
+    public_url: PublicUrl = Field(
+        "", description='"http://host:port" by which that service is reached; certificates name it.'
+    )
     ready_file: Path | None = Field(None, description="File to write the bound address to once ready (JSON).")
 
 

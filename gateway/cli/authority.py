@@ -7,19 +7,32 @@ users of the machine can see; every decision is the office's.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli import EXIT_USAGE
+from gateway.cli.authority_issuing import about_token, issuing, make_token, said_of_token, token
+from gateway.cli.authority_options import (
+    CA_PASSPHRASE,
+    DIR,
+    FILE,
+    JSON,
+    MEMBER,
+    PASSPHRASE,
+    TOKEN_DAYS,
+    TOKEN_FILE,
+    ask,
+    in_office,
+    line,
+    or_exit,
+    tell,
+)
 from gateway.cli.language import chinese, plain, say
 
 if TYPE_CHECKING:
+    from certs.records import Token
     from gateway.authority.office import Office
-
-R = TypeVar("R")
 
 # CRLReason (RFC 5280 section 5.3.1), as far as an administrator means one.
 _REASONS = {
@@ -30,22 +43,6 @@ _REASONS = {
     "cessation-of-operation": 5,
     "privilege-withdrawn": 9,
 }
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-_DIR = click.option(
-    "--dir",
-    "folder",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help=say("the authority's folder", "管理机构目录"),
-)
-_JSON = click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
-_PASSPHRASE = click.option(
-    "--passphrase-file",
-    type=_FILE,
-    help=say("passphrase of the keys in daily use, one line", "日常使用密钥的口令文件（一行）"),
-)
-_MEMBER = click.option("--member", "member_id", required=True, help=say("its code (GB 32100)", "统一社会信用代码"))
 _THRESHOLD = click.option(
     "--threshold",
     type=click.IntRange(1, 16),
@@ -71,6 +68,10 @@ def authority() -> None:
     """The group."""
 
 
+authority.add_command(token)
+authority.add_command(issuing)
+
+
 @authority.command(
     help=say(
         "Found an authority in an empty folder. Hand root.json and root.pem to every member, over a channel that "
@@ -79,7 +80,7 @@ def authority() -> None:
         "并将 tuf-root-keys/ 中的密钥分别交保管人离线保存。",
     )
 )
-@_DIR
+@DIR
 @click.option("--federation", required=True, help=say("its name, a DNS name", "联盟名称（域名）"))
 @click.option(
     "--root-keys",
@@ -91,17 +92,23 @@ def authority() -> None:
 @_THRESHOLD
 @click.option(
     "--root-passphrases-file",
-    type=_FILE,
+    type=FILE,
     help=say("a line for each root key; asked for without it", "每行一个根密钥口令；未提供时逐一询问"),
 )
-@click.option(
-    "--ca-passphrase-file",
-    type=_FILE,
-    help=say("passphrase of the certificates' root key; asked for without it", "证书根密钥口令；未提供时询问"),
-)
-@_PASSPHRASE
+@CA_PASSPHRASE
+@PASSPHRASE
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, help=say("where it will listen", "服务监听地址"))
-@_JSON
+@click.option(
+    "--plain-listen",
+    default="",
+    help=say("where it will serve revocation lists and OCSP over plain HTTP", "以 HTTP 提供吊销列表与 OCSP 的监听地址"),
+)
+@click.option(
+    "--public-url",
+    default="",
+    help=say('"http://host:port" of that, named in certificates', "上述服务的公开地址，写入证书"),
+)
+@JSON
 def init(
     folder: Path,
     federation: str,
@@ -111,6 +118,8 @@ def init(
     ca_passphrase_file: Path | None,
     passphrase_file: Path | None,
     listen: str,
+    plain_listen: str,
+    public_url: str,
     json_out: bool,
 ) -> None:
     """Found an authority."""
@@ -121,12 +130,14 @@ def init(
         federation,
         _root_passphrases(root_passphrases_file, root_keys),
         threshold or root_keys // 2 + 1,
-        _line(passphrase_file),
-        _line(ca_passphrase_file) or _ask(say("Passphrase of the certificates' root key", "证书根密钥口令")),
+        line(passphrase_file),
+        line(ca_passphrase_file) or ask(say("Passphrase of the certificates' root key", "证书根密钥口令")),
         listen,
+        plain_listen,
+        public_url,
     )
-    _or_exit(lambda: found(folder, plan, SystemClock()))
-    _tell(
+    or_exit(lambda: found(folder, plan, SystemClock()))
+    tell(
         json_out,
         {"federation": federation, "version": 1, "root": str(folder / "root.json"), "roots": str(folder / "root.pem")},
         f"{federation}: founded in {folder}; give root.json and root.pem to every member",
@@ -141,12 +152,13 @@ def member() -> None:
 
 @member.command(
     help=say(
-        "Take a member in, or change what is said of it; keys that it has published stay.",
-        "登记成员或更改其信息；已发布的密钥保持不变。",
+        "Take a member in, or change what is said of it; keys that it has published stay. Where it has none, a "
+        "one-time token is made with which its gateway enrols.",
+        "登记成员或更改其信息；已发布的密钥保持不变。尚无密钥时，同时签发供其网关注册的一次性令牌。",
     )
 )
-@_DIR
-@_MEMBER
+@DIR
+@MEMBER
 @click.option("--name-zh", required=True, help=say("its name in Chinese", "中文名称"))
 @click.option("--name-en", required=True, help=say("its name in English", "英文名称"))
 @click.option(
@@ -160,8 +172,10 @@ def member() -> None:
 @click.option(
     "--address", "addresses", multiple=True, required=True, help=say("host:port; repeatable", "网关地址，可重复")
 )
-@_PASSPHRASE
-@_JSON
+@TOKEN_DAYS
+@TOKEN_FILE
+@PASSPHRASE
+@JSON
 def add(
     folder: Path,
     member_id: str,
@@ -169,10 +183,12 @@ def add(
     name_en: str,
     regions: tuple[int, ...],
     addresses: tuple[str, ...],
+    days: float,
+    token_file: Path | None,
     passphrase_file: Path | None,
     json_out: bool,
 ) -> None:
-    """Add a member. A one-time token for its enrolment is to be given out here as well."""
+    """Add a member; a one-time token for its gateway, if it has published no keys yet."""
     from certs.errors import CertsError
     from certs.identity import Identity
     from gateway.errors import ConfigError
@@ -181,9 +197,9 @@ def add(
     from wugan.federation.v1 import directory_pb2
     from wugan.federation.v1 import vocabulary_pb2 as words
 
-    def work(office: Office) -> int:
+    def work(office: Office) -> tuple[int, Token | None]:
         try:
-            tls_name = Identity.gateway(office.settings.federation, member_id).tls_name
+            holder = Identity.gateway(office.settings.federation, member_id)
         except CertsError as error:
             raise ConfigError(error.en, error.zh, field="member") from error
         offer = directory_pb2.Offer(
@@ -196,43 +212,52 @@ def add(
             name_zh=name_zh,
             name_en=name_en,
             regions=regions,
-            gateways=[(address, tls_name) for address in addresses],
+            gateways=[(address, holder.tls_name) for address in addresses],
             signing_keys=(),
             encryption_keys=(),
             offer=offer,
         )
-        return office.add(entry)
+        version = office.add(entry)
+        has_keys = bool(office.entry(member_id).signing_keys)
+        return version, None if has_keys else make_token(office, holder, days, token_file)
 
-    version = _in_office(folder, passphrase_file, work)
-    _tell_version(json_out, version, f"{member_id} is a member", f"{member_id} 已登记", member_id=member_id)
+    version, made = in_office(folder, passphrase_file, work)
+    about: dict[str, Any] = {"member_id": member_id, "version": version}
+    en, zh = f"{member_id} is a member; directory {version}", f"{member_id} 已登记；目录第 {version} 版"
+    if made is not None:
+        about["token"] = about_token(made, token_file)
+        said = said_of_token(made, token_file)
+        en, zh = f"{en}\n{said[0]}", f"{zh}\n{said[1]}"
+    tell(json_out, about, en, zh)
 
 
 @member.command(
     help=say(
-        "Take a member out: it is refused everywhere from the next directory on. `revoke --member` takes its "
-        "certificates back too.",
-        "移除成员：自下一版目录起各处均拒绝该成员。如需同时吊销其证书，请使用 revoke --member。",
+        "Take a member out: it is refused everywhere from the next directory on, and its certificates and tokens, "
+        "those of its agencies and departments too, are taken back. `revoke --member` is the same with another reason.",
+        "移除成员：自下一版目录起各处均拒绝该成员，并吊销其（含经办机构与部门的）全部证书与令牌。"
+        "如需注明其他原因，请使用 revoke --member。",
     )
 )
-@_DIR
-@_MEMBER
-@_PASSPHRASE
-@_JSON
+@DIR
+@MEMBER
+@PASSPHRASE
+@JSON
 def remove(folder: Path, member_id: str, passphrase_file: Path | None, json_out: bool) -> None:
     """Remove a member."""
-    version = _in_office(folder, passphrase_file, lambda office: office.remove(member_id))
+    version = in_office(folder, passphrase_file, lambda office: office.remove(member_id))
     _tell_version(json_out, version, f"{member_id} is removed", f"{member_id} 已移除", member_id=member_id)
 
 
 @member.command(
     "list", help=say("Members, and which directory version each works with.", "成员及其正在使用的目录版本。")
 )
-@_DIR
-@_PASSPHRASE
-@_JSON
+@DIR
+@PASSPHRASE
+@JSON
 def list_members(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """List the members."""
-    entries, seen, version = _in_office(
+    entries, seen, version = in_office(
         folder, passphrase_file, lambda office: (office.members(), office.seen(), office.version())
     )
     versions = {each.member_id: each.version for each in seen.members}
@@ -260,12 +285,12 @@ def list_members(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
 
 
 @authority.command(help=say("Publish the directory anew, changed or not.", "重新发布成员目录（无论有无变更）。"))
-@_DIR
-@_PASSPHRASE
-@_JSON
+@DIR
+@PASSPHRASE
+@JSON
 def publish(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """Publish."""
-    version = _in_office(folder, passphrase_file, lambda office: office.publish())
+    version = in_office(folder, passphrase_file, lambda office: office.publish())
     _tell_version(json_out, version, "published", "已发布")
 
 
@@ -276,14 +301,14 @@ def publish(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
         "吊销成员（含其全部证书）、单张证书或单个密钥。各网关在一秒内拒绝，已建立的连接亦然。",
     )
 )
-@_DIR
+@DIR
 @click.option("--member", "member_id", help=say("a member's code", "成员代码"))
-@click.option("--certificate", type=_FILE, help=say("a certificate, PEM", "证书（PEM）"))
+@click.option("--certificate", type=FILE, help=say("a certificate, PEM", "证书（PEM）"))
 @click.option("--serial", help=say("a certificate's serial number, hexadecimal", "证书序列号（十六进制）"))
 @click.option("--key", "key_id", help=say("id of a signing or encryption key", "签名或加密密钥标识"))
 @_REASON
-@_PASSPHRASE
-@_JSON
+@PASSPHRASE
+@JSON
 def revoke(
     folder: Path,
     member_id: str | None,
@@ -306,24 +331,25 @@ def revoke(
 
     def work(office: Office) -> int:
         if member_id is not None:
-            return office.remove(member_id, revoke=True, reason=number)
+            return office.remove(member_id, reason=number)
         if key_id is not None:
             return office.revoke_key(key_id, reason=number)
         if certificate is not None:
             return office.revoke_pem(certificate.read_bytes(), reason=number)
         return office.revoke_serial(serial or "", reason=number)
 
-    version = _in_office(folder, passphrase_file, work)
+    version = in_office(folder, passphrase_file, work)
     _tell_version(json_out, version, "revoked", "已吊销")
 
 
 @authority.command(
     help=say(
-        "Serve the directory, its push stream and what members tell, until SIGTERM or Ctrl-C.",
-        "运行服务：成员目录、推送与成员上报，直至收到 SIGTERM 或 Ctrl-C。",
+        "Serve the directory, its push stream, what members tell, enrolment (EST), revocation lists and OCSP, until "
+        "SIGTERM or Ctrl-C.",
+        "运行服务：成员目录、推送、成员上报、证书注册（EST）、吊销列表与 OCSP，直至收到 SIGTERM 或 Ctrl-C。",
     )
 )
-@_DIR
+@DIR
 @click.option("--listen", help=say("host:port; as in authority.toml without it", "监听地址，默认取自 authority.toml"))
 @click.option(
     "--ready-file",
@@ -336,15 +362,15 @@ def revoke(
     default="INFO",
     help=say("least level logged", "日志级别"),
 )
-@_PASSPHRASE
+@PASSPHRASE
 def run(
     folder: Path, listen: str | None, ready_file: Path | None, log_level: str, passphrase_file: Path | None
 ) -> None:
     """Serve until told to stop."""
     from gateway.authority.run import run as serve
 
-    passphrase = _line(passphrase_file)
-    _or_exit(lambda: serve(folder, passphrase, listen, ready_file, log_level))
+    passphrase = line(passphrase_file)
+    or_exit(lambda: serve(folder, passphrase, listen, ready_file, log_level))
 
 
 @authority.group(help=say("The root of the directory's trust.", "目录信任根。"))
@@ -360,18 +386,18 @@ def root() -> None:
         "加 --online 时同时更换日常使用的密钥，适用于其泄露之后。",
     )
 )
-@_DIR
+@DIR
 @click.option(
     "--old-key",
     "old_keys",
     multiple=True,
     required=True,
-    type=_FILE,
+    type=FILE,
     help=say("file of a present root key; repeatable", "现有根密钥文件，可重复"),
 )
 @click.option(
     "--old-passphrases-file",
-    type=_FILE,
+    type=FILE,
     help=say("a line for each --old-key; asked for without it", "与 --old-key 逐一对应，每行一个口令；未提供时询问"),
 )
 @click.option(
@@ -379,13 +405,13 @@ def root() -> None:
 )
 @click.option(
     "--new-passphrases-file",
-    type=_FILE,
+    type=FILE,
     help=say("a line for each new root key; asked for without it", "每行一个新根密钥口令；未提供时询问"),
 )
 @_THRESHOLD
 @click.option("--online", is_flag=True, help=say("replace the keys in daily use as well", "同时更换日常使用的密钥"))
-@_PASSPHRASE
-@_JSON
+@PASSPHRASE
+@JSON
 def rotate(
     folder: Path,
     old_keys: tuple[Path, ...],
@@ -401,46 +427,15 @@ def rotate(
     old = list(zip(old_keys, _root_passphrases(old_passphrases_file, len(old_keys), new=False), strict=True))
     new = _root_passphrases(new_passphrases_file, new_keys) if new_keys else []
     wanted = threshold or (new_keys // 2 + 1 if new_keys else None)
-    version = _in_office(folder, passphrase_file, lambda office: office.rotate_root(old, new, wanted, online=online))
-    _tell(json_out, {"root_version": version}, f"root {version} is in force", f"根元数据第 {version} 版已生效")
-
-
-def _in_office(folder: Path, passphrase_file: Path | None, work: Callable[[Office], R]) -> R:
-    from gateway.authority.office import Office
-    from gateway.clock import SystemClock
-
-    passphrase = _line(passphrase_file)
-
-    def opened() -> R:
-        office = Office(folder, SystemClock(), passphrase)
-        try:
-            return work(office)
-        finally:
-            office.close()
-
-    return _or_exit(opened)
-
-
-def _or_exit(work: Callable[[], R]) -> R:
-    from certs.errors import CertsError
-    from gateway.errors import WuganError
-
-    try:
-        return work()
-    except (WuganError, CertsError) as error:
-        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
-
-
-def _line(path: Path | None) -> bytes | None:
-    return path.read_bytes().strip(b"\r\n") if path is not None else None
+    version = in_office(folder, passphrase_file, lambda office: office.rotate_root(old, new, wanted, online=online))
+    tell(json_out, {"root_version": version}, f"root {version} is in force", f"根元数据第 {version} 版已生效")
 
 
 def _root_passphrases(path: Path | None, count: int, *, new: bool = True) -> list[bytes]:
     """One for each key, from a file or asked for."""
     if path is None:
         what = say("Passphrase of root key", "根密钥口令")
-        return [_ask(f"{what} {number}", new=new) for number in range(1, count + 1)]
+        return [ask(f"{what} {number}", new=new) for number in range(1, count + 1)]
     lines = [line for line in path.read_bytes().splitlines() if line]
     if len(lines) != count:
         raise click.UsageError(
@@ -449,14 +444,5 @@ def _root_passphrases(path: Path | None, count: int, *, new: bool = True) -> lis
     return lines
 
 
-def _ask(what: str, *, new: bool = True) -> bytes:
-    text: str = click.prompt(what, hide_input=True, confirmation_prompt=new, err=True)
-    return text.encode()
-
-
 def _tell_version(json_out: bool, version: int, en: str, zh: str, **more: str) -> None:
-    _tell(json_out, {**more, "version": version}, f"{en}; directory {version}", f"{zh}；目录第 {version} 版")
-
-
-def _tell(json_out: bool, told: dict[str, Any], en: str, zh: str) -> None:
-    click.echo(json.dumps(told, ensure_ascii=False, indent=2) if json_out else say(en, zh))
+    tell(json_out, {**more, "version": version}, f"{en}; directory {version}", f"{zh}；目录第 {version} 版")

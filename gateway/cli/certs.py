@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.certs_unit import enrol_unit
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ _STATES = {
 @click.group(help=say("This gateway's own keys and certificates.", "管理本网关的密钥与证书。"))
 def certs() -> None:
     """The group."""
+
+
+certs.add_command(enrol_unit)
 
 
 @certs.command(

@@ -64,8 +64,8 @@ class Served:
 
 @pytest.fixture
 async def served(world: World, tmp_path: Path) -> AsyncIterator[Served]:
-    async with run.authority(world.home, world.clock) as address:
-        yield Served(world, address, tmp_path)
+    async with run.authority(world.home, world.clock) as bound:
+        yield Served(world, bound.https, tmp_path)
 
 
 @pytest.fixture
@@ -256,23 +256,13 @@ async def test_a_version_that_is_none_cannot_be_seen(served: Served, member: Key
 async def test_what_was_seen_is_written_down_when_it_stops(world: World, tmp_path: Path) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
-    async with run.authority(world.home, world.clock) as address:
+    async with run.authority(world.home, world.clock) as bound:
         body = authority_pb2.DirectorySeen(version=2).SerializeToString()
-        assert (await Served(world, address, tmp_path).post("/directory/seen", body, made))[0] == 200
+        assert (await Served(world, bound.https, tmp_path).post("/directory/seen", body, made))[0] == 200
     assert world.office.seen().members[0].version == 2
 
 
 # its own certificate
-
-
-async def test_its_certificate_is_renewed_while_it_runs(world: World) -> None:
-    from gateway.authority.tls import ServerTls
-
-    tls = ServerTls(world.home, world.ca, None)
-    assert tls.renew(world.now)
-    assert not tls.renew(world.now)
-    world.clock.advance(21 * 86_400)
-    assert tls.renew(world.now)
 
 
 def test_a_passphrase_protects_every_key_in_daily_use(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs import keys, profiles
-from certs.authority import DIRECTORY_TAG, Authority
+from certs.authority import Authority
 from certs.chain import certificate_identity
 from certs.errors import AuthorityError, CertsError, ChainError, IdentityError, KeyFileError, ProfileError
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity
@@ -202,7 +202,6 @@ def test_an_authority_can_be_opened_again_without_its_root_key(tmp_path: Path, n
     opened = Authority.load(folder, passphrase=b"daily")
     assert opened.root_pem == made.root_pem
     assert opened.federation == "test.wugan.internal"
-    assert opened.directory_public_key == made.directory_public_key
     assert opened.issue_signing(MEMBER, keys.generate_signing_key().public_key(), now=now).der
     with pytest.raises(KeyFileError):
         Authority.load(folder)
@@ -227,7 +226,7 @@ def test_an_authority_is_never_made_over_another(tmp_path: Path, now: dt.datetim
         Authority.create(tmp_path / "file", "test.wugan.internal", now=now, root_passphrase=b"root")
 
 
-@pytest.mark.parametrize("name", ["root.pem", "issuing.pem", "issuing-key.pem", "directory-key.pem"])
+@pytest.mark.parametrize("name", ["root.pem", "issuing.pem", "issuing-key.pem"])
 def test_an_incomplete_or_mixed_authority_is_refused(tmp_path: Path, now: dt.datetime, name: str) -> None:
     Authority.create(tmp_path / "ca", "test.wugan.internal", now=now, root_passphrase=b"root")
     (tmp_path / "ca" / name).write_bytes(b"nonsense")
@@ -254,14 +253,6 @@ def test_an_issuing_certificate_of_another_kind_is_noticed(tmp_path: Path, now: 
     keys.store_private_key(folder / "issuing-key.pem", root_key, replace=True)
     with pytest.raises(AuthorityError, match="name constraints"):
         Authority.load(folder)
-
-
-def test_a_directory_signature_is_bound_to_its_purpose(world: Any) -> None:
-    signature = world.authority.sign_directory(b"directory")
-    key = keys.load_signing_key(world.folder / "directory-key.pem").public_key()
-    key.verify(signature, DIRECTORY_TAG + b"directory")
-    assert DIRECTORY_TAG == b"wugan-directory-v1\0"
-    assert world.authority.directory_key_id == keys.key_id(key.public_bytes_raw())
 
 
 def test_what_is_no_certificate_has_no_identity(world: Any) -> None:

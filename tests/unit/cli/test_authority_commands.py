@@ -95,7 +95,8 @@ def test_too_few_passphrases_are_wrong_usage(administrator: Administrator) -> No
 
 
 def test_members_are_added_listed_and_removed(founded: Administrator) -> None:
-    assert founded.adds() == {"member_id": ZHEJIANG, "version": 2}
+    told = founded.adds()
+    assert (told["member_id"], told["version"]) == (ZHEJIANG, 2)
     assert founded.adds(ANHUI, 340000)["version"] == 3
     listed = founded.does("member", "list")
     assert listed["version"] == 3
@@ -123,7 +124,8 @@ def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: P
     pem = tmp_path / "unit.pem"
     pem.write_bytes(issued.pem)
     assert founded.does("revoke", "--certificate", str(pem), "--reason", "key-compromise")["version"] == 3
-    assert founded.does("revoke", "--serial", "5f3c09")["version"] == 4
+    assert founded.types("revoke", "--serial", "5f3c09", "--passphrase-file", str(founded.daily)).exit_code == 2
+    assert founded.does("revoke", "--serial", f"{issued.certificate.serial_number:x}")["version"] == 4
     assert founded.does("revoke", "--key", "00" * 16)["version"] == 5
     assert founded.does("revoke", "--member", ZHEJIANG)["version"] == 6
     for words in ((), ("--serial", "1", "--key", "2")):
@@ -157,3 +159,46 @@ def test_a_folder_or_a_passphrase_that_is_wrong_is_said_to_be(founded: Administr
     assert ran.exit_code == 2
     assert "passphrase" in ran.stderr
     assert CliRunner().invoke(authority, ["publish", "--dir", str(tmp_path / "none")]).exit_code == 2
+
+
+def test_a_new_member_gets_a_token_which_is_shown_once(founded: Administrator) -> None:
+    made = founded.adds()["token"]
+    assert made["holder"].endswith(f"/member/{ZHEJIANG}/gateway")
+    for unit in ("--unit", "--department"):
+        told = founded.does("token", "add", "--member", ZHEJIANG, unit, "jinhua", "--days", "1")
+        assert told["secret"]
+        assert told["holder"].endswith(f"{unit[2:]}/jinhua")
+    listed = founded.does("token", "list")["tokens"]
+    assert len(listed) == 3
+    assert made["secret"] not in json.dumps(listed)
+    founded.does("token", "cancel", "--id", made["id"])
+    assert made["id"] not in {each["id"] for each in founded.does("token", "list")["tokens"]}
+    assert founded.types("token", "cancel", "--id", made["id"], "--passphrase-file", str(founded.daily)).exit_code == 2
+
+
+def test_a_token_goes_into_a_file_of_its_own_and_nowhere_else(founded: Administrator) -> None:
+    founded.adds()
+    file = founded.folder / "token"
+    told = founded.does("token", "add", "--member", ZHEJIANG, "--token-file", str(file))
+    token_id, _, secret = file.read_text().strip().partition(":")
+    assert (told["id"], told["file"]) == (token_id, str(file))
+    assert secret not in json.dumps(told)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    words = ("token", "add", "--member", ZHEJIANG, "--token-file", str(file), "--passphrase-file", str(founded.daily))
+    assert founded.types(*words).exit_code == 2
+    assert len(founded.does("token", "list")["tokens"]) == 2, "none was made in vain"
+
+
+def test_no_token_for_who_is_no_member(founded: Administrator) -> None:
+    ran = founded.types("token", "add", "--member", ANHUI, "--passphrase-file", str(founded.daily))
+    assert (ran.exit_code, "no such member" in ran.stderr) == (2, True)
+
+
+def test_the_issuing_ca_is_rolled_with_the_roots_passphrase(founded: Administrator) -> None:
+    ran = founded.types("issuing", "roll", "--passphrase-file", str(founded.daily), given="wrong\n")
+    assert ran.exit_code == 2
+    secret = ("--ca-passphrase-file", str(founded.ca))
+    assert founded.does("issuing", "roll", *secret) == {"issuing": "issuing-2"}
+    listed = founded.does("issuing", "list")["issuing"]
+    assert [(each["issuing"], each["current"]) for each in listed] == [("issuing", False), ("issuing-2", True)]
+    assert founded.does("issuing", "prune") == {"destroyed": ["issuing"]}, "it never issued a certificate"

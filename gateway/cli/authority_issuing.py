@@ -1,0 +1,225 @@
+"""`wugan authority token` and `wugan authority issuing`: who may enrol, and what issues.
+
+Owns: reading options, and saying what was done. Refuses: showing a token's secret a second time; nobody knows it then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.authority_options import (
+    CA_PASSPHRASE,
+    DIR,
+    FILE,
+    JSON,
+    MEMBER,
+    PASSPHRASE,
+    TOKEN_DAYS,
+    TOKEN_FILE,
+    ask,
+    in_office,
+    line,
+    tell,
+)
+from gateway.cli.language import say
+
+if TYPE_CHECKING:
+    from certs.identity import Identity
+    from certs.records import Token
+    from gateway.authority.office import Office
+
+
+@click.group(help=say("One-time tokens: who may enrol.", "一次性令牌：谁可以注册证书。"))
+def token() -> None:
+    """The group."""
+
+
+@token.command(
+    help=say(
+        "Hand out a one-time token: for a member's gateway, or with --unit or --department for an agency or an adapter "
+        "of it. It is shown once.",
+        "签发一次性令牌：默认用于成员网关，--unit 或 --department 用于其经办机构或部门接入程序。令牌仅显示一次。",
+    )
+)
+@DIR
+@MEMBER
+@click.option("--unit", help=say("code of an agency of the member", "经办机构代码"))
+@click.option("--department", help=say("id of a department's adapter of the member", "部门接入标识"))
+@TOKEN_DAYS
+@TOKEN_FILE
+@PASSPHRASE
+@JSON
+def add(
+    folder: Path,
+    member_id: str,
+    unit: str | None,
+    department: str | None,
+    days: float,
+    token_file: Path | None,
+    passphrase_file: Path | None,
+    json_out: bool,
+) -> None:
+    """Make a token."""
+    from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity
+
+    if unit is not None and department is not None:
+        raise click.UsageError(say("name --unit or --department, not both", "--unit 与 --department 只能指定其一"))
+
+    def work(office: Office) -> Token:
+        federation = office.settings.federation
+        holder = Identity.gateway(federation, member_id)
+        if unit is not None:
+            holder = Identity(federation, member_id, ROLE_UNIT, unit)
+        elif department is not None:
+            holder = Identity(federation, member_id, ROLE_DEPARTMENT, department)
+        return make_token(office, holder, days, token_file)
+
+    made = in_office(folder, passphrase_file, work)
+    about = about_token(made, token_file)
+    tell(json_out, about, *said_of_token(made, token_file))
+
+
+@token.command("list", help=say("Tokens that may still be used.", "尚可使用的令牌。"))
+@DIR
+@PASSPHRASE
+@JSON
+def list_tokens(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
+    """List the open tokens."""
+    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.open_tokens(office.now()))
+    if json_out:
+        listed = [
+            {"id": each.token_id, "holder": each.holder.uri, "expires_at": _time(each.expires_at)} for each in found
+        ]
+        click.echo(json.dumps({"tokens": listed}, indent=2))
+        return
+    for each in found:
+        click.echo(f"{each.token_id}  {each.holder.uri}  {_time(each.expires_at)}")
+
+
+@token.command(help=say("Take a token back that was not used yet.", "取消尚未使用的令牌。"))
+@DIR
+@click.option("--id", "token_id", required=True, help=say("its id", "令牌标识"))
+@PASSPHRASE
+@JSON
+def cancel(folder: Path, token_id: str, passphrase_file: Path | None, json_out: bool) -> None:
+    """Cancel a token."""
+    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.cancel_token(token_id))
+    if not found:
+        raise click.UsageError(say("there is no open token of that id", "没有该标识的未使用令牌"))
+    tell(json_out, {"id": token_id, "state": "cancelled"}, "cancelled", "已取消")
+
+
+@click.group(help=say("The CAs that issue certificates.", "签发 CA 管理。"))
+def issuing() -> None:
+    """The group."""
+
+
+@issuing.command(
+    help=say(
+        "Make another issuing CA, which issues from now on. Gateways renew their certificates within hours, by "
+        "themselves; the one before answers for its certificates until the last has expired.",
+        "新建签发 CA，此后由其签发证书。各网关将在数小时内自行更新证书；原签发 CA 保留至其证书全部过期。",
+    )
+)
+@DIR
+@CA_PASSPHRASE
+@click.option(
+    "--root-key", type=FILE, help=say("where the root's key was carried to", "证书根密钥文件，默认为机构目录中的文件")
+)
+@PASSPHRASE
+@JSON
+def roll(
+    folder: Path,
+    ca_passphrase_file: Path | None,
+    root_key: Path | None,
+    passphrase_file: Path | None,
+    json_out: bool,
+) -> None:
+    """Roll the issuing CA."""
+    prompt = say("Passphrase of the certificates' root key", "证书根密钥口令")
+    secret = line(ca_passphrase_file) or ask(prompt, new=False)
+    made = in_office(
+        folder,
+        passphrase_file,
+        lambda office: office.authority.roll_issuing(now=office.now(), root_passphrase=secret, root_key=root_key),
+    )
+    tell(json_out, {"issuing": made.name}, f"{made.name} issues from now on", f"此后由 {made.name} 签发")
+
+
+@issuing.command("list", help=say("The issuing CAs, the current one last.", "签发 CA 列表，当前的在最后。"))
+@DIR
+@PASSPHRASE
+@JSON
+def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
+    """List the issuing CAs."""
+
+    def work(office: Office) -> list[dict[str, Any]]:
+        authority = office.authority
+        return [
+            {
+                "issuing": each.name,
+                "current": each is authority.issuing_cas[-1],
+                "valid_until": _time(each.certificate.not_valid_after_utc),
+                "last_certificate_until": _time(last) if (last := authority.ledger.last_expiry(each.name)) else "",
+            }
+            for each in authority.issuing_cas
+        ]
+
+    found = in_office(folder, passphrase_file, work)
+    if json_out:
+        click.echo(json.dumps({"issuing": found}, indent=2))
+        return
+    for each in found:
+        state = say("current", "当前") if each["current"] else say("retired", "已停用")
+        click.echo(f"{each['issuing']}  {state}  {each['valid_until']}  {each['last_certificate_until']}")
+
+
+@issuing.command(
+    help=say(
+        "Destroy retired issuing CAs whose certificates have all expired. The running service does it once a day.",
+        "销毁证书均已过期的停用签发 CA。服务运行时每日自动执行。",
+    )
+)
+@DIR
+@PASSPHRASE
+@JSON
+def prune(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
+    """Prune the issuing CAs."""
+    gone = in_office(folder, passphrase_file, lambda office: office.authority.prune_issuing(office.now()))
+    names = ", ".join(gone)
+    tell(json_out, {"destroyed": list(gone)}, f"destroyed: {names or 'none'}", f"已销毁：{names or '无'}")
+
+
+def make_token(office: Office, holder: Identity, days: float, file: Path | None) -> Token:
+    """A token for a holder, written to a file where one is named."""
+    from certs.files import PRIVATE, write_file
+    from gateway.errors import ConfigError
+
+    if file is not None and file.exists():
+        raise ConfigError(f"{file}: is there already and is not overwritten", f"{file}：文件已存在，不会覆盖")
+    made = office.make_token(holder, dt.timedelta(days=days))
+    if file is not None:
+        write_file(file, f"{made.token_id}:{made.secret}\n".encode(), mode=PRIVATE, replace=False)
+    return made
+
+
+def about_token(made: Token, file: Path | None) -> dict[str, str]:
+    """A token for programs; its secret only where it is in no file."""
+    about = {"id": made.token_id, "holder": made.holder.uri, "expires_at": _time(made.expires_at)}
+    return {**about, "secret": made.secret} if file is None else {**about, "file": str(file)}
+
+
+def said_of_token(made: Token, file: Path | None) -> tuple[str, str]:
+    """The same for people, in both languages."""
+    what = f"{made.token_id}:{made.secret}" if file is None else str(file)
+    until = _time(made.expires_at)
+    return f"one-time token, until {until}: {what}", f"一次性令牌（有效期至 {until}）：{what}"
+
+
+def _time(at: dt.datetime) -> str:
+    return at.isoformat(timespec="seconds")

@@ -1,0 +1,197 @@
+"""What is revoked is revoked everywhere: directory, revocation list, OCSP, renewal; also when it was killed between."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
+
+from certs import keys, profiles
+from certs.errors import EstError, LedgerError
+from certs.est_client import EstClient
+from certs.identity import Identity
+from certs.ledger import Ledger
+from certs.tls_context import client_context
+from gateway.authority import run
+from gateway.authority.membership import Membership
+from gateway.authority.office import Office
+from gateway.errors import ConfigError, RefusedError, StoreError
+from tests.unit.authority.authority_world import FEDERATION, ZHEJIANG, Keys, World
+
+NAME = f"authority.{FEDERATION}"
+
+
+def csr(key: keys.PrivateKey) -> x509.CertificateSigningRequest:
+    return x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())  # type: ignore[arg-type]
+
+
+class Served:
+    """The running authority, as others ask it."""
+
+    def __init__(self, world: World, bound: run.Bound) -> None:
+        self.world = world
+        self.bound = bound
+
+    def est(self, shown: Keys | None = None) -> EstClient:
+        known = () if shown is None else (shown.tls_key, shown.tls_pem)
+        context = client_context(self.world.ca.root_pem, *known)
+        return EstClient(f"https://{self.bound.https}", context, tls_name=NAME)
+
+    async def crl(self) -> x509.CertificateRevocationList:
+        async with aiohttp.ClientSession() as session:
+            answer = await session.get(f"http://{self.bound.plain}/crl/issuing.crl")
+            assert answer.status == 200
+            return x509.load_der_x509_crl(await answer.read())
+
+    async def ocsp(self, pem: bytes) -> ocsp.OCSPCertStatus:
+        leaf, issuer = x509.load_pem_x509_certificates(pem)
+        asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuer, hashes.SHA256()).build()
+        body = asked.public_bytes(serialization.Encoding.DER)
+        async with aiohttp.ClientSession(headers={"Content-Type": "application/ocsp-request"}) as session:
+            answer = await session.post(f"http://{self.bound.plain}/ocsp", data=body)
+            return ocsp.load_der_ocsp_response(await answer.read()).certificate_status
+
+
+@pytest.fixture
+async def served(world: World) -> AsyncIterator[Served]:
+    settings = world.home / "authority.toml"
+    settings.write_text(settings.read_text("utf-8") + 'plain_listen = "127.0.0.1:0"\n', "utf-8")
+    async with run.authority(world.home, world.clock) as bound:
+        yield Served(world, bound)
+
+
+async def renewed(served: Served, shown: Keys) -> bool:
+    async with served.est(shown) as est:
+        try:
+            await est.simplereenroll(csr(keys.generate_tls_key()))
+        except EstError as error:
+            return (error.status, "revoked" in error.en) != (403, True)
+        return True
+
+
+@pytest.mark.parametrize("how", ["pem", "serial", "member", "key"])
+async def test_directory_list_ocsp_and_renewal_agree(served: Served, world: World, how: str) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    pem = made.tls_pem
+    serial = x509.load_pem_x509_certificate(pem).serial_number
+    assert await renewed(served, made)
+    assert await served.ocsp(pem) is ocsp.OCSPCertStatus.GOOD
+    assert (await served.crl()).get_revoked_certificate_by_serial_number(serial) is None
+    if how == "pem":
+        world.office.revoke_pem(pem, reason=1)
+    elif how == "serial":
+        world.office.revoke_serial(f"{serial:x}", reason=1)
+    elif how == "member":
+        world.office.remove(ZHEJIANG, reason=1)
+    else:
+        signing = x509.load_der_x509_certificate(made.signing.certificate)
+        serial = signing.serial_number
+        issuer = x509.load_der_x509_certificate(made.signing.intermediates[0])
+        pem = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in (signing, issuer))
+        world.office.revoke_key(made.signing.key_id, reason=1)
+    directory = await world.directory()
+    with pytest.raises(RefusedError, match="revoked"):
+        directory.require_not_revoked(x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER))
+    entry = (await served.crl()).get_revoked_certificate_by_serial_number(serial)
+    assert entry is not None
+    assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason is x509.ReasonFlags.key_compromise
+    assert await served.ocsp(pem) is ocsp.OCSPCertStatus.REVOKED
+    assert await renewed(served, made) is (how == "key"), "its TLS certificate is another"
+
+
+async def test_what_a_members_agencies_have_goes_with_it_and_its_tokens(served: Served, world: World) -> None:
+    world.office.add(world.entry(ZHEJIANG))
+    unit_key = keys.generate_tls_key()
+    unit = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", unit_key.public_key(), now=world.now)
+    token = world.ca.ledger.make_token(Identity.gateway(FEDERATION, ZHEJIANG), world.now, dt.timedelta(days=1))
+    world.office.remove(ZHEJIANG)
+    with pytest.raises(RefusedError, match="revoked"):
+        (await world.directory()).require_not_revoked(unit.der)
+    async with served.est() as est:
+        with pytest.raises(EstError, match="401"):
+            await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
+    assert world.office.remove(ZHEJIANG), "to be repeated, had it been killed"
+
+
+@pytest.mark.parametrize("how", ["pem", "member"])
+async def test_killed_between_ledger_and_directory_it_renews_nothing_and_the_service_completes_it(
+    served: Served, world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Membership, "change", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.office.revoke_pem(made.tls_pem, reason=1) if how == "pem" else world.office.remove(ZHEJIANG)
+    (await world.directory()).require_not_revoked(made.tls)
+    assert not await renewed(served, made)
+    again = Office(world.home, world.clock)
+    assert again.upkeep()
+    directory = await world.directory()
+    with pytest.raises(RefusedError, match="revoked"):
+        directory.require_not_revoked(made.tls)
+    assert directory.member(ZHEJIANG).tls_certificates == frozenset()
+    assert not again.upkeep(), "done once"
+    again.close()
+
+
+def test_a_ledger_that_cannot_be_written_revokes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+
+    def full(*_: object) -> None:
+        raise LedgerError("the disk is full", "磁盘已满")
+
+    monkeypatch.setattr(Ledger, "revoke", full)
+    with pytest.raises(StoreError, match="full"):
+        world.office.revoke_pem(made.tls_pem, reason=1)
+    assert world.office.version() == 2
+
+
+async def test_a_certificate_of_a_stolen_issuing_key_is_revoked_in_the_directory(world: World) -> None:
+    """It is in no ledger."""
+    from certs.holders import certificate_pem
+
+    issuer = world.ca.issuing_cas[-1].issuer
+    identity = Identity.gateway(FEDERATION, ZHEJIANG)
+    forged = profiles.tls_certificate(
+        issuer, keys.generate_tls_key().public_key(), identity, world.now, dt.timedelta(1)
+    )
+    world.office.revoke_pem(certificate_pem(forged), reason=1)
+    with pytest.raises(RefusedError, match="revoked"):
+        (await world.directory()).require_not_revoked(forged.public_bytes(serialization.Encoding.DER))
+
+
+async def test_of_a_retired_issuing_ca_it_is_revoked_as_well(world: World) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    world.ca.roll_issuing(now=world.now)
+    fresh = world.keys_of(ZHEJIANG)
+    for pem in (made.tls_pem, fresh.tls_pem):
+        world.office.revoke_pem(pem, reason=4)
+    for der in (made.tls, fresh.tls):
+        with pytest.raises(RefusedError, match="revoked"):
+            (await world.directory()).require_not_revoked(der)
+
+
+async def test_the_public_address_stands_in_what_is_issued_from_then_on(world: World) -> None:
+    settings = world.home / "authority.toml"
+    settings.write_text(settings.read_text("utf-8") + 'public_url = "http://ca.example:8080"\n', "utf-8")
+    async with run.authority(world.home, world.clock):
+        leaf = x509.load_pem_x509_certificate(world.keys_of(ZHEJIANG).tls_pem)
+        points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        assert "http://ca.example:8080/crl/issuing.crl" in str(points)
+    settings.write_text(settings.read_text("utf-8").replace("http:", "https:"), "utf-8")
+    with pytest.raises(ConfigError, match="public_url"):
+        async with run.authority(world.home, world.clock):
+            raise AssertionError
