@@ -9,7 +9,9 @@ Owns: the rules below, as functions of the journal, the policy and the time. Ref
     expired, is lost (`urgent`), or there was none.
  3. A key that was superseded stays listed, and opens, for `retire_after_ms` from the moment since which nobody begins
     to use it: the longest life of a message, the clocks' disagreement, and calls under way.
- 4. A key is destroyed only when it is listed no more, by a directory that was published, and rule 3 is over.
+ 4. When the authority issues from another CA than the one that certified a key, the key is renewed too, within the same
+    `jitter` of its life from the making of that CA: the CA before may have been replaced for a reason.
+ 5. A key is destroyed only when it is listed no more, by a directory that was published, and rule 3 is over.
 """
 
 from __future__ import annotations
@@ -56,6 +58,21 @@ def due(journal: Journal, policy: Policy, now_ms: int) -> tuple[Kind, ...]:
     return tuple(each.kind for each in currents if each is not None and renewal_at_ms(each, policy) <= now_ms)
 
 
+def outlived(generation: Generation, policy: Policy, made_at_ms: int, now_ms: int) -> bool:
+    """Whether a key that another CA certified is to be renewed now, since the present one issues (rule 4).
+
+    Args:
+        generation: the key.
+        policy: says how far renewals are spread.
+        made_at_ms: from when on the present CA issues, Unix milliseconds.
+        now_ms: Unix milliseconds.
+    """
+    if not policy.automatic or generation.not_before_ms > made_at_ms or now_ms < generation.held_until_ms:
+        return False  # certified since: whoever issues from another CA all the same is not asked for ever
+    life = generation.not_after_ms - generation.not_before_ms
+    return now_ms >= made_at_ms + life * policy.jitter * (1 + generation.spread) / 2
+
+
 def usable(journal: Journal, now_ms: int) -> tuple[Kind, ...]:
     """The kinds of the rotation under way whose new key may be used now (rule 2)."""
     rotation, told = journal.rotation, journal.publication
@@ -93,7 +110,7 @@ def unneeded(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation,
 
 
 def destroyable(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:
-    """Keys to destroy (rule 4)."""
+    """Keys to destroy (rule 5)."""
     if journal.publication.wanted:
         return ()
     return tuple(e for e in journal.generations if e.state == "withdrawn" and _quiet(e, policy, now_ms))

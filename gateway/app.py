@@ -25,7 +25,6 @@ from adapters.errors import AdapterError
 from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
-from certs.rotation import Enroller
 from certs.server_certificate import ServerCertificate
 from certs.slots import KeySlots
 from gateway.access.terms import thresholds
@@ -40,10 +39,11 @@ from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
-from gateway.federation.enrolling import renewing_enroller
+from gateway.federation.enrolling import ca_certificates, renewing_enroller
+from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partners import Partners
-from gateway.federation.renewal import Renewal, log_event, make_rotator
+from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
@@ -97,21 +97,9 @@ def _settle_garbage_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-EnrollerFactory = Callable[[GatewaySettings, LiveKeys, bytes], Enroller]
-"""(settings, own keys, roots) → who issues certificates for them."""
-
-
 @contextlib.asynccontextmanager
-async def gateway(
-    settings: GatewaySettings, clock: Clock, *, enroller: EnrollerFactory = renewing_enroller
-) -> AsyncIterator[dict[str, str]]:
-    """A running gateway for the length of the block; yields the addresses it is bound to, by name.
-
-    Args:
-        settings: all of them.
-        clock: the time.
-        enroller: makes who issues certificates for own keys, where an authority is configured.
-    """
+async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict[str, str]]:
+    """A running gateway for the length of the block; yields the addresses it is bound to, by name."""
     async with contextlib.AsyncExitStack() as stack:
         _make_private(settings.state_dir)
         book = RuleBook.parse(
@@ -195,7 +183,7 @@ async def gateway(
             await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew())
 
         live.follow(renewed)
-        await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock, enroller))
+        await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock))
         yield bound
 
 
@@ -238,21 +226,26 @@ async def _renewing(
     roots: bytes,
     directory: DirectorySource,
     clock: Clock,
-    enroller: EnrollerFactory,
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
-    client = rotator = None
+    client = rotator = watch = None
     if settings.authority is not None:
         client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
         try:
-            issues = enroller(settings, live, roots)
+            issues = renewing_enroller(settings, live, roots)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
             )
+            ask = ca_certificates(settings.authority, roots)
+            watch = IssuerWatch(ask, slots, rotator, roots, policy_of(settings.rotation), clock.now_ms)
         except CertsError as error:
             raise ConfigError(error.en, error.zh, field="authority") from error
-    renewal = Renewal(slots, rotator, client, directory, clock, poll_s=settings.rotation.poll_s)
+    given = settings.rotation
+    renewal = Renewal(
+        slots, rotator, client, directory, clock, poll_s=given.poll_s, watch=watch, watch_s=given.issuer_poll_s
+    )
+    directory.subscribe(renewal.wake)
     running = asyncio.create_task(renewal.run())
     try:
         yield

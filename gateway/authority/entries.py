@@ -78,3 +78,8 @@ def without_key(entry: directory_pb2.Member, key_id: str) -> directory_pb2.Membe
     changed.signing_keys.extend(key for key in entry.signing_keys if key.key_id != key_id)
     changed.encryption_keys.extend(key for key in entry.encryption_keys if key.key_id != key_id)
     return changed
+
+
+def without_keys(entry: directory_pb2.Member) -> directory_pb2.Member:
+    """The entry without any key or TLS certificate."""
+    return with_publication(entry, authority_pb2.KeyPublication())

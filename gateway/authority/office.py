@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.authority import Authority
 from certs.errors import CertsError
 from certs.files import read_public
-from certs.identity import Identity
+from certs.identity import ROLE_GATEWAY, Identity
 from certs.records import Token
 from certs.revocation import Revocation
 from gateway.authority import entries, issuers
@@ -182,6 +182,32 @@ class Office:
                 raise _no_member()
             with self._changing():
                 self._membership.remove(member_id)
+            return self._publish()
+
+    def readmit(self, member_id: str, *, reason: int) -> int:
+        """Forget all that a member's gateway has published, with its certificates; it is to enrol anew.
+
+        For a gateway whose keys are stolen, or gone together with their journal: what it would publish next is then
+        neither shown with a listed certificate nor counted on. Certificates of agencies and departments stay.
+
+        Args:
+            member_id: which.
+            reason: CRLReason of its certificates.
+
+        Raises:
+            ConfigError: there is no such member.
+        """
+        with self._alone():
+            if self._membership.row(member_id) is None:
+                raise _no_member()
+            with translated(), self.authority.ledger.together():
+                for each in self.authority.ledger.live(self.now(), member_id=member_id):
+                    if each.holder is not None and each.holder.role == ROLE_GATEWAY:
+                        self._revocation.revoke(each.serial, issuers.REASONS[reason], self.now())
+            with self._changing():
+                row = self._membership.row(member_id)
+                if row is not None:
+                    self._membership.put(Row(entries.without_keys(row.entry), 0, b"", 0))
             return self._publish()
 
     def revoke_pem(self, pem: bytes, *, reason: int) -> int:

@@ -250,6 +250,44 @@ def remove(folder: Path, member_id: str, passphrase_file: Path | None, json_out:
 
 
 @member.command(
+    help=say(
+        "Let a member's gateway enrol anew, after its keys were stolen or lost: its certificates are taken back, what "
+        "it published is forgotten, and a one-time token is made. Its agencies keep their certificates.",
+        "允许成员网关在密钥被盗或丢失后重新登记：吊销其证书，清除其已发布的密钥，并签发一次性令牌。"
+        "其经办机构的证书不受影响。",
+    )
+)
+@DIR
+@MEMBER
+@_REASON
+@TOKEN_DAYS
+@TOKEN_FILE
+@PASSPHRASE
+@JSON
+def readmit(
+    folder: Path,
+    member_id: str,
+    reason: str,
+    days: float,
+    token_file: Path | None,
+    passphrase_file: Path | None,
+    json_out: bool,
+) -> None:
+    """Readmit a member."""
+    from certs.identity import Identity
+
+    def work(office: Office) -> tuple[int, Token]:
+        version = office.readmit(member_id, reason=_REASONS[reason])
+        return version, make_token(office, Identity.gateway(office.settings.federation, member_id), days, token_file)
+
+    version, made = in_office(folder, passphrase_file, work)
+    about = {"member_id": member_id, "version": version, "token": about_token(made, token_file)}
+    said = said_of_token(made, token_file)
+    en, zh = f"{member_id} may enrol anew; directory {version}", f"{member_id} 可重新登记；目录第 {version} 版"
+    tell(json_out, about, f"{en}\n{said[0]}", f"{zh}\n{said[1]}")
+
+
+@member.command(
     "list", help=say("Members, and which directory version each works with.", "成员及其正在使用的目录版本。")
 )
 @DIR

@@ -9,6 +9,7 @@ rotation survives; what may pass is tried again a few times before.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
@@ -158,18 +159,31 @@ class AuthorityClient:
 
 
 class Partnership:
-    """Whether every other member of the directory works with a version of it (`certs.rotation.Witness`)."""
+    """Whether every other member of the directory works with a version of it (`certs.rotation.Witness`).
+
+    Args:
+        client: the authority.
+        directory: the directory in force.
+        member_id: who asks.
+    """
 
     def __init__(self, client: AuthorityClient, directory: DirectorySource, member_id: str) -> None:
         self._client = client
         self._directory = directory
         self._member_id = member_id
+        self._latest_end_ms = 0
+        self._asked = 0
+        self._older_end_ms = 0
+        directory.subscribe(self._note)
 
     async def seen(self, version: int) -> Seen:
         """Whether all work with this version, or a later one.
 
-        Every version expires no later than those after it. So when the one held here is this or a later one, its end
-        is that of all older ones at the latest.
+        A partner that takes nothing newer refuses everything once the timestamp expires that it fetched last. No
+        timestamp was signed for an older version after this one was published, and they all live equally long: so when
+        this version is first held here, with a timestamp signed after that, every older one expires before it, and
+        before the latest end held so far, should lives have been shortened meanwhile. That moment is kept: later
+        timestamps of this version say nothing about the older ones. After a restart it is later than need be.
 
         Raises:
             CertsError: the authority or the directory does not tell.
@@ -183,8 +197,15 @@ class Partnership:
         report = await self._client.report_seen(held.version)
         if held.version < version:
             return Seen(everywhere=False)
+        if self._asked != version:
+            self._note()
+            self._asked, self._older_end_ms = version, self._latest_end_ms
         others = (member for member in held.member_ids() if member != self._member_id)
-        return Seen(all(report.get(member, 0) >= version for member in others), held.expires_at_ms)
+        return Seen(all(report.get(member, 0) >= version for member in others), self._older_end_ms)
+
+    def _note(self) -> None:
+        with contextlib.suppress(WuganError):  # it has expired: then its end was noted before
+            self._latest_end_ms = max(self._latest_end_ms, self._directory.current().expires_at_ms)
 
 
 class Reports:

@@ -21,6 +21,7 @@ from certs.est_client import EstClient
 from certs.slot_journal import Kind
 from certs.tls_context import client_context
 from gateway.config import AuthoritySettings, GatewaySettings
+from gateway.federation.issuer_watch import CaCertificates
 from gateway.federation.live_keys import LiveKeys, TlsIdentity
 
 
@@ -122,6 +123,17 @@ def est_at(authority: AuthoritySettings) -> Connect:
         return EstClient(authority.url, context, tls_name=authority.tls_name)
 
     return connect
+
+
+def ca_certificates(authority: AuthoritySettings, roots_pem: bytes) -> CaCertificates:
+    """Asks the authority's EST server for its CA certificates; no certificate of ours is needed."""
+    context = client_context(roots_pem)
+
+    async def ask() -> tuple[x509.Certificate, ...]:
+        async with EstClient(authority.url, context, tls_name=authority.tls_name) as est:
+            return await est.cacerts()
+
+    return ask
 
 
 def renewing_enroller(settings: GatewaySettings, live: LiveKeys, roots_pem: bytes) -> EstEnroller:

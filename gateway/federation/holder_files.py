@@ -6,9 +6,9 @@
     next-….pem         a renewal under way
 
 Owns: these files, in a folder that agency.toml or a manifest names, so that after a crash at any moment the same
-command completes what was begun. Refuses: speaking EST (`certs.est_client`), and a certificate that does not lead to the root
-it was given beforehand. Whoever reads the files while a renewal puts them in place may meet key and certificate that do
-not match, for an instant; reading them again helps.
+command completes what was begun. Refuses: speaking EST (`certs.est_client`), and a certificate that does not lead to
+the root it was given beforehand. Whoever reads the files while a renewal puts them in place may meet key and
+certificate that do not match, for an instant; reading them again helps.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Renewing own keys while the gateway runs: the rotation, what commands ask for, and what the authority is told.
 
-Owns: these three loops and their log lines. Refuses: deciding when a key is renewed (`certs.rotation_rules`).
+Owns: these loops and their log lines. Refuses: deciding when a key is renewed (`certs.rotation_rules`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -25,6 +26,7 @@ from gateway.config import GatewaySettings, RotationSettings
 from gateway.errors import WuganError
 from gateway.federation.authority_client import AuthorityClient
 from gateway.federation.directory import DirectorySource
+from gateway.federation.issuer_watch import IssuerWatch
 
 AFTER_CRASH_S: Final = 5.0
 
@@ -91,6 +93,8 @@ class Renewal:
         directory: the directory in force.
         clock: the time.
         poll_s: seconds between looks.
+        watch: notices another issuing CA; None where no authority is configured.
+        watch_s: seconds between its looks.
     """
 
     def __init__(
@@ -102,7 +106,12 @@ class Renewal:
         clock: Clock,
         *,
         poll_s: float,
+        watch: IssuerWatch | None = None,
+        watch_s: float = 3600.0,
     ) -> None:
+        self._watch = watch
+        self._watch_s = watch_s
+        self._woken = asyncio.Event()
         self._slots = slots
         self._rotator = rotator
         self._client = client
@@ -118,7 +127,15 @@ class Renewal:
             if (rotator := self._rotator) is not None:
                 tasks.create_task(_lasting(lambda: rotator.run(self._poll_s)))
             if self._client is not None:
-                tasks.create_task(_lasting(lambda: self._every(self.report)))
+                tasks.create_task(_lasting(lambda: self._every(self.report, self._woken)))
+            if (watch := self._watch) is not None:
+                tasks.create_task(_lasting(lambda: self._looking(watch)))
+
+    def wake(self) -> None:
+        """Another directory is in force: tell the authority now, and look whether a rotation can go on."""
+        self._woken.set()
+        if self._rotator is not None:
+            self._rotator.wake()
 
     async def report(self) -> None:
         """Tell the authority with which directory this gateway works, if it does not know.
@@ -132,7 +149,15 @@ class Renewal:
             await self._client.report_seen(version)
             self._reported = version
 
-    async def _every(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _looking(self, watch: IssuerWatch) -> None:
+        while True:
+            try:
+                await watch.look()
+            except CertsError as error:
+                _log.warning("issuing CA not compared", reason=error.en)
+            await asyncio.sleep(self._watch_s)
+
+    async def _every(self, work: Callable[[], Awaitable[None]], woken: asyncio.Event | None = None) -> None:
         complaint = ""
         while True:
             try:
@@ -142,7 +167,14 @@ class Renewal:
                 if error.en != complaint:  # once for each reason, not at every look
                     complaint = error.en
                     _log.warning("renewal hindered", reason=error.en)
-            await asyncio.sleep(self._poll_s if not complaint else max(self._poll_s, 1.0))
+            pause_s = self._poll_s if not complaint else max(self._poll_s, 1.0)
+            if woken is None:
+                await asyncio.sleep(pause_s)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await woken.wait()
+            woken.clear()
 
     async def _requests(self) -> None:
         folder = self._slots.folder

@@ -10,20 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from office_world import (
-    AUTHORITY_NAME,
-    InProcess,
-    Refusing,
-    TwoProvinces,
-    forget_keys,
-    serving_office,
-    two_provinces,
-)
+from office_world import AUTHORITY_NAME, Refusing, TwoProvinces, two_provinces
 from test_rotation_live import Asking, certs, numbers, until_current, wugan
 
 from certs.errors import RotationError
 from certs.files import read_public
 from certs.rotation import Enroller, Event, KeySet
+from certs.server_tls import ServerTls
 from certs.slot_files import read_journal
 from certs.slot_journal import KINDS
 from gateway.clock import SystemClock
@@ -31,6 +24,7 @@ from gateway.config import AuthoritySettings, GatewaySettings, load_gateway
 from gateway.errors import ConfigError
 from gateway.federation import authority_client
 from gateway.federation.authority_client import AuthorityClient, Reports
+from gateway.federation.enrolling import Token
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
 
@@ -44,10 +38,9 @@ def provinces(tmp_path: Path) -> TwoProvinces:
     return two_provinces(tmp_path)
 
 
-async def enrolled(provinces: TwoProvinces, settings: GatewaySettings, enroller: Enroller | None = None) -> list[Event]:
+async def enrolled(settings: GatewaySettings, token: Token | None, enroller: Enroller | None = None) -> list[Event]:
     events: list[Event] = []
-    issues = enroller or InProcess(provinces.office.authority, settings.member_id)
-    async with own_hand(settings, SystemClock(), events.append, enroller=issues) as hand:
+    async with own_hand(settings, SystemClock(), events.append, token=token, enroller=enroller) as hand:
         if hand.slots.journal.rotation is None:
             await hand.rotator.rotate(KINDS, "first keys")
         assert await hand.work(SystemClock(), 0.0)
@@ -55,10 +48,10 @@ async def enrolled(provinces: TwoProvinces, settings: GatewaySettings, enroller:
 
 
 async def test_a_gateway_without_keys_is_enrolled_and_then_answers(provinces: TwoProvinces) -> None:
-    forget_keys(provinces.answering)
+    provinces.forget_keys(provinces.answering)
     settings = load_gateway(provinces.answering.config)
-    async with serving_office(provinces.office, provinces.port):
-        events = await enrolled(provinces, settings)
+    async with provinces.authority():
+        events = await enrolled(settings, provinces.token(provinces.answering))
     assert [event.what for event in events] == [
         "rotation begun",
         *["key prepared"] * 3,
@@ -72,13 +65,13 @@ async def test_a_gateway_without_keys_is_enrolled_and_then_answers(provinces: Tw
 
 
 async def test_an_interrupted_enrolment_goes_on_with_the_keys_it_made(provinces: TwoProvinces) -> None:
-    forget_keys(provinces.answering)
+    provinces.forget_keys(provinces.answering)
     settings = load_gateway(provinces.answering.config)
     with pytest.raises(ConfigError, match="cannot be reached"):
-        await enrolled(provinces, settings, Refusing())
+        await enrolled(settings, None, Refusing())
     made = (provinces.answering.keys / "tls-1.key.pem").read_bytes()
-    async with serving_office(provinces.office, provinces.port):
-        await enrolled(provinces, settings)
+    async with provinces.authority():
+        await enrolled(settings, provinces.token(provinces.answering))
     assert (provinces.answering.keys / "tls-1.key.pem").read_bytes() == made
     assert numbers(provinces.answering) == dict.fromkeys(KINDS, 1)
 
@@ -104,9 +97,9 @@ async def test_key_files_under_a_passphrase_serve_and_rotate_as_well(provinces: 
     member = provinces.answering
     text = member.config.read_text("utf-8")
     member.config.write_text(f'{text}\n[keys]\npassphrase_file = "{passphrase}"\n', "utf-8")
-    forget_keys(member)
-    async with serving_office(provinces.office, provinces.port):
-        await enrolled(provinces, load_gateway(member.config))
+    provinces.forget_keys(member)
+    async with provinces.authority():
+        await enrolled(load_gateway(member.config), provinces.token(member))
     assert all(b"ENCRYPTED" in path.read_bytes() for path in member.keys.glob("*.key.pem"))
     async with provinces.running(), Asking(provinces) as asking:
         await certs(member, "rotate", "--wait", "50")
@@ -150,10 +143,9 @@ Answer = Callable[[web.Request], web.StreamResponse]
 
 
 class Scripted:
-    """An office that answers what a test says, and counts."""
+    """An authority that answers what a test says, and counts."""
 
-    def __init__(self, provinces: TwoProvinces) -> None:
-        self.provinces = provinces
+    def __init__(self) -> None:
         self.answers: list[web.Response] = []
         self.asked = 0
 
@@ -163,13 +155,17 @@ class Scripted:
 
 
 @pytest_asyncio.fixture
-async def scripted(provinces: TwoProvinces, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scripted]:
-    script = Scripted(provinces)
-    office: Any = provinces.office
-    for name in ("take_keys", "take_seen", "tell_seen"):
-        monkeypatch.setattr(office, name, script.answer)
-    async with serving_office(office, provinces.port):
-        yield script
+async def scripted(provinces: TwoProvinces) -> AsyncIterator[Scripted]:
+    script = Scripted()
+    application = web.Application()
+    application.add_routes([web.post("/directory/keys", script.answer), web.get("/directory/seen", script.answer)])
+    with provinces.office() as office:
+        tls = ServerTls(office.authority, office.now())
+    runner = web.AppRunner(application)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", provinces.port, ssl_context=tls.context).start()
+    yield script
+    await runner.cleanup()
 
 
 @pytest_asyncio.fixture
@@ -232,7 +228,7 @@ async def test_an_authority_of_another_name_is_not_talked_to(
     scripted: Scripted, provinces: TwoProvinces, client: AuthorityClient
 ) -> None:
     scripted.answers = [receipt()]
-    client._tls_name = AUTHORITY_NAME.replace("gateway", "gateways")
+    client._tls_name = AUTHORITY_NAME.replace("authority", "authorities")
     with pytest.raises(RotationError, match="TLS"):
         await client.publish(EMPTY)
     assert scripted.asked == 0
@@ -246,9 +242,10 @@ async def test_an_authority_that_is_not_there_is_an_error_and_no_more(client: Au
 async def test_who_has_seen_a_version_is_the_authoritys_word(provinces: TwoProvinces, client: AuthorityClient) -> None:
     other = provinces.answering.plan.member_id
     witness = Reports(client, provinces.asking.plan.member_id)
-    async with serving_office(provinces.office, provinces.port):
+    async with provinces.authority():
         assert not (await witness.seen(1)).everywhere
-        provinces.office.seen[other] = 1
+        with provinces.office() as office:
+            office.mark_seen({other: (1, 17)})
         assert (await witness.seen(1)).everywhere
         assert not (await witness.seen(2)).everywhere
 

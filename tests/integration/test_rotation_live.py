@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from office_world import TwoProvinces, two_provinces
 
 from bench.federation import requests
@@ -27,8 +28,10 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def provinces(tmp_path: Path) -> TwoProvinces:
-    return two_provinces(tmp_path)
+def provinces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TwoProvinces:
+    made = two_provinces(tmp_path)
+    made.listen_in(monkeypatch)
+    return made
 
 
 def journal(member: FoundedMember) -> Journal:
@@ -111,7 +114,7 @@ async def test_both_provinces_renew_everything_under_load_and_no_question_is_los
             await until_current(both, KINDS, number)
     assert asking.failed == []
     assert asking.answered > 20
-    presented = {der for member_id, der in provinces.office.peers if member_id == provinces.asking.plan.member_id}
+    presented = {der for member_id, der in provinces.peers if member_id == provinces.asking.plan.member_id}
     assert len(presented) >= 3, "the authority never saw a new certificate"
 
 
@@ -119,9 +122,7 @@ async def test_keys_in_use_are_those_that_the_partner_is_shown(provinces: TwoPro
     async with provinces.running():
         code, _, err = await wugan("certs", "rotate", "--config", str(provinces.answering.config), "--wait", "50")
         assert code == 0, err
-        entry = next(
-            each for each in provinces.office.directory.members if each.member_id == provinces.answering.plan.member_id
-        )
+        entry = await asyncio.to_thread(provinces.entry, provinces.answering)
         current = {kind: journal(provinces.answering).current(kind) for kind in KINDS}
         assert current["signing"] is not None
         assert current["encryption"] is not None
@@ -145,14 +146,14 @@ async def test_keys_in_use_are_those_that_the_partner_is_shown(provinces: TwoPro
 
 
 async def test_a_rotation_survives_a_restart_of_the_gateway(provinces: TwoProvinces) -> None:
-    provinces.office.refuse = 10**6
+    provinces.refuse = True
     async with provinces.running():
         await certs(provinces.asking, "rotate", "--kind", "signing")
         async with asyncio.timeout(20):
             while not list(journal(provinces.asking).of("signing", "next")):
                 await asyncio.sleep(0.02)
     assert numbers(provinces.asking)["signing"] == 1
-    provinces.office.refuse = 0
+    provinces.refuse = False
     async with provinces.running(), Asking(provinces) as asking:
         await until_current([provinces.asking], ["signing"], 2)
     assert asking.failed == []
@@ -192,7 +193,7 @@ async def test_status_of_a_gateway_without_keys_is_a_failure(provinces: TwoProvi
 
 
 async def test_a_second_rotation_is_refused_with_a_reason(provinces: TwoProvinces) -> None:
-    provinces.office.refuse = 10**6
+    provinces.refuse = True
     async with provinces.running():
         await certs(provinces.asking, "rotate", "--kind", "tls")
         code, _, err = await wugan("certs", "rotate", "--config", str(provinces.asking.config), "--kind", "signing")
@@ -207,3 +208,30 @@ async def test_two_gateways_do_not_share_a_folder_of_keys(provinces: TwoProvince
         code, _, err = await wugan("gateway", "run", "--config", str(provinces.asking.config))
     assert code == 2
     assert "another process uses these keys" in err
+
+
+async def test_a_new_issuing_ca_is_noticed_and_certificates_move_to_it_by_themselves(tmp_path: Path) -> None:
+    provinces = two_provinces(tmp_path, "issuer_poll_s = 0.1\njitter = 0.0\n")
+    both = (provinces.asking, provinces.answering)
+
+    def roll() -> None:
+        with provinces.office() as office:
+            office.authority.roll_issuing(now=office.now())
+
+    async with provinces.running(), Asking(provinces) as asking:
+        await asyncio.to_thread(roll)
+        await until_current(both, ("tls", "signing"), 2)
+        async with asyncio.timeout(30):
+            while any(journal(member).rotation for member in both):
+                await asyncio.sleep(0.02)
+        before = asking.answered
+        while asking.answered < before + 10 and not asking.failed:
+            await asyncio.sleep(0.01)
+    assert asking.failed == []
+    with provinces.office() as office:
+        newest = office.authority.issuing_cas[-1]
+        for member in both:
+            assert numbers(member) == {"tls": 2, "signing": 2, "encryption": 1}, "once each, and nothing without need"
+            for kind in ("tls", "signing"):
+                leaf = x509.load_pem_x509_certificate((member.keys / f"{kind}-2.chain.pem").read_bytes())
+                leaf.verify_directly_issued_by(newest.certificate)
