@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from certs import keys
 from certs.authority import Authority
 from certs.rotation_rules import Policy, outlived
 from certs.slot_journal import Generation
+from certs.slot_steps import begun
 from certs.slots import KeySlots
 from gateway.federation.issuer_watch import IssuerWatch, newest
 
@@ -86,10 +88,8 @@ async def test_a_ca_of_another_root_is_not_believed(world: World, tmp_path: Path
 async def test_not_while_a_rotation_is_under_way_and_not_where_nothing_is_automatic(world: World) -> None:
     world.roll()
     assert await world.watch(Policy(jitter=0.0, automatic=False)).look() == ()
-    from certs.slot_steps import begun
-
     journal = begun(
-        world.slots.journal, ("tls",), "asked", world.now_ms, urgent=False, in_token=False, draw=__import__("random")
+        world.slots.journal, ("tls",), "asked", world.now_ms, urgent=False, in_token=(), draw=random.Random(1)
     )
     world.slots.record(journal)
     assert await world.watch(AT_ONCE).look() == ()
@@ -97,7 +97,9 @@ async def test_not_while_a_rotation_is_under_way_and_not_where_nothing_is_automa
 
 def test_renewals_are_spread_over_the_jitter_and_asked_for_once() -> None:
     life = 1000 * HOUR_MS
-    key = Generation(number=1, kind="tls", state="current", not_before_ms=0, not_after_ms=life, spread=0.0)
+    key = Generation(
+        number=1, kind="tls", state="current", not_before_ms=0, not_after_ms=life, spread=0.0, made_at_ms=0
+    )
     policy, made_at = Policy(jitter=0.1), HOUR_MS
     due = [
         next(at for at in range(0, life, HOUR_MS) if outlived(replace_spread(key, spread), policy, made_at, at))
