@@ -24,6 +24,8 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 PEOPLE = 2_000
 VISITS = 6
 UNIT = "110100"
+ANY_HOUR = "\n[access.harvest]\nodd_people = 1000000000\n"
+"""A bench asks more in a minute than agencies do in a night, and may be run at night: that is no harvesting."""
 ASKING = ("111100000000212234", "北京市", "Beijing", 110000)
 ANSWERING = ("11330000002482285J", "浙江省", "Zhejiang", 330000)
 
@@ -107,7 +109,7 @@ def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
         MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
     ]
-    asking, answering = found(folder / "federation", plans, now, log_level="WARNING")
+    asking, answering = found(folder / "federation", plans, now, extra=ANY_HOUR, log_level="WARNING")
     processes: list[Started] = []
     with stopped_on_failure(processes):
         for member in (asking, answering):
