@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.clock import Clock, civil_day
-from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
+from gateway.exchange.envelope import Sealed
 from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
@@ -155,30 +156,39 @@ class Checks:
         return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results))
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
-        """Ask one member; whatever comes of it is recorded from the moment that a question was sealed."""
+        """Ask one member. It is recorded as the question leaves, and again where no answer came of it."""
         recorded: list[asyncio.Future[Any]] = []
-        asking = Asking(question)
+        left: list[Sealed] = []
+        unrecorded: list[StoreError] = []
+
+        def record(sealed: Sealed) -> None:
+            left.append(sealed)
+            try:
+                recorded.append(self._record(question, sealed))
+            except StoreError as error:
+                unrecorded.append(error)
+
         try:
-            answer = await self._partners.ask(member_id, asking, time_s)
+            answer = await self._partners.ask(member_id, Asking(question, record), time_s)
+            if unrecorded:
+                raise unrecorded[0]
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
         except WuganError as error:
-            recorded += self._record(asking, error.reason, error.en)
+            recorded += [self._record(question, sealed, error.reason, error.en) for sealed in left]
             return MemberResult(member_id, tuple(recorded), error=error)
         except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
-            self._record(asking, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            for sealed in left:
+                self._record(question, sealed, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        recorded += [*self._record(asking, more=True), self._keep(question, answer)]
+        recorded.append(self._keep(question, answer))
         return MemberResult(member_id, tuple(recorded), answer=answer)
 
     def _record(
-        self, asking: Asking, outcome: int = 0, decision: str = "", *, more: bool = False
-    ) -> list[asyncio.Future[Any]]:
-        """Record the exchange (records of processing: 个人信息保护法 第五十五条), if the question did leave."""
-        question, sealed = asking.question, asking.sealed
-        if sealed is None:
-            return []
+        self, question: exchange_pb2.Question, sealed: Sealed, outcome: int = 0, decision: str = ""
+    ) -> asyncio.Future[Any]:
+        """Record an exchange (records of processing: 个人信息保护法 第五十五条)."""
         context = question.context
         event = AuditEvent(
             at_ms=self._clock.now_ms(),
@@ -195,7 +205,7 @@ class Checks:
             outcome=outcome,
             decision=decision,
         )
-        return [self._store.audit.submit(event, more=more)]
+        return self._store.audit.submit(event)
 
     def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
         """Keep what proves the answer, to be found by the numbers it is about."""

@@ -8,6 +8,7 @@ come as PARTNER_UNAVAILABLE.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,13 +48,18 @@ class PartnerAnswer:
 
 
 class Asking:
-    """A question on its way to a member; `sealed`: the envelope that it left in, None until then."""
+    """A question on its way to a member.
 
-    __slots__ = ("question", "sealed")
+    Args:
+        question: it.
+        left: called with the envelope that it left in, while that is on its way.
+    """
 
-    def __init__(self, question: exchange_pb2.Question) -> None:
+    __slots__ = ("left", "question")
+
+    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None]) -> None:
         self.question = question
-        self.sealed: Sealed | None = None
+        self.left = left
 
 
 class _Terms(NamedTuple):
@@ -116,9 +122,13 @@ class Partners:
         directory = self._directory.current()
         gateway = directory.gateway_of(terms.member_id)
         sealed = self._seal(directory, terms, [asking.question.SerializeToString() for asking in askings])
-        for asking in askings:
-            asking.sealed = sealed
-        envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s)
+        waiting = list(askings)
+
+        def left() -> None:
+            while waiting:
+                waiting.pop(0).left(sealed)
+
+        envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s, left)
         directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
             opened = open_answer(
@@ -146,11 +156,22 @@ class Partners:
         )
 
     async def _exchange(
-        self, address: str, tls_name: str, envelope: envelope_pb2.Envelope, timeout_s: float
+        self,
+        address: str,
+        tls_name: str,
+        envelope: envelope_pb2.Envelope,
+        timeout_s: float,
+        left: Callable[[], None],
     ) -> envelope_pb2.Envelope:
         try:
             with self._lines.use(address, tls_name) as stub:
-                return await stub.Exchange(envelope, timeout=timeout_s)
+                call = stub.Exchange(envelope, timeout=timeout_s)
+                # The call goes out in the next round of the loop, and what is done about it right behind it.
+                asyncio.get_running_loop().call_soon(left)
+                try:
+                    return await call
+                finally:
+                    left()
         except grpc.aio.AioRpcError as error:
             ours = from_rpc_error(error)
             if ours is not None:

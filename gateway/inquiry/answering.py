@@ -46,13 +46,29 @@ class Account:
         return f"{outcome} [{self.decision.explanation}]" if outcome else self.decision.explanation
 
 
-class _Prepared(NamedTuple):
+class _Allowed(NamedTuple):
     """A question that may be answered: its place among those that came with it, its people, and what allows it."""
 
     position: int
     question: exchange_pb2.Question
     part: Part
     decision: Decision
+
+
+class Prepared(NamedTuple):
+    """Questions that came together, of which it was decided whether they are answered.
+
+    Args:
+        sender: the member that asks.
+        time_s: seconds until the answer must be there.
+        refused: why each is refused, None where it is answered.
+        groups: those that are, by what they have in common.
+    """
+
+    sender: str
+    time_s: float
+    refused: list[WuganError | None]
+    groups: dict[Terms, list[_Allowed]]
 
 
 _UNANSWERED = WuganError("no answer was made", "未作出答复")
@@ -87,20 +103,10 @@ class Inquiry:
             self._batch, clock, limit=TOGETHER_AT_MOST
         )
 
-    async def answer(
-        self,
-        sender: str,
-        questions: Sequence[exchange_pb2.Question],
-        time_s: float,
-        accounts: Sequence[Account],
-        *,
-        alone: bool = False,
-    ) -> list[exchange_pb2.Findings | WuganError]:
-        """For each question its findings, or why it is refused, within `time_s` seconds.
-
-        A department that does not answer in time is named in the findings, which are then partial. Small questions that
-        arrive together on the same terms, in one envelope or in several, are asked of the departments together; each
-        gets its own findings, and none learns of another.
+    def prepare(
+        self, sender: str, questions: Sequence[exchange_pb2.Question], time_s: float, accounts: Sequence[Account]
+    ) -> Prepared:
+        """Decide which of these questions are answered, and count their people, before anybody is asked.
 
         A question is refused when it is malformed, not allowed, or about a day to come; NOT_SERVED if this member has
         no departments to ask.
@@ -110,21 +116,33 @@ class Inquiry:
             questions: as they came.
             time_s: seconds until the answer must be there.
             accounts: one for each question; is told how access was decided.
+        """
+        prepared = Prepared(sender, time_s, [], {})
+        room = self._max_subjects
+        for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
+            try:
+                terms, allowed = self._prepare(prepared, position, question, account, room)
+            except WuganError as error:
+                prepared.refused.append(error)
+            else:
+                prepared.refused.append(None)
+                room -= allowed.part.count
+                prepared.groups.setdefault(terms, []).append(allowed)
+        return prepared
+
+    async def answer(self, prepared: Prepared, *, alone: bool = False) -> list[exchange_pb2.Findings | WuganError]:
+        """For each question its findings, or why it is refused, in the time it has.
+
+        A department that does not answer in time is named in the findings, which are then partial. Small questions that
+        arrive together on the same terms, in one envelope or in several, are asked of the departments together; each
+        gets its own findings, and none learns of another.
+
+        Args:
+            prepared: the questions.
             alone: no other question is on its way, so that there is none to be answered together with.
         """
-        outcomes: list[exchange_pb2.Findings | WuganError] = []
-        groups: dict[Terms, list[_Prepared]] = {}
-        room = self._max_subjects
-        for question, account in zip(questions, accounts, strict=True):
-            try:
-                terms, prepared = self._prepare(sender, question, account, time_s, room)
-            except WuganError as error:
-                outcomes.append(error)
-            else:
-                room -= prepared.part.count
-                groups.setdefault(terms, []).append(prepared._replace(position=len(outcomes)))
-                outcomes.append(_UNANSWERED)
-        work = [self._group(sender, each, group, time_s, outcomes, alone=alone) for each, group in groups.items()]
+        outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in prepared.refused]
+        work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in prepared.groups.items()]
         if len(work) == 1:
             await work[0]  # spares a task for each of the many single questions
         else:
@@ -133,16 +151,16 @@ class Inquiry:
 
     async def _group(
         self,
-        sender: str,
+        prepared: Prepared,
         terms: Terms,
-        group: Sequence[_Prepared],
-        time_s: float,
+        group: Sequence[_Allowed],
         outcomes: list[exchange_pb2.Findings | WuganError],
         *,
         alone: bool,
     ) -> None:
         """Answer the questions on the same terms, with whatever else waits on them, into their places."""
-        parts = [prepared.part for prepared in group]
+        time_s = prepared.time_s
+        parts = [allowed.part for allowed in group]
         people = sum(part.count for part in parts)
         try:
             if people >= ALONE_FROM:
@@ -150,24 +168,24 @@ class Inquiry:
             else:
                 results = await self._together.join(terms, parts, time_s, weight=people, alone=alone)
         except WuganError as error:
-            for prepared in group:
-                outcomes[prepared.position] = error
+            for allowed in group:
+                outcomes[allowed.position] = error
             return
-        for prepared, findings in zip(group, results, strict=True):
+        for allowed, findings in zip(group, results, strict=True):
             try:
-                await self._access.settle(prepared.decision)
+                await self._access.settle(allowed.decision)
             except WuganError as error:
-                outcomes[prepared.position] = error
+                outcomes[allowed.position] = error
             else:
-                self._access.answered(sender, prepared.question, findings)
-                outcomes[prepared.position] = findings
+                self._access.answered(prepared.sender, allowed.question, findings)
+                outcomes[allowed.position] = findings
 
     def _prepare(
-        self, sender: str, question: exchange_pb2.Question, account: Account, time_s: float, room: int
-    ) -> tuple[Terms, _Prepared]:
+        self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, room: int
+    ) -> tuple[Terms, _Allowed]:
         """Check a question, and whether it is allowed; `room`: people that it may be about at most."""
         check_question(question, max_subjects=room)
-        context = question.context
+        sender, context = prepared.sender, question.context
         decision = account.decision = self._access.authorise(sender, question)
         if decision.refused is not None:
             raise decision.refused
@@ -188,12 +206,12 @@ class Inquiry:
             context.legal_basis,
             as_of_on,
             min(question.evidence_limit, self._max_evidence),
-            patience(time_s),
+            patience(prepared.time_s),
             decision.scope,
         )
         part = _part(question)
         self._access.watch(sender, context.unit, decision, part.numbers)
-        return terms, _Prepared(0, question, part, decision)
+        return terms, _Allowed(position, question, part, decision)
 
     async def _batch(
         self, terms: Terms, joined: Sequence[Sequence[Part]], time_s: float

@@ -1,13 +1,15 @@
 """The answering side's door: envelope in, envelope out.
 
 Owns the order in which a sealed question is dealt with: open and verify; the TLS peer is the sender; accepted once;
-parsed; answered; recorded; sealed. Refuses: unsealed refusals for anything that opened and verified, because a refusal
-is an answer and is signed like one.
+parsed; decided; recorded; answered; sealed. What was decided is written down while the departments are asked, so that
+an answer seldom waits for its record, and nothing leaves without it. Refuses: unsealed refusals for anything that
+opened and verified, because a refusal is an answer and is signed like one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 
 from google.protobuf.message import DecodeError
@@ -83,32 +85,30 @@ class Exchange:
         questions = [_question(payload, header.purpose) for payload in opened.payloads]
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
+        record = _Record(functools.partial(self._record, opened), [question for question, _ in questions], accounts)
+
+        def decided(outcomes: Sequence[WuganError | None]) -> None:
+            # One commit for both: the message is used up, and what is done because of it is accounted for.
+            held.submit()
+            record.decided(outcomes)
+
         self._under_way += 1
         try:
-            answers = await self._answers(header.sender, questions, accounts, max(0.0, time_s - self._reserve_s))
+            answers = await self._answers(header.sender, questions, accounts, time_s - self._reserve_s, decided)
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
-            held.submit()
-            for (question, _), account in zip(questions, accounts, strict=True):
-                given_up = account.of("given up by the asker")
-                self._record(opened, question, words.REFUSAL_REASON_DEADLINE_EXCEEDED, given_up)
+            record.all(words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
             raise
         finally:
             self._under_way -= 1
         payloads = _payloads(answers)
-        # One commit for both: the message is used up, and what leaves is accounted for.
-        held.submit()
         try:
             # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
             recipient_key = self._directory().encryption_key(header.sender, now_ms)
         except WuganError as error:
-            for question, _ in questions:
-                self._record(opened, question, error.reason, error.en)
+            record.all(error.reason, error.en)
             raise
-        recorded = [
-            self._record(opened, question, answer.refusal.reason, account.of(answer.refusal.message_en))
-            for (question, _), answer, account in zip(questions, answers, accounts, strict=True)
-        ]
+        record.answered(answers)
         sealed = seal(
             self._own(),
             header.sender,
@@ -120,25 +120,30 @@ class Exchange:
             lifetime_ms=self._lifetime_ms,
             question=opened,
         )
-        for written in recorded:
-            await written
+        await record.written()
         try:
             await held.accepted()
         except EnvelopeError as error:
             # Seen before a restart, or by another instance: recorded as answered, so it is recorded that it was not.
-            for question, _ in questions:
-                self._record(opened, question, error.reason, error.en)
+            record.all(error.reason, error.en)
             raise
         return sealed.envelope
 
     async def _answers(
-        self, sender: str, questions: Sequence[_Asked], accounts: Sequence[Account], time_s: float
+        self,
+        sender: str,
+        questions: Sequence[_Asked],
+        accounts: Sequence[Account],
+        time_s: float,
+        decided: Callable[[Sequence[WuganError | None]], None],
     ) -> list[exchange_pb2.Answer]:
-        """The answers to verified questions; a refusal is one too."""
+        """The answers to verified questions; a refusal is one too. Tells what was decided before anybody is asked."""
         asked = [question for question, wrong in questions if wrong is None]
         told = [account for account, (_, wrong) in zip(accounts, questions, strict=True) if wrong is None]
-        alone = self._under_way == 1
-        outcomes = iter(await self._inquiry.answer(sender, asked, time_s, told, alone=alone) if asked else ())
+        prepared = self._inquiry.prepare(sender, asked, max(0.0, time_s), told)
+        refused = iter(prepared.refused)
+        decided([next(refused) if wrong is None else wrong for _, wrong in questions])
+        outcomes = iter(await self._inquiry.answer(prepared, alone=self._under_way == 1))
         answers = []
         for question, wrong in questions:
             answer = exchange_pb2.Answer(context=question.context)
@@ -170,6 +175,58 @@ class Exchange:
                 outcome=outcome,
                 decision=decision,
             )
+        )
+
+
+class _Record:
+    """The rows of the audit trail about one message, one for each question: what was decided, written before anybody
+    is asked; and another row where it came to be otherwise.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[exchange_pb2.Question, int, str], asyncio.Future[ChainHead]],
+        questions: Sequence[exchange_pb2.Question],
+        accounts: Sequence[Account],
+    ) -> None:
+        self._write = write
+        self._questions = questions
+        self._accounts = accounts
+        self._outcomes: list[int] = []
+        self._written: list[asyncio.Future[ChainHead]] = []
+
+    def decided(self, refused: Sequence[WuganError | None]) -> None:
+        """Each question will be answered (None), or is refused."""
+        self._outcomes = [0 if error is None else error.reason for error in refused]
+        for position, error in enumerate(refused):
+            self._row(position, "" if error is None else error.en)
+
+    def answered(self, answers: Sequence[exchange_pb2.Answer]) -> None:
+        """Each question was answered so."""
+        for position, answer in enumerate(answers):
+            if answer.refusal.reason != self._outcomes[position]:
+                self._outcomes[position] = answer.refusal.reason
+                self._row(position, answer.refusal.message_en)
+
+    def all(self, outcome: int, decision: str) -> None:
+        """None of them was answered after all, for one reason."""
+        self._outcomes = [outcome] * len(self._questions)
+        for position in range(len(self._questions)):
+            self._row(position, decision)
+
+    async def written(self) -> None:
+        """Return when it is on the disk.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        for row in self._written:
+            await row
+
+    def _row(self, position: int, decision: str) -> None:
+        account = self._accounts[position]
+        self._written.append(
+            self._write(self._questions[position], self._outcomes[position], account.of(decision))
         )
 
 

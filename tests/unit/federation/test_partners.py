@@ -45,6 +45,11 @@ STRONG = words.SURVIVAL_STATUS_ALIVE_STRONG
 Change = Callable[[Any], object]
 
 
+def to_ask(asked: exchange_pb2.Question) -> Asking:
+    """A question whose leaving nobody records."""
+    return Asking(asked, lambda _: None)
+
+
 def proper() -> exchange_pb2.Findings:
     """Findings about three people, the last refused, with something in every column."""
     return findings(
@@ -196,7 +201,7 @@ async def ask(federation: Federation, *numbers: str, timeout_s: float = 5.0, **m
     partners = federation.partners()
     asked = question(*numbers, **more)
     try:
-        return await partners.ask(B.member_id, Asking(asked), timeout_s)
+        return await partners.ask(B.member_id, to_ask(asked), timeout_s)
     finally:
         await partners.close()
 
@@ -233,7 +238,7 @@ async def test_one_channel_serves_many_questions_and_is_closed_at_the_end() -> N
     partners = federation.partners()
     for _ in range(3):
         asked = question()
-        await partners.ask(B.member_id, Asking(asked), 5.0)
+        await partners.ask(B.member_id, to_ask(asked), 5.0)
     assert len(federation.lines) == 1
     await partners.close()
     assert federation.lines[0].closed
@@ -252,7 +257,7 @@ async def test_questions_that_come_together_share_an_envelope_and_each_has_its_o
     federation.at(B, counted)
     partners = federation.partners()
     asked = [question(ANNA if at % 2 else BO, case_reference=f"case-{at}") for at in range(6)]
-    answers = await asyncio.gather(*(partners.ask(B.member_id, Asking(each), 5.0) for each in asked))
+    answers = await asyncio.gather(*(partners.ask(B.member_id, to_ask(each), 5.0) for each in asked))
     await partners.close()
     assert len(envelopes) == 2  # the first left alone, before anything else had come
     key = VerifyKey.from_raw(B.signing.public_raw)
@@ -277,10 +282,10 @@ async def test_questions_for_different_purposes_or_members_do_not_share_an_envel
         federation.at(party, answering(federation, party, replying(findings=findings(STRONG))))
     partners = federation.partners()
     answers = await asyncio.gather(
-        partners.ask(B.member_id, Asking(question()), 5.0),
-        partners.ask(B.member_id, Asking(question(purpose=v.PURPOSE_CHANGE_MONITORING)), 5.0),
-        partners.ask(C.member_id, Asking(question()), 5.0),
-        partners.ask(B.member_id, Asking(question()), 1.0),
+        partners.ask(B.member_id, to_ask(question()), 5.0),
+        partners.ask(B.member_id, to_ask(question(purpose=v.PURPOSE_CHANGE_MONITORING)), 5.0),
+        partners.ask(C.member_id, to_ask(question()), 5.0),
+        partners.ask(B.member_id, to_ask(question()), 1.0),
     )
     await partners.close()
     assert [answer.proof.total for answer in answers] == [1, 1, 1, 1]
@@ -299,7 +304,7 @@ async def test_one_question_refused_leaves_the_others_in_its_envelope_answered()
     partners = federation.partners()
     cases = ["first", "second", "refused", "fourth"]
     outcomes = await asyncio.gather(
-        *(partners.ask(B.member_id, Asking(question(case_reference=case)), 5.0) for case in cases),
+        *(partners.ask(B.member_id, to_ask(question(case_reference=case)), 5.0) for case in cases),
         return_exceptions=True,
     )
     await partners.close()
@@ -491,7 +496,7 @@ async def test_a_person_who_is_refused_keeps_the_others_answer() -> None:
 async def test_a_member_that_is_not_in_the_directory_cannot_be_asked() -> None:
     federation = Federation(parties=(A, C))
     with pytest.raises(WuganError) as caught:
-        await federation.partners().ask(B.member_id, Asking(question()), 5.0)
+        await federation.partners().ask(B.member_id, to_ask(question()), 5.0)
     assert caught.value.code == "STRANGER"
 
 
@@ -500,7 +505,7 @@ async def test_nothing_is_sealed_once_the_directory_has_expired() -> None:
     partners = federation.partners()
     federation.clock.advance(31 * 86_400)
     with pytest.raises(WuganError) as caught:
-        await partners.ask(B.member_id, Asking(question()), 5.0)
+        await partners.ask(B.member_id, to_ask(question()), 5.0)
     assert caught.value.code == "DIRECTORY_EXPIRED"
 
 
@@ -522,5 +527,5 @@ async def test_a_member_taken_out_of_the_directory_while_it_answers_is_not_belie
     source = Shrinking(A, B, C, clock=federation.clock)
     partners = Partners(lambda: A.own, source, federation.channel, federation.clock, lifetime_ms=60_000)
     with pytest.raises(PartnerError) as caught:
-        await partners.ask(B.member_id, Asking(question()), 5.0)
+        await partners.ask(B.member_id, to_ask(question()), 5.0)
     assert caught.value.code == "PARTNER_FAULTY"

@@ -329,10 +329,26 @@ async def test_a_question_given_up_while_departments_are_asked_is_accounted_for(
         await asking
     now_ms = federation.clock.now_ms()
     await admit(store.replay, A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
-    (event,) = await events(store)
+    decided, event = await events(store)
+    assert (decided.outcome, decided.decision) == (0, "g1: 1 people; policy 0")
     assert event.outcome == words.REFUSAL_REASON_DEADLINE_EXCEEDED
     assert event.decision == "given up by the asker [g1: 1 people; policy 0]"
     assert event.subjects == 1
+
+
+async def test_what_was_decided_is_on_the_disk_while_departments_are_still_asked(
+    federation: Federation, store: Store
+) -> None:
+    department = Waiting()
+    exchange = exchange_of(federation, B, store, department)
+    asking = asyncio.ensure_future(exchange.answer(sealed_by(A, federation).envelope, A.identity, 5.0))
+    await department.begun.wait()
+    now_ms = federation.clock.now_ms()
+    await admit(store.replay, A.member_id, bytes(16), now_ms + 1000, now_ms)  # what was written before is on the disk
+    (event,) = await events(store)
+    assert (event.outcome, event.subjects) == (0, 1)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
 
 
 async def test_an_answer_too_large_for_an_envelope_is_a_sealed_refusal(
@@ -341,8 +357,7 @@ async def test_an_answer_too_large_for_an_envelope_is_a_sealed_refusal(
     monkeypatch.setattr("gateway.inquiry.exchange.LIMITS", Limits(max_payload_bytes=200))
     answer, _ = await answer_to(exchange, federation, sealed_by(A, federation))
     assert answer.refusal.reason == words.REFUSAL_REASON_TOO_LARGE
-    (event,) = await events(store)
-    assert event.outcome == words.REFUSAL_REASON_TOO_LARGE
+    assert [event.outcome for event in await events(store)] == [0, words.REFUSAL_REASON_TOO_LARGE]
 
 
 async def test_several_questions_of_an_envelope_are_answered_and_recorded_each_for_itself(

@@ -405,7 +405,7 @@ async def findings_for(
     side: Inquiry, asked: exchange_pb2.Question, time_s: float = 5.0, sender: str = B.member_id
 ) -> exchange_pb2.Findings:
     """The findings for one question, B's by default; raises what it is refused for."""
-    (outcome,) = await side.answer(sender, [asked], time_s, [Account()])
+    (outcome,) = await side.answer(side.prepare(sender, [asked], time_s, [Account()]))
     if isinstance(outcome, WuganError):
         raise outcome
     return outcome
