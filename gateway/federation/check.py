@@ -10,11 +10,12 @@ import asyncio
 import functools
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.clock import Clock, civil_day
-from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
+from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory, DirectorySource
@@ -23,6 +24,7 @@ from gateway.federation.regions import is_region
 from gateway.rules.identity import normalise_number
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
+from gateway.store.chain import Content
 from gateway.store.engine import Store
 from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
@@ -156,41 +158,36 @@ class Checks:
         return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results))
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
-        """Ask one member. It is recorded as the question leaves, and again where no answer came of it."""
-        recorded: list[asyncio.Future[Any]] = []
-        left: list[Sealed] = []
-        unrecorded: list[StoreError] = []
+        """Ask one member; whatever comes of it is recorded from the moment that a question left."""
+        left: list[AuditEvent] = []
+        ready: list[Content] = []
 
-        def record(sealed: Sealed) -> None:
-            left.append(sealed)
-            try:
-                recorded.append(self._record(question, sealed))
-            except StoreError as error:
-                unrecorded.append(error)
+        def leaves(sealed: Sealed) -> None:  # while it is on its way, so that the answer need not wait for it
+            left.append(self._event(question, sealed))
+            ready.append(self._store.audit.content(left[-1]))
 
         try:
-            answer = await self._partners.ask(member_id, Asking(question, record), time_s)
-            if unrecorded:
-                raise unrecorded[0]
+            answer = await self._partners.ask(member_id, Asking(question, leaves), time_s)
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
         except WuganError as error:
-            recorded += [self._record(question, sealed, error.reason, error.en) for sealed in left]
+            recorded = self._record(left, error.reason, error.en)
             return MemberResult(member_id, tuple(recorded), error=error)
         except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
-            for sealed in left:
-                self._record(question, sealed, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        recorded.append(self._keep(question, answer))
-        return MemberResult(member_id, tuple(recorded), answer=answer)
+        written: list[asyncio.Future[Any]] = [self._store.audit.submit_content(each, more=True) for each in ready]
+        return MemberResult(member_id, (*written, self._keep(question, answer)), answer=answer)
 
-    def _record(
-        self, question: exchange_pb2.Question, sealed: Sealed, outcome: int = 0, decision: str = ""
-    ) -> asyncio.Future[Any]:
-        """Record an exchange (records of processing: 个人信息保护法 第五十五条)."""
+    def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:
+        """Record exchanges of which no answer came."""
+        return [self._store.audit.submit(event._replace(outcome=outcome, decision=decision)) for event in left]
+
+    def _event(self, question: exchange_pb2.Question, sealed: Sealed) -> AuditEvent:
+        """An exchange as it is recorded (records of processing: 个人信息保护法 第五十五条)."""
         context = question.context
-        event = AuditEvent(
+        return AuditEvent(
             at_ms=self._clock.now_ms(),
             direction="out",
             counterpart=sealed.header.recipient,
@@ -202,10 +199,8 @@ class Checks:
             message_id=sealed.message_id,
             digest=sealed.digest,
             subjects=len(question.subjects.id_number),
-            outcome=outcome,
-            decision=decision,
+            outcome=0,
         )
-        return self._store.audit.submit(event)
 
     def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
         """Keep what proves the answer, to be found by the numbers it is about."""

@@ -173,9 +173,15 @@ class AuditLog:
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self._writer.submit(
-            self._appending, audit_content(event, self._keys.digest_tag(event.digest)), more=more
-        )
+        return self.submit_content(self.content(event), more=more)
+
+    def content(self, event: AuditEvent) -> Content:
+        """An event as it is written down, for `submit_content`: so much of recording can be done ahead of it."""
+        return audit_content(event, self._keys.digest_tag(event.digest))
+
+    def submit_content(self, content: Content, *, more: bool = False) -> asyncio.Future[ChainHead]:
+        """Have an event recorded that `content` made ready; otherwise as `submit`."""
+        return self._writer.submit(self._appending, content, more=more)
 
     async def record(self, event: AuditEvent) -> ChainHead:
         """Record an event; on the disk when this returns.

@@ -45,7 +45,7 @@ class StoreKeys:
             )
         self._body = _derive(key, b"body")
         self._blind = _derive(key, b"blind-index")
-        self._digest = _derive(key, b"question-digest")
+        self._digest = HMAC(_derive(key, b"question-digest"), SHA256())
         self._protected = _derive(key, b"protected-person")
         self._use = _derive(key, b"access-use")
         self._acts = _derive(key, b"access-act-mac")
@@ -93,7 +93,9 @@ class StoreKeys:
         Identity numbers can be guessed, so whoever has the digest of a question can find out whom it is about. The tag
         is of no use for that without the key, and with it a message can still be matched to its record.
         """
-        return hmac.digest(self._digest, digest, "sha256")
+        tag = self._digest.copy()
+        tag.update(digest)
+        return tag.finalize()
 
     def protected_digest(self, id_number: str) -> bytes:
         """What stands for a protected person: HMAC-SHA256 of the normalised number, its first 16 bytes.
