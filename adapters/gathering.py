@@ -154,7 +154,7 @@ class Gathering:
         if not self._position:
             return None, Evidence()
         subject, source = self._spread(self._position)
-        columns = {name: np.array(values, np.int32) for name, values in self._columns.items()}
+        columns: dict[str, Int32] = dict(zip(_COLUMNS, np.array(list(self._columns.values()), np.int32), strict=True))
         references: Sequence[str] = self._reference
         if source is not None:
             columns = {name: column[source] for name, column in columns.items()}

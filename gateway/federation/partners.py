@@ -131,9 +131,7 @@ class Partners:
         envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s, left)
         directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
-            opened = open_answer(
-                envelope, self._own(), self._directory.current(), now_ms=self._clock.now_ms(), question=sealed
-            )
+            opened = open_answer(envelope, self._own(), directory, now_ms=self._clock.now_ms(), question=sealed)
         except EnvelopeError as error:
             raise _faulty("does not open or verify") from error
         message_id = opened.header.message_id
@@ -237,7 +235,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         findings.last_trace_on,
         findings.valid_until_on,
     )
-    if any(len(column) != subjects for column in dense):
+    if {len(column) for column in dense} != {subjects}:
         raise _faulty("has columns of a wrong length")
     reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
     groups = (
@@ -262,7 +260,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
     )
     for rows, columns in groups:
         count = len(rows)
-        if any(len(column) != count for column in columns):
+        if {len(column) for column in columns} != {count}:
             raise _faulty("has columns of a wrong length")
         if count and max(rows) >= subjects:
             raise _faulty("speaks of people who were not asked about")

@@ -225,9 +225,7 @@ class _Record:
 
     def _row(self, position: int, decision: str) -> None:
         account = self._accounts[position]
-        self._written.append(
-            self._write(self._questions[position], self._outcomes[position], account.of(decision))
-        )
+        self._written.append(self._write(self._questions[position], self._outcomes[position], account.of(decision)))
 
 
 def _question(payload: bytes, purpose: int) -> _Asked:

@@ -216,7 +216,7 @@ def _fits(found: Found, count: int, about: Description) -> bool:
         and linked == len(links.id_number) == len(links.since_on)
         and (about.links or not linked)
         and len(evidence.source_reference) == rows
-        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
+        and {len(getattr(evidence, name)) for name in Evidence.INTEGER_COLUMNS} == {rows}
         and _in_range(holders.subject, count)
         and _in_range(links.subject, count)
         and _in_range(evidence.subject, count)

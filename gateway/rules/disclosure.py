@@ -275,5 +275,7 @@ def _told_days(day: Int32, told: Days, row: NDArray[np.integer]) -> Int32:
 
 def _told_places(region: Int32, told: Places, row: NDArray[np.integer]) -> Int32:
     """Each region, its province, or nothing, by the row of the tables."""
+    if not np.count_nonzero(region):
+        return region
     shown: Int32 = region // told.unit[row] * told.times[row]
     return shown

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
-from gateway.rules.columns import Index, Int32, Mask
+from gateway.rules.columns import Index, Int32, greatest
 from gateway.rules.kinds import DEPARTMENT_SLOTS
 from gateway.rules.reasons import ReasonCode
 from gateway.rules.stamps import Stamp, first_stamp
@@ -86,11 +86,10 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
     best = np.zeros((count, DEPARTMENT_SLOTS), np.int32)
     np.maximum.at(best.reshape(-1), rows.subject * DEPARTMENT_SLOTS + rows.department, points)
     departments = np.add.reduce(best.astype(np.bool_), axis=1, dtype=np.int64)
-    newest = np.zeros(count, np.int64)
-    np.maximum.at(newest, rows.subject, rows.stamp)
-    anchor = medium_anchor = _anchor(count, rows, verified >= rule.medium_anchor_strength)
+    newest = greatest(count, rows.subject, rows.stamp)
+    anchor = medium_anchor = greatest(count, rows.subject, rows.stamp * (verified >= rule.medium_anchor_strength))
     if rule.strong_anchor_strength != rule.medium_anchor_strength:
-        anchor = _anchor(count, rows, verified >= rule.strong_anchor_strength)
+        anchor = greatest(count, rows.subject, rows.stamp * (verified >= rule.strong_anchor_strength))
 
     total = np.add.reduce(best, axis=1, dtype=np.int64)
     measured = np.array((departments, anchor, medium_anchor, departments, total, departments, newest))
@@ -109,12 +108,6 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
     bits = np.packbits(facts, axis=0, bitorder="little")[0]
     told = np.where(facts[2], medium_anchor, newest)
     return Alive(_STATUSES[bits], _CODES[bits], told, departments, newest, anchor)
-
-
-def _anchor(count: int, rows: TraceRows, verified: Mask) -> Stamp:
-    anchor = np.zeros(count, np.int64)
-    np.maximum.at(anchor, rows.subject, rows.stamp * verified)
-    return anchor
 
 
 def _outcomes() -> tuple[Int32, Int32]:

@@ -43,8 +43,8 @@ class StoreKeys:
                 f"存储密钥长度为 {len(key)} 字节，应为 {KEY_BYTES} 字节，请从备份恢复密钥文件",
                 retryable=False,
             )
-        self._body = _derive(key, b"body")
-        self._blind = _derive(key, b"blind-index")
+        self._body = HMAC(_derive(key, b"body"), SHA256())
+        self._blind = HMAC(_derive(key, b"blind-index"), SHA256())
         self._digest = HMAC(_derive(key, b"question-digest"), SHA256())
         self._protected = _derive(key, b"protected-person")
         self._use = _derive(key, b"access-use")
@@ -63,7 +63,7 @@ class StoreKeys:
         """
         salt = os.urandom(_SALT_BYTES)
         nonce = os.urandom(_NONCE_BYTES)
-        cipher = AESGCM(hmac.digest(self._body, salt, "sha256"))
+        cipher = AESGCM(_mac(self._body, salt))
         return _BODY_VERSION + salt + nonce + cipher.encrypt(nonce, plaintext, bound_to)
 
     def decrypt(self, body: bytes, bound_to: bytes) -> bytes:
@@ -77,7 +77,7 @@ class StoreKeys:
         nonce = body[start + _SALT_BYTES : start + _SALT_BYTES + _NONCE_BYTES]
         if not body.startswith(_BODY_VERSION) or len(nonce) != _NONCE_BYTES:
             raise _unreadable()
-        cipher = AESGCM(hmac.digest(self._body, salt, "sha256"))
+        cipher = AESGCM(_mac(self._body, salt))
         try:
             return cipher.decrypt(nonce, body[start + _SALT_BYTES + _NONCE_BYTES :], bound_to)
         except InvalidTag as error:
@@ -85,7 +85,7 @@ class StoreKeys:
 
     def blind_index(self, id_number: str) -> bytes:
         """By what a person's rows are found: HMAC-SHA256 of the normalised number, its first 16 bytes."""
-        return hmac.digest(self._blind, id_number.encode(), "sha256")[:BLIND_INDEX_BYTES]
+        return _mac(self._blind, id_number.encode())[:BLIND_INDEX_BYTES]
 
     def digest_tag(self, digest: bytes) -> bytes:
         """What stands for the digest of a question: HMAC-SHA256 of it, 32 bytes, the same for the same digest.
@@ -93,9 +93,7 @@ class StoreKeys:
         Identity numbers can be guessed, so whoever has the digest of a question can find out whom it is about. The tag
         is of no use for that without the key, and with it a message can still be matched to its record.
         """
-        tag = self._digest.copy()
-        tag.update(digest)
-        return tag.finalize()
+        return _mac(self._digest, digest)
 
     def protected_digest(self, id_number: str) -> bytes:
         """What stands for a protected person: HMAC-SHA256 of the normalised number, its first 16 bytes.
@@ -114,9 +112,7 @@ class StoreKeys:
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the audit trail."""
-        mac = self._audit.copy()  # twice as fast as setting up the key anew for each row
-        mac.update(data)
-        return mac.finalize()
+        return _mac(self._audit, data)
 
 
 def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
@@ -181,6 +177,13 @@ def _create(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _mac(keyed: HMAC, data: bytes) -> bytes:
+    """HMAC-SHA256 under a key that was set up once, which takes half the time of setting it up for each."""
+    mac = keyed.copy()
+    mac.update(data)
+    return mac.finalize()
 
 
 def _derive(key: bytes, use: bytes) -> bytes:
