@@ -7,6 +7,7 @@ Owns: which statement each record set is, the threads they run in, deadlines and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -71,7 +72,9 @@ class TableAdapter:
         """What the tables hold about the people of the question; see `Adapter`."""
         if self._at_once is not None and len(question.subjects) <= _AT_ONCE_SUBJECTS:
             try:
-                with self._at_once.one_read():
+                # A single statement is of one moment by itself.
+                several = len(self._sets) + len(self._link_sets) > 1
+                with self._at_once.one_read() if several else contextlib.nullcontext():
                     return self._read(question, self._at_once, Work())
             except (SourceDownError, DatabaseError):
                 # Locked just now, or more steps than an indexed lookup takes: a thread can wait.
