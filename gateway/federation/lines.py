@@ -120,3 +120,21 @@ class Lines:
         task = asyncio.get_running_loop().create_task(line.channel.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def channel_limits(max_message_bytes: int, keepalive_s: float) -> list[tuple[str, int]]:
+    """Channel options: how much, how soon a dead connection is noticed, and how often one is tried."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", round(keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # A partner that restarts is found again within a second or so, not within two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # Retrying is decided in one place, ours; the library's own would multiply with it.
+        ("grpc.enable_retries", 0),
+        # A channel opened because another is dead must not be given the dead one's connection.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]

@@ -13,27 +13,11 @@ from typing import NamedTuple
 from gateway.clock import Clock
 from gateway.config import BreakerSettings, RetrySettings
 from gateway.federation.directory import Gateway
-from gateway.resilience.backoff import Backoff, Outage, Random, chance
+from gateway.resilience.backoff import Outage, Random, chance
 from gateway.resilience.breaker import Breaker, Limits, Pass, State
 from gateway.resilience.budget import Budget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.quantile import Quantile
-
-OPEN_LEAST = 0.5
-"""A gateway is left alone for half of its bound at least: an interval of nothing would be none."""
-
-
-def limits_of(settings: BreakerSettings) -> Limits:
-    """The limits that settings say."""
-    return Limits(
-        window_s=settings.window_s,
-        calls=settings.calls,
-        error_rate=settings.error_rate,
-        slow_s=settings.slow_ms / 1000,
-        slow_rate=settings.slow_rate,
-        probes=settings.probes,
-        backoff=Backoff(settings.open_s, max(settings.open_s, settings.longest_open_s), OPEN_LEAST),
-    )
 
 
 class Door:
@@ -96,7 +80,7 @@ class Standing:
         changed: Callable[[str], None],
         drawn: Random,
     ) -> None:
-        self._limits = limits_of(breaker)
+        self._limits = Limits.of(breaker)
         self._clock = clock
         self._changed = changed
         self._drawn = drawn

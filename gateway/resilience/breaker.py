@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.clock import Clock
+from gateway.config import BreakerSettings
 from gateway.resilience.backoff import Backoff, Outage, Random, chance, failed_again
 
 _SLICES = 10
@@ -65,6 +66,19 @@ class Limits:
     slow_rate: float
     probes: int
     backoff: Backoff
+
+    @classmethod
+    def of(cls, settings: BreakerSettings) -> Limits:
+        """The limits that settings say. Intervals take half of their bound at least: one of nothing would be none."""
+        return cls(
+            window_s=settings.window_s,
+            calls=settings.calls,
+            error_rate=settings.error_rate,
+            slow_s=settings.slow_ms / 1000,
+            slow_rate=settings.slow_rate,
+            probes=settings.probes,
+            backoff=Backoff(settings.open_s, max(settings.open_s, settings.longest_open_s), 0.5),
+        )
 
 
 class Pass(NamedTuple):
