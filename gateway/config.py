@@ -205,7 +205,7 @@ class RetrySettings(Settings):
     first_wait_ms: int = Field(50, ge=1, le=60_000, description="Bound of the wait before the second; doubles.")
     longest_wait_ms: int = Field(1_000, ge=1, le=60_000, description="No wait has a longer bound, milliseconds.")
     last_try_ms: int = Field(
-        1_000, ge=50, le=60_000, description="Kept back from each try for one more after it, milliseconds."
+        1_000, ge=100, le=60_000, description="Kept back from each try for one more after it, milliseconds."
     )
     retry_share: float = Field(0.08, ge=0, le=1, description="Further tries at most, as a share of questions.")
     hedge_share: float = Field(0.02, ge=0, le=1, description="Second questions at most while the first is out; share.")
