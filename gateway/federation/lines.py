@@ -131,7 +131,8 @@ def channel_limits(max_message_bytes: int, keepalive_s: float) -> list[tuple[str
         ("grpc.keepalive_timeout_ms", 10_000),
         # A partner that restarts is found again within a second or so, not within two minutes.
         ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
+        # Despite its name the time that a handshake may take: between provinces, and with a busy gateway, some.
+        ("grpc.min_reconnect_backoff_ms", 3_000),
         ("grpc.max_reconnect_backoff_ms", 5_000),
         # Retrying is decided in one place, ours; the library's own would multiply with it.
         ("grpc.enable_retries", 0),
