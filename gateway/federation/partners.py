@@ -19,7 +19,7 @@ from gateway.clock import Clock
 from gateway.coalescing import Coalescer, SingleFlight, patience
 from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
-from gateway.exchange.envelope import Proof, Sealed
+from gateway.exchange.envelope import Proof
 from gateway.exchange.keys import OwnKeys
 from gateway.federation.directory import DirectorySource
 from gateway.federation.lines import ChannelFactory, Lines
@@ -56,10 +56,10 @@ class PartnerAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came of a question, and the envelope in which it left last; None: it did not."""
+    """What came of a question, and whose it was: those who asked the same were answered by it."""
 
     outcome: PartnerAnswer | WuganError
-    sealed: Sealed | None
+    asking: Asking
 
 
 class _Terms(NamedTuple):
@@ -145,7 +145,9 @@ class Partners:
         """
         same = _Same(member_id, patience(timeout_s), asking.question.SerializeToString())
         asked = await self._flights.join(same, lambda: self._ask(member_id, asking, same.question, timeout_s))
-        asking.sealed = asked.sealed
+        if asked.asking is not asking:
+            for sealed in asked.asking.sent:
+                asking.leaves(sealed)
         if isinstance(asked.outcome, WuganError):
             raise asked.outcome
         return asked.outcome
@@ -155,9 +157,9 @@ class Partners:
         asking.begin(question, asyncio.get_running_loop().time() + timeout_s)
         self._under_way += 1
         try:
-            return Asked(await self._in_place(member_id, asking, timeout_s), asking.sealed)
+            return Asked(await self._in_place(member_id, asking, timeout_s), asking)
         except WuganError as error:
-            return Asked(error, asking.sealed)
+            return Asked(error, asking)
         finally:
             self._under_way -= 1
 

@@ -46,15 +46,27 @@ class Told(NamedTuple):
 
 
 class Asking:
-    """A question on its way to a member; `sealed`: the envelope that it left in last, None until then."""
+    """A question on its way to a member.
 
-    __slots__ = ("end", "payload", "question", "sealed")
+    Args:
+        question: it.
+        left: called with each envelope that it left in, one for each try, while that is on its way.
+    """
 
-    def __init__(self, question: exchange_pb2.Question) -> None:
+    __slots__ = ("end", "left", "payload", "question", "sent")
+
+    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None]) -> None:
         self.question = question
-        self.sealed: Sealed | None = None
+        self.left = left
+        self.sent: list[Sealed] = []
+        """Every envelope that it left in."""
         self.payload = b""
         self.end = 0.0
+
+    def leaves(self, sealed: Sealed) -> None:
+        """It is in an envelope that left."""
+        self.sent.append(sealed)
+        self.left(sealed)
 
     def begin(self, question: bytes, end: float) -> None:
         """Make of the serialized question what is sent in every try of it: with an id, by which it counts once.
@@ -211,9 +223,7 @@ class Tries:
         said, name = Said.NOTHING, "CANCELLED"
         try:
             sealed = self._seal(way)
-            for asking in way.askings:
-                asking.sealed = sealed
-            outcome = await self._exchanged(gateway, sealed, time_s)
+            outcome = await self._exchanged(gateway, sealed, time_s, way.askings)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
                 if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
@@ -223,8 +233,6 @@ class Tries:
             else:
                 said, name = Said.WELL, "OK"
                 chosen.door.usual.add(loop.time() - began)
-                for asking in way.askings:  # a hedge may have left after it
-                    asking.sealed = sealed
         except asyncio.CancelledError:
             if loop.time() >= began + time_s - _TIMER_S and time_s >= self._fair_s:
                 said, name = Said.FAILED, "DEADLINE_EXCEEDED"
@@ -249,11 +257,25 @@ class Tries:
             lifetime_ms=self._lifetime_ms,
         )
 
-    async def _exchanged(self, gateway: Gateway, sealed: Sealed, time_s: float) -> Opened | Failed:
+    async def _exchanged(
+        self, gateway: Gateway, sealed: Sealed, time_s: float, askings: Sequence[Asking]
+    ) -> Opened | Failed:
         """The verified answer to a sealed question, or why there is none."""
+        waiting = list(askings)
+
+        def left() -> None:
+            while waiting:
+                waiting.pop(0).leaves(sealed)
+
         try:
             with self._lines.use(gateway.address, gateway.tls_name) as stub:
-                envelope = await stub.Exchange(sealed.envelope, timeout=time_s)
+                call = stub.Exchange(sealed.envelope, timeout=time_s)
+                # The call goes out in the next round of the loop, and what is done about it right behind it.
+                asyncio.get_running_loop().call_soon(left)
+                try:
+                    envelope = await call
+                finally:
+                    left()
         except grpc.aio.AioRpcError as error:
             return failed_by(error)
         directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed

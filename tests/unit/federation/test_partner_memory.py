@@ -43,7 +43,7 @@ def partners_of(federation: Federation) -> Partners:
 
 async def outcome(partners: Partners) -> str:
     try:
-        await partners.ask(B.member_id, Asking(question()), 5.0)
+        await partners.ask(B.member_id, Asking(question(), lambda _: None), 5.0)
     except WuganError as error:
         return error.code
     return "OK"

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.exchange.envelope import Sealed
 from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
@@ -96,8 +97,13 @@ def scripted(*script: grpc.StatusCode | WuganError | str) -> tuple[Federation, S
     return federation, made
 
 
+def to_ask(asked: exchange_pb2.Question) -> Asking:
+    """A question whose leaving nobody records."""
+    return Asking(asked, lambda _: None)
+
+
 async def ask(partners: Partners, *numbers: str, timeout_s: float = 5.0, at: str = B.member_id) -> PartnerAnswer:
-    return await partners.ask(at, Asking(question(*numbers)), timeout_s)
+    return await partners.ask(at, to_ask(question(*numbers)), timeout_s)
 
 
 async def outcome(partners: Partners, *numbers: str, **more: Any) -> str:
@@ -140,17 +146,16 @@ async def test_the_question_as_it_was_asked_is_not_changed_by_sending_it() -> No
     federation, _ = scripted()
     asked = question()
     before = asked.SerializeToString()
-    await federation.partners().ask(B.member_id, Asking(asked), 5.0)
+    await federation.partners().ask(B.member_id, to_ask(asked), 5.0)
     assert asked.SerializeToString() == before
 
 
-async def test_the_record_names_the_message_that_was_answered() -> None:
+async def test_every_message_that_left_is_told_and_the_answer_names_its_own() -> None:
     federation, b = scripted(UNAVAILABLE)
-    asking = Asking(question())
-    answer = await federation.partners().ask(B.member_id, asking, 5.0)
-    assert asking.sealed is not None
-    assert asking.sealed.message_id == b.messages[1]
-    assert answer.proof.question_digest == asking.sealed.digest
+    left: list[Sealed] = []
+    answer = await federation.partners().ask(B.member_id, Asking(question(), left.append), 5.0)
+    assert [each.message_id for each in left] == b.messages
+    assert answer.proof.question_digest == left[1].digest
 
 
 async def test_a_try_leaves_time_for_one_more_and_the_last_one_has_all_that_is_left() -> None:
@@ -379,11 +384,10 @@ async def test_a_question_that_takes_longer_than_usual_is_put_to_the_second_gate
     await warmed(partners, 50)
     assert two.calls == 0
     one.script = ["hang"]
-    asking = Asking(question())
-    await partners.ask(B.member_id, asking, 5.0)
-    assert asking.sealed is not None
-    assert asking.sealed.message_id == two.messages[0]
-    assert one.messages[-1] != two.messages[0]
+    left: list[Sealed] = []
+    answer = await partners.ask(B.member_id, Asking(question(), left.append), 5.0)
+    assert [each.message_id for each in left] == [one.messages[-1], two.messages[0]]
+    assert answer.proof.question_digest == left[1].digest
     assert one.questions[-1] == two.questions[0]
     assert one.given_up == 1
     assert sorted((each.kind, each.outcome) for each in told[-2:]) == [("first", "CANCELLED"), ("hedge", "OK")]
@@ -423,11 +427,12 @@ async def test_when_both_fail_the_failure_is_told() -> None:
 async def test_the_same_question_asked_at_the_same_time_leaves_once() -> None:
     federation, b = scripted()
     partners = federation.partners()
-    askings = [Asking(question()) for _ in range(20)]
+    left: list[list[Sealed]] = [[] for _ in range(20)]
+    askings = [Asking(question(), each.append) for each in left]
     answers = await asyncio.gather(*(partners.ask(B.member_id, asking, 5.0) for asking in askings))
     assert len(b.questions) == 1
     assert len({answer.message_id for answer in answers}) == 1
-    assert {asking.sealed.message_id for asking in askings if asking.sealed is not None} == {b.messages[0]}
+    assert [[sealed.message_id for sealed in each] for each in left] == [b.messages] * 20
 
 
 @pytest.mark.parametrize(
@@ -438,7 +443,7 @@ async def test_what_another_official_or_case_asks_is_another_question(changed: d
     federation, b = scripted()
     partners = federation.partners()
     asked = [question(), question(**changed)]
-    await asyncio.gather(*(partners.ask(B.member_id, Asking(each), 5.0) for each in asked))
+    await asyncio.gather(*(partners.ask(B.member_id, to_ask(each), 5.0) for each in asked))
     assert len(b.questions) == 2
 
 
