@@ -41,7 +41,9 @@ from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
 from gateway.federation.enrolling import ca_certificates, renewing_enroller
 from gateway.federation.issuer_watch import IssuerWatch
+from gateway.federation.lines import ChannelFactory, channel_limits
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
+from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
 from gateway.inquiry.access import Access
@@ -113,6 +115,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             directory.current,
             federation=settings.directory.federation,
             limit=settings.server.max_concurrent_calls,
+            shed_s=settings.server.shed_ms / 1000,
         )
         directory.subscribe(desk.recheck)
         store = await stack.enter_async_context(
@@ -123,7 +126,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 alone=lambda: desk.in_flight <= 1,
             )
         )
-        departments = Departments(_adapters(settings), book.names_match)
+        departments = Departments(_adapters(settings), book.names_match, clock, settings.inquiry.breaker)
         stack.push_async_callback(departments.close)
         access = await _access(settings, store, clock, stack)
         inquiry = Inquiry(
@@ -146,12 +149,13 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             default_s=settings.inquiry.deadline_ms / 1000,
         )
 
+        limits = channel_limits(settings.server.max_message_bytes, settings.federation.keepalive_s)
+
         def channel(address: str, tls_name: str) -> grpc.aio.Channel:
-            options = [*channel_options(tls_name), *_channel_limits(settings)]
+            options = [*channel_options(tls_name), *limits]
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
-        partners = Partners(live.own, directory, channel, clock, lifetime_ms=settings.messages.lifetime_ms)
-        stack.push_async_callback(partners.close)
+        partners = await stack.enter_async_context(_partners(settings, live, directory, channel, store, clock))
         checks = Checks(
             settings.member_id,
             partners,
@@ -216,6 +220,39 @@ def _keep_alarm(store: Store, alarm: Alarm, numbered: Callable[[int], None]) -> 
         store.alarms.submit(alarm).add_done_callback(kept)
     except StoreError:
         _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
+
+
+@contextlib.asynccontextmanager
+async def _partners(
+    settings: GatewaySettings,
+    live: LiveKeys,
+    directory: DirectorySource,
+    channel: ChannelFactory,
+    store: Store,
+    clock: Clock,
+) -> AsyncIterator[Partners]:
+    """The partners for the length of the block; which of them fail is remembered."""
+    given = settings.federation
+    partners = Partners(
+        live.own,
+        directory,
+        channel,
+        clock,
+        lifetime_ms=settings.messages.lifetime_ms,
+        retry=given.retry,
+        breaker=given.breaker,
+    )
+    memory = PartnerMemory(partners.standings, store.partners, directory)
+    await memory.restore()
+    directory.subscribe(memory.follow)
+    running = asyncio.create_task(memory.run())
+    try:
+        yield partners
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await memory.write()
+        await partners.close()
 
 
 @contextlib.asynccontextmanager
@@ -315,22 +352,6 @@ async def _load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, byt
         slots.close()
         raise
     return slots, live, roots
-
-
-def _channel_limits(settings: GatewaySettings) -> list[tuple[str, int]]:
-    keepalive_ms = round(settings.federation.keepalive_s * 1000)
-    return [
-        ("grpc.max_receive_message_length", settings.server.max_message_bytes),
-        ("grpc.max_send_message_length", settings.server.max_message_bytes),
-        ("grpc.keepalive_time_ms", keepalive_ms),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        # A partner that restarts is found again within a second or so, not within two minutes.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        ("grpc.min_reconnect_backoff_ms", 200),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
-        # Retrying is decided in one place, ours; the library's own would multiply with it.
-        ("grpc.enable_retries", 0),
-    ]
 
 
 def _make_private(folder: Path) -> None:

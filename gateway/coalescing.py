@@ -1,7 +1,8 @@
 """What arrives together is dealt with together: one envelope, one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`). What is alone is passed on
-at once. Refuses: knowing what a part is; who may share a batch is said by the key.
+Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`), and doing once what is
+asked twice at the same time. What is alone is passed on at once. Refuses: knowing what a part is; who may share a
+batch, and what is the same, is said by the key.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ _PATIENCE_STEP = math.log(1.1)
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
 R = TypeVar("R")
+
+_Landed = tuple[R] | tuple[()]
+"""A result; nothing where whoever was at it gave up, or failed."""
 
 
 def patience(time_s: float) -> int:
@@ -117,6 +121,41 @@ class Coalescer(Generic[K, P, R]):
         waiting = self._open.get(key)
         if waiting is not None:
             self._start(key, waiting)
+
+
+class SingleFlight(Generic[K, R]):
+    """Does what several ask for at the same time once, in the task of whoever came first.
+
+    When that one gives up, one of the others begins anew: who asked for it alone must not have it taken away.
+    """
+
+    def __init__(self) -> None:
+        self._flights: dict[K, list[asyncio.Future[_Landed[R]]]] = {}
+
+    async def join(self, key: K, run: Callable[[], Awaitable[R]]) -> R:
+        """The result of `run`, this caller's or that of one who asked for the same and is still at it."""
+        while True:
+            waiting = self._flights.get(key)
+            if waiting is None:
+                return await self._lead(key, run)
+            future: asyncio.Future[_Landed[R]] = asyncio.get_running_loop().create_future()
+            waiting.append(future)
+            landed = await future
+            if landed:
+                return landed[0]
+
+    async def _lead(self, key: K, run: Callable[[], Awaitable[R]]) -> R:
+        waiting = self._flights[key] = []
+        landed: _Landed[R] = ()
+        try:
+            result = await run()
+            landed = (result,)
+            return result
+        finally:
+            del self._flights[key]
+            for future in waiting:
+                if not future.done():
+                    future.set_result(landed)
 
 
 class _Batch(Generic[P, R]):

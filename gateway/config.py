@@ -90,7 +90,10 @@ class ServerSettings(Settings):
     agency: Address = Field(description="Address for this member's agencies.")
     ready_file: Path | None = Field(None, description="File to write the bound addresses to once ready (JSON).")
     max_message_bytes: int = Field(16 << 20, ge=64 << 10, le=256 << 20, description="Largest gRPC message, bytes.")
-    max_concurrent_calls: int = Field(512, ge=1, le=65536, description="Calls in flight; more are refused at once.")
+    max_concurrent_calls: int = Field(1024, ge=1, le=65536, description="Calls in flight; more are refused at once.")
+    shed_ms: int = Field(
+        100, ge=0, le=60_000, description="New calls are refused while every turn of the work takes longer; 0: never."
+    )
     drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that calls in flight get after SIGTERM.")
     connection_age_s: float = Field(
         3600.0, ge=10, description="Seconds after which a client is asked to connect anew, so that it moves by itself."
@@ -169,6 +172,45 @@ class AuthoritySettings(Settings):
     tls_name: str = Field(max_length=253, description="DNS name that its TLS certificate must prove.")
 
 
+class BreakerSettings(Settings):
+    """When a peer that fails is left alone, and how many may wait for it at once (docs/partners.md)."""
+
+    window_s: float = Field(30.0, ge=1, le=3_600, description="Seconds looked back on.")
+    calls: int = Field(5, ge=1, le=10_000, description="Fewer calls within the window say nothing.")
+    error_rate: float = Field(0.5, gt=0, le=1, description="Share of failed calls from which on it is left alone.")
+    slow_ms: int = Field(30_000, ge=10, le=600_000, description="A call that takes longer is slow, milliseconds.")
+    slow_rate: float = Field(0.8, gt=0, le=1, description="Share of slow calls from which on it is left alone.")
+    fair_ms: int = Field(500, ge=0, le=60_000, description="A call given less time says nothing by coming too late.")
+    open_s: float = Field(5.0, ge=0.01, le=3_600, description="Seconds it is left alone at first; doubles each time.")
+    longest_open_s: float = Field(300.0, ge=0.01, le=86_400, description="Seconds it is left alone at most.")
+    probes: int = Field(2, ge=1, le=100, description="Calls that try it then, and successes that end it.")
+    at_once: int = Field(256, ge=1, le=65_536, description="Questions under way to it at once.")
+    waiting: int = Field(64, ge=0, le=65_536, description="Questions that may wait for a place; more are refused.")
+
+
+class DepartmentBreakerSettings(BreakerSettings):
+    """The same for each department of this member."""
+
+    slow_ms: int = Field(10_000, ge=10, le=600_000, description="A lookup that takes longer is slow, milliseconds.")
+    open_s: float = Field(2.0, ge=0.01, le=3_600, description="Seconds it is left alone at first; doubles each time.")
+    longest_open_s: float = Field(60.0, ge=0.01, le=86_400, description="Seconds it is left alone at most.")
+    at_once: int = Field(64, ge=1, le=65_536, description="Lookups under way in it at once.")
+    waiting: int = Field(64, ge=0, le=65_536, description="Lookups that may wait for a place; for more it is missing.")
+
+
+class RetrySettings(Settings):
+    """When a partner is asked again (docs/partners.md)."""
+
+    tries: int = Field(3, ge=1, le=10, description="Tries for a question at most, the first included.")
+    first_wait_ms: int = Field(50, ge=1, le=60_000, description="Bound of the wait before the second; doubles.")
+    longest_wait_ms: int = Field(1_000, ge=1, le=60_000, description="No wait has a longer bound, milliseconds.")
+    last_try_ms: int = Field(
+        1_000, ge=100, le=60_000, description="Kept back from each try for one more after it, milliseconds."
+    )
+    retry_share: float = Field(0.08, ge=0, le=1, description="Further tries at most, as a share of questions.")
+    hedge_share: float = Field(0.02, ge=0, le=1, description="Second questions at most while the first is out; share.")
+
+
 class InquirySettings(Settings):
     """How questions of others are answered."""
 
@@ -180,6 +222,7 @@ class InquirySettings(Settings):
     reserve_ms: int = Field(
         100, ge=0, le=10_000, description="Kept back from the asker's deadline for grading, sealing and the way home."
     )
+    breaker: DepartmentBreakerSettings = DepartmentBreakerSettings()
 
 
 class FederationSettings(Settings):
@@ -191,6 +234,8 @@ class FederationSettings(Settings):
     )
     max_members: int = Field(40, ge=1, le=200, description="Members asked for one recipient at most.")
     keepalive_s: float = Field(30.0, ge=1, le=600, description="Seconds between probes of an idle connection.")
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
 
 
 class HarvestSettings(Settings):

@@ -54,18 +54,32 @@ def report(adapter_id: str, gathering: Gathering) -> None:
 
 
 async def in_thread(
-    threads: Executor, job: Callable[[], Result], seconds: float, stop: Callable[[], None], adapter_id: str
+    threads: Executor,
+    job: Callable[[], Result],
+    seconds: float,
+    adapter_id: str,
+    stop: tuple[Executor, Callable[[], None]] | None = None,
 ) -> Result:
-    """Run a job in a thread; when the deadline passes or the caller gives up, run `stop` in another and leave.
+    """Run a job in a thread; when the deadline passes or the caller gives up, stop it and leave.
+
+    Args:
+        threads: to run it in.
+        job: what to run.
+        seconds: until the deadline.
+        adapter_id: for the error.
+        stop: how the job is stopped, and the adapter's own thread for that: stopping may block as long as the job, and
+            must not hold up anybody else.
 
     Raises:
         SourceDownError: the deadline passed, or the adapter is closed.
     """
     loop = asyncio.get_running_loop()
 
-    def quietly() -> None:
-        with suppress(Exception):
-            stop()
+    def give_up() -> None:
+        if stop is not None:
+            stopping, stops = stop
+            with suppress(RuntimeError):  # the adapter is closed
+                stopping.submit(_quietly, stops)
 
     try:
         running = loop.run_in_executor(threads, job)
@@ -75,8 +89,13 @@ async def in_thread(
         async with asyncio.timeout(seconds):
             return await running
     except TimeoutError:
-        loop.run_in_executor(None, quietly)
+        give_up()
         raise too_late(adapter_id) from None
     except asyncio.CancelledError:
-        loop.run_in_executor(None, quietly)
+        give_up()
         raise
+
+
+def _quietly(stops: Callable[[], None]) -> None:
+    with suppress(Exception):
+        stops()

@@ -108,7 +108,7 @@ class FileAdapter:
         if len(question.subjects) <= _AT_ONCE_SUBJECTS:
             return self._read(question, state)
         name = self._manifest.adapter_id
-        return await in_thread(self._threads, lambda: self._read(question, state), seconds, lambda: None, name)
+        return await in_thread(self._threads, lambda: self._read(question, state), seconds, name)
 
     async def check(self) -> None:
         """Look at the folder now; return when every record set has its file and none was rejected."""

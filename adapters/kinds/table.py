@@ -63,6 +63,7 @@ class TableAdapter:
                 self._link_sets.append((pairs, self._database.statement(links.table, links.query, pairs.columns, by)))
         self._complete_until = self._complete_until_reader()
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
+        self._stopping = ThreadPoolExecutor(1, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
     def describe(self) -> Description:
         """What it offers."""
@@ -96,6 +97,7 @@ class TableAdapter:
     async def close(self) -> None:
         """Wait for the threads and close the connections."""
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(self._stopping.shutdown, wait=True, cancel_futures=True)
         self._database.close()
         if self._at_once is not None:
             self._at_once.close()
@@ -124,8 +126,8 @@ class TableAdapter:
             self._threads,
             lambda: job(work),
             min(seconds, self._manifest.timeout_s),
-            lambda: self._database.cancel(work),
             self._manifest.adapter_id,
+            (self._stopping, lambda: self._database.cancel(work)),
         )
 
     def _read(self, question: Lookup, database: Database, work: Work) -> Found:

@@ -17,6 +17,7 @@ MAX_NUMBER = 40
 """Characters of an identity number as written at most."""
 MAX_ALIASES = 8
 """Further numbers for one person at most."""
+QUESTION_ID_BYTES = 16
 
 _PURPOSES = frozenset(adapter_words.Purpose.DESCRIPTOR.values_by_number) - {0}
 _BENEFITS = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
@@ -57,6 +58,8 @@ def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> Non
         RefusedError: INVALID_ARGUMENT, UNKNOWN_BENEFIT or TOO_LARGE, with the path of what is wrong.
     """
     check_context(question.context)
+    if len(question.question_id) not in (0, QUESTION_ID_BYTES):
+        raise _wrong("question_id", f"{QUESTION_ID_BYTES} random bytes, or none", "应为 16 字节随机数或为空")
     subjects = question.subjects
     count = len(subjects.id_number)
     if count > max_subjects:

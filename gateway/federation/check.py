@@ -177,7 +177,15 @@ class Checks:
         except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
             self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        written: list[asyncio.Future[Any]] = [self._store.audit.submit_content(each, more=True) for each in ready]
+        written: list[asyncio.Future[Any]] = []
+        for event, content in zip(left, ready, strict=True):
+            if event.digest == answer.proof.question_digest:
+                written.append(self._store.audit.submit_content(content, more=True))
+            else:  # an earlier try, or another at the same time
+                unanswered = event._replace(
+                    outcome=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, decision="not answered; asked in another message"
+                )
+                written.append(self._store.audit.submit(unanswered, more=True))
         return MemberResult(member_id, (*written, self._keep(question, answer)), answer=answer)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:

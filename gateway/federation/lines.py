@@ -2,7 +2,8 @@
 
 A gRPC client cannot take another certificate (grpc#41779). So after a change of own TLS certificate a second channel is
 opened beside the one in use; new calls go over it as soon as it is connected, and the old one is closed after its last
-call.
+call. The same is done with a channel over which nothing comes any more: a connection that died without a word is found
+out in half a minute by the library, and until then every try over it would be in vain.
 
 Owns: the channels. Refuses: knowing what goes over them.
 """
@@ -34,6 +35,7 @@ class _Line:
     stub: exchange_pb2_grpc.FederationServiceAsyncStub
     calls: int = 0
     leaving: bool = False
+    heard_at: float = 0.0
 
 
 class Lines:
@@ -55,10 +57,26 @@ class Lines:
         line.calls += 1
         try:
             yield line.stub
+            line.heard_at = asyncio.get_running_loop().time()
         finally:
             line.calls -= 1
             if line.leaving and not line.calls:
                 self._close(line)
+
+    def drop_silent(self, address: str, tls_name: str, since: float) -> bool:
+        """Let new calls to a gateway go over a new channel if no call was answered since then; whether that is so.
+
+        Args:
+            address: of the gateway.
+            tls_name: of the gateway.
+            since: time of the event loop.
+        """
+        line = self._open.get((address, tls_name))
+        if line is None or line.heard_at >= since:
+            return False
+        del self._open[address, tls_name]
+        self._retire(line)
+        return True
 
     async def renew(self) -> None:
         """Move new calls to new channels; returns when they all go there. Calls in flight end where they are."""
@@ -88,14 +106,36 @@ class Lines:
             await new.channel.close()
             return
         self._open[key] = new
-        old.leaving = True
-        if old.calls:
-            self._leaving.add(old)
+        self._retire(old)
+
+    def _retire(self, line: _Line) -> None:
+        line.leaving = True
+        if line.calls:
+            self._leaving.add(line)
         else:
-            self._close(old)
+            self._close(line)
 
     def _close(self, line: _Line) -> None:
         self._leaving.discard(line)
         task = asyncio.get_running_loop().create_task(line.channel.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def channel_limits(max_message_bytes: int, keepalive_s: float) -> list[tuple[str, int]]:
+    """Channel options: how much, how soon a dead connection is noticed, and how often one is tried."""
+    return [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", round(keepalive_s * 1000)),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        # A partner that restarts is found again within a second or so, not within two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        # Despite its name the time that a handshake may take: between provinces, and with a busy gateway, some.
+        ("grpc.min_reconnect_backoff_ms", 3_000),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        # Retrying is decided in one place, ours; the library's own would multiply with it.
+        ("grpc.enable_retries", 0),
+        # A channel opened because another is dead must not be given the dead one's connection.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]

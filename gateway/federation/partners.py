@@ -1,9 +1,9 @@
 """Asking another member's gateway: a sealed question, alone or with others, and its verified answer.
 
-Owns: which questions share an envelope, sealing and opening of what goes over the channels to partners (`lines`), and
-the checks that an answer fits its question. Refuses: deciding whom to ask, merging, retrying. Every failure comes out
-as an error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what did not
-come as PARTNER_UNAVAILABLE.
+Owns: who may ask a partner just now, which questions share an envelope, and the checks that an answer fits its
+question. What becomes of the envelope is said by `trying`. Refuses: deciding whom to ask, and merging. Every failure
+comes out as an error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what
+did not come as PARTNER_UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.coalescing import Coalescer, patience
-from gateway.errors import EnvelopeError, PartnerError, RefusedError, WuganError
-from gateway.exchange.envelope import Proof, Sealed, open_answer, seal
+from gateway.coalescing import Coalescer, SingleFlight, patience
+from gateway.config import BreakerSettings, RetrySettings
+from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.exchange.envelope import Proof
 from gateway.exchange.keys import OwnKeys
-from gateway.federation.directory import Directory, DirectorySource
+from gateway.federation.directory import DirectorySource
 from gateway.federation.lines import ChannelFactory, Lines
-from gateway.status import from_rpc_error
-from wugan.federation.v1 import envelope_pb2, exchange_pb2
+from gateway.federation.retrying import Retrying, Sleep, late, left_alone, unusable
+from gateway.federation.standing import Standings
+from gateway.federation.trying import Asking, Tries
+from gateway.resilience.backoff import Random, chance
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+__all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
 
 TOGETHER_AT_MOST = 32
 """Questions in one envelope at most: as many as arrive in the time that a few of them take."""
 UNDER_WAY_AT_MOST = 2
 """Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there."""
+OVERRUN_S = 0.01
+"""How much later than it should anything may end before it is cut off: by then its own timer has run out."""
 
 _INT32_MAX = (1 << 31) - 1
 _STATUSES = frozenset(words.SurvivalStatus.values())
@@ -47,19 +54,12 @@ class PartnerAnswer:
     proof: Proof
 
 
-class Asking:
-    """A question on its way to a member.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a question, and whose it was: those who asked the same were answered by it."""
 
-    Args:
-        question: it.
-        left: called with the envelope that it left in, while that is on its way.
-    """
-
-    __slots__ = ("left", "question")
-
-    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None]) -> None:
-        self.question = question
-        self.left = left
+    outcome: PartnerAnswer | WuganError
+    asking: Asking
 
 
 class _Terms(NamedTuple):
@@ -70,11 +70,31 @@ class _Terms(NamedTuple):
     patience: int
 
 
+class _Same(NamedTuple):
+    """What makes a question the same as another: the asker is in its bytes, with purpose, basis and case."""
+
+    member_id: str
+    patience: int
+    question: bytes
+
+
 class Partners:
     """The other members' gateways, as the directory of the moment names them.
 
     Questions to the same member for the same purpose that come while the gateway is busy share an envelope: one seal,
-    one call, one commit, one lookup and grading on the other side. Each keeps its own context, answer and proof.
+    one call, one commit, one lookup and grading on the other side. Each keeps its own context, answer and proof. The
+    same question, asked by the same official on the same terms while it is on its way, is asked once.
+
+    Args:
+        own: own keys as they are at the moment.
+        directory: who is a partner, and where.
+        channel: makes a channel to a gateway.
+        clock: dates envelopes.
+        lifetime_ms: of an envelope.
+        retry: when a partner is asked again.
+        breaker: when it is left alone, and how many may wait for it.
+        sleep: waits between tries.
+        drawn: the chance that jitters waits.
     """
 
     def __init__(
@@ -85,15 +105,32 @@ class Partners:
         clock: Clock,
         *,
         lifetime_ms: int,
+        retry: RetrySettings | None = None,
+        breaker: BreakerSettings | None = None,
+        sleep: Sleep = asyncio.sleep,
+        drawn: Random = chance,
     ) -> None:
-        self._own = own
+        retry, breaker = retry or RetrySettings(), breaker or BreakerSettings()
         self._directory = directory
         self._lines = Lines(channel)
-        self._clock = clock
-        self._lifetime_ms = lifetime_ms
+        self.standings = Standings(retry, breaker, clock, drawn)
+        """How each partner is doing."""
+        self.tries = Tries(
+            own,
+            directory,
+            self._lines,
+            clock,
+            self.standings,
+            Retrying(retry, sleep, drawn),
+            retry,
+            breaker,
+            lifetime_ms,
+        )
+        """Takes envelopes to them."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
             self._ask_together, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
         )
+        self._flights: SingleFlight[_Same, Asked] = SingleFlight()
         self._under_way = 0
 
     async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
@@ -101,94 +138,65 @@ class Partners:
 
         Raises:
             RefusedError: the member refused the question; reason and texts are the member's.
-            PartnerError: it could not be reached in time, or its answer does not verify or does not fit.
+            PartnerError: it could not be reached in time, or its answer does not verify or does not fit; OVERLOADED:
+                too many questions wait for it already.
             EnvelopeError: the directory has no key of the member, or the question is too large.
             DirectoryError: the directory has expired.
         """
-        terms = _Terms(member_id, asking.question.context.purpose, patience(timeout_s))
+        same = _Same(member_id, patience(timeout_s), asking.question.SerializeToString())
+        asked = await self._flights.join(same, lambda: self._ask(member_id, asking, same.question, timeout_s))
+        if asked.asking is not asking:
+            for sealed in asked.asking.sent:
+                asking.leaves(sealed)
+        if isinstance(asked.outcome, WuganError):
+            raise asked.outcome
+        return asked.outcome
+
+    async def _ask(self, member_id: str, asking: Asking, question: bytes, timeout_s: float) -> Asked:
+        """Ask, where nobody asks the same."""
+        asking.begin(question, asyncio.get_running_loop().time() + timeout_s)
         self._under_way += 1
         try:
-            outcome = await self._together.join(terms, asking, timeout_s, alone=self._under_way == 1)
+            return Asked(await self._in_place(member_id, asking, timeout_s), asking)
+        except WuganError as error:
+            return Asked(error, asking)
         finally:
             self._under_way -= 1
-        if isinstance(outcome, WuganError):
-            raise outcome
-        return outcome
+
+    async def _in_place(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer | WuganError:
+        """Ask once there is a place among those who ask this member; at once, or not at all, if it fails anyway."""
+        gateways = self._directory.current().member(member_id).gateways
+        standing = self.standings.of(member_id)
+        if standing.refuses(gateways):
+            return left_alone(standing.retry_after_ms(gateways)).error
+        bulkhead = standing.bulkhead
+        taken = bulkhead.take()
+        if taken is None:
+            taken = await bulkhead.enter(timeout_s)
+            if taken is None:
+                return _no_place(bulkhead.retry_after_ms)
+        terms = _Terms(member_id, asking.question.context.purpose, patience(timeout_s))
+        try:
+            # What is below keeps to the time by itself; this holds it to it, whatever happens there.
+            async with asyncio.timeout_at(asking.end + OVERRUN_S):
+                return await self._together.join(
+                    terms, asking, asking.end - asyncio.get_running_loop().time(), alone=self._under_way == 1
+                )
+        except TimeoutError:
+            return late()
+        finally:
+            bulkhead.leave(taken)
 
     async def _ask_together(
-        self, terms: _Terms, askings: Sequence[Asking], timeout_s: float
+        self, terms: _Terms, askings: Sequence[Asking], _time_s: float
     ) -> list[PartnerAnswer | WuganError]:
         """Ask in one envelope; for each question its answer, or what became of it."""
-        directory = self._directory.current()
-        gateway = directory.gateway_of(terms.member_id)
-        sealed = self._seal(directory, terms, [asking.question.SerializeToString() for asking in askings])
-        waiting = list(askings)
-
-        def left() -> None:
-            while waiting:
-                waiting.pop(0).left(sealed)
-
-        envelope = await self._exchange(gateway.address, gateway.tls_name, sealed.envelope, timeout_s, left)
-        directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
-        try:
-            opened = open_answer(envelope, self._own(), directory, now_ms=self._clock.now_ms(), question=sealed)
-        except EnvelopeError as error:
-            raise _faulty("does not open or verify") from error
+        opened = await self.tries.ask(terms.member_id, terms.purpose, askings)
         message_id = opened.header.message_id
         return [
             _answer(terms.member_id, asking.question, message_id, proof)
             for asking, proof in zip(askings, opened.proofs(), strict=True)
         ]
-
-    def _seal(self, directory: Directory, terms: _Terms, payloads: Sequence[bytes]) -> Sealed:
-        now_ms = self._clock.now_ms()
-        return seal(
-            self._own(),
-            terms.member_id,
-            directory.encryption_key(terms.member_id, now_ms),
-            kind=envelope_pb2.MESSAGE_KIND_QUESTION,
-            purpose=terms.purpose,  # type: ignore[arg-type]  # sealing checks it
-            payloads=payloads,
-            now_ms=now_ms,
-            lifetime_ms=self._lifetime_ms,
-        )
-
-    async def _exchange(
-        self,
-        address: str,
-        tls_name: str,
-        envelope: envelope_pb2.Envelope,
-        timeout_s: float,
-        left: Callable[[], None],
-    ) -> envelope_pb2.Envelope:
-        try:
-            with self._lines.use(address, tls_name) as stub:
-                call = stub.Exchange(envelope, timeout=timeout_s)
-                # The call goes out in the next round of the loop, and what is done about it right behind it.
-                asyncio.get_running_loop().call_soon(left)
-                try:
-                    return await call
-                finally:
-                    left()
-        except grpc.aio.AioRpcError as error:
-            ours = from_rpc_error(error)
-            if ours is not None:
-                raise RefusedError(
-                    ours.en,
-                    ours.zh,
-                    reason=ours.reason,
-                    field=ours.field,
-                    retryable=ours.retryable,
-                    retry_after_ms=ours.retry_after_ms,
-                ) from error
-            late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-            raise PartnerError(
-                "the other province did not answer in time; ask again with a longer deadline"
-                if late
-                else "the other province's gateway cannot be reached; ask again later",
-                "对方省份未在时限内答复，请延长时限后重试" if late else "暂时无法连接对方省份网关，请稍后重试",
-                reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED if late else words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
-            ) from error
 
     async def renew(self) -> None:
         """Let new calls go over new channels, made with the credentials of the moment."""
@@ -206,17 +214,17 @@ def _answer(
     try:
         answer = exchange_pb2.Answer.FromString(proof.payload)
         if answer.context != question.context:
-            raise _faulty("is for another context")
+            raise unusable("is for another context")
         if answer.HasField("refusal"):
             raise _refused(answer.refusal)
         findings, people = answer.findings, len(question.subjects.id_number)
         check_findings(findings, people)
         if question.as_of_on and findings.as_of_on != question.as_of_on:
-            raise _faulty("is as of another day")
+            raise unusable("is as of another day")
         if len(findings.evidence.subject) > question.evidence_limit * people:
-            raise _faulty("holds more evidence than was asked for")
+            raise unusable("holds more evidence than was asked for")
     except DecodeError:
-        return _faulty("does not parse")
+        return unusable("does not parse")
     except WuganError as error:
         return error
     return PartnerAnswer(member_id, findings, message_id, proof)
@@ -236,7 +244,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         findings.valid_until_on,
     )
     if {len(column) for column in dense} != {subjects}:
-        raise _faulty("has columns of a wrong length")
+        raise unusable("has columns of a wrong length")
     reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
     groups = (
         (reasons.subject, (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
@@ -261,24 +269,24 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
     for rows, columns in groups:
         count = len(rows)
         if {len(column) for column in columns} != {count}:
-            raise _faulty("has columns of a wrong length")
+            raise unusable("has columns of a wrong length")
         if count and max(rows) >= subjects:
-            raise _faulty("speaks of people who were not asked about")
+            raise unusable("speaks of people who were not asked about")
     if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
-        raise _faulty("gives reasons without their texts")
+        raise unusable("gives reasons without their texts")
     if max(reasons.code, default=0) > _INT32_MAX or max(reasons.number, default=0) > _INT32_MAX:
-        raise _faulty("gives reasons out of range")
+        raise unusable("gives reasons out of range")
     if not _STATUSES.issuperset(findings.status):
-        raise _faulty("uses a status this version does not know")
+        raise unusable("uses a status this version does not know")
     if not _REFUSALS.issuperset(refused.reason):
-        raise _faulty("refuses for a reason this version does not know")
+        raise unusable("refuses for a reason this version does not know")
     if {row for row, status in enumerate(findings.status) if not status} != set(refused.subject):
-        raise _faulty("leaves people without status or refusal, or gives both")
+        raise unusable("leaves people without status or refusal, or gives both")
 
 
 def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
     if refusal.reason not in _REFUSALS:
-        raise _faulty("refuses for a reason this version does not know")
+        raise unusable("refuses for a reason this version does not know")
     return RefusedError(
         refusal.message_en[:500] or "the other province refused the question and did not say why; ask it",
         refusal.message_zh[:500] or "对方省份拒绝了查询但未说明原因，请联系对方",
@@ -289,10 +297,10 @@ def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
     )
 
 
-def _faulty(what: str) -> PartnerError:
+def _no_place(retry_after_ms: int) -> PartnerError:
     return PartnerError(
-        f"the other province's answer {what}; it was not used. Report this to its administrator",
-        "对方省份的答复未通过校验，未予采用，请联系对方管理员",
-        reason=words.REFUSAL_REASON_PARTNER_FAULTY,
-        retryable=False,
+        "too many questions wait for the other province already; ask again shortly",
+        "等待对方省份答复的查询过多，请稍后重试",
+        reason=words.REFUSAL_REASON_OVERLOADED,
+        retry_after_ms=retry_after_ms,
     )

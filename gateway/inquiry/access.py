@@ -14,6 +14,7 @@ from gateway.access.policy import Policy
 from gateway.access.terms import EVERYTHING, Scope
 from gateway.clock import Clock
 from gateway.errors import AccessError
+from gateway.inquiry.counted import CountedQuestions
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
@@ -32,6 +33,7 @@ class Decision:
         scope: how the answer is narrowed.
         roster: how many people the grant expects; 0: not said.
         taking: the quotas.
+        again: the question was counted before, and is not counted now.
     """
 
     explanation: str
@@ -40,6 +42,7 @@ class Decision:
     scope: Scope = EVERYTHING
     roster: int = 0
     taking: Taking = field(default_factory=Taking)
+    again: bool = False
 
 
 class Access:
@@ -66,6 +69,7 @@ class Access:
         self._quotas = quotas
         self._digest = digest
         self._harvest = harvest
+        self._counted = CountedQuestions()
         self.policy = policy
 
     def use(self, policy: Policy | None) -> None:
@@ -75,7 +79,7 @@ class Access:
             self._harvest.clear(policy.cleared)
 
     def authorise(self, member: str, question: exchange_pb2.Question) -> Decision:
-        """Decide on a question, and count its people.
+        """Decide on a question, and count its people, unless it is one that was counted before.
 
         Raises:
             StoreError: people cannot be counted at the moment.
@@ -93,10 +97,17 @@ class Access:
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
         people = len(question.subjects.id_number)
+        tag = self._counted.tag(member, question)
+        for entry in found:
+            known = self._counted.known(tag, entry.grant, now_ms)
+            if known is not None:
+                explanation = f"{entry.grant}: {people} people, counted before; policy {policy.version}"
+                return Decision(explanation, None, entry.grant, entry.scope, entry.roster, known, again=True)
         full: Taking | None = None
         for entry in found:
             taking = self._quotas.take(entry, member, context.official_pseudonym, people, now_ms)
             if not taking.refused:
+                self._counted.remember(tag, entry.grant, taking, now_ms)
                 left = "".join([f", {count} left of {quota}" for quota, count in taking.left.items()])
                 return Decision(
                     f"{entry.grant}: {people} people{left}; policy {policy.version}",
@@ -119,16 +130,18 @@ class Access:
         Raises:
             AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.
         """
-        if self._harvest is None:
+        if self._harvest is None or decision.again:
             return
         now_ms = self._clock.now_ms()
         if self._harvest.look(member, unit, decision.roster, numbers, now_ms):
             decision.explanation = f"{decision.grant}: looks like harvesting, an alarm was raised"
             raise _held(self._harvest.held_ms(member, unit, now_ms) or 1)
 
-    def answered(self, member: str, question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> None:
+    def answered(
+        self, member: str, question: exchange_pb2.Question, decision: Decision, findings: exchange_pb2.Findings
+    ) -> None:
         """Take in what came of a question."""
-        if self._harvest is None or not any(question.region):
+        if self._harvest is None or decision.again or not any(question.region):
             return
         placed = [status for status, region in zip(findings.status, question.region, strict=True) if region]
         unknown = placed.count(words.SURVIVAL_STATUS_UNKNOWN)

@@ -177,7 +177,7 @@ class Inquiry:
             except WuganError as error:
                 outcomes[allowed.position] = error
             else:
-                self._access.answered(prepared.sender, allowed.question, findings)
+                self._access.answered(prepared.sender, allowed.question, allowed.decision, findings)
                 outcomes[allowed.position] = findings
 
     def _prepare(

@@ -1,14 +1,16 @@
 """Asking the departments: every adapter at once, within the deadline, and what came back made into one set of columns.
 
-Owns: the deadline of each lookup, batches no larger than an adapter takes, and the two-step asking by linked numbers.
-Refuses: grading, and to let one adapter harm another: whatever an adapter raises, it alone is reported.
+Owns: the deadline of each lookup, batches no larger than an adapter takes, the two-step asking by linked numbers, and
+leaving alone for a while an adapter that keeps failing. Refuses: grading, and to let one adapter harm another: whatever
+an adapter raises, it alone is reported, and each has places of its own for what waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final, NamedTuple
 
 import numpy as np
 import structlog
@@ -16,23 +18,100 @@ from numpy.typing import NDArray
 
 from adapters.contract import Adapter, Description, Evidence, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
+from gateway.clock import Clock, SystemClock
+from gateway.config import DepartmentBreakerSettings
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
+from gateway.resilience.backoff import Outage
+from gateway.resilience.breaker import Breaker, Limits, Said, State
+from gateway.resilience.bulkhead import Bulkhead
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Departments:
-    """The adapters of one gateway, asked together."""
+JUDGED_AT_MOST: Final = 64
+"""A lookup about more people may take its time: that it came too late says nothing."""
+_TIMER_S: Final = 0.005
+"""What ends so little before the deadline ended because of it."""
 
-    def __init__(self, adapters: Sequence[Adapter], names_match: NamesMatch) -> None:
-        self._adapters = list(adapters)
-        self._descriptions: list[Description] = [adapter.describe() for adapter in adapters]
+
+class SourceState(NamedTuple):
+    """How a department's adapter does, for people and metrics; `outage`: since when it fails, None: it does well."""
+
+    adapter_id: str
+    department: int
+    state: State
+    outage: Outage | None
+    in_use: int
+    in_line: int
+    shed: int
+
+
+class _Source:
+    """One adapter, what it offers, and how it is doing."""
+
+    __slots__ = ("about", "adapter", "breaker", "bulkhead")
+
+    def __init__(self, adapter: Adapter, limits: Limits, settings: DepartmentBreakerSettings, clock: Clock) -> None:
+        self.adapter = adapter
+        self.about = adapter.describe()
+        self.breaker = Breaker(limits, clock, changed=self._changed)
+        self.bulkhead = Bulkhead(clock, settings.at_once, settings.waiting)
+
+    def _changed(self) -> None:
+        outage = self.breaker.outage
+        if outage is None:
+            _log.info("source is well again", adapter=self.about.adapter_id)
+        else:
+            told = {"failures": outage.failures, "seconds": round(outage.interval_ms / 1000, 1)}
+            _log.warning("source left alone", adapter=self.about.adapter_id, error=outage.reason, **told)
+
+
+class Departments:
+    """The adapters of one gateway, asked together.
+
+    Args:
+        adapters: of this member's departments.
+        names_match: whether two names may be one person's.
+        clock: measures how an adapter does.
+        breaker: when one is left alone, and how many may wait for it.
+    """
+
+    def __init__(
+        self,
+        adapters: Sequence[Adapter],
+        names_match: NamesMatch,
+        clock: Clock | None = None,
+        breaker: DepartmentBreakerSettings | None = None,
+    ) -> None:
+        settings = breaker or DepartmentBreakerSettings()
+        limits = Limits.of(settings)
+        self._fair_s = settings.fair_ms / 1000
+        self._sources = [_Source(adapter, limits, settings, clock or SystemClock()) for adapter in adapters]
+        self._adapters = [source.adapter for source in self._sources]
+        self._descriptions: list[Description] = [source.about for source in self._sources]
         self._names_match = names_match
+        self.tell: Callable[[str, int, float], None] | None = None
+        """Told of every lookup: adapter, SourceOutcome, seconds; those that were not made included."""
 
     def __len__(self) -> int:
         return len(self._adapters)
+
+    def states(self) -> list[SourceState]:
+        """How each adapter does."""
+        return [
+            SourceState(
+                source.about.adapter_id,
+                source.about.department,
+                source.breaker.state,
+                source.breaker.outage,
+                source.bulkhead.in_use,
+                source.bulkhead.in_line,
+                source.bulkhead.shed,
+            )
+            for source in self._sources
+        ]
 
     @property
     def descriptions(self) -> Sequence[Description]:
@@ -94,10 +173,10 @@ class Departments:
         if len(asked) == 1:  # spares a task for each of the many single lookups
             try:
                 async with asyncio.timeout_at(end):
-                    return [await self._one(asked[0], question)]
+                    return [await self._one(asked[0], question, end)]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
-        tasks = [loop.create_task(self._one(i, question)) for i in asked]
+        tasks = [loop.create_task(self._one(i, question, end)) for i in asked]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=left)
@@ -106,22 +185,74 @@ class Departments:
             for task in tasks:
                 task.cancel()
 
-    async def _one(self, position: int, question: Lookup) -> Found | int:
-        about = self._descriptions[position]
-        adapter = self._adapters[position]
+    async def _one(self, position: int, question: Lookup, end: float) -> Found | int:
+        """A lookup in one adapter, if it is not left alone and has a place: what it found, or why nothing."""
+        loop = asyncio.get_running_loop()
+        source = self._sources[position]
+        began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
+        try:
+            found = await self._placed(source, question, end)
+            outcome = found if isinstance(found, int) else words.SOURCE_OUTCOME_ANSWERED  # type: ignore[assignment]
+            return found
+        finally:
+            if self.tell is not None:
+                self.tell(source.about.adapter_id, outcome, loop.time() - began)
+
+    async def _placed(self, source: _Source, question: Lookup, end: float) -> Found | int:
+        if source.breaker.refuses:
+            return words.SOURCE_OUTCOME_UNAVAILABLE
+        bulkhead = source.bulkhead
+        taken = bulkhead.take()
+        if taken is None:
+            taken = await bulkhead.enter(end - asyncio.get_running_loop().time())
+            if taken is None:
+                return words.SOURCE_OUTCOME_UNAVAILABLE
+        try:
+            return await self._judged(source, question, end)
+        finally:
+            bulkhead.leave(taken)
+
+    async def _judged(self, source: _Source, question: Lookup, end: float) -> Found | int:
+        """Look up, and tell the breaker how it went."""
+        loop = asyncio.get_running_loop()
+        given = source.breaker.admit()
+        if given is None:
+            return words.SOURCE_OUTCOME_UNAVAILABLE
+        # A short deadline, which the asker sets, or many people must not make others see a source as failing.
+        fair = end - loop.time() >= self._fair_s and len(question.subjects) <= JUDGED_AT_MOST
+        said, why = Said.NOTHING, ""
+        try:
+            outcome, why = await self._looked_up(source, question)
+            if not why:
+                said = Said.WELL
+            elif outcome != words.SOURCE_OUTCOME_UNAVAILABLE or fair or loop.time() < end - _TIMER_S:
+                said = Said.FAILED
+        except asyncio.CancelledError:
+            if fair and loop.time() >= end - _TIMER_S:
+                said, why = Said.FAILED, "DEADLINE_EXCEEDED"
+            raise
+        else:
+            return outcome
+        finally:
+            source.breaker.settle(given, said, why)
+
+    @staticmethod
+    async def _looked_up(source: _Source, question: Lookup) -> tuple[Found | int, str]:
+        """What an adapter found; or the outcome that says why nothing, and a short name of that."""
+        about, adapter = source.about, source.adapter
         try:
             if len(question.subjects) <= about.max_batch:
-                return await adapter.lookup(question)
-            return await _in_batches(adapter, question, about.max_batch)
+                return await adapter.lookup(question), ""
+            return await _in_batches(adapter, question, about.max_batch), ""
         except SourceDownError as error:
             _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_UNAVAILABLE
+            return words.SOURCE_OUTCOME_UNAVAILABLE, "UNAVAILABLE"
         except AdapterError as error:
             _log.warning("source faulty", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_FAULTY
+            return words.SOURCE_OUTCOME_FAULTY, "FAULTY"
         except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
             _log.error("source crashed", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_FAULTY
+            return words.SOURCE_OUTCOME_FAULTY, "CRASHED"
 
 
 async def _in_batches(adapter: Adapter, question: Lookup, size: int) -> Found:

@@ -2,7 +2,8 @@
 
 Owns: `Desk`, which a servicer hands each call to. A peer is judged by the directory of the moment, at every call and
 not only at its handshake, and again when another directory comes into force: then what it holds open is ended, and what
-was worked out for it meanwhile is not given. Refuses: knowing what a call is about.
+was worked out for it meanwhile is not given. What is too much is refused at once with a time to come back, so that what
+was taken on keeps its time. Refuses: knowing what a call is about.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from certs.identity import ROLE_GATEWAY, Identity
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
+from gateway.resilience.overload import Overload
 from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+FEW = 16
+"""So many calls are taken on however slow it goes: what is slow then is not their number."""
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -65,14 +70,19 @@ class Desk:
         directory: the one in force; raises DirectoryError once it has expired.
         federation: trust domain that a peer's identity must belong to.
         limit: calls in flight at most; one more is refused at once, because a queue here would only make all late.
+        shed_s: new calls are refused while every turn of the work takes longer than that; 0: never.
     """
 
-    def __init__(self, clock: Clock, directory: Callable[[], Directory], *, federation: str, limit: int) -> None:
+    def __init__(
+        self, clock: Clock, directory: Callable[[], Directory], *, federation: str, limit: int, shed_s: float = 0.0
+    ) -> None:
         self._clock = clock
         self._directory = directory
         self._federation = federation
         self._limit = limit
         self._in_flight = 0
+        self._overload = Overload(shed_s)
+        self._looking = False
         self._draining = False
         self._open: set[_Open] = set()
 
@@ -91,7 +101,7 @@ class Desk:
         outcome = "OK"
         self._in_flight += 1
         try:
-            if self._draining or self._in_flight > self._limit:
+            if self._draining or self._in_flight > self._limit or self._too_much(began):
                 raise self._overloaded()
             return await self._welcomed(self._caller(context), work)
         except WuganError as error:
@@ -116,6 +126,18 @@ class Desk:
             elapsed_ms = (self._clock.monotonic() - began) * 1000
             # Once the answer is on its way: the caller need not wait for the line.
             asyncio.get_running_loop().call_soon(_log_call, call, outcome, round(elapsed_ms, 2))
+
+    def _too_much(self, now: float) -> bool:
+        """Whether this process gets through its work too slowly to take on more; looks at it once a turn."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._came_round, now)
+        return self._in_flight > FEW and self._overload.at(now)
+
+    def _came_round(self, since: float) -> None:
+        self._looking = False
+        now = self._clock.monotonic()
+        self._overload.saw(now, now - since)
 
     async def _welcomed(self, caller: Caller, work: Callable[[Identity], Awaitable[R]]) -> R:
         """The work's result, for a caller that is let in before and after it."""

@@ -37,6 +37,7 @@ from gateway.store.chain import ChainHead
 from gateway.store.faults import failed, wrapped
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.migrations import lock, upgrade
+from gateway.store.partner_state import PartnerStates
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
 from gateway.store.tables import store_meta
@@ -74,6 +75,7 @@ class Store:
         self.acts = Acts(self._writer, self._reader, keys)
         self.usage = Usage(self._writer, self._reader, keys)
         self.alarms = Alarms(self._writer, self._reader, keys)
+        self.partners = PartnerStates(self._writer, self._reader)
         self.protected_digest = keys.protected_digest
         """What stands for a person on the list of special protection; keyed."""
         self.pseudonym_key = keys.pseudonym_key

@@ -28,6 +28,9 @@ STATEMENT_BYTES = 32 << 10
 SIGNATURE_BYTES = 64
 USE_TAG_BYTES = 16
 SIGNAL_CHARS = 16
+ADDRESS_CHARS = 272
+"""Host and port, as long as the directory takes one."""
+REASON_CHARS = 40
 
 metadata = sa.MetaData(
     naming_convention={
@@ -153,3 +156,17 @@ access_alarm = sa.Table(
     sa.Column("allowed", sa.Integer, nullable=False),
 )
 """Harvesting alarms; which of them were cleared is said by acts."""
+
+partner_state = sa.Table(
+    "partner_state",
+    metadata,
+    sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
+    sa.Column("address", sa.String(ADDRESS_CHARS), primary_key=True),
+    sa.Column("since_ms", sa.BigInteger, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("interval_ms", sa.Integer, nullable=False),
+    sa.Column("next_try_ms", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.String(REASON_CHARS), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Gateways of partners that fail, and when they are tried next; one that does well has no row."""

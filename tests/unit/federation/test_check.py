@@ -281,6 +281,27 @@ async def test_an_answered_question_is_recorded_as_going_out(federation: Asked, 
     assert event.official == federation.questions[B.member_id].context.official_pseudonym
 
 
+async def test_every_message_is_recorded_the_one_that_was_lost_as_unanswered(federation: Asked, store: Store) -> None:
+    answers = answering(
+        federation, B, lambda asked: exchange_pb2.Answer(context=asked.context, findings=findings(STRONG))
+    )
+    messages: list[bytes] = []
+
+    async def loses_the_first(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        messages.append(envelope_pb2.Header.FromString(envelope.header).message_id)
+        if len(messages) == 1:
+            raise rpc_error(grpc.StatusCode.UNAVAILABLE)
+        return await answers(envelope, call)
+
+    federation.at(B, loses_the_first)
+    checked = await check(federation, store, recipient())
+    assert asked(checked) == [B.member_id]
+    recorded = await events(store)
+    assert [event.message_id for event in recorded] == messages
+    assert [event.outcome for event in recorded] == [words.REFUSAL_REASON_PARTNER_UNAVAILABLE, 0]
+    assert recorded[0].decision
+
+
 async def test_one_member_down_leaves_the_others_answer_and_both_are_recorded(federation: Asked, store: Store) -> None:
     federation.fails(C)
     checked = await check(federation, store, recipient(regions=()))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.clock import FakeClock
-from gateway.coalescing import Coalescer, patience
+from gateway.coalescing import Coalescer, SingleFlight, patience
 
 
 class Runs:
@@ -158,6 +158,62 @@ async def test_what_a_run_raises_everybody_in_it_gets_and_others_are_run_after_i
     runs.gates[1].set()
     with pytest.raises(ValueError):
         await waiting[0]
+
+
+class Flight:
+    """Something that takes until it is let go, and how often it was begun."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        number = self.begun
+        await self.go.wait()
+        return number
+
+
+async def test_what_is_asked_twice_at_the_same_time_is_done_once_and_afterwards_anew() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    flight = Flight()
+    both = [asyncio.ensure_future(flights.join("a", flight)) for _ in range(3)]
+    other = asyncio.ensure_future(flights.join("b", flight))
+    await turns()
+    flight.go.set()
+    assert await asyncio.gather(*both) == [1, 1, 1]
+    assert await other == 2
+    assert await flights.join("a", flight) == 3
+    assert not flights._flights
+
+
+async def test_when_whoever_came_first_gives_up_another_begins_anew_and_the_rest_wait_for_that_one() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    flight = Flight()
+    first, *others = [asyncio.ensure_future(flights.join("a", flight)) for _ in range(4)]
+    await turns()
+    first.cancel()
+    await turns()
+    assert flight.begun == 2
+    others.pop().cancel()
+    await turns()
+    flight.go.set()
+    assert await asyncio.gather(*others) == [2, 2]
+
+
+async def test_what_a_flight_raises_is_its_callers_and_the_others_try_for_themselves() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    tried = []
+
+    async def failing() -> int:
+        tried.append(1)
+        await asyncio.sleep(0)
+        raise ValueError
+
+    outcomes = await asyncio.gather(*(flights.join("a", failing) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
+    assert len(tried) == 3
+    assert not flights._flights
 
 
 async def test_a_batch_has_the_least_of_its_parts_times() -> None:

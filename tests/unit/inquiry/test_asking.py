@@ -11,6 +11,8 @@ import pytest
 
 from adapters.contract import Adapter, DataItem, Description, Evidence, Found, Holders, Links, Lookup, Subjects
 from adapters.errors import SourceDownError, SourceFaultError
+from gateway.clock import FakeClock
+from gateway.config import DepartmentBreakerSettings
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.gathering import MAX_LINKS, Gathered
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -273,3 +275,114 @@ async def test_check_tells_which_adapter_does_not_reach_its_source() -> None:
         ("insurance", SourceDownError),
         ("insurance", type(None)),
     ]
+
+
+# left alone, and places of its own
+
+
+class Wards:
+    """Departments with a clock of the test's, and a source that does what the test says."""
+
+    def __init__(self, *sources: Source, **settings: object) -> None:
+        self.clock = FakeClock()
+        self.sources = sources
+        options = DepartmentBreakerSettings(calls=4, open_s=4.0, **settings)  # type: ignore[arg-type]
+        self.departments = Departments(sources, str.__eq__, self.clock, options)
+
+    async def ask(self, deadline_s: float = 5.0, people: Subjects = PEOPLE) -> list[int]:
+        return outcomes(await self.departments.ask(Lookup(people, deadline_s=deadline_s)))
+
+
+ANSWERED, SILENT = words.SOURCE_OUTCOME_ANSWERED, words.SOURCE_OUTCOME_SILENT
+UNAVAILABLE = words.SOURCE_OUTCOME_UNAVAILABLE
+
+
+async def hang(_question: Lookup) -> Found:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "error", [SourceDownError("down", "不可达"), SourceFaultError("nonsense", "无效"), RuntimeError("crashed")]
+)
+async def test_a_source_that_keeps_failing_is_left_alone_and_the_others_are_asked(error: Exception) -> None:
+    ill, well = Source(raising(error)), Source(knowing(NUMBER_A="甲"))
+    wards = Wards(ill, well)
+    for _ in range(10):
+        assert (await wards.ask())[1] == ANSWERED
+    assert len(ill.asked) == 4
+    assert (await wards.ask()) == [UNAVAILABLE, ANSWERED]
+
+
+async def test_a_source_that_is_well_again_is_found_by_a_few_lookups() -> None:
+    source = Source(raising(SourceDownError("down", "不可达")))
+    wards = Wards(source)
+    for _ in range(6):
+        await wards.ask()
+    source.answer = knowing(NUMBER_A="甲")
+    assert await wards.ask() == [UNAVAILABLE]
+    wards.clock.advance(4.0)
+    assert [await wards.ask() for _ in range(3)] == [[ANSWERED]] * 3
+    assert wards.departments.states()[0].outage is None
+
+
+async def test_a_source_that_never_answers_is_left_alone_once_that_is_sure() -> None:
+    source = Source(hang)
+    wards = Wards(source, fair_ms=20)
+    assert [await wards.ask(deadline_s=0.05) for _ in range(4)] == [[SILENT]] * 4
+    assert await asyncio.wait_for(wards.ask(deadline_s=60.0), 5.0) == [UNAVAILABLE]
+    assert len(source.asked) == 4
+
+
+async def test_askers_that_give_no_time_cannot_make_a_source_look_dead_to_others() -> None:
+    async def too_late(question: Lookup) -> Found:
+        await asyncio.sleep(question.deadline_s)
+        raise SourceDownError("no answer in time", "未在时限内应答")
+
+    for answer in (hang, too_late):
+        source = Source(answer)
+        wards = Wards(source)
+        for _ in range(20):
+            await wards.ask(deadline_s=0.002)
+        assert wards.departments.states()[0].outage is None
+        source.answer = knowing(NUMBER_A="甲")
+        assert await wards.ask() == [ANSWERED]
+
+
+async def test_neither_can_askers_with_very_many_people() -> None:
+    source = Source(hang, max_batch=1_000)
+    wards = Wards(source, fair_ms=1)
+    many = Subjects([str(at) for at in range(100)], ["无名"] * 100)
+    for _ in range(8):
+        await wards.ask(deadline_s=0.02, people=many)
+    assert wards.departments.states()[0].outage is None
+
+
+async def test_lookups_that_were_given_up_say_nothing_of_a_source() -> None:
+    source = Source(hang)
+    wards = Wards(source, fair_ms=0)
+    for _ in range(10):
+        task = asyncio.ensure_future(wards.ask())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    state = wards.departments.states()[0]
+    assert (state.outage, state.in_use) == (None, 0)
+
+
+async def test_a_source_that_is_stuck_fills_its_own_places_and_questions_beyond_go_on_without_it() -> None:
+    stuck, well = Source(hang), Source(knowing(NUMBER_A="甲"))
+    wards = Wards(stuck, well, at_once=2, waiting=1)
+    tasks = [asyncio.ensure_future(wards.ask()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert [await asyncio.wait_for(wards.ask(), 5.0) for _ in range(20)] == [[UNAVAILABLE, ANSWERED]] * 20
+    state = wards.departments.states()[0]
+    assert (state.in_use, state.in_line, state.shed) == (2, 1, 20)
+    assert len(stuck.asked) == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert wards.departments.states()[0].in_use == 0

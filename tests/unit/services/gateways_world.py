@@ -228,6 +228,7 @@ class Federation:
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOW_MS))
     handlers: dict[str, Handler] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
     parties: tuple[Party, ...] = (A, B, C)
 
     @property
@@ -244,8 +245,13 @@ class Federation:
         """Put something at a member's address."""
         self.handlers[party.address] = handler
 
-    def partners(self) -> Partners:
-        return Partners(lambda: A.own, self.directory, self.channel, self.clock, lifetime_ms=60_000)
+    def partners(self, **changed: Any) -> Partners:
+        options: dict[str, Any] = {"lifetime_ms": 60_000, "sleep": self.sleep, **changed}
+        return Partners(lambda: A.own, self.directory, self.channel, self.clock, **options)
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits between tries take no time in tests, but are noted."""
+        self.slept.append(seconds)
 
     def checks(self, store: Store, **changed: Any) -> Checks:
         options: dict[str, Any] = {"max_members": 10, "default_s": 5.0, "reserve_s": 0.05, **changed}

@@ -174,6 +174,58 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
 
 
+# overload
+
+
+class Late:
+    """A desk in a process whose every turn takes as long as the test says; and calls it holds."""
+
+    def __init__(self, turn_s: float) -> None:
+        self.clock = FakeClock(NOW_MS)
+        self.turn_s = turn_s
+        directory = Listed(A, B, clock=self.clock).current
+        self.desk = Desk(self.clock, directory, federation=FEDERATION, limit=1_000, shed_s=0.1)
+        self.held = Held()
+
+    async def call(self) -> str:
+        """One call and one turn: done, held, or the name of the refusal."""
+        task = asyncio.ensure_future(serve(self.desk, self.held))
+        await asyncio.sleep(0)
+        self.clock.advance(self.turn_s)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if not task.done():
+            return "held"
+        with pytest.raises(AbortedError) as caught:
+            await task
+        arrived = from_rpc_error(caught.value.as_client_sees_it())
+        assert arrived is not None
+        assert arrived.retryable
+        assert arrived.retry_after_ms > 0
+        assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        return arrived.code
+
+
+async def test_a_process_that_does_not_get_through_its_work_takes_on_no_more_until_it_does() -> None:
+    late = Late(0.12)
+    outcomes = [await late.call() for _ in range(30)]
+    assert outcomes[:16] == ["held"] * 16
+    assert outcomes[20:] == ["OVERLOADED"] * 10
+    late.turn_s = 0.001
+    await late.call()
+    assert await late.call() == "held"
+
+
+async def test_calls_that_wait_for_others_are_no_overload_however_many() -> None:
+    late = Late(0.001)
+    assert [await late.call() for _ in range(500)] == ["held"] * 500
+
+
+async def test_few_calls_are_taken_on_however_slow_it_goes() -> None:
+    late = Late(5.0)
+    assert [await late.call() for _ in range(16)] == ["held"] * 16
+
+
 # revocation and listing
 
 

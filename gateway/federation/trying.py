@@ -1,0 +1,285 @@
+"""An envelope's way to a partner and back: to which gateway, sealed anew for each try, tried again, or hedged.
+
+Owns: the time of each try, hedging, and telling the breakers how it went. Which failure is tried again is said by
+`retrying`, which gateway is asked by `standing`. Refuses: judging answers beyond that they verify.
+
+Hedging: a partner with several gateways is put the question a second time, at another one, when the first has not
+answered in the time within which it usually does. Whichever answers first is believed; the other call is given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import grpc
+
+from gateway.clock import Clock
+from gateway.config import BreakerSettings, RetrySettings
+from gateway.errors import EnvelopeError
+from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
+from gateway.exchange.keys import OwnKeys
+from gateway.exchange.question import QUESTION_ID_BYTES
+from gateway.federation.directory import DirectorySource, Gateway
+from gateway.federation.lines import Lines
+from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, left_alone
+from gateway.federation.standing import Chosen, Standing, Standings
+from gateway.resilience.breaker import Said
+from wugan.federation.v1 import envelope_pb2, exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+FIRST, RETRY, HEDGE = "first", "retry", "hedge"
+_TIMER_S: Final = 0.005
+"""A call that was cancelled so little before its time ran out would have been late."""
+
+
+class Told(NamedTuple):
+    """How a try went, for metrics: whose gateway, which kind of try, its outcome ("OK" or a short name), seconds."""
+
+    member: str
+    address: str
+    kind: str
+    outcome: str
+    time_s: float
+
+
+class Asking:
+    """A question on its way to a member.
+
+    Args:
+        question: it.
+        left: called with each envelope that it left in, one for each try, while that is on its way.
+    """
+
+    __slots__ = ("end", "left", "payload", "question", "sent")
+
+    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None]) -> None:
+        self.question = question
+        self.left = left
+        self.sent: list[Sealed] = []
+        """Every envelope that it left in."""
+        self.payload = b""
+        self.end = 0.0
+
+    def leaves(self, sealed: Sealed) -> None:
+        """It is in an envelope that left."""
+        self.sent.append(sealed)
+        self.left(sealed)
+
+    def begin(self, question: bytes, end: float) -> None:
+        """Make of the serialized question what is sent in every try of it: with an id, by which it counts once.
+
+        Args:
+            question: without an id.
+            end: time of the event loop by which the answer must be there.
+        """
+        # Serialized messages one after another are one message: the question is not serialized a second time for it.
+        self.payload = question + exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES)).SerializeToString()
+        self.end = end
+
+
+class _Way:
+    """What the tries for one envelope have in common."""
+
+    __slots__ = ("askings", "end", "member_id", "purpose", "standing", "tried", "tries")
+
+    def __init__(self, member_id: str, purpose: int, askings: Sequence[Asking], standing: Standing) -> None:
+        self.member_id = member_id
+        self.purpose = purpose
+        self.askings = askings
+        self.standing = standing
+        self.end = min(asking.end for asking in askings)
+        self.tried: set[str] = set()
+        self.tries = 0
+
+    def left_s(self) -> float:
+        """Seconds until the first of the askers stops waiting."""
+        return self.end - asyncio.get_running_loop().time()
+
+
+class Tries:
+    """Gets envelopes answered.
+
+    Args:
+        own: own keys as they are at the moment.
+        directory: who is a partner, and where.
+        lines: the channels.
+        clock: dates envelopes.
+        standings: how each partner is doing.
+        retrying: runs further tries.
+        retry: times of tries.
+        breaker: what a late answer says.
+        lifetime_ms: of an envelope.
+    """
+
+    def __init__(
+        self,
+        own: Callable[[], OwnKeys],
+        directory: DirectorySource,
+        lines: Lines,
+        clock: Clock,
+        standings: Standings,
+        retrying: Retrying,
+        retry: RetrySettings,
+        breaker: BreakerSettings,
+        lifetime_ms: int,
+    ) -> None:
+        self._own = own
+        self._directory = directory
+        self._lines = lines
+        self._clock = clock
+        self._standings = standings
+        self._retrying = retrying
+        self._most = retry.tries
+        self._last_s = retry.last_try_ms / 1000
+        self._fair_s = breaker.fair_ms / 1000
+        self._lifetime_ms = lifetime_ms
+        self.tell: Callable[[Told], None] | None = None
+        """Told of every try."""
+
+    async def ask(self, member_id: str, purpose: int, askings: Sequence[Asking]) -> Opened:
+        """Ask in one envelope, again if need be; the verified answer.
+
+        Raises:
+            RefusedError: the member refused the envelope.
+            PartnerError: it could not be reached in time, is left alone, or its answer does not verify.
+            EnvelopeError: the directory has no key of the member, or the questions are too large.
+            DirectoryError: the directory has expired.
+        """
+        standing = self._standings.of(member_id)
+        count = len(askings)
+        standing.retries.earn(count)
+        standing.hedges.earn(count)
+        way = _Way(member_id, purpose, askings, standing)
+        outcome = await self._try(way)
+        if isinstance(outcome, Failed):
+            outcome = await self._retrying.go_on(
+                outcome,
+                lambda: self._try(way),
+                repeatable=True,
+                elsewhere=lambda: standing.others(self._gateways(member_id), way.tried),
+                left_s=way.left_s,
+                spend=lambda: standing.retries.spend(count),
+            )
+        if isinstance(outcome, Failed):
+            raise outcome.error
+        return outcome
+
+    def _gateways(self, member_id: str) -> Sequence[Gateway]:
+        return self._directory.current().member(member_id).gateways
+
+    async def _try(self, way: _Way) -> Opened | Failed:
+        """One try, with its hedge."""
+        gateways = self._gateways(way.member_id)
+        chosen = way.standing.choose(gateways, way.tried)
+        if chosen is None:
+            return left_alone(way.standing.retry_after_ms(gateways))
+        kind = RETRY if way.tries else FIRST
+        way.tries += 1
+        way.tried.add(chosen.gateway.address)
+        time_s = way.left_s()
+        if way.tries < self._most and time_s >= 2 * self._last_s:
+            time_s -= self._last_s
+        usual_s = chosen.door.usual.value() if len(gateways) > 1 else None
+        if usual_s is None or usual_s >= time_s:
+            return await self._over(way, chosen, time_s, kind)
+        return await self._hedged(way, gateways, chosen, time_s, usual_s, kind)
+
+    async def _hedged(
+        self, way: _Way, gateways: Sequence[Gateway], chosen: Chosen, time_s: float, usual_s: float, kind: str
+    ) -> Opened | Failed:
+        """A try, joined by another at a second gateway if the first takes longer than it usually does."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._over(way, chosen, time_s, kind))]
+        try:
+            await asyncio.wait(tasks, timeout=usual_s)
+            second = None
+            if not tasks[0].done() and way.standing.others(gateways, way.tried):
+                if way.standing.hedges.spend(len(way.askings)):
+                    second = way.standing.choose(gateways, way.tried, again=False)
+                if second is not None:
+                    way.tried.add(second.gateway.address)
+                    tasks.append(loop.create_task(self._over(way, second, time_s - usual_s, HEDGE)))
+            pending = set(tasks)
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    outcome = task.result()
+                    if not isinstance(outcome, Failed):
+                        return outcome
+            return tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _over(self, way: _Way, chosen: Chosen, time_s: float, kind: str) -> Opened | Failed:
+        """Send the questions to a gateway, sealed in a new message; what came of it. The breaker is told."""
+        loop = asyncio.get_running_loop()
+        gateway, breaker = chosen.gateway, chosen.door.breaker
+        began = loop.time()
+        said, name = Said.NOTHING, "CANCELLED"
+        try:
+            sealed = self._seal(way)
+            outcome = await self._exchanged(gateway, sealed, time_s, way.askings)
+            if isinstance(outcome, Failed):
+                said, name = outcome.row.said, outcome.name
+                if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
+                    self._lines.drop_silent(gateway.address, gateway.tls_name, began)
+                    if time_s < self._fair_s:
+                        said = Said.NOTHING
+            else:
+                said, name = Said.WELL, "OK"
+                chosen.door.usual.add(loop.time() - began)
+        except asyncio.CancelledError:
+            if loop.time() >= began + time_s - _TIMER_S and time_s >= self._fair_s:
+                said, name = Said.FAILED, "DEADLINE_EXCEEDED"
+            raise
+        else:
+            return outcome
+        finally:
+            breaker.settle(chosen.given, said, name)
+            if self.tell is not None:
+                self.tell(Told(way.member_id, gateway.address, kind, name, loop.time() - began))
+
+    def _seal(self, way: _Way) -> Sealed:
+        now_ms = self._clock.now_ms()
+        return seal(
+            self._own(),
+            way.member_id,
+            self._directory.current().encryption_key(way.member_id, now_ms),
+            kind=envelope_pb2.MESSAGE_KIND_QUESTION,
+            purpose=way.purpose,  # type: ignore[arg-type]  # sealing checks it
+            payloads=[asking.payload for asking in way.askings],
+            now_ms=now_ms,
+            lifetime_ms=self._lifetime_ms,
+        )
+
+    async def _exchanged(
+        self, gateway: Gateway, sealed: Sealed, time_s: float, askings: Sequence[Asking]
+    ) -> Opened | Failed:
+        """The verified answer to a sealed question, or why there is none."""
+        waiting = list(askings)
+
+        def left() -> None:
+            while waiting:
+                waiting.pop(0).leaves(sealed)
+
+        try:
+            with self._lines.use(gateway.address, gateway.tls_name) as stub:
+                call = stub.Exchange(sealed.envelope, timeout=time_s)
+                # The call goes out in the next round of the loop, and what is done about it right behind it.
+                asyncio.get_running_loop().call_soon(left)
+                try:
+                    envelope = await call
+                finally:
+                    left()
+        except grpc.aio.AioRpcError as error:
+            return failed_by(error)
+        directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
+        try:
+            return open_answer(envelope, self._own(), directory, now_ms=self._clock.now_ms(), question=sealed)
+        except EnvelopeError:
+            return faulty()
