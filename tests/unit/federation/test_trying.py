@@ -9,6 +9,7 @@ from typing import Any, cast
 import grpc
 import pytest
 
+from gateway import coalescing
 from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
@@ -190,6 +191,7 @@ async def test_a_slow_answer_among_others_that_come_changes_no_channel() -> None
     await until(lambda: b.hanging)
     await ask(partners, BO)
     assert await slow == "DEADLINE_EXCEEDED"
+    await ask(partners)
     assert len(federation.lines) == 1
 
 
@@ -221,6 +223,15 @@ async def test_a_partner_that_keeps_failing_is_left_alone_and_says_when_to_come_
     assert (caught.value.code, caught.value.retryable) == ("PARTNER_UNAVAILABLE", True)
     assert 2_000 <= caught.value.retry_after_ms <= 4_000
     assert b.calls == 4
+
+
+async def test_nobody_stands_in_line_for_a_partner_that_is_left_alone() -> None:
+    federation, _ = scripted(*[UNAVAILABLE] * 100)
+    partners = federation.partners(breaker=QUICK.model_copy(update={"at_once": 1}), retry=RetrySettings(retry_share=0))
+    for _ in range(4):
+        await outcome(partners)
+    assert partners.standings.of(B.member_id).bulkhead.take() is not None
+    assert await asyncio.wait_for(outcome(partners, timeout_s=60.0), 5.0) == "PARTNER_UNAVAILABLE"
 
 
 async def test_a_partner_that_comes_back_is_found_by_a_few_and_then_asked_by_all() -> None:
@@ -461,6 +472,18 @@ async def test_a_failure_is_told_to_all_who_asked_the_same() -> None:
     partners = federation.partners()
     assert await asyncio.gather(*(outcome(partners) for _ in range(3))) == ["MEMBER_NOT_PERMITTED"] * 3
     assert b.calls == 1
+
+
+async def test_a_question_that_is_alone_waits_for_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gathers(*_: Any) -> None:
+        raise AssertionError("at low load there is no window")
+
+    monkeypatch.setattr(coalescing, "when_idle", gathers)
+    federation, b = scripted()
+    partners = federation.partners()
+    for _ in range(3):
+        await ask(partners)
+    assert b.calls == 3
 
 
 # the deadline

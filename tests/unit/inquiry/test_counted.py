@@ -79,8 +79,8 @@ def test_whatever_differs_is_counted(changed: dict[str, Any]) -> None:
 def test_another_members_id_is_not_mistaken_for_ones_own() -> None:
     access = limited(1)
     assert allowed(access, asked())
-    assert allowed(access, asked(), B.member_id)
-    assert not access.authorise(A.member_id, asked()).refused
+    assert not access.authorise(B.member_id, asked()).again
+    assert access.authorise(A.member_id, asked()).again
 
 
 def test_after_the_time_it_counts_again() -> None:

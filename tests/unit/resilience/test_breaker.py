@@ -133,6 +133,16 @@ def test_a_probe_that_fails_opens_it_for_twice_as_long_and_a_late_one_changes_no
     assert world.breaker.outage == Outage(NOW_MS, 2, 8_000, NOW_MS + 12_000, "DEADLINE_EXCEEDED")
 
 
+def test_calls_let_through_before_it_opened_say_nothing_afterwards() -> None:
+    world = World()
+    given = [world.breaker.admit() for _ in range(12)]
+    for each in given:
+        assert each is not None
+        world.breaker.settle(each, Said.FAILED, "UNAVAILABLE")
+    assert world.breaker.outage is not None
+    assert world.breaker.outage.failures == 1
+
+
 def test_a_probe_that_was_given_up_leaves_its_place_to_another() -> None:
     world = World(probes=1)
     world.open()
