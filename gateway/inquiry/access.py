@@ -74,8 +74,8 @@ class Access:
         if policy is not None and self._harvest is not None:
             self._harvest.clear(policy.cleared)
 
-    def authorise(self, member: str, question: exchange_pb2.Question) -> Decision:
-        """Decide on a question, and count its people.
+    def authorise(self, member: str, question: exchange_pb2.Question, *, counted: bool = False) -> Decision:
+        """Decide on a question, and count its people, unless they were `counted` when it was first decided on.
 
         Raises:
             StoreError: people cannot be counted at the moment.
@@ -92,7 +92,7 @@ class Access:
             held_ms = self._harvest.held_ms(member, context.unit, now_ms)
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
-        people = len(question.subjects.id_number)
+        people = 0 if counted else len(question.subjects.id_number)
         full: Taking | None = None
         for entry in found:
             taking = self._quotas.take(entry, member, context.official_pseudonym, people, now_ms)

@@ -59,7 +59,7 @@ class Arrival(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A delivery that is to be dealt with; `progress` is its handler's own number, `attempts` how often it was tried."""
+    """A delivery that is to be dealt with; `progress` is its handler's own number, `attempts`: tries so far."""
 
     sender: str
     delivery_id: bytes

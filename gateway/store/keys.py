@@ -2,7 +2,8 @@
 
 Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
 tags of digests and of counters, order keys, the MACs of the audit trail and of administrative acts. Refuses: a key file
-that others may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the asking side.
+that others may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the
+asking side.
 """
 
 from __future__ import annotations

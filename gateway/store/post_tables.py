@@ -76,7 +76,7 @@ inbox = sa.Table(
     sa.Index("ix_inbox_order_key", "sender", "order_key", "sequence"),
     sa.Index("ix_inbox_keep_until_ms", "state", "keep_until_ms"),
 )
-"""What was accepted of others. A row that was dealt with stays without its content, so that it is not accepted again."""
+"""What was accepted of others. A row that was dealt with stays, without content: it is not accepted again."""
 
 late_check = sa.Table(
     "late_check",
