@@ -209,7 +209,9 @@ class OutboxSettings(Settings):
     question_patience_s: float = Field(
         15.0, ge=0.05, le=600, description="Seconds departments get for a left question at each attempt."
     )
-    again_first_s: float = Field(5.0, ge=0.01, le=86_400, description="Seconds until silent departments are asked again.")
+    again_first_s: float = Field(
+        5.0, ge=0.01, le=86_400, description="Seconds until silent departments are asked again."
+    )
     again_longest_s: float = Field(
         600.0, ge=0.01, le=86_400, description="Seconds between two attempts at silent departments at most; it doubles."
     )

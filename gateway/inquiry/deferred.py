@@ -1,9 +1,9 @@
 """Questions that were left here: asked of the departments patiently, and answered late.
 
 Owns: when departments that were silent are asked again, and what the asker gets meanwhile: the first answer at once if
-it has a gap, and the last one when nothing is missing any more or the question's time is over. Refuses: deciding whether
-the question is allowed, and answering it (`answering` does both), and sending (the answer is a letter in the outbox,
-committed together with the record of it).
+it has a gap, and the last one when nothing is missing any more or the question's time is over. Refuses: deciding
+whether the question is allowed, and answering it (`answering` does both), and sending (the answer is a letter in the
+outbox, committed together with the record of it).
 
 People are counted in quotas once, when the question is first asked of the departments; a crash just then may count them
 twice, never not at all.
@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
+from gateway.config import OutboxSettings
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.keys import Keyring
 from gateway.exchange.question import check_question
@@ -49,9 +50,8 @@ class DeferredQuestions:
 
     Args:
         directory: gives the keys of the moment; who is in it no more is not answered.
+        settings: what departments get at each attempt, and how long until they are asked again.
         max_subjects: people in one question at most.
-        patience_s: what departments get at each attempt.
-        again_first_ms, again_longest_ms: until they are asked again; the time doubles.
     """
 
     def __init__(
@@ -61,11 +61,9 @@ class DeferredQuestions:
         post: Post,
         audit: AuditLog,
         clock: Clock,
+        settings: OutboxSettings,
         *,
         max_subjects: int,
-        patience_s: float,
-        again_first_ms: int,
-        again_longest_ms: int,
     ) -> None:
         self._inquiry = inquiry
         self._directory = directory
@@ -73,11 +71,9 @@ class DeferredQuestions:
         self._audit = audit
         self._clock = clock
         self._max_subjects = max_subjects
-        self._patience_s = patience_s
-        self._again_first_ms = again_first_ms
-        self._again_longest_ms = again_longest_ms
+        self._settings = settings
 
-    def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:  # noqa: ARG002
+    def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
         """Refuse what is no question, before it is accepted. See `Handler.check`."""
         try:
             question = exchange_pb2.Question.FromString(body)
@@ -105,7 +101,8 @@ class DeferredQuestions:
         if now_ms >= delivery.expires_at_ms:
             outcome = _too_late()
         else:
-            (outcome,) = await self._inquiry.answer(delivery.sender, [question], self._patience_s, [account])
+            prepared = self._inquiry.prepare(delivery.sender, [question], self._settings.question_patience_s, [account])
+            (outcome,) = await self._inquiry.answer(prepared)
         again_ms = self._clock.now_ms() + self._pause_ms(delivery.attempts)
         answer = exchange_pb2.Answer(context=question.context)
         if isinstance(outcome, WuganError):
@@ -123,7 +120,8 @@ class DeferredQuestions:
         return Handled(self._effects(delivery, question, answer, account, final=False), again_ms, _TOLD)
 
     def _pause_ms(self, attempts: int) -> int:
-        return min(self._again_longest_ms, self._again_first_ms << min(attempts, 30))
+        settings = self._settings
+        return round(1000 * min(settings.again_longest_s, settings.again_first_s * 2.0 ** min(attempts, 30)))
 
     def _effects(
         self,

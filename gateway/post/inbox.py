@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
+from gateway.config import OutboxSettings
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.log import described
@@ -36,17 +37,6 @@ SWEEP_S: Final = 60.0
 _Key = tuple[str, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class InboxOptions:
-    """See `[outbox]` of the settings; milliseconds, seconds, deliveries."""
-
-    workers: int
-    retry_first_ms: int
-    retry_longest_ms: int
-    max_failures: int
-    poll_s: float
-
-
 @dataclass(slots=True, eq=False)
 class _Lane:
     kind: int
@@ -60,11 +50,12 @@ class Inbox:
     """See the module."""
 
     def __init__(
-        self, table: InboxTable, clock: Clock, options: InboxOptions, draw: random.Random | None = None
+        self, table: InboxTable, clock: Clock, settings: OutboxSettings, draw: random.Random | None = None
     ) -> None:
+        table.limit(settings.inbox_max_waiting)
         self._table = table
         self._clock = clock
-        self._options = options
+        self._settings = settings
         self._draw = draw or random.Random()  # noqa: S311  jitter
         self._lanes: dict[int, _Lane] = {}
 
@@ -78,7 +69,7 @@ class Inbox:
             handler: deals with them.
             workers: how many at once; None: as the settings say.
         """
-        self._lanes[kind] = _Lane(kind, handler, workers or self._options.workers)
+        self._lanes[kind] = _Lane(kind, handler, workers or self._settings.workers)
 
     def handler(self, kind: int) -> Handler | None:
         """Who deals with a kind; None: nobody."""
@@ -114,7 +105,7 @@ class Inbox:
             except StoreError as error:
                 _log.warning("inbox not read", fault=described(error))
             try:
-                async with asyncio.timeout(self._options.poll_s):
+                async with asyncio.timeout(self._settings.poll_s):
                     await lane.woken.wait()
             except TimeoutError:  # what is due by its time, and what another process has put there
                 pass
@@ -147,16 +138,16 @@ class Inbox:
                         effect.after()
         except StoreError as error:  # it is as if nothing had been done; it is done again, but not at once
             _log.warning("delivery not finished", delivery=held.delivery_id.hex(), fault=described(error))
-            await asyncio.sleep(self._options.poll_s)
+            await asyncio.sleep(self._settings.poll_s)
 
     def _failure(self, held: Held, error: WuganError) -> Finish:
-        options, now_ms = self._options, self._clock.now_ms()
+        settings, now_ms = self._settings, self._clock.now_ms()
         passing = error.retryable or isinstance(error, DirectoryError)  # a directory comes back
-        if not passing or held.failures + 1 >= options.max_failures or now_ms >= held.expires_at_ms:
+        if not passing or held.failures + 1 >= settings.max_failures or now_ms >= held.expires_at_ms:
             _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
             return Finish(held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en)
         _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
-        pause_ms = back_off_ms(held.failures + 1, options.retry_first_ms, options.retry_longest_ms, self._draw)
+        pause_ms = back_off_ms(held.failures + 1, settings, self._draw)
         return Finish(
             held.sender,
             held.delivery_id,

@@ -16,12 +16,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import structlog
 
 from gateway.clock import Clock
+from gateway.config import OutboxSettings
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
@@ -66,28 +66,13 @@ class Carrier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxOptions:
-    """See `[outbox]` of the settings; milliseconds, seconds, letters."""
-
-    lifetime_ms: int
-    batch: int
-    rate_per_s: float
-    timeout_s: float
-    retry_first_ms: int
-    retry_longest_ms: int
-    max_failures: int
-    max_waiting: int
-    poll_s: float
-    keep_dead_ms: int
-
-
 class Outbox:
     """See the module.
 
     Args:
         own: gives own keys as they are at the moment.
         directory: gives the keys of the moment; raises DirectoryError once they have expired.
+        lifetime_ms: life of an envelope; each attempt is sealed anew.
         draw: for the jitter of the time between attempts.
     """
 
@@ -98,7 +83,9 @@ class Outbox:
         table: OutboxTable,
         carrier: Carrier,
         clock: Clock,
-        options: OutboxOptions,
+        settings: OutboxSettings,
+        *,
+        lifetime_ms: int,
         draw: random.Random | None = None,
     ) -> None:
         self.own = own
@@ -106,7 +93,8 @@ class Outbox:
         self.table = table
         self.carrier = carrier
         self.clock = clock
-        self.options = options
+        self.settings = settings
+        self.lifetime_ms = lifetime_ms
         self.draw = draw or random.Random()  # noqa: S311  jitter
         self.waiting: dict[str, int] = {}
         """Letters that wait, by partner, as far as is known."""
@@ -130,7 +118,7 @@ class Outbox:
         Raises:
             StoreError: as `submit`.
         """
-        if self.waiting.get(letter.partner, 0) >= self.options.max_waiting:
+        if self.waiting.get(letter.partner, 0) >= self.settings.max_waiting:
             raise overloaded()
 
         def after() -> None:
@@ -162,7 +150,7 @@ class Outbox:
                         self.waiting = {each.partner: each.waiting for each in await self.table.backlog()}
                         counted_at = loop.time()
                     now_ms = self.clock.now_ms()
-                    await self.table.sweep(now_ms, now_ms - self.options.keep_dead_ms)
+                    await self.table.sweep(now_ms, now_ms - round(self.settings.keep_dead_days * 86_400_000))
                     # Also what another process has put there: `wugan outbox retry`, another instance.
                     for partner in await self.table.partners():
                         if partner not in self._lanes:
@@ -170,7 +158,7 @@ class Outbox:
                         self.wake(partner)
                 except StoreError as error:
                     _log.warning("outbox not read", fault=described(error))
-                await asyncio.sleep(self.options.poll_s)
+                await asyncio.sleep(self.settings.poll_s)
         finally:
             self._running = False
             tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
@@ -191,14 +179,14 @@ class _Lane:
         self._outbox = outbox
         self._partner = partner
         self._trouble = trouble
-        self._pace = Pace(outbox.options.rate_per_s, outbox.options.batch, outbox.clock.monotonic())
+        self._pace = Pace(outbox.settings.rate_per_s, outbox.settings.batch, outbox.clock.monotonic())
         self._one_by_one = 0
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Send whatever waits, whenever it may be sent."""
-        poll_s = self._outbox.options.poll_s
+        poll_s = self._outbox.settings.poll_s
         while True:
             self.woken.clear()
             try:
@@ -216,14 +204,14 @@ class _Lane:
 
     async def _once(self) -> float | None:
         """Send one envelope; seconds until there may be something to do, None: not before `woken`."""
-        outbox, options, now_ms = self._outbox, self._outbox.options, self._outbox.clock.now_ms()
+        outbox, settings, now_ms = self._outbox, self._outbox.settings, self._outbox.clock.now_ms()
         if self._trouble is not None and self._trouble.next_try_ms > now_ms:
             return (self._trouble.next_try_ms - now_ms) / 1000
         room = self._pace.room(outbox.clock.monotonic())
         if room <= 0:
             return self._pace.wait_s()
         single = self._trouble is not None or self._one_by_one > 0
-        due = _together(await outbox.table.due(self._partner, now_ms, 1 if single else min(room, options.batch)))
+        due = _together(await outbox.table.due(self._partner, now_ms, 1 if single else min(room, settings.batch)))
         if not due:
             self._one_by_one = 0
             return None
@@ -239,7 +227,7 @@ class _Lane:
         outbox = self._outbox
         try:
             sealed = self._seal(due)
-            answer = await outbox.carrier.deliver(self._partner, sealed.envelope, outbox.options.timeout_s)
+            answer = await outbox.carrier.deliver(self._partner, sealed.envelope, outbox.settings.timeout_s)
             try:
                 opened = open_receipt(
                     answer, outbox.own(), outbox.directory(), delivery=sealed, now_ms=outbox.clock.now_ms()
@@ -264,7 +252,7 @@ class _Lane:
             purpose=due[0].letter.purpose,  # type: ignore[arg-type]  # sealing checks it
             payloads=[_delivery(each) for each in due],
             now_ms=now_ms,
-            lifetime_ms=outbox.options.lifetime_ms,
+            lifetime_ms=outbox.lifetime_ms,
         )
 
     def _sorted_out(self, due: Sequence[Due], refusals: Sequence[WuganError | None]) -> Attempt:
@@ -284,14 +272,12 @@ class _Lane:
         return Attempt(self._partner, received, again, dead, trouble)
 
     def _refused(self, each: Due, refusal: WuganError, again: list[Again], dead: list[Dead]) -> None:
-        options, now_ms = self._outbox.options, self._outbox.clock.now_ms()
+        settings, now_ms = self._outbox.settings, self._outbox.clock.now_ms()
         _log.warning("delivery refused", member=self._partner, delivery=each.letter.delivery_id.hex(), why=refusal.code)
-        if not refusal.retryable or each.failures + 1 >= options.max_failures:
+        if not refusal.retryable or each.failures + 1 >= settings.max_failures:
             dead.append(Dead(each.sequence, refusal.reason, refusal.en))
         else:
-            pause_ms = back_off_ms(
-                each.failures + 1, options.retry_first_ms, options.retry_longest_ms, self._outbox.draw
-            )
+            pause_ms = back_off_ms(each.failures + 1, settings, self._outbox.draw)
             again.append(Again(each.sequence, now_ms + max(pause_ms, refusal.retry_after_ms), refusal.reason))
 
     def _failed(self, due: Sequence[Due], error: WuganError) -> Attempt:
@@ -310,12 +296,12 @@ class _Lane:
         return Attempt(self._partner, trouble=self._troubled(error))
 
     def _troubled(self, error: WuganError) -> Trouble:
-        options, now_ms = self._outbox.options, self._outbox.clock.now_ms()
+        settings, now_ms = self._outbox.settings, self._outbox.clock.now_ms()
         failures = 1 if self._trouble is None else self._trouble.failures + 1
         since_ms = now_ms if self._trouble is None else self._trouble.failing_since_ms
         if self._trouble is None:
             _log.warning("deliveries wait", member=self._partner, why=error.code)
-        pause_ms = back_off_ms(failures, options.retry_first_ms, options.retry_longest_ms, self._outbox.draw)
+        pause_ms = back_off_ms(failures, settings, self._outbox.draw)
         return Trouble(
             self._partner, since_ms, failures, now_ms + max(pause_ms, error.retry_after_ms), int(error.reason)
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 from typing import Final
 
+from gateway.config import OutboxSettings
+
 _SLOWEST: Final = 1.0
 _RECOVERY: Final = 1.05
 
@@ -52,9 +54,9 @@ class Pace:
         self._tokens = min(self._tokens, 0.0)
 
 
-def back_off_ms(failures: int, first_ms: int, longest_ms: int, draw: random.Random) -> int:
-    """Time until the next attempt after so many failures: anything up to a bound that doubles (full jitter), and never
-    less than a tenth of it, so that bad luck does not make it a hammer.
+def back_off_ms(failures: int, settings: OutboxSettings, draw: random.Random) -> int:
+    """Milliseconds until the next attempt after so many failures: anything up to a bound that doubles (full jitter),
+    and never less than a tenth of it, so that bad luck does not make it a hammer.
     """
-    bound = min(longest_ms, first_ms << min(failures - 1, 30))
-    return max(bound // 10, round(draw.uniform(0, bound)))
+    bound = min(settings.retry_longest_s, settings.retry_first_s * 2.0 ** min(failures - 1, 30))
+    return max(1, round(1000 * max(bound / 10, draw.uniform(0, bound))))
