@@ -14,6 +14,7 @@ one, so that a bad one is found and the others are not held up.
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
@@ -120,12 +121,9 @@ class Outbox:
         """
         if self.waiting.get(letter.partner, 0) >= self.settings.max_waiting:
             raise overloaded()
-
-        def after() -> None:
-            self.waiting[letter.partner] = self.waiting.get(letter.partner, 0) + 1
-            self.wake(letter.partner)
-
-        return self.table.effect(letter)._replace(after=after)
+        effect = self.table.effect(letter)
+        self.waiting[letter.partner] = self.waiting.get(letter.partner, 0) + 1
+        return effect._replace(after=functools.partial(self.wake, letter.partner))
 
     def wake(self, partner: str) -> None:
         """Something may be there to be sent."""

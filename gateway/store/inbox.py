@@ -131,7 +131,7 @@ class _Accept:
                 results.append(EXPIRED)
             elif arrival.order_key and newest.get(arrival.order_key, 0) > arrival.sequence:
                 results.append(SUPERSEDED)
-            elif not self._has_room(connection, sender):
+            elif not self._has_room(connection, sender, len(taken)):
                 results.append(FULL)
             else:
                 results.append(ACCEPTED)
@@ -163,11 +163,11 @@ class _Accept:
         )
         return {bytes(row[0]): row[1] for row in rows}
 
-    def _has_room(self, connection: sa.Connection, sender: str) -> bool:
-        """Counted when the room that was last known of is used up."""
+    def _has_room(self, connection: sa.Connection, sender: str, taken: int) -> bool:
+        """Counted when the room that was last known of is used up; `taken`: accepted, but not in the table yet."""
         if self._room.get(sender, 0) <= 0:
             query = sa.select(sa.func.count()).where(inbox.c.state.in_(OPEN), inbox.c.sender == sender)
-            self._room[sender] = self.limit - int(connection.execute(query).scalar() or 0)
+            self._room[sender] = self.limit - taken - int(connection.execute(query).scalar() or 0)
         return self._room[sender] > 0
 
     def _row(self, number: int, arrival: Arrival) -> tuple[Any, ...]:
