@@ -121,7 +121,7 @@ async def test_while_a_partner_is_away_one_letter_is_tried_and_the_pause_grows_a
         a.wire.door = None
         await a.leave(b"1", b"2", b"3")
         async with a.running("outbox"):
-            await until(lambda: a.store.outbox.troubles())
+            await until(a.store.outbox.troubles)
             for tries in range(2, 6):
                 clock.advance(400)
                 await until(lambda wanted=tries: len(a.wire.envelopes) == wanted)
@@ -152,7 +152,7 @@ async def test_the_partners_own_time_to_wait_is_kept(sites: tuple[Site, Site]) -
     )
     async with a.running("outbox"):
         await a.leave(b"1")
-        await until(lambda: a.store.outbox.troubles())
+        await until(a.store.outbox.troubles)
     (trouble,) = (await a.store.outbox.troubles()).values()
     assert trouble.next_try_ms >= NOW_MS + 77_000
 
@@ -220,7 +220,7 @@ async def test_a_full_inbox_makes_the_sender_wait_and_kills_nothing(tmp_path: Pa
     async with two_sites(tmp_path, inbox_max_waiting=2) as (a, b):
         await a.leave(*(b"%d" % n for n in range(5)))
         async with a.running():
-            await until(lambda: a.store.outbox.troubles())
+            await until(a.store.outbox.troubles)
             async with b.running():
                 await until(lambda: _passes(a.clock) and len(b.noting.bodies) == 5)
         assert not await _dead(a)
@@ -297,7 +297,7 @@ async def test_a_partner_that_is_in_the_directory_no_more_is_waited_for(sites: t
     a.wire.error = EnvelopeError("no such member", "无此成员", reason=words.REFUSAL_REASON_STRANGER)
     async with a.running("outbox"):
         await a.leave(b"1")
-        await until(lambda: a.store.outbox.troubles())
+        await until(a.store.outbox.troubles)
     assert [each.state for each in await a.store.post_office.letters()] == [WAITING]
 
 
