@@ -2,9 +2,9 @@
 
 What is promised, and looked at in the end in the database of the answering side and in what the agency was told: every
 question whose ticket an agency was given is answered (lost 0); each is dealt with once, and answered once (duplicated
-0); questions about one person are dealt with in the order in which they were left (reordered 0). A question during which
-the asking gateway died has no ticket: it may have been left or not, and is not counted among the delivered, but must not
-be dealt with twice either.
+0); questions about one person are dealt with in the order in which they were left (reordered 0). A question during
+which the asking gateway died has no ticket: it may have been left or not, and is not counted among the delivered, but
+must not be dealt with twice either.
 """
 
 from __future__ import annotations
