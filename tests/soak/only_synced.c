@@ -1,10 +1,12 @@
 /* A power cut, seen from a process: what was not synced is gone.
  *
  * Loaded by LD_PRELOAD. Whenever a file of the folder ONLY_SYNCED_FROM is synced, it is copied as it then is to the folder
- * ONLY_SYNCED_TO. After the process was killed, that folder holds what a disk holds after a power cut that lost every write
- * since the last sync of its file: the least that a disk may keep.
+ * ONLY_SYNCED_TO; when the folder itself is synced, what was removed from it is removed there too. After the process was
+ * killed, that folder holds what a disk holds after a power cut that lost every write since the last sync of its file: the
+ * least that a disk may keep.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +17,20 @@
 #include <unistd.h>
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+/* The folder was synced: what is gone from it is gone. */
+static void forget(const char *from, const char *to)
+{
+    char there[PATH_MAX], kept[PATH_MAX];
+    DIR *folder = opendir(to);
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
+        if (snprintf(there, sizeof there, "%s/%s", from, entry->d_name) < (int)sizeof there
+            && snprintf(kept, sizeof kept, "%s/%s", to, entry->d_name) < (int)sizeof kept && access(there, F_OK) != 0)
+            unlink(kept);
+    }
+    if (folder != NULL)
+        closedir(folder);
+}
 
 static void keep(int fd)
 {
@@ -28,6 +44,12 @@ static void keep(int fd)
         return;
     path[length] = '\0';
     size_t prefix = strlen(from);
+    if (strcmp(path, from) == 0) {
+        pthread_mutex_lock(&one_at_a_time);
+        forget(from, to);
+        pthread_mutex_unlock(&one_at_a_time);
+        return;
+    }
     if (strncmp(path, from, prefix) != 0 || path[prefix] != '/' || strchr(path + prefix + 1, '/') != NULL)
         return;
     if (snprintf(draft, sizeof draft, "%s/draft", to) >= (int)sizeof draft

@@ -1,10 +1,10 @@
-"""A child process that works with a store until it is killed, and says on its standard output what was reported as done.
+"""A child process that works with a store until it is killed, and says what was reported as done on standard output.
 
     python -m tests.soak.power_cut FOLDER careful|careless
 
-Each line is what a gateway would have promised somebody: "accepted N", a receipt left; "submitted N", a letter was taken;
-"finished N", a delivery was dealt with, and the letter in answer to it is in the outbox. `careless` does not sync, to show
-that the simulation notices.
+Each line is what a gateway would have promised somebody: "accepted N", a receipt left; "submitted N", a letter was
+taken; "finished N", a delivery was dealt with, and the letter in answer to it is in the outbox. `careless` does not
+sync, to show that the simulation notices.
 """
 
 from __future__ import annotations
