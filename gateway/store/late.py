@@ -172,21 +172,18 @@ class _Note:
         return noted
 
 
-class _Sweep:
-    """How time passes: checks whose time is long over are forgotten; the result is questions that have lapsed."""
+class _Forget:
+    """How checks whose time is long over are forgotten, with all that came to them."""
 
-    def apply(self, transaction: Transaction, payloads: Sequence[int]) -> list[list[bytes]]:
-        return [self._sweep(transaction.connection, now_ms) for now_ms in payloads]
+    def apply(self, transaction: Transaction, payloads: Sequence[int]) -> list[None]:
+        for now_ms in payloads:
+            over = _over(now_ms).limit(SWEEP_AT_MOST)
+            transaction.connection.execute(sa.delete(late_check).where(late_check.c.ticket.in_(over)))
+        return [None] * len(payloads)
 
-    def _sweep(self, connection: sa.Connection, now_ms: int) -> list[bytes]:
-        over = sa.select(late_check.c.ticket).where(late_check.c.keep_until_ms < now_ms).limit(SWEEP_AT_MOST)
-        connection.execute(sa.delete(late_check).where(late_check.c.ticket.in_(over)))
-        late = (
-            sa.select(late_question.c.delivery_id)
-            .where(late_question.c.state == OPEN, late_question.c.until_ms < now_ms)
-            .limit(SWEEP_AT_MOST)
-        )
-        return [bytes(row[0]) for row in connection.execute(late)]
+
+def _over(now_ms: int) -> sa.Select[tuple[bytes]]:
+    return sa.select(late_check.c.ticket).where(late_check.c.keep_until_ms < now_ms)
 
 
 class LateChecks:
@@ -196,7 +193,7 @@ class LateChecks:
         self._writer = writer
         self._reader = reader
         self._keys = keys
-        self._leave, self._note, self._sweep = _Leave(keys), _Note(keys), _Sweep()
+        self._leave, self._note, self._forget = _Leave(keys), _Note(keys), _Forget()
 
     def leaving(self, left: Left) -> Effect:
         """What leaves a check, to be committed with the letters that carry its questions."""
@@ -210,9 +207,22 @@ class LateChecks:
         """Note that something came; False: it is nothing new."""
         return self._writer.submit(self._note, came)
 
-    def sweep(self, now_ms: int) -> asyncio.Future[list[bytes]]:
+    async def sweep(self, now_ms: int) -> list[bytes]:
         """Forget checks whose time is long over; the delivery ids of questions whose time ran out, 200 at most."""
-        return self._writer.submit(self._sweep, now_ms)
+        late = (
+            sa.select(late_question.c.delivery_id)
+            .where(late_question.c.state == OPEN, late_question.c.until_ms < now_ms)
+            .limit(SWEEP_AT_MOST)
+        )
+
+        def read(connection: sa.Connection) -> tuple[bool, list[bytes]]:
+            over = connection.execute(_over(now_ms).limit(1)).first() is not None
+            return over, [bytes(row[0]) for row in connection.execute(late)]
+
+        over, lapsed = await self._reader.run(read)
+        if over:
+            await self._writer.submit(self._forget, now_ms)
+        return lapsed
 
     async def question(self, delivery_id: bytes) -> Question | None:
         """A question that was left; None: never, or it was forgotten."""

@@ -160,19 +160,14 @@ class _Sweep:
         return [self._sweep(transaction.connection, now_ms, dead_before_ms) for now_ms, dead_before_ms in payloads]
 
     def _sweep(self, connection: sa.Connection, now_ms: int, dead_before_ms: int) -> int:
-        def until(state: int, before_ms: int) -> sa.Select[tuple[int]]:
-            return (
-                sa.select(outbox.c.sequence)
-                .where(outbox.c.state == state, outbox.c.expires_at_ms <= before_ms)
-                .limit(SWEEP_AT_MOST)
-            )
-
         expired = connection.execute(
             sa.update(outbox)
-            .where(outbox.c.sequence.in_(until(WAITING, now_ms)))
+            .where(outbox.c.sequence.in_(_until(WAITING, now_ms).limit(SWEEP_AT_MOST)))
             .values(state=DEAD, reason=words.REFUSAL_REASON_DELIVERY_EXPIRED)
         ).rowcount
-        connection.execute(sa.delete(outbox).where(outbox.c.sequence.in_(until(DEAD, dead_before_ms))))
+        connection.execute(
+            sa.delete(outbox).where(outbox.c.sequence.in_(_until(DEAD, dead_before_ms).limit(SWEEP_AT_MOST)))
+        )
         return expired
 
 
@@ -217,9 +212,19 @@ class OutboxTable:
         """Write down what came of an attempt."""
         return self._writer.submit(self._settle, attempt)
 
-    def sweep(self, now_ms: int, dead_before_ms: int) -> asyncio.Future[int]:
-        """Give up what expired; delete dead letters whose time ended before then. At most 500 of each at once."""
-        return self._writer.submit(self._sweep, (now_ms, dead_before_ms))
+    async def sweep(self, now_ms: int, dead_before_ms: int) -> int:
+        """Give up what expired; delete dead letters whose time ended before then. At most 500 of each at once.
+
+        Nothing is written where there is neither.
+        """
+
+        def over(connection: sa.Connection) -> bool:
+            bounds = (WAITING, now_ms), (DEAD, dead_before_ms)
+            return any(connection.execute(_until(state, ms).limit(1)).first() is not None for state, ms in bounds)
+
+        if not await self._reader.run(over):
+            return 0
+        return await self._writer.submit(self._sweep, (now_ms, dead_before_ms))
 
     async def due(self, partner: str, now_ms: int, limit: int) -> list[Due]:
         """Letters that may be sent to a partner now, in order: of each order key only the first that waits."""
@@ -270,6 +275,11 @@ class OutboxTable:
             delivery_id,
             row.created_at_ms,
         )
+
+
+def _until(state: int, before_ms: int) -> sa.Select[tuple[int]]:
+    """Letters in a state whose time was over by then."""
+    return sa.select(outbox.c.sequence).where(outbox.c.state == state, outbox.c.expires_at_ms <= before_ms)
 
 
 def _distinct_partners(connection: sa.Connection, state: int) -> list[str]:
