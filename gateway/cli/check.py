@@ -31,9 +31,10 @@ def _choice(names: list[str]) -> click.Choice[str]:
 
 @click.command(
     help=say(
-        "Ask about one recipient who lives in another province. Exit codes: 0 answered, 1 refused, 2 wrong usage, "
-        "3 not reached or not in time, 4 wrong answer.",
-        "查询一名居住在外省的待遇领取人。退出码：0 已答复，1 被拒绝，2 用法错误，3 无法连接或超时，4 答复无效。",
+        "Ask about one recipient who lives in another province. Exit codes: 0 answered, or left open, 1 refused, "
+        "2 wrong usage, 3 not reached or not in time, 4 wrong answer.",
+        "查询一名居住在外省的待遇领取人。退出码：0 已答复或已留置，1 被拒绝，2 用法错误，3 无法连接或超时，"
+        "4 答复无效。",
     )
 )
 @click.option(

@@ -55,12 +55,17 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
     """Print one answer."""
     colour = _COLOURS.get(response.status, "white")
     head = Text()
-    head.append(named(wording.STATUSES, response.status), style=f"bold {colour}")
+    unanswered = not response.status
+    head.append(
+        say("not answered yet", "尚无答复") if unanswered else named(wording.STATUSES, response.status),
+        style=f"bold {colour}",
+    )
     for flag in response.flags:
         head.append("  ")
         head.append(f" {named(wording.FLAGS, flag)} ", style="reverse")
-    head.append("   → ")
-    head.append(named(wording.PROPOSALS, response.proposal), style="bold")
+    if not unanswered:
+        head.append("   → ")
+        head.append(named(wording.PROPOSALS, response.proposal), style="bold")
     if response.effective_month:
         head.append(say(f" from {response.effective_month}", f"（自 {response.effective_month} 起）"))
     parts: list[Text | Table] = [head]

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, take_numbers
+from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, one_at_a_time, take_numbers
 from gateway.store.post_tables import NOTE_CHARS, inbox
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
@@ -117,6 +117,7 @@ class _Accept:
         """Those of one envelope: of one sender."""
         if not arrivals:
             return []
+        one_at_a_time(transaction)
         connection, sender = transaction.connection, arrivals[0].sender
         known = self._known(connection, sender, arrivals)
         newest = self._newest(connection, sender, arrivals)

@@ -82,6 +82,12 @@ class Together:
         return [None] * len(payloads)
 
 
+def one_at_a_time(transaction: Transaction) -> None:
+    """Of gateways that share a database only one goes on from here, until its transaction ends."""
+    if transaction.embedded is None:
+        transaction.connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
 def take_numbers(transaction: Transaction, name: str, count: int, now_ms: int) -> int:
     """The first of so many numbers that grow: ever larger, and never below the time in microseconds.
 
@@ -89,8 +95,7 @@ def take_numbers(transaction: Transaction, name: str, count: int, now_ms: int) -
     the time, also after an older copy of the database was restored.
     """
     connection = transaction.connection
-    if transaction.embedded is None:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    one_at_a_time(transaction)
     known = connection.execute(sa.select(store_meta.c.value).where(store_meta.c.name == name)).scalar()
     first = now_ms * 1000 if known is None else max(int.from_bytes(bytes(known)) + 1, now_ms * 1000)
     value = (first + count - 1).to_bytes(8)
