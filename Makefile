@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 B ?=
+SOAK ?=
 PYTEST_ARGS ?=
 PROTOS := $(wildcard proto/wugan/*/v1/*.proto)
 PACKAGES := gateway adapters certs
 LINTED := $(PACKAGES) tests bench examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt proto proto-check bench docs lock clean
+.PHONY: help setup demo test soak lint fmt proto proto-check bench docs lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ demo: $(STAMP) ## three provinces, a handful of questions, the answers as a pers
 
 test: $(STAMP) ## all tests, two at a time
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+soak: $(STAMP) ## two gateways under kill -9, 1,000 times; shorter with SOAK="--kills 50 --questions 5000"
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lint: $(STAMP) proto-check ## ruff, mypy strict, import directions, contract
 	$(BIN)/ruff check $(LINTED)

@@ -97,8 +97,8 @@ def requests() -> list[bytes]:
 
 
 @contextlib.contextmanager
-def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
-    """Found and start both; stop them at the end."""
+def two_provinces(folder: Path, settings: str = "") -> Iterator[TwoProvinces]:
+    """Found and start both; stop them at the end. `settings`: TOML for both gateways."""
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
@@ -109,7 +109,7 @@ def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
         MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
     ]
-    asking, answering = found(folder / "federation", plans, now, extra=ANY_HOUR, log_level="WARNING")
+    asking, answering = found(folder / "federation", plans, now, extra=ANY_HOUR + settings, log_level="WARNING")
     processes: list[Started] = []
     with stopped_on_failure(processes):
         for member in (asking, answering):

@@ -12,6 +12,7 @@ import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import grpc
@@ -32,6 +33,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.federation.authority_client import AuthorityClient, Partnership
+from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
@@ -41,6 +43,7 @@ from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
 from gateway.federation.enrolling import ca_certificates, renewing_enroller
 from gateway.federation.issuer_watch import IssuerWatch
+from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.partner_memory import PartnerMemory
@@ -50,10 +53,14 @@ from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
+from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
 from gateway.inquiry.exchange import Exchange
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
 from gateway.log import configure
+from gateway.post.door import Door
+from gateway.post.inbox import Inbox
+from gateway.post.outbox import Outbox
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
@@ -62,6 +69,7 @@ from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
+from wugan.federation.v1 import delivery_pb2
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -156,6 +164,8 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
         partners = await stack.enter_async_context(_partners(settings, live, directory, channel, store, clock))
+        post = _post(settings, live, directory, store, inquiry, channel, clock)
+        stack.push_async_callback(post.carrier.close)
         checks = Checks(
             settings.member_id,
             partners,
@@ -166,11 +176,12 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             default_s=settings.federation.deadline_ms / 1000,
             reserve_s=settings.federation.reserve_ms / 1000,
         )
+        agency = AgencyServicer(desk, checks, book, directory, settings.member_id, post.late)
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
-            FederationServicer(desk, exchange),
-            AgencyServicer(desk, checks, book, directory, settings.member_id),
+            FederationServicer(desk, exchange, post.door),
+            agency,
             ServerOptions(
                 max_message_bytes=settings.server.max_message_bytes,
                 max_concurrent_calls=settings.server.max_concurrent_calls,
@@ -180,15 +191,69 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
+        await stack.enter_async_context(post.running())
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
 
         async def renewed(tls: TlsIdentity) -> None:
-            await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew())
+            await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew(), post.carrier.renew())
 
+        stack.callback(agency.late.close)  # who watches must not hold up the drain
         live.follow(renewed)
         await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock))
         yield bound
+
+
+class _Post(NamedTuple):
+    """What is left with others and by others, joined."""
+
+    carrier: DeliveryCarrier
+    outbox: Outbox
+    inbox: Inbox
+    door: Door
+    late: LateChecks
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Letters are sent, and deliveries dealt with, for the length of the block."""
+        tasks = [asyncio.create_task(part.run()) for part in (self.outbox, self.inbox, self.late)]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _post(
+    settings: GatewaySettings,
+    live: LiveKeys,
+    directory: DirectoryTuf,
+    store: Store,
+    inquiry: Inquiry,
+    channel: ChannelFactory,
+    clock: Clock,
+) -> _Post:
+    given, lifetime_ms = settings.outbox, settings.messages.lifetime_ms
+    longest_ms = round(given.longest_days * 86_400_000)
+    carrier = DeliveryCarrier(directory, channel)
+    outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
+    inbox = Inbox(store.inbox, clock, given)
+    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s)
+    most = settings.inquiry.max_subjects
+    questions = DeferredQuestions(inquiry, directory.current, outbox, store.audit, clock, given, max_subjects=most)
+    inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, questions, workers=given.question_workers)
+    inbox.register(delivery_pb2.DELIVERY_KIND_ANSWER, late)
+    door = Door(
+        live.own,
+        directory.current,
+        store.inbox,
+        inbox,
+        clock,
+        lifetime_ms=lifetime_ms,
+        longest_ms=longest_ms + ANSWER_LIFE_MS,
+    )
+    return _Post(carrier, outbox, inbox, door, late)
 
 
 async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:

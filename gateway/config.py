@@ -238,6 +238,33 @@ class FederationSettings(Settings):
     breaker: BreakerSettings = BreakerSettings()
 
 
+class OutboxSettings(Settings):
+    """What is left with other members, and by them (docs/operations/outbox.md)."""
+
+    batch: int = Field(64, ge=1, le=256, description="Deliveries in one envelope at most.")
+    rate_per_s: float = Field(200.0, ge=1, le=100_000, description="Deliveries a second to one member at most.")
+    timeout_s: float = Field(20.0, ge=0.1, le=300, description="Seconds a member has to receipt an envelope.")
+    retry_first_s: float = Field(1.0, ge=0.01, le=3_600, description="Seconds until the second attempt at most.")
+    retry_longest_s: float = Field(300.0, ge=0.01, le=86_400, description="Seconds between two attempts at most.")
+    max_failures: int = Field(20, ge=1, le=1_000, description="Failures of one delivery by itself until it is dead.")
+    max_waiting: int = Field(1_000_000, ge=1, description="Deliveries that may wait for one member.")
+    inbox_max_waiting: int = Field(100_000, ge=1, description="Deliveries of one member that may wait here.")
+    workers: int = Field(32, ge=1, le=1_024, description="Deliveries of one kind dealt with at once.")
+    question_workers: int = Field(8, ge=1, le=1_024, description="Left questions dealt with at once.")
+    question_patience_s: float = Field(
+        15.0, ge=0.05, le=600, description="Seconds departments get for a left question at each attempt."
+    )
+    again_first_s: float = Field(
+        5.0, ge=0.01, le=86_400, description="Seconds until silent departments are asked again."
+    )
+    again_longest_s: float = Field(
+        600.0, ge=0.01, le=86_400, description="Seconds between two attempts at silent departments at most; it doubles."
+    )
+    longest_days: float = Field(30.0, gt=0, le=60, description="Days for which anything may be left at most.")
+    poll_s: float = Field(1.0, ge=0.01, le=60, description="Seconds between looks for what became due.")
+    keep_dead_days: float = Field(90.0, ge=1, le=3_650, description="Days for which dead deliveries are shown.")
+
+
 class HarvestSettings(Settings):
     """When a member's questions look like harvesting; then an alarm is raised and its questions are throttled."""
 
@@ -300,6 +327,7 @@ class GatewaySettings(Settings):
     inquiry: InquirySettings = InquirySettings()
     federation: FederationSettings = FederationSettings()
     access: AccessSettings = AccessSettings()
+    outbox: OutboxSettings = OutboxSettings()
     log: LogSettings = LogSettings()
 
     @property

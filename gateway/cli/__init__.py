@@ -23,6 +23,7 @@ class _LazyGroup(click.Group):
 
     commands_at = {  # noqa: RUF012  a constant table
         "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
+        "late": ("gateway.cli.late", "late", "Late answers to checks left open", "留置查询的迟到答复"),
         "gateway": ("gateway.cli.gateway", "gateway", "Run this province's gateway", "运行本省网关"),
         "certs": ("gateway.cli.certs", "certs", "Own keys and certificates", "管理本网关的密钥与证书"),
         "access": (
@@ -31,6 +32,8 @@ class _LazyGroup(click.Group):
             "Who may ask what, and who decides it",
             "授权管理：谁可查询什么、由谁决定",
         ),
+        "outbox": ("gateway.cli.post", "outbox", "What waits to be delivered to others", "待投递给其他成员的消息"),
+        "inbox": ("gateway.cli.post", "inbox", "What others left here", "其他成员留置于此的消息"),
         "adapter": ("gateway.cli.adapter", "adapter", "Check a department's manifest", "检查部门数据接入清单"),
         "authority": ("gateway.cli.authority", "authority", "Run the federation's authority", "运行联盟管理机构"),
         "demo": ("gateway.cli.demo", "demo", "A generated federation to try things on", "演示用的模拟联盟"),

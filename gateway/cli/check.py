@@ -22,15 +22,19 @@ _PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.key
 _DOCUMENTS = [name.removeprefix("DOCUMENT_KIND_") for name in adapter_words.DocumentKind.keys()[1:]]
 
 
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+
+
 def _choice(names: list[str]) -> click.Choice[str]:
     return click.Choice(names, case_sensitive=False)
 
 
 @click.command(
     help=say(
-        "Ask about one recipient who lives in another province. Exit codes: 0 answered, 1 refused, 2 wrong usage, "
-        "3 not reached or not in time, 4 wrong answer.",
-        "查询一名居住在外省的待遇领取人。退出码：0 已答复，1 被拒绝，2 用法错误，3 无法连接或超时，4 答复无效。",
+        "Ask about one recipient who lives in another province. Exit codes: 0 answered, or left open, 1 refused, "
+        "2 wrong usage, 3 not reached or not in time, 4 wrong answer.",
+        "查询一名居住在外省的待遇领取人。退出码：0 已答复或已留置，1 被拒绝，2 用法错误，3 无法连接或超时，"
+        "4 答复无效。",
     )
 )
 @click.option(
@@ -81,6 +85,18 @@ def _choice(names: list[str]) -> click.Choice[str]:
     help=say("evidence rows wanted", "返回证据条数"),
 )
 @click.option("--timeout", type=click.FloatRange(0.05, 600), help=say("seconds", "时限（秒）"))
+@click.option(
+    "--leave",
+    default="",
+    metavar="TIME",
+    help=say(
+        "leave the question with provinces that do not answer now, for so long: 30m, 12h, 7d (then: wugan late)",
+        "未即时答复的省份留置查询，时限如 30m、12h、7d（随后用 wugan late 查看）",
+    ),
+)
+@click.option(
+    "--leave-only", is_flag=True, help=say("with --leave: ask nobody now", "与 --leave 同用：只留置，不即时询问")
+)
 @click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
 def check(
     config_file: Path,
@@ -97,6 +113,8 @@ def check(
     as_of: str,
     evidence: int,
     timeout: float | None,
+    leave: str,
+    leave_only: bool,
     json_out: bool,
 ) -> None:
     """Build the request, send it, print the answer."""
@@ -121,6 +139,8 @@ def check(
         official=official or settings.official,
         as_of=as_of,
         evidence_limit=evidence,
+        leave_open_s=_seconds(leave),
+        only_leave=leave_only,
     )
 
     async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> agency_pb2.CheckResponse:
@@ -131,3 +151,15 @@ def check(
         click.echo(json.dumps(as_json(response), ensure_ascii=False, indent=2))
     else:
         show(Console(), response)
+
+
+def _seconds(text: str) -> int:
+    """Seconds of "30m", "12h" or "7d"; 0 for nothing."""
+    from gateway.cli.client import fail
+
+    if not text:
+        return 0
+    number, unit = text[:-1], text[-1:]
+    if not number.isdecimal() or len(number) > 4 or unit not in _UNITS:
+        fail(say("--leave: write a time like 30m, 12h or 7d", "--leave：时限应写作 30m、12h 或 7d"), EXIT_USAGE)
+    return int(number) * _UNITS[unit]

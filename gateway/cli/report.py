@@ -6,6 +6,7 @@ Owns: the layout on a terminal and the JSON form. Refuses: deciding anything; ev
 from __future__ import annotations
 
 import base64
+import datetime as dt
 
 from google.protobuf import json_format
 from rich.console import Console, Group
@@ -54,12 +55,17 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
     """Print one answer."""
     colour = _COLOURS.get(response.status, "white")
     head = Text()
-    head.append(named(wording.STATUSES, response.status), style=f"bold {colour}")
+    unanswered = not response.status
+    head.append(
+        say("not answered yet", "尚无答复") if unanswered else named(wording.STATUSES, response.status),
+        style=f"bold {colour}",
+    )
     for flag in response.flags:
         head.append("  ")
         head.append(f" {named(wording.FLAGS, flag)} ", style="reverse")
-    head.append("   → ")
-    head.append(named(wording.PROPOSALS, response.proposal), style="bold")
+    if not unanswered:
+        head.append("   → ")
+        head.append(named(wording.PROPOSALS, response.proposal), style="bold")
     if response.effective_month:
         head.append(say(f" from {response.effective_month}", f"（自 {response.effective_month} 起）"))
     parts: list[Text | Table] = [head]
@@ -81,6 +87,17 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
             )
         )
     parts.append(_sources(response))
+    if any(answer.HasField("pending_until") for answer in response.answers):
+        ticket = response.late_ticket.hex()
+        parts.append(
+            Text(
+                say(
+                    f"Left open under ticket {ticket}: wugan late show {ticket}",
+                    f"已留置，编号 {ticket}；查看：wugan late show {ticket}",
+                ),
+                style="cyan",
+            )
+        )
     console.print(Panel(Group(*parts), title=title or None, title_align="left", border_style=colour))
 
 
@@ -139,6 +156,11 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         else:
             line.append(say("signed answer", "已签名答复"))
             line.append(plain(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}")))
+        if answer.late:
+            line.append(say(", came late", "，迟到答复"))
+        if answer.HasField("pending_until"):
+            until = answer.pending_until.ToDatetime(dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
+            line.append(say(f", may still answer until {until}", f"，留置至 {until}"), style="cyan")
         for source in response.sources:
             if source.member_id != answer.member_id:
                 continue

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from gateway.exchange import frame, tree
-from gateway.exchange.header import KINDS, LIMITS, PURPOSES, VERSION, Limits, check_time, is_member_id, read
+from gateway.exchange.header import ANSWERING, KINDS, LIMITS, PURPOSES, VERSION, Limits, check_time, is_member_id, read
 from gateway.exchange.keys import EncryptionKey, Keyring, OwnKeys, VerifyKey
 from gateway.exchange.refusals import malformed, peer_mismatch, rejected, too_large, unsupported, wrong_recipient
 from gateway.exchange.suites import DIGEST_BYTES, Suite
@@ -150,12 +150,12 @@ def seal(
         own: who sends, and the key it signs with.
         recipient_id: member id of the recipient.
         recipient_key: the recipient's current key, from the directory.
-        kind: QUESTION, or ANSWER, which needs `question`.
+        kind: QUESTION or DELIVERY; ANSWER or RECEIPT, which need `question`.
         purpose: why it is asked; an answer has the purpose of its question.
-        payloads: serialized Questions, or an Answer for each Question, in their order; 1 to 256.
+        payloads: serialized Questions or Deliveries, or an Answer or Receipt for each, in their order; 1 to 256.
         now_ms: time of issue, Unix milliseconds.
         lifetime_ms: how long it may be accepted, 1 to `limits.max_lifetime_ms`.
-        question: for an answer, the question as opened; its sender must be the recipient.
+        question: for an answer, the question as opened, for a receipt, the delivery; its sender must be the recipient.
         limits: bounds on envelopes.
 
     Raises:
@@ -170,7 +170,7 @@ def seal(
     if not 0 < len(payloads) <= frame.MAX_PARTS:
         most = frame.MAX_PARTS
         raise malformed("payload", f"a message has 1 to {most} parts", f"一条消息应含 1 至 {most} 个部分")
-    if kind not in KINDS or (kind == wire.MESSAGE_KIND_ANSWER) != (question is not None):
+    if kind not in KINDS or ANSWERING.get(kind) != (None if question is None else question.header.kind):
         raise malformed("header.kind", "an answer, and only an answer, has a question", "仅答复须且必须对应查询")
     if purpose not in PURPOSES:
         raise malformed("header.purpose", "the purpose is unknown", "查询目的未知")
@@ -234,8 +234,37 @@ def open_question(
             STRANGER or TOO_LARGE for what can be seen in clear, `field` naming the part; ENVELOPE_REJECTED for all
             else.
     """
+    return _open_first(envelope, own, keyring, wire.MESSAGE_KIND_QUESTION, now_ms, expect_sender, limits)
+
+
+def open_delivery(
+    envelope: wire.Envelope,
+    own: OwnKeys,
+    keyring: Keyring,
+    *,
+    now_ms: int,
+    expect_sender: str | None = None,
+    limits: Limits = LIMITS,
+) -> Opened:
+    """Open an envelope of deliveries. It needs no replay guard: each delivery is accepted once, by its own id.
+
+    Arguments and errors are those of `open_question`.
+    """
+    return _open_first(envelope, own, keyring, wire.MESSAGE_KIND_DELIVERY, now_ms, expect_sender, limits)
+
+
+def _open_first(
+    envelope: wire.Envelope,
+    own: OwnKeys,
+    keyring: Keyring,
+    kind: Kind,
+    now_ms: int,
+    expect_sender: str | None,
+    limits: Limits,
+) -> Opened:
+    """Open a message that answers none."""
     header, suite = read(envelope.header)
-    _check_kind(header, wire.MESSAGE_KIND_QUESTION)
+    _check_kind(header, kind)
     opened = _open(
         envelope, header, suite, own=own, keyring=keyring, now_ms=now_ms, expect_sender=expect_sender, limits=limits
     )
@@ -261,8 +290,32 @@ def open_answer(
         EnvelopeError: as `open_question`; ENVELOPE_REJECTED also if it answers another question, or has not one part
             for each of its parts.
     """
+    return _open_reply(envelope, own, keyring, wire.MESSAGE_KIND_ANSWER, question, now_ms, limits)
+
+
+def open_receipt(
+    envelope: wire.Envelope,
+    own: OwnKeys,
+    keyring: Keyring,
+    *,
+    delivery: Sealed,
+    now_ms: int,
+    limits: Limits = LIMITS,
+) -> Opened:
+    """Open the receipts for an envelope of deliveries that this gateway sent, one for each of them.
+
+    Raises:
+        EnvelopeError: as `open_answer`.
+    """
+    return _open_reply(envelope, own, keyring, wire.MESSAGE_KIND_RECEIPT, delivery, now_ms, limits)
+
+
+def _open_reply(
+    envelope: wire.Envelope, own: OwnKeys, keyring: Keyring, kind: Kind, question: Sealed, now_ms: int, limits: Limits
+) -> Opened:
+    """Open a message that answers one of ours."""
     header, suite = read(envelope.header)
-    _check_kind(header, wire.MESSAGE_KIND_ANSWER)
+    _check_kind(header, kind)
     asked = question.header
     if header.answers_to != question.message_id:
         raise rejected("header.answers_to")

@@ -7,9 +7,9 @@ Rules, in this order:
  1. 1 to 1,024 bytes of protobuf with every field known, in the shortest encoding, at most once, none with its default
     value. The bytes received are what is signed and are never made again from the parsed message; this rule leaves
     only one reading of them.
- 2. `version` is 1, `suite` in force, `kind` QUESTION or ANSWER.
- 3. `message_id` is a UUIDv7 whose time is exactly `issued_at_ms`; `answers_to` is a UUIDv7 in an ANSWER, absent
-    otherwise.
+ 2. `version` is 1, `suite` in force, `kind` QUESTION, ANSWER, DELIVERY or RECEIPT.
+ 3. `message_id` is a UUIDv7 whose time is exactly `issued_at_ms`; `answers_to` is a UUIDv7 in an ANSWER and a RECEIPT,
+    absent otherwise.
  4. `sender` and `recipient` are two different member ids (GB 32100: 18 characters), `purpose` is a known purpose,
     both key ids are 32 lower-case hexadecimal digits.
  5. `issued_at_ms` ≤ now + skew; 0 < `expires_at_ms` - `issued_at_ms` ≤ longest life; now ≤ `expires_at_ms` + skew.
@@ -33,7 +33,12 @@ from wugan.federation.v1 import envelope_pb2 as wire
 VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 1024
 
-KINDS: Final = frozenset({wire.MESSAGE_KIND_QUESTION, wire.MESSAGE_KIND_ANSWER})
+ANSWERING: Final = {
+    wire.MESSAGE_KIND_ANSWER: wire.MESSAGE_KIND_QUESTION,
+    wire.MESSAGE_KIND_RECEIPT: wire.MESSAGE_KIND_DELIVERY,
+}
+"""Kinds that answer a message, and the kind that each of them answers."""
+KINDS: Final = frozenset({*ANSWERING, *ANSWERING.values()})
 PURPOSES: Final = frozenset(vocabulary.Purpose.values()) - {vocabulary.PURPOSE_UNSPECIFIED}
 _KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 _MEMBER_ID: Final = re.compile(r"[0-9A-HJ-NPQRTUWXY]{2}[0-9]{6}[0-9A-HJ-NPQRTUWXY]{10}")
@@ -101,7 +106,7 @@ def _check_ids(header: wire.Header) -> None:
             "header.message_id", "it is no UUIDv7 or not of the time of issue", "消息编号不是 UUIDv7 或与签发时间不一致"
         )
     answers_to = header.answers_to
-    if timestamp_ms(answers_to) is None if header.kind == wire.MESSAGE_KIND_ANSWER else answers_to:
+    if timestamp_ms(answers_to) is None if header.kind in ANSWERING else answers_to:
         raise malformed(
             "header.answers_to", "an answer, and only an answer, names its question", "仅答复须且必须指明所答的查询"
         )

@@ -81,6 +81,15 @@ def peer_mismatch() -> EnvelopeError:
     )
 
 
+def not_a_gateway() -> EnvelopeError:
+    """The TLS peer is an agency, or somebody else who may not speak for a member."""
+    return EnvelopeError(
+        "the TLS certificate is not that of a member's gateway; connect with the sender's own certificate",
+        "TLS 证书不属于成员网关，请使用发送方自己的证书连接",
+        reason=words.REFUSAL_REASON_PEER_MISMATCH,
+    )
+
+
 def too_large(field: str, limit: int) -> EnvelopeError:
     """More than `limit` bytes."""
     return EnvelopeError(

@@ -77,11 +77,13 @@ class Checked:
         as_of_on: the day asked about.
         made_at_ms: Unix time in milliseconds.
         results: every member's, in the order of routing.
+        question: as it was asked; None in what was put together later.
     """
 
     as_of_on: int
     made_at_ms: int
     results: tuple[MemberResult, ...]
+    question: exchange_pb2.Question | None = None
 
     async def recorded(self) -> None:
         """Return when the answers and the record of the exchanges are on the disk.
@@ -127,8 +129,10 @@ class Checks:
         self._reserve_s = reserve_s
         self._pseudonym = functools.lru_cache(maxsize=4096)(self._pseudonym_of)
 
-    async def check(self, recipient: Recipient, case: Case, remaining_s: float | None) -> Checked:
-        """Ask; at least one member answered when this returns.
+    async def check(
+        self, recipient: Recipient, case: Case, remaining_s: float | None, *, may_be_left: bool = False
+    ) -> Checked:
+        """Ask; at least one member answered when this returns, or may still answer if the question `may_be_left`.
 
         Raises:
             RefusedError: the question is wrong, no other member serves the region, or every member asked refused.
@@ -152,10 +156,27 @@ class Checks:
             results = [await self._one(members[0], question, time_s)]
         else:
             results = await asyncio.gather(*(self._one(member, question, time_s) for member in members))
-        if all(result.answer is None for result in results):
+        later = may_be_left and any(result.error is not None and result.error.retryable for result in results)
+        if not later and all(result.answer is None for result in results):
             await Checked(today, self._clock.now_ms(), tuple(results)).recorded()
             raise next(result.error for result in results if result.error is not None)
-        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results))
+        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results), question)
+
+    def unasked(self, recipient: Recipient, case: Case) -> Checked:
+        """A check of which nobody was asked yet, to be left with all whom it is for.
+
+        Raises:
+            RefusedError: as `check`.
+            DirectoryError: the directory has expired.
+        """
+        today = civil_day(self._clock.now_ms())
+        if case.as_of_on > today:
+            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
+        question = self._question(recipient, case)
+        members = self._route(self._directory.current(), recipient.regions)
+        error = PartnerError("not asked yet; the question was left with this province", "尚未询问，已留置该省")
+        results = tuple(MemberResult(member, (), error=error) for member in members)
+        return Checked(case.as_of_on or today, self._clock.now_ms(), results, question)
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         """Ask one member; whatever comes of it is recorded from the moment that a question left."""

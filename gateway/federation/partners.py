@@ -212,22 +212,32 @@ def _answer(
 ) -> PartnerAnswer | WuganError:
     """The answer in a verified part, if it fits its question; else what is wrong with it."""
     try:
-        answer = exchange_pb2.Answer.FromString(proof.payload)
-        if answer.context != question.context:
-            raise unusable("is for another context")
-        if answer.HasField("refusal"):
-            raise _refused(answer.refusal)
-        findings, people = answer.findings, len(question.subjects.id_number)
-        check_findings(findings, people)
-        if question.as_of_on and findings.as_of_on != question.as_of_on:
-            raise unusable("is as of another day")
-        if len(findings.evidence.subject) > question.evidence_limit * people:
-            raise unusable("holds more evidence than was asked for")
+        findings = findings_in(exchange_pb2.Answer.FromString(proof.payload), question)
     except DecodeError:
         return unusable("does not parse")
     except WuganError as error:
         return error
     return PartnerAnswer(member_id, findings, message_id, proof)
+
+
+def findings_in(answer: exchange_pb2.Answer, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+    """The findings of a member's answer, which fit the question.
+
+    Raises:
+        RefusedError: the member refused the question.
+        PartnerError: PARTNER_FAULTY; the answer does not fit, and nothing of it may be used.
+    """
+    if answer.context != question.context:
+        raise unusable("is for another context")
+    if answer.HasField("refusal"):
+        raise _refused(answer.refusal)
+    findings, people = answer.findings, len(question.subjects.id_number)
+    check_findings(findings, people)
+    if question.as_of_on and findings.as_of_on != question.as_of_on:
+        raise unusable("is as of another day")
+    if len(findings.evidence.subject) > question.evidence_limit * people:
+        raise unusable("holds more evidence than was asked for")
+    return findings
 
 
 def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:

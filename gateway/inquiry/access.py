@@ -78,8 +78,13 @@ class Access:
         if policy is not None and self._harvest is not None:
             self._harvest.clear(policy.cleared)
 
-    def authorise(self, member: str, question: exchange_pb2.Question) -> Decision:
+    def authorise(self, member: str, question: exchange_pb2.Question, *, counted: bool = False) -> Decision:
         """Decide on a question, and count its people, unless it is one that was counted before.
+
+        Args:
+            member: who asks.
+            question: it.
+            counted: its people were counted when it was first decided on.
 
         Raises:
             StoreError: people cannot be counted at the moment.
@@ -96,7 +101,7 @@ class Access:
             held_ms = self._harvest.held_ms(member, context.unit, now_ms)
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
-        people = len(question.subjects.id_number)
+        people = 0 if counted else len(question.subjects.id_number)
         tag = self._counted.tag(member, question)
         for entry in found:
             known = self._counted.known(tag, entry.grant, now_ms)

@@ -32,11 +32,16 @@ TOGETHER_AT_MOST = 64
 
 
 class Account:
-    """What the record of processing says of how a question was decided."""
+    """What the record of processing says of how a question was decided.
 
-    __slots__ = ("decision",)
+    Args:
+        counted: the question is answered once more, and its people were counted the first time.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("counted", "decision")
+
+    def __init__(self, *, counted: bool = False) -> None:
+        self.counted = counted
         self.decision: Decision | None = None
 
     def of(self, outcome: str) -> str:
@@ -53,6 +58,7 @@ class _Allowed(NamedTuple):
     question: exchange_pb2.Question
     part: Part
     decision: Decision
+    counted: bool
 
 
 class Prepared(NamedTuple):
@@ -177,7 +183,8 @@ class Inquiry:
             except WuganError as error:
                 outcomes[allowed.position] = error
             else:
-                self._access.answered(prepared.sender, allowed.question, allowed.decision, findings)
+                if not allowed.counted:
+                    self._access.answered(prepared.sender, allowed.question, allowed.decision, findings)
                 outcomes[allowed.position] = findings
 
     def _prepare(
@@ -186,7 +193,7 @@ class Inquiry:
         """Check a question, and whether it is allowed; `room`: people that it may be about at most."""
         check_question(question, max_subjects=room)
         sender, context = prepared.sender, question.context
-        decision = account.decision = self._access.authorise(sender, question)
+        decision = account.decision = self._access.authorise(sender, question, counted=account.counted)
         if decision.refused is not None:
             raise decision.refused
         today = civil_day(self._clock.now_ms())
@@ -210,8 +217,9 @@ class Inquiry:
             decision.scope,
         )
         part = _part(question)
-        self._access.watch(sender, context.unit, decision, part.numbers)
-        return terms, _Allowed(position, question, part, decision)
+        if not account.counted:
+            self._access.watch(sender, context.unit, decision, part.numbers)
+        return terms, _Allowed(position, question, part, decision, account.counted)
 
     async def _batch(
         self, terms: Terms, joined: Sequence[Sequence[Part]], time_s: float

@@ -20,6 +20,7 @@ from gateway.errors import EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import Opened, open_question, seal
 from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import Keyring, OwnKeys
+from gateway.exchange.refusals import not_a_gateway
 from gateway.exchange.replay import ReplayGuard, claim
 from gateway.inquiry.answering import Account, Inquiry
 from gateway.store.audit import AuditEvent, AuditLog
@@ -78,7 +79,7 @@ class Exchange:
         directory = self._directory()
         now_ms = self._clock.now_ms()
         if peer.role != ROLE_GATEWAY:
-            raise _not_the_sender()
+            raise not_a_gateway()
         opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
         header = opened.header
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
@@ -279,12 +280,4 @@ def _too_large() -> RefusedError:
         "the answer is too large for one envelope; ask about fewer people, or for less evidence",
         "答复过大，请减少查询人数或证据条数",
         reason=words.REFUSAL_REASON_TOO_LARGE,
-    )
-
-
-def _not_the_sender() -> EnvelopeError:
-    return EnvelopeError(
-        "the TLS certificate is not that of a member's gateway; connect with the sender's own certificate",
-        "TLS 证书不属于成员网关，请使用发送方自己的证书连接",
-        reason=words.REFUSAL_REASON_PEER_MISMATCH,
     )

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from certs.identity import ROLE_UNIT, Identity
 from gateway.errors import AccessError, RefusedError, WuganError
 from gateway.federation.check import Case, Checked, Checks, MemberResult, Recipient
-from gateway.federation.directory import DirectorySource, Member
+from gateway.federation.directory import DirectorySource
+from gateway.federation.late import LateChecks
 from gateway.federation.verdict import Verdict, verdict
 from gateway.rules.book import RuleBook
 from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
+from gateway.services.late import LateService, Named
 from gateway.services.serving import Context, Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import exchange_pb2
@@ -29,9 +31,19 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         book: the rules by which answers are merged and proposals made.
         directory: tells the names of members.
         member_id: this member's; only its own units are served here.
+        late: checks that are left open.
     """
 
-    def __init__(self, desk: Desk, checks: Checks, book: RuleBook, directory: DirectorySource, member_id: str) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        checks: Checks,
+        book: RuleBook,
+        directory: DirectorySource,
+        member_id: str,
+        late: LateChecks,
+    ) -> None:
+        self.late = LateService(late, self._respond)
         self._desk = desk
         self._checks = checks
         self._book = book
@@ -44,15 +56,28 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             "Check", context, lambda peer: self._check(request, peer, context.time_remaining())
         )
 
+    async def ListLate(self, request: agency_pb2.ListLateRequest, context: Context) -> agency_pb2.ListLateResponse:
+        """Checks that the unit left open."""
+        return await self._desk.serve("ListLate", context, lambda peer: self.late.list(self._unit(peer), request))
+
+    async def FetchLate(self, request: agency_pb2.FetchLateRequest, context: Context) -> agency_pb2.FetchLateResponse:
+        """What is known by now of one of them."""
+        return await self._desk.serve("FetchLate", context, lambda peer: self.late.fetch(self._unit(peer), request))
+
+    async def WatchLate(  # type: ignore[override]  # the library's is a generator; gRPC takes both
+        self, request: agency_pb2.WatchLateRequest, context: Context
+    ) -> None:
+        """Late answers as they come."""
+
+        async def watch(peer: Identity) -> None:
+            await self.late.watch(self._unit(peer), request, context.write)
+
+        await self._desk.attend(context, watch)
+
     async def _check(
         self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None
     ) -> agency_pb2.CheckResponse:
-        if peer.role != ROLE_UNIT or peer.member_id != self._member_id:
-            raise AccessError(
-                "only agencies of this gateway's own member are served here; use your agency's certificate",
-                "此处仅服务本成员的经办机构，请使用本机构的证书",
-                reason=words.REFUSAL_REASON_PEER_MISMATCH,
-            )
+        unit = self._unit(peer)
         recipient = Recipient(
             id_number=request.id_number,
             name=request.name,
@@ -62,8 +87,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             regions=tuple(request.regions),
         )
         case = Case(
-            # The unit is what its certificate says, never what the request claims.
-            unit=peer.name,
+            unit=unit,
             official=request.official,
             purpose=request.purpose,
             legal_basis=request.legal_basis,
@@ -71,10 +95,36 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             as_of_on=_civil_day(request.as_of),
             evidence_limit=request.evidence_limit,
         )
-        checked = await self._checks.check(recipient, case, remaining_s)
+        leave_s = request.leave_open_s
+        if leave_s or request.only_leave:
+            self.late.require_time(leave_s)
+        if request.only_leave:
+            checked = self._checks.unasked(recipient, case)
+        else:
+            checked = await self._checks.check(recipient, case, remaining_s, may_be_left=leave_s > 0)
         members = {member: self._directory.current().member(member) for member in _members(checked)}
-        response = _response(checked, verdict(self._book, checked, request.benefit), members)
+        response = self._respond(checked, request.benefit, members)
         await checked.recorded()
+        if leave_s:
+            await self.late.leave(unit, checked, leave_s, response)
+        return response
+
+    def _unit(self, peer: Identity) -> str:
+        """The unit that asks: what its certificate says, never what a request claims."""
+        if peer.role != ROLE_UNIT or peer.member_id != self._member_id:
+            raise AccessError(
+                "only agencies of this gateway's own member are served here; use your agency's certificate",
+                "此处仅服务本成员的经办机构，请使用本机构的证书",
+                reason=words.REFUSAL_REASON_PEER_MISMATCH,
+            )
+        return peer.name
+
+    def _respond(self, checked: Checked, benefit: int, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
+        if any(result.answer is not None for result in checked.results):
+            return _response(checked, verdict(self._book, checked, benefit), members)
+        response = agency_pb2.CheckResponse(as_of=day_text(checked.as_of_on), partial=True)
+        response.answers.extend(_province(result, members[result.member_id]) for result in checked.results)
+        response.made_at.FromMilliseconds(checked.made_at_ms)
         return response
 
 
@@ -88,7 +138,7 @@ def _members(checked: Checked) -> list[str]:
     return [result.member_id for result in checked.results]
 
 
-def _response(checked: Checked, found: Verdict, members: Mapping[str, Member]) -> agency_pb2.CheckResponse:
+def _response(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     response = agency_pb2.CheckResponse(
         status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
         flags=[flag for flag in _FLAGS if found.flags >> flag & 1],  # type: ignore[misc]
@@ -142,7 +192,7 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
         )
 
 
-def _province(result: MemberResult, member: Member) -> agency_pb2.ProvinceAnswer:
+def _province(result: MemberResult, member: Named) -> agency_pb2.ProvinceAnswer:
     about = agency_pb2.ProvinceAnswer(
         member_id=member.member_id, member_name_zh=member.name_zh, member_name_en=member.name_en
     )

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from gateway.errors import StoreError
 from gateway.store.keys import StoreKeys
+from gateway.store.letters import Effect
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Row, Transaction
 from gateway.store.tables import DIGEST_BYTES, MEMBER_CHARS, MESSAGE_ID_BYTES, kept_answer, kept_answer_subject
@@ -136,7 +137,11 @@ class KeptAnswers:
     def submit(
         self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS
     ) -> asyncio.Future[None]:
-        """Have an answer kept; the future says when it is on the disk. Keeping the same one again changes nothing.
+        """Have an answer kept; the future says when it is on the disk. As `effect`."""
+        return self._writer.submit(self._keep, self.effect(answer, id_numbers, retain_ms).payload)
+
+    def effect(self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS) -> Effect:
+        """What keeps an answer, to be committed with other writes. Keeping the same one again changes nothing.
 
         Args:
             answer: verified.
@@ -144,7 +149,7 @@ class KeptAnswers:
             retain_ms: how long from `answer.at_ms`.
 
         Raises:
-            StoreError: malformed (not retryable), too much is waiting, or the store is closed.
+            StoreError: malformed; not retryable.
         """
         if (
             not 0 < len(answer.member) <= MEMBER_CHARS
@@ -161,7 +166,7 @@ class KeptAnswers:
                 "待保存的答复格式有误，只能保存已验证的答复",
                 retryable=False,
             )
-        return self._writer.submit(self._keep, _Keeping(answer, frozenset(id_numbers), answer.at_ms + retain_ms))
+        return Effect(self._keep, _Keeping(answer, frozenset(id_numbers), answer.at_ms + retain_ms))
 
     async def keep(self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS) -> None:
         """Keep an answer; on the disk when this returns. As `submit`."""

@@ -21,6 +21,7 @@ from gateway.errors import StoreError
 from gateway.log import mask
 from gateway.store.chain import START, ChainHead, Content, Link, broken, cut_mac, link_mac, verify
 from gateway.store.keys import StoreKeys
+from gateway.store.letters import Effect
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import (
@@ -182,6 +183,10 @@ class AuditLog:
     def submit_content(self, content: Content, *, more: bool = False) -> asyncio.Future[ChainHead]:
         """Have an event recorded that `content` made ready; otherwise as `submit`."""
         return self._writer.submit(self._appending, content, more=more)
+
+    def effect(self, event: AuditEvent) -> Effect:
+        """What records an event, to be committed with other writes."""
+        return Effect(self._appending, audit_content(event, self._keys.digest_tag(event.digest)))
 
     async def record(self, event: AuditEvent) -> ChainHead:
         """Record an event; on the disk when this returns.

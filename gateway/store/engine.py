@@ -12,10 +12,11 @@ another one, because what it would write could not be read, nor its audit trail 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,9 +36,14 @@ from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
 from gateway.store.chain import ChainHead
 from gateway.store.faults import failed, wrapped
+from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
+from gateway.store.late import LateChecks
+from gateway.store.letters import Effect, Together
 from gateway.store.migrations import lock, upgrade
+from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
+from gateway.store.post_office import PostOffice
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
 from gateway.store.tables import store_meta
@@ -69,6 +75,7 @@ class Store:
         self._engine = engine
         self._reader = Reader(engine)
         self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit, alone=alone)
+        self._together = Together()
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
@@ -76,6 +83,12 @@ class Store:
         self.usage = Usage(self._writer, self._reader, keys)
         self.alarms = Alarms(self._writer, self._reader, keys)
         self.partners = PartnerStates(self._writer, self._reader)
+        self.outbox = OutboxTable(self._writer, self._reader, keys)
+        self.inbox = InboxTable(self._writer, self._reader, keys)
+        self.late = LateChecks(self._writer, self._reader, keys)
+        self.post_office = PostOffice(self._writer, self._reader, self.audit)
+        self.order_key = keys.order_key
+        """(partner, normalised number) → what keeps deliveries about a person in order; keyed."""
         self.protected_digest = keys.protected_digest
         """What stands for a person on the list of special protection; keyed."""
         self.pseudonym_key = keys.pseudonym_key
@@ -115,6 +128,14 @@ class Store:
             raise
         _note(head, "store opened")
         return store
+
+    def together(self, effects: Sequence[Effect]) -> asyncio.Future[None]:
+        """Have several writes committed together, all or none; their `after` is for the caller to call.
+
+        Raises:
+            StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
+        """
+        return self._writer.submit(self._together, effects)
 
     @property
     def waiting(self) -> int:

@@ -1,8 +1,9 @@
 """The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
 
 Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
-tags of digests and of counters, the MACs of the audit trail and of administrative acts. Refuses: a key file that others
-may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the asking side.
+tags of digests and of counters, order keys, the MACs of the audit trail and of administrative acts. Refuses: a key file
+that others may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the
+asking side.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway.errors import StoreError
+from gateway.store.post_tables import ORDER_KEY_BYTES
 from gateway.store.tables import BLIND_INDEX_BYTES, USE_TAG_BYTES
 
 KEY_BYTES = 32
@@ -49,6 +51,7 @@ class StoreKeys:
         self._protected = _derive(key, b"protected-person")
         self._use = _derive(key, b"access-use")
         self._acts = _derive(key, b"access-act-mac")
+        self._order = _derive(key, b"order-key")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -105,6 +108,10 @@ class StoreKeys:
     def use_tag(self, of: bytes) -> bytes:
         """What stands for the grant, member and official of a counter: HMAC-SHA256, its first 16 bytes."""
         return hmac.digest(self._use, of, "sha256")[:USE_TAG_BYTES]
+
+    def order_key(self, partner: str, id_number: str) -> bytes:
+        """Under which deliveries about a person are kept in order: a keyed token, another one for each partner."""
+        return hmac.digest(self._order, partner.encode() + b"\x00" + id_number.encode(), "sha256")[:ORDER_KEY_BYTES]
 
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""

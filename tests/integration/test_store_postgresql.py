@@ -22,6 +22,10 @@ from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
+from gateway.store.inbox import Arrival, Finish
+from gateway.store.late import Came, Left
+from gateway.store.letters import Letter
+from gateway.store.outbox import Attempt, Trouble
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
@@ -259,3 +263,59 @@ async def test_alarms_get_their_numbers_and_audit_events(store: Store) -> None:
     assert [await store.alarms.submit(alarm) for _ in range(2)] == [1, 2]
     assert [each.number for each in await store.alarms.read()] == [1, 2]
     assert [each.event.direction for each in await store.audit.events()] == ["alarm", "alarm"]
+
+
+def arrival(number: int) -> Arrival:
+    until_ms = NOW_MS + 86_400_000
+    return Arrival(MEMBER, number.to_bytes(16), number, b"k" * 16, 3, 2, NOW_MS, until_ms, b"content")
+
+
+def letter_to(number: int, order_key: bytes = b"") -> Letter:
+    return Letter(MEMBER, 3, 2, b"body", NOW_MS + 86_400_000, order_key, number.to_bytes(16), NOW_MS)
+
+
+async def test_replicas_accept_a_delivery_once_and_one_of_them_finishes_it(open_store: OpenStore) -> None:
+    async with open_store() as one, open_store() as other:
+        results = await asyncio.gather(*(each.inbox.accept([arrival(1)]) for each in (one, other) for _ in range(4)))
+        assert sorted(result[0] for result in results) == [1, 2, 2, 2, 2, 2, 2, 2]
+        (held,) = await other.inbox.due(3, NOW_MS, 10)
+        assert held.content == b"content"
+        finishes = [
+            each.inbox.finish(Finish(MEMBER, held.delivery_id, 3, [each.outbox.effect(letter_to(number))]))
+            for number, each in enumerate((one, other), 10)
+        ]
+        assert sorted(await asyncio.gather(*finishes)) == [False, True]
+        assert len(await one.outbox.due(MEMBER, NOW_MS, 10)) == 1
+        assert await one.inbox.accept([arrival(1), arrival(2)]) == [2, 1]
+
+
+async def test_letters_are_numbered_once_sent_in_order_and_swept(open_store: OpenStore) -> None:
+    async with open_store() as one, open_store() as other:
+        sent = (one.outbox.submit(letter_to(number, b"k" * 16)) for number in range(1, 9))
+        numbers = await asyncio.gather(*sent, other.outbox.submit(letter_to(20)))
+        assert len(set(numbers)) == 9
+        due = await other.outbox.due(MEMBER, NOW_MS, 10)
+        assert [int.from_bytes(each.letter.delivery_id) for each in due if each.letter.order_key] == [1]
+        trouble = Trouble(MEMBER, NOW_MS, 1, NOW_MS + 1000, 20)
+        await one.outbox.settle(Attempt(MEMBER, [due[0].sequence], trouble=trouble))
+        assert await other.outbox.troubles() == {MEMBER: trouble}
+        assert await one.outbox.sweep(NOW_MS + 86_400_000, 0) == 8
+        assert [each.dead for each in await other.outbox.backlog()] == [8]
+        assert await other.post_office.retry_letter((3).to_bytes(16), NOW_MS + 86_400_000)
+        assert await other.post_office.drop_letter((4).to_bytes(16), event(direction="act"))
+        assert {each.state for each in await one.post_office.letters()} == {1, 2}
+
+
+async def test_a_check_is_left_noted_and_forgotten(store: Store) -> None:
+    left = Left(b"t" * 16, "jinhua", NOW_MS, NOW_MS + 1000, b"asked", {b"q" * 16: MEMBER})
+    await store.together([store.late.leaving(left), store.outbox.effect(letter_to(1)), store.audit.effect(event())])
+    assert await store.late.note(Came(b"q" * 16, 3, NOW_MS, b"proof"))
+    assert not await store.late.note(Came(b"q" * 16, 4, NOW_MS, b""))
+    (came,) = await store.late.events("jinhua", 0, 10)
+    assert (came.ticket, came.body) == (left.ticket, b"proof")
+    assert await store.late.check(left.ticket, "ningbo") is None
+    found = await store.late.check(left.ticket, "jinhua")
+    assert found is not None
+    assert found[0] == left
+    await store.late.sweep(NOW_MS + 40 * 86_400_000)
+    assert await store.late.check(left.ticket, "jinhua") is None

@@ -112,6 +112,7 @@ class Message:
     receiver: Party = B
     fields: dict[str, Any] = field(default_factory=dict)
     question: Message | None = None
+    kind: int = 0
     question_digest: bytes | None = None
     signer: Party | None = None
     length: int | None = None
@@ -129,7 +130,7 @@ class Message:
             "version": 1,
             "suite": 1,
             "message_id": uuid7(self.name, issued),
-            "kind": 2 if self.question else 1,
+            "kind": self.kind or (2 if self.question else 1),
             "sender": self.sender.member_id,
             "recipient": self.receiver.member_id,
             "purpose": self.question.header.purpose if self.question else 1,
@@ -169,6 +170,7 @@ class Message:
         peer: Party | None = None,
         asked: Message | None = None,
         as_question: bool = False,
+        expect: str = "",
     ) -> dict[str, Any]:
         question = asked or self.question
         expected = (
@@ -192,12 +194,17 @@ class Message:
             if question and not as_question
             else None
         )
+        if not expect and remembered is not None and question is not None:
+            expect = "receipt" if question.header.kind == 3 else "answer"
+        elif not expect:
+            expect = "delivery" if self.header.kind == 3 else "question"
         return {
             "name": self.name,
             "note": self.note,
             "receiver": (at or self.receiver).name,
             "now_ms": now_ms,
             "peer": (peer or self.sender).member_id,
+            "kind": expect,
             "question": remembered,
             "header": self.received_header(self.header_bytes).hex(),
             "ciphertext": self.ciphertext.hex(),
@@ -219,6 +226,14 @@ OTHER = Message("other question", "A asks B something else.", payload=b"\x0a\x05
 THREE = Message("three questions", "Three questions in one envelope.", payload=b"1", more=(b"22", b"333"))
 
 
+DELIVERY = Message("delivery", "A leaves two things with B.", payload=b"left", more=(b"also",), kind=3)
+
+
+def receipt(name: str, note: str, **changes: Any) -> Message:
+    plain = {"sender": B, "receiver": A, "question": DELIVERY, "payload": b"got it", "more": (b"and that",), "kind": 4}
+    return Message(name, note, **(plain | changes))
+
+
 def answer(name: str, note: str, **changes: Any) -> Message:
     return Message(name, note, **({"sender": B, "receiver": A, "question": QUESTION} | changes))
 
@@ -232,6 +247,8 @@ def accepted() -> list[dict[str, Any]]:
         Message("full bucket", "904 bytes fill the first bucket without padding.", payload=drawn("full", 904)).vector(),
         Message("second bucket", "One byte more needs the second.", payload=drawn("second", 905)).vector(),
         THREE.vector(),
+        DELIVERY.vector(),
+        receipt("receipt", "B receipts both.").vector(),
         answer("three answers", "One for each.", question=THREE, payload=b"x", more=(b"", b"z" * 500)).vector(),
         Message("most parts", "256 of them.", payload=b"p", more=tuple(bytes([n]) for n in range(255))).vector(),
         Message("last millisecond", "Expired by exactly the skew.").vector(now_ms=late),
@@ -252,10 +269,12 @@ def refused_header() -> list[dict[str, Any]]:
         ("version 0", {"version": 0}, unsupported, "header.version"),
         ("suite 2", {"suite": 2}, unsupported, "header.suite"),
         ("unknown suite", {"suite": 9}, unsupported, "header.suite"),
-        ("unknown kind", {"kind": 3}, unsupported, "header.kind"),
+        ("unknown kind", {"kind": 9}, unsupported, "header.kind"),
         ("UUIDv4", {"message_id": bytes.fromhex("01a1ee565e004e9ea36349227600c0e2")}, malformed, "header.message_id"),
         ("id of another time", {"message_id": uuid7("t", NOW_MS - 1)}, malformed, "header.message_id"),
         ("short id", {"message_id": uuid7("t", NOW_MS)[:15]}, malformed, "header.message_id"),
+        ("delivery that answers", {"kind": 3, "answers_to": uuid7("q", NOW_MS)}, malformed, "header.answers_to"),
+        ("receipt that answers nothing", {"kind": 4}, malformed, "header.answers_to"),
         ("question that answers", {"answers_to": uuid7("q", NOW_MS)}, malformed, "header.answers_to"),
         ("lower-case sender", {"sender": A.member_id.lower()}, malformed, "header.sender"),
         ("short recipient", {"recipient": B.member_id[:-1]}, malformed, "header.recipient"),
@@ -309,6 +328,15 @@ def refused_address() -> list[dict[str, Any]]:
         ),
         Message("question as answer", "Offered where an answer is expected.", sender=B, receiver=A).vector(
             "ENVELOPE_UNSUPPORTED", "header.kind", asked=QUESTION
+        ),
+        Message("delivery as question", "A kind of its own.", kind=3).vector(
+            "ENVELOPE_UNSUPPORTED", "header.kind", expect="question"
+        ),
+        Message("question as delivery", "And the other way round.").vector(
+            "ENVELOPE_UNSUPPORTED", "header.kind", expect="delivery"
+        ),
+        receipt("receipt as answer", "A receipt answers deliveries only.").vector(
+            "ENVELOPE_UNSUPPORTED", "header.kind", expect="answer"
         ),
         answer("answer to another", "Names another question.").vector(
             "ENVELOPE_REJECTED", "header.answers_to", asked=OTHER
@@ -376,6 +404,8 @@ def refused_content() -> list[dict[str, Any]]:
         ),
         Message("question with a digest", "As if it answered something.", question_digest=drawn("digest")),
         answer("answer with no digest", "As if it answered nothing.", question_digest=NO_QUESTION),
+        receipt("receipt with another digest", "Right id, other content.", question_digest=OTHER.digest),
+        receipt("one receipt for two deliveries", "Each delivery has its own.", more=()),
         answer("answer with another digest", "Right id, other content.", question_digest=OTHER.digest),
     ]
     return [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gateway.exchange.envelope import open_answer, open_question, seal
+from gateway.exchange.envelope import open_answer, open_delivery, open_question, open_receipt, seal
 from gateway.exchange.keys import DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
 from wugan.adapter.v1 import vocabulary_pb2 as vocabulary
 from wugan.federation.v1 import envelope_pb2 as wire
@@ -72,8 +72,20 @@ def envelope_of(shown: dict[str, Any]) -> wire.Envelope:
     return wire.Envelope(header=bytes.fromhex(shown["header"]), ciphertext=bytes.fromhex(shown["ciphertext"]))
 
 
-@pytest.mark.parametrize(("size", "parts"), [(0, 1), (5, 1), (925, 3), (70_000, 2), (1, 256)])
-def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Path, size: int, parts: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "parts", "asks", "answers"),
+    [
+        (0, 1, "question", "answer"),
+        (5, 1, "question", "answer"),
+        (925, 3, "question", "answer"),
+        (70_000, 2, "question", "answer"),
+        (1, 256, "question", "answer"),
+        (300, 4, "delivery", "receipt"),
+    ],
+)
+def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(
+    node: Path, size: int, parts: int, asks: str, answers: str
+) -> None:
     keys, ring = KEYS["a"], PartnerRing()
     own = OwnKeys.of(
         keys["member_id"],
@@ -85,7 +97,7 @@ def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Pat
         own,
         partner_id,
         ring.encryption_key(partner_id, NOW_MS),
-        kind=wire.MESSAGE_KIND_QUESTION,
+        kind=wire.MessageKind.Value(f"MESSAGE_KIND_{asks.upper()}"),
         purpose=PURPOSE,
         payloads=[b"q" * size] * parts,
         now_ms=NOW_MS,
@@ -96,6 +108,8 @@ def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Pat
         "partner": keys,
         "now_ms": NOW_MS,
         "purpose": PURPOSE,
+        "asks": asks,
+        "answers": answers,
         "header": asked.envelope.header.hex(),
         "ciphertext": asked.envelope.ciphertext.hex(),
         "answer_payloads": [(b"a" * size).hex()] * parts,
@@ -103,10 +117,14 @@ def test_it_opens_what_the_gateway_seals_and_the_gateway_what_it_seals(node: Pat
     }
     said = json.loads(run("node", "verify.mjs", "converse", cwd=node, stdin=json.dumps(request)))
     assert said["opened"] == [(b"q" * size).hex()] * parts
-    answer = open_answer(envelope_of(said["answer"]), own, ring, question=asked, now_ms=NOW_MS)
+    if answers == "receipt":
+        answer = open_receipt(envelope_of(said["answer"]), own, ring, delivery=asked, now_ms=NOW_MS)
+    else:
+        answer = open_answer(envelope_of(said["answer"]), own, ring, question=asked, now_ms=NOW_MS)
     assert answer.payloads == (b"a" * size,) * parts
     assert answer.digest.hex() == said["answer"]["digest"]
-    question = open_question(envelope_of(said["question"]), own, ring, now_ms=NOW_MS, expect_sender=partner_id)
+    opens = open_delivery if asks == "delivery" else open_question
+    question = opens(envelope_of(said["question"]), own, ring, now_ms=NOW_MS, expect_sender=partner_id)
     assert question.payloads == (b"Q" * size,) * parts
     assert question.digest.hex() == said["question"]["digest"]
 

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from gateway.errors import EnvelopeError
-from gateway.exchange.envelope import Opened, Sealed, open_answer, open_question, verify_proof
+from gateway.exchange.envelope import (
+    Opened,
+    Sealed,
+    open_answer,
+    open_delivery,
+    open_question,
+    open_receipt,
+    verify_proof,
+)
 from gateway.exchange.keys import DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
 from wugan.federation.v1 import envelope_pb2 as wire
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -60,7 +68,8 @@ def open_vector(vector: dict[str, Any]) -> Opened:
     envelope = wire.Envelope(header=bytes.fromhex(vector["header"]), ciphertext=bytes.fromhex(vector["ciphertext"]))
     keys, now_ms, asked = own(vector["receiver"]), vector["now_ms"], vector["question"]
     if asked is None:
-        return open_question(envelope, keys, Ring(), now_ms=now_ms, expect_sender=vector["peer"])
+        opens = {"question": open_question, "delivery": open_delivery}[vector["kind"]]
+        return opens(envelope, keys, Ring(), now_ms=now_ms, expect_sender=vector["peer"])
     message_id = bytes.fromhex(asked["message_id"])
     sent = Sealed(
         wire.Envelope(),
@@ -70,6 +79,8 @@ def open_vector(vector: dict[str, Any]) -> Opened:
         b"",
         asked["parts"],
     )
+    if vector["kind"] == "receipt":
+        return open_receipt(envelope, keys, Ring(), delivery=sent, now_ms=now_ms)
     return open_answer(envelope, keys, Ring(), question=sent, now_ms=now_ms)
 
 

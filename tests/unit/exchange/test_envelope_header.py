@@ -62,7 +62,7 @@ def test_the_order_of_fields_does_not_matter() -> None:
         ({"suite": 77}, "ENVELOPE_UNSUPPORTED", "header.suite"),
         ({"suite": -1}, "ENVELOPE_UNSUPPORTED", "header.suite"),
         ({"kind": 0}, "ENVELOPE_UNSUPPORTED", "header.kind"),
-        ({"kind": 3}, "ENVELOPE_UNSUPPORTED", "header.kind"),
+        ({"kind": 5}, "ENVELOPE_UNSUPPORTED", "header.kind"),
         ({"message_id": b""}, "ENVELOPE_MALFORMED", "header.message_id"),
         ({"message_id": ID[:15]}, "ENVELOPE_MALFORMED", "header.message_id"),
         ({"message_id": ID + b"\0"}, "ENVELOPE_MALFORMED", "header.message_id"),

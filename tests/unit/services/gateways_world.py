@@ -30,17 +30,23 @@ from certs.identity import Identity
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
 from gateway.clock import FakeClock
+from gateway.config import OutboxSettings
 from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, Proof, open_question, seal
 from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
+from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import Directory, Gateway, Member, Windowed
+from gateway.federation.late import LateChecks
 from gateway.federation.partners import Partners
 from gateway.inquiry import quotas
 from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Account, Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
+from gateway.post.door import Door
+from gateway.post.inbox import Inbox
+from gateway.post.outbox import Outbox
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.serving import Desk
@@ -259,7 +265,16 @@ class Federation:
 
     def agency(self, store: Store, **changed: Any) -> AgencyServicer:
         desk = Desk(self.clock, self.directory.current, federation=FEDERATION, limit=8)
-        return AgencyServicer(desk, self.checks(store, **changed), BOOK, self.directory, A.member_id)
+        late = self.late(store)
+        return AgencyServicer(desk, self.checks(store, **changed), BOOK, self.directory, A.member_id, late)
+
+    def late(self, store: Store) -> LateChecks:
+        """A's checks that are left open; what it leaves stays in the outbox, which nobody empties."""
+        carrier = DeliveryCarrier(self.directory, self.channel)
+        current = self.directory.current
+        settings = OutboxSettings(poll_s=0.02)
+        outbox = Outbox(lambda: A.own, current, store.outbox, carrier, self.clock, settings, lifetime_ms=60_000)
+        return LateChecks(store, outbox, self.clock, longest_ms=30 * 86_400_000, poll_s=0.02)
 
 
 async def _nobody_there(_envelope: envelope_pb2.Envelope, _call: Call) -> envelope_pb2.Envelope:
@@ -423,7 +438,16 @@ def gateway_of(
     """The federation service of a member, as it runs."""
     exchange = exchange_of(federation, party, store, *departments, guard=guard, **changed)
     desk = Desk(federation.clock, federation.directory.current, federation=FEDERATION, limit=8)
-    return FederationServicer(desk, exchange)
+    return FederationServicer(desk, exchange, door_of(federation, party, store))
+
+
+def door_of(federation: Federation, party: Party, store: Store) -> Door:
+    """Where others leave things with a member that deals with none of them."""
+    inbox = Inbox(store.inbox, federation.clock, OutboxSettings())
+    current, longest_ms = federation.directory.current, 60 * 86_400_000
+    return Door(
+        lambda: party.own, current, store.inbox, inbox, federation.clock, lifetime_ms=60_000, longest_ms=longest_ms
+    )
 
 
 def exchange_of(

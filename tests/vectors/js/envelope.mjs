@@ -13,6 +13,7 @@ const SALT = 16;
 const PART_HEAD = SALT + 4;
 const FRAME_HEAD = 64 + 32 + 4;
 const MAX_PARTS = 256;
+const KINDS = { question: 1n, answer: 2n, delivery: 3n, receipt: 4n };
 const MAX_PAYLOAD = 16 << 20;
 
 const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
@@ -69,11 +70,12 @@ function readParts(frame) {
 }
 
 // `own` and every member of `keys` are entries of keys.json. `question` is {message_id, digest, recipient, purpose, parts} of the
-// question sent, and its number of parts, null when a question is expected; `peer` the TLS peer where a question is expected.
-export async function open(envelope, own, keys, { now, peer, question }) {
+// message that it answers, and its number of parts, null when it answers none; `peer` the TLS peer where it answers none;
+// `kind` a name of KINDS.
+export async function open(envelope, own, keys, { now, peer, question, kind }) {
   const { header: headerBytes, ciphertext } = envelope;
   const header = readHeader(headerBytes);
-  if (header.kind !== (question ? 2n : 1n)) throw new Refused("ENVELOPE_UNSUPPORTED", "header.kind");
+  if (header.kind !== KINDS[kind]) throw new Refused("ENVELOPE_UNSUPPORTED", "header.kind");
   if (question) {
     if (hex(header.answers_to) !== question.message_id) throw rejected("header.answers_to");
     if (header.purpose !== BigInt(question.purpose)) throw rejected("header.purpose");
@@ -123,12 +125,12 @@ function uuid7(now) {
 }
 
 // `question`: what `open` returned, when sealing its answer.
-export async function seal(own, recipient, payloads, { now, purpose, question }) {
+export async function seal(own, recipient, payloads, { now, purpose, question, kind }) {
   const header = {
     version: 1n,
     suite: 1n,
     message_id: uuid7(now),
-    kind: question ? 2n : 1n,
+    kind: KINDS[kind],
     sender: own.member_id,
     recipient: recipient.member_id,
     purpose: BigInt(purpose),

@@ -93,10 +93,10 @@ export function readHeader(data) {
   const header = parse(data);
   if (header.version !== 1n) throw new Refused("ENVELOPE_UNSUPPORTED", "header.version");
   if (header.suite !== 1n) throw new Refused("ENVELOPE_UNSUPPORTED", "header.suite");
-  if (header.kind !== 1n && header.kind !== 2n) throw new Refused("ENVELOPE_UNSUPPORTED", "header.kind");
+  if (header.kind < 1n || header.kind > 4n) throw new Refused("ENVELOPE_UNSUPPORTED", "header.kind");
   if (timeOf(header.message_id) !== header.issued_at_ms) throw malformed("header.message_id");
   const answers = timeOf(header.answers_to) !== null;
-  if (header.kind === 2n ? !answers : header.answers_to.length > 0) throw malformed("header.answers_to");
+  if (header.kind === 2n || header.kind === 4n ? !answers : header.answers_to.length > 0) throw malformed("header.answers_to");
   if (!MEMBER_ID.test(header.sender)) throw malformed("header.sender");
   if (!MEMBER_ID.test(header.recipient) || header.recipient === header.sender) throw malformed("header.recipient");
   if (header.purpose < 1n || header.purpose > 5n) throw malformed("header.purpose");

@@ -2,6 +2,7 @@
 // node verify.mjs converse     answer the question on standard input, and ask one of its own
 //
 // Input of `converse`, JSON: own and partner (entries of keys.json), now_ms, purpose, header and ciphertext of the question,
+// its kind (`asks`) and that of its answer (`answers`),
 // and in hexadecimal the payloads of the answers and of the questions to make. Output: what was opened, and both envelopes.
 
 import { readFileSync } from "node:fs";
@@ -12,7 +13,9 @@ const load = (path) => JSON.parse(readFileSync(path, "utf8"));
 const envelopeOf = (one) => ({ header: unhex(one.header), ciphertext: unhex(one.ciphertext) });
 
 async function outcome(vector, keys) {
-  const circumstances = { now: vector.now_ms, peer: vector.peer, question: vector.question };
+  const circumstances = {
+    now: vector.now_ms, peer: vector.peer, question: vector.question, kind: vector.kind,
+  };
   try {
     const opened = await open(envelopeOf(vector), keys[vector.receiver], Object.values(keys), circumstances);
     return {
@@ -44,10 +47,11 @@ async function vectors(folder) {
 
 async function converse() {
   const input = JSON.parse(readFileSync(0, "utf8"));
-  const { own, partner, now_ms: now, purpose } = input;
-  const received = await open(envelopeOf(input), own, [partner], { now, peer: partner.member_id, question: null });
-  const answer = await seal(own, partner, input.answer_payloads.map(unhex), { now, purpose, question: received });
-  const question = await seal(own, partner, input.question_payloads.map(unhex), { now, purpose, question: null });
+  const { own, partner, now_ms: now, purpose, asks, answers } = input;
+  const from = { now, peer: partner.member_id, question: null, kind: asks };
+  const received = await open(envelopeOf(input), own, [partner], from);
+  const answer = await seal(own, partner, input.answer_payloads.map(unhex), { now, purpose, question: received, kind: answers });
+  const question = await seal(own, partner, input.question_payloads.map(unhex), { now, purpose, question: null, kind: asks });
   const shown = ({ header, ciphertext, digest }) => ({
     header: hex(header), ciphertext: hex(ciphertext), digest: hex(digest),
   });

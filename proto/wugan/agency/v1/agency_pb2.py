@@ -27,27 +27,45 @@ from wugan.adapter.v1 import vocabulary_pb2 as wugan_dot_adapter_dot_v1_dot_voca
 from wugan.federation.v1 import vocabulary_pb2 as wugan_dot_federation_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwugan/agency/v1/agency.proto\x12\x0fwugan.agency.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wugan/adapter/v1/vocabulary.proto\x1a$wugan/federation/v1/vocabulary.proto\"\xd6\x02\n\x0c\x43heckRequest\x12\x11\n\tid_number\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\rdocument_kind\x18\x03 \x01(\x0e\x32\x1e.wugan.adapter.v1.DocumentKind\x12\x18\n\x10\x61lias_id_numbers\x18\x04 \x03(\t\x12\x31\n\x07\x62\x65nefit\x18\x05 \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12*\n\x07purpose\x18\x06 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x0f\n\x07regions\x18\x07 \x03(\r\x12\x13\n\x0blegal_basis\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\t \x01(\t\x12\x10\n\x08official\x18\n \x01(\t\x12\r\n\x05\x61s_of\x18\x0b \x01(\t\x12\x16\n\x0e\x65vidence_limit\x18\x0c \x01(\r\"\xa9\x04\n\rCheckResponse\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\x33\n\x05\x66lags\x18\x02 \x03(\x0e\x32$.wugan.federation.v1.EntitlementFlag\x12:\n\x08proposal\x18\x03 \x01(\x0e\x32(.wugan.federation.v1.CertificationStatus\x12\x17\n\x0f\x65\x66\x66\x65\x63tive_month\x18\x04 \x01(\t\x12(\n\x07reasons\x18\x05 \x03(\x0b\x32\x17.wugan.agency.v1.Reason\x12+\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x19.wugan.agency.v1.Evidence\x12\x12\n\ndecided_on\x18\x07 \x01(\t\x12\x15\n\rlast_trace_on\x18\x08 \x01(\t\x12\x13\n\x0bvalid_until\x18\t \x01(\t\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x19\n\x11linked_id_numbers\x18\x0b \x03(\t\x12(\n\x07sources\x18\x0c \x03(\x0b\x32\x17.wugan.agency.v1.Source\x12\x0f\n\x07partial\x18\r \x01(\x08\x12\x30\n\x07\x61nswers\x18\x0e \x03(\x0b\x32\x1f.wugan.agency.v1.ProvinceAnswer\x12+\n\x07made_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\".\n\x06Reason\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02zh\x18\x02 \x01(\t\x12\n\n\x02\x65n\x18\x03 \x01(\t\"\xb3\x02\n\x08\x45vidence\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x30\n\ndepartment\x18\x02 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0e\n\x06region\x18\x03 \x01(\r\x12\x13\n\x0bobserved_on\x18\x04 \x01(\t\x12\x14\n\x0c\x61vailable_on\x18\x05 \x01(\t\x12,\n\x08strength\x18\x06 \x01(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x18\n\x10source_reference\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\r\x12\x0f\n\x07\x66rom_on\x18\t \x01(\t\x12\x10\n\x08until_on\x18\n \x01(\t\x12\x11\n\tmember_id\x18\x0b \x01(\t\"\xae\x01\n\x06Source\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x12\n\nadapter_id\x18\x02 \x01(\t\x12\x30\n\ndepartment\x18\x03 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x33\n\x07outcome\x18\x04 \x01(\x0e\x32\".wugan.federation.v1.SourceOutcome\x12\x16\n\x0e\x63omplete_until\x18\x05 \x01(\t\"\xb9\x02\n\x0eProvinceAnswer\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x16\n\x0emember_name_zh\x18\x02 \x01(\t\x12\x16\n\x0emember_name_en\x18\x03 \x01(\t\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\x33\n\x07refusal\x18\x05 \x01(\x0e\x32\".wugan.federation.v1.RefusalReason\x12\x12\n\nmessage_zh\x18\x06 \x01(\t\x12\x12\n\nmessage_en\x18\x07 \x01(\t\x12\x15\n\rrules_version\x18\x08 \x01(\t\x12\x14\n\x0crules_digest\x18\t \x01(\x0c\x12%\n\x05proof\x18\n \x01(\x0b\x32\x16.wugan.agency.v1.Proof\"\x91\x01\n\x05Proof\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x17\n\x0fquestion_digest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\x12\x10\n\x08position\x18\x06 \x01(\r\x12\r\n\x05total\x18\x07 \x01(\r\x12\x0c\n\x04path\x18\x08 \x01(\x0c\x32W\n\rAgencyService\x12\x46\n\x05\x43heck\x12\x1d.wugan.agency.v1.CheckRequest\x1a\x1e.wugan.agency.v1.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwugan/agency/v1/agency.proto\x12\x0fwugan.agency.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wugan/adapter/v1/vocabulary.proto\x1a$wugan/federation/v1/vocabulary.proto\"\x80\x03\n\x0c\x43heckRequest\x12\x11\n\tid_number\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\rdocument_kind\x18\x03 \x01(\x0e\x32\x1e.wugan.adapter.v1.DocumentKind\x12\x18\n\x10\x61lias_id_numbers\x18\x04 \x03(\t\x12\x31\n\x07\x62\x65nefit\x18\x05 \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12*\n\x07purpose\x18\x06 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x0f\n\x07regions\x18\x07 \x03(\r\x12\x13\n\x0blegal_basis\x18\x08 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\t \x01(\t\x12\x10\n\x08official\x18\n \x01(\t\x12\r\n\x05\x61s_of\x18\x0b \x01(\t\x12\x16\n\x0e\x65vidence_limit\x18\x0c \x01(\r\x12\x14\n\x0cleave_open_s\x18\x1e \x01(\r\x12\x12\n\nonly_leave\x18\x1f \x01(\x08\"\xbe\x04\n\rCheckResponse\x12\x33\n\x06status\x18\x01 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\x33\n\x05\x66lags\x18\x02 \x03(\x0e\x32$.wugan.federation.v1.EntitlementFlag\x12:\n\x08proposal\x18\x03 \x01(\x0e\x32(.wugan.federation.v1.CertificationStatus\x12\x17\n\x0f\x65\x66\x66\x65\x63tive_month\x18\x04 \x01(\t\x12(\n\x07reasons\x18\x05 \x03(\x0b\x32\x17.wugan.agency.v1.Reason\x12+\n\x08\x65vidence\x18\x06 \x03(\x0b\x32\x19.wugan.agency.v1.Evidence\x12\x12\n\ndecided_on\x18\x07 \x01(\t\x12\x15\n\rlast_trace_on\x18\x08 \x01(\t\x12\x13\n\x0bvalid_until\x18\t \x01(\t\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x19\n\x11linked_id_numbers\x18\x0b \x03(\t\x12(\n\x07sources\x18\x0c \x03(\x0b\x32\x17.wugan.agency.v1.Source\x12\x0f\n\x07partial\x18\r \x01(\x08\x12\x30\n\x07\x61nswers\x18\x0e \x03(\x0b\x32\x1f.wugan.agency.v1.ProvinceAnswer\x12+\n\x07made_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0blate_ticket\x18\x1e \x01(\x0c\".\n\x06Reason\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02zh\x18\x02 \x01(\t\x12\n\n\x02\x65n\x18\x03 \x01(\t\"\xb3\x02\n\x08\x45vidence\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x30\n\ndepartment\x18\x02 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0e\n\x06region\x18\x03 \x01(\r\x12\x13\n\x0bobserved_on\x18\x04 \x01(\t\x12\x14\n\x0c\x61vailable_on\x18\x05 \x01(\t\x12,\n\x08strength\x18\x06 \x01(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x18\n\x10source_reference\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\r\x12\x0f\n\x07\x66rom_on\x18\t \x01(\t\x12\x10\n\x08until_on\x18\n \x01(\t\x12\x11\n\tmember_id\x18\x0b \x01(\t\"\xae\x01\n\x06Source\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x12\n\nadapter_id\x18\x02 \x01(\t\x12\x30\n\ndepartment\x18\x03 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x33\n\x07outcome\x18\x04 \x01(\x0e\x32\".wugan.federation.v1.SourceOutcome\x12\x16\n\x0e\x63omplete_until\x18\x05 \x01(\t\"\xfa\x02\n\x0eProvinceAnswer\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x16\n\x0emember_name_zh\x18\x02 \x01(\t\x12\x16\n\x0emember_name_en\x18\x03 \x01(\t\x12\x33\n\x06status\x18\x04 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\x33\n\x07refusal\x18\x05 \x01(\x0e\x32\".wugan.federation.v1.RefusalReason\x12\x12\n\nmessage_zh\x18\x06 \x01(\t\x12\x12\n\nmessage_en\x18\x07 \x01(\t\x12\x15\n\rrules_version\x18\x08 \x01(\t\x12\x14\n\x0crules_digest\x18\t \x01(\x0c\x12%\n\x05proof\x18\n \x01(\x0b\x32\x16.wugan.agency.v1.Proof\x12\x31\n\rpending_until\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04late\x18\x1f \x01(\x08\"\x91\x01\n\x05Proof\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x17\n\x0fquestion_digest\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\x12\x10\n\x08position\x18\x06 \x01(\r\x12\r\n\x05total\x18\x07 \x01(\r\x12\x0c\n\x04path\x18\x08 \x01(\x0c\"3\n\x0fListLateRequest\x12\r\n\x05limit\x18\x01 \x01(\r\x12\x11\n\tonly_open\x18\x02 \x01(\x08\">\n\x10ListLateResponse\x12*\n\x06\x63hecks\x18\x01 \x03(\x0b\x32\x1a.wugan.agency.v1.LateCheck\"\xbd\x01\n\tLateCheck\x12\x0e\n\x06ticket\x18\x01 \x01(\x0c\x12+\n\x07left_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x63\x61se_reference\x18\x04 \x01(\t\x12\x30\n\tprovinces\x18\x05 \x03(\x0b\x32\x1d.wugan.agency.v1.LateProvince\"L\n\x0cLateProvince\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.wugan.agency.v1.LateState\"\"\n\x10\x46\x65tchLateRequest\x12\x0e\n\x06ticket\x18\x01 \x01(\x0c\"E\n\x11\x46\x65tchLateResponse\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1e.wugan.agency.v1.CheckResponse\"7\n\x10WatchLateRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x03\x12\x14\n\x0conly_present\x18\x02 \x01(\x08\"x\n\x11WatchLateResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x03\x12\x0e\n\x06ticket\x18\x02 \x01(\x0c\x12\x11\n\tmember_id\x18\x03 \x01(\t\x12\x30\n\x08response\x18\x04 \x01(\x0b\x32\x1e.wugan.agency.v1.CheckResponse*\x84\x01\n\tLateState\x12\x1a\n\x16LATE_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fLATE_STATE_OPEN\x10\x01\x12\x16\n\x12LATE_STATE_PARTIAL\x10\x02\x12\x17\n\x13LATE_STATE_ANSWERED\x10\x03\x12\x15\n\x11LATE_STATE_LAPSED\x10\x04\x32\xd2\x02\n\rAgencyService\x12\x46\n\x05\x43heck\x12\x1d.wugan.agency.v1.CheckRequest\x1a\x1e.wugan.agency.v1.CheckResponse\x12O\n\x08ListLate\x12 .wugan.agency.v1.ListLateRequest\x1a!.wugan.agency.v1.ListLateResponse\x12R\n\tFetchLate\x12!.wugan.agency.v1.FetchLateRequest\x1a\".wugan.agency.v1.FetchLateResponse\x12T\n\tWatchLate\x12!.wugan.agency.v1.WatchLateRequest\x1a\".wugan.agency.v1.WatchLateResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wugan.agency.v1.agency_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_LATESTATE']._serialized_start=2857
+  _globals['_LATESTATE']._serialized_end=2989
   _globals['_CHECKREQUEST']._serialized_start=156
-  _globals['_CHECKREQUEST']._serialized_end=498
-  _globals['_CHECKRESPONSE']._serialized_start=501
-  _globals['_CHECKRESPONSE']._serialized_end=1054
-  _globals['_REASON']._serialized_start=1056
-  _globals['_REASON']._serialized_end=1102
-  _globals['_EVIDENCE']._serialized_start=1105
-  _globals['_EVIDENCE']._serialized_end=1412
-  _globals['_SOURCE']._serialized_start=1415
-  _globals['_SOURCE']._serialized_end=1589
-  _globals['_PROVINCEANSWER']._serialized_start=1592
-  _globals['_PROVINCEANSWER']._serialized_end=1905
-  _globals['_PROOF']._serialized_start=1908
-  _globals['_PROOF']._serialized_end=2053
-  _globals['_AGENCYSERVICE']._serialized_start=2055
-  _globals['_AGENCYSERVICE']._serialized_end=2142
+  _globals['_CHECKREQUEST']._serialized_end=540
+  _globals['_CHECKRESPONSE']._serialized_start=543
+  _globals['_CHECKRESPONSE']._serialized_end=1117
+  _globals['_REASON']._serialized_start=1119
+  _globals['_REASON']._serialized_end=1165
+  _globals['_EVIDENCE']._serialized_start=1168
+  _globals['_EVIDENCE']._serialized_end=1475
+  _globals['_SOURCE']._serialized_start=1478
+  _globals['_SOURCE']._serialized_end=1652
+  _globals['_PROVINCEANSWER']._serialized_start=1655
+  _globals['_PROVINCEANSWER']._serialized_end=2033
+  _globals['_PROOF']._serialized_start=2036
+  _globals['_PROOF']._serialized_end=2181
+  _globals['_LISTLATEREQUEST']._serialized_start=2183
+  _globals['_LISTLATEREQUEST']._serialized_end=2234
+  _globals['_LISTLATERESPONSE']._serialized_start=2236
+  _globals['_LISTLATERESPONSE']._serialized_end=2298
+  _globals['_LATECHECK']._serialized_start=2301
+  _globals['_LATECHECK']._serialized_end=2490
+  _globals['_LATEPROVINCE']._serialized_start=2492
+  _globals['_LATEPROVINCE']._serialized_end=2568
+  _globals['_FETCHLATEREQUEST']._serialized_start=2570
+  _globals['_FETCHLATEREQUEST']._serialized_end=2604
+  _globals['_FETCHLATERESPONSE']._serialized_start=2606
+  _globals['_FETCHLATERESPONSE']._serialized_end=2675
+  _globals['_WATCHLATEREQUEST']._serialized_start=2677
+  _globals['_WATCHLATEREQUEST']._serialized_end=2732
+  _globals['_WATCHLATERESPONSE']._serialized_start=2734
+  _globals['_WATCHLATERESPONSE']._serialized_end=2854
+  _globals['_AGENCYSERVICE']._serialized_start=2992
+  _globals['_AGENCYSERVICE']._serialized_end=3330
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wugan.adapter.v1 import vocabulary_pb2 as _vocabulary_pb2
 from wugan.federation.v1 import vocabulary_pb2 as _vocabulary_pb2_1
 import builtins as _builtins
@@ -20,6 +21,35 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _LateState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LateStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LateState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LATE_STATE_UNSPECIFIED: _LateState.ValueType  # 0
+    LATE_STATE_OPEN: _LateState.ValueType  # 1
+    """nothing has come yet"""
+    LATE_STATE_PARTIAL: _LateState.ValueType  # 2
+    """an answer came; a better one may follow"""
+    LATE_STATE_ANSWERED: _LateState.ValueType  # 3
+    """the last answer, or refusal, came"""
+    LATE_STATE_LAPSED: _LateState.ValueType  # 4
+    """nothing came in time, or the question could not be delivered"""
+
+class LateState(_LateState, metaclass=_LateStateEnumTypeWrapper): ...
+
+LATE_STATE_UNSPECIFIED: LateState.ValueType  # 0
+LATE_STATE_OPEN: LateState.ValueType  # 1
+"""nothing has come yet"""
+LATE_STATE_PARTIAL: LateState.ValueType  # 2
+"""an answer came; a better one may follow"""
+LATE_STATE_ANSWERED: LateState.ValueType  # 3
+"""the last answer, or refusal, came"""
+LATE_STATE_LAPSED: LateState.ValueType  # 4
+"""nothing came in time, or the question could not be delivered"""
+Global___LateState: _TypeAlias = LateState  # noqa: Y015
 
 @_typing.final
 class CheckRequest(_message.Message):
@@ -37,6 +67,8 @@ class CheckRequest(_message.Message):
     OFFICIAL_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
+    LEAVE_OPEN_S_FIELD_NUMBER: _builtins.int
+    ONLY_LEAVE_FIELD_NUMBER: _builtins.int
     id_number: _builtins.str
     """As in the register; 15-digit numbers, lower-case x, full-width digits and blanks are normalised."""
     name: _builtins.str
@@ -51,6 +83,12 @@ class CheckRequest(_message.Message):
     """"YYYY-MM-DD", as of which to answer; empty: today."""
     evidence_limit: _builtins.int
     """Evidence rows wanted, newest first, as far as the purpose allows."""
+    leave_open_s: _builtins.int
+    """Seconds for which the question is left with every province that does not answer in time, or in full: its answer is sent
+    when it comes (WatchLate), and the question need not be asked again. 0: no.
+    """
+    only_leave: _builtins.bool
+    """Leave it with every province at once, and ask nobody now."""
     @_builtins.property
     def alias_id_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Old numbers, if known."""
@@ -74,10 +112,12 @@ class CheckRequest(_message.Message):
         official: _builtins.str = ...,
         as_of: _builtins.str = ...,
         evidence_limit: _builtins.int = ...,
+        leave_open_s: _builtins.int = ...,
+        only_leave: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "id_number", b"id_number", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "id_number", b"id_number", "leave_open_s", b"leave_open_s", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "only_leave", b"only_leave", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,6 +142,7 @@ class CheckResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     MADE_AT_FIELD_NUMBER: _builtins.int
+    LATE_TICKET_FIELD_NUMBER: _builtins.int
     status: _vocabulary_pb2_1.SurvivalStatus.ValueType
     proposal: _vocabulary_pb2_1.CertificationStatus.ValueType
     """What the rules propose; an official decides."""
@@ -114,6 +155,8 @@ class CheckResponse(_message.Message):
     as_of: _builtins.str
     partial: _builtins.bool
     """A source or a province did not answer: the grade may be too low, never too high."""
+    late_ticket: _builtins.bytes
+    """Under which late answers are found (FetchLate), 16 bytes, where the question was left with a province; empty otherwise."""
     @_builtins.property
     def flags(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2_1.EntitlementFlag.ValueType]: ...
     @_builtins.property
@@ -148,10 +191,11 @@ class CheckResponse(_message.Message):
         partial: _builtins.bool = ...,
         answers: _abc.Iterable[Global___ProvinceAnswer] | None = ...,
         made_at: _timestamp_pb2.Timestamp | None = ...,
+        late_ticket: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "as_of", b"as_of", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "last_trace_on", b"last_trace_on", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "as_of", b"as_of", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "last_trace_on", b"last_trace_on", "late_ticket", b"late_ticket", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,6 +324,8 @@ class ProvinceAnswer(_message.Message):
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     RULES_DIGEST_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    PENDING_UNTIL_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
     member_name_zh: _builtins.str
     member_name_en: _builtins.str
@@ -290,8 +336,14 @@ class ProvinceAnswer(_message.Message):
     message_en: _builtins.str
     rules_version: _builtins.str
     rules_digest: _builtins.bytes
+    late: _builtins.bool
+    """The answer came late, after the question was left."""
     @_builtins.property
     def proof(self) -> Global___Proof: ...
+    @_builtins.property
+    def pending_until(self) -> _timestamp_pb2.Timestamp:
+        """Set while the question is left with the province: until when it may still answer."""
+
     def __init__(
         self,
         *,
@@ -305,10 +357,12 @@ class ProvinceAnswer(_message.Message):
         rules_version: _builtins.str = ...,
         rules_digest: _builtins.bytes = ...,
         proof: Global___Proof | None = ...,
+        pending_until: _timestamp_pb2.Timestamp | None = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["proof", b"proof"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_until", b"pending_until", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["late", b"late", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "pending_until", b"pending_until", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,7 +388,7 @@ class Proof(_message.Message):
     header: _builtins.bytes
     question_digest: _builtins.bytes
     payload: _builtins.bytes
-    """A serialized wugan.federation.v1.Answer."""
+    """A serialized wugan.federation.v1.Answer; of a late answer, a serialized Delivery that holds it, and no question digest."""
     signature: _builtins.bytes
     salt: _builtins.bytes
     position: _builtins.int
@@ -361,3 +415,199 @@ class Proof(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Proof: _TypeAlias = Proof  # noqa: Y015
+
+@_typing.final
+class ListLateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_FIELD_NUMBER: _builtins.int
+    ONLY_OPEN_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most so many; 0: 100. 1,000 are the most."""
+    only_open: _builtins.bool
+    """Only those to which a province may still answer."""
+    def __init__(
+        self,
+        *,
+        limit: _builtins.int = ...,
+        only_open: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "only_open", b"only_open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLateRequest: _TypeAlias = ListLateRequest  # noqa: Y015
+
+@_typing.final
+class ListLateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LateCheck]: ...
+    def __init__(
+        self,
+        *,
+        checks: _abc.Iterable[Global___LateCheck] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLateResponse: _TypeAlias = ListLateResponse  # noqa: Y015
+
+@_typing.final
+class LateCheck(_message.Message):
+    """A check that was left open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    LEFT_AT_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    PROVINCES_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.bytes
+    case_reference: _builtins.str
+    @_builtins.property
+    def left_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def provinces(self) -> _containers.RepeatedCompositeFieldContainer[Global___LateProvince]: ...
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.bytes = ...,
+        left_at: _timestamp_pb2.Timestamp | None = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        case_reference: _builtins.str = ...,
+        provinces: _abc.Iterable[Global___LateProvince] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left_at", b"left_at", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "left_at", b"left_at", "provinces", b"provinces", "ticket", b"ticket", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LateCheck: _TypeAlias = LateCheck  # noqa: Y015
+
+@_typing.final
+class LateProvince(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    member_id: _builtins.str
+    state: Global___LateState.ValueType
+    def __init__(
+        self,
+        *,
+        member_id: _builtins.str = ...,
+        state: Global___LateState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LateProvince: _TypeAlias = LateProvince  # noqa: Y015
+
+@_typing.final
+class FetchLateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        ticket: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchLateRequest: _TypeAlias = FetchLateRequest  # noqa: Y015
+
+@_typing.final
+class FetchLateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___CheckResponse: ...
+    def __init__(
+        self,
+        *,
+        response: Global___CheckResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchLateResponse: _TypeAlias = FetchLateResponse  # noqa: Y015
+
+@_typing.final
+class WatchLateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    ONLY_PRESENT_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Cursor of the last one dealt with; 0: from the first that is kept."""
+    only_present: _builtins.bool
+    """End the stream when everything that is there has been told."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+        only_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "only_present", b"only_present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLateRequest: _TypeAlias = WatchLateRequest  # noqa: Y015
+
+@_typing.final
+class WatchLateResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.int
+    """To go on from."""
+    ticket: _builtins.bytes
+    member_id: _builtins.str
+    """The province that answered, or whose time ran out."""
+    @_builtins.property
+    def response(self) -> Global___CheckResponse: ...
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.int = ...,
+        ticket: _builtins.bytes = ...,
+        member_id: _builtins.str = ...,
+        response: Global___CheckResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "member_id", b"member_id", "response", b"response", "ticket", b"ticket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchLateResponse: _TypeAlias = WatchLateResponse  # noqa: Y015

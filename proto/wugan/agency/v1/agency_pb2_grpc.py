@@ -42,6 +42,21 @@ class AgencyServiceStub:
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.ListLate = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/ListLate',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateResponse.FromString,
+                _registered_method=True)
+        self.FetchLate = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/FetchLate',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateResponse.FromString,
+                _registered_method=True)
+        self.WatchLate = channel.unary_stream(
+                '/wugan.agency.v1.AgencyService/WatchLate',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.FromString,
+                _registered_method=True)
 
 
 class AgencyServiceServicer:
@@ -57,6 +72,28 @@ class AgencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLate(self, request, context):
+        """Checks that this unit left open (CheckRequest.leave_open_s), newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchLate(self, request, context):
+        """What is known by now of a check that this unit left open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchLate(self, request, context):
+        """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
+        says; what was told before is told again only when asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +101,21 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.SerializeToString,
+            ),
+            'ListLate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLate,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateResponse.SerializeToString,
+            ),
+            'FetchLate': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchLate,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateResponse.SerializeToString,
+            ),
+            'WatchLate': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLate,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +148,87 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/Check',
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/ListLate',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchLate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/FetchLate',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.FetchLateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/WatchLate',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.FromString,
             options,
             channel_credentials,
             insecure,

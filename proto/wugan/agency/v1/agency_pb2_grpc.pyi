@@ -38,6 +38,14 @@ class AgencyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AgencyServiceAsyncStub: ...
     Check: _grpc.UnaryUnaryMultiCallable[_agency_pb2.CheckRequest, _agency_pb2.CheckResponse]
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+    ListLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]
+    """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
+    FetchLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]
+    """What is known by now of a check that this unit left open."""
+    WatchLate: _grpc.UnaryStreamMultiCallable[_agency_pb2.WatchLateRequest, _agency_pb2.WatchLateResponse]
+    """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
+    says; what was told before is told again only when asked for.
+    """
 
 @_typing.type_check_only
 class AgencyServiceAsyncStub(AgencyServiceStub):
@@ -49,6 +57,14 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Check: _aio.UnaryUnaryMultiCallable[_agency_pb2.CheckRequest, _agency_pb2.CheckResponse]  # type: ignore[assignment]
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+    ListLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]  # type: ignore[assignment]
+    """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
+    FetchLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]  # type: ignore[assignment]
+    """What is known by now of a check that this unit left open."""
+    WatchLate: _aio.UnaryStreamMultiCallable[_agency_pb2.WatchLateRequest, _agency_pb2.WatchLateResponse]  # type: ignore[assignment]
+    """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
+    says; what was told before is told again only when asked for.
+    """
 
 class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """mTLS (TLS 1.3) with a certificate of a unit of the gateway's own member. Refusals are gRPC statuses with google.rpc
@@ -63,5 +79,31 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agency_pb2.CheckResponse, _abc.Awaitable[_agency_pb2.CheckResponse]]:
         """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+
+    @_abc_1.abstractmethod
+    def ListLate(
+        self,
+        request: _agency_pb2.ListLateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agency_pb2.ListLateResponse, _abc.Awaitable[_agency_pb2.ListLateResponse]]:
+        """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
+
+    @_abc_1.abstractmethod
+    def FetchLate(
+        self,
+        request: _agency_pb2.FetchLateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agency_pb2.FetchLateResponse, _abc.Awaitable[_agency_pb2.FetchLateResponse]]:
+        """What is known by now of a check that this unit left open."""
+
+    @_abc_1.abstractmethod
+    def WatchLate(
+        self,
+        request: _agency_pb2.WatchLateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agency_pb2.WatchLateResponse], _abc.AsyncIterator[_agency_pb2.WatchLateResponse]]:
+        """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
+        says; what was told before is told again only when asked for.
+        """
 
 def add_AgencyServiceServicer_to_server(servicer: AgencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wugan.adapter.v1 import vocabulary_pb2 as wugan_dot_adapter_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wugan/federation/v1/envelope.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\".\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\xcb\x02\n\x06Header\x12\x0f\n\x07version\x18\x01 \x01(\r\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .wugan.federation.v1.MessageKind\x12\x0e\n\x06sender\x18\x05 \x01(\t\x12\x11\n\trecipient\x18\x06 \x01(\t\x12*\n\x07purpose\x18\x07 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x16\n\x0esigning_key_id\x18\x08 \x01(\t\x12\x19\n\x11\x65ncryption_key_id\x18\t \x01(\t\x12\x14\n\x0cissued_at_ms\x18\n \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x0b \x01(\x03\x12\x12\n\nanswers_to\x18\x0c \x01(\x0c*E\n\x05Suite\x12\x15\n\x11SUITE_UNSPECIFIED\x10\x00\x12\x17\n\x13SUITE_XWING_ED25519\x10\x01\x12\x0c\n\x08SUITE_SM\x10\x02*_\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MESSAGE_KIND_QUESTION\x10\x01\x12\x17\n\x13MESSAGE_KIND_ANSWER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wugan/federation/v1/envelope.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\".\n\x08\x45nvelope\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x12\n\nciphertext\x18\x02 \x01(\x0c\"\xcb\x02\n\x06Header\x12\x0f\n\x07version\x18\x01 \x01(\r\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x12\n\nmessage_id\x18\x03 \x01(\x0c\x12.\n\x04kind\x18\x04 \x01(\x0e\x32 .wugan.federation.v1.MessageKind\x12\x0e\n\x06sender\x18\x05 \x01(\t\x12\x11\n\trecipient\x18\x06 \x01(\t\x12*\n\x07purpose\x18\x07 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x16\n\x0esigning_key_id\x18\x08 \x01(\t\x12\x19\n\x11\x65ncryption_key_id\x18\t \x01(\t\x12\x14\n\x0cissued_at_ms\x18\n \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x0b \x01(\x03\x12\x12\n\nanswers_to\x18\x0c \x01(\x0c*E\n\x05Suite\x12\x15\n\x11SUITE_UNSPECIFIED\x10\x00\x12\x17\n\x13SUITE_XWING_ED25519\x10\x01\x12\x0c\n\x08SUITE_SM\x10\x02*\x94\x01\n\x0bMessageKind\x12\x1c\n\x18MESSAGE_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MESSAGE_KIND_QUESTION\x10\x01\x12\x17\n\x13MESSAGE_KIND_ANSWER\x10\x02\x12\x19\n\x15MESSAGE_KIND_DELIVERY\x10\x03\x12\x18\n\x14MESSAGE_KIND_RECEIPT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUITE']._serialized_start=476
   _globals['_SUITE']._serialized_end=545
-  _globals['_MESSAGEKIND']._serialized_start=547
-  _globals['_MESSAGEKIND']._serialized_end=642
+  _globals['_MESSAGEKIND']._serialized_start=548
+  _globals['_MESSAGEKIND']._serialized_end=696
   _globals['_ENVELOPE']._serialized_start=94
   _globals['_ENVELOPE']._serialized_end=140
   _globals['_HEADER']._serialized_start=143

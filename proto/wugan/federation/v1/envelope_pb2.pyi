@@ -51,6 +51,10 @@ class _MessageKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageKi
     """payload: Question"""
     MESSAGE_KIND_ANSWER: _MessageKind.ValueType  # 2
     """payload: Answer"""
+    MESSAGE_KIND_DELIVERY: _MessageKind.ValueType  # 3
+    """payload: Delivery"""
+    MESSAGE_KIND_RECEIPT: _MessageKind.ValueType  # 4
+    """payload: Receipt"""
 
 class MessageKind(_MessageKind, metaclass=_MessageKindEnumTypeWrapper):
     """What the payload is."""
@@ -60,6 +64,10 @@ MESSAGE_KIND_QUESTION: MessageKind.ValueType  # 1
 """payload: Question"""
 MESSAGE_KIND_ANSWER: MessageKind.ValueType  # 2
 """payload: Answer"""
+MESSAGE_KIND_DELIVERY: MessageKind.ValueType  # 3
+"""payload: Delivery"""
+MESSAGE_KIND_RECEIPT: MessageKind.ValueType  # 4
+"""payload: Receipt"""
 Global___MessageKind: _TypeAlias = MessageKind  # noqa: Y015
 
 @_typing.final
@@ -121,7 +129,7 @@ class Header(_message.Message):
     """Unix time, milliseconds."""
     expires_at_ms: _builtins.int
     answers_to: _builtins.bytes
-    """In an answer, the message id of the question; empty otherwise."""
+    """In an answer, the message id of the question; in a receipt, of the delivery; empty otherwise."""
     def __init__(
         self,
         *,

@@ -42,6 +42,11 @@ class FederationServiceStub:
                 request_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
                 response_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
                 _registered_method=True)
+        self.Deliver = channel.unary_unary(
+                '/wugan.federation.v1.FederationService/Deliver',
+                request_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+                response_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+                _registered_method=True)
 
 
 class FederationServiceServicer:
@@ -57,11 +62,24 @@ class FederationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Deliver(self, request, context):
+        """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
+        disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FederationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Exchange': grpc.unary_unary_rpc_method_handler(
                     servicer.Exchange,
+                    request_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+                    response_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+            ),
+            'Deliver': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deliver,
                     request_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
                     response_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
             ),
@@ -94,6 +112,33 @@ class FederationService:
             request,
             target,
             '/wugan.federation.v1.FederationService/Exchange',
+            wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+            wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Deliver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.federation.v1.FederationService/Deliver',
             wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
             wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
             options,

@@ -38,6 +38,10 @@ class FederationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FederationServiceAsyncStub: ...
     Exchange: _grpc.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]
     """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+    Deliver: _grpc.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]
+    """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
+    disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
+    """
 
 @_typing.type_check_only
 class FederationServiceAsyncStub(FederationServiceStub):
@@ -49,6 +53,10 @@ class FederationServiceAsyncStub(FederationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Exchange: _aio.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]  # type: ignore[assignment]
     """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+    Deliver: _aio.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]  # type: ignore[assignment]
+    """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
+    disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
+    """
 
 class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
     """What one member's gateway offers the others. mTLS (TLS 1.3); the peer's member identity must be the envelope's sender.
@@ -63,5 +71,15 @@ class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_envelope_pb2.Envelope, _abc.Awaitable[_envelope_pb2.Envelope]]:
         """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+
+    @_abc_1.abstractmethod
+    def Deliver(
+        self,
+        request: _envelope_pb2.Envelope,
+        context: _ServicerContext,
+    ) -> _typing.Union[_envelope_pb2.Envelope, _abc.Awaitable[_envelope_pb2.Envelope]]:
+        """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
+        disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
+        """
 
 def add_FederationServiceServicer_to_server(servicer: FederationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

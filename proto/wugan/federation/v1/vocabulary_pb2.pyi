@@ -314,6 +314,10 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_INTERNAL: _RefusalReason.ValueType  # 24
     REFUSAL_REASON_QUOTA_EXCEEDED: _RefusalReason.ValueType  # 25
     """the grant's people for this second, minute or day are used up, or asking is throttled"""
+    REFUSAL_REASON_DELIVERY_EXPIRED: _RefusalReason.ValueType  # 26
+    """it came, or was to be dealt with, after its time"""
+    REFUSAL_REASON_DELIVERY_SUPERSEDED: _RefusalReason.ValueType  # 27
+    """a later delivery under the same order key was accepted before"""
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a question, or one person of it, was not answered. google.rpc.ErrorInfo.reason carries the name without prefix."""
@@ -354,4 +358,8 @@ REFUSAL_REASON_SHUTTING_DOWN: RefusalReason.ValueType  # 23
 REFUSAL_REASON_INTERNAL: RefusalReason.ValueType  # 24
 REFUSAL_REASON_QUOTA_EXCEEDED: RefusalReason.ValueType  # 25
 """the grant's people for this second, minute or day are used up, or asking is throttled"""
+REFUSAL_REASON_DELIVERY_EXPIRED: RefusalReason.ValueType  # 26
+"""it came, or was to be dealt with, after its time"""
+REFUSAL_REASON_DELIVERY_SUPERSEDED: RefusalReason.ValueType  # 27
+"""a later delivery under the same order key was accepted before"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015

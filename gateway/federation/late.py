@@ -1,0 +1,290 @@
+"""Checks left open: leaving their questions with provinces that did not answer, and taking in what they answer later.
+
+Owns: which provinces a check is left with, the letters that carry the questions, whether a late answer is genuine and
+fits, and that it is kept, recorded and noted in one commit; waking those who watch. Refuses: sending (the outbox does),
+and putting an answer together for a person (`gateway.services.late`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from gateway.clock import Clock
+from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
+from gateway.exchange.envelope import Proof
+from gateway.exchange.header import read
+from gateway.exchange.uuid7 import Uuid7
+from gateway.federation.check import Checked, MemberResult
+from gateway.federation.partners import findings_in
+from gateway.log import described
+from gateway.post.inbox import keep, kept_proof
+from gateway.post.letters import Handled, Received, delivery_digest, letter
+from gateway.post.outbox import Outbox
+from gateway.store.answers import SignedAnswer
+from gateway.store.audit import AuditEvent
+from gateway.store.engine import Store
+from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, Question
+from gateway.store.letters import Effect
+from wugan.federation.v1 import delivery_pb2, exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_log = structlog.stdlib.get_logger(__name__)
+
+GRACE_MS: Final = 600_000
+"""How long after its time a question without an answer is said to have lapsed: an answer may be on its way."""
+EVENTS_AT_ONCE: Final = 50
+_MAY_STILL_COME: Final = frozenset({words.SOURCE_OUTCOME_SILENT, words.SOURCE_OUTCOME_UNAVAILABLE})
+_ids: Final = Uuid7()
+
+
+class LeftOpen(NamedTuple):
+    """A check that was left: its ticket, until when, and with whom."""
+
+    ticket: bytes
+    until_ms: int
+    members: tuple[str, ...]
+
+
+class Kept(NamedTuple):
+    """What is kept of a check that was left: the question, and the agency's answer as it was given then."""
+
+    question: exchange_pb2.Question
+    question_bytes: bytes
+    shown: bytes
+
+
+class LateChecks:
+    """See the module; also deals with deliveries of kind ANSWER.
+
+    Args:
+        longest_ms: how long a check may be left at most.
+        poll_s: seconds between looks whether questions lapsed, and for what other instances noted.
+    """
+
+    def __init__(self, store: Store, outbox: Outbox, clock: Clock, *, longest_ms: int, poll_s: float) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._clock = clock
+        self._longest_ms = longest_ms
+        self._poll_s = poll_s
+        self._news = asyncio.Event()
+
+    def require_time(self, seconds: int) -> None:
+        """Return when a check may be left for so long.
+
+        Raises:
+            RefusedError: it may not.
+        """
+        if not 0 < seconds * 1000 <= self._longest_ms:
+            days = self._longest_ms / 86_400_000
+            raise RefusedError(
+                f"leave_open_s: a question may be left for at most {days:g} days",
+                f"leave_open_s：留置时间最长 {days:g} 天",
+                field="leave_open_s",
+            )
+
+    async def leave(self, unit: str, checked: Checked, seconds: int, shown: bytes) -> LeftOpen | None:
+        """Leave a check with every province that may still have something to say; None: there is none.
+
+        It is on the disk when this returns, letters and record included.
+
+        Args:
+            unit: whose check it is.
+            checked: what came of it so far.
+            seconds: for how long.
+            shown: what the agency is given now; kept to be completed.
+        """
+        members = [result.member_id for result in checked.results if _may_say_more(result)]
+        question = checked.question
+        if question is None or not members:
+            return None
+        now_ms = self._clock.now_ms()
+        until_ms = now_ms + seconds * 1000
+        body = question.SerializeToString()
+        ticket = _ids.next(now_ms)
+        effects: list[Effect] = []
+        delivered: dict[bytes, str] = {}
+        for member in members:
+            left = letter(
+                member,
+                delivery_pb2.DELIVERY_KIND_QUESTION,
+                body,
+                purpose=question.context.purpose,
+                now_ms=now_ms,
+                expires_at_ms=until_ms,
+                order_key=self._store.order_key(member, question.subjects.id_number[0]),
+            )
+            delivered[left.delivery_id] = member
+            effects.append(self._outbox.effect(left))
+            digest = delivery_digest(left.delivery_id, body)
+            effects.append(self._store.audit.effect(self._event(question, member, left.delivery_id, digest, "left")))
+        kept = Left(ticket, unit, now_ms, until_ms, _pack(body, shown), delivered)
+        await self._store.together([self._store.late.leaving(kept), *effects])
+        for effect in effects:
+            if effect.after is not None:
+                effect.after()
+        return LeftOpen(ticket, until_ms, tuple(members))
+
+    # A handler of deliveries.
+
+    def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
+        """Refuse what is no late answer, before it is accepted. See `Handler.check`."""
+        try:
+            late = delivery_pb2.LateAnswer.FromString(body)
+        except DecodeError:
+            late = delivery_pb2.LateAnswer()
+        if len(late.answers_to) != 16 or len(late.question_digest) != 32 or not late.HasField("answer"):
+            raise RefusedError(
+                "the delivery holds no LateAnswer; check the versions of both gateways",
+                "投递内容不是有效的迟到答复，请核对双方网关版本",
+                field="body",
+            )
+
+    async def handle(self, delivery: Received) -> Handled:
+        """Take in a late answer. See `Handler.handle`."""
+        late = delivery_pb2.LateAnswer.FromString(delivery.body)
+        asked = await self._store.late.question(late.answers_to)
+        if asked is None:
+            _log.warning("late answer to no question", member=delivery.sender)
+            return Handled()
+        found = await self._store.late.check(asked.ticket, None)
+        if found is None:
+            return Handled()
+        kept = unpack(found[0].body)
+        question = kept.question
+        if asked.member != delivery.sender or late.question_digest != delivery_digest(
+            late.answers_to, kept.question_bytes
+        ):
+            raise PartnerError(
+                "a late answer is to another question than was left with its sender; it was not used",
+                "迟到答复与留置查询不符，未予采用",
+                reason=words.REFUSAL_REASON_PARTNER_FAULTY,
+                retryable=False,
+            )
+        outcome, decision = 0, "late answer"
+        try:
+            findings = findings_in(late.answer, question)
+            if not findings.status[0]:
+                outcome, decision = findings.refused.reason[0], "late answer: this person is refused"
+        except RefusedError as error:
+            outcome, decision = error.reason, error.en
+        now_ms = self._clock.now_ms()
+        event = self._event(question, delivery.sender, late.answers_to, late.question_digest, decision, outcome)
+        effects = [
+            self._store.audit.effect(event),
+            self._store.late.noting(
+                Came(late.answers_to, ANSWERED if late.final else PARTIAL, now_ms, keep(delivery.proof))
+            )._replace(after=self._tell),
+        ]
+        if not outcome:
+            subjects = question.subjects
+            signed = SignedAnswer(delivery.sender, _message_id(delivery.proof), *delivery.proof, now_ms)
+            effects.append(self._store.answers.effect(signed, [*subjects.id_number, *subjects.alias_id_number]))
+        return Handled(effects)
+
+    # What a unit is told.
+
+    async def find(self, ticket: bytes, unit: str) -> tuple[Left, list[Question], list[Event]] | None:
+        """A check of a unit, how its questions stand, and what came; None: it has none under this ticket."""
+        found = await self._store.late.check(ticket, unit)
+        return None if found is None else (*found, await self._store.late.events_of(ticket))
+
+    async def events(self, unit: str, after: int) -> list[Event]:
+        """What came to a unit's checks after a cursor, in order, 50 at most."""
+        return await self._store.late.events(unit, after, EVENTS_AT_ONCE)
+
+    async def events_of(self, ticket: bytes, through: int) -> list[Event]:
+        """What came to one check up to a cursor."""
+        return await self._store.late.events_of(ticket, through)
+
+    async def list(self, unit: str, limit: int, *, only_open: bool) -> Sequence[tuple[bytes, int, int]]:
+        """A unit's checks, newest first: ticket, from when, until when."""
+        return await self._store.late.checks(unit, limit, only_open=only_open)
+
+    def news(self) -> asyncio.Event:
+        """Set when something comes; take it before looking, then wait for it."""
+        return self._news
+
+    async def wait(self, news: asyncio.Event) -> None:
+        """Return when there may be something new."""
+        try:
+            async with asyncio.timeout(self._poll_s * 5):
+                await news.wait()
+        except TimeoutError:  # what another instance noted
+            pass
+
+    async def run(self) -> None:
+        """Note which questions lapsed, until cancelled."""
+        while True:
+            try:
+                now_ms = self._clock.now_ms()
+                for delivery_id in await self._store.late.sweep(now_ms - GRACE_MS):
+                    if await self._store.late.note(Came(delivery_id, LAPSED, now_ms, b"")):
+                        self._tell()
+            except StoreError as error:
+                _log.warning("late checks not swept", fault=described(error))
+            await asyncio.sleep(self._poll_s)
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _event(
+        self,
+        question: exchange_pb2.Question,
+        member: str,
+        delivery_id: bytes,
+        digest: bytes,
+        decision: str,
+        outcome: int = 0,
+    ) -> AuditEvent:
+        context = question.context
+        return AuditEvent(
+            at_ms=self._clock.now_ms(),
+            direction="out",
+            counterpart=member,
+            unit=context.unit,
+            official=context.official_pseudonym,
+            purpose=context.purpose,
+            legal_basis=context.legal_basis,
+            case_reference=context.case_reference,
+            message_id=delivery_id,
+            digest=digest,
+            subjects=len(question.subjects.id_number),
+            outcome=outcome,
+            decision=decision,
+        )
+
+
+def late_answer(event: Event) -> tuple[exchange_pb2.Answer, Proof]:
+    """The answer that an event is about, and its proof."""
+    proof = kept_proof(event.body)
+    delivery = delivery_pb2.Delivery.FromString(proof.payload)
+    return delivery_pb2.LateAnswer.FromString(delivery.body).answer, proof
+
+
+def unpack(body: bytes) -> Kept:
+    """What `leave` kept."""
+    (length,) = struct.unpack_from(">I", body)
+    question = body[4 : 4 + length]
+    return Kept(exchange_pb2.Question.FromString(question), question, body[4 + length :])
+
+
+def _pack(question: bytes, shown: bytes) -> bytes:
+    return struct.pack(">I", len(question)) + question + shown
+
+
+def _may_say_more(result: MemberResult) -> bool:
+    if result.answer is None:
+        return isinstance(result.error, WuganError) and result.error.retryable
+    return any(source.outcome in _MAY_STILL_COME for source in result.answer.findings.sources)
+
+
+def _message_id(proof: Proof) -> bytes:
+    return read(proof.header)[0].message_id

@@ -1,0 +1,1 @@
+"""Store-and-forward: letters to other members, and what they left here."""

@@ -1,0 +1,208 @@
+"""Dealing with what others left here: each delivery by the handler of its kind, in order, its outcome committed once.
+
+Owns: `Inbox.register`; a lane for each kind, so that questions which wait for departments hold up no answers and no
+notices; how many are dealt with at once; trying again what failed, and giving it up. Refuses: knowing what a delivery
+holds, and receiving (`door`).
+
+The rule. Under the same order key of a sender the next delivery is handed over only when the one before was handled or
+given up. What a handler says came of it is written in the same commit that marks the delivery as handled: after a crash
+it either has happened, or is done again from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from gateway.clock import Clock
+from gateway.config import OutboxSettings
+from gateway.errors import DirectoryError, StoreError, WuganError
+from gateway.exchange.envelope import Proof
+from gateway.log import described
+from gateway.post.letters import Handled, Handler, Received
+from gateway.post.pace import back_off_ms
+from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import delivery_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_log = structlog.stdlib.get_logger(__name__)
+
+SWEEP_S: Final = 60.0
+_Key = tuple[str, bytes]
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    kind: int
+    handler: Handler
+    workers: int
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    running: dict[_Key, asyncio.Task[None]] = field(default_factory=dict)
+
+
+class Inbox:
+    """See the module."""
+
+    def __init__(
+        self, table: InboxTable, clock: Clock, settings: OutboxSettings, draw: random.Random | None = None
+    ) -> None:
+        table.limit(settings.inbox_max_waiting)
+        self._table = table
+        self._clock = clock
+        self._settings = settings
+        self._draw = draw or random.Random()  # noqa: S311  jitter
+        self._lanes: dict[int, _Lane] = {}
+
+    def register(
+        self, kind: delivery_pb2.DeliveryKind.ValueType, handler: Handler, *, workers: int | None = None
+    ) -> None:
+        """Have deliveries of a kind dealt with by a handler; before `run`.
+
+        Args:
+            kind: kinds without a handler are not accepted.
+            handler: deals with them.
+            workers: how many at once; None: as the settings say.
+        """
+        self._lanes[kind] = _Lane(kind, handler, workers or self._settings.workers)
+
+    def handler(self, kind: int) -> Handler | None:
+        """Who deals with a kind; None: nobody."""
+        lane = self._lanes.get(kind)
+        return None if lane is None else lane.handler
+
+    def wake(self, kind: int) -> None:
+        """Something of this kind was accepted."""
+        lane = self._lanes.get(kind)
+        if lane is not None:
+            lane.woken.set()
+
+    async def run(self) -> None:
+        """Deal with deliveries until cancelled."""
+        tasks = [asyncio.create_task(self._serve(lane)) for lane in self._lanes.values()]
+        tasks.append(asyncio.create_task(self._forget()))
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for lane in self._lanes.values():
+                tasks += lane.running.values()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, lane: _Lane) -> None:
+        while True:
+            lane.woken.clear()
+            try:
+                free = lane.workers - len(lane.running)
+                for held in await self._table.due(lane.kind, self._clock.now_ms(), free, list(lane.running)):
+                    self._start(lane, held)
+            except StoreError as error:
+                _log.warning("inbox not read", fault=described(error))
+            try:
+                async with asyncio.timeout(self._settings.poll_s):
+                    await lane.woken.wait()
+            except TimeoutError:  # what is due by its time, and what another process has put there
+                pass
+
+    def _start(self, lane: _Lane, held: Held) -> None:
+        key = held.sender, held.delivery_id
+        task = asyncio.get_running_loop().create_task(self._deal_with(lane, held))
+        lane.running[key] = task
+
+        def ended(_task: asyncio.Task[None]) -> None:
+            del lane.running[key]
+            lane.woken.set()
+
+        task.add_done_callback(ended)
+
+    async def _deal_with(self, lane: _Lane, held: Held) -> None:
+        try:
+            try:
+                handled = await lane.handler.handle(_received(held))
+            except WuganError as error:
+                finish = self._failure(held, error)
+            except Exception as error:  # noqa: BLE001  a handler that fails harms its own delivery only
+                _log.error("delivery crashed", delivery=held.delivery_id.hex(), error=type(error).__name__)
+                finish = self._failure(held, WuganError("handling it failed", "处理失败", retryable=True))
+            else:
+                finish = _finish(held, handled)
+            if await self._table.finish(finish):
+                for effect in finish.effects:
+                    if effect.after is not None:
+                        effect.after()
+        except StoreError as error:  # it is as if nothing had been done; it is done again, but not at once
+            _log.warning("delivery not finished", delivery=held.delivery_id.hex(), fault=described(error))
+            await asyncio.sleep(self._settings.poll_s)
+
+    def _failure(self, held: Held, error: WuganError) -> Finish:
+        settings, now_ms = self._settings, self._clock.now_ms()
+        passing = error.retryable or isinstance(error, DirectoryError)  # a directory comes back
+        if not passing or held.failures + 1 >= settings.max_failures or now_ms >= held.expires_at_ms:
+            _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
+            return Finish(held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en)
+        _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
+        pause_ms = back_off_ms(held.failures + 1, settings, self._draw)
+        return Finish(
+            held.sender,
+            held.delivery_id,
+            held.state,
+            next_try_ms=now_ms + max(pause_ms, error.retry_after_ms),
+            reason=error.reason or words.REFUSAL_REASON_INTERNAL,
+            note=error.en,
+        )
+
+    async def _forget(self) -> None:
+        while True:
+            try:
+                await self._table.sweep(self._clock.now_ms())
+            except StoreError as error:
+                _log.warning("inbox not swept", fault=described(error))
+            await asyncio.sleep(SWEEP_S)
+
+
+def keep(proof: Proof) -> bytes:
+    """What is kept of a delivery: the part of the message that it came in, with its proof."""
+    return agency_pb2.Proof(**proof._asdict()).SerializeToString()
+
+
+def kept_proof(content: bytes) -> Proof:
+    """The proof that `keep` kept."""
+    kept = agency_pb2.Proof.FromString(content)
+    return Proof(**{name: getattr(kept, name) for name in Proof._fields})
+
+
+def _received(held: Held) -> Received:
+    try:
+        proof = kept_proof(held.content)
+        body = delivery_pb2.Delivery.FromString(proof.payload).body
+    except DecodeError as error:  # it was parsed when it was accepted
+        raise WuganError("what was kept of it cannot be read", "所存内容无法读取", retryable=False) from error
+    return Received(
+        held.sender,
+        held.delivery_id,
+        held.kind,
+        held.purpose,
+        held.accepted_at_ms,
+        held.expires_at_ms,
+        body,
+        proof,
+        held.progress,
+        held.attempts,
+    )
+
+
+def _finish(held: Held, handled: Handled) -> Finish:
+    return Finish(
+        held.sender,
+        held.delivery_id,
+        UNDER_WAY if handled.again_at_ms else DONE,
+        handled.effects,
+        handled.progress,
+        handled.again_at_ms,
+    )

@@ -1,0 +1,248 @@
+"""Checks left open, as an agency sees them: what was known when it was left, completed by what came since.
+
+Owns: putting the answers together again, and the stream that tells of new ones. Refuses: judging them; the merge is the
+same as of a check that is answered at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
+
+from gateway.clock import civil_day
+from gateway.errors import RefusedError, WuganError
+from gateway.exchange.envelope import Proof
+from gateway.federation.check import Checked, MemberResult
+from gateway.federation.late import LateChecks, late_answer, unpack
+from gateway.federation.partners import PartnerAnswer, findings_in
+from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_WATCHERS: Final = 256
+DEFAULT_LIST: Final = 100
+
+
+class Named(Protocol):
+    """A member as an answer names it."""
+
+    @property
+    def member_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def name_zh(self) -> str:
+        """Its name in Chinese."""
+        ...
+
+    @property
+    def name_en(self) -> str:
+        """Its name in English."""
+        ...
+
+
+class _Name(NamedTuple):
+    member_id: str
+    name_zh: str
+    name_en: str
+
+
+Respond = Callable[[Checked, int, Mapping[str, Named]], agency_pb2.CheckResponse]
+"""(what came of a check, benefit, names of members) → one readable message."""
+Write = Callable[[agency_pb2.WatchLateResponse], Awaitable[None]]
+
+
+class LateService:
+    """What an agency may ask about checks that it left open.
+
+    Args:
+        late: the checks.
+        respond: puts an answer together.
+    """
+
+    def __init__(self, late: LateChecks, respond: Respond) -> None:
+        self._late = late
+        self._respond = respond
+        self._watchers: set[asyncio.Task[None] | None] = set()
+        self._closed = asyncio.Event()
+
+    def require_time(self, seconds: int) -> None:
+        """Return when a check may be left for so long; RefusedError otherwise."""
+        self._late.require_time(seconds)
+
+    async def leave(self, unit: str, checked: Checked, seconds: int, response: agency_pb2.CheckResponse) -> bool:
+        """Leave a check with whoever may still have something to say, and say so in the response; whether anybody."""
+        left = await self._late.leave(unit, checked, seconds, response.SerializeToString())
+        if left is None:
+            return False
+        response.late_ticket = left.ticket
+        for answer in response.answers:
+            if answer.member_id in left.members:
+                answer.pending_until.FromMilliseconds(left.until_ms)
+        return True
+
+    async def list(self, unit: str, request: agency_pb2.ListLateRequest) -> agency_pb2.ListLateResponse:
+        """The unit's checks, newest first."""
+        response = agency_pb2.ListLateResponse()
+        for ticket, _, _ in await self._late.list(unit, request.limit or DEFAULT_LIST, only_open=request.only_open):
+            found = await self._late.find(ticket, unit)
+            if found is None:  # forgotten meanwhile
+                continue
+            left, questions, _ = found
+            check = response.checks.add(ticket=ticket, case_reference=unpack(left.body).question.context.case_reference)
+            check.left_at.FromMilliseconds(left.left_at_ms)
+            check.until.FromMilliseconds(left.until_ms)
+            for question in questions:
+                check.provinces.add(member_id=question.member, state=question.state)
+        return response
+
+    async def fetch(self, unit: str, request: agency_pb2.FetchLateRequest) -> agency_pb2.FetchLateResponse:
+        """What is known by now.
+
+        Raises:
+            RefusedError: the unit has no such check.
+        """
+        found = await self._late.find(request.ticket, unit)
+        if found is None:
+            raise RefusedError(
+                "ticket: this unit has no such check, or it was too long ago; ask again",
+                "ticket：本机构没有该留置查询，或已超过保存期限，请重新查询",
+                field="ticket",
+            )
+        return agency_pb2.FetchLateResponse(response=self._whole(*found))
+
+    async def watch(self, unit: str, request: agency_pb2.WatchLateRequest, write: Write) -> None:
+        """Tell what comes, from a cursor on, until the agency leaves or the gateway stops.
+
+        Raises:
+            RefusedError: OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
+        """
+        if len(self._watchers) >= MAX_WATCHERS:
+            raise _too_many()
+        task: asyncio.Task[None] | None = asyncio.current_task()
+        self._watchers.add(task)
+        try:
+            await self._watch(unit, request.after, write, only_present=request.only_present)
+        finally:
+            self._watchers.discard(task)
+
+    async def _watch(self, unit: str, after: int, write: Write, *, only_present: bool) -> None:
+        while True:
+            news = self._late.news()
+            events = await self._late.events(unit, after)
+            for event in events:
+                found = await self._late.find(event.ticket, unit)
+                if found is not None:
+                    left, questions, _ = found
+                    came = await self._late.events_of(event.ticket, event.number)
+                    message = agency_pb2.WatchLateResponse(
+                        cursor=event.number,
+                        ticket=event.ticket,
+                        member_id=event.member,
+                        response=self._whole(left, questions, came),
+                    )
+                    await write(message)
+                after = event.number
+            if events:
+                continue
+            if only_present:
+                return
+            waiting = asyncio.ensure_future(self._late.wait(news))
+            closing = asyncio.ensure_future(self._closed.wait())
+            try:
+                await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+                closing.cancel()
+            if self._closed.is_set():
+                raise _closing()
+
+    def close(self) -> None:
+        """End the streams of those who watch; they go on with another instance."""
+        self._closed.set()
+
+    def _whole(self, left: Left, questions: Sequence[Question], events: Sequence[Event]) -> agency_pb2.CheckResponse:
+        """What was known when it was left, with the newest of each province that came since."""
+        kept = unpack(left.body)
+        shown = agency_pb2.CheckResponse.FromString(kept.shown)
+        newest = {event.member: event for event in events}
+        results = []
+        for answer in shown.answers:
+            event = newest.get(answer.member_id)
+            results.append(_shown(answer, kept.question) if event is None else _came(event, answer, kept.question))
+        made_at_ms = max((event.at_ms for event in events), default=left.left_at_ms)
+        checked = Checked(kept.question.as_of_on or civil_day(made_at_ms), made_at_ms, tuple(results))
+        names = {
+            answer.member_id: _Name(answer.member_id, answer.member_name_zh, answer.member_name_en)
+            for answer in shown.answers
+        }
+        response = self._respond(checked, kept.question.benefit[0], names)
+        response.late_ticket = left.ticket
+        states = {question.member: question.state for question in questions}
+        for answer in response.answers:
+            event = newest.get(answer.member_id)
+            answer.late = event is not None and event.state != LAPSED
+            state = states.get(answer.member_id) if event is None else event.state
+            if state in (OPEN, PARTIAL):
+                answer.pending_until.FromMilliseconds(left.until_ms)
+        return response
+
+
+def _shown(answer: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
+    """A province's part as it was when the check was left."""
+    if not answer.HasField("proof"):
+        error = WuganError(answer.message_en, answer.message_zh, reason=answer.refusal)
+        return MemberResult(answer.member_id, (), error=error)
+    proof = Proof(**{name: getattr(answer.proof, name) for name in Proof._fields})
+    return _result(answer.member_id, exchange_pb2.Answer.FromString(proof.payload), question, proof)
+
+
+def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
+    """A province's part as it came later; what it said before is not taken back because nothing more came."""
+    if event.state == LAPSED:
+        if shown.HasField("proof"):
+            return _shown(shown, question)
+        return MemberResult(event.member, (), error=_lapsed())
+    answer, proof = late_answer(event)
+    return _result(event.member, answer, question, proof)
+
+
+def _result(member_id: str, answer: exchange_pb2.Answer, question: exchange_pb2.Question, proof: Proof) -> MemberResult:
+    try:
+        findings = findings_in(answer, question)
+        if not findings.status[0]:
+            reason = findings.refused.reason[0]
+            raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
+    except WuganError as error:
+        return MemberResult(member_id, (), error=error)
+    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, findings, b"", proof))
+
+
+def _lapsed() -> RefusedError:
+    return RefusedError(
+        "the other province did not answer in the time for which the question was left; ask again",
+        "对方省份在留置期限内未答复，请重新查询",
+        reason=words.REFUSAL_REASON_DELIVERY_EXPIRED,
+    )
+
+
+def _too_many() -> RefusedError:
+    return RefusedError(
+        "too many watch for late answers; ask again later",
+        "等待迟到答复的连接过多，请稍后重试",
+        reason=words.REFUSAL_REASON_OVERLOADED,
+        retryable=True,
+        retry_after_ms=10_000,
+    )
+
+
+def _closing() -> RefusedError:
+    return RefusedError(
+        "this gateway is shutting down; go on from your cursor shortly",
+        "本网关正在停机，请稍后从游标处继续",
+        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
+        retryable=True,
+    )

@@ -1,0 +1,295 @@
+"""Checks that a unit left open, and the answers that came to them later.
+
+Owns: the tables `late_check`, `late_question` and `late_event`: leaving a check with members, noting what comes of it
+once each, telling a unit what came in the order in which it came. A unit finds its own checks only: its name is part of
+every query. Refuses: judging answers, and keeping a check for longer than its time and a month.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.store.keys import StoreKeys
+from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.post_tables import late_check, late_event, late_question
+from gateway.store.reader import Reader
+from gateway.store.rows import Transaction
+from gateway.store.writer import Writer
+
+OPEN: Final = 1
+PARTIAL: Final = 2
+ANSWERED: Final = 3
+LAPSED: Final = 4
+"""As LateState of the contract."""
+
+KEEP_MS: Final = REMEMBERED_MS
+LIST_AT_MOST: Final = 1000
+SWEEP_AT_MOST: Final = 200
+_NUMBERS = "late_event"
+
+
+class Left(NamedTuple):
+    """A check as it was left.
+
+    Args:
+        ticket: by which the unit finds it.
+        unit: whose it is.
+        left_at_ms, until_ms: from when until when, Unix milliseconds.
+        body: what was asked and what was known then; for whoever left it to read.
+        members: with whom, by the delivery id of the question.
+    """
+
+    ticket: bytes
+    unit: str
+    left_at_ms: int
+    until_ms: int
+    body: bytes
+    members: Mapping[bytes, str]
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Left {self.ticket.hex()}>"
+
+
+class Question(NamedTuple):
+    """A question that was left: with whom, and what came of it."""
+
+    delivery_id: bytes
+    ticket: bytes
+    member: str
+    state: int
+    until_ms: int
+
+
+class Came(NamedTuple):
+    """Something that came of a left question.
+
+    Args:
+        delivery_id: of the question.
+        state: PARTIAL, ANSWERED or LAPSED.
+        at_ms: Unix milliseconds.
+        body: the proof of the answer; empty where none came.
+    """
+
+    delivery_id: bytes
+    state: int
+    at_ms: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Came {self.delivery_id.hex()}>"
+
+
+class Event(NamedTuple):
+    """What came, and its place in the order in which a unit is told."""
+
+    number: int
+    ticket: bytes
+    member: str
+    state: int
+    at_ms: int
+    body: bytes
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<Event {self.number}>"
+
+
+class _Leave:
+    def __init__(self, keys: StoreKeys) -> None:
+        self._keys = keys
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Left]) -> list[None]:
+        checks: list[dict[str, Any]] = []
+        questions: list[dict[str, Any]] = []
+        for left in payloads:
+            checks.append(
+                {
+                    "ticket": left.ticket,
+                    "unit": left.unit,
+                    "left_at_ms": left.left_at_ms,
+                    "until_ms": left.until_ms,
+                    "keep_until_ms": left.until_ms + KEEP_MS,
+                    "body": self._keys.encrypt(left.body, _bound_to(b"check", left.ticket)),
+                }
+            )
+            questions += [
+                {
+                    "delivery_id": delivery_id,
+                    "ticket": left.ticket,
+                    "member": member,
+                    "state": OPEN,
+                    "until_ms": left.until_ms,
+                }
+                for delivery_id, member in left.members.items()
+            ]
+        transaction.connection.execute(sa.insert(late_check), checks)
+        transaction.connection.execute(sa.insert(late_question), questions)
+        return [None] * len(payloads)
+
+
+class _Note:
+    """How what came is noted; what comes after the last answer is not."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._keys = keys
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Came]) -> list[bool]:
+        connection = transaction.connection
+        noted = []
+        for came in payloads:
+            row = connection.execute(
+                sa.select(late_question.c.ticket, late_question.c.member, late_question.c.state, late_check.c.unit)
+                .join(late_check, late_check.c.ticket == late_question.c.ticket)
+                .where(late_question.c.delivery_id == came.delivery_id)
+            ).first()
+            # An answer that comes after its time is welcome; a time that runs out after an answer is nothing new.
+            if row is None or row.state == ANSWERED or (came.state == LAPSED and row.state != OPEN):
+                noted.append(False)
+                continue
+            connection.execute(
+                sa.update(late_question).where(late_question.c.delivery_id == came.delivery_id).values(state=came.state)
+            )
+            number = take_numbers(transaction, _NUMBERS, 1, came.at_ms)
+            ticket = bytes(row.ticket)
+            connection.execute(
+                sa.insert(late_event).values(
+                    number=number,
+                    unit=row.unit,
+                    ticket=ticket,
+                    member=row.member,
+                    state=came.state,
+                    at_ms=came.at_ms,
+                    body=self._keys.encrypt(came.body, _bound_to(b"event", ticket)) if came.body else b"",
+                )
+            )
+            noted.append(True)
+        return noted
+
+
+class _Forget:
+    """How checks whose time is long over are forgotten, with all that came to them."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[int]) -> list[None]:
+        for now_ms in payloads:
+            over = _over(now_ms).limit(SWEEP_AT_MOST)
+            transaction.connection.execute(sa.delete(late_check).where(late_check.c.ticket.in_(over)))
+        return [None] * len(payloads)
+
+
+def _over(now_ms: int) -> sa.Select[tuple[bytes]]:
+    return sa.select(late_check.c.ticket).where(late_check.c.keep_until_ms < now_ms)
+
+
+class LateChecks:
+    """See the module."""
+
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._keys = keys
+        self._leave, self._note, self._forget = _Leave(keys), _Note(keys), _Forget()
+
+    def leaving(self, left: Left) -> Effect:
+        """What leaves a check, to be committed with the letters that carry its questions."""
+        return Effect(self._leave, left)
+
+    def noting(self, came: Came) -> Effect:
+        """What notes that something came, to be committed with what else comes of it."""
+        return Effect(self._note, came)
+
+    def note(self, came: Came) -> asyncio.Future[bool]:
+        """Note that something came; False: it is nothing new."""
+        return self._writer.submit(self._note, came)
+
+    async def sweep(self, now_ms: int) -> list[bytes]:
+        """Forget checks whose time is long over; the delivery ids of questions whose time ran out, 200 at most."""
+        late = (
+            sa.select(late_question.c.delivery_id)
+            .where(late_question.c.state == OPEN, late_question.c.until_ms < now_ms)
+            .limit(SWEEP_AT_MOST)
+        )
+
+        def read(connection: sa.Connection) -> tuple[bool, list[bytes]]:
+            over = connection.execute(_over(now_ms).limit(1)).first() is not None
+            return over, [bytes(row[0]) for row in connection.execute(late)]
+
+        over, lapsed = await self._reader.run(read)
+        if over:
+            await self._writer.submit(self._forget, now_ms)
+        return lapsed
+
+    async def question(self, delivery_id: bytes) -> Question | None:
+        """A question that was left; None: never, or it was forgotten."""
+        query = sa.select(late_question).where(late_question.c.delivery_id == delivery_id)
+        row = await self._reader.run(lambda connection: connection.execute(query).first())
+        return None if row is None else Question(bytes(row[0]), bytes(row[1]), *row[2:])
+
+    async def check(self, ticket: bytes, unit: str | None) -> tuple[Left, list[Question]] | None:
+        """A check of a unit, and how its questions stand; None: it has none under this ticket.
+
+        Args:
+            ticket: by which it was left.
+            unit: whose it must be; None: whosever, for the gateway's own use.
+        """
+
+        def read(connection: sa.Connection) -> tuple[Left, list[Question]] | None:
+            query = sa.select(late_check).where(late_check.c.ticket == ticket)
+            row = connection.execute(query if unit is None else query.where(late_check.c.unit == unit)).first()
+            if row is None:
+                return None
+            rows = connection.execute(
+                sa.select(late_question).where(late_question.c.ticket == ticket).order_by(late_question.c.delivery_id)
+            ).all()
+            questions = [Question(bytes(each[0]), bytes(each[1]), *each[2:]) for each in rows]
+            body = self._keys.decrypt(bytes(row.body), _bound_to(b"check", ticket))
+            members = {each.delivery_id: each.member for each in questions}
+            return Left(ticket, row.unit, row.left_at_ms, row.until_ms, body, members), questions
+
+        return await self._reader.run(read)
+
+    async def events(self, unit: str, after: int, limit: int) -> list[Event]:
+        """What came to a unit's checks after a number, in order."""
+        return await self._events(
+            sa.select(late_event).where(late_event.c.unit == unit, late_event.c.number > after).limit(limit)
+        )
+
+    async def events_of(self, ticket: bytes, through: int | None = None) -> list[Event]:
+        """What came to one check, in order, up to a number where one is given."""
+        query = sa.select(late_event).where(late_event.c.ticket == ticket)
+        return await self._events(query if through is None else query.where(late_event.c.number <= through))
+
+    async def checks(self, unit: str, limit: int, *, only_open: bool) -> list[tuple[bytes, int, int]]:
+        """A unit's checks, newest first: ticket, from when, until when."""
+        query = (
+            sa.select(late_check.c.ticket, late_check.c.left_at_ms, late_check.c.until_ms)
+            .where(late_check.c.unit == unit)
+            .order_by(late_check.c.left_at_ms.desc(), late_check.c.ticket.desc())
+            .limit(min(limit, LIST_AT_MOST))
+        )
+        if only_open:
+            still = sa.select(late_question.c.ticket).where(
+                late_question.c.ticket == late_check.c.ticket, late_question.c.state.in_((OPEN, PARTIAL))
+            )
+            query = query.where(still.exists())
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [(bytes(row[0]), row[1], row[2]) for row in rows]
+
+    async def _events(self, query: sa.Select[Any]) -> list[Event]:
+        ordered = query.order_by(late_event.c.number)
+        rows = await self._reader.run(lambda connection: connection.execute(ordered).all())
+        found = []
+        for row in rows:
+            ticket, body = bytes(row.ticket), bytes(row.body)
+            plain = self._keys.decrypt(body, _bound_to(b"event", ticket)) if body else b""
+            found.append(Event(row.number, ticket, row.member, row.state, row.at_ms, plain))
+        return found
+
+
+def _bound_to(what: bytes, ticket: bytes) -> bytes:
+    return b"wugan-late-" + what + b"-v1\x00" + ticket

@@ -1,0 +1,321 @@
+"""The outbox at rest: what is to be delivered to other members, until its receipt is there.
+
+Owns: the tables `outbox` and `outbox_partner`: numbering letters, which of them may be sent now, what came of an
+attempt. A letter is either waiting, or dead and shown to an operator, or gone because it was received.
+Refuses: sending, deciding
+when to try again, and what an operator does (`gateway.store.post_office`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Row
+
+from gateway.errors import StoreError
+from gateway.store.keys import StoreKeys
+from gateway.store.letters import Effect, Letter, take_numbers
+from gateway.store.post_tables import NOTE_CHARS, ORDER_KEY_BYTES, outbox, outbox_partner
+from gateway.store.reader import Reader
+from gateway.store.rows import BulkInsert, Transaction
+from gateway.store.tables import MEMBER_CHARS, MESSAGE_ID_BYTES
+from gateway.store.writer import Writer
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+WAITING: Final = 1
+DEAD: Final = 2
+MAX_BODY_BYTES: Final = 4 << 20
+SWEEP_AT_MOST: Final = 500
+NUMBERS: Final = "outbox_sequence"
+
+
+class Due(NamedTuple):
+    """A letter that may be sent now; `sequence` is its place in the order in which this member made them."""
+
+    sequence: int
+    letter: Letter
+    failures: int
+
+
+class Again(NamedTuple):
+    """A letter that was not taken: when to try it again, and why it was not."""
+
+    sequence: int
+    next_try_ms: int
+    reason: int
+
+
+class Dead(NamedTuple):
+    """A letter that will not be sent any more by itself, and why."""
+
+    sequence: int
+    reason: int
+    note: str
+
+
+class Trouble(NamedTuple):
+    """A partner to which nothing can be delivered: since when, how often it was tried, when it will be again."""
+
+    partner: str
+    failing_since_ms: int
+    failures: int
+    next_try_ms: int
+    reason: int
+
+
+class Attempt(NamedTuple):
+    """What came of one envelope. Letters in none of the lists stay as they are.
+
+    Args:
+        partner: to whom.
+        received: sequences of letters that the partner has.
+        again: letters to try again on their own.
+        dead: letters to give up.
+        trouble: the partner's state from now on; None: it is well.
+    """
+
+    partner: str
+    received: Sequence[int] = ()
+    again: Sequence[Again] = ()
+    dead: Sequence[Dead] = ()
+    trouble: Trouble | None = None
+
+
+class Backlog(NamedTuple):
+    """How a partner's queue stands: letters waiting, when the oldest was made (0: none), and dead ones."""
+
+    partner: str
+    waiting: int
+    oldest_ms: int
+    dead: int
+
+
+class _Post:
+    """How letters are put in: numbered in the order in which they come."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._keys = keys
+        self._insert = BulkInsert(outbox)
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Letter]) -> list[int]:
+        now_ms = max(letter.created_at_ms for letter in payloads)
+        first = take_numbers(transaction, NUMBERS, len(payloads), now_ms)
+        rows = []
+        for sequence, letter in enumerate(payloads, first):
+            rows.append(
+                (
+                    sequence,
+                    letter.delivery_id,
+                    letter.partner,
+                    letter.order_key or None,
+                    letter.kind,
+                    letter.purpose,
+                    WAITING,
+                    letter.created_at_ms,
+                    letter.expires_at_ms,
+                    0,
+                    0,
+                    0,
+                    "",
+                    self._keys.encrypt(letter.body, _bound_to(letter.delivery_id)),
+                )
+            )
+        self._insert.add(transaction, rows)
+        return list(range(first, first + len(payloads)))
+
+
+class _Settle:
+    """How what came of an attempt is written."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Attempt]) -> list[None]:
+        connection = transaction.connection
+        for attempt in payloads:
+            if attempt.received:
+                connection.execute(sa.delete(outbox).where(outbox.c.sequence.in_(attempt.received)))
+            for again in attempt.again:
+                connection.execute(
+                    sa.update(outbox)
+                    .where(outbox.c.sequence == again.sequence, outbox.c.state == WAITING)
+                    .values(next_try_ms=again.next_try_ms, reason=again.reason, failures=outbox.c.failures + 1)
+                )
+            for dead in attempt.dead:
+                connection.execute(
+                    sa.update(outbox)
+                    .where(outbox.c.sequence == dead.sequence, outbox.c.state == WAITING)
+                    .values(state=DEAD, reason=dead.reason, note=dead.note[:NOTE_CHARS])
+                )
+            connection.execute(sa.delete(outbox_partner).where(outbox_partner.c.partner == attempt.partner))
+            if attempt.trouble is not None:
+                connection.execute(sa.insert(outbox_partner).values(**attempt.trouble._asdict()))
+        return [None] * len(payloads)
+
+
+class _Sweep:
+    """How time passes: what expired is dead, and what was dead for long is gone; the result is how many expired."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[int, int]]) -> list[int]:
+        return [self._sweep(transaction.connection, now_ms, dead_before_ms) for now_ms, dead_before_ms in payloads]
+
+    def _sweep(self, connection: sa.Connection, now_ms: int, dead_before_ms: int) -> int:
+        expired = connection.execute(
+            sa.update(outbox)
+            .where(outbox.c.sequence.in_(_until(WAITING, now_ms).limit(SWEEP_AT_MOST)))
+            .values(state=DEAD, reason=words.REFUSAL_REASON_DELIVERY_EXPIRED)
+        ).rowcount
+        connection.execute(
+            sa.delete(outbox).where(outbox.c.sequence.in_(_until(DEAD, dead_before_ms).limit(SWEEP_AT_MOST)))
+        )
+        return expired
+
+
+class OutboxTable:
+    """See the module."""
+
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._keys = keys
+        self._post, self._settle, self._sweep = _Post(keys), _Settle(), _Sweep()
+
+    def effect(self, letter: Letter) -> Effect:
+        """What puts a letter in, to be committed with other writes.
+
+        Raises:
+            StoreError: the letter is malformed; not retryable.
+        """
+        if (
+            len(letter.partner) != MEMBER_CHARS
+            or len(letter.delivery_id) != MESSAGE_ID_BYTES
+            or len(letter.order_key) not in (0, ORDER_KEY_BYTES)
+            or len(letter.body) > MAX_BODY_BYTES
+        ):
+            raise StoreError(
+                "a letter to be delivered is malformed or too large",
+                "待投递的消息格式有误或过大",
+                retryable=False,
+            )
+        return Effect(self._post, letter)
+
+    def submit(self, letter: Letter) -> asyncio.Future[int]:
+        """Have a letter put in; the future's result is its sequence, once it is on the disk.
+
+        Raises:
+            StoreError: the letter is malformed, too much is waiting, or the store is closed.
+        """
+        effect = self.effect(letter)
+        return self._writer.submit(self._post, effect.payload)
+
+    def settle(self, attempt: Attempt) -> asyncio.Future[None]:
+        """Write down what came of an attempt."""
+        return self._writer.submit(self._settle, attempt)
+
+    async def sweep(self, now_ms: int, dead_before_ms: int) -> int:
+        """Give up what expired; delete dead letters whose time ended before then. At most 500 of each at once.
+
+        Nothing is written where there is neither.
+        """
+
+        def over(connection: sa.Connection) -> bool:
+            bounds = (WAITING, now_ms), (DEAD, dead_before_ms)
+            return any(connection.execute(_until(state, ms).limit(1)).first() is not None for state, ms in bounds)
+
+        if not await self._reader.run(over):
+            return 0
+        return await self._writer.submit(self._sweep, (now_ms, dead_before_ms))
+
+    async def due(self, partner: str, now_ms: int, limit: int) -> list[Due]:
+        """Letters that may be sent to a partner now, in order: of each order key only the first that waits."""
+        earlier = outbox.alias()
+        before = sa.exists().where(
+            earlier.c.partner == outbox.c.partner,
+            earlier.c.order_key == outbox.c.order_key,
+            earlier.c.state == WAITING,
+            earlier.c.sequence < outbox.c.sequence,
+        )
+        query = (
+            sa.select(outbox)
+            .where(
+                outbox.c.partner == partner,
+                outbox.c.state == WAITING,
+                outbox.c.next_try_ms <= now_ms,
+                outbox.c.expires_at_ms > now_ms,
+                ~before,
+            )
+            .order_by(outbox.c.sequence)
+            .limit(limit)
+        )
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [Due(row.sequence, self._letter(row), row.failures) for row in rows]
+
+    async def partners(self) -> list[str]:
+        """Everybody for whom something waits."""
+        return await self._reader.run(lambda connection: _distinct_partners(connection, WAITING))
+
+    async def troubles(self) -> dict[str, Trouble]:
+        """Partners to which nothing could be delivered when it was last tried."""
+        rows = await self._reader.run(lambda connection: connection.execute(sa.select(outbox_partner)).all())
+        return {row.partner: Trouble(*row) for row in rows}
+
+    async def backlog(self) -> list[Backlog]:
+        """How the queues stand, by partner."""
+        return await self._reader.run(_backlog)
+
+    def _letter(self, row: Row[Any]) -> Letter:
+        delivery_id = bytes(row.delivery_id)
+        return Letter(
+            row.partner,
+            row.kind,
+            row.purpose,
+            self._keys.decrypt(bytes(row.body), _bound_to(delivery_id)),
+            row.expires_at_ms,
+            bytes(row.order_key or b""),
+            delivery_id,
+            row.created_at_ms,
+        )
+
+
+def _until(state: int, before_ms: int) -> sa.Select[tuple[int]]:
+    """Letters in a state whose time was over by then."""
+    return sa.select(outbox.c.sequence).where(outbox.c.state == state, outbox.c.expires_at_ms <= before_ms)
+
+
+def _distinct_partners(connection: sa.Connection, state: int) -> list[str]:
+    """By one seek for each partner, however many letters wait."""
+    found: list[str] = []
+    last = ""
+    while True:
+        query = sa.select(sa.func.min(outbox.c.partner)).where(outbox.c.state == state, outbox.c.partner > last)
+        following: str | None = connection.execute(query).scalar()
+        if following is None:
+            return found
+        found.append(following)
+        last = following
+
+
+def _backlog(connection: sa.Connection) -> list[Backlog]:
+    """By the index alone, but for the oldest letter of each partner."""
+    found = []
+    for partner in sorted({*_distinct_partners(connection, WAITING), *_distinct_partners(connection, DEAD)}):
+        count = sa.select(sa.func.count()).where(outbox.c.partner == partner)
+        oldest = (
+            sa.select(outbox.c.created_at_ms)
+            .where(outbox.c.partner == partner, outbox.c.state == WAITING)
+            .order_by(outbox.c.sequence)
+            .limit(1)
+        )
+        found.append(
+            Backlog(
+                partner,
+                int(connection.execute(count.where(outbox.c.state == WAITING)).scalar() or 0),
+                int(connection.execute(oldest).scalar() or 0),
+                int(connection.execute(count.where(outbox.c.state == DEAD)).scalar() or 0),
+            )
+        )
+    return found
+
+
+def _bound_to(delivery_id: bytes) -> bytes:
+    return b"wugan-outbox-v1\x00" + delivery_id

@@ -1,0 +1,219 @@
+"""What an operator sees of deliveries in both directions, and does about dead ones: retry, or drop with a reason.
+
+Owns: the lists, and bringing dead letters and deliveries back or letting them be; a drop is recorded in the audit trail
+in the same commit. Refuses: showing what a delivery holds, and touching one that is not dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.store import inbox as received
+from gateway.store import outbox as letters
+from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.post_tables import inbox, outbox
+from gateway.store.reader import Reader
+from gateway.store.rows import Transaction
+from gateway.store.writer import Writer
+
+LIST_AT_MOST: Final = 1000
+RETRY_MARGIN_MS: Final = 86_400_000
+"""How long before the other side may have forgotten a delivery it is not sent again any more."""
+
+
+class Listed(NamedTuple):
+    """What is shown of a letter, or of a delivery that was accepted.
+
+    Args:
+        delivery_id: by which both sides know it.
+        member: to whom it goes, or who sent it.
+        kind: DeliveryKind.
+        purpose: Purpose.
+        state: of the table that it is in (`gateway.store.outbox`, `gateway.store.inbox`).
+        made_at_ms: when it was made, or accepted, Unix milliseconds; `expires_at_ms`, `next_try_ms` likewise.
+        failures: how often it failed since it last went well.
+        reason: RefusalReason of the last failure, 0: none.
+        note: what was said about it.
+        size: of what is kept, bytes.
+    """
+
+    delivery_id: bytes
+    member: str
+    kind: int
+    purpose: int
+    state: int
+    made_at_ms: int
+    expires_at_ms: int
+    next_try_ms: int
+    failures: int
+    reason: int
+    note: str
+    size: int
+
+
+class _RetryLetter:
+    """How a dead letter is sent again: at the end of the order, for as long as it had the first time."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
+        connection = transaction.connection
+        done = []
+        for delivery_id, now_ms in payloads:
+            row = connection.execute(
+                sa.select(outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state).where(
+                    outbox.c.delivery_id == delivery_id
+                )
+            ).first()
+            # Beyond this the other side may have forgotten that it has it, and would deal with it twice.
+            if row is None or row.state != letters.DEAD or now_ms > row.expires_at_ms + REMEMBERED_MS - RETRY_MARGIN_MS:
+                done.append(False)
+                continue
+            sequence = take_numbers(transaction, letters.NUMBERS, 1, now_ms)
+            until_ms = max(row.expires_at_ms, now_ms + min(row.expires_at_ms - row.created_at_ms, REMEMBERED_MS))
+            connection.execute(
+                sa.update(outbox)
+                .where(outbox.c.delivery_id == delivery_id)
+                .values(sequence=sequence, state=letters.WAITING, expires_at_ms=until_ms, next_try_ms=0, failures=0)
+            )
+            done.append(True)
+        return done
+
+
+class _DropLetter:
+    """How a dead letter is dropped, and the record of it written; the result is whether it was there."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, Effect]]) -> list[bool]:
+        done = []
+        for delivery_id, record in payloads:
+            gone = transaction.connection.execute(
+                sa.delete(outbox).where(outbox.c.delivery_id == delivery_id, outbox.c.state == letters.DEAD)
+            ).rowcount
+            if gone:
+                record.kind.apply(transaction, [record.payload])
+            done.append(bool(gone))
+        return done
+
+
+class _RetryDelivery:
+    """How a dead delivery is handled again; the result is whether it was dead."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[bytes]) -> list[bool]:
+        return [
+            bool(
+                transaction.connection.execute(
+                    sa.update(inbox)
+                    .where(inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD)
+                    .values(state=received.WAITING, next_try_ms=0, failures=0)
+                ).rowcount
+            )
+            for delivery_id in payloads
+        ]
+
+
+class _DropDelivery:
+    """How a dead delivery is dropped: it counts as done, and the record of it is written."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, Effect]]) -> list[bool]:
+        done = []
+        for delivery_id, record in payloads:
+            changed = transaction.connection.execute(
+                sa.update(inbox)
+                .where(inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD)
+                .values(state=received.DONE, content=b"")
+            ).rowcount
+            if changed:
+                record.kind.apply(transaction, [record.payload])
+            done.append(bool(changed))
+        return done
+
+
+class PostOffice:
+    """See the module."""
+
+    def __init__(self, writer: Writer, reader: Reader, audit: AuditLog) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._audit = audit
+        self._retry_letter, self._drop_letter = _RetryLetter(), _DropLetter()
+        self._retry_delivery, self._drop_delivery = _RetryDelivery(), _DropDelivery()
+
+    async def letters(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
+        """Letters in the outbox, oldest first, at most 1,000; to one member or of one state where these are given."""
+        query = sa.select(*_LETTER).order_by(outbox.c.sequence)
+        if member:
+            query = query.where(outbox.c.partner == member)
+        if state:
+            query = query.where(outbox.c.state == state)
+        return await self._list(query.limit(min(limit, LIST_AT_MOST)))
+
+    async def deliveries(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
+        """Deliveries in the inbox that are not done, or those of one state, in the order of arrival, at most 1,000."""
+        query = sa.select(*_DELIVERY).order_by(inbox.c.arrived)
+        query = query.where(inbox.c.state == state) if state else query.where(inbox.c.state != received.DONE)
+        if member:
+            query = query.where(inbox.c.sender == member)
+        return await self._list(query.limit(min(limit, LIST_AT_MOST)))
+
+    async def letter(self, delivery_id: bytes) -> Listed | None:
+        """One letter."""
+        found = await self._list(sa.select(*_LETTER).where(outbox.c.delivery_id == delivery_id))
+        return found[0] if found else None
+
+    async def delivery(self, delivery_id: bytes) -> Listed | None:
+        """One delivery that was accepted."""
+        found = await self._list(sa.select(*_DELIVERY).where(inbox.c.delivery_id == delivery_id))
+        return found[0] if found else None
+
+    def retry_letter(self, delivery_id: bytes, now_ms: int) -> asyncio.Future[bool]:
+        """Send a dead letter again; False: there is none, or it is so old that the other side may take it twice."""
+        return self._writer.submit(self._retry_letter, (delivery_id, now_ms))
+
+    def drop_letter(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:
+        """Delete a dead letter, and record it; False: there is none."""
+        return self._writer.submit(self._drop_letter, (delivery_id, self._audit.effect(record)))
+
+    def retry_delivery(self, delivery_id: bytes) -> asyncio.Future[bool]:
+        """Have a dead delivery handled again; False: there is none."""
+        return self._writer.submit(self._retry_delivery, delivery_id)
+
+    def drop_delivery(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:
+        """Let a dead delivery be, and record it; False: there is none."""
+        return self._writer.submit(self._drop_delivery, (delivery_id, self._audit.effect(record)))
+
+    async def _list(self, query: sa.Select[Any]) -> list[Listed]:
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [Listed(bytes(row[0]), *row[1:]) for row in rows]
+
+
+_LETTER = (
+    outbox.c.delivery_id,
+    outbox.c.partner,
+    outbox.c.kind,
+    outbox.c.purpose,
+    outbox.c.state,
+    outbox.c.created_at_ms,
+    outbox.c.expires_at_ms,
+    outbox.c.next_try_ms,
+    outbox.c.failures,
+    outbox.c.reason,
+    outbox.c.note,
+    sa.func.length(outbox.c.body),
+)
+_DELIVERY = (
+    inbox.c.delivery_id,
+    inbox.c.sender,
+    inbox.c.kind,
+    inbox.c.purpose,
+    inbox.c.state,
+    inbox.c.accepted_at_ms,
+    inbox.c.expires_at_ms,
+    inbox.c.next_try_ms,
+    inbox.c.failures,
+    inbox.c.reason,
+    inbox.c.note,
+    sa.func.length(inbox.c.content),
+)

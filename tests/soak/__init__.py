@@ -1,0 +1,1 @@
+"""Long runs of real gateways under kill -9."""

@@ -1,0 +1,147 @@
+"""`wugan outbox` and `wugan inbox` beside a gateway: what is dead is seen, retried, or dropped with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+from gateway.clock import SystemClock
+from gateway.post.letters import letter
+from gateway.store.engine import Store
+from gateway.store.inbox import DEAD, Arrival, Finish
+from gateway.store.outbox import Attempt, Dead
+from tests.unit.store.store_world import MEMBER, OTHER_MEMBER
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+PERSON = "330702195001011234"
+DAY_MS = 86_400_000
+CONFIG = """\
+member_id = "11330000002482285J"
+state_dir = "state"
+[server]
+federation = "127.0.0.1:0"
+agency = "127.0.0.1:0"
+[tls]
+roots = "roots.pem"
+[directory]
+federation = "demo.wugan.internal"
+source = "mirror"
+root = "root.json"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration whose store holds a waiting and a dead letter, and a dead delivery."""
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    path = tmp_path / "gateway.toml"
+    path.write_text(CONFIG, "utf-8")
+    asyncio.run(_fill(tmp_path / "state"))
+    return path
+
+
+async def _fill(state: Path) -> None:
+    clock = SystemClock()
+    now_ms = clock.now_ms()
+    async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+        for body in (b"waits " + PERSON.encode(), b"dead"):
+            options: Any = {"purpose": 1, "now_ms": now_ms, "expires_at_ms": now_ms + DAY_MS}
+            sequence = await store.outbox.submit(letter(MEMBER, 1, body, **options))
+        dead = Dead(sequence, words.REFUSAL_REASON_TOO_LARGE, "too large for us")
+        await store.outbox.settle(Attempt(MEMBER, dead=[dead]))
+        number = (7).to_bytes(16)
+        await store.inbox.accept([Arrival(OTHER_MEMBER, number, 1, b"", 3, 2, now_ms, now_ms + DAY_MS, b"x")])
+        note = "nobody knows what to do"
+        await store.inbox.finish(Finish(OTHER_MEMBER, number, DEAD, reason=words.REFUSAL_REASON_INTERNAL, note=note))
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def listed(config: Path, *arguments: str) -> list[dict[str, Any]]:
+    shown = run(*arguments, "--config", str(config), "--json")
+    assert shown.exit_code == 0, shown.output
+    found: list[dict[str, Any]] = json.loads(shown.output)
+    return found
+
+
+def audit(config: Path) -> list[tuple[str, str, str]]:
+    async def read() -> list[tuple[str, str, str]]:
+        state = config.parent / "state"
+        async with Store.open(state / "gateway.db", key=state / "store.key", clock=SystemClock()) as store:
+            events = [recorded.event for recorded in await store.audit.events()]
+            return [(event.direction, event.unit, event.decision) for event in events]
+
+    return asyncio.run(read())
+
+
+def test_the_outbox_is_listed_without_what_its_letters_hold(config: Path) -> None:
+    waiting, dead = listed(config, "outbox", "list")
+    assert (waiting["state"], dead["state"]) == ("waiting", "dead")
+    assert (dead["reason"], dead["note"], dead["member"]) == ("TOO_LARGE", "too large for us", MEMBER)
+    assert listed(config, "outbox", "list", "--state", "dead") == [dead]
+    assert listed(config, "outbox", "list", "--member", OTHER_MEMBER) == []
+    plain = run("outbox", "list", "--config", str(config)).output
+    assert dead["delivery"] in plain
+    assert PERSON not in plain
+
+
+def test_one_delivery_is_shown(config: Path) -> None:
+    (dead,) = listed(config, "outbox", "list", "--state", "dead")
+    assert listed(config, "outbox", "show", dead["delivery"]) == dead
+    (left,) = listed(config, "inbox", "list")
+    assert listed(config, "inbox", "show", left["delivery"]) == left
+    assert run("outbox", "show", "00" * 16, "--config", str(config)).exit_code == 1
+    assert run("outbox", "show", "nonsense", "--config", str(config)).exit_code == 2
+
+
+def test_a_dead_letter_is_sent_again(config: Path) -> None:
+    (dead,) = listed(config, "outbox", "list", "--state", "dead")
+    assert run("outbox", "retry", dead["delivery"], "--config", str(config)).exit_code == 0
+    assert [each["state"] for each in listed(config, "outbox", "list")] == ["waiting", "waiting"]
+    assert run("outbox", "retry", dead["delivery"], "--config", str(config)).exit_code == 1
+
+
+def test_dead_letters_are_dropped_with_a_reason_that_is_on_record(config: Path) -> None:
+    assert run("outbox", "drop", "--all", "--config", str(config)).exit_code == 2, "without a reason"
+    done = run("outbox", "drop", "--all", "--reason", "sent by post", "--config", str(config))
+    assert done.exit_code == 0, done.output
+    assert [each["state"] for each in listed(config, "outbox", "list")] == ["waiting"]
+    ((direction, unit, decision),) = audit(config)
+    assert direction == "act"
+    assert unit.startswith("login:")
+    assert decision == "outbox: dead delivery dropped: sent by post"
+
+
+def test_a_dead_delivery_is_dealt_with_again_or_dropped(config: Path) -> None:
+    (left,) = listed(config, "inbox", "list")
+    assert (left["state"], left["kind"], left["note"]) == ("dead", "notice", "nobody knows what to do")
+    assert run("inbox", "retry", "--all", "--config", str(config)).exit_code == 0
+    assert [each["state"] for each in listed(config, "inbox", "list")] == ["waiting"]
+    assert run("inbox", "drop", left["delivery"], "--reason", "no", "--config", str(config)).exit_code == 1
+    assert audit(config) == []
+
+
+def test_a_dead_delivery_that_is_dropped_counts_as_done(config: Path) -> None:
+    assert run("inbox", "drop", "--all", "--reason", "obsolete", "--config", str(config)).exit_code == 0
+    assert listed(config, "inbox", "list") == []
+    assert [each["state"] for each in listed(config, "inbox", "list", "--state", "done")] == ["done"]
+    assert len(audit(config)) == 1
+
+
+def test_nothing_named_is_wrong_usage(config: Path) -> None:
+    assert run("outbox", "retry", "--config", str(config)).exit_code == 2
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_said_is_said_in_both_languages(config: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    monkeypatch.setenv("WUGAN_LANG", language)
+    shown = run("inbox", "list", "--config", str(config)).output
+    assert ("notice" in shown, "变更通知" in shown) == (language == "en", language == "zh")

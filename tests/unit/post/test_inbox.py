@@ -1,0 +1,388 @@
+"""The inbox: accepted once, dealt with once and in order, its outcome on the disk in the same commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from certs.identity import Identity
+from gateway.clock import FakeClock
+from gateway.errors import EnvelopeError, RefusedError, WuganError
+from gateway.exchange.envelope import open_receipt, seal, verify_proof
+from gateway.exchange.keys import VerifyKey
+from gateway.post.letters import Handled, Received
+from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish
+from gateway.store.post_tables import inbox
+from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, two_sites, until
+from tests.unit.services.gateways_world import NOW_MS, A, B
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.federation.v1 import delivery_pb2, envelope_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+KEY = b"k" * 16
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
+    async with two_sites(tmp_path) as both:
+        yield both
+
+
+def arrival(number: int, **changed: Any) -> Arrival:
+    plain = Arrival(
+        A.member_id, number.to_bytes(16), number, b"", NOTICE, 2, NOW_MS, NOW_MS + DAY_MS, b"content %d" % number
+    )
+    return plain._replace(**changed)
+
+
+def delivery(body: bytes = b"news", **changed: Any) -> delivery_pb2.Delivery:
+    plain: dict[str, Any] = {
+        "delivery_id": bytes.fromhex("01a1ee565e0074be9dff9ef5ae75f422"),
+        "sequence": 7,
+        "expires_at_ms": NOW_MS + DAY_MS,
+        "kind": NOTICE,
+        "body": body,
+        **changed,
+    }
+    return delivery_pb2.Delivery(**plain)
+
+
+async def hand_over(site: Site, *payloads: bytes, peer: Identity | None = None) -> list[delivery_pb2.Receipt]:
+    """A's envelope at B's door, and the receipts in what comes back."""
+    sealed = seal(
+        A.own,
+        B.member_id,
+        B.encryption,
+        kind=envelope_pb2.MESSAGE_KIND_DELIVERY,
+        purpose=v.PURPOSE_CHANGE_MONITORING,
+        payloads=payloads,
+        now_ms=site.clock.now_ms(),
+        lifetime_ms=60_000,
+    )
+    answer = await site.door.receive(sealed.envelope, peer or A.identity)
+    opened = open_receipt(answer, A.own, site.directory.current(), delivery=sealed, now_ms=site.clock.now_ms())
+    return [delivery_pb2.Receipt.FromString(payload) for payload in opened.payloads]
+
+
+# the table
+
+
+async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS)
+    async with open_store(tmp_path, clock) as store:
+        assert await store.inbox.accept([arrival(1), arrival(1), arrival(2)]) == [ACCEPTED, DUPLICATE, ACCEPTED]
+    async with open_store(tmp_path, clock) as store:
+        assert await store.inbox.accept([arrival(2), arrival(3)]) == [DUPLICATE, ACCEPTED]
+
+
+async def test_another_members_delivery_with_the_same_id_is_another_one(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    assert await b.store.inbox.accept([arrival(1)]) == [ACCEPTED]
+    assert await b.store.inbox.accept([arrival(1, sender=B.member_id)]) == [ACCEPTED]
+
+
+async def test_one_that_was_overtaken_under_its_order_key_is_refused(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    assert await b.store.inbox.accept([arrival(2, order_key=KEY)]) == [ACCEPTED]
+    assert await b.store.inbox.accept([arrival(1, order_key=KEY)]) == [SUPERSEDED]
+    assert await b.store.inbox.accept([arrival(3, order_key=b"o" * 16), arrival(4)]) == [ACCEPTED, ACCEPTED]
+
+
+async def test_one_that_is_known_is_a_duplicate_even_after_its_time(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    assert await b.store.inbox.accept([arrival(1)]) == [ACCEPTED]
+    late = NOW_MS + 2 * DAY_MS
+    assert await b.store.inbox.accept([arrival(1, at_ms=late), arrival(2, at_ms=late)]) == [DUPLICATE, EXPIRED]
+
+
+async def test_ids_are_forgotten_a_month_after_their_time_and_not_before(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1)])
+    await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE))
+    assert await b.store.inbox.sweep(NOW_MS + 30 * DAY_MS) == 0
+    assert await b.store.inbox.sweep(NOW_MS + 32 * DAY_MS) == 1
+
+
+async def test_one_that_is_sent_once_more_with_a_later_time_is_remembered_for_longer(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1)])
+    await b.store.inbox.accept([arrival(1, expires_at_ms=NOW_MS + 20 * DAY_MS)])
+    await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE))
+    assert await b.store.inbox.sweep(NOW_MS + 49 * DAY_MS) == 0
+
+
+async def test_what_was_dealt_with_keeps_its_id_and_loses_its_content(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1)])
+    await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE))
+    with b.store._engine.connect() as connection:
+        assert connection.execute(sa.select(inbox.c.state, inbox.c.content)).one() == (DONE, b"")
+
+
+async def test_a_delivery_is_finished_once_and_its_effects_happen_once(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1)])
+    happened: list[int] = []
+    finish = Finish(A.member_id, (1).to_bytes(16), DONE, [effect(lambda *_: happened.append(1))])
+    assert [await b.store.inbox.finish(finish), await b.store.inbox.finish(finish)] == [True, False]
+    assert happened == [1]
+
+
+async def test_when_an_effect_cannot_be_written_the_delivery_is_not_finished(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1)])
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(WuganError):
+        await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE, [effect(fail)]))
+    assert [held.delivery_id for held in await b.store.inbox.due(NOTICE, NOW_MS, 10)] == [(1).to_bytes(16)]
+
+
+async def test_those_behind_wait_for_one_that_is_not_handled_yet_and_not_for_one_that_goes_on(
+    sites: tuple[Site, Site],
+) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1, order_key=KEY), arrival(2, order_key=KEY)])
+    assert len(await b.store.inbox.due(NOTICE, NOW_MS, 10)) == 1
+    await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), UNDER_WAY, next_try_ms=NOW_MS + 1000))
+    assert [held.delivery_id for held in await b.store.inbox.due(NOTICE, NOW_MS, 10)] == [(2).to_bytes(16)]
+    assert len(await b.store.inbox.due(NOTICE, NOW_MS + 1000, 10)) == 2
+
+
+async def test_content_at_rest_shows_nothing(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    await b.store.inbox.accept([arrival(1, content=b"about 330702195001011234")])
+    with b.store._engine.connect() as connection:
+        (content,) = connection.execute(sa.select(inbox.c.content)).one()
+    assert b"330702" not in bytes(content)
+
+
+# the door
+
+
+async def test_a_receipt_says_of_each_delivery_what_became_of_it(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    good = delivery().SerializeToString()
+    bad = delivery(delivery_id=b"short").SerializeToString()
+    first = await hand_over(b, good, bad, b"\xff no delivery")
+    assert [each.status for each in first] == [1, 3, 3]
+    assert first[0].delivery_id == delivery().delivery_id
+    assert (await hand_over(b, good))[0].status == delivery_pb2.RECEIPT_STATUS_DUPLICATE
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"delivery_id": b""}, "INVALID_ARGUMENT"),
+        ({"sequence": 0}, "INVALID_ARGUMENT"),
+        ({"order_key": b"short"}, "INVALID_ARGUMENT"),
+        ({"expires_at_ms": NOW_MS}, "DELIVERY_EXPIRED"),
+        ({"expires_at_ms": NOW_MS + 61 * DAY_MS}, "INVALID_ARGUMENT"),
+        ({"kind": 99}, "ENVELOPE_UNSUPPORTED"),
+        ({"kind": delivery_pb2.DELIVERY_KIND_QUESTION}, "ENVELOPE_UNSUPPORTED"),
+        ({"body": bytes((4 << 20) + 1)}, "TOO_LARGE"),
+    ],
+    ids=["no id", "no sequence", "short key", "expired", "too long a life", "unknown kind", "no handler", "too large"],
+)
+async def test_a_delivery_that_is_wrong_is_refused_for_good(
+    sites: tuple[Site, Site], changed: dict[str, Any], code: str
+) -> None:
+    _, b = sites
+    (receipt,) = await hand_over(b, delivery(**changed).SerializeToString())
+    assert receipt.status == delivery_pb2.RECEIPT_STATUS_REFUSED
+    assert words.RefusalReason.Name(receipt.refusal.reason) == f"REFUSAL_REASON_{code}"
+    assert not receipt.refusal.retryable
+    assert receipt.refusal.message_zh
+    assert not await b.store.post_office.deliveries()
+
+
+async def test_what_the_handler_refuses_is_not_accepted(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+
+    def refuse(_body: bytes) -> None:
+        raise RefusedError("not this", "不受理", reason=words.REFUSAL_REASON_NOT_SERVED)
+
+    b.noting.refuse = refuse
+    (receipt,) = await hand_over(b, delivery().SerializeToString())
+    assert receipt.refusal.reason == words.REFUSAL_REASON_NOT_SERVED
+    assert not await b.store.post_office.deliveries()
+
+
+async def test_an_agency_or_another_member_may_not_hand_over_a_members_envelope(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    for peer in (A.unit(), B.identity):
+        with pytest.raises(EnvelopeError) as caught:
+            await hand_over(b, delivery().SerializeToString(), peer=peer)
+        assert caught.value.code == "PEER_MISMATCH"
+
+
+async def test_a_question_is_no_delivery(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    sealed = seal(
+        A.own,
+        B.member_id,
+        B.encryption,
+        kind=envelope_pb2.MESSAGE_KIND_QUESTION,
+        purpose=v.PURPOSE_AUDIT,
+        payloads=[delivery().SerializeToString()],
+        now_ms=NOW_MS,
+        lifetime_ms=60_000,
+    )
+    with pytest.raises(EnvelopeError) as caught:
+        await b.door.receive(sealed.envelope, A.identity)
+    assert caught.value.code == "ENVELOPE_UNSUPPORTED"
+
+
+# dealing with deliveries
+
+
+async def test_a_handler_is_given_the_delivery_with_its_proof(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+    async with a.running(), b.running():
+        (sent,) = await a.leave(b"news", order_key=KEY)
+        await until(lambda: bool(b.noting.seen))
+    (seen,) = b.noting.seen
+    assert (seen.sender, seen.delivery_id, seen.kind, seen.body) == (A.member_id, sent.delivery_id, NOTICE, b"news")
+    assert verify_proof(seen.proof, VerifyKey.from_raw(A.signing.public_raw)).sender == A.member_id
+    assert delivery_pb2.Delivery.FromString(seen.proof.payload).body == b"news"
+
+
+async def test_a_handler_that_fails_is_called_again_later_and_those_behind_wait(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    failures = [WuganError("not now", "暂不", retryable=True), ZeroDivisionError()]
+
+    def outcome(delivery: Received) -> Handled:
+        if failures and delivery.body == b"1":
+            raise failures.pop()
+        return Handled()
+
+    b.noting.outcome = outcome
+    async with b.running("inbox"):
+        await hand_over(
+            b,
+            delivery(b"1", order_key=KEY).SerializeToString(),
+            delivery(b"2", order_key=KEY, sequence=8, delivery_id=arrival_id(8)).SerializeToString(),
+        )
+        await until(lambda: _passes(b) and len(b.noting.bodies) == 2)
+    assert b.noting.bodies == [b"1", b"2"]
+    assert not failures
+
+
+def arrival_id(number: int) -> bytes:
+    return delivery().delivery_id[:15] + bytes([number])
+
+
+def _passes(site: Site) -> bool:
+    site.clock.advance(1)
+    return True
+
+
+async def test_what_fails_for_good_or_too_often_is_dead_and_can_be_retried_or_dropped(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, max_failures=2) as (_, b):
+        hopeless = {b"bad": False, b"flaky": True}
+
+        def outcome(delivery: Received) -> Handled:
+            if delivery.body in hopeless:
+                raise WuganError("no", "否", retryable=hopeless[delivery.body])
+            return Handled()
+
+        b.noting.outcome = outcome
+        async with b.running("inbox"):
+            await hand_over(
+                b,
+                delivery(b"bad").SerializeToString(),
+                delivery(b"flaky", delivery_id=arrival_id(9)).SerializeToString(),
+            )
+            await until(lambda: _passes(b) and _dead(b, 2))
+            hopeless.clear()
+            assert await b.store.post_office.retry_delivery(arrival_id(9))
+            await until(lambda: b.noting.bodies == [b"flaky"])
+            assert not await b.store.post_office.retry_delivery(arrival_id(9))
+        (dead,) = await b.store.post_office.deliveries()
+        assert (dead.state, dead.note) == (DEAD, "no")
+
+
+async def _dead(site: Site, wanted: int) -> bool:
+    return len(await site.store.post_office.deliveries(state=DEAD)) == wanted
+
+
+async def test_a_delivery_whose_handler_was_killed_is_dealt_with_after_the_restart(tmp_path: Path) -> None:
+    async with two_sites(tmp_path) as (_, b):
+        begun = asyncio.Event()
+
+        async def hang(_delivery: Received) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        b.noting.before = hang
+        async with b.running("inbox"):
+            await hand_over(b, delivery().SerializeToString())
+            await begun.wait()
+        again = Site(B, A, b.store, b.clock)
+        async with again.running("inbox"):
+            await until(lambda: again.noting.bodies == [b"news"])
+        assert not b.noting.bodies
+
+
+async def test_a_slow_kind_holds_up_no_other(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+
+    class Slow:
+        def check(self, *_: object) -> None:
+            return None
+
+        async def handle(self, _delivery: Received) -> Handled:
+            await asyncio.Event().wait()
+            return Handled()
+
+    b.inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, Slow(), workers=1)  # type: ignore[arg-type]
+    async with b.running("inbox"):
+        slow = delivery(kind=delivery_pb2.DELIVERY_KIND_QUESTION, delivery_id=arrival_id(1))
+        await hand_over(b, slow.SerializeToString(), delivery().SerializeToString())
+        await until(lambda: b.noting.bodies == [b"news"])
+
+
+async def test_no_more_are_dealt_with_at_once_than_there_are_workers(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, workers=2) as (_, b):
+        now, most, go = 0, 0, asyncio.Event()
+
+        async def count(_delivery: Received) -> None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            await go.wait()
+            now -= 1
+
+        b.noting.before = count
+        async with b.running("inbox"):
+            await hand_over(b, *(delivery(delivery_id=arrival_id(n)).SerializeToString() for n in range(8)))
+            await until(lambda: now == 2)
+            go.set()
+            await until(lambda: len(b.noting.bodies) == 8)
+        assert most == 2
+
+
+async def test_a_handler_that_goes_on_keeps_its_progress(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+
+    def outcome(delivery: Received) -> Handled:
+        if delivery.progress < 3:
+            return Handled(again_at_ms=b.clock.now_ms() + 1000, progress=delivery.progress + 1)
+        return Handled()
+
+    b.noting.outcome = outcome
+    async with b.running("inbox"):
+        await hand_over(b, delivery().SerializeToString())
+        await until(lambda: _passes(b) and _done(b))
+    assert [(each.progress, each.attempts) for each in b.noting.seen] == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
+async def _done(site: Site) -> bool:
+    return not await site.store.post_office.deliveries()

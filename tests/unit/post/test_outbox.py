@@ -1,0 +1,327 @@
+"""The outbox: everything gets there once, in order where order matters, and nothing is lost while nobody is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.clock import FakeClock
+from gateway.errors import EnvelopeError, RefusedError, StoreError
+from gateway.store.outbox import DEAD, WAITING
+from tests.unit.post.post_world import DAY_MS, Site, away, open_store, two_sites, until
+from tests.unit.services.gateways_world import NOW_MS, A, B
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+KEY, OTHER_KEY = b"k" * 16, b"o" * 16
+
+
+@pytest.fixture
+async def sites(tmp_path: Path) -> AsyncIterator[tuple[Site, Site]]:
+    async with two_sites(tmp_path) as both:
+        yield both
+
+
+async def test_what_is_left_is_delivered_and_leaves_the_outbox(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+    async with a.running(), b.running():
+        await a.leave(b"one", b"two", b"three")
+        await until(lambda: len(b.noting.bodies) == 3)
+        await until(lambda: _none_waits(a))
+    assert sorted(b.noting.bodies) == [b"one", b"three", b"two"]
+    assert await a.store.post_office.letters() == []
+
+
+async def _none_waits(site: Site) -> bool:
+    return await site.waiting() == 0
+
+
+async def test_letters_that_wait_share_an_envelope(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+    await a.leave(*(b"%d" % n for n in range(10)))
+    async with a.running(), b.running():
+        await until(lambda: len(b.noting.bodies) == 10)
+    assert len(a.wire.envelopes) == 1
+
+
+async def test_letters_for_different_purposes_do_not_share_one(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+    await a.leave(b"one", purpose=v.PURPOSE_AUDIT)
+    await a.leave(b"two", purpose=v.PURPOSE_CERTIFICATION)
+    async with a.running(), b.running():
+        await until(lambda: len(b.noting.seen) == 2)
+    assert {each.body: each.purpose for each in b.noting.seen} == {
+        b"one": v.PURPOSE_AUDIT,
+        b"two": v.PURPOSE_CERTIFICATION,
+    }
+
+
+async def test_under_one_order_key_the_next_is_sent_after_the_receipt_of_the_one_before(
+    sites: tuple[Site, Site],
+) -> None:
+    a, b = sites
+    await a.leave(b"1", b"2", b"3", order_key=KEY)
+    await a.leave(b"other", order_key=OTHER_KEY)
+    async with a.running(), b.running():
+        await until(lambda: len(b.noting.bodies) == 4)
+    assert [[each.body for each in a.sent(n)] for n in range(3)] == [[b"1", b"other"], [b"2"], [b"3"]]
+    assert [body for body in b.noting.bodies if body != b"other"] == [b"1", b"2", b"3"]
+
+
+async def test_a_receipt_that_is_lost_costs_a_second_delivery_and_no_second_execution(
+    sites: tuple[Site, Site],
+) -> None:
+    a, b = sites
+    a.wire.lose_answers = 1
+    async with a.running(), b.running():
+        (sent,) = await a.leave(b"once")
+        await until(lambda: len(a.wire.envelopes) == 1)
+        await until(lambda: bool(b.noting.bodies))
+        a.clock.advance(60)
+        await until(lambda: _none_waits(a))
+    assert len(a.wire.envelopes) == 2
+    assert {each.delivery_id for n in range(2) for each in a.sent(n)} == {sent.delivery_id}
+    assert b.noting.bodies == [b"once"]
+
+
+async def test_a_partner_that_is_away_for_a_week_gets_everything_on_return_in_order(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS)
+    async with two_sites(tmp_path, clock, retry_longest_s=300.0) as (a, b):
+        a.wire.door = None
+        async with a.running(), b.running():
+            bodies = [b"%03d" % n for n in range(100)]
+            await a.leave(*bodies, order_key=KEY, expires_at_ms=NOW_MS + 8 * DAY_MS)
+            for _ in range(7 * 24):
+                clock.advance(3600)
+                await asyncio.sleep(0)
+            await until(lambda: bool(a.wire.envelopes))
+            assert not b.noting.bodies
+            a.wire.door = b.door
+            clock.advance(301)
+            await until(lambda: _passes(clock) and len(b.noting.bodies) == 100)
+    assert b.noting.bodies == bodies
+
+
+def _passes(clock: FakeClock) -> bool:
+    """A second goes by: what may go to a partner in a second has a bound."""
+    clock.advance(1)
+    return True
+
+
+async def test_while_a_partner_is_away_one_letter_is_tried_and_the_pause_grows_and_outlives_a_restart(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock(NOW_MS)
+    async with two_sites(tmp_path, clock) as (a, _):
+        a.wire.door = None
+        await a.leave(b"1", b"2", b"3")
+        async with a.running("outbox"):
+            await until(a.store.outbox.troubles)
+            for tries in range(2, 6):
+                clock.advance(400)
+                await until(lambda wanted=tries: len(a.wire.envelopes) == wanted)
+                await until(lambda wanted=tries: _failures(a, wanted))
+        assert [len(a.sent(n)) for n in range(5)] == [3, 1, 1, 1, 1]
+        (trouble,) = (await a.store.outbox.troubles()).values()
+        assert (trouble.failing_since_ms, trouble.failures) == (NOW_MS, 5)
+        assert trouble.next_try_ms > clock.now_ms()
+        again = Site(A, B, a.store, clock)
+        again.wire.door = None
+        async with again.running("outbox"):
+            await until(lambda: bool(again.outbox._lanes))
+            await asyncio.sleep(0.1)
+            assert not again.wire.envelopes, "tried before its time, which was on the disk"
+            clock.advance(400)
+            await until(lambda: len(again.wire.envelopes) == 1)
+            await until(lambda: _failures(again, 6))
+
+
+async def _failures(site: Site, wanted: int) -> bool:
+    return [each.failures for each in (await site.store.outbox.troubles()).values()] == [wanted]
+
+
+async def test_the_partners_own_time_to_wait_is_kept(sites: tuple[Site, Site]) -> None:
+    a, _ = sites
+    a.wire.error = RefusedError(
+        "busy", "忙", reason=words.REFUSAL_REASON_OVERLOADED, retryable=True, retry_after_ms=77_000
+    )
+    async with a.running("outbox"):
+        await a.leave(b"1")
+        await until(a.store.outbox.troubles)
+    (trouble,) = (await a.store.outbox.troubles()).values()
+    assert trouble.next_try_ms >= NOW_MS + 77_000
+
+
+async def test_what_expires_before_it_was_received_is_a_dead_letter(sites: tuple[Site, Site]) -> None:
+    a, _ = sites
+    a.wire.door = None
+    async with a.running("outbox"):
+        (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
+        a.clock.advance(2)
+        await until(lambda: a.store.post_office.letters(state=DEAD))
+    (dead,) = await a.store.post_office.letters()
+    assert (dead.delivery_id, dead.reason) == (late.delivery_id, words.REFUSAL_REASON_DELIVERY_EXPIRED)
+
+
+async def test_what_is_refused_for_good_is_a_dead_letter_and_holds_up_nobody(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+
+    def refuse(body: bytes) -> None:
+        if body == b"bad":
+            raise RefusedError("not like this", "格式不符")
+
+    b.noting.refuse = refuse
+    async with a.running(), b.running():
+        await a.leave(b"bad", b"good", order_key=KEY)
+        await until(lambda: b.noting.bodies == [b"good"])
+        await until(lambda: _none_waits(a))
+    (dead,) = await a.store.post_office.letters()
+    assert (dead.state, dead.reason, dead.note) == (DEAD, words.REFUSAL_REASON_INVALID_ARGUMENT, "not like this")
+
+
+async def test_what_is_refused_for_now_is_tried_again_and_dead_after_too_many_failures(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, max_failures=3) as (a, b):
+
+        def refuse(_body: bytes) -> None:
+            raise RefusedError("not yet", "稍后", reason=words.REFUSAL_REASON_INTERNAL, retryable=True)
+
+        b.noting.refuse = refuse
+        async with a.running(), b.running():
+            await a.leave(b"1")
+            await until(lambda: _passes(a.clock) and a.store.post_office.letters(state=DEAD))
+        assert len(a.wire.envelopes) == 3
+
+
+async def test_an_envelope_refused_for_what_is_in_it_is_taken_apart_and_the_good_letters_arrive(
+    tmp_path: Path,
+) -> None:
+    async with two_sites(tmp_path, max_failures=1) as (a, b):
+        receive = b.door.receive
+
+        async def choke(envelope: object, peer: object) -> object:
+            if any(each.body == b"poison" for each in a.sent()):
+                raise RefusedError("crash", "故障", reason=words.REFUSAL_REASON_INTERNAL)
+            return await receive(envelope, peer)  # type: ignore[arg-type]
+
+        b.door.receive = choke  # type: ignore[assignment, method-assign]
+        await a.leave(b"1", b"poison", b"2")
+        async with a.running(), b.running():
+            await until(lambda: len(b.noting.bodies) == 2)
+            await until(lambda: a.store.post_office.letters(state=DEAD))
+        assert sorted(b.noting.bodies) == [b"1", b"2"]
+
+
+async def test_a_full_inbox_makes_the_sender_wait_and_kills_nothing(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, inbox_max_waiting=2) as (a, b):
+        await a.leave(*(b"%d" % n for n in range(5)))
+        async with a.running():
+            await until(a.store.outbox.troubles)
+            async with b.running():
+                await until(lambda: _passes(a.clock) and len(b.noting.bodies) == 5)
+        assert not await _dead(a)
+
+
+async def _dead(site: Site) -> int:
+    return len(await site.store.post_office.letters(state=DEAD))
+
+
+async def test_a_retried_dead_letter_keeps_its_id_and_is_delivered(sites: tuple[Site, Site]) -> None:
+    a, b = sites
+    a.wire.door = None
+    async with a.running(), b.running():
+        (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
+        a.clock.advance(2)
+        await until(lambda: a.store.post_office.letters(state=DEAD))
+        a.wire.door = b.door
+        assert await a.store.post_office.retry_letter(late.delivery_id, a.clock.now_ms())
+        a.clock.advance(0.5)
+        await until(lambda: b.noting.bodies == [b"late"])
+    assert a.sent()[0].delivery_id == late.delivery_id
+
+
+async def test_a_dead_letter_is_not_retried_once_the_other_side_may_have_forgotten_it(
+    sites: tuple[Site, Site],
+) -> None:
+    a, _ = sites
+    (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
+    await a.store.outbox.sweep(NOW_MS + 2000, 0)
+    assert not await a.store.post_office.retry_letter(late.delivery_id, NOW_MS + 30 * DAY_MS)
+    assert not await a.store.post_office.retry_letter(b"\0" * 16, NOW_MS)
+
+
+async def test_no_more_is_taken_for_a_partner_than_may_wait(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, max_waiting=2) as (a, _):
+        await a.leave(b"1", b"2")
+        with pytest.raises(StoreError) as caught:
+            a.outbox.submit(a.letter(b"3"))
+    assert caught.value.code == "OVERLOADED"
+
+
+async def test_numbers_grow_over_a_restart_with_the_clock_set_back_and_after_everything_was_delivered(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock(NOW_MS)
+    async with open_store(tmp_path, clock) as store:
+        first = await Site(A, B, store, clock).outbox.submit(Site(A, B, store, clock).letter())
+        await store.outbox.settle(_received(first))
+    early = FakeClock(NOW_MS - DAY_MS)
+    async with open_store(tmp_path, early) as store:
+        site = Site(A, B, store, early)
+        assert await site.outbox.submit(site.letter()) > first
+
+
+def _received(sequence: int) -> object:
+    from gateway.store.outbox import Attempt
+
+    return Attempt(B.member_id, [sequence])
+
+
+async def test_bodies_are_encrypted_and_bound_to_their_letter(sites: tuple[Site, Site]) -> None:
+    a, _ = sites
+    await a.leave(b"about 330702195001011234")
+    with a.store._engine.connect() as connection:
+        (body,) = connection.exec_driver_sql("SELECT body FROM outbox").one()
+    assert b"330702195001011234" not in body
+    (due,) = await a.store.outbox.due(B.member_id, NOW_MS, 10)
+    assert due.letter.body == b"about 330702195001011234"
+    assert "330702" not in repr(due.letter)
+
+
+async def test_a_partner_that_is_in_the_directory_no_more_is_waited_for(sites: tuple[Site, Site]) -> None:
+    a, _ = sites
+    a.wire.error = EnvelopeError("no such member", "无此成员", reason=words.REFUSAL_REASON_STRANGER)
+    async with a.running("outbox"):
+        await a.leave(b"1")
+        await until(a.store.outbox.troubles)
+    assert [each.state for each in await a.store.post_office.letters()] == [WAITING]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    keys=st.lists(st.sampled_from([b"", KEY, OTHER_KEY]), min_size=1, max_size=12),
+    losses=st.integers(0, 4),
+)
+async def test_whatever_is_lost_on_the_way_everything_is_executed_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, keys: list[bytes], losses: int
+) -> None:
+    async with two_sites(tmp_path_factory.mktemp("post")) as (a, b):
+        a.wire.lose_answers = losses
+        for number, key in enumerate(keys):
+            await a.leave(b"%02d" % number, order_key=key)
+        async with a.running(), b.running():
+            while await a.waiting() or len(b.noting.bodies) < len(keys):
+                a.clock.advance(10)
+                await asyncio.sleep(0.005)
+        assert sorted(b.noting.bodies) == [b"%02d" % number for number in range(len(keys))]
+        for key in (KEY, OTHER_KEY):
+            mine = [b"%02d" % number for number, each in enumerate(keys) if each == key]
+            assert [body for body in b.noting.bodies if body in mine] == mine
+
+
+def test_away_is_what_a_partner_that_cannot_be_reached_raises() -> None:
+    assert away().retryable
