@@ -40,6 +40,8 @@ root = "root.json"
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration whose store holds a waiting and a dead letter, and a dead delivery."""
     monkeypatch.setenv("WUGAN_LANG", "en")
+    # A command sets up the log of its own process, which here is that of all other tests.
+    monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     path = tmp_path / "gateway.toml"
     path.write_text(CONFIG, "utf-8")
     asyncio.run(_fill(tmp_path / "state"))
