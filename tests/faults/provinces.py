@@ -58,7 +58,7 @@ class Agency:
     def __init__(self, call: Callable[..., Awaitable[bytes]]) -> None:
         self._call = call
 
-    async def ask(self, request: bytes, *, timeout_s: float | None = None, patience_s: float = 30.0) -> Outcome:
+    async def ask(self, request: bytes, *, timeout_s: float | None = None, patience_s: float = 60.0) -> Outcome:
         """Ask; with no timeout of its own the gateway's default deadline holds, and no client hides that it does not.
 
         Raises:
