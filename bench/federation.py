@@ -1,4 +1,4 @@
-"""Two provinces on loopback, as real processes, for the benchmarks: A asks, B answers from one table adapter.
+"""Provinces on loopback, as real processes, for the benchmarks: one asks, others answer from one table adapter each.
 
 Owns: founding and starting them in a scratch folder, and the requests an agency of A sends. The people are made up;
 their numbers have the form and check digit of GB 11643.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,14 @@ ANY_HOUR = "\n[access.harvest]\nodd_people = 1000000000\n"
 """A bench asks more in a minute than agencies do in a night, and may be run at night: that is no harvesting."""
 ASKING = ("111100000000212234", "北京市", "Beijing", 110000)
 ANSWERING = ("11330000002482285J", "浙江省", "Zhejiang", 330000)
+NEIGHBOURS = (
+    ANSWERING,
+    ("11340000002482285N", "安徽省", "Anhui", 340000),
+    ("11350000002482285T", "福建省", "Fujian", 350000),
+    ("11360000002482285Y", "江西省", "Jiangxi", 360000),
+    ("113700000024822853", "山东省", "Shandong", 370000),
+)
+"""Members that may answer; each of them knows everybody."""
 
 MANIFEST = """\
 manifest: 1
@@ -69,6 +77,20 @@ class TwoProvinces:
         return self.agency_config.parent / "tls"
 
 
+@dataclass(frozen=True, slots=True)
+class Provinces:
+    """A running federation of one member that asks and several that answer, in the order of `NEIGHBOURS`."""
+
+    asking: FoundedMember
+    answering: Sequence[FoundedMember]
+    processes: list[Started]
+
+    @property
+    def agency_config(self) -> Path:
+        """The asking agency's agency.toml."""
+        return self.asking.agency_config(UNIT)
+
+
 def people() -> list[tuple[str, str]]:
     """Number and name of everyone that B's department knows."""
     made = []
@@ -78,15 +100,15 @@ def people() -> list[tuple[str, str]]:
     return list(dict(made).items())
 
 
-def requests() -> list[bytes]:
-    """One serialized request for each of them."""
+def requests(*regions: int) -> list[bytes]:
+    """One serialized request for each of them, as living in these regions; B's where none is given."""
     return [
         agency_pb2.CheckRequest(
             id_number=number,
             name=name,
             benefit=words.BENEFIT_TYPE_EMPLOYEE_PENSION,
             purpose=adapter_words.PURPOSE_CERTIFICATION,
-            regions=[330700],
+            regions=regions or (330700,),
             legal_basis="社会保险法 第七十四条",
             case_reference="BENCH-1",
             official="bench",
@@ -97,26 +119,42 @@ def requests() -> list[bytes]:
 
 
 @contextlib.contextmanager
-def two_provinces(folder: Path, settings: str = "") -> Iterator[TwoProvinces]:
-    """Found and start both; stop them at the end. `settings`: TOML for both gateways."""
+def two_provinces(folder: Path, extra: str = "") -> Iterator[TwoProvinces]:
+    """Found and start both; stop them at the end. `extra`: TOML appended to both gateway.toml."""
+    with provinces(folder, extra=extra) as running:
+        yield TwoProvinces(running.asking, running.answering[0], running.processes)
+
+
+@contextlib.contextmanager
+def provinces(
+    folder: Path, answering: int = 1, *, listed: Mapping[str, Sequence[str]] | None = None, extra: str = ""
+) -> Iterator[Provinces]:
+    """Found and start one that asks and so many that answer; stop them at the end.
+
+    Args:
+        folder: where; made.
+        answering: how many answer.
+        listed: as in `found`.
+        extra: TOML appended to every gateway.toml.
+    """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
     fill(departments / "insurance.db", now.date())
-    manifest = departments / "health-insurance.yaml"
-    manifest.write_text(MANIFEST, "utf-8")
-    plans = [
-        MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
-        MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
-    ]
-    asking, answering = found(folder / "federation", plans, now, extra=ANY_HOUR + settings, log_level="WARNING")
+    plans = [MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=())]
+    for neighbour in NEIGHBOURS[:answering]:
+        region = neighbour[-1]
+        manifest = departments / f"health-insurance-{region}.yaml"
+        manifest.write_text(MANIFEST.replace("[330000]", f"[{region}]"), "utf-8")
+        plans.append(MemberPlan(*neighbour, units=(), manifests=(manifest,)))
+    members = found(folder / "federation", plans, now, extra=ANY_HOUR + extra, log_level="WARNING", listed=listed)
     processes: list[Started] = []
     with stopped_on_failure(processes):
-        for member in (asking, answering):
+        for member in members:
             processes.append(start_gateway(member))
-        wait_ready([(processes[0], asking.ready_file), (processes[1], answering.ready_file)])
+        wait_ready([(process, member.ready_file) for process, member in zip(processes, members, strict=True)])
     try:
-        yield TwoProvinces(asking, answering, processes)
+        yield Provinces(members[0], members[1:], processes)
     finally:
         stop(processes)
 

@@ -96,6 +96,7 @@ def found(
     authority_address: str = "",
     extra: str = "",
     log_level: str = "INFO",
+    listed: Mapping[str, Sequence[str]] | None = None,
 ) -> list[FoundedMember]:
     """Make a federation of these members in an empty folder.
 
@@ -106,6 +107,8 @@ def found(
         authority_address: where the authority will be served; without one the gateways read its folder.
         extra: TOML appended to every gateway.toml.
         log_level: of the gateways.
+        listed: member → the addresses that the directory says its gateways have, where these are not the one it
+            listens at: what stands before it, a relay or a balancer, or a test's own trouble.
 
     Raises:
         CertsError: a file cannot be written, or a member's code is malformed.
@@ -124,7 +127,8 @@ def found(
         member = FoundedMember(
             member_plan, home, f"127.0.0.1:{ports[2 * position]}", f"127.0.0.1:{ports[2 * position + 1]}"
         )
-        entries.append(_equip(authority, member, now))
+        addresses = (listed or {}).get(member_plan.member_id, (member.federation_address,))
+        entries.append(_equip(authority, member, now, addresses))
         _write_gateway_config(folder, member, authority_address, extra=extra, log_level=log_level)
         for unit, _ in member_plan.units:
             _equip_unit(authority, member, unit, now)
@@ -179,9 +183,12 @@ async def _grant(member: FoundedMember, people: Mapping[str, tuple[str, Ed25519P
         await administration.enact(APPROVE_GRANT, {"grant": number}, by=APPROVES, key=people[APPROVES][1], about="*")
 
 
-def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> directory_pb2.Member:
+def _equip(
+    authority: Authority, member: FoundedMember, now: dt.datetime, addresses: Sequence[str]
+) -> directory_pb2.Member:
     """Make a member's keys and certificates; what the directory says of it."""
     plan = member.plan
+    tls_name = Identity.gateway(FEDERATION, plan.member_id).tls_name
     signer = keys.generate_signing_key()
     signing = authority.issue_signing(plan.member_id, signer.public_key(), now=now)
     tls_key = keys.generate_tls_key()
@@ -198,7 +205,7 @@ def _equip(authority: Authority, member: FoundedMember, now: dt.datetime) -> dir
         name_zh=plan.name_zh,
         name_en=plan.name_en,
         regions=[plan.region],
-        gateways=[(member.federation_address, Identity.gateway(FEDERATION, plan.member_id).tls_name)],
+        gateways=[(address, tls_name) for address in addresses],
         tls_certificates=[tls.der],
         signing_keys=[signing_key(signing.der, signing.intermediates_der)],
         encryption_keys=[encryption_key(keys.xwing_public_key(seed), not_before=now, not_after=now + KEY_LIFE)],
