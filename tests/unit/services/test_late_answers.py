@@ -374,7 +374,8 @@ async def test_both_sides_record_what_was_left_and_what_came_of_it(world: World)
 
 async def hand_in(world: World, answer: delivery_pb2.LateAnswer) -> None:
     """A late answer of B's own making."""
-    await world.b.outbox.submit(world.b.letter(answer.SerializeToString(), kind=ANSWER, purpose=v.PURPOSE_DISPUTE_REVIEW))
+    letter = world.b.letter(answer.SerializeToString(), kind=ANSWER, purpose=v.PURPOSE_DISPUTE_REVIEW)
+    await world.b.outbox.submit(letter)
     async with world.running():
         await until(lambda: _emptied(world.b))
         await until(lambda: _dealt_with(world.a))
