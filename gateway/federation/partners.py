@@ -144,7 +144,13 @@ class Partners:
             DirectoryError: the directory has expired.
         """
         same = _Same(member_id, patience(timeout_s), asking.question.SerializeToString())
-        asked = await self._flights.join(same, lambda: self._ask(member_id, asking, same.question, timeout_s))
+        end = asyncio.get_running_loop().time() + timeout_s
+        try:
+            # What is below keeps to its own time, or to that of whoever asks the same; this holds it to ours.
+            async with asyncio.timeout_at(end + OVERRUN_S):
+                asked = await self._flights.join(same, lambda: self._ask(member_id, asking, same.question, end))
+        except TimeoutError:
+            raise late() from None
         if asked.asking is not asking:
             for sealed in asked.asking.sent:
                 asking.leaves(sealed)
@@ -152,18 +158,18 @@ class Partners:
             raise asked.outcome
         return asked.outcome
 
-    async def _ask(self, member_id: str, asking: Asking, question: bytes, timeout_s: float) -> Asked:
+    async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> Asked:
         """Ask, where nobody asks the same."""
-        asking.begin(question, asyncio.get_running_loop().time() + timeout_s)
+        asking.begin(question, end)
         self._under_way += 1
         try:
-            return Asked(await self._in_place(member_id, asking, timeout_s), asking)
+            return Asked(await self._in_place(member_id, asking), asking)
         except WuganError as error:
             return Asked(error, asking)
         finally:
             self._under_way -= 1
 
-    async def _in_place(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer | WuganError:
+    async def _in_place(self, member_id: str, asking: Asking) -> PartnerAnswer | WuganError:
         """Ask once there is a place among those who ask this member; at once, or not at all, if it fails anyway."""
         gateways = self._directory.current().member(member_id).gateways
         standing = self.standings.of(member_id)
@@ -172,18 +178,13 @@ class Partners:
         bulkhead = standing.bulkhead
         taken = bulkhead.take()
         if taken is None:
-            taken = await bulkhead.enter(timeout_s)
+            taken = await bulkhead.enter(asking.left_s())
             if taken is None:
                 return _no_place(bulkhead.retry_after_ms)
-        terms = _Terms(member_id, asking.question.context.purpose, patience(timeout_s))
+        left_s = asking.left_s()
+        terms = _Terms(member_id, asking.question.context.purpose, patience(left_s))
         try:
-            # What is below keeps to the time by itself; this holds it to it, whatever happens there.
-            async with asyncio.timeout_at(asking.end + OVERRUN_S):
-                return await self._together.join(
-                    terms, asking, asking.end - asyncio.get_running_loop().time(), alone=self._under_way == 1
-                )
-        except TimeoutError:
-            return late()
+            return await self._together.join(terms, asking, left_s, alone=self._under_way == 1)
         finally:
             bulkhead.leave(taken)
 

@@ -63,6 +63,10 @@ class Asking:
         self.payload = b""
         self.end = 0.0
 
+    def left_s(self) -> float:
+        """Seconds until the answer must be there."""
+        return self.end - asyncio.get_running_loop().time()
+
     def leaves(self, sealed: Sealed) -> None:
         """It is in an envelope that left."""
         self.sent.append(sealed)

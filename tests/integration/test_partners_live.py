@@ -217,7 +217,7 @@ async def test_when_the_agency_gives_up_the_query_in_the_other_provinces_departm
 async def test_of_two_who_ask_the_same_one_may_give_up_and_the_other_is_answered(provinces: Provinces) -> None:
     provinces.of_b.hangs = True
     async with running(provinces.asking), running(provinces.b), provinces.agency() as stub:
-        first, second = (stub.Check(request(330000), timeout=3.0) for _ in range(2))
+        first, second = (stub.Check(request(330000), timeout=3.7) for _ in range(2))
         await until(lambda: provinces.of_b.under_way, "the department was never asked")
         await asyncio.sleep(0.05)
         assert provinces.of_b.under_way == 1, "the same question was asked twice"

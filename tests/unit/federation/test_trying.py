@@ -13,6 +13,7 @@ from gateway import coalescing
 from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
+from gateway.federation import partners as partners_module
 from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
@@ -465,6 +466,18 @@ async def test_who_asks_the_same_and_gives_up_takes_it_away_from_nobody() -> Non
     await until(lambda: b.hanging)
     first.cancel()
     assert (await second).findings.status == [STRONG]
+
+
+async def test_who_asks_the_same_with_less_time_does_not_wait_longer_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partners_module, "patience", lambda _time_s: 0)  # so that times may differ by more than a tenth
+    federation, b = scripted("hang")
+    partners = federation.partners()
+    patient = asyncio.ensure_future(ask(partners, timeout_s=60.0))
+    await until(lambda: b.hanging)
+    assert await asyncio.wait_for(outcome(partners, timeout_s=0.05), 5.0) == "DEADLINE_EXCEEDED"
+    b.go.set()
+    assert (await patient).findings.status == [STRONG]
+    assert b.calls == 1
 
 
 async def test_a_failure_is_told_to_all_who_asked_the_same() -> None:
