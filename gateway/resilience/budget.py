@@ -19,7 +19,7 @@ class Budget:
 
     __slots__ = ("_most", "_share", "_tokens", "earned", "spent")
 
-    def __init__(self, share: float, *, most: float = 64.0, reserve: float = 0.0) -> None:
+    def __init__(self, share: float, *, most: float = 8.0, reserve: float = 0.0) -> None:
         if share < 0 or most < reserve or reserve < 0:
             raise ValueError("a budget is not negative, and holds its reserve")
         self._share = share
