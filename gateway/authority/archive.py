@@ -33,6 +33,8 @@ from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 ROOT_FILE: Final = "root.pem"
+ROOT_JSON: Final = "root.json"
+"""The root of the directory that new members are given: always the newest."""
 
 _GRACE_MS: Final = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""

@@ -25,10 +25,11 @@ from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs.files import PUBLIC, write_file
 from certs.identity import Identity
 from certs.records import Record, Token
 from gateway.authority import entries, issuers
-from gateway.authority.archive import Archive
+from gateway.authority.archive import ROOT_JSON, Archive
 from gateway.authority.membership import Row
 from gateway.authority.taken_back import translated
 from gateway.errors import AccessError, ConfigError, RefusedError, WuganError
@@ -251,12 +252,18 @@ class Office(Archive):
         *,
         online: bool = False,
     ) -> int:
-        """Replace the root, as `Repository.rotate_root` does; the root's version."""
+        """Replace the root, as `Repository.rotate_root` does; the root's version. New members are given the new one."""
         with self._alone():
             version = self._repository.rotate_root(old, new_passphrases, threshold, self.now(), online=online)
+            with translated():
+                write_file(self.folder / ROOT_JSON, self._repository.root().data, mode=PUBLIC, replace=True)
             if online:
                 self._publish()
             return version
+
+    def root_keys(self) -> tuple[Path, ...]:
+        """Files of the root keys as they were made, in the order in which their passphrases were given."""
+        return self._repository.root_keys()
 
     # what a member does
 

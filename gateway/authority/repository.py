@@ -112,6 +112,15 @@ class Repository:
         """
         return self._read(Root, f"{self._newest(Root.type)}.{Root.type}.json")
 
+    def root_keys(self) -> tuple[Path, ...]:
+        """Files of the newest root's keys as they were made, in the order in which their passphrases were given.
+
+        Raises:
+            StoreError: as `root`.
+        """
+        keyids = self.root().signed.roles[Root.type].keyids
+        return tuple(self._root_keys / f"{keyid[:16]}.pem" for keyid in keyids)
+
     def timestamp(self) -> Current[Timestamp]:
         """The timestamp in force, by the newest root.
 

@@ -26,7 +26,7 @@ from gateway.cli.authority_options import (
     tell_version,
 )
 from gateway.cli.authority_revoking import certificates, revoke
-from gateway.cli.authority_root import THRESHOLD, root, root_passphrases
+from gateway.cli.authority_root import THRESHOLD, root, root_passphrases, with_files
 from gateway.cli.language import say
 
 
@@ -110,12 +110,17 @@ def init(
         public_url,
     )
     or_exit(lambda: found(folder, plan, SystemClock()))
-    tell(
-        json_out,
-        {"federation": federation, "version": 1, "root": str(folder / "root.json"), "roots": str(folder / "root.pem")},
-        f"{federation}: founded in {folder}; give root.json and root.pem to every member",
-        f"{federation}：已在 {folder} 创建；请将 root.json 与 root.pem 交给各成员",
-    )
+    made = in_office(folder, passphrase_file, lambda office: office.root_keys())
+    about = {
+        "federation": federation,
+        "version": 1,
+        "root": str(folder / "root.json"),
+        "roots": str(folder / "root.pem"),
+        "root_keys": [str(file) for file in made],
+    }
+    en = f"{federation}: founded in {folder}; give root.json and root.pem to every member"
+    zh = f"{federation}：已在 {folder} 创建；请将 root.json 与 root.pem 交给各成员"
+    tell(json_out, about, *with_files(en, zh, made))
 
 
 @authority.command(

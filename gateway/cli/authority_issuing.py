@@ -123,9 +123,11 @@ def issuing() -> None:
 
 @issuing.command(
     help=say(
-        "Make another issuing CA, which issues from now on. Gateways renew their certificates within hours, by "
-        "themselves; the one before answers for its certificates until the last has expired.",
-        "新建签发 CA，此后由其签发证书。各网关将在数小时内自行更新证书；原签发 CA 保留至其证书全部过期。",
+        "Make another issuing CA, which issues from now on. Gateways notice within the hour and renew their "
+        "certificates by themselves, spread over a day and a half for TLS, twenty days for signing; the one before "
+        "answers for its certificates until the last has expired.",
+        "新建签发 CA，此后由其签发证书。各网关在一小时内获知并自行更新证书（TLS 分散在一天半内，签名分散在二十天内）；"
+        "原签发 CA 保留至其证书全部过期。",
     )
 )
 @DIR

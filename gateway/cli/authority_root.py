@@ -6,11 +6,15 @@ Owns: reading options and the passphrases of root keys. Refuses: passphrases on 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, ask, in_office, tell
 from gateway.cli.language import say
+
+if TYPE_CHECKING:
+    from gateway.authority.office import Office
 
 THRESHOLD = click.option(
     "--threshold",
@@ -73,8 +77,23 @@ def rotate(
     old = list(zip(old_keys, _old_passphrases(old_passphrases_file, old_keys), strict=True))
     new = root_passphrases(new_passphrases_file, new_keys) if new_keys else []
     wanted = threshold or (new_keys // 2 + 1 if new_keys else None)
-    version = in_office(folder, passphrase_file, lambda office: office.rotate_root(old, new, wanted, online=online))
-    tell(json_out, {"root_version": version}, f"root {version} is in force", f"根元数据第 {version} 版已生效")
+
+    def work(office: Office) -> tuple[int, tuple[Path, ...]]:
+        return office.rotate_root(old, new, wanted, online=online), office.root_keys() if new else ()
+
+    version, made = in_office(folder, passphrase_file, work)
+    en, zh = f"root {version} is in force", f"根元数据第 {version} 版已生效"
+    told = {"root_version": version, "root_keys": [str(file) for file in made]}
+    tell(json_out, told, *with_files(en, zh, made))
+
+
+def with_files(en: str, zh: str, files: tuple[Path, ...]) -> tuple[str, str]:
+    """A text in both languages, and which file is which root key: a custodian must know what the passphrase opens."""
+    numbered = list(enumerate(files, 1))
+    return (
+        "\n".join([en, *(f"root key {number}: {file}" for number, file in numbered)]),
+        "\n".join([zh, *(f"根密钥 {number}：{file}" for number, file in numbered)]),
+    )
 
 
 def root_passphrases(path: Path | None, count: int) -> list[bytes]:

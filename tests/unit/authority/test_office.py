@@ -338,6 +338,8 @@ async def test_a_root_can_be_replaced_and_the_directory_goes_on(world: World) ->
     with pytest.raises(ConfigError, match="fewer were given"):
         world.office.rotate_root([old[0], old[0]], [b"new"], 1)
     assert world.office.rotate_root(old[:2], [b"a", b"b"], 2, online=True) == 2
+    given = json.loads((world.home / "root.json").read_bytes())
+    assert given["signed"]["version"] == 2, "who joins now is given the newest"
     await reader.refresh()
     assert reader.current().version == 2
     assert (

@@ -47,7 +47,8 @@ class Administrator:
 
     def founds(self) -> Any:
         secrets = ("--root-passphrases-file", str(self.roots), "--ca-passphrase-file", str(self.ca))
-        return self.does("init", "--federation", FEDERATION, *secrets)
+        self.founded = self.does("init", "--federation", FEDERATION, *secrets)
+        return self.founded
 
     def adds(self, member_id: str = ZHEJIANG, region: int = 330000) -> Any:
         names = ("--name-zh", "某省社会保险中心", "--name-en", "Agency")
@@ -262,14 +263,18 @@ def test_every_command_speaks_both_languages(
 def test_the_root_is_replaced_by_a_threshold_of_its_keys(founded: Administrator) -> None:
     from tests.unit.federation.tuf_world import opens
 
-    keys = sorted((founded.home / "tuf-root-keys").iterdir())
-    known = {path: next(each for each in ("one", "two", "three") if opens(path, each.encode())) for path in keys}
+    keys = [Path(file) for file in founded.founded["root_keys"]]
+    known = dict(zip(keys, ("one", "two", "three"), strict=True))
+    assert all(opens(path, passphrase.encode()) for path, passphrase in known.items()), "each custodian knows the file"
     old = [word for path in keys[:2] for word in ("--old-key", str(path))]
     passphrases = founded.file("old.txt", "".join(f"{known[path]}\n" for path in keys[:2]))
     fresh = founded.file("fresh.txt", "a\nb\nc\n")
     more = ("--new-keys", "3", "--new-passphrases-file", str(fresh), "--online")
     told = founded.does("root", "rotate", *old, "--old-passphrases-file", str(passphrases), *more)
-    assert told == {"root_version": 2}
+    assert told["root_version"] == 2
+    made = [Path(file) for file in told["root_keys"]]
+    assert all(opens(path, passphrase) for path, passphrase in zip(made, (b"a", b"b", b"c"), strict=True))
+    assert set(made).isdisjoint(keys)
     assert founded.does("member", "list")["version"] == 2
     one = founded.file("one.txt", f"{known[keys[0]]}\n")
     ran = founded.types(
