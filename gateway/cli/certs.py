@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
+WIDE = 120
+"""Columns that every line of `status` fits in."""
 ANSWER_S = 10.0
 """How long a running gateway has to take up a request."""
 
@@ -361,7 +363,8 @@ def _show(about: dict[str, Any]) -> None:
             table.add_row(
                 each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
             )
-    console = Console()
+    # Ids are copied from here into other commands: a narrow terminal may wrap a line, but nothing is cut off.
+    console = Console(width=max(Console().width, WIDE))
     console.print(table)
     if about["rotation"] is not None:
         kinds = ", ".join(about["rotation"]["kinds"])

@@ -51,14 +51,16 @@ _HERE = re.compile(r"<<-?\s*'?(\w+)'?")
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a page: where it is typed, and what it should end with."""
+    """One command of a page: in which section and which of its blocks it stands, and where it is typed."""
 
     section: str
+    block: int
     place: str
     command: str
 
     @property
     def ends_with(self) -> int:
+        """What it should end with."""
         found = _ENDS.search(self.command)
         return int(found[1]) if found else 0
 
@@ -66,16 +68,17 @@ class Step:
 def steps_of(page: str) -> list[Step]:
     """Every command of a page, in order."""
     steps: list[Step] = []
-    section = ""
+    section, block = "", 0
     for found in _FENCE.finditer((PAGES / page).read_text("utf-8")):
         if found["heading"] is not None:
-            section = found["heading"]
+            section, block = found["heading"], 0
         if found["language"] != "sh":
             continue
         place = _PLACE.match(found["text"])
         assert place, f"{page}, {section}: a block does not say where it is typed:\n{found['text']}"
         where = place[1] or place[2]
-        steps += [Step(section, where, command) for command in commands_of(found["text"][place.end() :])]
+        steps += [Step(section, block, where, command) for command in commands_of(found["text"][place.end() :])]
+        block += 1
     return steps
 
 
@@ -312,19 +315,21 @@ class Book:
         self,
         section: str,
         hosts: Mapping[str, Host],
-        *,
+        *blocks: int,
         typed: Mapping[str, Sequence[str]] | None = None,
         only: str = "",
     ) -> list[Ran]:
-        """Type all the commands of a section.
+        """Type the commands of a section.
 
         Args:
             section: its heading, or the beginning of it.
             hosts: by name.
+            blocks: which of its blocks, counted from 0; all where none is named.
             typed: beginning of a command → passphrases it asks for.
             only: commands with this in them.
         """
         found = [step for step in self.steps if step.section.startswith(section) and only in step.command]
+        found = [step for step in found if not blocks or step.block in blocks]
         assert found, f"{self.page} has no commands under {section!r} with {only!r}"
         done = []
         for at, step in enumerate(found):
@@ -335,6 +340,12 @@ class Book:
                 self.left.remove(step)
         return done
 
-    def require_all_done(self) -> None:
-        """Return when every command of the page was typed."""
-        assert not self.left, f"{self.page}: nobody typed {[step.command for step in self.left]}"
+    @property
+    def sections(self) -> list[str]:
+        """The headings that have commands, in order."""
+        return list(dict.fromkeys(step.section for step in self.steps))
+
+    def require_done(self, *sections: str) -> None:
+        """Return when every command of these sections was typed; of the whole page, where none is named."""
+        left = [step for step in self.left if not sections or step.section.startswith(sections)]
+        assert not left, f"{self.page}: nobody typed {[step.command for step in left]}"

@@ -19,18 +19,18 @@ def test_two_provinces_are_enrolled_by_the_page_and_one_answers_the_other(
     book = enrolment[0]
     hosts = federation.about(federation.zhejiang)
     federation.until_all_have_the_directory()
-    book.follow("5.", hosts, only="member list")
+    book.follow("5.", hosts, 1)
     assert set(federation.seen()) == {ZHEJIANG, BEIJING}
-    book.follow("6.", hosts, only="wugan check")
+    book.follow("6.", hosts, 2)
     answer = json.loads(federation.zhejiang.agency.run(f"{ASK} --json").out)
     assert answer["status"].startswith("SURVIVAL_STATUS_ALIVE")
     assert [each["member_id"] for each in answer["answers"]] == [BEIJING]
     assert not answer["partial"]
     before = (federation.zhejiang.agency.folder / "tls" / "certificate.pem").read_bytes()
-    book.follow("6.", hosts, only="--renew")
+    book.follow("6.", hosts, 3)
     assert (federation.zhejiang.agency.folder / "tls" / "certificate.pem").read_bytes() != before
     assert federation.ask().code == 0
-    book.require_all_done()
+    book.require_done()
 
 
 def test_what_was_handed_over_is_used_up_and_what_is_secret_is_closed_to_others(
