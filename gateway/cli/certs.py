@@ -62,6 +62,18 @@ _STATES = {
 }
 
 
+_EVENTS = {
+    "rotation begun": "轮换开始",
+    "key prepared": "密钥已就绪",
+    "keys published": "密钥已公布",
+    "keys activated": "密钥已启用",
+    "keys destroyed": "密钥已销毁",
+    "rotation rolled back": "轮换已回退",
+    "rotation failed": "轮换未成功",
+}
+"""What a rotation tells (`certs.rotation`), for people."""
+
+
 @click.group(help=say("This gateway's own keys and certificates.", "管理本网关的密钥与证书。"))
 def certs() -> None:
     """The group."""
@@ -319,7 +331,9 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _tell(event: Event) -> None:
-    click.echo(f"{event.what}: {', '.join(event.kinds)} {event.detail}".rstrip(), err=True)
+    kinds = ", ".join(event.kinds)
+    what = say(event.what, _EVENTS.get(event.what, event.what))
+    click.echo(say(f"{what}: {kinds} {event.detail}", f"{what}：{kinds} {event.detail}").rstrip(), err=True)
 
 
 def _about(journal: Journal, policy: Any) -> dict[str, Any]:

@@ -289,7 +289,13 @@ async def test_the_public_address_stands_in_what_is_issued_from_then_on(world: W
         leaf = x509.load_pem_x509_certificate(world.keys_of(ZHEJIANG).tls_pem)
         points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         assert "http://ca.example:8080/crl/issuing.crl" in str(points)
-    settings.write_text(settings.read_text("utf-8").replace("http:", "https:"), "utf-8")
+    said = settings.read_text("utf-8")
+    settings.write_text(said.replace('public_url = "http://ca.example:8080"\n', ""), "utf-8")
+    async with run.authority(world.home, world.clock):
+        leaf = x509.load_pem_x509_certificate(world.keys_of(ZHEJIANG).tls_pem)
+        with pytest.raises(x509.ExtensionNotFound):
+            leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+    settings.write_text(said.replace("http:", "https:"), "utf-8")
     with pytest.raises(ConfigError, match="public_url"):
         async with run.authority(world.home, world.clock):
             raise AssertionError
