@@ -135,7 +135,7 @@ class Federation:
         return "\n".join(f"{host.folder}:\n{host.tail()}" for host in self.hosts)
 
 
-def until(true: Callable[[], bool], told: Callable[[], str] = str, seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], told: Callable[[], str] = str, seconds: float = 120.0) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():

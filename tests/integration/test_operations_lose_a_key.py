@@ -81,7 +81,7 @@ def test_the_page_throws_thieves_out_and_gets_the_province_going_again(federatio
     assert json.loads(authority.run("wugan authority token list --dir authority --json").out) == {"tokens": []}
 
     # the store key: Beijing asks, because it is Zhejiang's grants that are gone
-    asks = ASK.replace("--region 110000", "--region 330000")
+    asks = ASK.replace("--region 110000", "--region 330100")
     assert federation.beijing.agency.run(asks).code == 0
     book.follow("The store key", hosts, 0)
     gateway.start()
