@@ -24,7 +24,7 @@ from certs.authority import Authority
 from certs.errors import EnrolmentError, ProfileError
 from certs.holders import proven_key
 from certs.identity import ROLE_AUTHORITY, ROLE_GATEWAY, Identity
-from certs.records import PROFILE_SIGNING, PROFILE_TLS, LeafProfile, Record
+from certs.records import BY_CERTIFICATE, BY_TOKEN, PROFILE_SIGNING, PROFILE_TLS, LeafProfile, Record
 
 LABELS: Final[dict[str, LeafProfile]] = {"": PROFILE_TLS, PROFILE_TLS: PROFILE_TLS, PROFILE_SIGNING: PROFILE_SIGNING}
 """What the label in an EST path asks for (RFC 7030 section 3.2.2)."""
@@ -67,9 +67,9 @@ class Enrolment:
             _require_named(request, holder.uri, None)
             if used is not None:
                 return _same_again(request, used, profile)
-            return self._issue(profile, holder, request, now, f"token {token_id}")
+            return self._issue(profile, holder, request, now, f"{BY_TOKEN}{token_id}")
 
-        return self._authority.ledger.redeem(token_id, secret, now, issue)
+        return self._authority.ledger.tokens.redeem(token_id, secret, now, issue)
 
     def with_certificate(
         self, profile: LeafProfile, body: bytes, client_der: bytes | None, now: dt.datetime
@@ -101,7 +101,7 @@ class Enrolment:
                 raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请使用令牌重新注册")
             present = x509.load_der_x509_certificate(client_der)
             _require_named(request, record.holder.uri, present)
-            return self._issue(profile, record.holder, request, now, f"certificate {record.serial:x}")
+            return self._issue(profile, record.holder, request, now, f"{BY_CERTIFICATE}{record.serial:x}")
 
     def _issue(
         self,

@@ -19,6 +19,11 @@ LeafProfile = Literal["tls", "signing"]
 Profile = LeafProfile | Literal["ocsp"]
 """Which kind of leaf a record is about."""
 
+BY_TOKEN: Final = "token "  # noqa: S105  a word
+"""Begins the grounds of a first certificate; the token's id follows."""
+BY_CERTIFICATE: Final = "certificate "
+"""Begins the grounds of a renewal; the serial number of the certificate that it rests on follows, hexadecimal."""
+
 PROFILE_TLS: Final = "tls"
 PROFILE_SIGNING: Final = "signing"
 PROFILE_OCSP: Final = "ocsp"

@@ -65,6 +65,28 @@ class Revocation:
             )
         return record
 
+    def revoke_issued(
+        self, serial: int, reason: x509.ReasonFlags, now: dt.datetime, *, renewed: bool
+    ) -> tuple[Record, ...]:
+        """Revoke a certificate, and all that was issued on the strength of it if `renewed` is set: whoever had its key
+        could have had them issued. All at once, so that no renewal comes in between.
+
+        Returns:
+            What was not revoked before, the certificate itself first.
+
+        Raises:
+            RevocationError, LedgerError: as `revoke`; then nothing is revoked.
+        """
+        ledger = self._authority.ledger
+        with ledger.together():
+            before = ledger.by_serial(serial)
+            record = self.revoke(serial, reason, now)
+            taken = [record] if before is None or before.revoked_at is None else []
+            for each in ledger.renewed_from(serial, now) if renewed else ():
+                if each.revoked_at is None:
+                    taken.append(self.revoke(each.serial, reason, now))
+        return tuple(taken)
+
     def revoke_member(self, member_id: str, reason: x509.ReasonFlags, now: dt.datetime) -> tuple[Record, ...]:
         """Revoke all that a member has, its agencies' and departments' certificates too, and take back its tokens.
 

@@ -5,6 +5,8 @@ Owns: the changed copy. Refuses: judging it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from gateway.federation.presented import presented
 from wugan.federation.v1 import authority_pb2, directory_pb2
 
@@ -78,6 +80,44 @@ def without_key(entry: directory_pb2.Member, key_id: str) -> directory_pb2.Membe
     changed.signing_keys.extend(key for key in entry.signing_keys if key.key_id != key_id)
     changed.encryption_keys.extend(key for key in entry.encryption_keys if key.key_id != key_id)
     return changed
+
+
+def without_revoked(
+    entry: directory_pb2.Member, barred: Collection[str], is_revoked: Callable[[bytes], bool]
+) -> directory_pb2.Member:
+    """The entry without the keys and certificates that were taken back.
+
+    Args:
+        entry: the entry.
+        barred: ids of keys.
+        is_revoked: tells of a certificate's serial number.
+
+    Raises:
+        RefusedError: a certificate in it is none.
+    """
+
+    def good(certificate: bytes) -> bool:
+        return not is_revoked(presented(certificate).serial)
+
+    changed = copied(entry)
+    for gateway in changed.gateways:
+        kept = [certificate for certificate in gateway.tls_certificates if good(certificate)]
+        del gateway.tls_certificates[:]
+        gateway.tls_certificates.extend(kept)
+    del changed.signing_keys[:], changed.encryption_keys[:]
+    changed.signing_keys.extend(k for k in entry.signing_keys if k.key_id not in barred and good(k.certificate))
+    changed.encryption_keys.extend(key for key in entry.encryption_keys if key.key_id not in barred)
+    return changed
+
+
+def lost_a_kind(entry: directory_pb2.Member, kept: directory_pb2.Member) -> bool:
+    """Whether nothing is kept of a kind of key of which the entry had some."""
+    pairs = (
+        (tls_certificates(entry), tls_certificates(kept)),
+        (entry.signing_keys, kept.signing_keys),
+        (entry.encryption_keys, kept.encryption_keys),
+    )
+    return any(had and not has for had, has in pairs)
 
 
 def without_keys(entry: directory_pb2.Member) -> directory_pb2.Member:

@@ -15,18 +15,16 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from certs.authority import Authority
 from certs.errors import CertsError
 from certs.files import PUBLIC, write_file
+from gateway.authority.archive import ROOT_JSON
 from gateway.authority.office import Office
 from gateway.authority.repository import Repository
 from gateway.authority.settings import SETTINGS_FILE, load_settings
 from gateway.clock import Clock
 from gateway.errors import ConfigError
-
-ROOT_JSON: Final = "root.json"
 
 
 @dataclass(frozen=True, slots=True)

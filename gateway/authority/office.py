@@ -1,113 +1,65 @@
-"""The authority's office: every change of the record, judged, published, and answered for.
+"""The authority's office: what an administrator and a member may change, and what follows from it.
 
-Owns: what an administrator and a member may change, under the lock of the folder, so that commands and the running
-service do not meet; and that nothing is published that a member's gateway would not believe: it is judged before by
-the very rule of the gateways (`DirectoryTrust`), so that no member can make the directory unbelievable for all.
+Owns: these acts, each under the lock of the folder, judged and published (`gateway.authority.archive`).
 
 What is revoked is written into the ledger of certificates first (`certs.revocation`), and the directory adopts it from
 there. Killed in between, the certificate renews nothing any more, while the directory is behind; in the other order it
 could have been renewed, and what it was renewed to would be nowhere revoked. Every change, and `upkeep`, adopts
 what the ledger has revoked meanwhile, so the two agree again at the latest a minute after the service runs.
 
+A key that was stolen may have been used to renew its certificate. So with a certificate all is revoked that was issued
+on the strength of it, unless the reason says that it was merely superseded; and whoever revokes is told what the same
+holder has besides.
+
 Refuses: knowing who asks (`gateway.authority.service`), and the event loop: everything here waits for the disk.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import functools
 import hashlib
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.authority import Authority
-from certs.errors import CertsError
-from certs.files import read_public
-from certs.identity import ROLE_GATEWAY, Identity
-from certs.records import Token
-from certs.revocation import Revocation
+from certs.files import PUBLIC, write_file
+from certs.identity import Identity
+from certs.records import Record, Token
 from gateway.authority import entries, issuers
-from gateway.authority.lock import locked
-from gateway.authority.membership import Membership, Row
-from gateway.authority.repository import Repository
-from gateway.authority.settings import AuthorityFile, load_settings
-from gateway.authority.taken_back import TakenBack, translated
-from gateway.clock import Clock
-from gateway.errors import AccessError, ConfigError, DirectoryError, RefusedError, WuganError
-from gateway.federation import directory_build
-from gateway.federation.directory_entries import Outline, refused, require_together
-from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES, MAX_MEMBERS, DirectoryTrust
+from gateway.authority.archive import ROOT_JSON, Archive
+from gateway.authority.membership import Row
+from gateway.authority.taken_back import translated
+from gateway.errors import AccessError, ConfigError, RefusedError, WuganError
 from gateway.federation.presented import presented
 from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-ROOT_FILE = "root.pem"
-CESSATION = 5
+SUPERSEDED: Final = 4
+"""CRLReason of a certificate whose key nobody else has: what it was renewed to stays."""
+CESSATION: Final = 5
 """CRLReason of a member that leaves: cessation of operation."""
 
-_GRACE_MS = 86_400_000
-"""A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
-
-class Office:
-    """The office in a folder that `wugan authority init` made. Safe for several threads and processes.
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What came of a revocation.
 
     Args:
-        folder: the authority's.
-        clock: dates what is published.
-        passphrase: of the keys in daily use.
+        version: of the directory that says so.
+        taken: the certificates revoked now, and not before.
+        left: what the same holder has that is still valid.
     """
 
-    def __init__(self, folder: Path, clock: Clock, passphrase: bytes | None = None) -> None:
-        self.folder = folder
-        self.settings: AuthorityFile = load_settings(folder)
-        self._clock = clock
-        self._repository = Repository(folder, self.settings.life.lives(), passphrase)
-        self._membership = Membership(folder)
-        try:
-            self._trust = DirectoryTrust.of(self.settings.federation, read_public(folder / ROOT_FILE))
-        except CertsError as error:
-            raise ConfigError(error.en, error.zh) from error
-        self._passphrase = passphrase
-        self._authority: Authority | None = None
-        self._thread = threading.RLock()
+    version: int
+    taken: tuple[Record, ...]
+    left: tuple[Record, ...]
 
-    def close(self) -> None:
-        """Close the record."""
-        self._membership.close()
-        if self._authority is not None:
-            self._authority.close()
 
-    @property
-    def authority(self) -> Authority:
-        """Who issues certificates, and its ledger; opened when it is first needed.
-
-        Raises:
-            ConfigError: its files or its passphrase are not as they should be.
-            StoreError: its ledger cannot be used.
-        """
-        with self._thread:
-            if self._authority is None:
-                with translated():
-                    self._authority = Authority.load(self.folder, passphrase=self._passphrase)
-            return self._authority
-
-    def _taken_back(self) -> TakenBack:
-        return TakenBack(self._membership, self.authority, self.now())
-
-    @property
-    def _revocation(self) -> Revocation:
-        return Revocation(self.authority)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._thread, locked(self.folder):
-            yield
+class Office(Archive):
+    """The office in a folder that `wugan authority init` made. Safe for several threads and processes."""
 
     # what an administrator does
 
@@ -139,7 +91,7 @@ class Office:
             if self._membership.row(holder.member_id) is None:
                 raise _no_member()
             with translated():
-                return self.authority.ledger.make_token(holder, self.now(), lifetime)
+                return self.authority.ledger.tokens.make(holder, self.now(), lifetime)
 
     def add(self, *members: directory_pb2.Member) -> int:
         """Take members in, or change what is said of them; the keys one has published stay, unless some are given.
@@ -185,7 +137,7 @@ class Office:
             return self._publish()
 
     def readmit(self, member_id: str, *, reason: int) -> int:
-        """Forget all that a member's gateway has published, with its certificates; it is to enrol anew.
+        """Forget all that a member's gateway has published, with its certificates and tokens; it is to enrol anew.
 
         For a gateway whose keys are stolen, or gone together with their journal: what it would publish next is then
         neither shown with a listed certificate nor counted on. Certificates of agencies and departments stay.
@@ -200,21 +152,27 @@ class Office:
         with self._alone():
             if self._membership.row(member_id) is None:
                 raise _no_member()
-            with translated(), self.authority.ledger.together():
-                for each in self.authority.ledger.live(self.now(), member_id=member_id):
-                    if each.holder is not None and each.holder.role == ROLE_GATEWAY:
-                        self._revocation.revoke(each.serial, issuers.REASONS[reason], self.now())
+            ledger, holder = self.authority.ledger, Identity.gateway(self.settings.federation, member_id)
+            with translated(), ledger.together():
+                ledger.tokens.cancel_holder(holder)
+                for each in ledger.held(holder, self.now()):
+                    self._revocation.revoke(each.serial, issuers.REASONS[reason], self.now())
             with self._changing():
                 row = self._membership.row(member_id)
                 if row is not None:
                     self._membership.put(Row(entries.without_keys(row.entry), 0, b"", 0))
             return self._publish()
 
-    def revoke_pem(self, pem: bytes, *, reason: int) -> int:
+    def revoke_pem(self, pem: bytes, *, reason: int, renewed: bool | None = None) -> Revoked:
         """Take one certificate back, the first of a PEM file: whoever presents it is refused, and none lists it.
 
         Of a certificate that the ledger does not know, which somebody made with a stolen issuing key, the directory
         alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow.
+
+        Args:
+            pem: the file.
+            reason: CRLReason.
+            renewed: whether to take back as well what was issued on the strength of it; None: as the reason suggests.
 
         Raises:
             ConfigError: there is none in it, or it is another authority's.
@@ -224,26 +182,21 @@ class Office:
             with translated():
                 issuer = issuers.issuer_of(self.authority, certificate)
                 known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
-                if known is not None:
-                    self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
+            if known is not None:
+                return self._revoke(known.serial, reason, renewed)
             with self._changing():
-                if known is None:
-                    self._taken_back().add(certificate.serial_number, issuer, certificate.not_valid_after_utc, reason)
-            return self._publish()
+                self._taken_back().add(certificate.serial_number, issuer, certificate.not_valid_after_utc, reason)
+            return Revoked(self._publish(), (), ())
 
-    def revoke_serial(self, text: str, *, reason: int) -> int:
-        """Take back the certificate of a serial number, hexadecimal.
+    def revoke_serial(self, text: str, *, reason: int, renewed: bool | None = None) -> Revoked:
+        """Take back the certificate of a serial number, hexadecimal; otherwise as `revoke_pem`.
 
         Raises:
             ConfigError: that is no serial number, or none of a certificate that was issued here.
         """
         number = issuers.read_serial(text)
         with self._alone():
-            with translated():
-                self._revocation.revoke(number, issuers.REASONS[reason], self.now())
-            with self._changing():
-                pass
-            return self._publish()
+            return self._revoke(number, reason, renewed)
 
     def revoke_key(self, key_id: str, *, reason: int) -> int:
         """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well."""
@@ -261,10 +214,15 @@ class Office:
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
             return self._publish()
 
-    def publish(self) -> int:
-        """Publish the record as it is, changed or not; the version."""
+    def publish(self, above: int = 0) -> int:
+        """Publish the record as it is, changed or not; the version.
+
+        Args:
+            above: a version of timestamp or directory that gateways may have seen: everything published now is newer.
+                For a folder that was restored from a backup; without it they would take it for a rollback.
+        """
         with self._alone():
-            return self._publish()
+            return self._publish(above)
 
     def version(self) -> int:
         """The version in force, 0 before the first. Waits for nobody: what is published is whole at any moment."""
@@ -294,12 +252,18 @@ class Office:
         *,
         online: bool = False,
     ) -> int:
-        """Replace the root, as `Repository.rotate_root` does; the root's version."""
+        """Replace the root, as `Repository.rotate_root` does; the root's version. New members are given the new one."""
         with self._alone():
             version = self._repository.rotate_root(old, new_passphrases, threshold, self.now(), online=online)
+            with translated():
+                write_file(self.folder / ROOT_JSON, self._repository.root().data, mode=PUBLIC, replace=True)
             if online:
                 self._publish()
             return version
+
+    def root_keys(self) -> tuple[Path, ...]:
+        """Files of the root keys as they were made, in the order in which their passphrases were given."""
+        return self._repository.root_keys()
 
     # what a member does
 
@@ -367,7 +331,7 @@ class Office:
                 f"第 {publication.sequence} 次发布已过时：已接受第 {row.sequence} 次",
                 field="sequence",
             )
-        entry = entries.with_publication(row.entry, publication)
+        entry = self._without_revoked(entries.with_publication(row.entry, publication))
         self._admit(entry)
         with self._changing():
             self._membership.put(Row(entry, publication.sequence, digest, 0))
@@ -375,58 +339,23 @@ class Office:
 
     # how it is done
 
-    def _admit(self, entry: directory_pb2.Member) -> None:
-        """Return when an entry would be believed by itself, and none of its keys is barred.
+    def _revoke(self, serial: int, reason: int, renewed: bool | None) -> Revoked:
+        renewed = reason != SUPERSEDED if renewed is None else renewed
+        now, ledger = self.now(), self.authority.ledger
+        with translated():
+            taken = self._revocation.revoke_issued(serial, issuers.REASONS[reason], now, renewed=renewed)
+            record = ledger.by_serial(serial)
+            left = ledger.held(record.holder, now) if record is not None and record.holder is not None else ()
+        with self._changing():
+            pass
+        return Revoked(self._publish(), taken, left)
 
-        Raises:
-            DirectoryError: it would not, or one is.
+    def _without_revoked(self, entry: directory_pb2.Member) -> directory_pb2.Member:
+        """The entry without what was revoked, if something of each kind is left: a gateway that renews a revoked key
+        lists both until it uses the new one. Where nothing is left it stays as it is, and is refused with the reason.
         """
-        judged = self._trust.judge(entry)
-        if not self._membership.barred().isdisjoint(judged.outline.key_ids):
-            raise DirectoryError(
-                "a key was revoked and is never listed again; make a new one",
-                "密钥已被吊销，不再登记，请生成新密钥",
-                reason=words.REFUSAL_REASON_INVALID_ARGUMENT,
-            )
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Change the record; what the gateways would not believe is not changed at all.
-
-        Every entry was judged by itself when it came, so only what they are to each other is judged here: with a
-        thousand members that takes milliseconds, and a revocation must not wait.
-        """
-        with self._membership.change():
-            self._taken_back().adopt()
-            yield
-            entries_now = [row.entry for row in self._membership.rows().values()]
-            revocations = self._membership.revocations()
-            require_together(map(Outline.of, entries_now), revocations)
-            size = sum(entry.ByteSize() for entry in entries_now) + sum(each.ByteSize() + 8 for each in revocations)
-            if len(entries_now) > MAX_MEMBERS or size + 4096 > MAX_DIRECTORY_BYTES:
-                raise refused("it has too many members or is too large", "成员过多或目录过大")
-
-    def _publish(self) -> int:
-        self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
-        listed = [row.entry for row in self._membership.rows().values()]
-        make = functools.partial(self._directory, listed)
-        version = self._repository.publish(make, self.now())
-        self._membership.mark_published(version)
-        return version
-
-    def _directory(self, listed: Sequence[directory_pb2.Member], version: int, expires: dt.datetime) -> bytes:
-        return directory_build.directory(
-            listed,
-            version=version,
-            federation=self.settings.federation,
-            issued_at=self.now(),
-            expires_at=expires,
-            revocations=self._membership.revocations(),
-        )
-
-    def now(self) -> dt.datetime:
-        """The time."""
-        return dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
+        kept = entries.without_revoked(entry, self._membership.barred(), self._membership.is_revoked)
+        return entry if entries.lost_a_kind(entry, kept) else kept
 
 
 def _no_member() -> ConfigError:

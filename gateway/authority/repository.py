@@ -112,6 +112,15 @@ class Repository:
         """
         return self._read(Root, f"{self._newest(Root.type)}.{Root.type}.json")
 
+    def root_keys(self) -> tuple[Path, ...]:
+        """Files of the newest root's keys as they were made, in the order in which their passphrases were given.
+
+        Raises:
+            StoreError: as `root`.
+        """
+        keyids = self.root().signed.roles[Root.type].keyids
+        return tuple(self._root_keys / f"{keyid[:16]}.pem" for keyid in keyids)
+
     def timestamp(self) -> Current[Timestamp]:
         """The timestamp in force, by the newest root.
 
@@ -137,12 +146,13 @@ class Repository:
         except StoreError:
             return 0
 
-    def publish(self, make: Callable[[int, dt.datetime], bytes], now: dt.datetime) -> int:
+    def publish(self, make: Callable[[int, dt.datetime], bytes], now: dt.datetime, above: int = 0) -> int:
         """Publish a directory.
 
         Args:
             make: (version, expiry) → the directory's bytes.
             now: time of signing.
+            above: every version signed now is higher than this, and than whatever is here.
 
         Returns:
             Its version.
@@ -151,14 +161,14 @@ class Repository:
             StoreError: a file is damaged or cannot be written.
         """
         # Higher than whatever was written, published or not: a crash may have left files that nobody names.
-        version = self._newest(Targets.type) + 1
+        version = max(self._newest(Targets.type), above) + 1
         expires = _day(now + self._lives.targets)
         data = make(version, expires)
         described = TargetFile.from_data(TARGET, data, _HASHES)
         targets = Targets(version=version, expires=expires, targets={TARGET: described})
         self._write(self._targets / f"{hashlib.sha256(data).hexdigest()}.{TARGET}", data)
         signed = self._sign(targets, f"{version}.{Targets.type}.json")
-        self._publish_snapshot(MetaFile.from_data(version, signed, _HASHES), now)
+        self._publish_snapshot(MetaFile.from_data(version, signed, _HASHES), now, above)
         self._prune()
         return version
 
@@ -234,8 +244,8 @@ class Repository:
         self._write_root(root, signers)
         return root.version
 
-    def _publish_snapshot(self, targets: MetaFile, now: dt.datetime) -> None:
-        version = self._newest(Snapshot.type) + 1
+    def _publish_snapshot(self, targets: MetaFile, now: dt.datetime, above: int) -> None:
+        version = max(self._newest(Snapshot.type), above) + 1
         snapshot = Snapshot(
             version=version, expires=_day(now + self._lives.snapshot), meta={f"{Targets.type}.json": targets}
         )
@@ -244,7 +254,7 @@ class Repository:
             last = self._read(Timestamp, "timestamp.json").signed.version
         except StoreError:
             last = 0
-        self._publish_timestamp(MetaFile.from_data(version, data, _HASHES), last + 1, now)
+        self._publish_timestamp(MetaFile.from_data(version, data, _HASHES), max(last, above) + 1, now)
 
     def _publish_timestamp(self, snapshot: MetaFile, version: int, now: dt.datetime) -> None:
         expires = _day(now + self._lives.timestamp)

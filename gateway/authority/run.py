@@ -94,7 +94,9 @@ async def authority(
         service, certificates = office.settings.service, office.authority
         try:
             if certificates.public_url != service.public_url:
+                # Said in authority.toml alone; the ledger keeps it for whatever is issued from now on.
                 certificates.set_public_url(service.public_url)
+                _log.info("public address changed", public_url=service.public_url)
             tls = await asyncio.to_thread(ServerTls, certificates, now())
         except CertsError as error:
             raise ConfigError(error.en, error.zh) from error

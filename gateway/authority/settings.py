@@ -45,7 +45,8 @@ class ServiceSettings(Settings):
         None, description="Address of the plain HTTP service of revocation lists and OCSP; none without it."
     )
     public_url: PublicUrl = Field(
-        "", description='"http://host:port" by which that service is reached; certificates name it.'
+        "",
+        description='"http://host:port" by which that service is reached; certificates issued since the start name it.',
     )
     ready_file: Path | None = Field(None, description="File to write the bound address to once ready (JSON).")
 

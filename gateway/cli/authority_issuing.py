@@ -24,6 +24,7 @@ from gateway.cli.authority_options import (
     ask,
     in_office,
     line,
+    or_exit,
     tell,
 )
 from gateway.cli.language import say
@@ -69,6 +70,7 @@ def add(
 
     if unit is not None and department is not None:
         raise click.UsageError(say("name --unit or --department, not both", "--unit 与 --department 只能指定其一"))
+    require_free(token_file)
 
     def work(office: Office) -> Token:
         federation = office.settings.federation
@@ -90,7 +92,7 @@ def add(
 @JSON
 def list_tokens(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """List the open tokens."""
-    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.open_tokens(office.now()))
+    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.tokens.open(office.now()))
     if json_out:
         listed = [
             {"id": each.token_id, "holder": each.holder.uri, "expires_at": _time(each.expires_at)} for each in found
@@ -108,7 +110,7 @@ def list_tokens(folder: Path, passphrase_file: Path | None, json_out: bool) -> N
 @JSON
 def cancel(folder: Path, token_id: str, passphrase_file: Path | None, json_out: bool) -> None:
     """Cancel a token."""
-    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.cancel_token(token_id))
+    found = in_office(folder, passphrase_file, lambda office: office.authority.ledger.tokens.cancel(token_id))
     if not found:
         raise click.UsageError(say("there is no open token of that id", "没有该标识的未使用令牌"))
     tell(json_out, {"id": token_id, "state": "cancelled"}, "cancelled", "已取消")
@@ -121,9 +123,11 @@ def issuing() -> None:
 
 @issuing.command(
     help=say(
-        "Make another issuing CA, which issues from now on. Gateways renew their certificates within hours, by "
-        "themselves; the one before answers for its certificates until the last has expired.",
-        "新建签发 CA，此后由其签发证书。各网关将在数小时内自行更新证书；原签发 CA 保留至其证书全部过期。",
+        "Make another issuing CA, which issues from now on. Gateways notice within the hour and renew their "
+        "certificates by themselves, spread over a day and a half for TLS, twenty days for signing; the one before "
+        "answers for its certificates until the last has expired.",
+        "新建签发 CA，此后由其签发证书。各网关在一小时内获知并自行更新证书（TLS 分散在一天半内，签名分散在二十天内）；"
+        "原签发 CA 保留至其证书全部过期。",
     )
 )
 @DIR
@@ -195,13 +199,26 @@ def prune(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     tell(json_out, {"destroyed": list(gone)}, f"destroyed: {names or 'none'}", f"已销毁：{names or '无'}")
 
 
+def require_free(file: Path | None) -> None:
+    """Return when a token can be written to a file; ends the process with 2, and what is wrong, where it cannot.
+
+    To be called before anything is done: what was revoked or added is not undone because a file was in the way.
+    """
+    from gateway.errors import ConfigError
+
+    def check() -> None:
+        if file is not None and file.exists():
+            raise ConfigError(f"{file}: is there already and is not overwritten", f"{file}：文件已存在，不会覆盖")
+        if file is not None and not file.parent.is_dir():
+            raise ConfigError(f"{file.parent}: there is no such folder", f"{file.parent}：目录不存在")
+
+    or_exit(check)
+
+
 def make_token(office: Office, holder: Identity, days: float, file: Path | None) -> Token:
     """A token for a holder, written to a file where one is named."""
     from certs.files import PRIVATE, write_file
-    from gateway.errors import ConfigError
 
-    if file is not None and file.exists():
-        raise ConfigError(f"{file}: is there already and is not overwritten", f"{file}：文件已存在，不会覆盖")
     made = office.make_token(holder, dt.timedelta(days=days))
     if file is not None:
         write_file(file, f"{made.token_id}:{made.secret}\n".encode(), mode=PRIVATE, replace=False)

@@ -22,6 +22,16 @@ R = TypeVar("R")
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
+# CRLReason (RFC 5280 section 5.3.1), as far as an administrator means one.
+REASONS = {
+    "unspecified": 0,
+    "key-compromise": 1,
+    "affiliation-changed": 3,
+    "superseded": 4,
+    "cessation-of-operation": 5,
+    "privilege-withdrawn": 9,
+}
+
 DIR = click.option(
     "--dir",
     "folder",
@@ -40,6 +50,13 @@ CA_PASSPHRASE = click.option(
     "--ca-passphrase-file",
     type=FILE,
     help=say("passphrase of the certificates' root key; asked for without it", "证书根密钥口令；未提供时询问"),
+)
+REASON = click.option(
+    "--reason",
+    type=click.Choice(list(REASONS)),
+    default="unspecified",
+    show_default=True,
+    help=say("why (RFC 5280)", "吊销原因（RFC 5280）"),
 )
 TOKEN_DAYS = click.option(
     "--days",
@@ -98,3 +115,8 @@ def ask(what: str, *, new: bool = True) -> bytes:
 def tell(json_out: bool, told: dict[str, Any], en: str, zh: str) -> None:
     """What was done, for programs or for people."""
     click.echo(json.dumps(told, ensure_ascii=False, indent=2) if json_out else say(en, zh))
+
+
+def tell_version(json_out: bool, version: int, en: str, zh: str, **more: Any) -> None:
+    """The same, with the version of the directory that says so."""
+    tell(json_out, {**more, "version": version}, f"{en}; directory {version}", f"{zh}；目录第 {version} 版")

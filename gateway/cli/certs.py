@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
+WIDE = 120
+"""Columns that every line of `status` fits in."""
 ANSWER_S = 10.0
 """How long a running gateway has to take up a request."""
 
@@ -58,6 +60,18 @@ _STATES = {
     "withdrawn": ("withdrawn", "已撤下"),
     "destroyed": ("destroyed", "已销毁"),
 }
+
+
+_EVENTS = {
+    "rotation begun": "轮换开始",
+    "key prepared": "密钥已就绪",
+    "keys published": "密钥已公布",
+    "keys activated": "密钥已启用",
+    "keys destroyed": "密钥已销毁",
+    "rotation rolled back": "轮换已回退",
+    "rotation failed": "轮换未成功",
+}
+"""What a rotation tells (`certs.rotation`), for people."""
 
 
 @click.group(help=say("This gateway's own keys and certificates.", "管理本网关的密钥与证书。"))
@@ -317,7 +331,9 @@ def _end(message: str, code: int) -> NoReturn:
 
 
 def _tell(event: Event) -> None:
-    click.echo(f"{event.what}: {', '.join(event.kinds)} {event.detail}".rstrip(), err=True)
+    kinds = ", ".join(event.kinds)
+    what = say(event.what, _EVENTS.get(event.what, event.what))
+    click.echo(say(f"{what}: {kinds} {event.detail}", f"{what}：{kinds} {event.detail}").rstrip(), err=True)
 
 
 def _about(journal: Journal, policy: Any) -> dict[str, Any]:
@@ -361,7 +377,8 @@ def _show(about: dict[str, Any]) -> None:
             table.add_row(
                 each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
             )
-    console = Console()
+    # Ids are copied from here into other commands: a narrow terminal may wrap a line, but nothing is cut off.
+    console = Console(width=max(Console().width, WIDE))
     console.print(table)
     if about["rotation"] is not None:
         kinds = ", ".join(about["rotation"]["kinds"])

@@ -25,7 +25,8 @@ from certs.identity import Identity
 from certs.slots import KeySlots
 from gateway.access.people import APPROVE_GRANT, AUDIT, PROPOSE_GRANT, SECURITY, SYSTEM
 from gateway.access.terms import thresholds
-from gateway.authority.founding import ROOT_JSON, Plan
+from gateway.authority.archive import ROOT_JSON
+from gateway.authority.founding import Plan
 from gateway.authority.founding import found as found_authority
 from gateway.authority.office import Office
 from gateway.clock import FakeClock, SystemClock

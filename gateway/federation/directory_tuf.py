@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +23,7 @@ import structlog
 from tuf.ngclient.fetcher import FetcherInterface
 
 from gateway.clock import Clock
-from gateway.errors import DirectoryError, WuganError
+from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory
 from gateway.federation.directory_fetch import HeldFetcher
 from gateway.federation.directory_stream import DirectoryStream
@@ -32,9 +32,6 @@ from gateway.federation.directory_updater import DirectoryPlace, fetch
 
 SOONEST_S: Final = 0.25
 """First wait before another try after a failure, seconds; it doubles up to the time between two looks."""
-
-SeenReport = Callable[[int], Awaitable[None]]
-"""Tells the authority which version this gateway works with; raises a WuganError where it cannot."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -56,7 +53,6 @@ class DirectoryTuf:
         fetcher: how files are fetched; used in a thread.
         trust: what this member pins, and the rule for what a directory says.
         clock: tells when something has expired.
-        report: told of every version taken, if the federation wants to know; failures are tried again.
     """
 
     def __init__(
@@ -65,20 +61,16 @@ class DirectoryTuf:
         fetcher: FetcherInterface,
         trust: DirectoryTrust,
         clock: Clock,
-        report: SeenReport | None = None,
     ) -> None:
         self._place = place
         self._fetcher = fetcher
         self._trust = trust
         self._clock = clock
-        self._report = report
-        self._reported = 0
         self._held: _Held | None = None
         self._complaint = ""
         self._lock = asyncio.Lock()
         self._announced = 0
         self._wake = asyncio.Event()
-        self._taken = asyncio.Event()
         self._changed: list[Callable[[], None]] = []
 
     def current(self) -> Directory:
@@ -112,7 +104,6 @@ class DirectoryTuf:
                 await self._look()
             finally:
                 if self._held is not before or (self._held is not None and self._expired()):
-                    self._taken.set()
                     for changed in self._changed:
                         changed()
 
@@ -123,9 +114,7 @@ class DirectoryTuf:
             every_s: seconds between two looks.
             stream: told by it, look at once.
         """
-        beside = [asyncio.create_task(self._tell(every_s))]
-        if stream is not None:
-            beside.append(asyncio.create_task(stream.follow(self._note)))
+        told = None if stream is None else asyncio.create_task(stream.follow(self._note))
         failures = 0
         try:
             while True:
@@ -144,8 +133,8 @@ class DirectoryTuf:
                 behind = self._held is None or self._announced not in (0, self._held.directory.version)
                 failures = failures + 1 if self._complaint or behind else 0
         finally:
-            for task in beside:
-                task.cancel()
+            if told is not None:
+                told.cancel()
 
     def _note(self, version: int) -> None:
         # Another one, not only a higher one: after a recovery from fast-forward versions are lower.
@@ -189,21 +178,6 @@ class DirectoryTuf:
             version=held.version if held else 0,
             left_s=round((held.expires_at_ms - self._clock.now_ms()) / 1000) if held else 0,
         )
-
-    async def _tell(self, every_s: float) -> None:
-        """Report every version taken; what could not be reported is tried again. Never returns."""
-        while self._report is not None:
-            version = self._held.directory.version if self._held else 0
-            if version != self._reported:
-                try:
-                    await self._report(version)
-                    self._reported = version
-                except WuganError as error:
-                    _log.debug("version not reported", error=error.code)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if version == self._reported else every_s):
-                    await self._taken.wait()
-            self._taken.clear()
 
     def _take(self, fetcher: FetcherInterface) -> _Held:
         """In a thread: fetch, judge, and the directory that is in force then."""

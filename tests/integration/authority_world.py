@@ -99,7 +99,7 @@ class ServedAuthority:
 
     def token(self, holder: Identity | None = None) -> Token:
         holder = holder or Identity.gateway(FEDERATION, MEMBER)
-        return self.authority.ledger.make_token(holder, now(), dt.timedelta(hours=1))
+        return self.authority.ledger.tokens.make(holder, now(), dt.timedelta(hours=1))
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from certs.slot_files import require_complete
 from certs.slot_journal import KINDS
 from certs.slots import KeySlots
 from gateway.authority.founding import Plan, found
+from gateway.authority.settings import AuthorityFile
 from gateway.cli import main
 from gateway.clock import SystemClock
 from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway
@@ -325,7 +326,7 @@ def test_settings_shown_in_toml_blocks_exist(document: Path) -> None:
         if block.language != "toml":
             continue
         raw = tomllib.loads(block.text)
-        unknown = [set(unknown_settings(model, raw)) for model in (GatewaySettings, AgencySettings)]
+        unknown = [set(unknown_settings(model, raw)) for model in (GatewaySettings, AgencySettings, AuthorityFile)]
         assert not all(unknown), f"{document.relative_to(ROOT)}: no such settings: {min(unknown, key=len)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,7 @@ async def test_changing_a_members_name_leaves_its_keys(world: World) -> None:
 async def test_a_revoked_certificate_is_refused_and_no_longer_listed(world: World) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
-    assert world.office.revoke_pem(made.tls_pem, reason=1) == 3
+    assert world.office.revoke_pem(made.tls_pem, reason=1).version == 3
     directory = await world.directory()
     assert directory.member(ZHEJIANG).tls_certificates == frozenset()
     with pytest.raises(RefusedError, match="revoked"):
@@ -163,6 +164,25 @@ async def test_a_revoked_key_never_comes_back(world: World) -> None:
     for publication in (made.publication(1),):
         [error] = taken(world, publication)
         assert isinstance(error, DirectoryError)
+
+
+async def test_a_gateway_that_renews_a_revoked_key_lists_the_new_one_and_not_the_old(world: World) -> None:
+    world.office.add(world.entry(ZHEJIANG))
+    old, new = world.keys_of(ZHEJIANG), world.keys_of(ZHEJIANG)
+    taken(world, old.publication(1))
+    world.office.revoke_key(old.signing.key_id, reason=1)
+    world.office.revoke_key(old.encryption.key_id, reason=1)
+    publication = new.publication(2, old)  # as a rotation does it: the old ones too, until the new ones are in use
+    [version] = taken(world, publication)
+    assert isinstance(version, int)
+    directory = await world.directory()
+    member = directory.member(ZHEJIANG)
+    assert set(member.signing_keys) == {new.signing.key_id}
+    assert [held.key.key_id for held in member.encryption_keys] == [new.encryption.key_id]
+    assert len(member.tls_certificates) == 2, "those were not revoked"
+    with pytest.raises(EnvelopeError):
+        directory.verify_key(ZHEJIANG, old.signing.key_id, world.clock.now_ms())
+    assert taken(world, publication) == [version], "the same one is answered like the first time"
 
 
 async def test_a_revoked_member_is_out_and_its_certificates_stay_dead_when_it_comes_back(world: World) -> None:
@@ -232,13 +252,40 @@ async def test_metadata_are_renewed_in_time(world: World) -> None:
     assert world.office.version() > 1
 
 
+async def test_a_restored_folder_publishes_above_what_gateways_have_seen(world: World, tmp_path: Path) -> None:
+    """Without that they take it for a rollback."""
+    import shutil
+
+    reader = world.reader("long-standing")
+    backup = tmp_path / "backup"
+    shutil.copytree(world.home, backup)
+    for _ in range(5):
+        world.office.publish()
+    await reader.refresh()
+    assert reader.current().version == 6
+    shutil.rmtree(world.home)
+    shutil.copytree(backup, world.home)
+    restored = Office(world.home, world.clock)
+    assert restored.publish() == 2
+    await reader.refresh()
+    assert reader.current().version == 6, "refused, and the one held goes on"
+    timestamp = json.loads((tmp_path / "state-long-standing" / "metadata" / "timestamp.json").read_bytes())
+    assert restored.publish(above=timestamp["signed"]["version"]) == 7
+    await reader.refresh()
+    assert reader.current().version == 7
+    assert restored.publish() == 8, "and counts on from there"
+    await reader.refresh()
+    assert reader.current().version == 8
+    restored.close()
+
+
 async def test_what_a_crash_left_unpublished_is_published_at_the_next_start(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.office.add(world.entry(ZHEJIANG))
     publication = world.keys_of(ZHEJIANG).publication(1)
 
-    def crash(*_: object) -> int:
+    def crash(*_: object, **__: object) -> int:
         raise StoreError("the disk is full", "磁盘已满")
 
     with monkeypatch.context() as patched:
@@ -291,6 +338,8 @@ async def test_a_root_can_be_replaced_and_the_directory_goes_on(world: World) ->
     with pytest.raises(ConfigError, match="fewer were given"):
         world.office.rotate_root([old[0], old[0]], [b"new"], 1)
     assert world.office.rotate_root(old[:2], [b"a", b"b"], 2, online=True) == 2
+    given = json.loads((world.home / "root.json").read_bytes())
+    assert given["signed"]["version"] == 2, "who joins now is given the newest"
     await reader.refresh()
     assert reader.current().version == 2
     assert (

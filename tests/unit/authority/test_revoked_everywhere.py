@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -21,7 +23,8 @@ from gateway.authority import run
 from gateway.authority.membership import Membership
 from gateway.authority.office import Office
 from gateway.errors import ConfigError, RefusedError, StoreError
-from tests.unit.authority.authority_world import FEDERATION, ZHEJIANG, Keys, World
+from gateway.federation.directory import Directory
+from tests.unit.authority.authority_world import ANHUI, FEDERATION, ZHEJIANG, Keys, World
 
 NAME = f"authority.{FEDERATION}"
 
@@ -109,7 +112,7 @@ async def test_what_a_members_agencies_have_goes_with_it_and_its_tokens(served: 
     world.office.add(world.entry(ZHEJIANG))
     unit_key = keys.generate_tls_key()
     unit = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", unit_key.public_key(), now=world.now)
-    token = world.ca.ledger.make_token(Identity.gateway(FEDERATION, ZHEJIANG), world.now, dt.timedelta(days=1))
+    token = world.ca.ledger.tokens.make(Identity.gateway(FEDERATION, ZHEJIANG), world.now, dt.timedelta(days=1))
     world.office.remove(ZHEJIANG)
     with pytest.raises(RefusedError, match="revoked"):
         (await world.directory()).require_not_revoked(unit.der)
@@ -117,6 +120,101 @@ async def test_what_a_members_agencies_have_goes_with_it_and_its_tokens(served: 
         with pytest.raises(EstError, match="401"):
             await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
     assert world.office.remove(ZHEJIANG), "to be repeated, had it been killed"
+
+
+async def holding(served: Served, first: Keys, *labels: str) -> list[Keys]:
+    """What a holder renews to, one by one, each with the TLS certificate before it."""
+    shown, made = first, []
+    for label in labels:
+        key: Any = keys.generate_tls_key() if label == "tls" else keys.generate_signing_key()
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+        signed = request.sign(key, hashes.SHA256() if label == "tls" else None)
+        async with served.est(shown) as est:
+            enrolled = await est.simplereenroll(signed, label)
+        leaf = enrolled.certificate.public_bytes(serialization.Encoding.DER)
+        made.append(replace(first, tls_key=key, tls_pem=enrolled.pem, tls=leaf))
+        shown = made[-1] if label == "tls" else shown
+    return made
+
+
+def refused(directory: Directory, certificate: bytes) -> bool:
+    try:
+        directory.require_not_revoked(certificate)
+    except RefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("how", ["pem", "serial"])
+async def test_with_a_stolen_certificate_goes_all_that_was_issued_on_the_strength_of_it(
+    served: Served, world: World, how: str
+) -> None:
+    first = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG))
+    unit = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", keys.generate_tls_key().public_key(), now=world.now)
+    second, signing, third = await holding(served, first, "tls", "signing", "tls")
+    other = world.keys_of(ZHEJIANG)
+    serial = x509.load_der_x509_certificate(second.tls).serial_number
+    if how == "pem":
+        done = world.office.revoke_pem(second.tls_pem, reason=1)
+    else:
+        done = world.office.revoke_serial(f"{serial:x}", reason=1)
+    assert done.taken[0].serial == serial
+    assert {each.certificate_der for each in done.taken} == {second.tls, signing.tls, third.tls}
+    directory = await world.directory()
+    assert [refused(directory, each.tls) for each in (first, second, signing, third, other)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert not await renewed(served, third)
+    assert await renewed(served, first), "of which the thief has not the key"
+    assert {each.certificate_der for each in done.left} >= {first.tls, first.signing.certificate, other.tls}
+    assert unit.der not in {each.certificate_der for each in done.left}, "another holder's"
+    again = world.office.revoke_serial(f"{serial:x}", reason=1)
+    assert again.taken == (), "they were taken back before"
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted", "alone"), [(4, None, True), (4, True, False), (1, False, True), (0, None, False)]
+)
+async def test_what_was_renewed_stays_only_where_the_reason_or_the_administrator_says_so(
+    served: Served, world: World, reason: int, wanted: bool | None, alone: bool
+) -> None:
+    first = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG))
+    [second] = await holding(served, first, "tls")
+    done = world.office.revoke_pem(first.tls_pem, reason=reason, renewed=wanted)
+    assert refused(await world.directory(), second.tls) is not alone
+    assert (second.tls in {each.certificate_der for each in done.left}) is alone
+
+
+async def test_a_readmitted_gateway_has_nothing_left_not_even_a_token_and_its_agencies_keep_theirs(
+    served: Served, world: World
+) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    holder = Identity.gateway(FEDERATION, ZHEJIANG)
+    unit = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", keys.generate_tls_key().public_key(), now=world.now)
+    token = world.ca.ledger.tokens.make(holder, world.now, dt.timedelta(days=1))
+    [renewed_to] = await holding(served, made, "tls")
+    world.office.readmit(ZHEJIANG, reason=1)
+    directory = await world.directory()
+    for der in (made.tls, made.signing.certificate, renewed_to.tls):
+        assert refused(directory, der)
+    assert not refused(directory, unit.der)
+    member = directory.member(ZHEJIANG)
+    assert (dict(member.signing_keys), member.encryption_keys, member.tls_certificates) == ({}, (), frozenset())
+    async with served.est() as est:
+        with pytest.raises(EstError, match="401"):
+            await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
+    fresh = world.keys_of(ZHEJIANG)
+    [version] = world.office.take([fresh.publication(1)])
+    assert version == world.office.version(), "it begins to count anew"
+    with pytest.raises(ConfigError, match="no such member"):
+        world.office.readmit(ANHUI, reason=1)
 
 
 @pytest.mark.parametrize("how", ["pem", "member"])
@@ -191,7 +289,13 @@ async def test_the_public_address_stands_in_what_is_issued_from_then_on(world: W
         leaf = x509.load_pem_x509_certificate(world.keys_of(ZHEJIANG).tls_pem)
         points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
         assert "http://ca.example:8080/crl/issuing.crl" in str(points)
-    settings.write_text(settings.read_text("utf-8").replace("http:", "https:"), "utf-8")
+    said = settings.read_text("utf-8")
+    settings.write_text(said.replace('public_url = "http://ca.example:8080"\n', ""), "utf-8")
+    async with run.authority(world.home, world.clock):
+        leaf = x509.load_pem_x509_certificate(world.keys_of(ZHEJIANG).tls_pem)
+        with pytest.raises(x509.ExtensionNotFound):
+            leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+    settings.write_text(said.replace("http:", "https:"), "utf-8")
     with pytest.raises(ConfigError, match="public_url"):
         async with run.authority(world.home, world.clock):
             raise AssertionError

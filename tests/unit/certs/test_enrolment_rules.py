@@ -33,7 +33,7 @@ class Enrolling:
         self.now = now
 
     def token(self, holder: Identity) -> tuple[str, str]:
-        token = self.authority.ledger.make_token(holder, self.now, HOUR)
+        token = self.authority.ledger.tokens.make(holder, self.now, HOUR)
         return token.token_id, token.secret
 
     def present(self, holder: Identity = GATEWAY) -> x509.Certificate:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from certs import keys, ledger
+from certs import keys, ledger, ledger_tokens
 from certs.authority import Authority
 from certs.errors import EnrolmentError, LedgerError
 from certs.identity import Identity
@@ -53,7 +53,7 @@ def test_what_cannot_be_recorded_is_not_issued(authority: Authority, now: dt.dat
 
 
 def test_a_token_works_once(authority: Authority, now: dt.datetime) -> None:
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
     seen: list[Record | None] = []
 
     def issue(holder: Identity, used: Record | None) -> x509.Certificate:
@@ -63,30 +63,30 @@ def test_a_token_works_once(authority: Authority, now: dt.datetime) -> None:
             raise EnrolmentError("unauthenticated", "used", "used")
         return leaf(authority, now)
 
-    first = authority.ledger.redeem(token.token_id, token.secret, now, issue)
+    first = authority.ledger.tokens.redeem(token.token_id, token.secret, now, issue)
     with pytest.raises(EnrolmentError):
-        authority.ledger.redeem(token.token_id, token.secret, now, issue)
+        authority.ledger.tokens.redeem(token.token_id, token.secret, now, issue)
     assert seen[0] is None
     assert seen[1] is not None
     assert seen[1].serial == first.serial_number
 
 
 def test_a_token_survives_a_failed_enrolment_and_nothing_of_that_stays(authority: Authority, now: dt.datetime) -> None:
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
 
     def fails(holder: Identity, used: Record | None) -> x509.Certificate:
         leaf(authority, now)
         raise RuntimeError("between record and end")
 
     with pytest.raises(RuntimeError):
-        authority.ledger.redeem(token.token_id, token.secret, now, fails)
+        authority.ledger.tokens.redeem(token.token_id, token.secret, now, fails)
     assert authority.ledger.live(now) == ()
-    done = authority.ledger.redeem(token.token_id, token.secret, now, lambda *_: leaf(authority, now))
+    done = authority.ledger.tokens.redeem(token.token_id, token.secret, now, lambda *_: leaf(authority, now))
     assert [record.serial for record in authority.ledger.live(now)] == [done.serial_number]
 
 
 def test_a_wrong_expired_or_unknown_token_looks_the_same(authority: Authority, now: dt.datetime) -> None:
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
     said = set()
     for token_id, secret, at in [
         (token.token_id, "x", now),
@@ -96,36 +96,36 @@ def test_a_wrong_expired_or_unknown_token_looks_the_same(authority: Authority, n
         (token.token_id, token.secret, now + HOUR),
     ]:
         with pytest.raises(EnrolmentError) as caught:
-            authority.ledger.redeem(token_id, secret, at, lambda *_: pytest.fail("issued"))
+            authority.ledger.tokens.redeem(token_id, secret, at, lambda *_: pytest.fail("issued"))
         said.add((caught.value.refusal, caught.value.en))
     assert len(said) == 1
 
 
 def test_a_token_can_be_taken_back_until_it_is_used(authority: Authority, now: dt.datetime) -> None:
-    first = authority.ledger.make_token(GATEWAY, now, HOUR)
-    second = authority.ledger.make_token(GATEWAY, now, HOUR * 2)
-    assert [one.token_id for one in authority.ledger.open_tokens(now)] == [first.token_id, second.token_id]
-    assert [one.token_id for one in authority.ledger.open_tokens(now + HOUR)] == [second.token_id]
-    assert authority.ledger.cancel_token(first.token_id)
-    assert not authority.ledger.cancel_token(first.token_id)
+    first = authority.ledger.tokens.make(GATEWAY, now, HOUR)
+    second = authority.ledger.tokens.make(GATEWAY, now, HOUR * 2)
+    assert [one.token_id for one in authority.ledger.tokens.open(now)] == [first.token_id, second.token_id]
+    assert [one.token_id for one in authority.ledger.tokens.open(now + HOUR)] == [second.token_id]
+    assert authority.ledger.tokens.cancel(first.token_id)
+    assert not authority.ledger.tokens.cancel(first.token_id)
     with pytest.raises(EnrolmentError):
-        authority.ledger.redeem(first.token_id, first.secret, now, lambda *_: pytest.fail("issued"))
-    authority.ledger.redeem(second.token_id, second.secret, now, lambda *_: leaf(authority, now))
-    assert authority.ledger.open_tokens(now) == ()
-    assert not authority.ledger.cancel_token(second.token_id)
+        authority.ledger.tokens.redeem(first.token_id, first.secret, now, lambda *_: pytest.fail("issued"))
+    authority.ledger.tokens.redeem(second.token_id, second.secret, now, lambda *_: leaf(authority, now))
+    assert authority.ledger.tokens.open(now) == ()
+    assert not authority.ledger.tokens.cancel(second.token_id)
 
 
 def test_the_secret_of_a_token_is_not_in_the_files_nor_in_its_text(
     authority: Authority, tmp_path: Path, now: dt.datetime
 ) -> None:
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
     assert token.secret not in repr(token)
     for path in (tmp_path / "ca").iterdir():
         assert token.secret.encode() not in path.read_bytes(), path
 
 
 def test_of_many_threads_with_one_token_one_wins(authority: Authority, now: dt.datetime) -> None:
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
     start, outcomes = threading.Barrier(6), []
 
     def issue(holder: Identity, used: Record | None) -> x509.Certificate:
@@ -136,7 +136,7 @@ def test_of_many_threads_with_one_token_one_wins(authority: Authority, now: dt.d
     def race() -> None:
         start.wait()
         try:
-            authority.ledger.redeem(token.token_id, token.secret, now, issue)
+            authority.ledger.tokens.redeem(token.token_id, token.secret, now, issue)
             outcomes.append("won")
         except EnrolmentError:
             outcomes.append("lost")
@@ -186,13 +186,13 @@ def test_a_member_that_is_put_out_loses_everything_and_nobody_else_does(authorit
     mine = leaf(authority, now)
     authority.issue_unit_tls(MEMBER, "330700", keys.generate_tls_key().public_key(), now=now)
     other = authority.issue_gateway_tls(OTHER, keys.generate_tls_key().public_key(), now=now).certificate
-    token = authority.ledger.make_token(GATEWAY, now, HOUR)
+    token = authority.ledger.tokens.make(GATEWAY, now, HOUR)
     revoked = authority.ledger.revoke_member(MEMBER, x509.ReasonFlags.cessation_of_operation, now)
     assert len(revoked) == 2
     assert mine.serial_number in {record.serial for record in revoked}
     assert [record.serial for record in authority.ledger.live(now)] == [other.serial_number]
     with pytest.raises(EnrolmentError):
-        authority.ledger.redeem(token.token_id, token.secret, now, lambda *_: pytest.fail("issued"))
+        authority.ledger.tokens.redeem(token.token_id, token.secret, now, lambda *_: pytest.fail("issued"))
 
 
 def test_records_go_90_days_after_their_certificate_has_expired(authority: Authority, now: dt.datetime) -> None:
@@ -206,25 +206,78 @@ def test_records_go_90_days_after_their_certificate_has_expired(authority: Autho
 def test_open_tokens_and_live_certificates_are_bounded(
     authority: Authority, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_OPEN_TOKENS", 2)
+    monkeypatch.setattr(ledger_tokens, "MAX_OPEN_TOKENS", 2)
     monkeypatch.setattr(ledger, "MAX_LIVE", 2)
     for _ in range(2):
-        authority.ledger.make_token(GATEWAY, now, HOUR)
+        authority.ledger.tokens.make(GATEWAY, now, HOUR)
         leaf(authority, now)
     with pytest.raises(LedgerError, match="tokens"):
-        authority.ledger.make_token(GATEWAY, now, HOUR)
+        authority.ledger.tokens.make(GATEWAY, now, HOUR)
     with pytest.raises(LedgerError, match="not expired"):
         leaf(authority, now)
     # Expired ones make room.
     later = now + dt.timedelta(days=31)
-    authority.ledger.make_token(GATEWAY, later, HOUR)
+    authority.ledger.tokens.make(GATEWAY, later, HOUR)
     leaf(authority, later)
+
+
+def issued_on(authority: Authority, now: dt.datetime, grounds: str, profile: str = "tls") -> int:
+    """Serial number of a certificate of the gateway's, issued on these grounds."""
+    key: Any = keys.generate_tls_key() if profile == "tls" else keys.generate_signing_key()
+    issued = authority.issue(profile, GATEWAY, key.public_key(), now, grounds=grounds)  # type: ignore[arg-type]
+    return issued.certificate.serial_number
+
+
+def test_what_rests_on_a_certificate_is_found_through_those_in_between(authority: Authority, now: dt.datetime) -> None:
+    first = issued_on(authority, now, "token 1")
+    second = issued_on(authority, now, f"certificate {first:x}")
+    signing = issued_on(authority, now, f"certificate {second:x}", "signing")
+    third = issued_on(authority, now + HOUR, f"certificate {second:x}")
+    beside = issued_on(authority, now, f"certificate {first:x}")
+    issued_on(authority, now, "token 2")
+
+    def serials(of: int, at: dt.datetime = now) -> set[int]:
+        return {each.serial for each in authority.ledger.renewed_from(of, at)}
+
+    assert serials(first) == {second, signing, third, beside}
+    assert serials(second) == {signing, third}
+    assert serials(third) == serials(signing) == serials(1) == set()
+    later = now + dt.timedelta(days=40)
+    fourth = issued_on(authority, now + dt.timedelta(days=30), f"certificate {third:x}")
+    assert serials(first, later) == {signing, fourth}, "through those that have expired as well"
+
+
+def test_what_there_is_can_be_listed_by_member_and_by_holder(authority: Authority, now: dt.datetime) -> None:
+    first = leaf(authority, now).serial_number
+    second = leaf(authority, now + HOUR).serial_number
+    unit = authority.issue_unit_tls(MEMBER, "jinhua", keys.generate_tls_key().public_key(), now=now)
+    other = authority.issue_gateway_tls(OTHER, keys.generate_tls_key().public_key(), now=now)
+    authority.ledger.revoke(first, x509.ReasonFlags.key_compromise, now)
+
+    def listed(**of: Any) -> list[int]:
+        return [each.serial for each in authority.ledger.unexpired(now + HOUR, **of)]
+
+    assert listed(member_id=MEMBER) == [second, first, unit.certificate.serial_number]
+    assert listed()[-1] == other.certificate.serial_number
+    assert listed(limit=1) == [second]
+    assert [each.serial for each in authority.ledger.held(GATEWAY, now)] == [second]
+    assert authority.ledger.unexpired(now + dt.timedelta(days=31)) == ()
+
+
+def test_a_holders_tokens_are_taken_back_together(authority: Authority, now: dt.datetime) -> None:
+    unit = Identity(FEDERATION, MEMBER, "unit", "jinhua")
+    for holder in (GATEWAY, GATEWAY, unit):
+        authority.ledger.tokens.make(holder, now, HOUR)
+    authority.ledger.tokens.cancel_holder(GATEWAY)
+    assert [each.holder for each in authority.ledger.tokens.open(now)] == [unit]
+    authority.ledger.tokens.cancel_member(MEMBER)
+    assert authority.ledger.tokens.open(now) == ()
 
 
 @pytest.mark.parametrize("life", [dt.timedelta(0), -HOUR, dt.timedelta(days=31)])
 def test_a_token_lives_for_up_to_30_days(authority: Authority, now: dt.datetime, life: dt.timedelta) -> None:
     with pytest.raises(LedgerError):
-        authority.ledger.make_token(GATEWAY, now, life)
+        authority.ledger.tokens.make(GATEWAY, now, life)
 
 
 def test_the_ledger_is_closed_to_others(authority: Authority, tmp_path: Path, now: dt.datetime) -> None:
@@ -251,6 +304,6 @@ def test_what_is_no_ledger_or_one_of_another_version_is_refused(tmp_path: Path) 
 
 
 def test_a_write_is_on_the_disk_when_it_returns(authority: Authority) -> None:
-    with sqlite3.connect(authority.ledger._path) as opened:
+    with sqlite3.connect(authority.ledger._file.path) as opened:
         assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert authority.ledger._one("PRAGMA synchronous") == (2,)
+    assert authority.ledger._file.one("PRAGMA synchronous") == (2,)

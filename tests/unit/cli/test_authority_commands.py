@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certs.authority import Authority
+from certs.identity import Identity
 from certs.keys import generate_tls_key
 from gateway.cli.authority import authority
 from gateway.clock import SystemClock
@@ -44,7 +47,8 @@ class Administrator:
 
     def founds(self) -> Any:
         secrets = ("--root-passphrases-file", str(self.roots), "--ca-passphrase-file", str(self.ca))
-        return self.does("init", "--federation", FEDERATION, *secrets)
+        self.founded = self.does("init", "--federation", FEDERATION, *secrets)
+        return self.founded
 
     def adds(self, member_id: str = ZHEJIANG, region: int = 330000) -> Any:
         names = ("--name-zh", "某省社会保险中心", "--name-en", "Agency")
@@ -104,6 +108,8 @@ def test_members_are_added_listed_and_removed(founded: Administrator) -> None:
     founded.does("member", "remove", "--member", ZHEJIANG)
     assert [each["member_id"] for each in founded.does("member", "list")["members"]] == [ANHUI]
     assert founded.does("publish")["version"] == 5
+    assert founded.does("publish", "--above", "100")["version"] == 101
+    assert founded.does("publish")["version"] == 102
 
 
 def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> None:
@@ -116,8 +122,6 @@ def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> 
 def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: Path) -> None:
     founded.adds()
     clock = SystemClock()
-    import datetime as dt
-
     issuing = Authority.load(founded.home, passphrase=b"daily")
     now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
     issued = issuing.issue_unit_tls(ZHEJIANG, "jinhua", generate_tls_key().public_key(), now=now)
@@ -132,17 +136,145 @@ def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: P
         assert founded.types("revoke", *words).exit_code == 2
 
 
+class Issued:
+    """A unit's certificate, one renewed from it, and one beside it."""
+
+    def __init__(self, founded: Administrator) -> None:
+        now = dt.datetime.fromtimestamp(SystemClock().now_ms() / 1000, dt.UTC)
+        opened = Authority.load(founded.home, passphrase=b"daily")
+        unit = Identity(FEDERATION, ZHEJIANG, "unit", "jinhua")
+
+        def issue(grounds: str) -> str:
+            issued = opened.issue("tls", unit, generate_tls_key().public_key(), now, grounds=grounds)
+            return f"{issued.certificate.serial_number:x}"
+
+        self.first = issue("token 17")
+        self.renewed = issue(f"certificate {self.first}")
+        self.beside = issue("authority")
+        opened.close()
+
+
+def test_certificates_are_listed_with_what_became_of_them(founded: Administrator) -> None:
+    founded.adds()
+    issued = Issued(founded)
+    founded.does("revoke", "--serial", issued.beside, "--reason", "superseded")
+    listed = founded.does("certificates", "--member", ZHEJIANG)["certificates"]
+    about = {each["serial"]: each for each in listed}
+    assert set(about) == {issued.first, issued.renewed, issued.beside}
+    assert about[issued.renewed]["grounds"] == f"certificate {issued.first}"
+    assert about[issued.first]["holder"].endswith(f"/member/{ZHEJIANG}/unit/jinhua")
+    assert (about[issued.first]["kind"], about[issued.first]["revoked_at"]) == ("tls", "")
+    assert about[issued.first]["issued_at"] < about[issued.first]["expires_at"]
+    assert about[issued.beside]["revoked_at"]
+    assert about[issued.beside]["reason"] == "superseded"
+    assert founded.does("certificates", "--member", ANHUI)["certificates"] == []
+    assert len(founded.does("certificates")["certificates"]) == 3
+    daily = ("--passphrase-file", str(founded.daily))
+    said = founded.types("certificates", *daily).stdout
+    assert said.count("spiffe://") == 1, "the holder once, its certificates below"
+    assert said.count("valid") == 2
+    assert "revoked" in said
+    typo = founded.types("certificates", "--member", ZHEJIANG[:-1] + "A", *daily)
+    assert (typo.exit_code, "social credit code" in typo.stderr) == (2, True)
+
+
+def test_whoever_revokes_a_certificate_is_told_what_went_with_it_and_what_is_left(founded: Administrator) -> None:
+    founded.adds()
+    issued = Issued(founded)
+    done = founded.does("revoke", "--serial", issued.first, "--reason", "key-compromise")
+    assert [each["serial"] for each in done["revoked"]] == [issued.first, issued.renewed]
+    assert [each["serial"] for each in done["still_valid"]] == [issued.beside]
+    daily = ("--passphrase-file", str(founded.daily))
+    said = founded.types("revoke", "--serial", issued.first, *daily).stdout
+    assert issued.beside in said
+    assert issued.renewed not in said, "it was taken back before"
+    assert "readmit" in said
+
+
+def test_an_administrator_decides_what_goes_with_a_certificate(founded: Administrator) -> None:
+    founded.adds()
+    issued = Issued(founded)
+    done = founded.does("revoke", "--serial", issued.first, "--alone")
+    assert [each["serial"] for each in done["revoked"]] == [issued.first]
+    assert {each["serial"] for each in done["still_valid"]} == {issued.renewed, issued.beside}
+    done = founded.does("revoke", "--serial", issued.first, "--reason", "superseded", "--with-renewed")
+    assert [each["serial"] for each in done["revoked"]] == [issued.renewed]
+    ran = founded.types("revoke", "--member", ZHEJIANG, "--alone")
+    assert (ran.exit_code, "--certificate" in ran.stderr) == (2, True)
+
+
+def test_a_member_may_enrol_anew_with_a_new_token(founded: Administrator) -> None:
+    founded.adds()
+    issued = Issued(founded)
+    told = founded.does("member", "readmit", "--member", ZHEJIANG, "--reason", "key-compromise")
+    assert (told["member_id"], told["version"]) == (ZHEJIANG, 3)
+    assert [each["id"] for each in founded.does("token", "list")["tokens"]] == [told["token"]["id"]]
+    assert told["token"]["secret"]
+    units = founded.does("certificates", "--member", ZHEJIANG)["certificates"]
+    assert {each["serial"] for each in units if not each["revoked_at"]} == {issued.first, issued.renewed, issued.beside}
+    ran = founded.types("member", "readmit", "--member", ANHUI, "--passphrase-file", str(founded.daily))
+    assert (ran.exit_code, "no such member" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["taken", "no folder"])
+def test_nothing_is_done_where_the_token_cannot_be_written(founded: Administrator, missing: bool) -> None:
+    file = founded.folder / "none" / "token" if missing else founded.file("token", "mine\n")
+    where = ("--token-file", str(file), "--passphrase-file", str(founded.daily))
+    names = ("--name-zh", "某", "--name-en", "A", "--region", "330000", "--address", "127.0.0.1:7443")
+    ran = founded.types("member", "add", "--member", ZHEJIANG, *names, *where)
+    assert ran.exit_code == 2
+    assert founded.does("member", "list") == {"version": 1, "members": []}
+    founded.adds()
+    issued = Issued(founded)
+    assert founded.types("member", "readmit", "--member", ZHEJIANG, *where).exit_code == 2
+    assert founded.types("token", "add", "--member", ZHEJIANG, *where).exit_code == 2
+    assert founded.does("member", "list")["version"] == 2
+    listed = founded.does("certificates")["certificates"]
+    assert [each["serial"] for each in listed if each["revoked_at"]] == []
+    assert issued.first in {each["serial"] for each in listed}
+    assert missing or file.read_text() == "mine\n"
+    assert len(founded.does("token", "list")["tokens"]) == 1, "of the member that was added"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_command_speaks_both_languages(
+    founded: Administrator, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    founded.adds()
+    issued = Issued(founded)
+    monkeypatch.setenv("WUGAN_LANG", language)
+    daily = ("--passphrase-file", str(founded.daily))
+    said = "".join(
+        founded.types(*words, *daily).stdout
+        for words in (
+            ("certificates",),
+            ("revoke", "--serial", issued.first),
+            ("member", "readmit", "--member", ZHEJIANG),
+            ("publish",),
+            ("member", "remove", "--member", ZHEJIANG),
+        )
+    )
+    assert bool(re.search(r"[\u4e00-\u9fff]", said)) is (language == "zh")
+    if language == "zh":
+        assert "valid" not in said
+        assert "revoked" not in said
+
+
 def test_the_root_is_replaced_by_a_threshold_of_its_keys(founded: Administrator) -> None:
     from tests.unit.federation.tuf_world import opens
 
-    keys = sorted((founded.home / "tuf-root-keys").iterdir())
-    known = {path: next(each for each in ("one", "two", "three") if opens(path, each.encode())) for path in keys}
+    keys = [Path(file) for file in founded.founded["root_keys"]]
+    known = dict(zip(keys, ("one", "two", "three"), strict=True))
+    assert all(opens(path, passphrase.encode()) for path, passphrase in known.items()), "each custodian knows the file"
     old = [word for path in keys[:2] for word in ("--old-key", str(path))]
     passphrases = founded.file("old.txt", "".join(f"{known[path]}\n" for path in keys[:2]))
     fresh = founded.file("fresh.txt", "a\nb\nc\n")
     more = ("--new-keys", "3", "--new-passphrases-file", str(fresh), "--online")
     told = founded.does("root", "rotate", *old, "--old-passphrases-file", str(passphrases), *more)
-    assert told == {"root_version": 2}
+    assert told["root_version"] == 2
+    made = [Path(file) for file in told["root_keys"]]
+    assert all(opens(path, passphrase) for path, passphrase in zip(made, (b"a", b"b", b"c"), strict=True))
+    assert set(made).isdisjoint(keys)
     assert founded.does("member", "list")["version"] == 2
     one = founded.file("one.txt", f"{known[keys[0]]}\n")
     ran = founded.types(

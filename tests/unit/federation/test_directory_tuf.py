@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from tuf.api.exceptions import DownloadError
 from tuf.ngclient.fetcher import FetcherInterface
 
-from gateway.errors import DirectoryError, PartnerError
+from gateway.errors import DirectoryError
 from gateway.federation import directory_tuf, directory_updater
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher
@@ -335,25 +335,6 @@ async def test_subscribers_are_told_when_the_directory_has_expired(world: World)
     world.clock.advance(25 * HOUR_S)
     await gateway.refresh()
     assert told == ["DIRECTORY_EXPIRED"]
-
-
-async def test_every_version_taken_is_reported_and_again_when_it_could_not_be(world: World, following: Any) -> None:
-    reported: asyncio.Queue[int] = asyncio.Queue()
-    refuse = [True]
-
-    async def report(version: int) -> None:
-        if refuse:
-            refuse.pop()
-            raise PartnerError("not there", "不在")
-        reported.put_nowait(version)
-
-    gateway = world.gateway(report=report)
-    await gateway.refresh()
-    following(gateway, 0.01)
-    assert await asyncio.wait_for(reported.get(), 10) == 1
-    world.publish()
-    assert await asyncio.wait_for(reported.get(), 10) == 2
-    assert reported.empty()
 
 
 @pytest.mark.parametrize(

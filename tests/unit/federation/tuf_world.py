@@ -91,11 +91,13 @@ class World:
     def rotate(self, *, online: bool = False, new: Sequence[bytes] = ROOT_PASSPHRASES) -> int:
         return self.repository.rotate_root(self.signing_root_keys(), new, THRESHOLD, self.now, online=online)
 
-    def gateway(self, name: str = "gateway", fetcher: FetcherInterface | None = None, **more: Any) -> DirectoryTuf:
+    def gateway(
+        self, name: str = "gateway", fetcher: FetcherInterface | None = None, root: bytes | None = None
+    ) -> DirectoryTuf:
         """A gateway; one of the same name is the same after a restart."""
-        place = DirectoryPlace(str(self.mirror), more.pop("root", self.root), self.folder / f"state-{name}")
+        place = DirectoryPlace(str(self.mirror), root or self.root, self.folder / f"state-{name}")
         trust = DirectoryTrust.of(FEDERATION, certificate_roots())
-        return DirectoryTuf(place, fetcher or FolderFetcher(), trust, self.clock, **more)
+        return DirectoryTuf(place, fetcher or FolderFetcher(), trust, self.clock)
 
 
 class Thief(Repository):

@@ -1,0 +1,179 @@
+"""`wugan authority revoke` and `wugan authority certificates`: taking certificates back, and what there is of them.
+
+Owns: reading options, and saying what was revoked and what its holder still has. Refuses: every decision; they are the
+office's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, REASON, REASONS, in_office, tell_version
+from gateway.cli.language import say
+
+if TYPE_CHECKING:
+    from certs.records import Record
+    from gateway.authority.office import Office, Revoked
+
+
+LISTED = 10_000
+"""Certificates shown at most."""
+
+_KINDS = {"tls": ("TLS", "TLS"), "signing": ("signing", "签名")}
+
+
+@click.command(
+    help=say(
+        "The certificates that were issued and have not expired: serial number, kind, from when, until when, revoked "
+        "or not, by holder. In JSON also on what each was issued: a token, or the certificate that it renews.",
+        "列出已签发且未过期的证书：序列号、类型、签发与到期时间、是否吊销，按持有者分组。"
+        "JSON 另含签发依据：令牌，或其所续期的证书。",
+    )
+)
+@DIR
+@click.option("--member", "member_id", help=say("of this member only (GB 32100)", "仅列出该成员（统一社会信用代码）"))
+@PASSPHRASE
+@JSON
+def certificates(folder: Path, member_id: str | None, passphrase_file: Path | None, json_out: bool) -> None:
+    """List the certificates."""
+    from certs.identity import require_member_id
+
+    def work(office: Office) -> tuple[Record, ...]:
+        member = require_member_id(member_id) if member_id is not None else ""
+        return office.authority.ledger.unexpired(office.now(), member_id=member, limit=LISTED)
+
+    found = in_office(folder, passphrase_file, work)
+    if json_out:
+        click.echo(json.dumps({"certificates": [_about(each) for each in found]}, ensure_ascii=False, indent=2))
+    else:
+        _show(found)
+    if len(found) == LISTED:
+        said = say(f"only {LISTED} are shown; name a --member", f"仅显示 {LISTED} 张，请用 --member 指定成员")
+        click.echo(said, err=True)
+
+
+@click.command(
+    help=say(
+        "Take back a member with all its certificates, one certificate, or one key. Gateways refuse it within a "
+        "second, on open connections too. With a certificate goes what was issued on the strength of it, because "
+        "whoever stole its key could renew it; not where the reason is `superseded`.",
+        "吊销成员（含其全部证书）、单张证书或单个密钥。各网关在一秒内拒绝，已建立的连接亦然。"
+        "吊销证书时一并吊销凭其续期签发的证书（窃得密钥者可用其续期）；原因为 superseded 时除外。",
+    )
+)
+@DIR
+@click.option("--member", "member_id", help=say("a member's code", "成员代码"))
+@click.option("--certificate", type=FILE, help=say("a certificate, PEM", "证书（PEM）"))
+@click.option("--serial", help=say("a certificate's serial number, hexadecimal", "证书序列号（十六进制）"))
+@click.option("--key", "key_id", help=say("id of a signing or encryption key", "签名或加密密钥标识"))
+@click.option(
+    "--with-renewed/--alone",
+    "renewed",
+    default=None,
+    help=say(
+        "with a certificate: what it was renewed to as well, or not; by default as the reason suggests",
+        "吊销证书时是否一并吊销其续期证书；默认依原因而定",
+    ),
+)
+@REASON
+@PASSPHRASE
+@JSON
+def revoke(
+    folder: Path,
+    member_id: str | None,
+    certificate: Path | None,
+    serial: str | None,
+    key_id: str | None,
+    renewed: bool | None,
+    reason: str,
+    passphrase_file: Path | None,
+    json_out: bool,
+) -> None:
+    """Revoke something."""
+    if sum(each is not None for each in (member_id, certificate, serial, key_id)) != 1:
+        raise click.UsageError(
+            say(
+                "name one of --member, --certificate, --serial, --key",
+                "请在 --member、--certificate、--serial、--key 中指定一项",
+            )
+        )
+    if renewed is not None and certificate is None and serial is None:
+        raise click.UsageError(
+            say(
+                "--with-renewed and --alone go with --certificate or --serial",
+                "--with-renewed 与 --alone 仅可与 --certificate 或 --serial 同用",
+            )
+        )
+    number = REASONS[reason]
+
+    def work(office: Office) -> Revoked | int:
+        if member_id is not None:
+            return office.remove(member_id, reason=number)
+        if key_id is not None:
+            return office.revoke_key(key_id, reason=number)
+        if certificate is not None:
+            return office.revoke_pem(certificate.read_bytes(), reason=number, renewed=renewed)
+        return office.revoke_serial(serial or "", reason=number, renewed=renewed)
+
+    done = in_office(folder, passphrase_file, work)
+    if isinstance(done, int):
+        tell_version(json_out, done, "revoked", "已吊销")
+        return
+    taken, left = ([_about(each) for each in part] for part in (done.taken, done.left))
+    tell_version(json_out, done.version, "revoked", "已吊销", revoked=taken, still_valid=left)
+    if not json_out:
+        for each in done.taken:
+            click.echo(f"  {_line(each)}")
+        if done.left:
+            click.echo(
+                say(
+                    "The same holder still has these; `wugan authority member readmit` takes back all of a gateway:",
+                    "该持有者仍有以下有效证书；如需吊销网关全部证书，请使用 wugan authority member readmit：",
+                )
+            )
+            for each in done.left:
+                click.echo(f"  {_line(each)}")
+
+
+def _about(record: Record) -> dict[str, Any]:
+    """A certificate for programs."""
+    return {
+        "serial": f"{record.serial:x}",
+        "kind": record.profile,
+        "holder": _holder(record),
+        "issued_at": record.issued_at.isoformat(timespec="seconds"),
+        "expires_at": record.expires_at.isoformat(timespec="seconds"),
+        "revoked_at": record.revoked_at.isoformat(timespec="seconds") if record.revoked_at else "",
+        "reason": record.reason.value if record.reason else "",
+        "grounds": record.grounds,
+    }
+
+
+def _show(records: Sequence[Record]) -> None:
+    """Certificates for people, under the names of their holders."""
+    holder = ""
+    for each in records:
+        if _holder(each) != holder:
+            holder = _holder(each)
+            click.echo(holder)
+        click.echo(f"  {_line(each)}")
+
+
+def _line(record: Record) -> str:
+    kind = say(*_KINDS.get(record.profile, (record.profile, record.profile)))
+    state = say("valid", "有效")
+    if record.revoked_at is not None:
+        reason = record.reason.value if record.reason else ""
+        at = record.revoked_at.isoformat(timespec="seconds")
+        state = say(f"revoked {at} {reason}", f"已吊销 {at} {reason}").rstrip()
+    issued, expires = (at.isoformat(timespec="seconds") for at in (record.issued_at, record.expires_at))
+    return f"{record.serial:040x}  {kind}  {issued}  {expires}  {state}"
+
+
+def _holder(record: Record) -> str:
+    return record.holder.uri if record.holder is not None else ""
