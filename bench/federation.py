@@ -1,7 +1,7 @@
 """Two provinces on loopback, as real processes, for the benchmarks: A asks, B answers from one table adapter.
 
-Owns: founding and starting them in a scratch folder, and the requests an agency of A sends. The people are made up;
-their numbers have the form and check digit of GB 11643.
+Owns: founding and starting them in a scratch folder, with their authority where it is wanted, and the requests an
+agency of A sends. The people are made up; their numbers have the form and check digit of GB 11643.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stdnum.cn import ric
 
 from gateway.demo.founding import FoundedMember, MemberPlan, found
+from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2
@@ -52,10 +53,18 @@ records:
 
 @dataclass(frozen=True, slots=True)
 class TwoProvinces:
-    """The running federation."""
+    """The running federation.
+
+    Args:
+        asking: the member that asks.
+        answering: the member that answers.
+        authority: the authority's folder.
+        processes: gateway of the one, of the other, and the authority's where it runs.
+    """
 
     asking: FoundedMember
     answering: FoundedMember
+    authority: Path
     processes: list[Started]
 
     @property
@@ -97,8 +106,17 @@ def requests() -> list[bytes]:
 
 
 @contextlib.contextmanager
-def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
-    """Found and start both; stop them at the end."""
+def two_provinces(
+    folder: Path, *, units: Sequence[str] = (UNIT,), authority: bool = False, settings: str = ""
+) -> Iterator[TwoProvinces]:
+    """Found and start both; stop them at the end.
+
+    Args:
+        folder: an empty one.
+        units: agencies of A.
+        authority: whether the authority runs too; without it the gateways read its folder.
+        settings: TOML appended to the gateways' settings.
+    """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
@@ -106,19 +124,35 @@ def two_provinces(folder: Path) -> Iterator[TwoProvinces]:
     manifest = departments / "health-insurance.yaml"
     manifest.write_text(MANIFEST, "utf-8")
     plans = [
-        MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
+        MemberPlan(*ASKING, units=tuple((unit, "bench") for unit in units), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=(manifest,)),
     ]
-    asking, answering = found(folder / "federation", plans, now, extra=ANY_HOUR, log_level="WARNING")
+    address = f"127.0.0.1:{free_ports(1)[0]}" if authority else ""
+    home = folder / "federation"
+    asking, answering = found(
+        home, plans, now, authority_address=address, extra=ANY_HOUR + settings, log_level="WARNING"
+    )
     processes: list[Started] = []
     with stopped_on_failure(processes):
+        serving = [start_authority(home / "authority", address)] if authority else []
         for member in (asking, answering):
             processes.append(start_gateway(member))
+        processes += serving
         wait_ready([(processes[0], asking.ready_file), (processes[1], answering.ready_file)])
     try:
-        yield TwoProvinces(asking, answering, processes)
+        yield TwoProvinces(asking, answering, home / "authority", processes)
     finally:
         stop(processes)
+
+
+def start_authority(home: Path, address: str) -> Started:
+    """Start the authority, and wait until it serves."""
+    ready = home / "authority.ready"
+    where = ("--dir", str(home), "--listen", address, "--ready-file", str(ready), "--log-level", "WARNING")
+    process = start("authority", ("gateway.cli", "authority", "run", *where), home / "authority.log")
+    with stopped_on_failure([process]):
+        wait_ready([(process, ready)])
+    return process
 
 
 def start_gateway(member: FoundedMember) -> Started:
