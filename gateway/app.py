@@ -10,9 +10,10 @@ import contextlib
 import functools
 import gc
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import grpc
@@ -33,6 +34,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.federation.authority_client import AuthorityClient, Partnership
+from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
@@ -41,7 +43,7 @@ from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
-from gateway.federation.enrolling import ca_certificates, renewing_enroller
+from gateway.federation.enrolling import EstEnroller, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
@@ -71,6 +73,9 @@ from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 from wugan.federation.v1 import delivery_pb2
 
+SWITCH_S: Final = 0.000_5
+"""Longest time for which a thread keeps the interpreter while another waits for it, seconds."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -90,21 +95,26 @@ async def _serve(settings: GatewaySettings, clock: Clock) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with gateway(settings, clock) as bound:
-        _settle_garbage_collector()
+        _settle_interpreter()
         _log.info("ready", **bound)
         await stop.wait()
     _log.info("stopped")
 
 
-def _settle_garbage_collector() -> None:
-    """Keep the collector from walking, again and again, what lives as long as the process.
+def _settle_interpreter() -> None:
+    """Keep the collector and other threads from holding up calls.
 
     A call makes hundreds of short-lived objects and hardly a cycle; with the usual thresholds every few calls would pay
-    for a look at all modules, tables and key objects.
+    for a look at all modules, tables and key objects, again and again.
+
+    What waits for a disk or reckons long runs in threads: the store, a new directory, new keys. The loop gives the
+    interpreter away at every signature, and has it back only when the other thread lets go or the switch interval is
+    over: with the usual 5 ms a call that signs and verifies four times would wait 20 ms beside a busy thread.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
 
 
 @contextlib.asynccontextmanager
@@ -331,10 +341,13 @@ async def _renewing(
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = watch = None
+    closing = contextlib.AsyncExitStack()
     if settings.authority is not None:
-        client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
+        link = AuthorityLink(live.tls, roots)
+        closing.push_async_callback(link.close)
+        client = AuthorityClient(settings.authority, settings.member_id, link)
+        issues = EstEnroller(settings.authority, link, roots)
         try:
-            issues = renewing_enroller(settings, live, roots)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
@@ -354,8 +367,7 @@ async def _renewing(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        if client is not None:
-            await client.close()
+        await closing.aclose()
 
 
 async def _directory(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Repository:
         self._root_keys = folder / "tuf-root-keys"
         self._lives = lives
         self._passphrase = passphrase
+        self._signers: dict[Path, CryptoSigner] = {}
+        self._known_root: tuple[object, Root] | None = None
 
     def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
         """Make the keys and the first root metadata, which every member is given; its bytes.
@@ -261,10 +264,13 @@ class Repository:
         self._sign(Timestamp(version=version, expires=expires, snapshot_meta=snapshot), "timestamp.json")
 
     def _sign(self, signed: Targets | Snapshot | Timestamp, name: str) -> bytes:
-        role = self.root().signed.roles[signed.type]
+        role = self._root_in_force().roles[signed.type]
         metadata: Metadata[Any] = Metadata(signed)
         for keyid in role.keyids:
-            metadata.sign(_signer(self._keys / f"{signed.type}-{keyid[:16]}.pem", self._passphrase), append=True)
+            path = self._keys / f"{signed.type}-{keyid[:16]}.pem"
+            if path not in self._signers:  # the name is the key's, so another key has another name
+                self._signers[path] = _signer(path, self._passphrase)
+            metadata.sign(self._signers[path], append=True)
         data = metadata.to_bytes()
         self._write(self._metadata / name, data)
         return data
@@ -292,10 +298,27 @@ class Repository:
         keys.store_private_key(path, key, passphrase=self._passphrase)
         return signer
 
+    def _versions(self, role: str) -> list[int]:
+        """Versions of a role's files, in no order."""
+        # Not as paths: it is asked several times a publication, and there are hundreds of files.
+        found = map(_NUMBERED.fullmatch, os.listdir(self._metadata))  # noqa: PTH208
+        return [int(match[1]) for match in found if match and match[2] == role]
+
     def _newest(self, role: str) -> int:
         """Highest version of a role's files, 0 where there is none."""
-        found = (_NUMBERED.fullmatch(path.name) for path in self._metadata.iterdir())
-        return max((int(match[1]) for match in found if match and match[2] == role), default=0)
+        return max(self._versions(role), default=0)
+
+    def _root_in_force(self) -> Root:
+        """The newest root, to be looked at only: it is read anew only when its file is another one."""
+        path = self._metadata / f"{self._newest(Root.type)}.{Root.type}.json"
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise _damaged(path) from error
+        mark = path, found.st_mtime_ns, found.st_ino, found.st_size
+        if self._known_root is None or self._known_root[0] != mark:
+            self._known_root = mark, self._read(Root, path.name).signed
+        return self._known_root[1]
 
     def _read(self, kind: type[S], name: str) -> Current[S]:
         path = self._metadata / name
@@ -311,7 +334,7 @@ class Repository:
     def _require_signed(self, current: Current[S]) -> None:
         metadata: Metadata[Any] = Metadata.from_bytes(current.data)
         try:
-            self.root().signed.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
+            self._root_in_force().verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
         except RepositoryError as error:
             raise _damaged(self._metadata / f"{metadata.signed.type}.json") from error
 
@@ -320,14 +343,13 @@ class Repository:
 
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""
-        numbered = [match for path in self._metadata.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
         for role in (Targets.type, Snapshot.type):
-            old = sorted((int(match[1]) for match in numbered if match[2] == role), reverse=True)[KEPT:]
-            for version in old:
+            for version in sorted(self._versions(role), reverse=True)[KEPT:]:
                 (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
-        age = {path: path.stat().st_mtime_ns for path in self._targets.iterdir()}
-        for path in sorted(age, key=age.__getitem__, reverse=True)[KEPT:]:
-            path.unlink(missing_ok=True)
+        with os.scandir(self._targets) as found:
+            old = sorted(found, key=lambda each: each.stat().st_mtime_ns, reverse=True)[KEPT:]
+        for each in old:
+            Path(each).unlink(missing_ok=True)
 
 
 def _signer(path: Path, passphrase: bytes | None) -> CryptoSigner:

@@ -16,13 +16,13 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final, TypeVar
 
 import structlog
 from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
+from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
 from gateway.clock import Clock
@@ -38,7 +38,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 MAX_WAITING: Final = 4096
 """Publications that wait for their version at most; one more is refused."""
 MAX_STREAMS: Final = 16_384
-TOGETHER_S: Final = 0.05
+TOGETHER_S: Final = 0.2
 """How long publications are gathered for one version."""
 WATCH_S: Final = 0.05
 """How often the timestamp is looked at: commands publish too, from other processes."""
@@ -71,6 +71,7 @@ class DirectoryService:
         self._clock = clock
         self._federation = office.settings.federation
         self._tuf = office.folder / "tuf"
+        self._mirror = Mirror()
         self._version = 0
         self._turn = asyncio.Event()
         self._streams = 0
@@ -121,15 +122,11 @@ class DirectoryService:
     async def _metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         kept = "no-cache" if name == "timestamp.json" else "public, max-age=31536000, immutable"
-        return self._file(self._tuf / "metadata" / name, "application/json", kept)
+        return await self._mirror.response(self._tuf / "metadata" / name, "application/json", kept)
 
     async def _target(self, request: web.Request) -> web.StreamResponse:
         path = self._tuf / "targets" / request.match_info["name"]
-        return self._file(path, PROTOBUF, "public, max-age=31536000, immutable")
-
-    @staticmethod
-    def _file(path: Path, kind: str, kept: str) -> web.StreamResponse:
-        return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": kept})
+        return await self._mirror.response(path, PROTOBUF, "public, max-age=31536000, immutable")
 
     # the push stream
 
@@ -210,6 +207,10 @@ class DirectoryService:
             except Exception as error:  # noqa: BLE001  whatever it was, those who wait are told, and the next are served
                 _log.error("publication failed", error=type(error).__name__)
                 results = [_broken()] * len(batch)
+            # At once, not when the timestamp is looked at next.
+            newest = max((result for result in results if isinstance(result, int)), default=0)
+            if newest > self._version:
+                self._announce(newest)
             for (_, waiting), result in zip(batch, results, strict=True):
                 if waiting.done():
                     continue
@@ -221,7 +222,7 @@ class DirectoryService:
     async def _report_seen(self, request: web.Request) -> Message:
         version = (await _body(request, authority_pb2.DirectorySeen)).version
         member_id = await self._peer(request)
-        if not 0 < version <= max(self._version, await asyncio.to_thread(self._office.version)):
+        if not 0 < version <= self._version and not 0 < version <= await asyncio.to_thread(self._office.version):
             raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
         self._seen[member_id] = (version, self._clock.now_ms())
         return await self._seen_report()
