@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -114,7 +114,12 @@ class Provinces:
     c: FoundedMember
     of_b: Department
     of_c: Department
-    stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    manifest_of_b: Path
+
+    def department_of_b_is_given(self, seconds: float) -> None:
+        """Have B's adapter wait so long at most; before B runs."""
+        text = self.manifest_of_b.read_text("utf-8")
+        self.manifest_of_b.write_text(text.replace("timeout_s: 30", f"timeout_s: {seconds}"), "utf-8")
 
     async def check(self, *regions: int, timeout: float = 5.0, person: int = 1) -> agency_pb2.CheckResponse:
         async with self.agency() as stub:
@@ -173,7 +178,7 @@ async def provinces(tmp_path: Path) -> AsyncIterator[Provinces]:
         members = await asyncio.to_thread(
             found, tmp_path / "federation", plans, dt.datetime.now(dt.UTC), extra=SETTINGS, log_level="ERROR"
         )
-        yield Provinces(*members, of_b, of_c)
+        yield Provinces(*members, of_b, of_c, manifests[0][0])
 
 
 @contextlib.asynccontextmanager
@@ -216,25 +221,29 @@ async def test_when_the_agency_gives_up_the_query_in_the_other_provinces_departm
 
 async def test_of_two_who_ask_the_same_one_may_give_up_and_the_other_is_answered(provinces: Provinces) -> None:
     provinces.of_b.hangs = True
+    provinces.department_of_b_is_given(2.0)
     async with running(provinces.asking), running(provinces.b), provinces.agency() as stub:
-        first, second = (stub.Check(request(330000), timeout=3.7) for _ in range(2))
+        first, second = (stub.Check(request(330000), timeout=20.0) for _ in range(2))
         await until(lambda: provinces.of_b.under_way, "the department was never asked")
         await asyncio.sleep(0.05)
         assert provinces.of_b.under_way == 1, "the same question was asked twice"
         first.cancel()
         response = await second
-        assert response.partial, "the department stays silent, so the answer must say so"
+        assert response.partial, "the department does not answer, so the answer must say so"
 
 
-async def test_a_department_that_never_answers_costs_a_few_deadlines_and_then_nothing(provinces: Provinces) -> None:
+async def test_a_department_that_never_answers_is_waited_for_a_few_times_and_then_not_at_all(
+    provinces: Provinces,
+) -> None:
     provinces.of_b.hangs = True
+    provinces.department_of_b_is_given(0.3)
     async with running(provinces.asking), running(provinces.b):
         for person in range(1, 4):
-            response = await provinces.check(330000, timeout=1.0, person=person)
-            assert [each.outcome for each in response.sources] == [words.SOURCE_OUTCOME_SILENT]
+            response = await provinces.check(330000, timeout=30.0, person=person)
+            assert response.partial
         asked = provinces.of_b.asked
-        async with asyncio.timeout(10):
-            response = await provinces.check(330000, timeout=60.0, person=4)
+        assert asked == 3
+        response = await provinces.check(330000, timeout=30.0, person=4)
         assert [each.outcome for each in response.sources] == [words.SOURCE_OUTCOME_UNAVAILABLE]
         assert response.answers[0].proof.signature
         assert provinces.of_b.asked == asked
