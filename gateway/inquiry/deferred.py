@@ -23,6 +23,7 @@ from gateway.exchange.keys import Keyring
 from gateway.exchange.question import check_question
 from gateway.inquiry.answering import Account, Inquiry
 from gateway.post.letters import Handled, Received, delivery_digest, letter
+from gateway.resilience.backoff import Backoff
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import Effect, Letter
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
@@ -72,6 +73,7 @@ class DeferredQuestions:
         self._clock = clock
         self._max_subjects = max_subjects
         self._settings = settings
+        self._again = Backoff(settings.again_first_s, settings.again_longest_s)
 
     def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
         """Refuse what is no question, before it is accepted. See `Handler.check`."""
@@ -120,8 +122,7 @@ class DeferredQuestions:
         return Handled(self._effects(delivery, question, answer, account, final=False), again_ms, _TOLD)
 
     def _pause_ms(self, attempts: int) -> int:
-        settings = self._settings
-        return round(1000 * min(settings.again_longest_s, settings.again_first_s * 2.0 ** min(attempts, 30)))
+        return round(1000 * self._again.bound_s(attempts + 1))
 
     def _effects(
         self,

@@ -12,7 +12,6 @@ it either has happened, or is done again from the start.
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +24,8 @@ from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.log import described
 from gateway.post.letters import Handled, Handler, Received
-from gateway.post.pace import back_off_ms
+from gateway.post.pace import pause_ms
+from gateway.resilience.backoff import Random, chance
 from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2
@@ -49,14 +49,12 @@ class _Lane:
 class Inbox:
     """See the module."""
 
-    def __init__(
-        self, table: InboxTable, clock: Clock, settings: OutboxSettings, draw: random.Random | None = None
-    ) -> None:
+    def __init__(self, table: InboxTable, clock: Clock, settings: OutboxSettings, drawn: Random = chance) -> None:
         table.limit(settings.inbox_max_waiting)
         self._table = table
         self._clock = clock
         self._settings = settings
-        self._draw = draw or random.Random()  # noqa: S311  jitter
+        self._drawn = drawn
         self._lanes: dict[int, _Lane] = {}
 
     def register(
@@ -147,12 +145,12 @@ class Inbox:
             _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
             return Finish(held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en)
         _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
-        pause_ms = back_off_ms(held.failures + 1, settings, self._draw)
+        wait_ms = pause_ms(held.failures + 1, settings, self._drawn())
         return Finish(
             held.sender,
             held.delivery_id,
             held.state,
-            next_try_ms=now_ms + max(pause_ms, error.retry_after_ms),
+            next_try_ms=now_ms + max(wait_ms, error.retry_after_ms),
             reason=error.reason or words.REFUSAL_REASON_INTERNAL,
             note=error.en,
         )

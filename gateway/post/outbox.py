@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import random
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -27,8 +26,9 @@ from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.log import described
-from gateway.post.pace import Pace, back_off_ms
+from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
+from gateway.resilience.backoff import Random, chance
 from gateway.store.faults import overloaded
 from gateway.store.letters import Effect, Letter
 from gateway.store.outbox import Again, Attempt, Dead, Due, OutboxTable, Trouble
@@ -74,7 +74,7 @@ class Outbox:
         own: gives own keys as they are at the moment.
         directory: gives the keys of the moment; raises DirectoryError once they have expired.
         lifetime_ms: life of an envelope; each attempt is sealed anew.
-        draw: for the jitter of the time between attempts.
+        drawn: for the jitter of the time between attempts.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Outbox:
         settings: OutboxSettings,
         *,
         lifetime_ms: int,
-        draw: random.Random | None = None,
+        drawn: Random = chance,
     ) -> None:
         self.own = own
         self.directory = directory
@@ -96,7 +96,7 @@ class Outbox:
         self.clock = clock
         self.settings = settings
         self.lifetime_ms = lifetime_ms
-        self.draw = draw or random.Random()  # noqa: S311  jitter
+        self.drawn = drawn
         self.waiting: dict[str, int] = {}
         """Letters that wait, by partner, as far as is known."""
         self._lanes: dict[str, _Lane] = {}
@@ -275,8 +275,8 @@ class _Lane:
         if not refusal.retryable or each.failures + 1 >= settings.max_failures:
             dead.append(Dead(each.sequence, refusal.reason, refusal.en))
         else:
-            pause_ms = back_off_ms(each.failures + 1, settings, self._outbox.draw)
-            again.append(Again(each.sequence, now_ms + max(pause_ms, refusal.retry_after_ms), refusal.reason))
+            wait_ms = pause_ms(each.failures + 1, settings, self._outbox.drawn())
+            again.append(Again(each.sequence, now_ms + max(wait_ms, refusal.retry_after_ms), refusal.reason))
 
     def _failed(self, due: Sequence[Due], error: WuganError) -> Attempt:
         """The envelope as a whole was not answered."""
@@ -299,9 +299,9 @@ class _Lane:
         since_ms = now_ms if self._trouble is None else self._trouble.failing_since_ms
         if self._trouble is None:
             _log.warning("deliveries wait", member=self._partner, why=error.code)
-        pause_ms = back_off_ms(failures, settings, self._outbox.draw)
+        wait_ms = pause_ms(failures, settings, self._outbox.drawn())
         return Trouble(
-            self._partner, since_ms, failures, now_ms + max(pause_ms, error.retry_after_ms), int(error.reason)
+            self._partner, since_ms, failures, now_ms + max(wait_ms, error.retry_after_ms), int(error.reason)
         )
 
 

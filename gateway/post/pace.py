@@ -7,10 +7,10 @@ clock.
 
 from __future__ import annotations
 
-import random
 from typing import Final
 
 from gateway.config import OutboxSettings
+from gateway.resilience.backoff import Backoff
 
 _SLOWEST: Final = 1.0
 _RECOVERY: Final = 1.05
@@ -54,9 +54,10 @@ class Pace:
         self._tokens = min(self._tokens, 0.0)
 
 
-def back_off_ms(failures: int, settings: OutboxSettings, draw: random.Random) -> int:
-    """Milliseconds until the next attempt after so many failures: anything up to a bound that doubles (full jitter),
-    and never less than a tenth of it, so that bad luck does not make it a hammer.
+def pause_ms(failures: int, settings: OutboxSettings, drawn: float) -> int:
+    """Milliseconds until the next attempt after so many failures in a row; `drawn`: from 0 to below 1.
+
+    Never less than a tenth of its bound, so that bad luck does not make it a hammer.
     """
-    bound = min(settings.retry_longest_s, settings.retry_first_s * 2.0 ** min(failures - 1, 30))
-    return max(1, round(1000 * max(bound / 10, draw.uniform(0, bound))))
+    backoff = Backoff(settings.retry_first_s, settings.retry_longest_s, least=0.1)
+    return max(1, round(1000 * backoff.wait_s(failures, drawn)))

@@ -70,7 +70,7 @@ def run(*arguments: str) -> Result:
 def listed(config: Path, *arguments: str) -> list[dict[str, Any]]:
     shown = run(*arguments, "--config", str(config), "--json")
     assert shown.exit_code == 0, shown.output
-    found: list[dict[str, Any]] = json.loads(shown.output)
+    found: list[dict[str, Any]] = json.loads(shown.output.splitlines()[-1])
     return found
 
 

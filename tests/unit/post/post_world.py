@@ -104,9 +104,9 @@ class Site:
             clock,
             self.settings,
             lifetime_ms=60_000,
-            draw=random.Random(1),
+            drawn=random.Random(1).random,
         )
-        self.inbox = Inbox(store.inbox, clock, self.settings, random.Random(1))
+        self.inbox = Inbox(store.inbox, clock, self.settings, random.Random(1).random)
         self.noting = Noting()
         self.inbox.register(NOTICE, self.noting)
         self.door = Door(
