@@ -1,7 +1,7 @@
 """Provinces on loopback, as real processes, for the benchmarks: one asks, others answer from one table adapter each.
 
-Owns: founding and starting them in a scratch folder, and the requests an agency of A sends. The people are made up;
-their numbers have the form and check digit of GB 11643.
+Owns: founding and starting them in a scratch folder, with their authority where it is wanted, and the requests an
+agency of A sends. The people are made up; their numbers have the form and check digit of GB 11643.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from stdnum.cn import ric
 
 from gateway.demo.founding import FoundedMember, MemberPlan, found
+from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2
@@ -60,10 +61,18 @@ records:
 
 @dataclass(frozen=True, slots=True)
 class TwoProvinces:
-    """The running federation."""
+    """The running federation.
+
+    Args:
+        asking: the member that asks.
+        answering: the member that answers.
+        authority: the authority's folder.
+        processes: gateway of the one, of the other, and the authority's where it runs.
+    """
 
     asking: FoundedMember
     answering: FoundedMember
+    authority: Path
     processes: list[Started]
 
     @property
@@ -83,6 +92,7 @@ class Provinces:
 
     asking: FoundedMember
     answering: Sequence[FoundedMember]
+    authority: Path
     processes: list[Started]
 
     @property
@@ -119,15 +129,23 @@ def requests(*regions: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def two_provinces(folder: Path, extra: str = "") -> Iterator[TwoProvinces]:
-    """Found and start both; stop them at the end. `extra`: TOML appended to both gateway.toml."""
-    with provinces(folder, extra=extra) as running:
-        yield TwoProvinces(running.asking, running.answering[0], running.processes)
+def two_provinces(
+    folder: Path, extra: str = "", *, units: Sequence[str] = (UNIT,), authority: bool = False
+) -> Iterator[TwoProvinces]:
+    """Found and start both; stop them at the end. As `provinces`."""
+    with provinces(folder, extra=extra, units=units, authority=authority) as running:
+        yield TwoProvinces(running.asking, running.answering[0], running.authority, running.processes)
 
 
 @contextlib.contextmanager
 def provinces(
-    folder: Path, answering: int = 1, *, listed: Mapping[str, Sequence[str]] | None = None, extra: str = ""
+    folder: Path,
+    answering: int = 1,
+    *,
+    listed: Mapping[str, Sequence[str]] | None = None,
+    extra: str = "",
+    units: Sequence[str] = (UNIT,),
+    authority: bool = False,
 ) -> Iterator[Provinces]:
     """Found and start one that asks and so many that answer; stop them at the end.
 
@@ -136,27 +154,45 @@ def provinces(
         answering: how many answer.
         listed: as in `found`.
         extra: TOML appended to every gateway.toml.
+        units: agencies of the one that asks.
+        authority: whether the authority runs too; without it the gateways read its folder.
     """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
     fill(departments / "insurance.db", now.date())
-    plans = [MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=())]
+    plans = [MemberPlan(*ASKING, units=tuple((unit, "bench") for unit in units), manifests=())]
     for neighbour in NEIGHBOURS[:answering]:
         region = neighbour[-1]
         manifest = departments / f"health-insurance-{region}.yaml"
         manifest.write_text(MANIFEST.replace("[330000]", f"[{region}]"), "utf-8")
         plans.append(MemberPlan(*neighbour, units=(), manifests=(manifest,)))
-    members = found(folder / "federation", plans, now, extra=ANY_HOUR + extra, log_level="WARNING", listed=listed)
+    address = f"127.0.0.1:{free_ports(1)[0]}" if authority else ""
+    home = folder / "federation"
+    members = found(
+        home, plans, now, authority_address=address, extra=ANY_HOUR + extra, log_level="WARNING", listed=listed
+    )
     processes: list[Started] = []
     with stopped_on_failure(processes):
-        for member in members:
-            processes.append(start_gateway(member))
-        wait_ready([(process, member.ready_file) for process, member in zip(processes, members, strict=True)])
+        serving = [start_authority(home / "authority", address)] if authority else []
+        processes += serving
+        for position, member in enumerate(members):
+            processes.insert(position, start_gateway(member))
+        wait_ready([(process, member.ready_file) for process, member in zip(processes, members, strict=False)])
     try:
-        yield Provinces(members[0], members[1:], processes)
+        yield Provinces(members[0], members[1:], home / "authority", processes)
     finally:
         stop(processes)
+
+
+def start_authority(home: Path, address: str) -> Started:
+    """Start the authority, and wait until it serves."""
+    ready = home / "authority.ready"
+    where = ("--dir", str(home), "--listen", address, "--ready-file", str(ready), "--log-level", "WARNING")
+    process = start("authority", ("gateway.cli", "authority", "run", *where), home / "authority.log")
+    with stopped_on_failure([process]):
+        wait_ready([(process, ready)])
+    return process
 
 
 def start_gateway(member: FoundedMember) -> Started:

@@ -1,0 +1,95 @@
+"""Calls at a fixed rate, whether or not those before have been answered (open loop), and what became of each.
+
+Owns: sending them, and times counted from the moment at which a call was due, so that whatever holds calls up is seen
+in all that it held up. Refuses: knowing what is asked, and repeating what failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import itertools
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+
+Call = Callable[[bytes], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of calls.
+
+    Args:
+        times: seconds from when a call was due to its answer, of those that were answered.
+        failures: why calls failed → how many.
+    """
+
+    times: list[float] = field(default_factory=list)
+    failures: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    @property
+    def calls(self) -> int:
+        """Calls made."""
+        return len(self.times) + self.failed
+
+    @property
+    def failed(self) -> int:
+        """Calls that failed."""
+        return self.failures.total()
+
+    def add(self, other: Outcome) -> None:
+        """Count another one's calls too."""
+        self.times += other.times
+        self.failures += other.failures
+
+    def quantile_ms(self, share: float) -> float:
+        """The time within which a share of the calls was answered, milliseconds; a failed call never was."""
+        at = math.ceil(share * self.calls) - 1
+        return sorted(self.times)[at] * 1000 if 0 <= at < len(self.times) else math.inf
+
+
+async def at_rate(
+    call: Call, bodies: Sequence[bytes], per_s: float, seconds: float, wrong: Callable[[bytes], str]
+) -> Outcome:
+    """Make calls for so long; returns when the last one has been answered.
+
+    Args:
+        call: makes one.
+        bodies: what is sent, in turn.
+        per_s: calls a second.
+        seconds: how long.
+        wrong: what is wrong with an answer, "" if nothing is.
+    """
+    outcome = Outcome()
+    loop = asyncio.get_running_loop()
+
+    async def one(due: float, body: bytes) -> None:
+        try:
+            answer = await call(body)
+        except grpc.aio.AioRpcError as error:
+            outcome.failures[f"{error.code().name}: {error.details()}"] += 1
+            return
+        taken = time.perf_counter() - due
+        if said := wrong(answer):
+            outcome.failures[said] += 1
+        else:
+            outcome.times.append(taken)
+
+    source = itertools.cycle(bodies)
+    tasks = set()
+    began = time.perf_counter()
+    for number in range(round(per_s * seconds)):
+        due = began + number / per_s
+        early = due - time.perf_counter()
+        if early > 0:
+            await asyncio.sleep(early)
+        task = loop.create_task(one(due, next(source)))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    while tasks:
+        await asyncio.wait(tasks)
+    return outcome

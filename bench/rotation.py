@@ -1,0 +1,254 @@
+"""Keys of both provinces renewed every second under 500 calls a second, beside the same calls without.
+
+Two gateways and their authority as real processes. An agency asks A, which asks B, at a fixed rate (open loop: times
+count from the moment a call was due). Phases without and with rotation alternate, so that both share whatever else the
+machine does. While rotating, each gateway is asked every second to renew its TLS, signing and encryption keys, as
+`wugan certs rotate` asks it, and the authority changes its issuing CA every few seconds. Every safety rule holds: keys
+are used only once the other side works with the directory that lists them.
+
+Settings differ from the defaults where a life of a second needs it: envelopes live for a second, superseded keys are
+kept for as long as a call may take, and the gateways look for their next step more often.
+
+Figures: `failed` (calls that were not answered well in any phase, goal 0), `p99_ratio` (p99 with rotation over p99
+without, goal at most 2), `p99_ms` and `baseline_p99_ms`, `calls` and `baseline_calls`, `rotations` (the least number
+completed of any kind on any side; one is asked for each second) and `issuing_cas` (changes of the issuing CA). With
+BENCH_S=10 in the environment each kind of phase lasts 10 seconds together instead of 60.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from bench.federation import TwoProvinces, requests, two_provinces
+from bench.load import Call, Outcome, at_rate
+from bench.report import Figures, table
+from certs import slot_requests
+from certs.slot_files import read_journal
+from certs.slot_journal import KINDS
+from certs.slot_requests import Request
+from gateway.authority.office import Office
+from gateway.channels import agency_channel
+from gateway.clock import SystemClock
+from gateway.config import load_agency
+from gateway.demo.founding import FoundedMember
+from gateway.demo.processes import Started
+from wugan.agency.v1 import agency_pb2
+
+CALLS_PER_S = 500.0
+TIMEOUT_S = 2.0
+SECONDS = float(os.environ.get("BENCH_S", "60"))
+PHASES = 4
+WARM_UP_S = 2.0
+EVERY_S = 1.0
+ISSUING_EVERY_S = 5.0
+SETTINGS = f"""
+[messages]
+lifetime_ms = 1000
+
+[rotation]
+retire_after_s = {TIMEOUT_S + 0.5}
+poll_s = 0.05
+issuer_poll_s = 1.0
+"""
+
+
+@dataclass(slots=True)
+class Mode:
+    """Phases of one mode, together.
+
+    Args:
+        outcome: of the calls.
+        seconds: how long they lasted.
+        busy: process → processor time, seconds.
+    """
+
+    outcome: Outcome = field(default_factory=Outcome)
+    seconds: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+
+
+def main() -> Figures:
+    """Run, print a table, return the figures."""
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        two_provinces(Path(scratch), authority=True, settings=SETTINGS) as provinces,
+    ):
+        figures = uvloop.run(_measure(provinces))
+        for process in provinces.processes:
+            _show_log(process)
+    return figures
+
+
+async def _measure(provinces: TwoProvinces) -> Figures:
+    channel = agency_channel(load_agency(provinces.agency_config))
+    check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
+
+    async def call(body: bytes) -> bytes:
+        answer: bytes = await check(body, timeout=TIMEOUT_S)
+        return answer
+
+    quiet, rotating = Mode(), Mode()
+    administration = Administration(provinces)
+    bodies = requests()
+    before = administration.numbers()
+    for _ in range(PHASES):
+        await _phase(call, bodies, quiet, provinces.processes)
+        async with administration.at_work():
+            await _phase(call, bodies, rotating, provinces.processes)
+        await administration.settled()
+    await channel.close()
+    after = administration.numbers()
+    completed = {name: after[name] - before[name] for name in after}
+    figures = {
+        "failed": float(quiet.outcome.failed + rotating.outcome.failed),
+        "p99_ratio": rotating.outcome.quantile_ms(0.99) / quiet.outcome.quantile_ms(0.99),
+        "p99_ms": rotating.outcome.quantile_ms(0.99),
+        "baseline_p99_ms": quiet.outcome.quantile_ms(0.99),
+        "calls": float(rotating.outcome.calls),
+        "baseline_calls": float(quiet.outcome.calls),
+        "rotations": float(min(completed.values())),
+        "issuing_cas": float(administration.issuing),
+    }
+    _show(quiet, rotating, completed, figures)
+    return figures
+
+
+async def _phase(call: Call, bodies: list[bytes], mode: Mode, processes: list[Started]) -> None:
+    await at_rate(call, bodies, CALLS_PER_S, WARM_UP_S, _wrong)
+    before, began = _busy(processes), time.perf_counter()
+    mode.outcome.add(await at_rate(call, bodies, CALLS_PER_S, SECONDS / PHASES, _wrong))
+    mode.seconds += time.perf_counter() - began
+    for name, spent in _busy(processes).items():
+        mode.busy[name] = mode.busy.get(name, 0.0) + spent - before[name]
+
+
+class Administration:
+    """What administrators of both provinces and of the authority do, in threads of this process."""
+
+    def __init__(self, provinces: TwoProvinces) -> None:
+        self._members = {"A": provinces.asking, "B": provinces.answering}
+        self._home = provinces.authority
+        self.issuing = 0
+
+    def numbers(self) -> dict[str, int]:
+        """Number of the key in use of each side and kind."""
+        found = {}
+        for side, member in self._members.items():
+            journal = read_journal(member.keys)
+            for kind in KINDS:
+                current = journal.current(kind)
+                found[f"{side} {kind}"] = current.number if current else 0
+        return found
+
+    @contextlib.asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Rotate for the length of the block."""
+        tasks = [asyncio.create_task(self._rotate(member)) for member in self._members.values()]
+        tasks.append(asyncio.create_task(self._change_issuing()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def settled(self) -> None:
+        """Return when no rotation is under way, and every superseded key is destroyed."""
+        async with asyncio.timeout(60):
+            while not all(_quiet(member) for member in self._members.values()):
+                await asyncio.sleep(0.1)
+
+    async def _rotate(self, member: FoundedMember) -> None:
+        due = time.monotonic()
+        while True:
+            while not await asyncio.to_thread(_asked, member):  # the one before is still under way
+                await asyncio.sleep(0.02)
+            due = max(due + EVERY_S, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _change_issuing(self) -> None:
+        office = await asyncio.to_thread(Office, self._home, SystemClock())
+        try:
+            while True:
+                await asyncio.sleep(min(ISSUING_EVERY_S, SECONDS / PHASES / 2))
+                await asyncio.to_thread(office.authority.roll_issuing, now=office.now())
+                self.issuing += 1
+        finally:
+            office.close()
+
+
+def _asked(member: FoundedMember) -> bool:
+    """Ask a gateway to renew all its keys, as the command does; whether it has begun."""
+    name = slot_requests.ask(member.keys, Request(action="rotate", asked_at_ms=SystemClock().now_ms()))
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        answer = slot_requests.answer_of(member.keys, name)
+        if answer is not None:
+            return answer.done
+        time.sleep(0.01)
+    raise TimeoutError("the gateway does not take up requests")
+
+
+def _quiet(member: FoundedMember) -> bool:
+    journal = read_journal(member.keys)
+    return journal.rotation is None and all(
+        each.state in ("current", "destroyed") for each in journal.generations
+    )
+
+
+def _wrong(answer: bytes) -> str:
+    response = agency_pb2.CheckResponse.FromString(answer)
+    return "" if response.status and response.answers else "an answer without status"
+
+
+def _busy(processes: list[Started]) -> dict[str, float]:
+    """Processor time of each process so far, and of this one, seconds."""
+    tick = os.sysconf("SC_CLK_TCK")
+    spent = {"this bench": time.process_time()}
+    for process in processes:
+        fields = Path(f"/proc/{process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        spent[process.name] = (int(fields[11]) + int(fields[12])) / tick
+    return spent
+
+
+def _show(quiet: Mode, rotating: Mode, completed: Mapping[str, int], figures: Figures) -> None:
+    rows = [
+        (name, *(f"{mode.outcome.quantile_ms(share):.1f}" for mode in (quiet, rotating)), "")
+        for name, share in (("p50, ms", 0.5), ("p90, ms", 0.9))
+    ]
+    rows += [
+        ("p99, ms", f"{figures['baseline_p99_ms']:.1f}", f"{figures['p99_ms']:.1f}", "<= 2 times"),
+        *(
+            (name, *(f"{mode.outcome.quantile_ms(share):.1f}" for mode in (quiet, rotating)), "")
+            for name, share in (("p99.9, ms", 0.999), ("longest, ms", 1.0))
+        ),
+        ("calls", *(str(mode.outcome.calls) for mode in (quiet, rotating)), ""),
+        ("failed", *(str(mode.outcome.failed) for mode in (quiet, rotating)), "0"),
+    ]
+    for name in quiet.busy:
+        used = (mode.busy[name] / mode.seconds for mode in (quiet, rotating))
+        rows.append((f"{name}, % of a core", *(f"{share * 100:.0f}" for share in used), ""))
+    table(f"rotation ({CALLS_PER_S:.0f} calls/s, open loop)", ("", "without", "with rotation", "goal"), rows)
+    listed = [(name, str(number), f"{SECONDS / EVERY_S:.0f}") for name, number in completed.items()]
+    table("rotations completed", ("", "completed", "asked for"), [*listed, ("issuing CA", f"{figures['issuing_cas']:.0f}", "")])
+    for mode, name in ((quiet, "without"), (rotating, "with rotation")):
+        for why, count in mode.outcome.failures.most_common(5):
+            print(f"  {name}: {count} × {why}")
+
+
+def _show_log(process: Started) -> None:
+    """What a process complained about."""
+    lines = process.log.read_text("utf-8", "replace").splitlines()
+    for line in lines[:5]:
+        print(f"  {process.name}: {line[:300]}")
+    if len(lines) > 5:
+        print(f"  {process.name}: … {len(lines)} lines")
