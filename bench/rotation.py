@@ -200,9 +200,7 @@ def _asked(member: FoundedMember) -> bool:
 
 def _quiet(member: FoundedMember) -> bool:
     journal = read_journal(member.keys)
-    return journal.rotation is None and all(
-        each.state in ("current", "destroyed") for each in journal.generations
-    )
+    return journal.rotation is None and all(each.state in ("current", "destroyed") for each in journal.generations)
 
 
 def _wrong(answer: bytes) -> str:
@@ -239,7 +237,11 @@ def _show(quiet: Mode, rotating: Mode, completed: Mapping[str, int], figures: Fi
         rows.append((f"{name}, % of a core", *(f"{share * 100:.0f}" for share in used), ""))
     table(f"rotation ({CALLS_PER_S:.0f} calls/s, open loop)", ("", "without", "with rotation", "goal"), rows)
     listed = [(name, str(number), f"{SECONDS / EVERY_S:.0f}") for name, number in completed.items()]
-    table("rotations completed", ("", "completed", "asked for"), [*listed, ("issuing CA", f"{figures['issuing_cas']:.0f}", "")])
+    table(
+        "rotations completed",
+        ("", "completed", "asked for"),
+        [*listed, ("issuing CA", f"{figures['issuing_cas']:.0f}", "")],
+    )
     for mode, name in ((quiet, "without"), (rotating, "with rotation")):
         for why, count in mode.outcome.failures.most_common(5):
             print(f"  {name}: {count} × {why}")

@@ -73,6 +73,7 @@ class EstClient:
         self._tls_name = tls_name
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
+        self._issuers: tuple[x509.Certificate, ...] = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,8 +147,11 @@ class EstClient:
         key = request.public_key()
         chain = est_wire.order_chain(answered, key)
         if len(chain) == 1:
-            # The standard wants the new certificate alone; its issuer, which may be newer than our last look, is here.
-            chain = est_wire.order_chain((chain[0], *await self.cacerts(label)), key)
+            # The standard wants the new certificate alone. Its issuer may be newer than our last look: look again then.
+            chain = est_wire.order_chain((chain[0], *self._issuers), key)
+        if len(chain) == 1:
+            self._issuers = await self.cacerts(label)
+            chain = est_wire.order_chain((chain[0], *self._issuers), key)
         return Enrolled(chain)
 
     async def _ask(

@@ -331,10 +331,13 @@ async def _renewing(
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = watch = None
+    closing = contextlib.AsyncExitStack()
     if settings.authority is not None:
         client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
+        closing.push_async_callback(client.close)
         try:
             issues = renewing_enroller(settings, live, roots)
+            closing.push_async_callback(issues.close)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
@@ -354,8 +357,7 @@ async def _renewing(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        if client is not None:
-            await client.close()
+        await closing.aclose()
 
 
 async def _directory(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+import uvloop
 from aiohttp import web
 
 from certs.enrolment import Enrolment
@@ -59,7 +60,7 @@ def run(folder: Path, passphrase: bytes | None, listen: str | None, ready_file: 
         WuganError: the folder, a key or the address cannot be used.
     """
     configure(level)
-    asyncio.run(_serve(folder, passphrase, listen, ready_file, SystemClock()))
+    uvloop.run(_serve(folder, passphrase, listen, ready_file, SystemClock()))
 
 
 async def _serve(

@@ -23,6 +23,7 @@ import structlog
 from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
+from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
 from gateway.clock import Clock
@@ -71,6 +72,7 @@ class DirectoryService:
         self._clock = clock
         self._federation = office.settings.federation
         self._tuf = office.folder / "tuf"
+        self._mirror = Mirror()
         self._version = 0
         self._turn = asyncio.Event()
         self._streams = 0
@@ -121,15 +123,11 @@ class DirectoryService:
     async def _metadata(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         kept = "no-cache" if name == "timestamp.json" else "public, max-age=31536000, immutable"
-        return self._file(self._tuf / "metadata" / name, "application/json", kept)
+        return await self._mirror.response(self._tuf / "metadata" / name, "application/json", kept)
 
     async def _target(self, request: web.Request) -> web.StreamResponse:
         path = self._tuf / "targets" / request.match_info["name"]
-        return self._file(path, PROTOBUF, "public, max-age=31536000, immutable")
-
-    @staticmethod
-    def _file(path: Path, kind: str, kept: str) -> web.StreamResponse:
-        return web.FileResponse(path, headers={"Content-Type": kind, "Cache-Control": kept})
+        return await self._mirror.response(path, PROTOBUF, "public, max-age=31536000, immutable")
 
     # the push stream
 
@@ -221,7 +219,7 @@ class DirectoryService:
     async def _report_seen(self, request: web.Request) -> Message:
         version = (await _body(request, authority_pb2.DirectorySeen)).version
         member_id = await self._peer(request)
-        if not 0 < version <= max(self._version, await asyncio.to_thread(self._office.version)):
+        if not 0 < version <= self._version and not 0 < version <= await asyncio.to_thread(self._office.version):
             raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
         self._seen[member_id] = (version, self._clock.now_ms())
         return await self._seen_report()

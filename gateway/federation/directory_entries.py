@@ -6,6 +6,7 @@ Owns: rules 4 to 8 of `directory_trust.DirectoryTrust`, without I/O. Refuses: wh
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 
-from certs.chain import MAX_CERTIFICATE_BYTES, parse_identity, verify_signing_chain
+from certs.chain import MAX_CERTIFICATE_BYTES, SigningLeaf, parse_identity, verify_signing_chain
 from certs.errors import CertsError
 from certs.identity import Identity, is_member_id
 from gateway.errors import DirectoryError, RefusedError, WuganError
@@ -125,7 +126,7 @@ def _signing_key(
     _check_window(key.not_before_ms, key.not_after_ms, member_id)
     begin, end = _instant(key.not_before_ms), _instant(key.not_after_ms)
     try:
-        leaf = verify_signing_chain(key.certificate, key.intermediates, roots, begin)
+        leaf = _verified(key.certificate, tuple(key.intermediates), tuple(roots), begin)
     except CertsError as error:
         raise refused(f"signing key of {member_id}: {error.en}", f"{member_id} 的签名密钥：{error.zh}") from error
     if leaf.identity != identity:
@@ -142,6 +143,18 @@ def _signing_key(
         raise refused(f"signing key of {member_id}: {error.en}", f"{member_id} 的签名密钥：{error.zh}") from error
     _require_id(key.key_id, made.key_id, member_id)
     return Windowed(made, key.not_before_ms, key.not_after_ms)
+
+
+@functools.lru_cache(maxsize=8192)
+def _verified(
+    certificate: bytes, intermediates: tuple[bytes, ...], roots: tuple[x509.Certificate, ...], at: dt.datetime
+) -> SigningLeaf:
+    """As `verify_signing_chain`. Nothing but the arguments decides, so what was verified once is kept.
+
+    A member that renews a key is listed with all that it had before, and every chain costs two signatures of the CAs:
+    with eight keys that would be most of what a new directory costs.
+    """
+    return verify_signing_chain(certificate, intermediates, roots, at)
 
 
 def require_together(

@@ -79,14 +79,17 @@ class HttpsFetcher(FetcherInterface):
         first = self._in_loop(_next(chunks))
         return self._rest(first, chunks)
 
-    def _rest(self, first: bytes, chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
+    def _rest(self, first: tuple[bytes, bool], chunks: AsyncIterator[bytes]) -> Iterator[bytes]:
+        # Every turn in the event loop costs this thread and the loop a switch, and most files are one chunk.
+        part, more = first
         try:
-            chunk = first
-            while chunk:
-                yield chunk
-                chunk = self._in_loop(_next(chunks))
+            yield part
+            while more:
+                part, more = self._in_loop(_next(chunks))
+                yield part
         finally:
-            self._in_loop(chunks.aclose())  # type: ignore[attr-defined]  # an async generator
+            if more:
+                self._in_loop(chunks.aclose())  # type: ignore[attr-defined]  # an async generator
 
     async def _get(self, url: str) -> AsyncIterator[bytes]:
         timeout = aiohttp.ClientTimeout(total=WHOLE_S, connect=CONNECT_S, sock_read=READ_S)
@@ -113,9 +116,14 @@ class HttpsFetcher(FetcherInterface):
             raise DownloadError(f"given up ({type(error).__name__})") from error
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes:
-    """The next chunk, b"" after the last one."""
-    return await anext(chunks, b"")
+async def _next(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+    """About a chunk of what comes, less only at the end; and whether there may be more."""
+    gathered = bytearray()
+    async for chunk in chunks:
+        gathered += chunk
+        if len(gathered) >= CHUNK_BYTES:
+            return bytes(gathered), True
+    return bytes(gathered), False
 
 
 class HeldFetcher(FetcherInterface):

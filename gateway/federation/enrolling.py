@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,7 +74,10 @@ class Token:
 
 
 class EstEnroller:
-    """Enrols over EST (`certs.rotation.Enroller`).
+    """Enrols over EST (`certs.rotation.Enroller`). `close` it.
+
+    A renewal asks for a TLS and a signing certificate one after the other, so the connection is kept for as long as
+    the identity that it proves is the one held.
 
     Args:
         connect: makes a client of the authority's EST server for a TLS context.
@@ -94,6 +97,13 @@ class EstEnroller:
         self._identity = identity
         self._roots_pem = roots_pem
         self._token = token
+        self._kept: tuple[str, EstOperations] | None = None
+        self._closing = AsyncExitStack()
+
+    async def close(self) -> None:
+        """Close its connections."""
+        self._kept = None
+        await self._closing.aclose()
 
     async def enrol(self, kind: Kind, csr_der: bytes) -> bytes:
         """The chain issued for a request.
@@ -104,9 +114,7 @@ class EstEnroller:
         request = x509.load_der_x509_csr(csr_der)
         held = self._identity()
         if held is not None:
-            context = await asyncio.to_thread(client_context, self._roots_pem, held.key, held.chain_pem)
-            async with self._connect(context) as est:
-                return (await est.simplereenroll(request, kind)).pem
+            return (await (await self._renewing(held)).simplereenroll(request, kind)).pem
         if self._token is None or kind != "tls":
             raise RotationError(
                 "there is no TLS certificate yet; enrol with a one-time token: wugan certs enrol",
@@ -114,6 +122,14 @@ class EstEnroller:
             )
         async with self._connect(client_context(self._roots_pem)) as est:
             return (await est.simpleenroll(request, self._token.token_id, self._token.secret, kind)).pem
+
+    async def _renewing(self, held: TlsIdentity) -> EstOperations:
+        """A client that proves the identity held."""
+        if self._kept is None or self._kept[0] != held.name:
+            await self.close()
+            context = await asyncio.to_thread(client_context, self._roots_pem, held.key, held.chain_pem)
+            self._kept = held.name, await self._closing.enter_async_context(self._connect(context))
+        return self._kept[1]
 
 
 def est_at(authority: AuthoritySettings) -> Connect:

@@ -76,19 +76,22 @@ async def own_hand(
             field="authority",
         )
     slots = await asyncio.to_thread(open_slots, settings)
-    client: AuthorityClient | None = None
+    closing = contextlib.AsyncExitStack()
     try:
         roots = read_public(settings.tls.roots)
         client = AuthorityClient(settings.authority, settings.member_id, lambda: _require(held(slots)), roots)
-        issues = enroller or EstEnroller(est_at(settings.authority), lambda: held(slots), roots, token)
+        closing.push_async_callback(client.close)
+        est = EstEnroller(est_at(settings.authority), lambda: held(slots), roots, token)
+        closing.push_async_callback(est.close)
         witness = Reports(client, settings.member_id)
-        rotator = make_rotator(settings, slots, roots, client, witness, issues, clock, changed=_nobody, tell=tell)
+        rotator = make_rotator(
+            settings, slots, roots, client, witness, enroller or est, clock, changed=_nobody, tell=tell
+        )
         yield Hand(slots, rotator)
     except CertsError as error:
         raise ConfigError(error.en, error.zh) from error
     finally:
-        if client is not None:
-            await client.close()
+        await closing.aclose()
         slots.close()
 
 
