@@ -53,7 +53,13 @@ class EstClient:
     """One EST server as seen by one holder. Use it as an asynchronous context manager, or `close` it."""
 
     def __init__(
-        self, url: str, context: ssl.SSLContext, *, tls_name: str | None = None, timeout_s: float = 30.0
+        self,
+        url: str,
+        context: ssl.SSLContext,
+        *,
+        tls_name: str | None = None,
+        timeout_s: float = 30.0,
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
         """Does not connect yet.
 
@@ -62,6 +68,7 @@ class EstClient:
             context: whom to believe; for `simplereenroll` with the certificate to be renewed (`certs.tls_context`).
             tls_name: the name that the server must prove, if it is not the host of `url`.
             timeout_s: for each operation as a whole.
+            session: whose connections are used, and which is not closed here; without it there is one of its own.
 
         Raises:
             EstError: the address is not HTTPS.
@@ -72,7 +79,8 @@ class EstClient:
         self._context = context
         self._tls_name = tls_name
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._session = session
+        self._shared = session is not None
         self._issuers: tuple[x509.Certificate, ...] = ()
 
     async def __aenter__(self) -> Self:
@@ -85,7 +93,7 @@ class EstClient:
 
     async def close(self) -> None:
         """Close its connections."""
-        if self._session is not None:
+        if self._session is not None and not self._shared:
             await self._session.close()
             self._session = None
 
@@ -145,13 +153,14 @@ class EstClient:
         headers = {**headers, "Content-Type": est_wire.PKCS10, **est_wire.TRANSFER_ENCODING}
         answered = est_wire.parse_certs_only(await self._ask("POST", label, operation, body, headers))
         key = request.public_key()
-        chain = est_wire.order_chain(answered, key)
+        # In threads: finding issuers means verifying signatures, and calls may be waiting for this event loop.
+        chain = await asyncio.to_thread(est_wire.order_chain, answered, key)
+        if len(chain) == 1 and self._issuers:
+            chain = await asyncio.to_thread(est_wire.order_chain, (chain[0], *self._issuers), key)
         if len(chain) == 1:
-            # The standard wants the new certificate alone. Its issuer may be newer than our last look: look again then.
-            chain = est_wire.order_chain((chain[0], *self._issuers), key)
-        if len(chain) == 1:
+            # The standard wants the new certificate alone. Its issuer may be newer than our last look, so look again.
             self._issuers = await self.cacerts(label)
-            chain = est_wire.order_chain((chain[0], *self._issuers), key)
+            chain = await asyncio.to_thread(est_wire.order_chain, (chain[0], *self._issuers), key)
         return Enrolled(chain)
 
     async def _ask(
@@ -160,7 +169,7 @@ class EstClient:
         path = f"/{label}/{operation}" if label else f"/{operation}"
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._context, limit=4),
+                connector=aiohttp.TCPConnector(limit=4),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},
@@ -174,6 +183,7 @@ class EstClient:
                     data=body or None,
                     headers=headers,
                     allow_redirects=False,
+                    ssl=self._context,
                     server_hostname=self._tls_name,
                 ) as response,
             ):

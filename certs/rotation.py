@@ -240,7 +240,7 @@ class Rotator:
             await self._record(slot_steps.settled(journal, now_ms))
         elif gone := rotation_rules.destroyable(journal, self._policy, now_ms):
             await self._destroy(gone)
-        elif rotation is None and (unneeded := rotation_rules.unneeded(journal, self._policy, now_ms)):
+        elif rotation is None and (unneeded := rotation_rules.worth_telling(journal, self._policy, now_ms)):
             await self._record(slot_steps.listed_anew(journal, unneeded))
         elif due := rotation_rules.due(journal, self._policy, now_ms):
             await self._begin(due, "due")
@@ -266,7 +266,8 @@ class Rotator:
             renewing = await asyncio.to_thread(self._renewing, generation.kind)
             csr = await asyncio.to_thread(certification_request, key, self._identity, renewing)
             answer = await self._enroller.enrol(generation.kind, csr)
-            chain = require_chain(answer, key, self._identity, self._roots, _instant(self._now_ms()))
+            now = _instant(self._now_ms())
+            chain = await asyncio.to_thread(require_chain, answer, key, self._identity, self._roots, now)
             window = _ms(chain[0].not_valid_before_utc), _ms(min(each.not_valid_after_utc for each in chain))
         await asyncio.to_thread(
             self._slots.complete, generation, chain, not_before_ms=window[0], not_after_ms=window[1]

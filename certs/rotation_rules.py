@@ -8,7 +8,8 @@ Owns: the rules below, as functions of the journal, the policy and the time. Ref
     that lists it, or can work with no older one; or when there is nothing to lose by it: the one before has
     expired, is lost (`urgent`), or there was none.
  3. A key that was superseded stays listed, and opens, for `retire_after_ms` from the moment since which nobody begins
-    to use it: the longest life of a message, the clocks' disagreement, and calls under way.
+    to use it: the longest life of a message, the clocks' disagreement, and calls under way. Then it is left out of the
+    next publication: that of the next rotation, or one of its own once no other key is about to follow it.
  4. When the authority issues from another CA than the one that certified a key, the key is renewed too, within the same
     `jitter` of its life from the making of that CA: the CA before may have been replaced for a reason.
  5. A key is destroyed only when it is listed no more, by a directory that was published, and rule 3 is over.
@@ -107,6 +108,16 @@ def must_settle(journal: Journal) -> bool:
 def unneeded(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:
     """Retired keys that need not be listed any more (rule 3)."""
     return tuple(e for e in journal.generations if e.state == "retired" and _quiet(e, policy, now_ms))
+
+
+def worth_telling(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:
+    """The same, if they are worth a publication of their own: all retired keys there are (rule 3).
+
+    A publication is fetched by every member. Where keys are renewed more often than they fall quiet, the next renewal
+    tells the same at no cost.
+    """
+    gone = unneeded(journal, policy, now_ms)
+    return gone if len(gone) == sum(each.state == "retired" for each in journal.generations) else ()
 
 
 def destroyable(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:

@@ -33,6 +33,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.federation.authority_client import AuthorityClient, Partnership
+from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
@@ -41,7 +42,7 @@ from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
-from gateway.federation.enrolling import ca_certificates, renewing_enroller
+from gateway.federation.enrolling import EstEnroller, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
@@ -331,13 +332,11 @@ async def _renewing(
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = watch = None
-    closing = contextlib.AsyncExitStack()
+    link = AuthorityLink(live.tls, roots)
     if settings.authority is not None:
-        client = AuthorityClient(settings.authority, settings.member_id, live.tls, roots)
-        closing.push_async_callback(client.close)
+        client = AuthorityClient(settings.authority, settings.member_id, link)
+        issues = EstEnroller(settings.authority, link, roots)
         try:
-            issues = renewing_enroller(settings, live, roots)
-            closing.push_async_callback(issues.close)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
@@ -357,7 +356,7 @@ async def _renewing(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await closing.aclose()
+        await link.close()
 
 
 async def _directory(

@@ -79,6 +79,8 @@ class Repository:
         self._root_keys = folder / "tuf-root-keys"
         self._lives = lives
         self._passphrase = passphrase
+        self._signers: dict[Path, CryptoSigner] = {}
+        self._known_root: tuple[object, Root] | None = None
 
     def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
         """Make the keys and the first root metadata, which every member is given; its bytes.
@@ -251,10 +253,13 @@ class Repository:
         self._sign(Timestamp(version=version, expires=expires, snapshot_meta=snapshot), "timestamp.json")
 
     def _sign(self, signed: Targets | Snapshot | Timestamp, name: str) -> bytes:
-        role = self.root().signed.roles[signed.type]
+        role = self._root_in_force().roles[signed.type]
         metadata: Metadata[Any] = Metadata(signed)
         for keyid in role.keyids:
-            metadata.sign(_signer(self._keys / f"{signed.type}-{keyid[:16]}.pem", self._passphrase), append=True)
+            path = self._keys / f"{signed.type}-{keyid[:16]}.pem"
+            if path not in self._signers:  # the name is the key's, so another key has another name
+                self._signers[path] = _signer(path, self._passphrase)
+            metadata.sign(self._signers[path], append=True)
         data = metadata.to_bytes()
         self._write(self._metadata / name, data)
         return data
@@ -287,6 +292,18 @@ class Repository:
         found = (_NUMBERED.fullmatch(path.name) for path in self._metadata.iterdir())
         return max((int(match[1]) for match in found if match and match[2] == role), default=0)
 
+    def _root_in_force(self) -> Root:
+        """The newest root, to be looked at only: it is read anew only when its file is another one."""
+        path = self._metadata / f"{self._newest(Root.type)}.{Root.type}.json"
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise _damaged(path) from error
+        mark = path, found.st_mtime_ns, found.st_ino, found.st_size
+        if self._known_root is None or self._known_root[0] != mark:
+            self._known_root = mark, self._read(Root, path.name).signed
+        return self._known_root[1]
+
     def _read(self, kind: type[S], name: str) -> Current[S]:
         path = self._metadata / name
         try:
@@ -301,7 +318,7 @@ class Repository:
     def _require_signed(self, current: Current[S]) -> None:
         metadata: Metadata[Any] = Metadata.from_bytes(current.data)
         try:
-            self.root().signed.verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
+            self._root_in_force().verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
         except RepositoryError as error:
             raise _damaged(self._metadata / f"{metadata.signed.type}.json") from error
 

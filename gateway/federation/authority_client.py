@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import aiohttp
@@ -20,13 +19,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from certs.errors import CertsError, RotationError
 from certs.rotation import KeySet, Seen
-from certs.tls_context import client_context
 from gateway.config import AuthoritySettings
 from gateway.errors import WuganError
 from gateway.exchange.keys import key_id
+from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_build import signing_key
-from gateway.federation.live_keys import TlsIdentity
 from wugan.federation.v1 import authority_pb2, directory_pb2, envelope_pb2
 
 PROTOBUF: Final = "application/x-protobuf"
@@ -43,31 +41,19 @@ class _LaterError(RotationError):
 
 
 class AuthorityClient:
-    """The authority as one member sees it. `close` it.
+    """The authority as one member sees it.
 
     Args:
         settings: where it is and what it must prove.
         member_id: who asks.
-        identity: gives own TLS identity of the moment.
-        roots_pem: the federation root.
+        link: how it is reached.
     """
 
-    def __init__(
-        self, settings: AuthoritySettings, member_id: str, identity: Callable[[], TlsIdentity], roots_pem: bytes
-    ) -> None:
+    def __init__(self, settings: AuthoritySettings, member_id: str, link: AuthorityLink) -> None:
         self._url = settings.url.rstrip("/")
         self._tls_name = settings.tls_name
         self._member_id = member_id
-        self._identity = identity
-        self._roots_pem = roots_pem
-        self._context: tuple[str, ssl.SSLContext] | None = None
-        self._session: aiohttp.ClientSession | None = None
-
-    async def close(self) -> None:
-        """Close its connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._link = link
 
     async def publish(self, keys: KeySet) -> int:
         """The first directory version that lists exactly these keys (`certs.rotation.Publisher`).
@@ -114,22 +100,16 @@ class AuthorityClient:
         return answer
 
     async def _once(self, method: str, path: str, body: bytes | None) -> bytes:
-        context = await self._tls()
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=4),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                headers={"Accept-Encoding": "identity", "Accept": PROTOBUF},
-            )
+        context = await self._link.proving()
+        headers = {"Accept": PROTOBUF} if body is None else {"Accept": PROTOBUF, "Content-Type": PROTOBUF}
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
-                self._session.request(
+                self._link.session.request(
                     method,
                     self._url + path,
                     data=body,
-                    headers=None if body is None else {"Content-Type": PROTOBUF},
+                    headers=headers,
                     allow_redirects=False,
                     ssl=context,
                     server_hostname=self._tls_name,
@@ -146,16 +126,6 @@ class AuthorityClient:
                 f"the authority cannot be reached ({type(error).__name__}); check authority.url and the network",
                 f"无法连接管理机构（{type(error).__name__}），请检查 authority.url 与网络",
             ) from error
-
-    async def _tls(self) -> ssl.SSLContext:
-        try:
-            identity = self._identity()
-        except WuganError as error:
-            raise RotationError(error.en, error.zh) from error
-        if self._context is None or self._context[0] != identity.name:
-            made = await asyncio.to_thread(client_context, self._roots_pem, identity.key, identity.chain_pem)
-            self._context = identity.name, made
-        return self._context[1]
 
 
 class Partnership:
@@ -190,7 +160,7 @@ class Partnership:
         """
         try:
             if self._directory.current().version < version:
-                await self._directory.refresh()
+                await self._directory.refresh(version)  # the push stream may have led there first
             held = self._directory.current()
         except WuganError as error:
             raise RotationError(error.en, error.zh) from error

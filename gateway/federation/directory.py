@@ -243,8 +243,12 @@ class DirectorySource(Protocol):
         """
         ...
 
-    async def refresh(self) -> None:
+    async def refresh(self, version: int = 0) -> None:
         """Look for a newer directory, and take it if it may be believed; else keep the one held.
+
+        Args:
+            version: nothing is looked for where one of this version or a later is held once it is this look's turn; 0:
+                in any case.
 
         Raises:
             DirectoryError: none is held, and none could be taken.

@@ -100,14 +100,20 @@ class DirectoryTuf:
         """Call `changed` in the event loop whenever another directory is in force, or the one held has expired."""
         self._changed.append(changed)
 
-    async def refresh(self) -> None:
+    async def refresh(self, version: int = 0) -> None:
         """Look for a newer directory; take it if it may be believed, else keep the one held.
+
+        Args:
+            version: nothing is looked for where one of this version or a later is held once it is this look's turn; 0:
+                in any case.
 
         Raises:
             DirectoryError: none is held, and none could be taken.
         """
         async with self._lock:
             before = self._held
+            if before is not None and 0 < version <= before.directory.version:
+                return
             try:
                 await self._look()
             finally:

@@ -70,7 +70,7 @@ class IssuerWatch:
         Raises:
             CertsError: the authority cannot be reached, or a rotation cannot be begun.
         """
-        issuing = newest(await self._ask(), self._roots)
+        issuing = await asyncio.to_thread(newest, await self._ask(), self._roots)
         if issuing is None or self._slots.journal.rotation is not None:
             return ()
         kinds = tuple([kind for kind in _CERTIFIED if await asyncio.to_thread(self._outlived, kind, issuing)])
@@ -89,8 +89,11 @@ class IssuerWatch:
 
 def newest(given: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> x509.Certificate | None:
     """The CA that was made last of those that a root issued."""
-    issuing = [each for each in given if each not in roots and any(_issued(each, root) for root in roots)]
-    return max(issuing, key=lambda each: each.not_valid_before_utc, default=None)
+    # The last first: an authority may have sixty, and each costs a signature.
+    for each in sorted(given, key=lambda each: each.not_valid_before_utc, reverse=True):
+        if each not in roots and any(_issued(each, root) for root in roots):
+            return each
+    return None
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

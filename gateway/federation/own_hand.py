@@ -21,7 +21,8 @@ from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError
 from gateway.federation.authority_client import AuthorityClient, Reports
-from gateway.federation.enrolling import EstEnroller, Token, est_at
+from gateway.federation.authority_link import AuthorityLink
+from gateway.federation.enrolling import EstEnroller, Token
 from gateway.federation.live_keys import TlsIdentity, open_slots
 from gateway.federation.renewal import make_rotator
 
@@ -79,14 +80,12 @@ async def own_hand(
     closing = contextlib.AsyncExitStack()
     try:
         roots = read_public(settings.tls.roots)
-        client = AuthorityClient(settings.authority, settings.member_id, lambda: _require(held(slots)), roots)
-        closing.push_async_callback(client.close)
-        est = EstEnroller(est_at(settings.authority), lambda: held(slots), roots, token)
-        closing.push_async_callback(est.close)
+        link = AuthorityLink(lambda: held(slots), roots)
+        closing.push_async_callback(link.close)
+        client = AuthorityClient(settings.authority, settings.member_id, link)
+        issues = enroller or EstEnroller(settings.authority, link, roots, token)
         witness = Reports(client, settings.member_id)
-        rotator = make_rotator(
-            settings, slots, roots, client, witness, enroller or est, clock, changed=_nobody, tell=tell
-        )
+        rotator = make_rotator(settings, slots, roots, client, witness, issues, clock, changed=_nobody, tell=tell)
         yield Hand(slots, rotator)
     except CertsError as error:
         raise ConfigError(error.en, error.zh) from error
@@ -103,12 +102,6 @@ def held(slots: KeySlots) -> TlsIdentity | None:
             if isinstance(key, ec.EllipticCurvePrivateKey):
                 return TlsIdentity(each.name, key, slots.chain(each))
     return None
-
-
-def _require(identity: TlsIdentity | None) -> TlsIdentity:
-    if identity is None:
-        raise ConfigError("there is no TLS certificate yet; enrol first", "尚无 TLS 证书，请先登记")
-    return identity
 
 
 async def _nobody() -> None:

@@ -24,6 +24,7 @@ from gateway.config import AuthoritySettings, GatewaySettings, load_gateway
 from gateway.errors import ConfigError
 from gateway.federation import authority_client
 from gateway.federation.authority_client import AuthorityClient, Reports
+from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.enrolling import Token
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
@@ -175,9 +176,9 @@ async def client(provinces: TwoProvinces) -> AsyncIterator[AuthorityClient]:
     live = LiveKeys(settings.member_id, slots, read_public(settings.tls.roots))
     await live.refresh()
     assert settings.authority is not None
-    made = AuthorityClient(settings.authority, settings.member_id, live.tls, read_public(settings.tls.roots))
-    yield made
-    await made.close()
+    link = AuthorityLink(live.tls, read_public(settings.tls.roots))
+    yield AuthorityClient(settings.authority, settings.member_id, link)
+    await link.close()
     slots.close()
 
 

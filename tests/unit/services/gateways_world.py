@@ -121,7 +121,7 @@ class Listed:
         self._directory.require_fresh(self._clock.now_ms())
         return self._directory
 
-    async def refresh(self) -> None:
+    async def refresh(self, version: int = 0) -> None:
         return None
 
     def subscribe(self, changed: Callable[[], None]) -> None:
