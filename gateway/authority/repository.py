@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -287,10 +288,15 @@ class Repository:
         keys.store_private_key(path, key, passphrase=self._passphrase)
         return signer
 
+    def _versions(self, role: str) -> list[int]:
+        """Versions of a role's files, in no order."""
+        # Not as paths: it is asked several times a publication, and there are hundreds of files.
+        found = map(_NUMBERED.fullmatch, os.listdir(self._metadata))  # noqa: PTH208
+        return [int(match[1]) for match in found if match and match[2] == role]
+
     def _newest(self, role: str) -> int:
         """Highest version of a role's files, 0 where there is none."""
-        found = (_NUMBERED.fullmatch(path.name) for path in self._metadata.iterdir())
-        return max((int(match[1]) for match in found if match and match[2] == role), default=0)
+        return max(self._versions(role), default=0)
 
     def _root_in_force(self) -> Root:
         """The newest root, to be looked at only: it is read anew only when its file is another one."""
@@ -327,14 +333,13 @@ class Repository:
 
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""
-        numbered = [match for path in self._metadata.iterdir() if (match := _NUMBERED.fullmatch(path.name))]
         for role in (Targets.type, Snapshot.type):
-            old = sorted((int(match[1]) for match in numbered if match[2] == role), reverse=True)[KEPT:]
-            for version in old:
+            for version in sorted(self._versions(role), reverse=True)[KEPT:]:
                 (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
-        age = {path: path.stat().st_mtime_ns for path in self._targets.iterdir()}
-        for path in sorted(age, key=age.__getitem__, reverse=True)[KEPT:]:
-            path.unlink(missing_ok=True)
+        with os.scandir(self._targets) as found:
+            old = sorted(found, key=lambda each: each.stat().st_mtime_ns, reverse=True)[KEPT:]
+        for each in old:
+            Path(each).unlink(missing_ok=True)
 
 
 def _signer(path: Path, passphrase: bytes | None) -> CryptoSigner:
