@@ -1,20 +1,21 @@
 """Calls at a fixed rate, whether or not those before have been answered (open loop), and what became of each.
 
 Owns: sending them, and times counted from the moment at which a call was due, so that whatever holds calls up is seen
-in all that it held up. Refuses: knowing what is asked, and repeating what failed.
+in all that it held up. Refuses: repeating what failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import grpc
+
+from wugan.agency.v1 import agency_pb2
 
 Call = Callable[[bytes], Awaitable[bytes]]
 
@@ -52,17 +53,14 @@ class Outcome:
         return sorted(self.times)[at] * 1000 if 0 <= at < len(self.times) else math.inf
 
 
-async def at_rate(
-    call: Call, bodies: Sequence[bytes], per_s: float, seconds: float, wrong: Callable[[bytes], str]
-) -> Outcome:
+async def at_rate(call: Call, bodies: Iterator[bytes], per_s: float, seconds: float) -> Outcome:
     """Make calls for so long; returns when the last one has been answered.
 
     Args:
         call: makes one.
-        bodies: what is sent, in turn.
+        bodies: what is sent, one after the other.
         per_s: calls a second.
         seconds: how long.
-        wrong: what is wrong with an answer, "" if nothing is.
     """
     outcome = Outcome()
     loop = asyncio.get_running_loop()
@@ -74,12 +72,11 @@ async def at_rate(
             outcome.failures[f"{error.code().name}: {error.details()}"] += 1
             return
         taken = time.perf_counter() - due
-        if said := wrong(answer):
+        if said := _wrong(answer):
             outcome.failures[said] += 1
         else:
             outcome.times.append(taken)
 
-    source = itertools.cycle(bodies)
     tasks = set()
     began = time.perf_counter()
     for number in range(round(per_s * seconds)):
@@ -87,9 +84,15 @@ async def at_rate(
         early = due - time.perf_counter()
         if early > 0:
             await asyncio.sleep(early)
-        task = loop.create_task(one(due, next(source)))
+        task = loop.create_task(one(due, next(bodies)))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     while tasks:
         await asyncio.wait(tasks)
     return outcome
+
+
+def _wrong(answer: bytes) -> str:
+    """What is wrong with an agency's answer, "" if nothing is."""
+    response = agency_pb2.CheckResponse.FromString(answer)
+    return "" if response.status and response.answers else "an answer without status"
