@@ -60,6 +60,7 @@ class EstClient:
         tls_name: str | None = None,
         timeout_s: float = 30.0,
         session: aiohttp.ClientSession | None = None,
+        issuers: tuple[x509.Certificate, ...] = (),
     ) -> None:
         """Does not connect yet.
 
@@ -69,6 +70,7 @@ class EstClient:
             tls_name: the name that the server must prove, if it is not the host of `url`.
             timeout_s: for each operation as a whole.
             session: whose connections are used, and which is not closed here; without it there is one of its own.
+            issuers: CA certificates that the server gave before; it is asked for them where none of these fits.
 
         Raises:
             EstError: the address is not HTTPS.
@@ -81,7 +83,7 @@ class EstClient:
         self._timeout_s = timeout_s
         self._session = session
         self._shared = session is not None
-        self._issuers: tuple[x509.Certificate, ...] = ()
+        self._issuers = issuers
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,6 +98,11 @@ class EstClient:
         if self._session is not None and not self._shared:
             await self._session.close()
             self._session = None
+
+    @property
+    def issuers(self) -> tuple[x509.Certificate, ...]:
+        """The CA certificates that it goes by at the moment. They are no trust anchors."""
+        return self._issuers
 
     async def cacerts(self, label: str = "") -> tuple[x509.Certificate, ...]:
         """The CA certificates as the server gives them. They are no trust anchors.

@@ -38,7 +38,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 MAX_WAITING: Final = 4096
 """Publications that wait for their version at most; one more is refused."""
 MAX_STREAMS: Final = 16_384
-TOGETHER_S: Final = 0.05
+TOGETHER_S: Final = 0.2
 """How long publications are gathered for one version."""
 WATCH_S: Final = 0.05
 """How often the timestamp is looked at: commands publish too, from other processes."""
@@ -207,6 +207,10 @@ class DirectoryService:
             except Exception as error:  # noqa: BLE001  whatever it was, those who wait are told, and the next are served
                 _log.error("publication failed", error=type(error).__name__)
                 results = [_broken()] * len(batch)
+            # At once, not when the timestamp is looked at next.
+            newest = max((result for result in results if isinstance(result, int)), default=0)
+            if newest > self._version:
+                self._announce(newest)
             for (_, waiting), result in zip(batch, results, strict=True):
                 if waiting.done():
                     continue

@@ -73,7 +73,8 @@ class EstEnroller:
         context = await self._link.context()
         if context is not None:
             if self._renewing is None or self._renewing[0] is not context:
-                self._renewing = context, self._client(context, self._link.session)
+                issuers = () if self._renewing is None else self._renewing[1].issuers
+                self._renewing = context, self._client(context, self._link.session, issuers)
             return (await self._renewing[1].simplereenroll(request, kind)).pem
         if self._token is None or kind != "tls":
             raise RotationError(
@@ -83,8 +84,14 @@ class EstEnroller:
         async with self._client(client_context(self._roots_pem)) as est:
             return (await est.simpleenroll(request, self._token.token_id, self._token.secret, kind)).pem
 
-    def _client(self, context: ssl.SSLContext, session: aiohttp.ClientSession | None = None) -> EstClient:
-        return EstClient(self._authority.url, context, tls_name=self._authority.tls_name, session=session)
+    def _client(
+        self,
+        context: ssl.SSLContext,
+        session: aiohttp.ClientSession | None = None,
+        issuers: tuple[x509.Certificate, ...] = (),
+    ) -> EstClient:
+        authority = self._authority
+        return EstClient(authority.url, context, tls_name=authority.tls_name, session=session, issuers=issuers)
 
 
 def ca_certificates(authority: AuthoritySettings, roots_pem: bytes) -> CaCertificates:
