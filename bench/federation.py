@@ -92,6 +92,7 @@ class Provinces:
 
     asking: FoundedMember
     answering: Sequence[FoundedMember]
+    authority: Path
     processes: list[Started]
 
     @property
@@ -129,11 +130,11 @@ def requests(*regions: int) -> list[bytes]:
 
 @contextlib.contextmanager
 def two_provinces(
-    folder: Path, *, units: Sequence[str] = (UNIT,), authority: bool = False, settings: str = ""
+    folder: Path, extra: str = "", *, units: Sequence[str] = (UNIT,), authority: bool = False
 ) -> Iterator[TwoProvinces]:
     """Found and start both; stop them at the end. As `provinces`."""
-    with provinces(folder, units=units, authority=authority, settings=settings) as running:
-        yield TwoProvinces(running.asking, running.answering[0], folder / "federation" / "authority", running.processes)
+    with provinces(folder, extra=extra, units=units, authority=authority) as running:
+        yield TwoProvinces(running.asking, running.answering[0], running.authority, running.processes)
 
 
 @contextlib.contextmanager
@@ -141,20 +142,20 @@ def provinces(
     folder: Path,
     answering: int = 1,
     *,
+    listed: Mapping[str, Sequence[str]] | None = None,
+    extra: str = "",
     units: Sequence[str] = (UNIT,),
     authority: bool = False,
-    listed: Mapping[str, Sequence[str]] | None = None,
-    settings: str = "",
 ) -> Iterator[Provinces]:
     """Found and start one that asks and so many that answer; stop them at the end.
 
     Args:
-        folder: an empty one; made.
+        folder: where; made.
         answering: how many answer.
+        listed: as in `found`.
+        extra: TOML appended to every gateway.toml.
         units: agencies of the one that asks.
         authority: whether the authority runs too; without it the gateways read its folder.
-        listed: as in `found`.
-        settings: TOML appended to every gateway.toml.
     """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
@@ -169,23 +170,17 @@ def provinces(
     address = f"127.0.0.1:{free_ports(1)[0]}" if authority else ""
     home = folder / "federation"
     members = found(
-        home,
-        plans,
-        now,
-        authority_address=address,
-        extra=ANY_HOUR + settings,
-        log_level="WARNING",
-        listed=listed,
+        home, plans, now, authority_address=address, extra=ANY_HOUR + extra, log_level="WARNING", listed=listed
     )
     processes: list[Started] = []
     with stopped_on_failure(processes):
-        for member in members:
-            processes.append(start_gateway(member))
-        if authority:
-            processes.append(start_authority(home / "authority", address))
+        serving = [start_authority(home / "authority", address)] if authority else []
+        processes += serving
+        for position, member in enumerate(members):
+            processes.insert(position, start_gateway(member))
         wait_ready([(process, member.ready_file) for process, member in zip(processes, members, strict=False)])
     try:
-        yield Provinces(members[0], members[1:], processes)
+        yield Provinces(members[0], members[1:], home / "authority", processes)
     finally:
         stop(processes)
 

@@ -80,7 +80,7 @@ def main() -> Figures:
     """Run, print a table, return the figures."""
     with (
         tempfile.TemporaryDirectory() as scratch,
-        two_provinces(Path(scratch), authority=True, settings=SETTINGS) as provinces,
+        two_provinces(Path(scratch), SETTINGS, authority=True) as provinces,
     ):
         figures = uvloop.run(_measure(provinces))
         for process in provinces.processes:

@@ -341,10 +341,8 @@ async def _renewing(
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = watch = None
-    closing = contextlib.AsyncExitStack()
+    link = AuthorityLink(live.tls, roots)
     if settings.authority is not None:
-        link = AuthorityLink(live.tls, roots)
-        closing.push_async_callback(link.close)
         client = AuthorityClient(settings.authority, settings.member_id, link)
         issues = EstEnroller(settings.authority, link, roots)
         try:
@@ -367,7 +365,7 @@ async def _renewing(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await closing.aclose()
+        await link.close()
 
 
 async def _directory(

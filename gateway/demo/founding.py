@@ -116,7 +116,9 @@ def found(
         WuganError: the directory of these members would not be believed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # The time is given: a federation can be founded on a day gone by.
+    # The time is given: a federation can be founded on a day gone by. Whole milliseconds are what a clock tells; the
+    # authority would otherwise be younger than what it issues, by the rest of one.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     clock = FakeClock(round(now.timestamp() * 1000))
     plan = Plan(FEDERATION, ROOT_PASSPHRASES, threshold=2, loopback=True)
     authority = found_authority(folder / "authority", plan, clock)

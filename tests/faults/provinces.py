@@ -144,7 +144,7 @@ async def troubled(folder: Path, answering: int, *, extra: str = "", replicas: i
         }
         listed = {member: [proxy.address for proxy in before] for member, before in proxies.items()}
         # In a thread: starting and stopping them block, and the proxies must go on meanwhile.
-        federation = provinces(folder, answering, listed=listed, settings=extra)
+        federation = provinces(folder, answering, listed=listed, extra=extra)
         running = await asyncio.to_thread(federation.__enter__)
         stack.push_async_callback(asyncio.to_thread, federation.__exit__, None, None, None)
         for member in running.answering:

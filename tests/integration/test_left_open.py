@@ -24,7 +24,7 @@ WAIT_S = 60
 
 @pytest.fixture(scope="module")
 def provinces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoProvinces]:
-    with two_provinces(tmp_path_factory.mktemp("left"), settings=SETTINGS) as both:
+    with two_provinces(tmp_path_factory.mktemp("left"), extra=SETTINGS) as both:
         yield both
 
 

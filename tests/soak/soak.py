@@ -84,7 +84,7 @@ class _State:
 
 def run(folder: Path, plan: Plan) -> Found:
     """Do it; both gateways are stopped at the end."""
-    with two_provinces(folder, settings=SETTINGS) as provinces:
+    with two_provinces(folder, extra=SETTINGS) as provinces:
         state = asyncio.run(_Soak(provinces, plan).run())
         # What the databases say, once nobody writes any more.
         for process in provinces.processes:
