@@ -255,7 +255,8 @@ class FileAdapter:
             after = int(number) if owner.decode("ascii", "replace") == mark and int(number) <= last else 0
             self._dealt_with = after
             found = self._index.touched(after, limit)
-            for after, person, sealed, sealed_name in found:
+            after = found[-1][0] if found else after
+            for _, person, sealed, sealed_name in found:
                 people[keys.open(sealed, person)] = keys.open(sealed_name, person)
         except (IndexBrokenError, sqlite3.Error) as error:
             raise self._broken(type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""Following dropped files: whom a file brings, changes or takes back is told; a snapshot that repeats itself tells nobody."""
+"""Following dropped files: whom a file brings, changes or takes back is told; a repeated snapshot tells of nobody."""
 
 from __future__ import annotations
 
