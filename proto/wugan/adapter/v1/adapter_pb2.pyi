@@ -262,7 +262,7 @@ class ChangesResponse(_message.Message):
     PEOPLE_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.bytes
-    """Opaque, at most 4,096 bytes: where to go on once the people of this response were dealt with. It stays good over
+    """Opaque, at most 16,384 bytes: where to go on once the people of this response were dealt with. It stays good over
     restarts of either side.
     """
     more: _builtins.bool
