@@ -1,8 +1,8 @@
 """Whether something changed about a person that those who pay them must hear, and what earlier notices it takes back.
 
-What is compared is what a notice tells: the status, the flags that the benefit depends on, and the day that decided. How
-well somebody is known to be alive does not count: a visit to a doctor is nobody's news, and months without one are not
-news either until the next check. So alive is alive, strong or weak.
+What is compared is what a notice tells: the status, the flags that the benefit depends on, and the day that decided.
+How well somebody is known to be alive does not count: a visit to a doctor is nobody's news, and months without one are
+not news either until the next check. So alive is alive, strong or weak.
 
     before                          now                                        told       takes back
     nothing told                    alive or unknown, no flags                 no
@@ -30,7 +30,7 @@ _LIVING: Final = frozenset(
     {words.SURVIVAL_STATUS_ALIVE_STRONG, words.SURVIVAL_STATUS_ALIVE_MEDIUM, words.SURVIVAL_STATUS_ALIVE_WEAK}
 )
 _QUIET: Final = frozenset({_ALIVE, words.SURVIVAL_STATUS_UNKNOWN})
-_CERTAINTY: Final = {
+_CERTAINTY: Final[dict[int, int]] = {
     words.SURVIVAL_STATUS_MISSING: 1,
     words.SURVIVAL_STATUS_DECEASED_SUSPECTED: 2,
     words.SURVIVAL_STATUS_DECEASED: 3,
@@ -76,10 +76,17 @@ _NOTHING: Final = Told(0, 0, 0, 0)
 
 
 class Change(NamedTuple):
-    """What is to be told now, and from which earlier notice on all are taken back; 0: none is."""
+    """What is to be told now.
+
+    Args:
+        told: what the notice tells.
+        retracts_from: from which earlier notice on all are taken back; 0: none is.
+        adds: it only adds to what was told, so that a department that is silent could not make it untrue.
+    """
 
     told: Told
     retracts_from: int
+    adds: bool
 
 
 def compare(book: RuleBook, before: Told | None, status: int, flags: int, decided_on: int) -> Change | None:
@@ -88,7 +95,9 @@ def compare(book: RuleBook, before: Told | None, status: int, flags: int, decide
     Args:
         book: the rules.
         before: what the last notice told; None: there was none.
-        status, flags, decided_on: of the finding, as the purpose lets them be told.
+        status: of the finding, as the purpose lets it be told; so are the two others.
+        flags: bits 1 << EntitlementFlag.
+        decided_on: civil day, 0: none.
     """
     if status in _LIVING:
         status, decided_on = _ALIVE, 0
@@ -110,7 +119,15 @@ def compare(book: RuleBook, before: Told | None, status: int, flags: int, decide
         _since(before.gone_since, sequence, goes_on=status in _CERTAINTY, anew=gone),
         _since(before.lasting_since, sequence, goes_on=bool(flags & book.lasting_flags), anew=lasting),
     )
-    return Change(told, min(back, default=0))
+    adds = not back and not before.flags & ~flags and _rises(before.status, status) and told[:2] != (_ALIVE, 0)
+    return Change(told, min(back, default=0), adds)
+
+
+def _rises(before: int, now: int) -> bool:
+    """Whether a status tells no less than the one before: one that more evidence leads to."""
+    if before == now or before in _QUIET or not before or now == words.SURVIVAL_STATUS_CONFLICT:
+        return True
+    return before in _CERTAINTY and now in _CERTAINTY and _CERTAINTY[now] > _CERTAINTY[before]
 
 
 def _since(before: int, sequence: int, *, goes_on: bool, anew: bool) -> int:

@@ -100,6 +100,37 @@ def test_what_was_taken_back_is_not_taken_back_again() -> None:
     assert backs((DEAD, 0, DAY), (STRONG, 0, 0), (DEAD, 0, DAY + 9), (STRONG, 0, 0)) == [0, 1, 0, 3]
 
 
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ((STRONG, PRISON | REMARRIED, 0), (STRONG, REMARRIED, 0)),
+        ((STRONG, PRISON, 0), (STRONG, 0, 0)),
+        ((DEAD, 0, DAY), (STRONG, 0, 0)),
+        ((DEAD, 0, DAY), (SUSPECTED, 0, DAY)),
+        ((CONFLICT, 0, DAY), (DEAD, 0, DAY)),
+    ],
+)
+def test_what_a_silent_department_may_have_made_untrue_does_not_only_add(before: Finding, now: Finding) -> None:
+    change = history(before, now)[1]
+    assert change is not None
+    assert not change.adds
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ((STRONG, PRISON, 0), (WEAK, PRISON | REMARRIED, 0)),
+        ((STRONG, PRISON, 0), (DEAD, PRISON, DAY)),
+        ((SUSPECTED, 0, DAY), (DEAD, 0, DAY)),
+        ((DEAD, 0, DAY), (CONFLICT, 0, DAY)),
+    ],
+)
+def test_more_of_the_same_only_adds(before: Finding, now: Finding) -> None:
+    change = history(before, now)[1]
+    assert change is not None
+    assert change.adds
+
+
 findings = st.tuples(
     st.integers(1, 8),
     st.lists(st.integers(1, 15), max_size=3).map(lambda bits: sum({1 << bit for bit in bits})),
