@@ -3,9 +3,9 @@
     token      = HMAC-SHA256(secret, "wugan-notice-token-v1" 0x00 || normalised number), its first 16 bytes
     name check = HMAC-SHA256(secret, "wugan-notice-name-v1" 0x00 || token || name as it is compared), its first 16 bytes
 
-The secret is random and belongs to one pair of members, so two members cannot compare what they were sent. The name check
-is bound to the token: people of the same name do not look alike. Owns: this layout. Refuses: hiding a number from whoever
-holds the secret and guesses it; docs/threat-model.md says what that means.
+The secret is random and belongs to one pair of members, so two members cannot compare what they were sent. The name
+check is bound to the token: people of the same name do not look alike. Owns: this layout. Refuses: hiding a number from
+whoever holds the secret and guesses it; docs/threat-model.md says what that means.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError
-from gateway.exchange.envelope import Proof
 from gateway.exchange.tokens import KEY_ID_BYTES, TOKEN_BYTES
 from gateway.federation.check import Checked, MemberResult
 from gateway.federation.partners import PartnerAnswer, check_findings
@@ -26,7 +25,7 @@ from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.notices import KeptNotice
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
-from wugan.federation.v1 import notices_pb2
+from wugan.federation.v1 import delivery_pb2, envelope_pb2, notices_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -98,9 +97,7 @@ class Noticed:
         notice = read_notice(delivery.body, delivery.purpose)
         now_ms = self._clock.now_ms()
         context = notice.context
-        found = await self._store.subscriptions.by_token(
-            delivery.sender, notice.token, context.unit, notice.benefit
-        )
+        found = await self._store.subscriptions.by_token(delivery.sender, notice.token, context.unit, notice.benefit)
         decision = "no such subscription any more" if found is None else f"notice {notice.sequence} received"
         record = self._store.audit.effect(
             AuditEvent(
@@ -174,20 +171,16 @@ class Noticed:
         finally:
             self._bells.discard(bell)
 
-    async def purge(self) -> None:
-        """Forget notices whose time is over."""
-        while await self._store.notices.purge(self._clock.now_ms()):
-            pass
-
 
 def told(kept: KeptNotice) -> Told:
     """A notice as it is told."""
     end = 4 + int.from_bytes(kept.body[:4])
     number, name = kept.body[4:end].decode().split("\x00", 1)
-    proof: Proof = kept_proof(kept.body[end:])
-    notice = _notice_in(proof)
-    header_id = _message_id(proof)
-    answer = PartnerAnswer(kept.member, notice.findings, header_id, proof)
+    proof = kept_proof(kept.body[end:])
+    delivery = delivery_pb2.Delivery.FromString(proof.payload)
+    notice = notices_pb2.Notice.FromString(delivery.body)
+    message_id = envelope_pb2.Header.FromString(proof.header).message_id
+    answer = PartnerAnswer(kept.member, notice.findings, message_id, proof)
     as_of_on = notice.findings.as_of_on or civil_day(kept.at_ms)
     checked = Checked(as_of_on, kept.at_ms, (MemberResult(kept.member, (), answer=answer),))
     return Told(kept, number, name, notice.context.case_reference, checked)

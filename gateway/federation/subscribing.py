@@ -8,20 +8,21 @@ lives somewhere, and no more members than that learn that somebody is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
+from gateway.config import NoticesSettings
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
 from gateway.exchange.question import MAX_TEXT, check_context
 from gateway.exchange.tokens import PairKey
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.regions import is_region
 from gateway.log import described
+from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.identity import normalise_number
@@ -37,19 +38,15 @@ _log = structlog.stdlib.get_logger(__name__)
 
 IN_ONE_LETTER: Final = 2_000
 LONGEST_MS: Final = 400 * 86_400_000
+_ASK_AGAIN_MS: Final = 86_400_000
+"""A member that did not reply, or refused, is asked again after a day."""
+_RENEW_BEFORE_MS: Final = 10 * 86_400_000
+"""So long before another member's time for a subscription ends it is renewed, however short that time is."""
 _PURPOSE: Final = adapter_words.PURPOSE_CHANGE_MONITORING
 _ORDER: Final = "subscriptions"
 """Changes to one member are dealt with in the order in which they were made."""
 _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
 _DEPARTMENTS: Final = frozenset(adapter_words.Department.DESCRIPTOR.values_by_number) - {0}
-
-
-class Post(Protocol):
-    """Leaves letters with other members; as `gateway.post.outbox.Outbox`."""
-
-    def effect(self, letter: Letter) -> Effect:
-        """What leaves a letter, to be committed with other writes."""
-        ...
 
 
 class Wanted(NamedTuple):
@@ -65,18 +62,12 @@ class Wanted(NamedTuple):
         return "<Wanted>"
 
 
-@dataclass(frozen=True, slots=True)
-class SubscribingOptions:
-    """See `[notices]` of the settings; milliseconds, seconds."""
-
-    deliver_ms: int
-    lease_ms: int
-    renew_every_s: float
-    ask_again_ms: int = 86_400_000
-
-
 class Subscribing:
-    """See the module; deals with deliveries of kind SUBSCRIPTION_REPLY."""
+    """See the module; deals with deliveries of kind SUBSCRIPTION_REPLY.
+
+    Args:
+        deliver_ms: how long a letter may be on its way.
+    """
 
     def __init__(
         self,
@@ -86,7 +77,9 @@ class Subscribing:
         store: Store,
         post: Post,
         clock: Clock,
-        options: SubscribingOptions,
+        settings: NoticesSettings,
+        *,
+        deliver_ms: int,
     ) -> None:
         self._member_id = member_id
         self._book = book
@@ -94,7 +87,8 @@ class Subscribing:
         self._store = store
         self._post = post
         self._clock = clock
-        self._options = options
+        self._settings = settings
+        self._deliver_ms = deliver_ms
         self._keys: dict[str, PairKey] = {}
 
     async def subscribe(
@@ -152,7 +146,7 @@ class Subscribing:
                     self._post.effect(sent),
                     self._record(context, member, sent, len(part), "subscriptions to notices ended"),
                 ]
-        await self._commit(effects)
+        await commit(self._store, effects)
         return sum(len(group) for group in found.values())
 
     def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
@@ -167,30 +161,26 @@ class Subscribing:
         if reply.HasField("refusal") and not reason:
             reason = words.REFUSAL_REASON_INTERNAL
         if reason:
-            _log.warning("subscription refused", member=delivery.sender, why=words.RefusalReason.Name(reason))
+            _log.warning("subscription refused", member=delivery.sender, why=int(reason))
         replied = Replied(delivery.sender, reply.answers_to, reason, reply.until_ms, monitored)
         return Handled([self._store.subscriptions.replying(replied)])
 
     async def run(self) -> None:
-        """Renew, and forget what ended, until cancelled."""
+        """Renew until cancelled."""
         while True:
             try:
                 while await self.renew():
-                    pass
-                while await self._store.subscriptions.purge(self._clock.now_ms()):
                     pass
             except (StoreError, DirectoryError) as error:
                 _log.warning("subscriptions not renewed", fault=described(error))
             except Exception as error:  # noqa: BLE001  a loop that ends would never be noticed
                 _log.error("subscriptions not renewed", error=type(error).__name__)
-            await asyncio.sleep(self._options.renew_every_s)
+            await asyncio.sleep(self._settings.renew_s)
 
     async def renew(self) -> int:
-        """Ask again for subscriptions whose time at the other side is half over, or that it refused a day ago."""
+        """Ask again for subscriptions whose time at the other side is soon over, or that it refused a day ago."""
         now_ms = self._clock.now_ms()
-        due = await self._store.subscriptions.to_renew(
-            now_ms, now_ms + self._options.lease_ms // 2, now_ms - self._options.ask_again_ms
-        )
+        due = await self._store.subscriptions.to_renew(now_ms, now_ms + _RENEW_BEFORE_MS, now_ms - _ASK_AGAIN_MS)
         groups: dict[tuple[str, bytes, int], list[Subscribed]] = {}
         for each in due:
             groups.setdefault((each.member, each.context, each.until_ms), []).append(each)
@@ -211,15 +201,7 @@ class Subscribing:
                     self._post.effect(sent),
                     self._record(context, member, sent, len(part), "subscribed to notices"),
                 ]
-        await self._commit(effects)
-
-    async def _commit(self, effects: Sequence[Effect]) -> None:
-        if not effects:
-            return
-        await self._store.together(effects)
-        for effect in effects:
-            if effect.after is not None:
-                effect.after()
+        await commit(self._store, effects)
 
     async def _letter(
         self, member: str, context: exchange_pb2.Context, people: Sequence[Subscribed], until_ms: int
@@ -242,7 +224,7 @@ class Subscribing:
             change.SerializeToString(),
             purpose=_PURPOSE,
             now_ms=now_ms,
-            expires_at_ms=now_ms + self._options.deliver_ms,
+            expires_at_ms=now_ms + self._deliver_ms,
             order_key=self._store.order_key(member, _ORDER),
         )
 
@@ -292,10 +274,6 @@ class Subscribing:
                 decision=what,
             )
         )
-
-
-Invalidate = Callable[[str, Sequence[bytes]], None]
-"""Told that what is known of people (blind indexes) from a member is out of date."""
 
 
 def _parts(people: Sequence[Subscribed]) -> list[Sequence[Subscribed]]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -21,6 +20,7 @@ import structlog
 from adapters.contract import MAX_CURSOR_BYTES, Changed, ChangeFeed, Description
 from adapters.errors import AdapterError, SourceFaultError
 from gateway.clock import Clock
+from gateway.config import NoticesSettings
 from gateway.errors import StoreError
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.asking import Departments
@@ -33,23 +33,6 @@ from gateway.store.watches import Group, Watches
 _log = structlog.stdlib.get_logger(__name__)
 
 _LONGEST_PAUSE_S: Final = 300.0
-
-
-@dataclass(frozen=True, slots=True)
-class FollowingOptions:
-    """See `[notices]` of the settings.
-
-    Args:
-        poll_s: seconds between looks at a department that had no more.
-        page: people taken in at once.
-        ask_s: seconds that departments have to say which numbers belong together.
-        legal_basis: told to the departments.
-    """
-
-    poll_s: float
-    page: int
-    ask_s: float
-    legal_basis: str
 
 
 class Following:
@@ -65,14 +48,14 @@ class Following:
         watches: Watches,
         changes: Changes,
         clock: Clock,
-        options: FollowingOptions,
+        settings: NoticesSettings,
         found: Callable[[], None],
     ) -> None:
         self._departments = departments
         self._watches = watches
         self._changes = changes
         self._clock = clock
-        self._options = options
+        self._settings = settings
         self._found = found
 
     async def run(self) -> None:
@@ -88,7 +71,7 @@ class Following:
     async def _follow(self, about: Description, feed: ChangeFeed) -> None:
         failures = 0
         while True:
-            pause_s = self._options.poll_s
+            pause_s = self._settings.poll_s
             try:
                 if await self.look(about, feed):
                     pause_s = 0.0
@@ -101,7 +84,7 @@ class Following:
                 failures += 1
                 _log.error("changes not read", adapter=about.adapter_id, error=type(error).__name__, failures=failures)
             if failures:
-                pause_s = min(_LONGEST_PAUSE_S, self._options.poll_s * 2 ** min(failures, 10))
+                pause_s = min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** min(failures, 10))
             await asyncio.sleep(pause_s)
 
     async def look(self, about: Description, feed: ChangeFeed) -> bool:
@@ -112,8 +95,8 @@ class Following:
             StoreError: what it brought could not be written; it will bring it again.
         """
         before = await self._changes.cursor(about.adapter_id)
-        changed = await feed.changes(before, self._options.page)
-        _check(changed, about.adapter_id, self._options.page)
+        changed = await feed.changes(before, self._settings.page)
+        _check(changed, about.adapter_id, self._settings.page)
         people = await self._subscribed(about.adapter_id, changed)
         if people or changed.cursor != before:
             await self._changes.take(Taken(about.adapter_id, changed.cursor, people, self._clock.now_ms()))
@@ -129,7 +112,7 @@ class Following:
         if not groups:
             return []
         linked, whole = await linked_numbers(
-            self._departments, list(names), self._options.ask_s, self._options.legal_basis
+            self._departments, list(names), self._settings.ask_s, self._settings.legal_basis
         )
         people = [ChangedPerson(number, name, linked.get(number, ()), adapter, whole) for number, name in names.items()]
         if not whole:

@@ -8,7 +8,7 @@ and the record are one commit), and taking anything back while a department is s
 
 The rule. Alarming news (a death, a prison) is told at once, though a department be silent. That there is no news, or
 that earlier news no longer holds, is believed only of an answer that is whole; until then it is looked again, less and
-less often, and given up after `give_up_ms`.
+less often, and given up after `give_up_days`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
+from gateway.config import NoticesSettings
 from gateway.errors import StoreError, WuganError
+from gateway.exchange.keys import Keyring
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.answering import Account, Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import tokens_of
 from gateway.inquiry.identities import held_names, linked_numbers
-from gateway.inquiry.registering import Post
 from gateway.log import described
+from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.notifying import Told, compare
@@ -41,7 +43,6 @@ from gateway.store.watches import Advance, Group, Watched
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import delivery_pb2, exchange_pb2, notices_pb2
-from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -54,18 +55,6 @@ _ANOTHER_NAME: Final = "（姓名不符）"
 _NO_NAME: Final = "（无姓名）"
 _PURPOSE: Final = adapter_words.PURPOSE_CHANGE_MONITORING
 _NO_ID: Final = bytes(16)
-
-
-@dataclass(frozen=True, slots=True)
-class NoticingOptions:
-    """See `[notices]` of the settings; seconds, milliseconds, rows."""
-
-    poll_s: float
-    ask_s: float
-    evidence: int
-    deliver_ms: int
-    give_up_ms: int
-    legal_basis: str
 
 
 class _Case(NamedTuple):
@@ -97,6 +86,8 @@ class Noticing:
 
     Args:
         inquiry: answers on a subscriber's terms.
+        directory: gives the keys of the moment; nobody is told of who is not in it any more.
+        deliver_ms: how long a notice may be on its way.
         told: called with the number of notices that were left with others, for metrics.
     """
 
@@ -105,19 +96,25 @@ class Noticing:
         book: RuleBook,
         departments: Departments,
         inquiry: Inquiry,
+        directory: Callable[[], Keyring],
         store: Store,
         post: Post,
         clock: Clock,
-        options: NoticingOptions,
+        settings: NoticesSettings,
+        *,
+        deliver_ms: int,
         told: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._book = book
         self._departments = departments
         self._inquiry = inquiry
+        self._directory = directory
         self._store = store
         self._post = post
         self._clock = clock
-        self._options = options
+        self._settings = settings
+        self._deliver_ms = deliver_ms
+        self._give_up_ms = round(settings.give_up_days * 86_400_000)
         self._told = told
         self._woken = asyncio.Event()
 
@@ -137,7 +134,7 @@ class Noticing:
             except Exception as error:  # noqa: BLE001  a loop that ends would never be noticed
                 _log.error("notices failed", error=type(error).__name__)
             try:
-                async with asyncio.timeout(self._options.poll_s):
+                async with asyncio.timeout(self._settings.poll_s):
                     await self._woken.wait()
             except TimeoutError:  # those put off, and those of another instance
                 pass
@@ -170,7 +167,7 @@ class Noticing:
         for each in due:
             outcome = outcomes[each.number]
             effects += outcome.effects
-            if outcome.again_ms and now_ms - each.first_at_ms > self._options.give_up_ms:
+            if outcome.again_ms and now_ms - each.first_at_ms > self._give_up_ms:
                 _log.error("change given up", adapter=each.person.adapter, tries=each.tries)
                 settled.append(each.number)
             elif outcome.again_ms:
@@ -178,10 +175,7 @@ class Noticing:
             else:
                 settled.append(each.number)
         # The settling comes last: what it ends has happened when it is written.
-        await self._store.together([*effects, self._store.changes.settling(settled)])
-        for effect in effects:
-            if effect.after is not None:
-                effect.after()
+        await commit(self._store, [*effects, self._store.changes.settling(settled)])
         told = sum(outcome.told for outcome in outcomes.values())
         if told:
             _log.info("notices left", notices=told)
@@ -197,19 +191,17 @@ class Noticing:
         watched = await self._store.watches.find(tokens, self._clock.now_ms())
         by_person = {person.number: each for each, person in zip(due, people.values(), strict=True)}
         nameless = {tokens[each.token][0].number for each in watched if not tokens[each.token][0].name}
-        options = self._options
+        settings = self._settings
         names: dict[str, str] = {}
         if nameless:
-            names = await held_names(self._departments, sorted(nameless), options.ask_s, options.legal_basis)
+            names = await held_names(self._departments, sorted(nameless), settings.ask_s, settings.legal_basis)
         cases = []
         for each in watched:
             person, number = tokens[each.token]
             group = groups.get(each.group)
             if group is None:
                 continue
-            question = self._question(
-                each, group, person._replace(name=person.name or names.get(person.number, "")), number
-            )
+            question = self._question(each, group, person, person.name or names.get(person.number, ""), number)
             if question is not None:
                 cases.append(_Case(by_person[person.number], each, group, number, question, Account()))
         return cases
@@ -220,8 +212,8 @@ class Noticing:
         unsure = [each for each in due if not each.person.whole]
         if unsure:
             numbers = [each.person.number for each in unsure]
-            options = self._options
-            linked, whole = await linked_numbers(self._departments, numbers, options.ask_s, options.legal_basis)
+            settings = self._settings
+            linked, whole = await linked_numbers(self._departments, numbers, settings.ask_s, settings.legal_basis)
             for each in unsure:
                 found = linked.get(each.person.number, each.person.linked)
                 people[each.number] = each.person._replace(linked=found)
@@ -230,18 +222,22 @@ class Noticing:
         return people
 
     def _question(
-        self, watched: Watched, group: Group, person: ChangedPerson, number: str
+        self, watched: Watched, group: Group, person: ChangedPerson, held_name: str, number: str
     ) -> exchange_pb2.Question | None:
-        """The question about a person under the number by which it was subscribed for."""
+        """The question about a person under the number by which it was subscribed for.
+
+        The subscriber's name is not known here. Where it is the one that a department holds, that is the name; where it
+        is not, one that nobody has, and the departments' answer is an identity conflict.
+        """
         try:
             context = exchange_pb2.Context.FromString(watched.context)
         except DecodeError:
             _log.error("subscription not read", member=group.member)
             return None
-        name = person.name or _NO_NAME
-        if person.name:
+        name = held_name or _NO_NAME
+        if held_name:
             key = PairKey(group.key_id, group.secret)
-            name_key = self._book.name_key(person.name)
+            name_key = self._book.name_key(held_name)
             if name_key and key.name_check(watched.token, name_key) != watched.name_check:
                 name = _ANOTHER_NAME
         others = [each for each in (person.number, *person.linked) if each != number]
@@ -251,16 +247,22 @@ class Noticing:
                 id_number=[number], name=[name], alias_subject=[0] * len(others[:8]), alias_id_number=others[:8]
             ),
             benefit=[watched.benefit],  # type: ignore[list-item]  # a number of the contract
-            evidence_limit=self._options.evidence,
+            evidence_limit=self._settings.evidence,
         )
 
     async def _answers(self, member: str, cases: Sequence[_Case]) -> list[exchange_pb2.Findings | WuganError]:
+        try:  # who may not be told need not be asked about
+            self._directory().encryption_key(member, self._clock.now_ms())
+        except WuganError as error:
+            error.retryable = True
+            return [error] * len(cases)
         answers: list[exchange_pb2.Findings | WuganError] = []
         for start in range(0, len(cases), AT_ONCE):
             part = cases[start : start + AT_ONCE]
             questions = [case.question for case in part]
             accounts = [case.account for case in part]
-            answers += await self._inquiry.answer(member, questions, self._options.ask_s, accounts)
+            prepared = self._inquiry.prepare(member, questions, self._settings.ask_s, accounts)
+            answers += await self._inquiry.answer(prepared)
         return answers
 
     def _judge(self, case: _Case, answer: exchange_pb2.Findings | WuganError, outcome: _Outcome) -> None:
@@ -312,12 +314,12 @@ class Noticing:
             notice.SerializeToString(),
             purpose=_PURPOSE,
             now_ms=now_ms,
-            expires_at_ms=now_ms + self._options.deliver_ms,
+            expires_at_ms=now_ms + self._deliver_ms,
             order_key=self._store.order_key(case.group.member, case.number),
         )
 
     def _record(self, case: _Case, outcome: int, what: str, sent: Letter | None = None) -> Effect:
-        """The record of processing: that departments were asked about a person on a subscriber's terms, and what for."""
+        """The record of processing: departments were asked about a person on a subscriber's terms; what came of it."""
         context = case.question.context
         return self._store.audit.effect(
             AuditEvent(

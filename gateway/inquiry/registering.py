@@ -7,16 +7,17 @@ Refuses: counting people (nobody is told anything yet: that is counted notice by
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from gateway.access.policy import Policy
 from gateway.clock import Clock
+from gateway.config import NoticesSettings
 from gateway.errors import AccessError, RefusedError
 from gateway.exchange.question import check_context
 from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, cut
+from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import Effect, Letter
@@ -32,34 +33,12 @@ _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0
 _ROSTER_FACTOR: Final = 1.5
 
 
-class Post(Protocol):
-    """Leaves letters with other members; as `gateway.post.outbox.Outbox`."""
-
-    def effect(self, letter: Letter) -> Effect:
-        """What leaves a letter, to be committed with other writes."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class RegisteringOptions:
-    """See `[notices]` of the settings.
-
-    Args:
-        lease_ms: how long a subscription counts unless renewed.
-        most: subscriptions of one member at most.
-        monitored: departments here that tell of changes.
-    """
-
-    lease_ms: int
-    most: int
-    monitored: Sequence[int]
-
-
 class Registering:
     """Deals with deliveries of kind SUBSCRIPTION.
 
     Args:
         policy: what is allowed at the moment; None: nothing.
+        monitored: departments here that tell of changes.
     """
 
     def __init__(
@@ -69,14 +48,17 @@ class Registering:
         audit: AuditLog,
         post: Post,
         clock: Clock,
-        options: RegisteringOptions,
+        settings: NoticesSettings,
+        monitored: Sequence[int],
     ) -> None:
         self._policy = policy
         self._watches = watches
         self._audit = audit
         self._post = post
         self._clock = clock
-        self._options = options
+        self._lease_ms = round(settings.lease_days * 86_400_000)
+        self._most = settings.max_subscriptions
+        self._monitored = sorted(set(monitored))
 
     def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
         """See `gateway.post.letters.Handler`.
@@ -91,7 +73,7 @@ class Registering:
         change = read_change(delivery.body, delivery.purpose)
         now_ms = self._clock.now_ms()
         refused: RefusedError | None = None
-        until_ms = min(change.until_ms, now_ms + self._options.lease_ms) if change.until_ms else 0
+        until_ms = min(change.until_ms, now_ms + self._lease_ms) if change.until_ms else 0
         if until_ms:
             refused = await self._refusal(delivery.sender, change, now_ms)
         effects: list[Effect] = []
@@ -106,7 +88,7 @@ class Registering:
         """Why the member may not subscribe so; None: it may."""
         if change.until_ms <= now_ms:
             return _wrong("until_ms", "the time is over", "有效期已过")
-        if not self._options.monitored:
+        if not self._monitored:
             return RefusedError(
                 "no department of this member tells of changes; check these people from time to time instead",
                 "本方没有可推送变更的部门，请定期查询",
@@ -123,7 +105,7 @@ class Registering:
         if refused is not None:
             return refused
         rosters = [entry.roster for entry in found]
-        most = self._options.most if not all(rosters) else min(self._options.most, int(max(rosters) * _ROSTER_FACTOR))
+        most = self._most if not all(rosters) else min(self._most, int(max(rosters) * _ROSTER_FACTOR))
         if await self._watches.count(sender) + len(change.people.benefit) > most:
             return RefusedError(
                 "more people than the grant expects; ask the answering member's administrator",
@@ -137,7 +119,7 @@ class Registering:
         reply = notices_pb2.SubscriptionReply(answers_to=delivery.delivery_id)
         if refused is None:
             reply.until_ms = until_ms
-            reply.monitored.extend(self._options.monitored)  # type: ignore[arg-type]  # numbers of the contract
+            reply.monitored.extend(self._monitored)  # type: ignore[arg-type]  # numbers of the contract
         else:
             reply.refusal.reason = refused.reason
             reply.refusal.field = refused.field

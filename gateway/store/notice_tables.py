@@ -1,4 +1,4 @@
-"""The tables of status-change notices: for whom others are told here, for whom this member is told, and what it was told.
+"""The tables of status-change notices: of whom others are told, of whom this member is told, and what it was told.
 
 Owns: names, types, keys and indexes, as `gateway.store.tables` does for the rest. Refuses: plaintext: whom others
 subscribed for is known by token only, whom this member's units subscribed for by blind index, and bodies are encrypted.

@@ -283,8 +283,11 @@ class Subscriptions:
         return await self._all(query.order_by(*order).limit(min(limit, LIST_AT_MOST)))
 
     async def to_renew(self, now_ms: int, lease_before_ms: int, asked_before_ms: int) -> list[Subscribed]:
-        """Subscriptions to be asked for again, at most 2,000: the other side's time for them ends before `lease_before_ms`
-        (or it never set one), and they were last asked for before `asked_before_ms`."""
+        """Subscriptions to be asked for again, at most 2,000.
+
+        The other side's time for them ends before `lease_before_ms` (or it never set one), and they were last asked for
+        before `asked_before_ms`.
+        """
         return await self._all(
             sa.select(subscription)
             .where(

@@ -314,7 +314,8 @@ class Watches:
 
 def _next(connection: sa.Connection, table: sa.Table) -> int:
     """The next number of a small table. Only the writer's thread writes; another instance that takes the same number
-    makes the transaction fail, and it is done again."""
+    makes the transaction fail, and it is done again.
+    """
     return int(connection.execute(sa.select(sa.func.max(table.c.number))).scalar() or 0) + 1
 
 

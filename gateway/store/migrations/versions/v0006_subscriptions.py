@@ -1,4 +1,4 @@
-"""Subscriptions to status-change notices, of others here and of this member elsewhere, changes to be looked at, notices."""
+"""Subscriptions to status-change notices, of others and of this member; changes to be looked at; notices."""
 
 from __future__ import annotations
 
