@@ -1,8 +1,8 @@
 """Notices that other members sent, kept for the units they are for, in the order in which these are told.
 
 Owns: the table `status_notice`: numbers that only grow (a unit goes on from the last it has seen), and the mark on
-those that a later one takes back. Each is bound to its row and encrypted. Refuses: judging a notice, and keeping one beyond
-its time.
+those that a later one takes back. Each is bound to its row and encrypted. Refuses: judging a notice, and keeping one
+beyond its time.
 """
 
 from __future__ import annotations
