@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from adapters.contract import Changed, Lookup
 from adapters.errors import SourceDownError
@@ -25,6 +26,9 @@ from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.registering import Registering
+from gateway.services.agency import AgencyServicer
+from gateway.services.notices import NoticeService
+from gateway.services.serving import Desk
 from gateway.store.audit import AuditEvent
 from gateway.store.inbox import UNDER_WAY, WAITING
 from gateway.store.subscriptions import Subscribed
@@ -33,6 +37,7 @@ from tests.unit.rules.rules_world import BOOK, Row, row
 from tests.unit.services.gateways_world import (
     ANHUI,
     ANNA,
+    FEDERATION,
     NAMES,
     NOW_MS,
     UNIT,
@@ -58,7 +63,7 @@ class Feed(Register):
     def __init__(self, people: Mapping[str, Sequence[Row]], *, named: bool = True, **more: Any) -> None:
         super().__init__(people, **{"department": v.DEPARTMENT_CIVIL_AFFAIRS, **more})
         self.people: dict[str, Sequence[Row]] = dict(people)
-        object.__setattr__(self.about, "changes", True)
+        self.about = replace(self.about, changes=True)
         self.named = named
         self.changed: list[str] = []
         self.read_at: list[bytes] = []
@@ -151,6 +156,14 @@ class World:
         a.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, self.noticed)
         b.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, self.registering)
 
+    def agency(self) -> AgencyServicer:
+        """What A's units call, but for checks."""
+        desk = Desk(self.clock, self.a.directory.current, federation=FEDERATION, limit=8)
+        store, directory = self.a.store, self.a.directory
+        service = NoticeService(self.subscribing, self.noticed, store.subscriptions, pseudonym, directory, self.clock)
+        nothing = cast("Any", None)
+        return AgencyServicer(desk, nothing, BOOK, directory, A.member_id, nothing, service)
+
     def allow(self, allowed: Policy | None) -> None:
         self.access.use(allowed)
 
@@ -210,6 +223,11 @@ class World:
 
     async def recorded(self, site: Site) -> list[AuditEvent]:
         return [recorded.event for recorded in await site.store.audit.events()]
+
+
+def pseudonym(unit: str, official: str) -> bytes:
+    """What stands for an official in these tests."""
+    return f"{unit}/{official}".encode().ljust(16, b".")[:32]
 
 
 def findings_of(told: Told) -> exchange_pb2.Findings:

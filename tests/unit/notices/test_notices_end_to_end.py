@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from gateway.access.terms import Quotas
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
+from gateway.federation.subscribing import Wanted
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
 from tests.unit.notices.notices_world import (
     DEPENDANT,
@@ -432,15 +432,11 @@ async def test_pending_until_the_other_side_has_spoken(tmp_path: Path) -> None:
         w.a.wire.door = None
         people, until = [], w.clock.now_ms() + DAY_MS
         assert await w.subscribing.subscribe(w.context(), people, until) == (0, [])
-        from gateway.federation.subscribing import Wanted
-
         await w.subscribing.subscribe(w.context(), [Wanted(ANNA, "安娜", PENSION, (340000,))], until)
         assert [each.standing for each in await w.standing()] == [PENDING]
 
 
 async def test_wrong_rows_are_refused_and_the_others_are_not(tmp_path: Path) -> None:
-    from gateway.federation.subscribing import Wanted
-
     async with world(tmp_path, Feed({})) as w:
         good = Wanted(ANNA, "安娜", PENSION, (340000,))
         rows = [
@@ -456,7 +452,3 @@ async def test_wrong_rows_are_refused_and_the_others_are_not(tmp_path: Path) -> 
         assert made == 1
         assert [row for row, _ in refused] == [0, 1, 2, 3, 4, 5]
         assert all(error.zh and ANNA not in error.en for _, error in refused)
-
-
-def test_the_small_world_is_what_it_says() -> None:
-    assert replace(Feed({}).about, changes=False).changes is False
