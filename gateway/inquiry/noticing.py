@@ -156,7 +156,12 @@ class Noticing:
         answers = await asyncio.gather(*(self._answers(member, part) for member, part in by_member.items()))
         for part, found in zip(by_member.values(), answers, strict=True):
             for case, answer in zip(part, found, strict=True):
-                self._judge(case, answer, outcomes[case.due.number])
+                outcome = outcomes[case.due.number]
+                try:
+                    self._judge(case, answer, outcome)
+                except Exception as error:  # noqa: BLE001  one subscription must not hold up all others
+                    _log.error("notice not made", member=case.group.member, error=type(error).__name__)
+                    outcome.again(_pause(case.due.tries))
         await self._commit(due, outcomes)
         return len(due)
 

@@ -106,7 +106,8 @@ class Registering:
             return refused
         rosters = [entry.roster for entry in found]
         most = self._most if not all(rosters) else min(self._most, int(max(rosters) * _ROSTER_FACTOR))
-        if await self._watches.count(sender) + len(change.people.benefit) > most:
+        known = await self._watches.known(cut(change.people.tokens, TOKEN_BYTES), now_ms)
+        if await self._watches.count(sender) + len(change.people.benefit) - len(known) > most:
             return RefusedError(
                 "more people than the grant expects; ask the answering member's administrator",
                 "订阅人数超出授权约定的规模，请联系答复方管理员",

@@ -123,10 +123,11 @@ class _Register:
             )
             known = {(bytes(row.token), row.benefit) for row in rows}
             new = [person for person in part if (person.token, person.benefit) not in known]
-            self._insert.add(
-                transaction,
-                [(p.token, group, p.benefit, p.name_check, terms, given.until_ms, 0, None) for p in new],
-            )
+            if new:
+                self._insert.add(
+                    transaction,
+                    [(p.token, group, p.benefit, p.name_check, terms, given.until_ms, 0, None) for p in new],
+                )
             change += len(new)
             kept = [person for person in part if (person.token, person.benefit) in known]
             if kept:
