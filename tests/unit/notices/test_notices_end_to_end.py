@@ -338,6 +338,8 @@ async def test_more_people_than_the_grant_expects_are_refused(tmp_path: Path) ->
         w.allow(policy(terms(roster=2)))
         await w.subscribe(ANNA, BO, CHEN)
         assert {each.standing for each in await w.standing()} == {ACTIVE}
+        await w.subscribe(ANNA, BO, CHEN)  # renewing takes no more room
+        assert {each.standing for each in await w.standing()} == {ACTIVE}
         await w.subscribe(NEW_ANNA)
         assert sorted(each.standing for each in await w.standing()) == [ACTIVE, ACTIVE, ACTIVE, REFUSED]
 
