@@ -46,8 +46,8 @@ from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
-from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.noticed import Noticed
+from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
 from gateway.federation.subscribing import Subscribing

@@ -117,7 +117,7 @@ class FileAdapter:
         if scanning is not None:
             await asyncio.wait([scanning], timeout=self._manifest.timeout_s)
         name, seconds = self._manifest.adapter_id, self._manifest.timeout_s
-        return await in_thread(self._threads, lambda: self._changed(cursor, limit), seconds, lambda: None, name)
+        return await in_thread(self._threads, lambda: self._changed(cursor, limit), seconds, name)
 
     async def check(self) -> None:
         """Look at the folder now; return when every record set has its file and none was rejected."""

@@ -120,7 +120,7 @@ class World:
         self.a, self.b, self.clock = a, b, clock
         self.settings = settings(**changed)
         self.feeds = [each for each in departments if isinstance(each, Feed)]
-        self.departments = Departments(departments, BOOK.names_match)
+        self.departments = Departments(departments, BOOK.names_match, clock)
         self.access = Access(clock, Quotas(b.store.usage), policy(terms()))
         self.cached: list[tuple[str, bytes]] = []
         deliver_ms = 30 * DAY_MS
@@ -195,6 +195,15 @@ class World:
         while await self.noticing.once():
             pass
         await self.delivered()
+
+    async def looked_again(self) -> None:
+        """Time passes until whoever was put off was seen to; a department that failed is left alone for a while."""
+        for _ in range(10):
+            if not (await self.b.store.changes.waiting())[0]:
+                return
+            self.clock.advance(30)
+            await self.settle()
+        raise AssertionError("somebody is still put off")
 
     async def delivered(self) -> None:
         """Everything left with either side was dealt with."""
