@@ -21,6 +21,7 @@ from wugan.adapter.v1 import columns_pb2
 Int32 = NDArray[np.int32]
 
 MAX_CELL_BYTES = 256
+MAX_CURSOR_BYTES = 16_384
 _EMPTY = np.zeros(0, np.int32)
 
 
@@ -185,6 +186,7 @@ class Description:
     items: tuple[DataItem, ...]
     links: bool = False
     max_batch: int = 10_000
+    changes: bool = False
 
     @functools.cached_property
     def kinds(self) -> frozenset[int]:
@@ -223,6 +225,30 @@ class Found:
     complete_until_on: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Of whom a source has something new, changed or taken back.
+
+    Args:
+        id_number: under which the source holds each person.
+        name: in the source's register, "" where it has none.
+        cursor: where to go on, once these people were dealt with; at most `MAX_CURSOR_BYTES`.
+        more: there are more to be asked for at once.
+    """
+
+    id_number: Sequence[str]
+    name: Sequence[str]
+    cursor: bytes
+    more: bool = False
+
+    def __len__(self) -> int:
+        return len(self.id_number)
+
+    def to_message(self) -> columns_pb2.ChangedColumns:
+        """The people in wire form."""
+        return columns_pb2.ChangedColumns(held_id_number=self.id_number, held_name=self.name)
+
+
 @runtime_checkable
 class Adapter(Protocol):
     """What every kind of adapter implements.
@@ -246,4 +272,24 @@ class Adapter(Protocol):
 
     async def close(self) -> None:
         """Release connections, threads and files."""
+        ...
+
+
+@runtime_checkable
+class ChangeFeed(Adapter, Protocol):
+    """An adapter that can tell of whom it has something new; `Description.changes` says whether it does."""
+
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        """Of whom there is something new since a cursor.
+
+        A person may come again without need, and is never left out. The cursor stays good over restarts.
+
+        Args:
+            cursor: of the `Changed` whose people were dealt with last; empty: begin now, with nobody.
+            limit: people at most.
+
+        Raises:
+            SourceDownError: the source cannot be reached in time.
+            SourceFaultError: it answers nonsense, or the cursor is none of its own.
+        """
         ...

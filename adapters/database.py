@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import sqlalchemy
-from sqlalchemy import FromClause, bindparam, column, select, table, text
+from sqlalchemy import FromClause, Select, bindparam, column, select, table, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import String, UserDefinedType
@@ -189,7 +189,14 @@ class Database:
         Raises:
             DatabaseError: they are not, or the database failed.
         """
-        chosen = select(*(statement.source.c[name] for name in statement.columns)).limit(1)
+        return self.read(select(*(statement.source.c[name] for name in statement.columns)).limit(1), work)
+
+    def read(self, chosen: Select[Any], work: Work) -> Rows:
+        """The rows of a statement of Core, with its own parameters.
+
+        Raises:
+            DatabaseError: the database failed, or the work was cancelled.
+        """
         compiled = chosen.compile(dialect=self._dialect)
         values = compiled.construct_params()
         names = compiled.positiontup if compiled.positional else None

@@ -22,6 +22,8 @@ from urllib.parse import quote
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from adapters import touched
+
 _FORMAT = "1"
 _DIGEST_BYTES = 16
 _NONCE_BYTES = 12
@@ -40,6 +42,7 @@ CREATE TABLE IF NOT EXISTS rows (
 );
 CREATE INDEX IF NOT EXISTS rows_person ON rows (person);
 """
+_EMPTY = ("DELETE FROM rows", "DELETE FROM files", "DELETE FROM about", *touched.EMPTY)
 _FIND = """
 SELECT part, person, name, kind, region, observed_on, available_on, strength, source_reference, detail, from_on,
     until_on FROM rows WHERE person = ?
@@ -195,11 +198,11 @@ class Index:
             connection.close()
 
     def _prepare(self, connection: sqlite3.Connection, parts: Sequence[tuple[str, str]]) -> None:
-        for statement in _TABLES.split(";"):
+        for statement in (*_TABLES.split(";"), *touched.TABLES.split(";")):
             connection.execute(statement)
         known = dict(connection.execute("SELECT name, value FROM about").fetchall())
         if known and (known.get("format") != _FORMAT or known.get("check") != self.keys.check):
-            for statement in ("DELETE FROM rows", "DELETE FROM files", "DELETE FROM about"):
+            for statement in _EMPTY:
                 connection.execute(statement)
             known = {}
         digests = {f"part {name}": digest for name, digest in parts}
@@ -208,6 +211,7 @@ class Index:
                 part = label.removeprefix("part ")
                 connection.execute("DELETE FROM rows WHERE part = ?", (part,))
                 connection.execute("DELETE FROM files WHERE part = ?", (part,))
+                connection.execute("DELETE FROM begun WHERE part = ?", (part,))
                 connection.execute("DELETE FROM about WHERE name = ?", (label,))
         about = {"format": _FORMAT, "check": self.keys.check, **digests}
         connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
@@ -283,6 +287,28 @@ class Index:
         except sqlite3.Error as error:
             raise IndexBrokenError("the index cannot be read") from error
         return found
+
+    def begun(self, part: str) -> bool:
+        """Whether changes of a part are told: its first files have gone in."""
+        return self._reader().execute("SELECT 1 FROM begun WHERE part = ?", (part,)).fetchone() is not None
+
+    def begin(self, part: str) -> None:
+        """Tell changes of a part from now on."""
+        with self.writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO begun VALUES (?)", (part,))
+
+    def touched(self, after: int, limit: int) -> list[touched.TouchedRow]:
+        """Of whom something was changed since: number of the change, person, sealed number, sealed name."""
+        return touched.read(self._reader(), after, limit)
+
+    def last_touched(self) -> int:
+        """Number of the newest change."""
+        return touched.last(self._reader())
+
+    def forget_touched(self, through: int) -> None:
+        """Take out changes that were dealt with."""
+        with self.writing() as connection:
+            touched.forget(connection, through)
 
     def _reader(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

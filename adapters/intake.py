@@ -21,6 +21,7 @@ from pathlib import Path
 
 import structlog
 
+from adapters import touched
 from adapters.asked import normal
 from adapters.index import Index, IndexedRow
 from adapters.manifest.model import FileLinks, FileManifest, FileRecords
@@ -46,6 +47,7 @@ class Part:
         files: which files and how they are read.
         mapper: what its rows become.
         newest: reader and column of the date up to which it is complete.
+        monitored: whether it is told of whom it changes something.
         digest: changes with anything that changes how a file is read.
     """
 
@@ -54,6 +56,7 @@ class Part:
     mapper: Mapper | LinkMapper
     digest: str
     newest: tuple[str, DateReader] | None = None
+    monitored: bool = False
 
     def columns(self) -> list[str]:
         """Every column that a file must have, the mapper's first."""
@@ -74,7 +77,8 @@ def parts_of(manifest: FileManifest) -> list[Part]:
         newest = None
         if complete is not None and complete.date is not None and complete.of == records.name:
             newest = (complete.date.column, DateReader(complete.date, manifest.timezone))
-        parts.append(Part(records.name, records.files, Mapper(manifest, records), digest(records), newest))
+        mapper = Mapper(manifest, records)
+        parts.append(Part(records.name, records.files, mapper, digest(records), newest, records.changes))
     links = manifest.links
     if links is not None:
         parts.append(Part(_LINKS, links.files, LinkMapper(manifest, links), digest(links)))
@@ -155,6 +159,14 @@ class Intake:
                 version = mine[name]
                 if version and (name not in known or known[name].version != version):
                     self._take(part, name, version)
+            self._begin(part)
+
+    def _begin(self, part: Part) -> None:
+        """Tell changes from the next file on: what the first ones bring is no news."""
+        if part.monitored and not self._index.begun(part.name):
+            whole = any(not file.rejected for file in self._index.files(part.name).values())
+            if whole or part.files.mode == "increment":
+                self._index.begin(part.name)
 
     def first_number(self) -> str:
         """Some number in the newest file of a record set, for trying the mapping; "" if there is none."""
@@ -192,7 +204,10 @@ class Intake:
             self._check_size(path)
             table = Table(path, part.files, part.columns())
             header = table.header
+            tells = part.monitored and self._index.begun(part.name)
             with self._index.writing() as connection:
+                if tells:
+                    touched.watch(connection, part.name)
                 file = self._index.begin_file(connection, part.name, name, version)
                 if part.files.mode == "snapshot":
                     self._index.clear(connection, part.name, file)
@@ -203,6 +218,8 @@ class Intake:
                     )
                 if _version(path.stat()) != version:
                     raise _NotYetError
+                if tells:
+                    touched.tell(connection)
                 self._index.end_file(
                     connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
                 )
@@ -322,6 +339,12 @@ class _Writer:
                     mapped.from_on[i],
                     mapped.until_on[i],
                 )
+            )
+        if self._part.monitored:
+            sealed = {row[1]: (row[1], row[4]) for row in rows}
+            known = ((number, person_of(number)) for number in people)
+            touched.know(
+                self._connection, ((who, seal(number, who), sealed[who][1]) for number, who in known if who in sealed)
             )
         self._index.add(self._connection, rows)
         if gone:

@@ -11,9 +11,9 @@ import functools
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import grpc
@@ -48,25 +48,32 @@ from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
+from gateway.federation.noticed import Noticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
+from gateway.federation.subscribing import Subscribing
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
 from gateway.inquiry.exchange import Exchange
+from gateway.inquiry.following import Following
 from gateway.inquiry.harvest import Harvest
+from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
+from gateway.inquiry.registering import Registering
 from gateway.log import configure
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
+from gateway.post.tidying import Tidying
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
+from gateway.services.notices import NoticeService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
 from gateway.store.alarms import Alarm
@@ -186,7 +193,16 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             default_s=settings.federation.deadline_ms / 1000,
             reserve_s=settings.federation.reserve_ms / 1000,
         )
-        agency = AgencyServicer(desk, checks, book, directory, settings.member_id, post.late)
+        monitoring = Inquiry(
+            book,
+            departments,
+            access.unwatched(),
+            clock,
+            max_subjects=settings.inquiry.max_subjects,
+            max_evidence=settings.inquiry.max_evidence,
+        )
+        notices = _notices(settings, book, departments, access, monitoring, directory, store, post, checks, clock)
+        agency = AgencyServicer(desk, checks, book, directory, settings.member_id, post.late, notices.service)
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
@@ -201,7 +217,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await stack.enter_async_context(post.running())
+        await stack.enter_async_context(_running(*post.loops, *notices.loops))
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
 
@@ -209,6 +225,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew(), post.carrier.renew())
 
         stack.callback(agency.late.close)  # who watches must not hold up the drain
+        stack.callback(agency.notices.close)
         live.follow(renewed)
         await stack.enter_async_context(_renewing(settings, slots, live, roots, directory, clock))
         yield bound
@@ -223,16 +240,59 @@ class _Post(NamedTuple):
     door: Door
     late: LateChecks
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Letters are sent, and deliveries dealt with, for the length of the block."""
-        tasks = [asyncio.create_task(part.run()) for part in (self.outbox, self.inbox, self.late)]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    @property
+    def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What sends letters, and deals with deliveries, as long as it runs."""
+        return [self.outbox.run, self.inbox.run, self.late.run]
+
+
+@contextlib.asynccontextmanager
+async def _running(*loops: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """These run for the length of the block."""
+    tasks = [asyncio.create_task(loop()) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Notices(NamedTuple):
+    """Status-change notices, of both sides, joined."""
+
+    service: NoticeService
+    loops: list[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def _notices(
+    settings: GatewaySettings,
+    book: RuleBook,
+    departments: Departments,
+    access: Access,
+    monitoring: Inquiry,
+    directory: DirectoryTuf,
+    store: Store,
+    post: _Post,
+    checks: Checks,
+    clock: Clock,
+) -> _Notices:
+    given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
+    outbox = post.outbox
+    monitored = [about.department for about, _ in departments.feeds]
+    registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
+    noticing = Noticing(
+        book, departments, monitoring, directory.current, store, outbox, clock, given, deliver_ms=deliver_ms
+    )
+    following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
+    subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
+    noticed = Noticed(store, clock, keep_ms=round(given.keep_days * 86_400_000))
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering)
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, subscribing)
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
+    tidying = Tidying(store, clock, given.renew_s)
+    service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
+    return _Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
 
 
 def _post(

@@ -265,6 +265,32 @@ class OutboxSettings(Settings):
     keep_dead_days: float = Field(90.0, ge=1, le=3_650, description="Days for which dead deliveries are shown.")
 
 
+class NoticesSettings(Settings):
+    """Status-change notices (docs/notices.md)."""
+
+    poll_s: float = Field(2.0, ge=0.05, le=3_600, description="Seconds between looks at a department for changes.")
+    page: int = Field(500, ge=1, le=5_000, description="Changed people taken in from a department at once.")
+    ask_s: float = Field(5.0, ge=0.05, le=600, description="Seconds departments get to tell of changed people.")
+    legal_basis: str = Field(
+        "政务数据共享条例",
+        min_length=1,
+        max_length=200,
+        description="Law on which departments are asked which numbers belong together.",
+    )
+    evidence: int = Field(20, ge=0, le=1_000, description="Evidence rows in a notice at most.")
+    lease_days: float = Field(
+        30.0, ge=0.01, le=400, description="Days for which a subscription of another member counts unless renewed."
+    )
+    max_subscriptions: int = Field(2_000_000, ge=1, description="Subscriptions of one member here at most.")
+    give_up_days: float = Field(
+        7.0, ge=0.01, le=60, description="Days for which silent departments are asked again about a changed person."
+    )
+    keep_days: float = Field(400.0, ge=1, le=3_660, description="Days for which received notices are kept.")
+    renew_s: float = Field(
+        600.0, ge=0.05, le=86_400, description="Seconds between looks for subscriptions to renew and to end."
+    )
+
+
 class HarvestSettings(Settings):
     """When a member's questions look like harvesting; then an alarm is raised and its questions are throttled."""
 
@@ -328,6 +354,7 @@ class GatewaySettings(Settings):
     federation: FederationSettings = FederationSettings()
     access: AccessSettings = AccessSettings()
     outbox: OutboxSettings = OutboxSettings()
+    notices: NoticesSettings = NoticesSettings()
     log: LogSettings = LogSettings()
 
     @property

@@ -15,8 +15,9 @@ from urllib.parse import quote
 from yarl import URL
 
 from adapters.asked import Asked, normal
-from adapters.contract import Description, Found, Lookup, Subjects
+from adapters.contract import Changed, Description, Found, Lookup, Subjects
 from adapters.errors import SourceFaultError
+from adapters.following_api import ApiFollower
 from adapters.gathering import Gathering
 from adapters.http import Answer, Client, Request, filled, same_origin
 from adapters.kinds.common import Clock, day_before, report, too_late
@@ -64,6 +65,8 @@ class ApiAdapter:
         self._places = [_Place(r.name, r.endpoint, Mapper(manifest, r)) for r in manifest.records]
         if manifest.links is not None:
             self._places.append(_Place("links", manifest.links.endpoint, LinkMapper(manifest, manifest.links)))
+        followed = manifest.changes
+        self._follower = None if followed is None else ApiFollower(manifest, followed, self._client, now_ms)
         setting = manifest.complete_until
         self._complete_date = setting.date if setting else None
         self._complete_of = setting.of if setting else None
@@ -99,9 +102,20 @@ class ApiAdapter:
         report(self._manifest.adapter_id, gathering)
         return gathering.found(self._complete_until(complete))
 
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        """Of whom the interface says that it has something new; see `ChangeFeed`."""
+        if self._follower is None:
+            return Changed([], [], cursor)
+        try:
+            async with asyncio.timeout(self._manifest.timeout_s):
+                return await self._follower.read(cursor, limit)
+        except TimeoutError:
+            raise too_late(self._manifest.adapter_id) from None
+
     async def check(self) -> None:
         """Return when every endpoint answers in shape, asked about a number that is nobody's."""
         await self.lookup(Lookup(Subjects([_NOBODY], [""]), deadline_s=self._manifest.timeout_s))
+        await self.changes(b"", 1)
 
     async def any_number(self) -> str:
         """Nothing: an interface tells only about those it is asked about."""

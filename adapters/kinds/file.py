@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.asked import Asked
-from adapters.contract import Description, Found, Lookup
+from adapters.contract import Changed, Description, Found, Lookup
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.gathering import Gathering
 from adapters.index import FoundRow, Index, IndexBrokenError
@@ -82,6 +82,7 @@ class FileAdapter:
             parts=self._parts,
             now_ms=now_ms,
         )
+        self._dealt_with = 0
         self._scanning: asyncio.Future[None] | None = None
         self._scanned_ms = 0
         self._state = self._look(None)
@@ -109,6 +110,14 @@ class FileAdapter:
             return self._read(question, state)
         name = self._manifest.adapter_id
         return await in_thread(self._threads, lambda: self._read(question, state), seconds, name)
+
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        """Of whom a dropped file brought, changed or took back something; see `ChangeFeed`."""
+        scanning = self._scan_if_due()
+        if scanning is not None:
+            await asyncio.wait([scanning], timeout=self._manifest.timeout_s)
+        name, seconds = self._manifest.adapter_id, self._manifest.timeout_s
+        return await in_thread(self._threads, lambda: self._changed(cursor, limit), seconds, name)
 
     async def check(self) -> None:
         """Look at the folder now; return when every record set has its file and none was rejected."""
@@ -160,6 +169,8 @@ class FileAdapter:
         """In the scanning thread: take files in, then see what there is."""
         problem: AdapterError | None = None
         try:
+            if self._dealt_with:
+                self._index.forget_touched(self._dealt_with)
             self._intake.scan()
         except OSError as error:
             what = error.strerror or "unreadable"
@@ -226,6 +237,30 @@ class FileAdapter:
             raise self._broken(type(error).__name__) from error
         report(self._manifest.adapter_id, gathering)
         return gathering.found(self._complete_until(state))
+
+    def _changed(self, cursor: bytes, limit: int) -> Changed:
+        """In a thread: the changes after a cursor, which is the number of one, and tells whose index it is of."""
+        keys = self._index.keys
+        mark = keys.check.hex()
+        people: dict[str, str] = {}
+        try:
+            last = self._index.last_touched()
+            if not cursor:
+                return Changed([], [], f"{mark}:{last}".encode())
+            owner, _, number = cursor.partition(b":")
+            if not number.isdigit() or len(number) > 18:
+                name = self._manifest.adapter_id
+                raise SourceFaultError(f"{name}: the cursor is none of this adapter's", f"{name}：游标不属于该接入")
+            # An index that was built anew begins its numbers again: everything that it has to tell is news.
+            after = int(number) if owner.decode("ascii", "replace") == mark and int(number) <= last else 0
+            self._dealt_with = after
+            found = self._index.touched(after, limit)
+            after = found[-1][0] if found else after
+            for _, person, sealed, sealed_name in found:
+                people[keys.open(sealed, person)] = keys.open(sealed_name, person)
+        except (IndexBrokenError, sqlite3.Error) as error:
+            raise self._broken(type(error).__name__) from error
+        return Changed(list(people), list(people.values()), f"{mark}:{after}".encode(), more=len(found) == limit)
 
     def _complete_until(self, state: _State) -> int:
         setting = self._manifest.complete_until

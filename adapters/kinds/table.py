@@ -13,9 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from adapters.asked import Asked
-from adapters.contract import Description, Found, Lookup
+from adapters.contract import Changed, Description, Found, Lookup
 from adapters.database import Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceDownError
+from adapters.following import TableFollower
 from adapters.gathering import Gathering
 from adapters.kinds.common import Clock, day_before, in_thread, report
 from adapters.manifest.model import TableManifest
@@ -62,6 +63,7 @@ class TableAdapter:
             for by in (links.identity.column, links.linked) if links.both_ways else (links.identity.column,):
                 self._link_sets.append((pairs, self._database.statement(links.table, links.query, pairs.columns, by)))
         self._complete_until = self._complete_until_reader()
+        self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
         self._stopping = ThreadPoolExecutor(1, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
@@ -83,6 +85,10 @@ class TableAdapter:
                     self._at_once.close()
                     self._at_once = None
         return await self._in_thread(lambda work: self._read(question, self._database, work), question.deadline_s)
+
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        """Of whom the followed tables have new rows; see `ChangeFeed`."""
+        return await self._in_thread(lambda work: self._follower.read(cursor, limit, work), self._manifest.timeout_s)
 
     async def check(self) -> None:
         """Return when the database answers and every table has its columns."""
@@ -158,6 +164,7 @@ class TableAdapter:
             except DatabaseError as error:
                 raise error.as_adapter_error(name) from error
             yield str(rows[0][0]).strip() if rows else ""
+        self._follower.read(b"", 1, work)
 
     def _complete_until_reader(self) -> Callable[[Work], int]:
         setting = self._manifest.complete_until

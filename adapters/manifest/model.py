@@ -16,6 +16,7 @@ from adapters.contract import DataItem, Description
 from adapters.errors import ManifestError
 from adapters.manifest.document import Document, Place, setting_name
 from adapters.manifest.fields import Column, Date, Detail, Evidence, Identity, Only, Region, Strength, Zone
+from adapters.manifest.following import ApiChanges, TableChanges
 from adapters.manifest.secret import SecretMissingError, reveal
 from adapters.manifest.sources import ApiSource, Endpoint, Files, FileSource, TableSource, Text
 from adapters.manifest.usual import USUAL_KINDS
@@ -144,7 +145,13 @@ class _TablePlace(Settings):
 
 
 class TableRecords(Records, _TablePlace):
-    """A record set in a table or view, or a SELECT over several (without the condition on the person)."""
+    """A record set in a table or view, or a SELECT over several (without the condition on the person).
+
+    Args:
+        changes: by what its newest rows are told; without it the record set is not monitored.
+    """
+
+    changes: TableChanges | None = None
 
 
 class TableLinks(Links, _TablePlace):
@@ -164,9 +171,14 @@ class ApiLinks(Links):
 
 
 class FileRecords(Records):
-    """A record set in dropped files. Short form of `files`: the pattern of their names."""
+    """A record set in dropped files. Short form of `files`: the pattern of their names.
+
+    Args:
+        changes: whether it is told of whom a file brings, changes or takes back something.
+    """
 
     files: Files
+    changes: bool = False
 
 
 class FileLinks(Links):
@@ -259,7 +271,13 @@ class ManifestBase(Settings):
             items=tuple(items[kind] for kind in sorted(items)),
             links=self.links is not None,
             max_batch=self.max_batch,
+            changes=self.monitored,
         )
+
+    @property
+    def monitored(self) -> bool:
+        """Whether the source can tell of whom it has something new."""
+        return any(getattr(record_set, "changes", None) for record_set in self.records)
 
     def problems(self) -> tuple[list[ManifestError], list[ManifestError]]:
         """What does not hold between settings: errors, and warnings of what is allowed but probably not meant."""
@@ -275,6 +293,10 @@ class ManifestBase(Settings):
                 errors.append(self.error(("records", i, "name"), "used twice; names differ", "重名，名称须各不相同"))
             names.add(record_set.name)
             identity = self.identity_of(record_set)
+            changes = getattr(record_set, "changes", None)
+            if isinstance(changes, TableChanges) and identity.column in {changes.column, changes.key}:
+                en = "rows are told apart by a key of their own, never by the identity number"
+                errors.append(self.error(("records", i, "changes"), en, "应使用记录自身的键，不得使用身份号码"))
             if record_set.source_reference in {identity.column, identity.name}:
                 en = "the reference to a record is never the identity number or name"
                 errors.append(self.error(("records", i, "source_reference"), en, "不得为身份号码或姓名"))
@@ -305,8 +327,14 @@ class ApiManifest(ManifestBase):
 
     kind: Literal["api"]
     source: ApiSource
+    changes: ApiChanges | None = None
     records: tuple[ApiRecords, ...] = Field(min_length=1, max_length=100)
     links: ApiLinks | None = None
+
+    @property
+    def monitored(self) -> bool:
+        """Whether the interface can tell of whom it has something new."""
+        return self.changes is not None
 
 
 class FileManifest(ManifestBase):

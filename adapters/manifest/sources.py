@@ -142,14 +142,14 @@ class Paging(Settings):
         return self
 
 
-def _typed(value: object) -> object:
+def typed_body(value: object) -> object:
     """Numbers and truth values of a body stay such, as the interface expects them."""
     if isinstance(value, Plain):
         return value.typed()
     if isinstance(value, dict):
-        return {key: _typed(inside) for key, inside in value.items()}
+        return {key: typed_body(inside) for key, inside in value.items()}
     if isinstance(value, list):
-        return [_typed(inside) for inside in value]
+        return [typed_body(inside) for inside in value]
     return value
 
 
@@ -172,7 +172,7 @@ class Endpoint(Settings):
     method: Literal["GET", "POST"] = "POST"
     ids_per_request: int = Field(100, ge=1, le=10_000)
     query: dict[str, str] = Field({}, max_length=50)
-    body: Annotated[object, BeforeValidator(_typed)] = None
+    body: Annotated[object, BeforeValidator(typed_body)] = None
     separator: Annotated[str, StringConstraints(min_length=1, max_length=3)] = ","
     rows: Column = "data"
     paging: Paging | None = None

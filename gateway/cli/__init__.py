@@ -24,6 +24,12 @@ class _LazyGroup(click.Group):
     commands_at = {  # noqa: RUF012  a constant table
         "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
         "late": ("gateway.cli.late", "late", "Late answers to checks left open", "留置查询的迟到答复"),
+        "notices": (
+            "gateway.cli.notices",
+            "notices",
+            "Be told when something changes about people",
+            "订阅人员状态变更通知",
+        ),
         "gateway": ("gateway.cli.gateway", "gateway", "Run this province's gateway", "运行本省网关"),
         "certs": ("gateway.cli.certs", "certs", "Own keys and certificates", "管理本网关的密钥与证书"),
         "access": (

@@ -139,6 +139,7 @@ class _Report:
             "regions": list(about.regions),
             "evidence": [_kind(item.kind) for item in about.items],
             "links": about.links,
+            "changes": about.changes,
         }
         kinds = ", ".join(_kind(item.kind) for item in about.items) or "-"
         name, count = about.adapter_id, len(manifest.records)
@@ -147,6 +148,11 @@ class _Report:
             f"manifest is sound: {name}, kind {manifest.kind}, {count} record sets, evidence: {kinds}",
             f"清单正确：{name}，类型 {manifest.kind}，{count} 个记录集，证据：{kinds}",
         )
+
+        if about.changes:
+            self._say("✓", "changes are followed: notices can begin here", "可跟踪变更，能够发起状态变更通知")
+        else:
+            self._say("!", "changes are not followed: no notice begins here", "未配置变更跟踪，此来源不会发起变更通知")
 
     def reached(self) -> None:
         """The source answers in the shape of the manifest."""

@@ -269,6 +269,10 @@ class Checks:
         subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
         return question
 
+    def pseudonym(self, unit: str, official: str) -> bytes:
+        """What stands for a unit's official elsewhere."""
+        return self._pseudonym(unit, official)
+
     def _pseudonym_of(self, unit: str, official: str) -> bytes:
         parts = [part.encode() for part in (unit, official.strip())]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -71,10 +71,19 @@ class Access:
         self._harvest = harvest
         self._counted = CountedQuestions()
         self.policy = policy
+        self._unwatched: list[Access] = []
+
+    def unwatched(self) -> Access:
+        """The same decisions without a look for harvesting: for what the answering side begins by itself."""
+        other = Access(self._clock, self._quotas, self.policy, digest=self._digest)
+        self._unwatched.append(other)
+        return other
 
     def use(self, policy: Policy | None) -> None:
         """Decide by this policy from now on; None: allow nothing."""
         self.policy = policy
+        for other in self._unwatched:
+            other.use(policy)
         if policy is not None and self._harvest is not None:
             self._harvest.clear(policy.cleared)
 

@@ -16,7 +16,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import Adapter, Description, Evidence, Found, Lookup, Subjects
+from adapters.contract import Adapter, ChangeFeed, Description, Evidence, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
 from gateway.clock import Clock, SystemClock
 from gateway.config import DepartmentBreakerSettings
@@ -162,6 +162,21 @@ class Departments:
             for position, outcome in enumerate(second):
                 gathering.add(position, outcome)
         return gathering.result()
+
+    @property
+    def feeds(self) -> list[tuple[Description, ChangeFeed]]:
+        """The adapters that tell of whom they have something new."""
+        pairs = zip(self._descriptions, self._adapters, strict=True)
+        return [(about, adapter) for about, adapter in pairs if about.changes and isinstance(adapter, ChangeFeed)]
+
+    async def look(
+        self, question: Lookup, asked: Callable[[Description], bool] = lambda _: True
+    ) -> list[tuple[Description, Found | int]]:
+        """What some adapters say by themselves, unjudged: what each found, or the outcome that says why not."""
+        chosen = [at for at, about in enumerate(self._descriptions) if asked(about)]
+        end = asyncio.get_running_loop().time() + question.deadline_s
+        outcomes = await self._round(question, chosen, end)
+        return [(self._descriptions[at], outcome) for at, outcome in zip(chosen, outcomes, strict=True)]
 
     async def _round(self, question: Lookup, asked: Sequence[int], end: float) -> list[Found | int]:
         """One lookup in each adapter asked: what it found, or the outcome that says why not."""

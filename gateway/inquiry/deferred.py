@@ -12,7 +12,7 @@ twice, never not at all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
@@ -22,10 +22,11 @@ from gateway.errors import RefusedError, WuganError
 from gateway.exchange.keys import Keyring
 from gateway.exchange.question import check_question
 from gateway.inquiry.answering import Account, Inquiry
+from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.resilience.backoff import Backoff
 from gateway.store.audit import AuditEvent, AuditLog
-from gateway.store.letters import Effect, Letter
+from gateway.store.letters import Effect
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -36,14 +37,6 @@ _TOLD: Final = 1
 """Progress of a question: its people were counted, and the asker has a first answer."""
 
 _MAY_STILL_COME: Final = frozenset({words.SOURCE_OUTCOME_SILENT, words.SOURCE_OUTCOME_UNAVAILABLE})
-
-
-class Post(Protocol):
-    """Where letters are left."""
-
-    def effect(self, letter: Letter) -> Effect:
-        """What leaves a letter, to be committed with other writes."""
-        ...
 
 
 class DeferredQuestions:

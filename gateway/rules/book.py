@@ -109,6 +109,7 @@ class RuleBook:
         verify_within_days: for a SUSPECT.
         reason_texts: by ReasonCode.
         audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
+        lasting_flags: bits of the flags that do not pass by themselves; see `notifying.py`.
     """
 
     version: str
@@ -126,6 +127,7 @@ class RuleBook:
     verify_within_days: int
     reason_texts: Mapping[int, ReasonText]
     audience: NDArray[np.uint32]
+    lasting_flags: int
     _disclosures: Mapping[int, Disclosure]
     _scopes: Mapping[int, Scope]
     _variants: Mapping[int, str]
@@ -156,6 +158,9 @@ class RuleBook:
         proposals = _by_status(root.section("certification"), _PROPOSALS)
         verify_within_days = root.integer("verify_within_days", 1, 366)
         disclosures = read_disclosures(root.section("disclosure"))
+        notices = root.section("notices")
+        lasting_flags = sum(1 << flag for flag in set(notices.choices("lasting_flags", FLAGS)))
+        notices.close()
         audience = relevant | np.uint32(ANYBODY)
         audience.flags.writeable = False
         book = RuleBook(
@@ -174,6 +179,7 @@ class RuleBook:
             verify_within_days=verify_within_days,
             reason_texts=_reason_texts(root.section("reasons")),
             audience=audience,
+            lasting_flags=lasting_flags,
             _disclosures=disclosures,
             _scopes=MappingProxyType(
                 {purpose: scope_of(allowed, kinds) for purpose, allowed in [(_UNKNOWN, NOTHING), *disclosures.items()]}

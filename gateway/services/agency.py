@@ -15,6 +15,7 @@ from gateway.rules.book import RuleBook
 from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.late import LateService, Named
+from gateway.services.notices import NoticeService
 from gateway.services.serving import Context, Desk
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import exchange_pb2
@@ -32,6 +33,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         directory: tells the names of members.
         member_id: this member's; only its own units are served here.
         late: checks that are left open.
+        notices: subscriptions and what comes of them.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         directory: DirectorySource,
         member_id: str,
         late: LateChecks,
+        notices: NoticeService,
     ) -> None:
+        self.notices = notices
         self.late = LateService(late, self._respond)
         self._desk = desk
         self._checks = checks
@@ -71,6 +75,35 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
         async def watch(peer: Identity) -> None:
             await self.late.watch(self._unit(peer), request, context.write)
+
+        await self._desk.attend(context, watch)
+
+    async def Subscribe(self, request: agency_pb2.SubscribeRequest, context: Context) -> agency_pb2.SubscribeResponse:
+        """Be told when something changes about people."""
+        work = self.notices.subscribe
+        return await self._desk.serve("Subscribe", context, lambda peer: work(self._unit(peer), request))
+
+    async def Unsubscribe(
+        self, request: agency_pb2.UnsubscribeRequest, context: Context
+    ) -> agency_pb2.UnsubscribeResponse:
+        """Be told no longer."""
+        work = self.notices.unsubscribe
+        return await self._desk.serve("Unsubscribe", context, lambda peer: work(self._unit(peer), request))
+
+    async def ListSubscriptions(
+        self, request: agency_pb2.ListSubscriptionsRequest, context: Context
+    ) -> agency_pb2.ListSubscriptionsResponse:
+        """Of whom the unit is told."""
+        work = self.notices.list
+        return await self._desk.serve("ListSubscriptions", context, lambda peer: work(self._unit(peer), request))
+
+    async def WatchNotices(  # type: ignore[override]  # the library's is a generator; gRPC takes both
+        self, request: agency_pb2.WatchNoticesRequest, context: Context
+    ) -> None:
+        """Notices as they come."""
+
+        async def watch(peer: Identity) -> None:
+            await self.notices.watch(self._unit(peer), request, self._respond, context.write)
 
         await self._desk.attend(context, watch)
 

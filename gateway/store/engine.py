@@ -35,19 +35,23 @@ from gateway.store.alarms import Alarms
 from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
 from gateway.store.chain import ChainHead
+from gateway.store.changes import Changes
 from gateway.store.faults import failed, wrapped
 from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.late import LateChecks
 from gateway.store.letters import Effect, Together
 from gateway.store.migrations import lock, upgrade
+from gateway.store.notices import Notices
 from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
 from gateway.store.post_office import PostOffice
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
+from gateway.store.subscriptions import Subscriptions
 from gateway.store.tables import store_meta
 from gateway.store.usage import Usage
+from gateway.store.watches import Watches
 from gateway.store.writer import Writer
 
 QUEUE_LIMIT = 8192
@@ -86,6 +90,10 @@ class Store:
         self.outbox = OutboxTable(self._writer, self._reader, keys)
         self.inbox = InboxTable(self._writer, self._reader, keys)
         self.late = LateChecks(self._writer, self._reader, keys)
+        self.watches = Watches(self._writer, self._reader, keys)
+        self.changes = Changes(self._writer, self._reader, keys)
+        self.subscriptions = Subscriptions(self._writer, self._reader, keys)
+        self.notices = Notices(self._writer, self._reader, keys)
         self.post_office = PostOffice(self._writer, self._reader, self.audit)
         self.order_key = keys.order_key
         """(partner, normalised number) → what keeps deliveries about a person in order; keyed."""

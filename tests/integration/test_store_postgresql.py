@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,7 @@ from gateway.store.outbox import Attempt, Trouble
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
+from tests.unit.store import test_notice_stores as notice_stores
 from tests.unit.store.store_world import (
     DIGEST,
     EXPIRES_MS,
@@ -319,3 +320,22 @@ async def test_a_check_is_left_noted_and_forgotten(store: Store) -> None:
     assert found[0] == left
     await store.late.sweep(NOW_MS + 40 * 86_400_000)
     assert await store.late.check(left.ticket, "jinhua") is None
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        notice_stores.test_subscriptions_go_in_once_and_out_again,
+        notice_stores.test_units_benefits_and_members_are_kept_apart,
+        notice_stores.test_of_two_that_go_on_from_the_same_place_one_does_and_its_effects_happen_once,
+        notice_stores.test_what_is_over_does_not_count_and_is_purged,
+        notice_stores.test_reading_on_and_whom_it_brought_are_one_commit,
+        notice_stores.test_only_the_reply_to_the_last_letter_counts,
+        notice_stores.test_pages_of_subscriptions_leave_nobody_out,
+        notice_stores.test_notices_are_told_in_order_and_those_taken_back_are_marked,
+    ],
+)
+async def test_subscriptions_and_notices_keep_their_promises(
+    store: Store, promise: Callable[[Store], Awaitable[None]]
+) -> None:
+    await promise(store)

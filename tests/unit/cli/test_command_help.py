@@ -32,6 +32,11 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 COMMANDS = {
     "",
     "check",
+    "notices",
+    "notices subscribe",
+    "notices unsubscribe",
+    "notices list",
+    "notices watch",
     "gateway",
     "gateway run",
     "certs",

@@ -30,7 +30,7 @@ from certs.identity import Identity
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
 from gateway.clock import FakeClock
-from gateway.config import OutboxSettings
+from gateway.config import NoticesSettings, OutboxSettings
 from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, Proof, open_question, seal
 from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
@@ -38,7 +38,9 @@ from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import Directory, Gateway, Member, Windowed
 from gateway.federation.late import LateChecks
+from gateway.federation.noticed import Noticed
 from gateway.federation.partners import Partners
+from gateway.federation.subscribing import Subscribing
 from gateway.inquiry import quotas
 from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Account, Inquiry
@@ -49,6 +51,7 @@ from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
+from gateway.services.notices import NoticeService
 from gateway.services.serving import Desk
 from gateway.status import to_status
 from gateway.store.engine import Store
@@ -265,16 +268,26 @@ class Federation:
 
     def agency(self, store: Store, **changed: Any) -> AgencyServicer:
         desk = Desk(self.clock, self.directory.current, federation=FEDERATION, limit=8)
-        late = self.late(store)
-        return AgencyServicer(desk, self.checks(store, **changed), BOOK, self.directory, A.member_id, late)
+        late, checks = self.late(store), self.checks(store, **changed)
+        return AgencyServicer(desk, checks, BOOK, self.directory, A.member_id, late, self.notices(store, checks))
 
     def late(self, store: Store) -> LateChecks:
         """A's checks that are left open; what it leaves stays in the outbox, which nobody empties."""
+        return LateChecks(store, self._outbox(store), self.clock, longest_ms=30 * 86_400_000, poll_s=0.02)
+
+    def notices(self, store: Store, checks: Checks) -> NoticeService:
+        """A's subscriptions; what it leaves stays in the outbox, which nobody empties."""
+        given, directory = NoticesSettings(), self.directory
+        outbox, deliver_ms = self._outbox(store), 30 * 86_400_000
+        subscribing = Subscribing(A.member_id, BOOK, directory, store, outbox, self.clock, given, deliver_ms=deliver_ms)
+        noticed = Noticed(store, self.clock, keep_ms=deliver_ms)
+        return NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, self.clock)
+
+    def _outbox(self, store: Store) -> Outbox:
         carrier = DeliveryCarrier(self.directory, self.channel)
         current = self.directory.current
         settings = OutboxSettings(poll_s=0.02)
-        outbox = Outbox(lambda: A.own, current, store.outbox, carrier, self.clock, settings, lifetime_ms=60_000)
-        return LateChecks(store, outbox, self.clock, longest_ms=30 * 86_400_000, poll_s=0.02)
+        return Outbox(lambda: A.own, current, store.outbox, carrier, self.clock, settings, lifetime_ms=60_000)
 
 
 async def _nobody_there(_envelope: envelope_pb2.Envelope, _call: Call) -> envelope_pb2.Envelope:

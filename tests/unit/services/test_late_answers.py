@@ -136,7 +136,8 @@ async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
         federation = Federation(clock)
         desk = Desk(clock, federation.directory.current, federation=FEDERATION, limit=8)
         checks = federation.checks(a.store)
-        agency = AgencyServicer(desk, checks, BOOK, federation.directory, A.member_id, late)
+        notices = federation.notices(a.store, checks)
+        agency = AgencyServicer(desk, checks, BOOK, federation.directory, A.member_id, late, notices)
         yield World(a, b, agency, federation, insurance, banks)
 
 

@@ -50,6 +50,7 @@ class DescribeResponse(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     MAX_BATCH_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     adapter_id: _builtins.str
     """Stable name of the adapter within its gateway, e.g. "health-insurance"."""
     version: _builtins.str
@@ -59,6 +60,8 @@ class DescribeResponse(_message.Message):
     """Whether it returns LinkColumns (old and new identity numbers)."""
     max_batch: _builtins.int
     """Largest batch it takes in one Lookup."""
+    changes: _builtins.bool
+    """Whether it answers Changes. Without it people are not monitored in this source."""
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """GB/T 2260 codes for which it can answer, province or prefecture level."""
@@ -75,10 +78,11 @@ class DescribeResponse(_message.Message):
         items: _abc.Iterable[Global___DataItem] | None = ...,
         links: _builtins.bool = ...,
         max_batch: _builtins.int = ...,
+        changes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_id", b"adapter_id", "department", b"department", "items", b"items", "links", b"links", "max_batch", b"max_batch", "regions", b"regions", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_id", b"adapter_id", "changes", b"changes", "department", b"department", "items", b"items", "links", b"links", "max_batch", b"max_batch", "regions", b"regions", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,3 +229,57 @@ class CheckResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckResponse: _TypeAlias = CheckResponse  # noqa: Y015
+
+@_typing.final
+class ChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.bytes
+    """As the last response had it, whose people were dealt with; empty: begin now, with nobody."""
+    limit: _builtins.int
+    """People wanted in the whole stream at most."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangesRequest: _TypeAlias = ChangesRequest  # noqa: Y015
+
+@_typing.final
+class ChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.bytes
+    """Opaque, at most 16,384 bytes: where to go on once the people of this response were dealt with. It stays good over
+    restarts of either side.
+    """
+    more: _builtins.bool
+    """In the last response of the stream: there are more to be asked for at once."""
+    @_builtins.property
+    def people(self) -> _columns_pb2.ChangedColumns: ...
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.bytes = ...,
+        people: _columns_pb2.ChangedColumns | None = ...,
+        more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["people", b"people"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "more", b"more", "people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangesResponse: _TypeAlias = ChangesResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class AdapterServiceStub:
                 request_serializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckRequest.SerializeToString,
                 response_deserializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.Changes = channel.unary_stream(
+                '/wugan.adapter.v1.AdapterService/Changes',
+                request_serializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesRequest.SerializeToString,
+                response_deserializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesResponse.FromString,
+                _registered_method=True)
 
 
 class AdapterServiceServicer:
@@ -78,6 +83,15 @@ class AdapterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Changes(self, request, context):
+        """Of whom the source has something new, changed or taken back since a cursor; for status-change notices. Only an adapter
+        that says so in `DescribeResponse.changes` is asked. A person may come again without need, and must not be left out:
+        who is told of is looked up before anything is said about them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdapterServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +109,11 @@ def add_AdapterServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckRequest.FromString,
                     response_serializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckResponse.SerializeToString,
+            ),
+            'Changes': grpc.unary_stream_rpc_method_handler(
+                    servicer.Changes,
+                    request_deserializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesRequest.FromString,
+                    response_serializer=wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +198,33 @@ class AdapterService:
             '/wugan.adapter.v1.AdapterService/Check',
             wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckRequest.SerializeToString,
             wugan_dot_adapter_dot_v1_dot_adapter__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Changes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.adapter.v1.AdapterService/Changes',
+            wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesRequest.SerializeToString,
+            wugan_dot_adapter_dot_v1_dot_adapter__pb2.ChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,11 @@ class AdapterServiceStub:
     """
     Check: _grpc.UnaryUnaryMultiCallable[_adapter_pb2.CheckRequest, _adapter_pb2.CheckResponse]
     """Whether the adapter reaches its data now."""
+    Changes: _grpc.UnaryStreamMultiCallable[_adapter_pb2.ChangesRequest, _adapter_pb2.ChangesResponse]
+    """Of whom the source has something new, changed or taken back since a cursor; for status-change notices. Only an adapter
+    that says so in `DescribeResponse.changes` is asked. A person may come again without need, and must not be left out:
+    who is told of is looked up before anything is said about them.
+    """
 
 @_typing.type_check_only
 class AdapterServiceAsyncStub(AdapterServiceStub):
@@ -59,6 +64,11 @@ class AdapterServiceAsyncStub(AdapterServiceStub):
     """
     Check: _aio.UnaryUnaryMultiCallable[_adapter_pb2.CheckRequest, _adapter_pb2.CheckResponse]  # type: ignore[assignment]
     """Whether the adapter reaches its data now."""
+    Changes: _aio.UnaryStreamMultiCallable[_adapter_pb2.ChangesRequest, _adapter_pb2.ChangesResponse]  # type: ignore[assignment]
+    """Of whom the source has something new, changed or taken back since a cursor; for status-change notices. Only an adapter
+    that says so in `DescribeResponse.changes` is asked. A person may come again without need, and must not be left out:
+    who is told of is looked up before anything is said about them.
+    """
 
 class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
     """One department's data, asked by set and answered as a stream of columns."""
@@ -88,5 +98,16 @@ class AdapterServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_adapter_pb2.CheckResponse, _abc.Awaitable[_adapter_pb2.CheckResponse]]:
         """Whether the adapter reaches its data now."""
+
+    @_abc_1.abstractmethod
+    def Changes(
+        self,
+        request: _adapter_pb2.ChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_adapter_pb2.ChangesResponse], _abc.AsyncIterator[_adapter_pb2.ChangesResponse]]:
+        """Of whom the source has something new, changed or taken back since a cursor; for status-change notices. Only an adapter
+        that says so in `DescribeResponse.changes` is asked. A person may come again without need, and must not be left out:
+        who is told of is looked up before anything is said about them.
+        """
 
 def add_AdapterServiceServicer_to_server(servicer: AdapterServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

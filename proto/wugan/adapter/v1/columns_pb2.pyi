@@ -114,6 +114,36 @@ class HolderColumns(_message.Message):
 Global___HolderColumns: _TypeAlias = HolderColumns  # noqa: Y015
 
 @_typing.final
+class ChangedColumns(_message.Message):
+    """People of whom a source has something new. One row for each; somebody may stand there twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_ID_NUMBER_FIELD_NUMBER: _builtins.int
+    HELD_NAME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held_id_number(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The number under which the source holds the person."""
+
+    @_builtins.property
+    def held_name(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The name in the source's register, or "" where it has none."""
+
+    def __init__(
+        self,
+        *,
+        held_id_number: _abc.Iterable[_builtins.str] | None = ...,
+        held_name: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_id_number", b"held_id_number", "held_name", b"held_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangedColumns: _TypeAlias = ChangedColumns  # noqa: Y015
+
+@_typing.final
 class LinkColumns(_message.Message):
     """Numbers that belong together: the source knows that the person of `subject` is, or was, also registered as `id_number`."""
 

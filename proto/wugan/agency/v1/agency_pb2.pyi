@@ -51,6 +51,31 @@ LATE_STATE_LAPSED: LateState.ValueType  # 4
 """nothing came in time, or the question could not be delivered"""
 Global___LateState: _TypeAlias = LateState  # noqa: Y015
 
+class _SubscriptionStanding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionStandingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionStanding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_STANDING_UNSPECIFIED: _SubscriptionStanding.ValueType  # 0
+    SUBSCRIPTION_STANDING_PENDING: _SubscriptionStanding.ValueType  # 1
+    """the other side has not said yet"""
+    SUBSCRIPTION_STANDING_ACTIVE: _SubscriptionStanding.ValueType  # 2
+    """the other side watches"""
+    SUBSCRIPTION_STANDING_REFUSED: _SubscriptionStanding.ValueType  # 3
+    """the other side does not; see `refusal`"""
+
+class SubscriptionStanding(_SubscriptionStanding, metaclass=_SubscriptionStandingEnumTypeWrapper): ...
+
+SUBSCRIPTION_STANDING_UNSPECIFIED: SubscriptionStanding.ValueType  # 0
+SUBSCRIPTION_STANDING_PENDING: SubscriptionStanding.ValueType  # 1
+"""the other side has not said yet"""
+SUBSCRIPTION_STANDING_ACTIVE: SubscriptionStanding.ValueType  # 2
+"""the other side watches"""
+SUBSCRIPTION_STANDING_REFUSED: SubscriptionStanding.ValueType  # 3
+"""the other side does not; see `refusal`"""
+Global___SubscriptionStanding: _TypeAlias = SubscriptionStanding  # noqa: Y015
+
 @_typing.final
 class CheckRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -611,3 +636,343 @@ class WatchLateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchLateResponse: _TypeAlias = WatchLateResponse  # noqa: Y015
+
+@_typing.final
+class SubscribeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    OFFICIAL_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """Days until the subscriptions end, unless renewed; 0: 365. 400 at most."""
+    legal_basis: _builtins.str
+    case_reference: _builtins.str
+    official: _builtins.str
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedPerson]:
+        """1,000 at most in one call."""
+
+    def __init__(
+        self,
+        *,
+        people: _abc.Iterable[Global___WatchedPerson] | None = ...,
+        days: _builtins.int = ...,
+        legal_basis: _builtins.str = ...,
+        case_reference: _builtins.str = ...,
+        official: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "days", b"days", "legal_basis", b"legal_basis", "official", b"official", "people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscribeRequest: _TypeAlias = SubscribeRequest  # noqa: Y015
+
+@_typing.final
+class WatchedPerson(_message.Message):
+    """Somebody to be watched, for one benefit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BENEFIT_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    id_number: _builtins.str
+    """As in CheckRequest."""
+    name: _builtins.str
+    benefit: _vocabulary_pb2_1.BenefitType.ValueType
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where the person may live (GB/T 2260): the members serving these regions are asked to watch. At least one."""
+
+    def __init__(
+        self,
+        *,
+        id_number: _builtins.str = ...,
+        name: _builtins.str = ...,
+        benefit: _vocabulary_pb2_1.BenefitType.ValueType = ...,
+        regions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "id_number", b"id_number", "name", b"name", "regions", b"regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedPerson: _TypeAlias = WatchedPerson  # noqa: Y015
+
+@_typing.final
+class SubscribeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.int
+    """Subscriptions that were made or renewed: one for each person and member. They count once the other side accepted
+    them (ListSubscriptions).
+    """
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedPerson]: ...
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.int = ...,
+        refused: _abc.Iterable[Global___RefusedPerson] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "refused", b"refused"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
+
+@_typing.final
+class RefusedPerson(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_ZH_FIELD_NUMBER: _builtins.int
+    MESSAGE_EN_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """Row of the request, from 0."""
+    reason: _vocabulary_pb2_1.RefusalReason.ValueType
+    message_zh: _builtins.str
+    message_en: _builtins.str
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+        reason: _vocabulary_pb2_1.RefusalReason.ValueType = ...,
+        message_zh: _builtins.str = ...,
+        message_en: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_en", b"message_en", "message_zh", b"message_zh", "reason", b"reason", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedPerson: _TypeAlias = RefusedPerson  # noqa: Y015
+
+@_typing.final
+class UnsubscribeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEOPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def people(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedPerson]:
+        """The number and, unless all are meant, the benefit of each; names and regions are not looked at."""
+
+    def __init__(
+        self,
+        *,
+        people: _abc.Iterable[Global___WatchedPerson] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["people", b"people"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsubscribeRequest: _TypeAlias = UnsubscribeRequest  # noqa: Y015
+
+@_typing.final
+class UnsubscribeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDED_FIELD_NUMBER: _builtins.int
+    ended: _builtins.int
+    def __init__(
+        self,
+        *,
+        ended: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsubscribeResponse: _TypeAlias = UnsubscribeResponse  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    after: _builtins.bytes
+    """`next` of the page before; empty: from the start."""
+    limit: _builtins.int
+    """At most so many; 0: 100. 1,000 are the most."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.bytes = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsRequest: _TypeAlias = ListSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    next: _builtins.bytes
+    """Empty: this was the last page."""
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___SubscriptionState]: ...
+    def __init__(
+        self,
+        *,
+        subscriptions: _abc.Iterable[Global___SubscriptionState] | None = ...,
+        next: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionsResponse: _TypeAlias = ListSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class SubscriptionState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BENEFIT_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    MONITORED_FIELD_NUMBER: _builtins.int
+    id_number: _builtins.str
+    name: _builtins.str
+    benefit: _vocabulary_pb2_1.BenefitType.ValueType
+    member_id: _builtins.str
+    standing: Global___SubscriptionStanding.ValueType
+    refusal: _vocabulary_pb2_1.RefusalReason.ValueType
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When it ends unless subscribed again."""
+
+    @_builtins.property
+    def monitored(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2.Department.ValueType]:
+        """Departments there that tell of changes."""
+
+    def __init__(
+        self,
+        *,
+        id_number: _builtins.str = ...,
+        name: _builtins.str = ...,
+        benefit: _vocabulary_pb2_1.BenefitType.ValueType = ...,
+        member_id: _builtins.str = ...,
+        standing: Global___SubscriptionStanding.ValueType = ...,
+        refusal: _vocabulary_pb2_1.RefusalReason.ValueType = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+        monitored: _abc.Iterable[_vocabulary_pb2.Department.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "id_number", b"id_number", "member_id", b"member_id", "monitored", b"monitored", "name", b"name", "refusal", b"refusal", "standing", b"standing", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscriptionState: _TypeAlias = SubscriptionState  # noqa: Y015
+
+@_typing.final
+class WatchNoticesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_FIELD_NUMBER: _builtins.int
+    ONLY_PRESENT_FIELD_NUMBER: _builtins.int
+    after: _builtins.int
+    """Cursor of the last one dealt with; 0: from the first that is kept."""
+    only_present: _builtins.bool
+    """End the stream when everything that is there has been told."""
+    def __init__(
+        self,
+        *,
+        after: _builtins.int = ...,
+        only_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "only_present", b"only_present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchNoticesRequest: _TypeAlias = WatchNoticesRequest  # noqa: Y015
+
+@_typing.final
+class WatchNoticesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BENEFIT_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RETRACTS_FROM_FIELD_NUMBER: _builtins.int
+    RETRACTED_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.int
+    """To go on from."""
+    id_number: _builtins.str
+    name: _builtins.str
+    benefit: _vocabulary_pb2_1.BenefitType.ValueType
+    member_id: _builtins.str
+    sequence: _builtins.int
+    """Number of the notice about this person, benefit and member, from 1."""
+    retracts_from: _builtins.int
+    """Earlier notices from this number on no longer hold; 0: none is taken back."""
+    retracted: _builtins.bool
+    """Whether this one has been taken back by a later one."""
+    case_reference: _builtins.str
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def result(self) -> Global___CheckResponse:
+        """What is now found, as in the answer to a check, with its proof."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.int = ...,
+        id_number: _builtins.str = ...,
+        name: _builtins.str = ...,
+        benefit: _vocabulary_pb2_1.BenefitType.ValueType = ...,
+        member_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        retracts_from: _builtins.int = ...,
+        retracted: _builtins.bool = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
+        case_reference: _builtins.str = ...,
+        result: Global___CheckResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "case_reference", b"case_reference", "cursor", b"cursor", "id_number", b"id_number", "member_id", b"member_id", "name", b"name", "received_at", b"received_at", "result", b"result", "retracted", b"retracted", "retracts_from", b"retracts_from", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchNoticesResponse: _TypeAlias = WatchNoticesResponse  # noqa: Y015

@@ -57,6 +57,26 @@ class AgencyServiceStub:
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.FromString,
                 _registered_method=True)
+        self.Subscribe = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/Subscribe',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeResponse.FromString,
+                _registered_method=True)
+        self.Unsubscribe = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/Unsubscribe',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeResponse.FromString,
+                _registered_method=True)
+        self.ListSubscriptions = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/ListSubscriptions',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsResponse.FromString,
+                _registered_method=True)
+        self.WatchNotices = channel.unary_stream(
+                '/wugan.agency.v1.AgencyService/WatchNotices',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.FromString,
+                _registered_method=True)
 
 
 class AgencyServiceServicer:
@@ -94,6 +114,35 @@ class AgencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Subscribe(self, request, context):
+        """Has this unit told when something changes about people: their province of residence watches for it. Subscribe first,
+        then check: what changed before is not told. Subscribing again renews.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unsubscribe(self, request, context):
+        """Ends subscriptions of this unit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscriptions(self, request, context):
+        """This unit's subscriptions, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchNotices(self, request, context):
+        """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -116,6 +165,26 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.WatchLate,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.SerializeToString,
+            ),
+            'Subscribe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Subscribe,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeResponse.SerializeToString,
+            ),
+            'Unsubscribe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unsubscribe,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeResponse.SerializeToString,
+            ),
+            'ListSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscriptions,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsResponse.SerializeToString,
+            ),
+            'WatchNotices': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchNotices,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +298,114 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/WatchLate',
             wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_agency__pb2.WatchLateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Subscribe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/Subscribe',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.SubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unsubscribe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/Unsubscribe',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.UnsubscribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/ListSubscriptions',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.ListSubscriptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchNotices(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/WatchNotices',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.FromString,
             options,
             channel_credentials,
             insecure,

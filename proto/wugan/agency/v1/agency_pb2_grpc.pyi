@@ -46,6 +46,16 @@ class AgencyServiceStub:
     """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
     says; what was told before is told again only when asked for.
     """
+    Subscribe: _grpc.UnaryUnaryMultiCallable[_agency_pb2.SubscribeRequest, _agency_pb2.SubscribeResponse]
+    """Has this unit told when something changes about people: their province of residence watches for it. Subscribe first,
+    then check: what changed before is not told. Subscribing again renews.
+    """
+    Unsubscribe: _grpc.UnaryUnaryMultiCallable[_agency_pb2.UnsubscribeRequest, _agency_pb2.UnsubscribeResponse]
+    """Ends subscriptions of this unit."""
+    ListSubscriptions: _grpc.UnaryUnaryMultiCallable[_agency_pb2.ListSubscriptionsRequest, _agency_pb2.ListSubscriptionsResponse]
+    """This unit's subscriptions, page by page."""
+    WatchNotices: _grpc.UnaryStreamMultiCallable[_agency_pb2.WatchNoticesRequest, _agency_pb2.WatchNoticesResponse]
+    """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
 
 @_typing.type_check_only
 class AgencyServiceAsyncStub(AgencyServiceStub):
@@ -65,6 +75,16 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
     says; what was told before is told again only when asked for.
     """
+    Subscribe: _aio.UnaryUnaryMultiCallable[_agency_pb2.SubscribeRequest, _agency_pb2.SubscribeResponse]  # type: ignore[assignment]
+    """Has this unit told when something changes about people: their province of residence watches for it. Subscribe first,
+    then check: what changed before is not told. Subscribing again renews.
+    """
+    Unsubscribe: _aio.UnaryUnaryMultiCallable[_agency_pb2.UnsubscribeRequest, _agency_pb2.UnsubscribeResponse]  # type: ignore[assignment]
+    """Ends subscriptions of this unit."""
+    ListSubscriptions: _aio.UnaryUnaryMultiCallable[_agency_pb2.ListSubscriptionsRequest, _agency_pb2.ListSubscriptionsResponse]  # type: ignore[assignment]
+    """This unit's subscriptions, page by page."""
+    WatchNotices: _aio.UnaryStreamMultiCallable[_agency_pb2.WatchNoticesRequest, _agency_pb2.WatchNoticesResponse]  # type: ignore[assignment]
+    """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
 
 class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """mTLS (TLS 1.3) with a certificate of a unit of the gateway's own member. Refusals are gRPC statuses with google.rpc
@@ -105,5 +125,39 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Late answers to this unit's checks as they come, each with the whole of what is then known. Goes on where a cursor
         says; what was told before is told again only when asked for.
         """
+
+    @_abc_1.abstractmethod
+    def Subscribe(
+        self,
+        request: _agency_pb2.SubscribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agency_pb2.SubscribeResponse, _abc.Awaitable[_agency_pb2.SubscribeResponse]]:
+        """Has this unit told when something changes about people: their province of residence watches for it. Subscribe first,
+        then check: what changed before is not told. Subscribing again renews.
+        """
+
+    @_abc_1.abstractmethod
+    def Unsubscribe(
+        self,
+        request: _agency_pb2.UnsubscribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agency_pb2.UnsubscribeResponse, _abc.Awaitable[_agency_pb2.UnsubscribeResponse]]:
+        """Ends subscriptions of this unit."""
+
+    @_abc_1.abstractmethod
+    def ListSubscriptions(
+        self,
+        request: _agency_pb2.ListSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agency_pb2.ListSubscriptionsResponse, _abc.Awaitable[_agency_pb2.ListSubscriptionsResponse]]:
+        """This unit's subscriptions, page by page."""
+
+    @_abc_1.abstractmethod
+    def WatchNotices(
+        self,
+        request: _agency_pb2.WatchNoticesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agency_pb2.WatchNoticesResponse], _abc.AsyncIterator[_agency_pb2.WatchNoticesResponse]]:
+        """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
 
 def add_AgencyServiceServicer_to_server(servicer: AgencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,9 +30,11 @@ class _DeliveryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery
     DELIVERY_KIND_ANSWER: _DeliveryKind.ValueType  # 2
     """body: LateAnswer"""
     DELIVERY_KIND_NOTICE: _DeliveryKind.ValueType  # 3
-    """of a change of status"""
+    """body: Notice, of a change of status"""
     DELIVERY_KIND_SUBSCRIPTION: _DeliveryKind.ValueType  # 4
-    """to such notices"""
+    """body: SubscriptionChange, to such notices"""
+    DELIVERY_KIND_SUBSCRIPTION_REPLY: _DeliveryKind.ValueType  # 5
+    """body: SubscriptionReply"""
 
 class DeliveryKind(_DeliveryKind, metaclass=_DeliveryKindEnumTypeWrapper):
     """What a delivery holds."""
@@ -43,9 +45,11 @@ DELIVERY_KIND_QUESTION: DeliveryKind.ValueType  # 1
 DELIVERY_KIND_ANSWER: DeliveryKind.ValueType  # 2
 """body: LateAnswer"""
 DELIVERY_KIND_NOTICE: DeliveryKind.ValueType  # 3
-"""of a change of status"""
+"""body: Notice, of a change of status"""
 DELIVERY_KIND_SUBSCRIPTION: DeliveryKind.ValueType  # 4
-"""to such notices"""
+"""body: SubscriptionChange, to such notices"""
+DELIVERY_KIND_SUBSCRIPTION_REPLY: DeliveryKind.ValueType  # 5
+"""body: SubscriptionReply"""
 Global___DeliveryKind: _TypeAlias = DeliveryKind  # noqa: Y015
 
 class _ReceiptStatus:

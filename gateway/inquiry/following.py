@@ -1,0 +1,140 @@
+"""Following the own departments: of whom one has something new, and whether anybody subscribed for that person.
+
+Owns: a loop for each department that tells of changes; its place, which is kept; holding those people against the
+tokens of all subscribers. Whoever nobody subscribed for is forgotten at once. Refuses: asking what changed (`noticing`
+does, of everybody who may know), and one department holding up another.
+
+The rule. People and the place to go on from are written in one commit: after a crash the same people are told again by
+the department, and nobody is left out. A person may be subscribed for under an old number, so the departments that link
+numbers are asked for those of everybody who changed; while one of these does not answer, people are kept until it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+
+from adapters.contract import MAX_CURSOR_BYTES, Changed, ChangeFeed, Description
+from adapters.errors import AdapterError, SourceFaultError
+from gateway.clock import Clock
+from gateway.config import NoticesSettings
+from gateway.errors import StoreError
+from gateway.exchange.tokens import PairKey
+from gateway.inquiry.asking import Departments
+from gateway.inquiry.identities import linked_numbers
+from gateway.log import described
+from gateway.rules.identity import normalise_numbers
+from gateway.store.changes import ChangedPerson, Changes, Taken
+from gateway.store.watches import Group, Watches
+
+_log = structlog.stdlib.get_logger(__name__)
+
+_LONGEST_PAUSE_S: Final = 300.0
+
+
+class Following:
+    """See the module.
+
+    Args:
+        found: called when somebody was found who is subscribed for.
+    """
+
+    def __init__(
+        self,
+        departments: Departments,
+        watches: Watches,
+        changes: Changes,
+        clock: Clock,
+        settings: NoticesSettings,
+        found: Callable[[], None],
+    ) -> None:
+        self._departments = departments
+        self._watches = watches
+        self._changes = changes
+        self._clock = clock
+        self._settings = settings
+        self._found = found
+
+    async def run(self) -> None:
+        """Follow every department until cancelled."""
+        tasks = [asyncio.create_task(self._follow(about, feed)) for about, feed in self._departments.feeds]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, about: Description, feed: ChangeFeed) -> None:
+        failures = 0
+        while True:
+            pause_s = self._settings.poll_s
+            try:
+                if await self.look(about, feed):
+                    pause_s = 0.0
+                failures = 0
+            except (AdapterError, StoreError) as error:
+                failures += 1
+                what = described(error) if isinstance(error, StoreError) else type(error).__name__
+                _log.warning("changes not read", adapter=about.adapter_id, fault=what, failures=failures)
+            except Exception as error:  # noqa: BLE001  an adapter is foreign code, and the loop must go on
+                failures += 1
+                _log.error("changes not read", adapter=about.adapter_id, error=type(error).__name__, failures=failures)
+            if failures:
+                pause_s = min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** min(failures, 10))
+            await asyncio.sleep(pause_s)
+
+    async def look(self, about: Description, feed: ChangeFeed) -> bool:
+        """Take in one page of a department's changes; whether there are more.
+
+        Raises:
+            AdapterError: the department could not be read.
+            StoreError: what it brought could not be written; it will bring it again.
+        """
+        before = await self._changes.cursor(about.adapter_id)
+        changed = await feed.changes(before, self._settings.page)
+        _check(changed, about.adapter_id, self._settings.page)
+        people = await self._subscribed(about.adapter_id, changed)
+        if people or changed.cursor != before:
+            await self._changes.take(Taken(about.adapter_id, changed.cursor, people, self._clock.now_ms()))
+        if people:
+            self._found()
+        return changed.more
+
+    async def _subscribed(self, adapter: str, changed: Changed) -> list[ChangedPerson]:
+        """Those of the people whom somebody subscribed for, or may have."""
+        numbers, _ = normalise_numbers(list(changed.id_number))
+        names = {number: name for number, name in zip(numbers, changed.name, strict=True) if number}
+        groups = await self._watches.groups() if names else []
+        if not groups:
+            return []
+        linked, whole = await linked_numbers(
+            self._departments, list(names), self._settings.ask_s, self._settings.legal_basis
+        )
+        people = [ChangedPerson(number, name, linked.get(number, ()), adapter, whole) for number, name in names.items()]
+        if not whole:
+            return people
+        tokens = await asyncio.to_thread(tokens_of, groups, people)
+        known = await self._watches.known(list(tokens), self._clock.now_ms())
+        found = {tokens[token][0].number for token in known}
+        return [person for person in people if person.number in found]
+
+
+def tokens_of(groups: Sequence[Group], people: Iterable[ChangedPerson]) -> dict[bytes, tuple[ChangedPerson, str]]:
+    """Every token under which somebody may have subscribed for these people: whose it is, and of which number."""
+    listed = [(person, number) for person in people for number in (person.number, *person.linked)]
+    numbers = [number for _, number in listed]
+    tokens: dict[bytes, tuple[ChangedPerson, str]] = {}
+    for key_id, secret in {(group.key_id, group.secret) for group in groups}:
+        tokens.update(zip(PairKey(key_id, secret).tokens(numbers), listed, strict=True))
+    return tokens
+
+
+def _check(changed: Changed, adapter: str, limit: int) -> None:
+    if len(changed.id_number) != len(changed.name) or len(changed) > limit or len(changed.cursor) > MAX_CURSOR_BYTES:
+        raise SourceFaultError(
+            f"{adapter}: what it tells of changes does not fit the question", f"{adapter}：变更应答与请求不符"
+        )

@@ -1,0 +1,45 @@
+"""Forgetting, as time passes: subscriptions of others whose time is over, and notices that were kept long enough.
+
+Owns: the loop. Refuses: deciding how long anything is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from gateway.clock import Clock
+from gateway.errors import StoreError
+from gateway.log import described
+from gateway.store.engine import Store
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class Tidying:
+    """See the module; looks every `every_s` seconds."""
+
+    def __init__(self, store: Store, clock: Clock, every_s: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Forget until cancelled."""
+        while True:
+            try:
+                await self.once()
+            except StoreError as error:
+                _log.warning("nothing forgotten", fault=described(error))
+            await asyncio.sleep(self._every_s)
+
+    async def once(self) -> None:
+        """Forget everything whose time is over by now.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        for purge in (self._store.watches.purge, self._store.notices.purge, self._store.subscriptions.purge):
+            while await purge(self._clock.now_ms()):
+                pass

@@ -1,0 +1,178 @@
+"""How far the departments' changes were read, and the changed people of whom it is still to be seen what is to be told.
+
+Owns: the tables `change_cursor` and `change_due`. Reading on and noting whom it brought is one commit: after a crash
+nobody is left out, and nobody comes twice but by the source's own doing. Refuses: plaintext, and people whom nobody
+subscribed for: they are not kept at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+
+from gateway.store.keys import StoreKeys
+from gateway.store.letters import Effect, take_numbers
+from gateway.store.notice_tables import change_cursor, change_due
+from gateway.store.reader import Reader
+from gateway.store.rows import Transaction
+from gateway.store.writer import Writer
+
+_NUMBERS: Final = "change_due"
+
+
+class ChangedPerson(NamedTuple):
+    """Somebody of whom a department has something new.
+
+    Args:
+        number: under which it holds the person.
+        name: in its register, "" where it has none.
+        linked: other numbers of the person.
+        adapter: which department.
+        whole: whether every department that links numbers said which are linked; otherwise it is asked again, and
+            perhaps nobody subscribed for this person.
+    """
+
+    number: str
+    name: str
+    linked: tuple[str, ...]
+    adapter: str
+    whole: bool = True
+
+    def __repr__(self) -> str:
+        """Nothing of the person, whoever logs it."""
+        return f"<ChangedPerson of {self.adapter}>"
+
+
+class Taken(NamedTuple):
+    """What a look at a department brought: where to go on, and whom somebody subscribed for."""
+
+    adapter: str
+    cursor: bytes
+    people: Sequence[ChangedPerson]
+    at_ms: int
+
+
+class DueChange(NamedTuple):
+    """A changed person to be looked at; `tries` is how often it was, `first_at_ms` when the change was read."""
+
+    number: int
+    person: ChangedPerson
+    first_at_ms: int
+    tries: int
+
+
+class Later(NamedTuple):
+    """A changed person to be looked at again, and when, Unix milliseconds."""
+
+    number: int
+    next_try_ms: int
+
+
+class _Take:
+    """How a look is written. A person who waits already is looked at once, for the newer change."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._keys = keys
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Taken]) -> list[None]:
+        connection = transaction.connection
+        for taken in payloads:
+            connection.execute(sa.delete(change_cursor).where(change_cursor.c.adapter == taken.adapter))
+            sealed = self._keys.encrypt(taken.cursor, _cursor_of(taken.adapter))
+            connection.execute(sa.insert(change_cursor).values(adapter=taken.adapter, at_ms=taken.at_ms, cursor=sealed))
+            people = {person.number: person for person in taken.people}
+            if not people:
+                continue
+            first = take_numbers(transaction, _NUMBERS, len(people), taken.at_ms)
+            blind = {number: self._keys.blind_index(number) for number in people}
+            connection.execute(sa.delete(change_due).where(change_due.c.blind_index.in_(list(blind.values()))))
+            connection.execute(
+                sa.insert(change_due),
+                [
+                    {
+                        "number": number,
+                        "blind_index": blind[person.number],
+                        "first_at_ms": taken.at_ms,
+                        "next_try_ms": taken.at_ms,
+                        "tries": 0,
+                        "body": self._keys.encrypt(json.dumps(person).encode(), _due_of(number)),
+                    }
+                    for number, person in enumerate(people.values(), first)
+                ],
+            )
+        return [None] * len(payloads)
+
+
+class _Settle:
+    """How changes are done with, or put off."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[Sequence[int | Later]]) -> list[None]:
+        connection = transaction.connection
+        for settled in payloads:
+            done = [each for each in settled if isinstance(each, int)]
+            if done:
+                connection.execute(sa.delete(change_due).where(change_due.c.number.in_(done)))
+            for later in settled:
+                if isinstance(later, Later):
+                    connection.execute(
+                        sa.update(change_due)
+                        .where(change_due.c.number == later.number)
+                        .values(next_try_ms=later.next_try_ms, tries=change_due.c.tries + 1)
+                    )
+        return [None] * len(payloads)
+
+
+class Changes:
+    """See the module."""
+
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._keys = keys
+        self._take, self._settle = _Take(keys), _Settle()
+
+    async def cursor(self, adapter: str) -> bytes:
+        """Where to go on in a department; b"": at the beginning."""
+        query = sa.select(change_cursor.c.cursor).where(change_cursor.c.adapter == adapter)
+        sealed = await self._reader.run(lambda connection: connection.execute(query).scalar())
+        return b"" if sealed is None else self._keys.decrypt(bytes(sealed), _cursor_of(adapter))
+
+    async def take(self, taken: Taken) -> None:
+        """Note what a look brought; on the disk when this returns."""
+        await self._writer.submit(self._take, taken)
+
+    def settling(self, settled: Sequence[int | Later]) -> Effect:
+        """What ends changes (their numbers) or puts them off, to be committed with what came of them."""
+        return Effect(self._settle, settled)
+
+    async def due(self, now_ms: int, limit: int) -> list[DueChange]:
+        """Changed people to be looked at now, the longest due first."""
+        query = (
+            sa.select(change_due)
+            .where(change_due.c.next_try_ms <= now_ms)
+            .order_by(change_due.c.next_try_ms, change_due.c.number)
+            .limit(limit)
+        )
+        rows: Sequence[Any] = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [DueChange(row.number, self._person(row), row.first_at_ms, row.tries) for row in rows]
+
+    async def waiting(self) -> tuple[int, int]:
+        """How many there are, and since when the oldest waits, Unix milliseconds (0: none)."""
+        query = sa.select(sa.func.count(), sa.func.min(change_due.c.first_at_ms))
+        row = await self._reader.run(lambda connection: connection.execute(query).one())
+        return int(row[0]), int(row[1] or 0)
+
+    def _person(self, row: Any) -> ChangedPerson:
+        number, name, linked, adapter, whole = json.loads(self._keys.decrypt(bytes(row.body), _due_of(row.number)))
+        return ChangedPerson(number, name, tuple(linked), adapter, whole)
+
+
+def _cursor_of(adapter: str) -> bytes:
+    return b"wugan-change-cursor-v1\x00" + adapter.encode()
+
+
+def _due_of(number: int) -> bytes:
+    return b"wugan-change-due-v1\x00" + number.to_bytes(8)

@@ -1,0 +1,147 @@
+"""Following departments: one that fails holds up nobody, and nothing that it brought is lost or believed too easily."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.contract import MAX_CURSOR_BYTES, Changed
+from adapters.errors import SourceDownError, SourceFaultError
+from tests.unit.notices.notices_world import Feed, World, death, world
+from tests.unit.post.post_world import until
+from tests.unit.services.gateways_world import ANNA, BO
+from wugan.adapter.v1 import vocabulary_pb2 as v
+
+
+class Odd(Feed):
+    """A department whose changes are what a test says."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__({})
+        self.answer = answer
+
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        if not cursor:
+            return Changed([], [], b"1")
+        return self.answer(limit)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _: Changed([ANNA], [], b"2"),
+        lambda limit: Changed([ANNA] * (limit + 1), [""] * (limit + 1), b"2"),
+        lambda _: Changed([], [], b"x" * (MAX_CURSOR_BYTES + 1)),
+    ],
+)
+async def test_changes_out_of_shape_are_not_used(tmp_path: Path, answer: Any) -> None:
+    async with world(tmp_path, Odd(answer)) as w:
+        with pytest.raises(SourceFaultError):
+            await w.look()
+        assert await w.b.store.changes.cursor("civil-affairs") == b"1"
+
+
+async def test_numbers_that_are_none_are_left_out(tmp_path: Path) -> None:
+    odd = Odd(lambda _: Changed(["", "x", "9" * 99, ANNA], ["", "", "", "安娜"], b"2"))
+    async with world(tmp_path, odd) as w:
+        await w.subscribe(ANNA)
+        await w.look()
+        (due,) = await w.b.store.changes.due(w.clock.now_ms(), 10)
+        assert due.person.number == ANNA
+        assert ANNA not in repr(due)
+
+
+async def running(w: World) -> asyncio.Task[None]:
+    """The loops at work, as in a gateway."""
+
+    async def both() -> None:
+        await asyncio.gather(w.following.run(), w.noticing.run())
+
+    return asyncio.create_task(both())
+
+
+async def test_a_department_that_is_down_holds_up_no_other(tmp_path: Path) -> None:
+    civil = Feed({ANNA: []})
+    health = Feed({BO: []}, department=v.DEPARTMENT_HEALTH)
+    async with world(tmp_path, civil, health) as w:
+        await w.subscribe(ANNA, BO)
+        health.error = SourceDownError("down", "不可用")
+        task = await running(w)
+        civil.record(ANNA, death())
+
+        async def told() -> bool:
+            return [each.id_number for each in await w.told()] == [ANNA]
+
+        await until(told, "the notice of the other department")
+        health.error = None
+        health.record(BO, death())
+
+        async def both() -> bool:
+            return {each.id_number for each in await w.told()} == {ANNA, BO}
+
+        await until(both, "the notice of the one that came back")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_department_that_crashes_is_looked_at_again(tmp_path: Path) -> None:
+    calls = 0
+
+    def answer(_limit: int) -> Changed:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RuntimeError("a bug of the adapter")
+        return Changed([], [], b"2")
+
+    async with world(tmp_path) as w:
+        odd = Odd(answer)
+        about = odd.describe()
+        await w.following.look(about, odd)
+        task = asyncio.create_task(w.following._follow(about, odd))
+
+        async def went_on() -> bool:
+            return await w.b.store.changes.cursor(about.adapter_id) == b"2"
+
+        await until(went_on, "the look after the crash")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_pages_are_taken_one_after_another(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [], BO: []})
+    async with world(tmp_path, civil, page=1) as w:
+        await w.subscribe(ANNA, BO)
+        civil.record(ANNA, death())
+        civil.record(BO, death())
+        await w.settle()
+        assert {each.id_number for each in await w.told()} == {ANNA, BO}
+
+
+async def test_a_change_of_somebody_who_waits_already_is_one_look(tmp_path: Path) -> None:
+    civil = Feed({ANNA: []})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        for days in (5, 4, 3):
+            civil.record(ANNA, death(days))
+            await w.look()
+        assert (await w.b.store.changes.waiting())[0] == 1
+
+
+async def test_what_stays_incomplete_is_given_up_after_its_time(tmp_path: Path) -> None:
+    civil = Feed({ANNA: []})
+    bank = Feed({}, department=v.DEPARTMENT_BANKS)
+    async with world(tmp_path, civil, bank, give_up_days=1.0) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA)
+        await w.look()
+        bank.error = SourceDownError("down", "不可用")
+        await w.noticing.once()
+        assert (await w.b.store.changes.waiting())[0] == 1
+        w.clock.advance(86_400 + 60)
+        await w.noticing.once()
+        assert (await w.b.store.changes.waiting())[0] == 0
+        assert await w.told() == []

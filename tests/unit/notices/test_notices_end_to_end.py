@@ -1,0 +1,453 @@
+"""From a record in a department of B to a notice at a unit of A, and back again when the record is withdrawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.access.terms import Quotas
+from gateway.exchange.envelope import verify_proof
+from gateway.exchange.tokens import PairKey
+from gateway.federation.subscribing import Wanted
+from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
+from tests.unit.notices.notices_world import (
+    DEPENDANT,
+    PENSION,
+    Feed,
+    Silent,
+    death,
+    findings_of,
+    world,
+)
+from tests.unit.post.post_world import DAY_MS
+from tests.unit.rules.rules_world import row
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, policy, terms
+from tests.unit.store.store_world import cells
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+DECEASED, UNKNOWN = words.SURVIVAL_STATUS_DECEASED, words.SURVIVAL_STATUS_UNKNOWN
+CONFLICT = words.SURVIVAL_STATUS_CONFLICT
+VISIT = row("OUTPATIENT", 5, region=340100)
+
+
+async def test_a_death_recorded_at_b_is_told_to_the_unit_that_pays(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        assert await w.subscribe(ANNA) == 1
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        (told,) = await w.told()
+        assert (told.id_number, told.name, told.kept.sequence) == (ANNA, NAMES[ANNA], 1)
+        assert findings_of(told).status[0] == DECEASED
+        assert findings_of(told).decided_on[0]
+        assert [each.standing for each in await w.standing()] == [ACTIVE]
+
+
+async def test_nothing_is_told_twice_and_nothing_of_people_nobody_subscribed_for(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        civil.record(BO, death())
+        await w.settle()
+        asked = len(civil.asked)
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+        assert BO not in {number for each in civil.asked[:asked] for number in each.subjects.id_number if each.kinds}
+        assert await w.b.store.changes.waiting() == (0, 0)
+
+
+async def test_a_withdrawn_record_takes_the_notice_back(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        first, second = await w.told()
+        assert first.kept.retracted
+        assert (second.kept.retracts_from, second.kept.retracted) == (1, False)
+        assert findings_of(second).status[0] in (1, 2, 3)
+
+
+async def test_a_declaration_of_death_that_is_revoked_takes_the_notice_back(tmp_path: Path) -> None:
+    courts = Feed({ANNA: [VISIT]}, department=v.DEPARTMENT_COURTS)
+    declared, revoked = row("DECLARED_DEAD", 40), row("DEATH_DECLARATION_REVOKED", 2)
+    async with world(tmp_path, courts) as w:
+        await w.subscribe(ANNA)
+        courts.record(ANNA, declared)
+        await w.settle()
+        courts.record(ANNA, declared, revoked)
+        await w.settle()
+        first, second = await w.told()
+        assert findings_of(first).status[0] in (DECEASED, words.SURVIVAL_STATUS_DECEASED_SUSPECTED)
+        assert second.kept.retracts_from == 1
+
+
+async def test_a_visit_to_a_doctor_is_nobodys_news(tmp_path: Path) -> None:
+    insurance = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, insurance) as w:
+        await w.subscribe(ANNA)
+        insurance.record(ANNA, VISIT, row("OUTPATIENT", 1))
+        await w.settle()
+        assert await w.told() == []
+
+
+async def test_somebody_unknown_today_is_found_once_a_department_knows_them(tmp_path: Path) -> None:
+    civil = Feed({})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(CHEN)
+        await w.settle()
+        assert await w.told() == []
+        civil.record(CHEN, death())
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_a_person_subscribed_for_under_an_old_number_is_found(tmp_path: Path) -> None:
+    civil = Feed({NEW_ANNA: [VISIT]}, links={NEW_ANNA: ANNA, ANNA: NEW_ANNA})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(NEW_ANNA, death())
+        await w.settle()
+        (told,) = await w.told()
+        assert told.id_number == ANNA
+        assert findings_of(told).status[0] == DECEASED
+
+
+async def test_another_name_under_the_number_is_an_identity_conflict_and_nothing_else(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, name="另有其人")
+        civil.record(ANNA, death())
+        await w.settle()
+        (told,) = await w.told()
+        findings = findings_of(told)
+        assert findings.status[0] == CONFLICT
+        assert findings.flags[0] == 1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT
+        assert not findings.evidence.subject
+
+
+@pytest.mark.parametrize(("name", "status"), [("", DECEASED), ("另有其人", CONFLICT)])
+async def test_a_department_without_names_learns_them_from_another(tmp_path: Path, name: str, status: int) -> None:
+    civil = Feed({ANNA: [VISIT]}, named=False, names={ANNA: ""}, department=v.DEPARTMENT_CIVIL_AFFAIRS)
+    police = Silent({ANNA: [VISIT]}, department=v.DEPARTMENT_PUBLIC_SECURITY)
+    async with world(tmp_path, civil, police) as w:
+        await w.subscribe(ANNA, name=name)
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.statuses() == [status]
+
+
+async def test_alarming_news_does_not_wait_for_a_silent_department(tmp_path: Path) -> None:
+    civil, bank = Feed({ANNA: [VISIT]}), Silent({}, department=v.DEPARTMENT_BANKS)
+    async with world(tmp_path, civil, bank) as w:
+        await w.subscribe(ANNA)
+        bank.error = RuntimeError()
+        civil.record(ANNA, death())
+        await w.settle()
+        (told,) = await w.told()
+        assert findings_of(told).partial
+
+
+async def test_nothing_is_taken_back_while_a_department_is_silent(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]}, department=v.DEPARTMENT_CIVIL_AFFAIRS)
+    police = Silent({ANNA: [death()]}, department=v.DEPARTMENT_HEALTH)
+    async with world(tmp_path, civil, police) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, row("OUTPATIENT", 2))
+        await w.settle()
+        before = await w.statuses()
+        assert before
+        police.error = RuntimeError()
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        assert await w.statuses() == before
+        assert (await w.b.store.changes.waiting())[0] == 1
+        police.error = None
+        police.people = {ANNA: [VISIT]}
+        await w.looked_again()
+        *_, last = await w.told()
+        assert last.kept.retracts_from == 1
+
+
+async def test_a_person_whose_linked_numbers_are_not_known_yet_is_not_lost(tmp_path: Path) -> None:
+    civil = Feed({NEW_ANNA: [VISIT]}, department=v.DEPARTMENT_CIVIL_AFFAIRS)
+    police = Silent({NEW_ANNA: []}, department=v.DEPARTMENT_PUBLIC_SECURITY, links={NEW_ANNA: ANNA, ANNA: NEW_ANNA})
+    async with world(tmp_path, civil, police) as w:
+        await w.subscribe(ANNA)
+        police.error = RuntimeError()
+        civil.record(NEW_ANNA, death())
+        await w.settle()
+        assert await w.told() == []
+        police.error = None
+        await w.looked_again()
+        assert [each.id_number for each in await w.told()] == [ANNA]
+
+
+async def test_each_unit_is_told_of_its_own_and_of_its_benefit(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]}, department=v.DEPARTMENT_CIVIL_AFFAIRS)
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, unit="hangzhou", benefit=DEPENDANT)
+        await w.subscribe(ANNA, benefit=PENSION)
+        civil.record(ANNA, VISIT, row("MARRIAGE", 4))
+        await w.settle()
+        assert await w.told() == []
+        (told,) = await w.told("hangzhou")
+        assert findings_of(told).flags[0] == 1 << words.ENTITLEMENT_FLAG_REMARRIED
+        civil.record(ANNA, death())
+        await w.settle()
+        assert len(await w.told()) == 1
+        assert len(await w.told("hangzhou")) == 2
+        assert await w.told("wenzhou") == []
+
+
+async def test_a_unit_goes_on_from_its_cursor(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, BO)
+        civil.record(ANNA, death())
+        await w.settle()
+        (first,) = await w.told()
+        civil.record(BO, death())
+        await w.settle()
+        assert [each.id_number for each in await w.told(after=first.kept.number)] == [BO]
+
+
+async def test_the_notice_can_be_proved_later(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        (told,) = await w.told()
+        answer = told.checked.results[0].answer
+        assert answer is not None
+        directory = w.a.directory.current()
+        verify_proof(answer.proof, directory.verify_key(B.member_id, B.signing.key_id, w.clock.now_ms()))
+
+
+async def test_the_cache_is_told_whom_it_must_forget(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        ((member, blind_index),) = w.cached
+        assert member == B.member_id
+        assert blind_index == (await w.standing())[0].blind_index
+
+
+async def test_who_unsubscribed_is_told_no_more(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, BO)
+        assert await w.subscribing.unsubscribe(UNIT, [(ANNA, 0)]) == 1
+        await w.delivered()
+        assert await w.b.store.watches.count(A.member_id) == 1
+        civil.record(ANNA, death())
+        civil.record(BO, death())
+        await w.settle()
+        assert [each.id_number for each in await w.told()] == [BO]
+
+
+async def test_a_subscription_that_is_not_renewed_ends_and_one_that_is_goes_on(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=15.0) as w:
+        await w.subscribe(ANNA, days=40)
+        await w.subscribe(BO, days=6)
+        assert await w.subscribing.renew() == 0
+        w.clock.advance(8 * 86_400)
+        assert await w.subscribing.renew() == 1
+        await w.delivered()
+        w.clock.advance(10 * 86_400)
+        civil.record(ANNA, death())
+        civil.record(BO, death())
+        await w.settle()
+        assert [each.id_number for each in await w.told()] == [ANNA]
+        while await w.b.store.watches.purge(w.clock.now_ms()):
+            pass
+        assert await w.b.store.watches.count(A.member_id) == 1
+
+
+async def test_renewing_does_not_tell_again_what_was_told(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+        assert await w.b.store.watches.count(A.member_id) == 1
+
+
+async def test_a_member_without_a_grant_is_refused_and_learns_it(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        w.allow(policy(terms(purposes=frozenset({v.PURPOSE_CERTIFICATION}))))
+        await w.subscribe(ANNA)
+        (standing,) = await w.standing()
+        assert (standing.standing, standing.reason) == (REFUSED, words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED)
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.told() == []
+        w.allow(policy(terms()))
+        w.clock.advance(86_401)
+        assert await w.subscribing.renew() == 1
+        await w.delivered()
+        assert [each.standing for each in await w.standing()] == [ACTIVE]
+
+
+async def test_a_grant_withdrawn_later_stops_the_notices(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        w.allow(policy())
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.told() == []
+        refused = [event for event in await w.recorded(w.b) if event.outcome]
+        assert [event.outcome for event in refused] == [words.REFUSAL_REASON_MEMBER_NOT_PERMITTED]
+
+
+async def test_a_notice_counts_against_the_quota_and_waits_for_room(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, BO)
+        w.allow(policy(terms(quotas=Quotas(minute=1))))
+        civil.record(ANNA, death())
+        civil.record(BO, death())
+        await w.settle()
+        assert len(await w.told()) == 1
+        w.clock.advance(61)
+        await w.settle()
+        assert len(await w.told()) == 2
+
+
+async def test_more_people_than_the_grant_expects_are_refused(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        w.allow(policy(terms(roster=2)))
+        await w.subscribe(ANNA, BO, CHEN)
+        assert {each.standing for each in await w.standing()} == {ACTIVE}
+        await w.subscribe(ANNA, BO, CHEN)  # renewing takes no more room
+        assert {each.standing for each in await w.standing()} == {ACTIVE}
+        await w.subscribe(NEW_ANNA)
+        assert sorted(each.standing for each in await w.standing()) == [ACTIVE, ACTIVE, ACTIVE, REFUSED]
+
+
+async def test_a_member_whose_departments_tell_nothing_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path, Silent({})) as w:
+        await w.subscribe(ANNA)
+        (standing,) = await w.standing()
+        assert standing.reason == words.REFUSAL_REASON_NOT_SERVED
+
+
+async def test_a_protected_person_is_never_told_of(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        w.access._digest = lambda number: number.encode()[-16:]
+        w.allow(policy(terms(), protected=frozenset({ANNA.encode()[-16:]})))
+        civil.record(ANNA, death())
+        await w.settle()
+        assert await w.told() == []
+
+
+async def test_b_keeps_no_number_and_no_name_of_whom_a_pays(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        await w.subscribe(ANNA, BO)
+        for cell in cells(w.b.store):
+            raw = cell.encode() if isinstance(cell, str) else cell or b""
+            assert ANNA.encode() not in raw
+            assert NAMES[ANNA].encode() not in raw
+
+
+async def test_each_member_gets_tokens_of_its_own(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        await w.subscribe(ANNA)
+        (group,) = await w.b.store.watches.groups()
+        other = await w.a.store.subscriptions.key("1" * 18, *PairKey.fresh())
+        assert PairKey(*other).token(ANNA) != PairKey(group.key_id, group.secret).token(ANNA)
+
+
+async def test_everything_is_recorded_on_both_sides(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        civil.record(ANNA, death())
+        await w.settle()
+        here, there = await w.recorded(w.a), await w.recorded(w.b)
+        assert [event.decision for event in here] == ["subscribed to notices", "notice 1 received"]
+        assert there[0].decision == "subscribed to notices"
+        assert "notice 1" in there[1].decision
+        assert "nothing to tell" in there[2].decision
+        assert {event.purpose for event in here + there} == {v.PURPOSE_CHANGE_MONITORING}
+        assert there[1].message_id == here[1].message_id
+
+
+async def test_a_restart_in_the_middle_loses_nothing_and_tells_nothing_twice(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, BO)
+        civil.record(ANNA, death())
+        await w.look()
+    async with world(tmp_path, civil) as w:
+        civil.record(BO, death())
+        await w.settle()
+        assert sorted(each.id_number for each in await w.told()) == [ANNA, BO]
+    async with world(tmp_path, civil) as w:
+        await w.settle()
+        assert len(await w.told()) == 2
+
+
+async def test_a_partner_that_was_away_gets_its_notices_in_order(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        door, w.b.wire.door = w.b.wire.door, None
+        for rows in ((VISIT, death()), (VISIT,), (VISIT, death(2))):
+            civil.record(ANNA, *rows)
+            await w.look()
+            while await w.noticing.once():
+                pass
+        assert await w.b.waiting() == 3
+        w.b.wire.door = door
+        w.clock.advance(3_600)
+        await w.delivered()
+        assert [each.kept.sequence for each in await w.told()] == [1, 2, 3]
+        assert [each.kept.retracted for each in await w.told()] == [True, False, False]
+
+
+async def test_pending_until_the_other_side_has_spoken(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        w.a.wire.door = None
+        people, until = [], w.clock.now_ms() + DAY_MS
+        assert await w.subscribing.subscribe(w.context(), people, until) == (0, [])
+        await w.subscribing.subscribe(w.context(), [Wanted(ANNA, "安娜", PENSION, (340000,))], until)
+        assert [each.standing for each in await w.standing()] == [PENDING]
+
+
+async def test_wrong_rows_are_refused_and_the_others_are_not(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        good = Wanted(ANNA, "安娜", PENSION, (340000,))
+        rows = [
+            good._replace(id_number="1"),
+            good._replace(name=" "),
+            good._replace(benefit=99),
+            good._replace(regions=()),
+            good._replace(regions=(330000,)),
+            good._replace(regions=(123,)),
+            good,
+        ]
+        made, refused = await w.subscribing.subscribe(w.context(), rows, w.clock.now_ms() + DAY_MS)
+        assert made == 1
+        assert [row for row, _ in refused] == [0, 1, 2, 3, 4, 5]
+        assert all(error.zh and ANNA not in error.en for _, error in refused)
