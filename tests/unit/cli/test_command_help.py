@@ -34,6 +34,7 @@ COMMANDS = {
     "check",
     "gateway",
     "gateway run",
+    "gateway health",
     "certs",
     "certs status",
     "certs rotate",
