@@ -78,6 +78,8 @@ from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
+from gateway.vitals.letters import LetterVitals
+from gateway.vitals.opening import Seen, visible
 from wugan.federation.v1 import delivery_pb2
 
 SWITCH_S: Final = 0.000_5
@@ -215,11 +217,23 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 connection_age_s=settings.server.connection_age_s,
             ),
         )
+        seen = Seen(
+            directory=directory,
+            slots=slots,
+            waiting=lambda: store.waiting,
+            in_flight=lambda: desk.in_flight,
+            departments=departments,
+            partners=partners,
+            letters=LetterVitals(store.outbox, store.inbox, directory),
+            alarms=access.alarms,
+        )
+        # Others register with `health` what they know of their own.
+        _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
         await stack.enter_async_context(_running(*post.loops, *notices.loops))
         addresses = (settings.server.federation, settings.server.agency)
-        bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file))
+        bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 
         async def renewed(tls: TlsIdentity) -> None:
             await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew(), post.carrier.renew())

@@ -8,12 +8,14 @@ batch, and what is the same, is said by the key.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import math
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from gateway.clock import Clock
+from gateway.observing import tracing
 from gateway.pacing import LONGEST_S, when_idle
 
 _PATIENCE_STEP = math.log(1.1)
@@ -81,6 +83,7 @@ class Coalescer(Generic[K, P, R]):
                 when_idle(loop, self._clock, start)
             else:
                 loop.call_later(LONGEST_S, start)
+        batch.trace()
         future = batch.add(part, time_s, weight, loop)
         if batch.weight >= self._limit:
             self._start(key, batch)
@@ -97,7 +100,7 @@ class Coalescer(Generic[K, P, R]):
         if not batch.waiting:
             return  # everybody left before it began
         self._under_way[key] = self._under_way.get(key, 0) + 1
-        batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch))
+        batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch), context=batch.context)
 
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
         try:
@@ -168,6 +171,13 @@ class _Batch(Generic[P, R]):
         self.weight = 0
         self.waiting = 0
         self.task: asyncio.Task[None] | None = None
+        # That of the first part, or of the first that is traced: never that of the batch whose end lets this one begin.
+        self.context = contextvars.copy_context()
+
+    def trace(self) -> None:
+        """Run in the context of the caller's part, if that is traced and none before it was."""
+        if tracing.active() and not tracing.active_in(self.context):
+            self.context = contextvars.copy_context()
 
     def add(self, part: P, time_s: float, weight: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[R]:
         future: asyncio.Future[R] = loop.create_future()

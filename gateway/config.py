@@ -70,8 +70,19 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _collector(text: str) -> str:
+    parts = urlsplit(text)
+    loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.username:
+        raise ValueError('write "https://host:port", or "http://127.0.0.1:port" for a collector on this machine')
+    if parts.scheme == "http" and not loopback:
+        raise ValueError("http is for a collector on this machine only; write https")
+    return text.rstrip("/")
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Url = Annotated[str, AfterValidator(_url)]
+Collector = Annotated[str, AfterValidator(_collector)]
 
 
 class Settings(BaseModel):
@@ -331,6 +342,42 @@ class AccessSettings(Settings):
     harvest: HarvestSettings = HarvestSettings()
 
 
+class TracingSettings(Settings):
+    """Traces of questions; off where they go nowhere (docs/operations/observability.md)."""
+
+    file: Path | None = Field(None, description="File to write spans to, JSON lines; none without it.")
+    file_max_bytes: int = Field(
+        64 << 20, ge=1 << 16, le=16 << 30, description="Size at which the file is renamed to NAME.1, bytes."
+    )
+    otlp: Collector | None = Field(None, description="Collector to send spans to, OTLP over gRPC; none without it.")
+    sample: float = Field(0.01, ge=0, le=1, description="Part of the agencies' questions that is traced.")
+    followed_a_second: int = Field(
+        20, ge=0, le=10_000, description="Traces of other gateways followed at most, each second."
+    )
+
+    @property
+    def on(self) -> bool:
+        """Whether spans go anywhere."""
+        return self.file is not None or self.otlp is not None
+
+
+class ObservabilitySettings(Settings):
+    """Figures, health in words, traces."""
+
+    listen: Address | None = Field(
+        None,
+        description="Address of /metrics, /healthz and /health, without TLS: keep it on loopback. Default: none.",
+    )
+    slow_s: float = Field(
+        2.0, gt=0, le=600, description="Median seconds from which a partner or department is called slow."
+    )
+    disk_free_bytes: int = Field(1 << 30, ge=0, description="Free space below which the disk is called nearly full.")
+    directory_left_s: float = Field(
+        21_600.0, ge=1, description="Seconds before the directory expires from which that is told."
+    )
+    tracing: TracingSettings = TracingSettings()
+
+
 class LogSettings(Settings):
     """Structured logs on standard error."""
 
@@ -355,6 +402,7 @@ class GatewaySettings(Settings):
     access: AccessSettings = AccessSettings()
     outbox: OutboxSettings = OutboxSettings()
     notices: NoticesSettings = NoticesSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
     log: LogSettings = LogSettings()
 
     @property

@@ -1,4 +1,4 @@
-"""`wugan gateway`: run this province's gateway."""
+"""`wugan gateway`: run this province's gateway, and see how it does."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import EXIT_USAGE
-from gateway.cli.language import say
+from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.language import chinese, say
 
 
 @click.group(help=say("Run this province's gateway.", "运行本省网关。"))
@@ -39,3 +39,41 @@ def run(config_file: Path) -> None:
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
         raise SystemExit(EXIT_USAGE) from None
+
+
+@gateway.command(
+    help=say(
+        "What is wrong with a running gateway, in words, and what to do: what its health page says "
+        "(observability.listen). Exit codes: 0 all is well, 1 something needs attention, 2 something is failing, or "
+        "wrong configuration, 3 the gateway is not reached.",
+        "用文字说明运行中的网关有何问题及如何处理，与健康页面一致（observability.listen）。"
+        "退出码：0 一切正常，1 有事项需关注，2 有故障或配置错误，3 无法连接网关。",
+    )
+)
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="gateway.toml",
+)
+@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+def health(config_file: Path, json_out: bool) -> None:
+    """Print the health of a gateway."""
+    from gateway.cli.health import HealthUnreadError, address_of, read_health, show
+    from gateway.config import load_gateway
+    from gateway.errors import WuganError
+
+    try:
+        report, raw = read_health(address_of(load_gateway(config_file)))
+    except HealthUnreadError as error:
+        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
+        raise SystemExit(EXIT_UNREACHABLE) from None
+    except WuganError as error:
+        click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
+        raise SystemExit(EXIT_USAGE) from None
+    if json_out:
+        click.echo(raw)
+    else:
+        show(report, chinese=chinese())
+    raise SystemExit(int(report.level))

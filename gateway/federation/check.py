@@ -21,6 +21,7 @@ from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.regions import is_region
+from gateway.observing import tracing
 from gateway.rules.identity import normalise_number
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
@@ -180,6 +181,10 @@ class Checks:
 
     async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         """Ask one member; whatever comes of it is recorded from the moment that a question left."""
+        with tracing.span("ask", partner=member_id):
+            return await self._ask(member_id, question, time_s)
+
+    async def _ask(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
         left: list[AuditEvent] = []
         ready: list[Content] = []
 

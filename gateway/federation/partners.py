@@ -26,6 +26,7 @@ from gateway.federation.lines import ChannelFactory, Lines
 from gateway.federation.retrying import Retrying, Sleep, late, left_alone, unusable
 from gateway.federation.standing import Standings
 from gateway.federation.trying import Asking, Tries
+from gateway.observing import calls, metrics
 from gateway.resilience.backoff import Random, chance
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -111,6 +112,7 @@ class Partners:
         drawn: Random = chance,
     ) -> None:
         retry, breaker = retry or RetrySettings(), breaker or BreakerSettings()
+        self._fair_s = breaker.fair_ms / 1000
         self._directory = directory
         self._lines = Lines(channel)
         self.standings = Standings(retry, breaker, clock, drawn)
@@ -128,7 +130,7 @@ class Partners:
         )
         """Takes envelopes to them."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
-            self._ask_together, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
+            self._watched, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
         )
         self._flights: SingleFlight[_Same, Asked] = SingleFlight()
         self._under_way = 0
@@ -174,12 +176,14 @@ class Partners:
         gateways = self._directory.current().member(member_id).gateways
         standing = self.standings.of(member_id)
         if standing.refuses(gateways):
+            metrics.PARTNER_SHED.add(member_id, calls.LEFT_ALONE)
             return left_alone(standing.retry_after_ms(gateways)).error
         bulkhead = standing.bulkhead
         taken = bulkhead.take()
         if taken is None:
             taken = await bulkhead.enter(asking.left_s())
             if taken is None:
+                metrics.PARTNER_SHED.add(member_id, calls.OVERLOADED)
                 return _no_place(bulkhead.retry_after_ms)
         left_s = asking.left_s()
         terms = _Terms(member_id, asking.question.context.purpose, patience(left_s))
@@ -187,6 +191,14 @@ class Partners:
             return await self._together.join(terms, asking, left_s, alone=self._under_way == 1)
         finally:
             bulkhead.leave(taken)
+
+    async def _watched(
+        self, terms: _Terms, askings: Sequence[Asking], timeout_s: float
+    ) -> list[PartnerAnswer | WuganError]:
+        """The same as `_ask_together`, timed and counted."""
+        fair = timeout_s >= self._fair_s
+        with calls.to_partner(terms.member_id, questions=len(askings), fair=fair):
+            return await self._ask_together(terms, askings, timeout_s)
 
     async def _ask_together(
         self, terms: _Terms, askings: Sequence[Asking], _time_s: float

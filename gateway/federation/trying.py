@@ -26,6 +26,7 @@ from gateway.federation.directory import DirectorySource, Gateway
 from gateway.federation.lines import Lines
 from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, left_alone
 from gateway.federation.standing import Chosen, Standing, Standings
+from gateway.observing import clocks, tracing
 from gateway.resilience.breaker import Said
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -79,8 +80,10 @@ class Asking:
             question: without an id.
             end: time of the event loop by which the answer must be there.
         """
+        # It says where it is traced too, which is no part of what makes two questions the same.
+        more = exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES), trace=tracing.carried())
         # Serialized messages one after another are one message: the question is not serialized a second time for it.
-        self.payload = question + exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES)).SerializeToString()
+        self.payload = question + more.SerializeToString()
         self.end = end
 
 
@@ -226,7 +229,8 @@ class Tries:
         began = loop.time()
         said, name = Said.NOTHING, "CANCELLED"
         try:
-            sealed = self._seal(way)
+            with tracing.span("seal", partner=way.member_id, questions=len(way.askings)):
+                sealed = self._seal(way)
             outcome = await self._exchanged(gateway, sealed, time_s, way.askings)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
@@ -272,7 +276,10 @@ class Tries:
                 waiting.pop(0).leaves(sealed)
 
         try:
-            with self._lines.use(gateway.address, gateway.tls_name) as stub:
+            with (
+                tracing.span("exchange", partner=sealed.header.recipient),
+                self._lines.use(gateway.address, gateway.tls_name) as stub,
+            ):
                 call = stub.Exchange(sealed.envelope, timeout=time_s)
                 # The call goes out in the next round of the loop, and what is done about it right behind it.
                 asyncio.get_running_loop().call_soon(left)
@@ -284,6 +291,10 @@ class Tries:
             return failed_by(error)
         directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
-            return open_answer(envelope, self._own(), directory, now_ms=self._clock.now_ms(), question=sealed)
+            with tracing.span("open", partner=sealed.header.recipient):
+                now_ms = self._clock.now_ms()
+                opened = open_answer(envelope, self._own(), directory, now_ms=now_ms, question=sealed)
         except EnvelopeError:
             return faulty()
+        clocks.OFFSETS.seen(opened.header.sender, now_ms - opened.header.issued_at_ms)
+        return opened

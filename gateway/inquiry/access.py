@@ -87,6 +87,10 @@ class Access:
         if policy is not None and self._harvest is not None:
             self._harvest.clear(policy.cleared)
 
+    def alarms(self) -> dict[str, list[str]]:
+        """The members whose questions look like harvesting, and by which signals, until somebody clears it."""
+        return {} if self._harvest is None else self._harvest.standing()
+
     def authorise(self, member: str, question: exchange_pb2.Question, *, counted: bool = False) -> Decision:
         """Decide on a question, and count its people, unless it is one that was counted before.
 

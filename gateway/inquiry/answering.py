@@ -20,6 +20,8 @@ from gateway.exchange.question import check_question
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.inquiry.gathering import Gathered
+from gateway.observing import tracing
 from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
 from gateway.rules.identity import birth_on, normalise_numbers
@@ -237,6 +239,17 @@ class Inquiry:
             ),
             self._access.narrowing(terms.scope),
         )
+        with tracing.span("grade", people=len(subjects)):
+            return self._graded(terms, joined, parts, subjects, gathered)
+
+    def _graded(
+        self,
+        terms: Terms,
+        joined: Sequence[Sequence[Part]],
+        parts: Sequence[Part],
+        subjects: Subjects,
+        gathered: Gathered,
+    ) -> list[list[exchange_pb2.Findings]]:
         benefit = np.array([benefit for part in parts for benefit in part.benefits], np.int32)
         grades = grade(
             self._book,

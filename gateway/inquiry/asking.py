@@ -22,6 +22,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import DepartmentBreakerSettings
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
+from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Breaker, Limits, Said, State
 from gateway.resilience.bulkhead import Bulkhead
@@ -215,12 +216,14 @@ class Departments:
 
     async def _placed(self, source: _Source, question: Lookup, end: float) -> Found | int:
         if source.breaker.refuses:
+            metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
             return words.SOURCE_OUTCOME_UNAVAILABLE
         bulkhead = source.bulkhead
         taken = bulkhead.take()
         if taken is None:
             taken = await bulkhead.enter(end - asyncio.get_running_loop().time())
             if taken is None:
+                metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.OVERLOADED)
                 return words.SOURCE_OUTCOME_UNAVAILABLE
         try:
             return await self._judged(source, question, end)
@@ -232,12 +235,20 @@ class Departments:
         loop = asyncio.get_running_loop()
         given = source.breaker.admit()
         if given is None:
+            metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
             return words.SOURCE_OUTCOME_UNAVAILABLE
         # A short deadline, which the asker sets, or many people must not make others see a source as failing.
         fair = end - loop.time() >= self._fair_s and len(question.subjects) <= JUDGED_AT_MOST
         said, why = Said.NOTHING, ""
         try:
-            outcome, why = await self._looked_up(source, question)
+            name, people = source.about.adapter_id, len(question.subjects)
+            with (
+                tracing.span("lookup", department=name, people=people) as span,
+                calls.to_department(name, end - loop.time(), fair=fair) as call,
+            ):
+                outcome, why = await self._looked_up(source, question)
+                call.outcome = why or calls.ANSWERED
+                span.tell(outcome=call.outcome)
             if not why:
                 said = Said.WELL
             elif outcome != words.SOURCE_OUTCOME_UNAVAILABLE or fair or loop.time() < end - _TIMER_S:

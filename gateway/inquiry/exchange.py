@@ -23,6 +23,7 @@ from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.exchange.refusals import not_a_gateway
 from gateway.exchange.replay import ReplayGuard, claim
 from gateway.inquiry.answering import Account, Inquiry
+from gateway.observing import calls, clocks, metrics, tracing
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.chain import ChainHead
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
@@ -76,14 +77,31 @@ class Exchange:
             DirectoryError: the directory has expired.
             StoreError: the replay guard or the audit log cannot be written; nothing was answered.
         """
+        began = self._clock.monotonic()
         directory = self._directory()
         now_ms = self._clock.now_ms()
         if peer.role != ROLE_GATEWAY:
             raise not_a_gateway()
-        opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
+        try:
+            opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
+        except EnvelopeError as error:
+            if error.reason == words.REFUSAL_REASON_ENVELOPE_EXPIRED:
+                clocks.OFFSETS.refused(peer.member_id)
+            raise
         header = opened.header
+        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         questions = [_question(payload, header.purpose) for payload in opened.payloads]
+        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
+            span.tell(partner=header.sender, questions=len(questions))
+            tracing.note("open", began)
+            return await self._answer_opened(opened, questions, time_s, now_ms)
+
+    async def _answer_opened(
+        self, opened: Opened, questions: Sequence[_Asked], time_s: float, now_ms: int
+    ) -> envelope_pb2.Envelope:
+        """The same for questions that were opened and read."""
+        header = opened.header
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
         record = _Record(functools.partial(self._record, opened), [question for question, _ in questions], accounts)
@@ -103,6 +121,8 @@ class Exchange:
         finally:
             self._under_way -= 1
         payloads = _payloads(answers)
+        for answer in answers:
+            metrics.QUESTIONS.add(header.sender, _outcome(answer))
         try:
             # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
             recipient_key = self._directory().encryption_key(header.sender, now_ms)
@@ -110,20 +130,22 @@ class Exchange:
             record.all(error.reason, error.en)
             raise
         record.answered(answers)
-        sealed = seal(
-            self._own(),
-            header.sender,
-            recipient_key,
-            kind=envelope_pb2.MESSAGE_KIND_ANSWER,
-            purpose=header.purpose,
-            payloads=payloads,
-            now_ms=self._clock.now_ms(),
-            lifetime_ms=self._lifetime_ms,
-            question=opened,
-        )
-        await record.written()
+        with tracing.span("seal"):
+            sealed = seal(
+                self._own(),
+                header.sender,
+                recipient_key,
+                kind=envelope_pb2.MESSAGE_KIND_ANSWER,
+                purpose=header.purpose,
+                payloads=payloads,
+                now_ms=self._clock.now_ms(),
+                lifetime_ms=self._lifetime_ms,
+                question=opened,
+            )
         try:
-            await held.accepted()
+            with tracing.span("record"):
+                await record.written()
+                await held.accepted()
         except EnvelopeError as error:
             # Seen before a restart, or by another instance: recorded as answered, so it is recorded that it was not.
             record.all(error.reason, error.en)
@@ -246,6 +268,12 @@ def _question(payload: bytes, purpose: int) -> _Asked:
             field="context.purpose",
         )
     return question, None
+
+
+def _outcome(answer: exchange_pb2.Answer) -> str:
+    if not answer.HasField("refusal"):
+        return calls.OK
+    return words.RefusalReason.Name(answer.refusal.reason).removeprefix("REFUSAL_REASON_")
 
 
 def _payloads(answers: Sequence[exchange_pb2.Answer]) -> list[bytes]:

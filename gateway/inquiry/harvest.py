@@ -159,6 +159,14 @@ class Harvest:
         if placed >= self._settings.unknown_people and unknown > allowed:
             self._raise(member_id, unit, UNKNOWN, unknown, allowed, now_ms)
 
+    def standing(self) -> dict[str, list[str]]:
+        """The members that have an alarm standing, and the signals of each."""
+        return {
+            member_id: sorted({signal for _, signal in member.standing})
+            for member_id, member in self._members.items()
+            if member.standing
+        }
+
     def _of(self, member_id: str) -> _Member:
         return self._members.setdefault(member_id, _Member())  # as many as the directory has
 

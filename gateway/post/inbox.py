@@ -23,6 +23,7 @@ from gateway.config import OutboxSettings
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.log import described
+from gateway.observing import metrics
 from gateway.post.letters import Handled, Handler, Received
 from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
@@ -33,6 +34,7 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
+_OUTCOMES: Final = {DONE: "DONE", DEAD: "DEAD"}
 SWEEP_S: Final = 60.0
 _Key = tuple[str, bytes]
 
@@ -130,6 +132,7 @@ class Inbox:
                 finish = self._failure(held, WuganError("handling it failed", "处理失败", retryable=True))
             else:
                 finish = _finish(held, handled)
+            metrics.INBOX_DONE.add(_name(lane.kind), _OUTCOMES.get(finish.state, "OPEN"))
             if await self._table.finish(finish):
                 for effect in finish.effects:
                     if effect.after is not None:
@@ -162,6 +165,12 @@ class Inbox:
             except StoreError as error:
                 _log.warning("inbox not swept", fault=described(error))
             await asyncio.sleep(SWEEP_S)
+
+
+def _name(kind: int) -> str:
+    """Of a kind of delivery, for metrics."""
+    known = delivery_pb2.DeliveryKind.DESCRIPTOR.values_by_number.get(kind)
+    return "other" if known is None else known.name.removeprefix("DELIVERY_KIND_")
 
 
 def keep(proof: Proof) -> bytes:

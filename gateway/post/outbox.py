@@ -26,6 +26,7 @@ from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.log import described
+from gateway.observing import metrics
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
@@ -216,6 +217,9 @@ class _Lane:
         self._one_by_one = max(0, self._one_by_one - 1)
         attempt = await self._attempt(due)
         await outbox.table.settle(attempt)
+        for outcome, letters in (("RECEIVED", attempt.received), ("AGAIN", attempt.again), ("DEAD", attempt.dead)):
+            if letters:
+                metrics.OUTBOX_SENT.add(self._partner, outcome, by=len(letters))
         gone = len(attempt.received) + len(attempt.dead)
         outbox.waiting[self._partner] = max(0, outbox.waiting.get(self._partner, 0) - gone)
         self._trouble = attempt.trouble

@@ -11,12 +11,13 @@ from gateway.federation.check import Case, Checked, Checks, MemberResult, Recipi
 from gateway.federation.directory import DirectorySource
 from gateway.federation.late import LateChecks
 from gateway.federation.verdict import Verdict, verdict
+from gateway.observing import tracing
 from gateway.rules.book import RuleBook
 from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.late import LateService, Named
 from gateway.services.notices import NoticeService
-from gateway.services.serving import Context, Desk
+from gateway.services.serving import Context, Desk, traceparent
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -56,9 +57,13 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
     async def Check(self, request: agency_pb2.CheckRequest, context: Context) -> agency_pb2.CheckResponse:
         """Ask about one recipient."""
-        return await self._desk.serve(
-            "Check", context, lambda peer: self._check(request, peer, context.time_remaining())
-        )
+        return await self._desk.serve("Check", context, lambda peer: self._traced(request, peer, context))
+
+    async def _traced(
+        self, request: agency_pb2.CheckRequest, peer: Identity, context: Context
+    ) -> agency_pb2.CheckResponse:
+        with tracing.begin("check", lambda: traceparent(context)):
+            return await self._check(request, peer, context.time_remaining())
 
     async def ListLate(self, request: agency_pb2.ListLateRequest, context: Context) -> agency_pb2.ListLateResponse:
         """Checks that the unit left open."""

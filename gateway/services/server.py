@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +136,13 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def serving(
-    server: Server, federation: str, agency: str, ready_file: Path | None
+    server: Server, federation: str, agency: str, ready_file: Path | None, beside: Mapping[str, str] | None = None
 ) -> AsyncIterator[dict[str, str]]:
-    """Serve for the length of the block; the ready file exists exactly as long as calls are taken."""
-    bound = await server.start(federation, agency)
+    """Serve for the length of the block; the ready file exists exactly as long as calls are taken.
+
+    It holds the addresses bound, and those that are bound `beside`, by name.
+    """
+    bound = {**await server.start(federation, agency), **(beside or {})}
     if ready_file is not None:
         await asyncio.to_thread(_write_ready, ready_file, bound)
     try:

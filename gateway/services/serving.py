@@ -22,6 +22,7 @@ from certs.identity import ROLE_GATEWAY, Identity
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
+from gateway.observing import metrics
 from gateway.resilience.overload import Overload
 from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -123,9 +124,9 @@ class Desk:
             )
         finally:
             self._in_flight -= 1
-            elapsed_ms = (self._clock.monotonic() - began) * 1000
+            elapsed_s = self._clock.monotonic() - began
             # Once the answer is on its way: the caller need not wait for the line.
-            asyncio.get_running_loop().call_soon(_log_call, call, outcome, round(elapsed_ms, 2))
+            asyncio.get_running_loop().call_soon(_account, call, outcome, elapsed_s)
 
     def _too_much(self, now: float) -> bool:
         """Whether this process gets through its work too slowly to take on more; looks at it once a turn."""
@@ -212,8 +213,18 @@ class Desk:
         )
 
 
-def _log_call(call: str, outcome: str, ms: float) -> None:
-    _log.info("call", call=call, outcome=outcome, ms=ms)
+def traceparent(context: Context) -> str:
+    """The W3C traceparent that came with a call; "" for none."""
+    for name, value in context.invocation_metadata() or ():
+        if name == "traceparent" and isinstance(value, str):
+            return value
+    return ""
+
+
+def _account(call: str, outcome: str, seconds: float) -> None:
+    metrics.CALLS.add(call, outcome)
+    metrics.CALL_SECONDS.observe(seconds, call)
+    _log.info("call", call=call, outcome=outcome, ms=round(seconds * 1000, 2))
 
 
 def _where(error: BaseException) -> str:

@@ -26,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import Clock
 from gateway.log import described
+from gateway.observing import calls
 from gateway.pacing import when_idle
 from gateway.store.faults import closed, failed, overloaded
 from gateway.store.rows import Transaction
@@ -151,15 +152,19 @@ class Writer:
             payloads.append(payload)
             futures.append(future)
         outcomes: list[tuple[asyncio.Future[Any], Any]] = []
+        began = calls.now()
+        fault = ""
         try:
             transaction = self._transaction or self._connect()
             with transaction:
                 for kind, (payloads, futures) in groups.items():
                     outcomes += zip(futures, kind.apply(transaction, payloads), strict=True)
         except Exception as error:  # noqa: BLE001  those who wait must hear of it, and the thread must go on
-            _log.error("store write failed", operations=len(batch), fault=described(error))
+            fault = described(error)
+            _log.error("store write failed", operations=len(batch), fault=fault)
             self._disconnect()
             outcomes = [(future, _FAILED) for _, _, future in batch]
+        calls.store_wrote(began, len(batch), failed=bool(fault))
         _deliver(outcomes)
 
     def _connect(self) -> Transaction:

@@ -71,6 +71,7 @@ class Question(_message.Message):
     AS_OF_ON_FIELD_NUMBER: _builtins.int
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
     QUESTION_ID_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which to answer, as it would have been known then; 0: today."""
     evidence_limit: _builtins.int
@@ -78,6 +79,10 @@ class Question(_message.Message):
     question_id: _builtins.bytes
     """16 random bytes, the same in every try of one question; each try has an envelope of its own. The same question with
     the same id, within ten minutes, is answered again and its people counted once. Empty: every question counts.
+    """
+    trace: _builtins.bytes
+    """Where this question is being traced: trace id (16 bytes), id of the asking span (8), flags as in W3C Trace Context (1).
+    Made for this one question of an agency; empty: not traced. The answering side need not follow it.
     """
     @_builtins.property
     def context(self) -> Global___Context: ...
@@ -101,10 +106,11 @@ class Question(_message.Message):
         as_of_on: _builtins.int = ...,
         evidence_limit: _builtins.int = ...,
         question_id: _builtins.bytes = ...,
+        trace: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "context", b"context", "evidence_limit", b"evidence_limit", "question_id", b"question_id", "region", b"region", "subjects", b"subjects"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "context", b"context", "evidence_limit", b"evidence_limit", "question_id", b"question_id", "region", b"region", "subjects", b"subjects", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,115 @@
+"""Outbox and inbox: how much waits for whom, since when, and what is dead.
+
+Owns: these facts and figures, counted at most every 15 s because counting reads the tables. Refuses: sending, retrying
+and dropping (`wugan outbox`, `wugan inbox`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.errors import DirectoryError
+from gateway.federation.directory import DirectorySource
+from gateway.observing import metrics
+from gateway.observing.health import HealthFact, Level
+from gateway.store.inbox import DEAD, OPEN, InboxTable
+from gateway.store.outbox import Backlog, OutboxTable
+from gateway.vitals.wording import span_of
+
+EVERY_MS: Final = 15_000
+OLD_MS: Final = 3_600_000
+"""A letter that waits longer than this is told of."""
+
+
+class LetterVitals:
+    """A `HealthSource`: what is left with partners, and what they left here.
+
+    Args:
+        outbox: what waits to be sent.
+        inbox: what was accepted.
+        directory: tells partners' names.
+    """
+
+    def __init__(self, outbox: OutboxTable, inbox: InboxTable, directory: DirectorySource) -> None:
+        self._outbox = outbox
+        self._inbox = inbox
+        self._directory = directory
+        self._read_at_ms = -EVERY_MS
+        self._backlog: Sequence[Backlog] = ()
+        self._shown: set[str] = set()
+        self._dead_here = 0
+
+    async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
+        """The facts, and the figures with them."""
+        if not 0 <= now_ms - self._read_at_ms < EVERY_MS:
+            self._backlog = await self._outbox.backlog()
+            counts = await self._inbox.counts()
+            self._dead_here = counts.get(DEAD, 0)
+            metrics.INBOX.set(sum(counts.get(state, 0) for state in OPEN), "open")
+            metrics.INBOX.set(self._dead_here, "dead")
+            self._read_at_ms = now_ms
+        self._show(now_ms)
+        names = self._names()
+        facts = [fact for each in self._backlog for fact in _facts(each, names.get(each.partner), now_ms)]
+        if self._dead_here:
+            facts.append(
+                HealthFact(
+                    "inbox",
+                    Level.ATTENTION,
+                    f"{self._dead_here} deliveries of partners could not be dealt with and were given up.",
+                    f"有 {self._dead_here} 件来自其他成员的投递未能处理，已放弃。",
+                    "See which and why: wugan inbox list; then retry or drop them.",
+                    "请用 wugan inbox list 查看原因，再重试或丢弃。",
+                )
+            )
+        return facts
+
+    def _show(self, now_ms: int) -> None:
+        """The figures; those of a partner for whom nothing is left go."""
+        there = {each.partner for each in self._backlog}
+        for partner in self._shown - there:
+            for state in ("waiting", "dead"):
+                metrics.OUTBOX.drop(partner, state)
+            metrics.OUTBOX_OLDEST.drop(partner)
+        self._shown = there
+        for each in self._backlog:
+            metrics.OUTBOX.set(each.waiting, each.partner, "waiting")
+            metrics.OUTBOX.set(each.dead, each.partner, "dead")
+            metrics.OUTBOX_OLDEST.set((now_ms - each.oldest_ms) / 1000 if each.oldest_ms else 0, each.partner)
+
+    def _names(self) -> dict[str, tuple[str, str]]:
+        try:
+            return {each.member_id: (each.name_en, each.name_zh) for each in self._directory.current().members}
+        except DirectoryError:
+            return {}
+
+
+def _facts(each: Backlog, names: tuple[str, str] | None, now_ms: int) -> list[HealthFact]:
+    en, zh = names or (each.partner, each.partner)
+    facts = []
+    if each.oldest_ms and now_ms - each.oldest_ms > OLD_MS:
+        for_en, for_zh = span_of((now_ms - each.oldest_ms) / 1000)
+        facts.append(
+            HealthFact(
+                f"outbox/{each.partner}",
+                Level.ATTENTION,
+                f"{each.waiting} letters wait for {en}, the oldest for {for_en}.",
+                f"有 {each.waiting} 件待发往{zh}，最早一件已等待 {for_zh}。",
+                "They are sent by themselves once it can be reached; see: wugan outbox list.",
+                "对方恢复连接后自动发送；可用 wugan outbox list 查看。",
+                each.oldest_ms,
+            )
+        )
+    if each.dead:
+        facts.append(
+            HealthFact(
+                f"outbox-dead/{each.partner}",
+                Level.ATTENTION,
+                f"{each.dead} letters to {en} were given up.",
+                f"有 {each.dead} 件发往{zh}的信件已放弃投递。",
+                "See which and why: wugan outbox list; then retry or drop them.",
+                "请用 wugan outbox list 查看原因，再重试或丢弃。",
+            )
+        )
+    return facts

@@ -1,0 +1,149 @@
+"""The part of the composition root that makes a gateway visible: its sources of health, its admin server, its tracer.
+
+Owns: building these from the settings, for the length of a block. Refuses: knowing what they say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from certs.slots import KeySlots
+from gateway.clock import Clock
+from gateway.config import GatewaySettings
+from gateway.errors import ConfigError
+from gateway.federation.directory import DirectorySource
+from gateway.federation.partners import Partners
+from gateway.inquiry.asking import Departments
+from gateway.observing import calls, clocks, metrics, tracing
+from gateway.observing.admin import serving_admin
+from gateway.observing.health import Health
+from gateway.store.engine import QUEUE_LIMIT
+from gateway.vitals.letters import LetterVitals
+from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
+from gateway.vitals.standing import count_try, shown
+from gateway.vitals.storage import StorageVitals
+from gateway.vitals.trust import DirectoryVitals, KeyVitals
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a gateway is looked at for.
+
+    Args:
+        directory: the directory in force.
+        slots: own keys.
+        waiting: writes of the store under way.
+        in_flight: calls being worked on.
+        departments: the adapters.
+        partners: the other members' gateways.
+        letters: outbox and inbox.
+        alarms: members whose questions raised an alarm, and the signals.
+    """
+
+    directory: DirectorySource
+    slots: KeySlots
+    waiting: Callable[[], int]
+    in_flight: Callable[[], int]
+    departments: Departments
+    partners: Partners
+    letters: LetterVitals
+    alarms: Callable[[], Mapping[str, Sequence[str]]]
+
+
+def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
+    """Everything known of a gateway's health; others may register more."""
+    given = settings.observability
+    health = Health(settings.member_id, clock)
+    health.register("directory", DirectoryVitals(seen.directory, given.directory_left_s))
+    health.register("keys", KeyVitals(seen.slots, renewed=settings.authority is not None))
+    health.register(
+        "store",
+        StorageVitals(
+            settings.state_dir,
+            settings.state_dir / "gateway.db",
+            seen.waiting,
+            limit=QUEUE_LIMIT,
+            free_bytes=given.disk_free_bytes,
+        ),
+    )
+    health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))
+    health.register("departments", DepartmentVitals(seen.departments.descriptions, given.slow_s))
+    health.register("letters", seen.letters)
+    health.register("alarms", AlarmVitals(seen.alarms, seen.directory))
+    return health
+
+
+@contextlib.asynccontextmanager
+async def visible(settings: GatewaySettings, seen: Seen, clock: Clock) -> AsyncIterator[tuple[Health, dict[str, str]]]:
+    """A gateway that can be looked at for the length of the block; where to register, and the addresses bound.
+
+    Raises:
+        ConfigError: the address cannot be bound, or the exporter is not installed.
+    """
+    calls.use_clock(clock)
+    for memory in (calls.PARTNERS, calls.DEPARTMENTS, clocks.OFFSETS):
+        memory.clear()
+    health = health_of(settings, seen, clock)
+    seen.partners.tries.tell = count_try
+    with _in_flight(seen.in_flight), shown(seen.partners.standings, seen.departments):
+        async with _tracing(settings, clock), contextlib.AsyncExitStack() as stack:
+            bound: dict[str, str] = {}
+            if (listen := settings.observability.listen) is not None:
+                bound["observability"] = await stack.enter_async_context(serving_admin(health, listen))
+            yield health, bound
+
+
+@contextlib.contextmanager
+def _in_flight(count: Callable[[], int]) -> Iterator[None]:
+    unfollow = metrics.CALLS_IN_FLIGHT.follow(lambda: {(): count()})
+    try:
+        yield
+    finally:
+        unfollow()
+
+
+@contextlib.asynccontextmanager
+async def _tracing(settings: GatewaySettings, clock: Clock) -> AsyncIterator[None]:
+    """Traces are made for the length of the block, if they go anywhere."""
+    given = settings.observability.tracing
+    if not given.on:
+        yield
+        return
+    # Only now: a gateway that traces nothing does not load the SDK.
+    from gateway.observing.trace_file import TraceFile
+    from gateway.observing.tracer import SdkTracer
+
+    exporters: list[SpanExporter] = []
+    if given.file is not None:
+        exporters.append(TraceFile(given.file, given.file_max_bytes))
+    if given.otlp is not None:
+        exporters.append(_otlp(given.otlp))
+    tracer = SdkTracer(
+        settings.member_id, exporters, clock, sample=given.sample, followed_a_second=given.followed_a_second
+    )
+    tracing.use(tracer)
+    try:
+        yield
+    finally:
+        tracing.use(None)
+        await asyncio.to_thread(tracer.close)
+
+
+def _otlp(collector: str) -> SpanExporter:
+    """Sends spans to a collector, by OTLP over gRPC; what it does not take within five seconds is lost."""
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    except ImportError as error:
+        raise ConfigError(
+            "observability.tracing.otlp: the exporter is not installed; install wugan with the extra “otlp”",
+            "observability.tracing.otlp：未安装导出组件，请安装 wugan 的 otlp 附加依赖",
+            field="observability.tracing.otlp",
+        ) from error
+    return OTLPSpanExporter(endpoint=collector, insecure=collector.startswith("http://"), timeout=5)
