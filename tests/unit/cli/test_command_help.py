@@ -39,6 +39,7 @@ COMMANDS = {
     "notices watch",
     "gateway",
     "gateway run",
+    "gateway health",
     "certs",
     "certs status",
     "certs rotate",
