@@ -1,8 +1,11 @@
-"""Sealed single-question exchanges, agency → A → B → one in-process table adapter, beside a bare two-hop mTLS echo.
+"""Sealed single-question exchanges, agency → A → B → one in-process table adapter, beside a bare two-hop mTLS echo; and
+answers that A gives again, beside a bare one-hop echo.
 
-Both run as real processes in the same call on the same cores, in alternating rounds; the client is the same code, sends
+All run as real processes in the same call on the same cores, in alternating rounds; the client is the same code, sends
 prepared bytes and parses nothing. Figures: `throughput_ratio` (exchanges per second at concurrency 64, ours over the
-echo's) and `p50_ratio` (median time at concurrency 1, ours over the echo's).
+echo's), `p50_ratio` (median time at concurrency 1, ours over the echo's), `coalesced_ratio` (as the first, at
+concurrency 256) and `cache_ratio` (answers given again per second at concurrency 64, ours over the one-hop echo's;
+every request has another case reference than the one before about that person). Exchanges are asked for with `fresh`.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ from gateway.exchange.suites import SUITE_1
 from wugan.agency.v1 import agency_pb2
 
 CONCURRENCY = 64
+MANY = 256
+KEPT_PEOPLE = 200
+CASES = 5
 ROUNDS = 5
 ROUND_S = 3.0
 SINGLES = 400
@@ -49,72 +55,113 @@ async def _measure(scratch: Path, provinces: TwoProvinces) -> Figures:
     settings = load_agency(provinces.agency_config)
     real_channel = agency_channel(settings)
     real: Call = real_channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
-    bodies = requests()
+    bodies = requests(fresh=True)
     answer = await real(bodies[0])
-    with _echo(scratch, provinces, answer, len(bodies[0])) as (address, name):
-        echo_channel = grpc.aio.secure_channel(address, agency_credentials(settings), options=channel_options(name))
-        echo: Call = echo_channel.unary_unary("/bench.Echo/Call")
-        for call in (real, echo):
-            await _throughput(call, bodies, 1.0)
-        rates: dict[str, list[float]] = {"real": [], "echo": []}
-        medians: dict[str, list[float]] = {"real": [], "echo": []}
+    kept, kept_answer = await _kept(real)
+    with _echo(scratch, provinces, answer, len(bodies[0]), kept_answer) as (addresses, name):
+        options = channel_options(name)
+        channels = [grpc.aio.secure_channel(each, agency_credentials(settings), options=options) for each in addresses]
+        echo, near = (channel.unary_unary("/bench.Echo/Call") for channel in channels)
+        measured: dict[str, list[float]] = {}
+        for call, sent in ((real, bodies), (echo, bodies), (real, kept), (near, kept)):
+            await _throughput(call, sent, CONCURRENCY, 1.0)
         for _ in range(ROUNDS):
-            for label, call in (("real", real), ("echo", echo)):
-                rates[label].append(await _throughput(call, bodies, ROUND_S))
-                medians[label].append(await _median(call, bodies))
-        await echo_channel.close()
+            for label, call, sent, concurrency in (
+                ("exchanges", real, bodies, CONCURRENCY),
+                ("echoes", echo, bodies, CONCURRENCY),
+                ("many exchanges", real, bodies, MANY),
+                ("many echoes", echo, bodies, MANY),
+                ("given again", real, kept, CONCURRENCY),
+                ("near echoes", near, kept, CONCURRENCY),
+            ):
+                measured.setdefault(label, []).append(await _throughput(call, sent, concurrency, ROUND_S))
+            for label, call, sent in (
+                ("p50", real, bodies),
+                ("echo p50", echo, bodies),
+                ("again p50", real, kept),
+                ("near p50", near, kept),
+            ):
+                measured.setdefault(label, []).append(await _median(call, sent))
+        for channel in channels:
+            await channel.close()
     await real_channel.close()
+    return _figures(measured)
+
+
+def _figures(measured: dict[str, list[float]]) -> Figures:
+    """Medians of the rounds, and of the ratios within each; printed as a table."""
+
+    def ratio(ours: str, theirs: str) -> float:
+        return statistics.median(a / b for a, b in zip(measured[ours], measured[theirs], strict=True))
+
+    middle = {label: statistics.median(values) for label, values in measured.items()}
     figures = {
-        "throughput_ratio": statistics.median(a / b for a, b in zip(rates["real"], rates["echo"], strict=True)),
-        "p50_ratio": statistics.median(a / b for a, b in zip(medians["real"], medians["echo"], strict=True)),
-        "exchanges_per_s": statistics.median(rates["real"]),
-        "echoes_per_s": statistics.median(rates["echo"]),
-        "p50_ms": statistics.median(medians["real"]) * 1000,
-        "echo_p50_ms": statistics.median(medians["echo"]) * 1000,
+        "throughput_ratio": ratio("exchanges", "echoes"),
+        "p50_ratio": ratio("p50", "echo p50"),
+        "coalesced_ratio": ratio("many exchanges", "many echoes"),
+        "cache_ratio": ratio("given again", "near echoes"),
+        "exchanges_per_s": middle["exchanges"],
+        "echoes_per_s": middle["echoes"],
+        "p50_ms": middle["p50"] * 1000,
+        "echo_p50_ms": middle["echo p50"] * 1000,
+        "given_again_per_s": middle["given again"],
+        "near_echoes_per_s": middle["near echoes"],
+        "again_p50_ms": middle["again p50"] * 1000,
     }
+
+    def row(what: str, ours: str, theirs: str, ratio: str, goal: str, *, ms: bool = False) -> tuple[str, ...]:
+        shown = [f"{middle[label] * 1000:.2f}" if ms else f"{middle[label]:.0f}" for label in (ours, theirs)]
+        return (what, *shown, f"{figures[ratio]:.2f}", goal)
+
     table(
         "exchange",
         ("", "ours", "bare echo", "ratio", "goal"),
         [
-            (
-                f"calls/s, concurrency {CONCURRENCY}",
-                f"{figures['exchanges_per_s']:.0f}",
-                f"{figures['echoes_per_s']:.0f}",
-                f"{figures['throughput_ratio']:.2f}",
-                ">= 0.35",
-            ),
-            (
-                "p50 ms, concurrency 1",
-                f"{figures['p50_ms']:.2f}",
-                f"{figures['echo_p50_ms']:.2f}",
-                f"{figures['p50_ratio']:.2f}",
-                "<= 4",
-            ),
+            row(f"calls/s, concurrency {CONCURRENCY}", "exchanges", "echoes", "throughput_ratio", ">= 0.35"),
+            row("p50 ms, concurrency 1", "p50", "echo p50", "p50_ratio", "<= 4", ms=True),
+            row(f"calls/s, concurrency {MANY}", "many exchanges", "many echoes", "coalesced_ratio", ">= 0.8"),
+            row("given again/s, one hop", "given again", "near echoes", "cache_ratio", ">= 0.8"),
         ],
     )
     return figures
 
 
+async def _kept(real: Call) -> tuple[list[bytes], bytes]:
+    """Requests, each of another case, whose answers are given again, and such an answer."""
+    answer = b""
+    for turn in range(2):
+        for body in requests(case=f"WARM-{turn}")[:KEPT_PEOPLE]:
+            answer = await real(body)
+    if not agency_pb2.CheckResponse.FromString(answer).from_cache:
+        raise RuntimeError("the answers are not given again; is the cache enabled?")
+    return [body for case in range(CASES) for body in requests(case=f"CASE-{case}")[:KEPT_PEOPLE]], answer
+
+
 @contextlib.contextmanager
-def _echo(scratch: Path, provinces: TwoProvinces, answer: bytes, request_bytes: int) -> Iterator[tuple[str, str]]:
-    """The baseline's two hops, with the message sizes of the real exchange; address and TLS name of the first."""
+def _echo(
+    scratch: Path, provinces: TwoProvinces, answer: bytes, request_bytes: int, kept_answer: bytes
+) -> Iterator[tuple[tuple[str, str], str]]:
+    """Baselines, messages as large as the real ones: addresses of the first of two hops, and of one; their TLS name."""
     name = load_agency(provinces.agency_config).gateway_name
     proof = agency_pb2.CheckResponse.FromString(answer).answers[0].proof
     question_bytes = len(proof.header) + _sealed_bytes(request_bytes)
     answer_bytes = len(proof.header) + _sealed_bytes(len(proof.payload))
-    tls = ["--tls", str(_tls_files(scratch, provinces))]
-    ready = [scratch / "echo-back.json", scratch / "echo-front.json"]
+    tls = _tls_files(scratch, provinces)
     processes: list[Started] = []
+
+    def hop(label: str, answer_bytes: int, *onward: str) -> str:
+        ready = scratch / f"echo-{label}.json"
+        command = ["bench.baselines.echo", "--tls", str(tls), "--ready", str(ready)]
+        command += ["--answer-bytes", str(answer_bytes), *onward]
+        processes.append(start(f"echo {label}", command, scratch / f"echo-{label}.log"))
+        return str(wait_ready([(processes[-1], ready)])[0]["address"])
+
     with stopped_on_failure(processes):
-        back = ["bench.baselines.echo", *tls, "--ready", str(ready[0]), "--answer-bytes", str(answer_bytes)]
-        processes.append(start("echo back", back, scratch / "echo-back.log"))
-        address = wait_ready([(processes[0], ready[0])])[0]["address"]
-        onward = ["--next", address, "--next-name", name, "--next-bytes", str(question_bytes)]
-        front = ["bench.baselines.echo", *tls, "--ready", str(ready[1]), "--answer-bytes", str(len(answer)), *onward]
-        processes.append(start("echo front", front, scratch / "echo-front.log"))
-        address = wait_ready([(processes[1], ready[1])])[0]["address"]
+        back = hop("back", answer_bytes)
+        onward = ["--next", back, "--next-name", name, "--next-bytes", str(question_bytes)]
+        addresses = hop("front", len(answer), *onward), hop("near", len(kept_answer))
     try:
-        yield address, name
+        yield addresses, name
     finally:
         stop(processes)
 
@@ -133,8 +180,8 @@ def _sealed_bytes(payload_bytes: int) -> int:
     return SUITE_1.overhead_bytes + frame.frame_bytes(SUITE_1.signature_bytes, 1, payload_bytes)
 
 
-async def _throughput(call: Call, bodies: list[bytes], seconds: float) -> float:
-    """Calls a second at the bench's concurrency."""
+async def _throughput(call: Call, bodies: list[bytes], concurrency: int, seconds: float) -> float:
+    """Calls a second with so many at a time."""
     done = 0
     source = itertools.cycle(bodies)
     until = time.perf_counter() + seconds
@@ -146,7 +193,7 @@ async def _throughput(call: Call, bodies: list[bytes], seconds: float) -> float:
             done += 1
 
     began = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(CONCURRENCY)))
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
     return done / (time.perf_counter() - began)
 
 

@@ -110,8 +110,11 @@ def people() -> list[tuple[str, str]]:
     return list(dict(made).items())
 
 
-def requests(*regions: int) -> list[bytes]:
-    """One serialized request for each of them, as living in these regions; B's where none is given."""
+def requests(*regions: int, fresh: bool = False, case: str = "BENCH-1") -> list[bytes]:
+    """One serialized request for each of them, as living in these regions; B's where none is given.
+
+    `fresh`: to be asked anew, whatever was answered before.
+    """
     return [
         agency_pb2.CheckRequest(
             id_number=number,
@@ -120,9 +123,10 @@ def requests(*regions: int) -> list[bytes]:
             purpose=adapter_words.PURPOSE_CERTIFICATION,
             regions=regions or (330700,),
             legal_basis="社会保险法 第七十四条",
-            case_reference="BENCH-1",
+            case_reference=case,
             official="bench",
             evidence_limit=5,
+            fresh=fresh,
         ).SerializeToString()
         for number, name in people()
     ]

@@ -33,6 +33,7 @@ from gateway.access.terms import thresholds
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
+from gateway.federation.answer_cache import AnswerCache, CacheOptions
 from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.carrier import DeliveryCarrier
@@ -48,7 +49,7 @@ from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory, channel_limits
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
-from gateway.federation.noticed import Noticed
+from gateway.federation.noticed import Invalidate, Noticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
@@ -73,6 +74,7 @@ from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
+from gateway.services.finished import FinishedAnswers
 from gateway.services.notices import NoticeService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
@@ -151,6 +153,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 key=settings.state_dir / "store.key",
                 clock=clock,
                 alone=lambda: desk.in_flight <= 1,
+                calls=lambda: desk.in_flight,
             )
         )
         departments = Departments(_adapters(settings), book.names_match, clock, settings.inquiry.breaker)
@@ -185,6 +188,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         partners = await stack.enter_async_context(_partners(settings, live, directory, channel, store, clock))
         post = _post(settings, live, directory, store, inquiry, channel, clock)
         stack.push_async_callback(post.carrier.close)
+        cache = await _cache(settings, store, directory, clock, stack)
         checks = Checks(
             settings.member_id,
             partners,
@@ -194,6 +198,8 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             max_members=settings.federation.max_members,
             default_s=settings.federation.deadline_ms / 1000,
             reserve_s=settings.federation.reserve_ms / 1000,
+            cache=cache,
+            follow_moves=settings.federation.follow_moves,
         )
         monitoring = Inquiry(
             book,
@@ -203,8 +209,14 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             max_subjects=settings.inquiry.max_subjects,
             max_evidence=settings.inquiry.max_evidence,
         )
-        notices = _notices(settings, book, departments, access, monitoring, directory, store, post, checks, clock)
-        agency = AgencyServicer(desk, checks, book, directory, settings.member_id, post.late, notices.service)
+        forget = cache.forget if cache is not None else lambda _member, _people: None
+        notices = _notices(
+            settings, book, departments, access, monitoring, directory, store, post, checks, clock, forget
+        )
+        most = settings.cache.response_bytes
+        finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
+        member_id = settings.member_id
+        agency = AgencyServicer(desk, checks, book, directory, member_id, post.late, notices.service, finished)
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
@@ -290,6 +302,7 @@ def _notices(
     post: _Post,
     checks: Checks,
     clock: Clock,
+    forget: Invalidate,
 ) -> _Notices:
     given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
     outbox = post.outbox
@@ -300,7 +313,7 @@ def _notices(
     )
     following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
     subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
-    noticed = Noticed(store, clock, keep_ms=round(given.keep_days * 86_400_000))
+    noticed = Noticed(store, clock, keep_ms=round(given.keep_days * 86_400_000), invalidate=forget)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, subscribing)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
@@ -338,6 +351,20 @@ def _post(
         longest_ms=longest_ms + ANSWER_LIFE_MS,
     )
     return _Post(carrier, outbox, inbox, door, late)
+
+
+async def _cache(
+    settings: GatewaySettings, store: Store, directory: DirectorySource, clock: Clock, stack: contextlib.AsyncExitStack
+) -> AnswerCache | None:
+    """Answers that may be given again, those on the disk included; None where the settings want none."""
+    given = settings.cache
+    if not given.enabled:
+        return None
+    options = CacheOptions(given.max_answers, given.memory_bytes, given.stale_if_unreachable, given.flush_s)
+    cache = AnswerCache(store.reusable, store.answers, directory, clock, options)
+    await cache.open()
+    stack.push_async_callback(cache.close)
+    return cache
 
 
 async def _access(settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack) -> Access:

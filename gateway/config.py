@@ -245,8 +245,28 @@ class FederationSettings(Settings):
     )
     max_members: int = Field(40, ge=1, le=200, description="Members asked for one recipient at most.")
     keepalive_s: float = Field(30.0, ge=1, le=600, description="Seconds between probes of an idle connection.")
+    follow_moves: bool = Field(
+        True, description="Whether a province is asked to which the person has moved, as another one says."
+    )
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
+
+
+class CacheSettings(Settings):
+    """Answers of others that are given again, as long as their authors allow."""
+
+    enabled: bool = Field(True, description="Whether answers are given again at all.")
+    max_answers: int = Field(100_000, ge=1, le=10_000_000, description="Answers that may be given again at most.")
+    memory_bytes: int = Field(
+        64 << 20, ge=0, le=64 << 30, description="Memory for such answers, bytes; the others are read from the disk."
+    )
+    response_bytes: int = Field(
+        32 << 20, ge=0, le=64 << 30, description="Memory for whole responses made of such answers, bytes."
+    )
+    stale_if_unreachable: bool = Field(
+        False, description="Whether an outdated answer is shown, as such, while its author cannot be reached."
+    )
+    flush_s: float = Field(1.0, ge=0.01, le=60, description="Seconds until a new such answer is noted on the disk.")
 
 
 class OutboxSettings(Settings):
@@ -399,6 +419,7 @@ class GatewaySettings(Settings):
     authority: AuthoritySettings | None = None
     inquiry: InquirySettings = InquirySettings()
     federation: FederationSettings = FederationSettings()
+    cache: CacheSettings = CacheSettings()
     access: AccessSettings = AccessSettings()
     outbox: OutboxSettings = OutboxSettings()
     notices: NoticesSettings = NoticesSettings()

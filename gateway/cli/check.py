@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -67,6 +68,35 @@ def _choice(names: list[str]) -> click.Choice[str]:
     ),
 )
 @click.option(
+    "--insured",
+    "insured_region",
+    type=click.IntRange(100000, 999999),
+    help=say("GB/T 2260 code of the place of insurance; its province is asked, too", "参保地行政区划代码，一并查询"),
+)
+@click.option(
+    "--household",
+    "household_region",
+    type=click.IntRange(100000, 999999),
+    help=say("the same, of the household's registration today", "现户籍地行政区划代码，一并查询"),
+)
+@click.option(
+    "--past",
+    "past_regions",
+    type=click.IntRange(100000, 999999),
+    multiple=True,
+    help=say("the same, of an earlier residence; newest first, repeatable", "曾居住地行政区划代码，由近及远，可重复"),
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help=say("ask anew, whatever was answered before", "重新查询，不使用已保存的答复"),
+)
+@click.option(
+    "--follow",
+    is_flag=True,
+    help=say("print what is known as each province answers", "各省答复陆续到达时即时显示"),
+)
+@click.option(
     "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
 )
 @click.option(
@@ -107,6 +137,11 @@ def check(
     benefit: str,
     purpose: str,
     regions: tuple[int, ...],
+    insured_region: int | None,
+    household_region: int | None,
+    past_regions: tuple[int, ...],
+    fresh: bool,
+    follow: bool,
     basis: str,
     case_reference: str,
     official: str,
@@ -134,6 +169,10 @@ def check(
         benefit=words.BenefitType.Value(f"BENEFIT_TYPE_{benefit.upper()}"),
         purpose=adapter_words.Purpose.Value(f"PURPOSE_{purpose.upper()}"),
         regions=regions,
+        insured_region=insured_region or 0,
+        household_region=household_region or 0,
+        past_regions=past_regions,
+        fresh=fresh,
         legal_basis=basis or settings.legal_basis,
         case_reference=case_reference or f"CLI-{secrets.token_hex(6)}",
         official=official or settings.official,
@@ -143,14 +182,33 @@ def check(
         only_leave=leave_only,
     )
 
-    async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> agency_pb2.CheckResponse:
-        return await stub.Check(request, timeout=timeout or settings.timeout_s)
+    console = Console()
+    time_s = timeout or settings.timeout_s
 
-    response = asyncio.run(with_gateway(settings, ask))
-    if json_out:
-        click.echo(json.dumps(as_json(response), ensure_ascii=False, indent=2))
-    else:
-        show(Console(), response)
+    def tell(response: agency_pb2.CheckResponse, awaited: Sequence[str] = ()) -> None:
+        if json_out:
+            # One line for each message where there are several, so that they can be told apart.
+            lines = {"awaited": list(awaited), **as_json(response)} if follow else as_json(response)
+            click.echo(json.dumps(lines, ensure_ascii=False, indent=None if follow else 2))
+        else:
+            show(console, response, title=title_of(awaited))
+
+    async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
+        if not follow:
+            tell(await stub.Check(request, timeout=time_s))
+            return
+        async for each in stub.CheckStream(agency_pb2.CheckStreamRequest(check=request), timeout=time_s):
+            tell(each.known, each.awaited)
+
+    asyncio.run(with_gateway(settings, ask))
+
+
+def title_of(awaited: Sequence[str]) -> str:
+    """What stands over an answer that is not the last."""
+    if not awaited:
+        return ""
+    count = len(awaited)
+    return say(f"so far; {count} more awaited", f"目前结果，尚待 {count} 个省份答复")
 
 
 def _seconds(text: str) -> int:

@@ -86,6 +86,8 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
                 style="yellow",
             )
         )
+    if response.from_cache:
+        parts.append(_earlier(response))
     parts.append(_sources(response))
     if any(answer.HasField("pending_until") for answer in response.answers):
         ticket = response.late_ticket.hex()
@@ -99,6 +101,28 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
             )
         )
     console.print(Panel(Group(*parts), title=title or None, title_align="left", border_style=colour))
+
+
+def _earlier(response: agency_pb2.CheckResponse) -> Text:
+    """That answers were given before, and how long ago the oldest was."""
+    minutes = response.age_ms // 60_000
+    ago = say(f"{minutes} min ago", f"{minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
+    if response.stale:
+        return Text(
+            say(
+                f"Outdated: a province cannot be reached; what it answered {ago} is shown. Ask again later.",
+                f"已过期：有省份暂时无法连接，显示其 {ago}的答复，请稍后重新查询。",
+            ),
+            style="bold yellow",
+        )
+    return Text(
+        say(f"Answered before, {ago}; ask anew with --fresh.", f"使用 {ago}已取得的答复；如需重新查询请加 --fresh。"),
+        style="bright_black",
+    )
+
+
+def _hours(hours: int) -> str:
+    return say(f"{hours} h ago", f"{hours} 小时前")
 
 
 def _facts(response: agency_pb2.CheckResponse) -> Text:
@@ -161,6 +185,12 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         if answer.HasField("pending_until"):
             until = answer.pending_until.ToDatetime(dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
             line.append(say(f", may still answer until {until}", f"，留置至 {until}"), style="cyan")
+        if answer.stale:
+            line.append(say(", outdated", "，已过期"), style="bold yellow")
+        elif answer.from_cache:
+            line.append(say(", from before", "，此前取得"))
+        if answer.followed:
+            line.append(say(", asked because the person moved there", "，因已迁往该省而查询"))
         for source in response.sources:
             if source.member_id != answer.member_id:
                 continue

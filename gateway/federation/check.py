@@ -1,73 +1,74 @@
-"""Asking about one recipient: whom to ask, asking them all at once, and what each of them said.
+"""Asking about one recipient: asking all who may know at once, and what each of them said.
 
-Owns: making the question, routing by region, the fan-out within the deadline. Refuses: grading (the answering side does
-that), merging (the rules do) and deciding (an official does).
+Owns: the fan-out within the deadline, following a move once, and what is given again instead of being asked. Refuses:
+making the question (`questions`), choosing whom to ask (`routing`), grading (the answering side does that), merging
+(the rules do) and deciding (an official does).
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
-import hmac
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
-from gateway.exchange.question import check_question
-from gateway.federation.directory import Directory, DirectorySource
+from gateway.federation.answer_cache import AnswerCache, linked_numbers
+from gateway.federation.directory import DirectorySource
+from gateway.federation.given_again import GivenAgain
+from gateway.federation.kept import Held
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
-from gateway.federation.regions import is_region
+from gateway.federation.questions import Case, Questions, Recipient
+from gateway.federation.routing import moved_to, route
 from gateway.observing import tracing
-from gateway.rules.identity import normalise_number
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
 from gateway.store.chain import Content
 from gateway.store.engine import Store
-from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-MAX_REGIONS = 10
-"""Regions that may be named for one recipient."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """The person asked about, as the agency's register has them; regions most likely first, empty: not known."""
-
-    id_number: str
-    name: str
-    document_kind: int
-    alias_id_numbers: tuple[str, ...]
-    benefit: int
-    regions: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Who asks and why; `official` is the agency's own name for the official and leaves only as a pseudonym."""
-
-    unit: str
-    official: str
-    purpose: int
-    legal_basis: str
-    case_reference: str
-    as_of_on: int = 0
-    evidence_limit: int = 0
+_UNREACHABLE = frozenset(
+    {
+        words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
+        words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+        words.REFUSAL_REASON_OVERLOADED,
+        words.REFUSAL_REASON_SHUTTING_DOWN,
+    }
+)
+"""What a member that cannot be reached at the moment looks like from here."""
+_LATE_S = 0.02
+"""How much longer than its deadline an answer is waited for before its asking is given up from outside."""
+_SETTLE_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class MemberResult:
-    """What one member said, or why it said nothing; `recorded` are the writes that account for it."""
+    """What one member said, or why it said nothing.
+
+    Args:
+        member_id: who.
+        recorded: the writes that account for it.
+        answer: what it said; beside an error only where it is outdated.
+        error: why it says nothing now.
+        held: the answer is this one, given again.
+        followed: it was asked because another member said that the person had moved there.
+    """
 
     member_id: str
     recorded: tuple[asyncio.Future[Any], ...]
     answer: PartnerAnswer | None = None
     error: WuganError | None = None
+    held: Held | None = None
+    followed: bool = False
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the answer has outlived its time, and is shown because the member cannot be reached."""
+        return self.held is not None and self.error is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,18 @@ class Checked:
     """What came of a check.
 
     Args:
-        as_of_on: the day asked about.
+        as_of_on: the day asked about; of answers given again, the earliest of theirs.
         made_at_ms: Unix time in milliseconds.
-        results: every member's, in the order of routing.
+        results: of every member that is not awaited any more, in the order of routing.
         question: as it was asked; None in what was put together later.
+        awaited: members whose answer is still to come.
     """
 
     as_of_on: int
     made_at_ms: int
     results: tuple[MemberResult, ...]
     question: exchange_pb2.Question | None = None
+    awaited: tuple[str, ...] = ()
 
     async def recorded(self) -> None:
         """Return when the answers and the record of the exchanges are on the disk.
@@ -99,12 +102,31 @@ class Checked:
                 await written
 
 
+@dataclass(slots=True)
+class _Plan:
+    """A question, whom to ask, and until when (of the event loop's clock); `followed` were added on the way."""
+
+    question: exchange_pb2.Question
+    members: list[str]
+    until_s: float
+    today: int
+    fresh: bool
+    followed: set[str]
+
+    @property
+    def numbers(self) -> list[str]:
+        """Normalised numbers of the person."""
+        return [*self.question.subjects.id_number, *self.question.subjects.alias_id_number]
+
+
 class Checks:
     """Asks the right members about one recipient.
 
     Args:
         store: where answers and the record of processing are kept, and the key under which officials become
             pseudonyms: stable for audits, meaningless elsewhere.
+        cache: answers that may be given again; without it every question is asked.
+        follow_moves: whether a member to which the person has moved, as another says, is asked too.
         default_s: time for an answer where the agency set no deadline; reserve_s is kept back for the way home.
     """
 
@@ -119,7 +141,12 @@ class Checks:
         max_members: int,
         default_s: float,
         reserve_s: float,
+        cache: AnswerCache | None = None,
+        follow_moves: bool = True,
     ) -> None:
+        self._cache = cache
+        self.again = GivenAgain(store.audit, store.disclosures, clock)
+        self._follow_moves = follow_moves
         self._member_id = member_id
         self._partners = partners
         self._directory = directory
@@ -128,7 +155,9 @@ class Checks:
         self._max_members = max_members
         self._default_s = default_s
         self._reserve_s = reserve_s
-        self._pseudonym = functools.lru_cache(maxsize=4096)(self._pseudonym_of)
+        self.questions = Questions(store.pseudonym_key)
+        self.pseudonym = self.questions.pseudonym
+        """What stands for a unit's official elsewhere."""
 
     async def check(
         self, recipient: Recipient, case: Case, remaining_s: float | None, *, may_be_left: bool = False
@@ -140,28 +169,32 @@ class Checks:
             PartnerError: none of the members asked answered in time.
             DirectoryError: the directory has expired.
         """
-        today = civil_day(self._clock.now_ms())
-        if case.as_of_on > today:
-            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
-        question = self._question(recipient, case)
-        members = self._route(self._directory.current(), recipient.regions)
-        time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        time_s -= self._reserve_s
-        if time_s <= 0:
-            raise PartnerError(
-                "the deadline is too short to ask anybody; allow more time",
-                "时限过短，来不及查询，请延长时限",
-                reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
-            )
-        if len(members) == 1:
-            results = [await self._one(members[0], question, time_s)]
-        else:
-            results = await asyncio.gather(*(self._one(member, question, time_s) for member in members))
-        later = may_be_left and any(result.error is not None and result.error.retryable for result in results)
-        if not later and all(result.answer is None for result in results):
-            await Checked(today, self._clock.now_ms(), tuple(results)).recorded()
-            raise next(result.error for result in results if result.error is not None)
-        return Checked(case.as_of_on or today, self._clock.now_ms(), tuple(results), question)
+        plan = self._plan(recipient, case, remaining_s)
+        first: MemberResult | None = None
+        if len(plan.members) == 1:  # no task of its own for the many questions to one member
+            first = await self._one(plan.members[0], plan, [])
+            if not self._moved(plan, first):
+                return await self._final(plan, [first], may_be_left=may_be_left)
+        known: Sequence[MemberResult] = ()
+        async for results in self._fan_out(plan, first):
+            known = results
+        return await self._final(plan, known, may_be_left=may_be_left)
+
+    async def follow(
+        self, recipient: Recipient, case: Case, remaining_s: float | None, *, may_be_left: bool = False
+    ) -> AsyncIterator[Checked]:
+        """The same, as the members answer: each time all that is known so far, from the first answer on.
+
+        Raises:
+            WuganError: as `check`; what was told before stands.
+        """
+        plan = self._plan(recipient, case, remaining_s)
+        results: Sequence[MemberResult] = ()
+        async for so_far in self._fan_out(plan):
+            results = so_far
+            if len(results) < len(plan.members) and any(result.answer is not None for result in results):
+                yield self._checked(plan, results)
+        yield await self._final(plan, results, may_be_left=may_be_left)
 
     def unasked(self, recipient: Recipient, case: Case) -> Checked:
         """A check of which nobody was asked yet, to be left with all whom it is for.
@@ -171,20 +204,114 @@ class Checks:
             DirectoryError: the directory has expired.
         """
         today = civil_day(self._clock.now_ms())
-        if case.as_of_on > today:
-            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
-        question = self._question(recipient, case)
-        members = self._route(self._directory.current(), recipient.regions)
+        question = self.questions.make(recipient, case, today)
+        members = route(self._directory.current(), self._member_id, recipient.places, self._max_members)
         error = PartnerError("not asked yet; the question was left with this province", "尚未询问，已留置该省")
         results = tuple(MemberResult(member, (), error=error) for member in members)
         return Checked(case.as_of_on or today, self._clock.now_ms(), results, question)
 
-    async def _one(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
-        """Ask one member; whatever comes of it is recorded from the moment that a question left."""
-        with tracing.span("ask", partner=member_id):
-            return await self._ask(member_id, question, time_s)
+    def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None) -> _Plan:
+        """What to ask whom, if it may be asked at all."""
+        today = civil_day(self._clock.now_ms())
+        question = self.questions.make(recipient, case, today)
+        members = route(self._directory.current(), self._member_id, recipient.places, self._max_members)
+        time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
+        time_s -= self._reserve_s
+        if time_s <= 0:
+            raise PartnerError(
+                "the deadline is too short to ask anybody; allow more time",
+                "时限过短，来不及查询，请延长时限",
+                reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+            )
+        until_s = asyncio.get_running_loop().time() + time_s
+        return _Plan(question, members, until_s, today, case.fresh, set())
 
-    async def _ask(self, member_id: str, question: exchange_pb2.Question, time_s: float) -> MemberResult:
+    async def _fan_out(self, plan: _Plan, first: MemberResult | None = None) -> AsyncIterator[Sequence[MemberResult]]:
+        """Ask all members at once, and those to which the person moved; the results so far, whenever there are more.
+
+        Whatever a member does, it is over by the deadline: what is not there then is given up.
+        """
+        loop = asyncio.get_running_loop()
+        results: dict[str, MemberResult] = {} if first is None else {first.member_id: first}
+        written: dict[str, list[asyncio.Future[Any]]] = {}
+        tasks: dict[asyncio.Task[MemberResult], str] = {}
+
+        def ask() -> None:
+            for member in plan.members:
+                if member not in written and member not in results:
+                    written[member] = []
+                    tasks[loop.create_task(self._one(member, plan, written[member]))] = member
+
+        ask()
+        try:
+            while tasks:
+                left_s = plan.until_s + _LATE_S - loop.time()
+                done, late = await asyncio.wait(tasks, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    for task in late:
+                        task.cancel()
+                    await asyncio.wait(late, timeout=_SETTLE_S)  # for its record
+                    for task in late:
+                        member = tasks.pop(task)
+                        results[member] = MemberResult(member, tuple(written[member]), error=_late())
+                for task in done:
+                    member = tasks.pop(task)
+                    results[member] = result = task.result()
+                    self._moved(plan, result)
+                ask()
+                yield [results[member] for member in plan.members if member in results]
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _moved(self, plan: _Plan, result: MemberResult) -> bool:
+        """Whether there are more members to ask because of what one said; an answer of one of these adds no more."""
+        if result.answer is None or result.followed or not self._follow_moves:
+            return False
+        more = moved_to(self._directory.current(), self._member_id, result.answer.findings, plan.members)
+        more = more[: max(0, self._max_members - len(plan.members))]
+        plan.members += more
+        plan.followed.update(more)
+        return bool(more)
+
+    def _checked(self, plan: _Plan, results: Sequence[MemberResult]) -> Checked:
+        there = {result.member_id for result in results}
+        days = [result.held.answer.findings.as_of_on for result in results if result.held is not None]
+        return Checked(
+            plan.question.as_of_on or min([plan.today, *days]),
+            self._clock.now_ms(),
+            tuple(results),
+            plan.question,
+            tuple(member for member in plan.members if member not in there),
+        )
+
+    async def _final(self, plan: _Plan, results: Sequence[MemberResult], *, may_be_left: bool = False) -> Checked:
+        checked = self._checked(plan, results)
+        later = may_be_left and any(result.error is not None and result.error.retryable for result in results)
+        if not later and all(result.answer is None for result in results):
+            await checked.recorded()
+            raise next(result.error for result in results if result.error is not None)
+        return checked
+
+    async def _one(self, member_id: str, plan: _Plan, recorded: list[asyncio.Future[Any]]) -> MemberResult:
+        with tracing.span("ask", partner=member_id):
+            return await self._ask(member_id, plan, recorded)
+
+    async def _ask(self, member_id: str, plan: _Plan, recorded: list[asyncio.Future[Any]]) -> MemberResult:
+        """What a member said earlier, if that may be given again; else ask it.
+
+        Whatever comes of it is recorded from the moment that a question left.
+        """
+        question, cache = plan.question, self._cache
+        followed = member_id in plan.followed
+        key, mark = b"", cache.mark if cache is not None else 0
+        time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)
+        if cache is not None and not plan.fresh:
+            key = cache.key(member_id, question)
+            held = await cache.find(key, plan.numbers, time_s)
+            if held is not None:
+                recorded.append(self.again.record(held, question.context))
+                return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
         left: list[AuditEvent] = []
         ready: list[Content] = []
 
@@ -198,21 +325,29 @@ class Checks:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
         except WuganError as error:
-            recorded = self._record(left, error.reason, error.en)
-            return MemberResult(member_id, tuple(recorded), error=error)
-        except asyncio.CancelledError:  # the agency gave up, but the question may have been dealt with
-            self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            recorded += self._record(left, error.reason, error.en)
+            if cache is not None and not plan.fresh and error.reason in _UNREACHABLE:
+                held = await cache.outdated(key, plan.numbers)
+                if held is not None:
+                    recorded.append(self.again.record(held, question.context, outdated=True))
+                    return MemberResult(member_id, tuple(recorded), held.answer, error, held, followed)
+            return MemberResult(member_id, tuple(recorded), error=error, followed=followed)
+        except asyncio.CancelledError:  # given up, but the question may have been dealt with
+            recorded += self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        written: list[asyncio.Future[Any]] = []
         for event, content in zip(left, ready, strict=True):
             if event.digest == answer.proof.question_digest:
-                written.append(self._store.audit.submit_content(content, more=True))
+                recorded.append(self._store.audit.submit_content(content, more=True))
             else:  # an earlier try, or another at the same time
                 unanswered = event._replace(
                     outcome=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, decision="not answered; asked in another message"
                 )
-                written.append(self._store.audit.submit(unanswered, more=True))
-        return MemberResult(member_id, (*written, self._keep(question, answer)), answer=answer)
+                recorded.append(self._store.audit.submit(unanswered, more=True))
+        kept = self._keep(question, answer)
+        recorded.append(kept)
+        if cache is not None:
+            kept.add_done_callback(functools.partial(_hold, cache, question, answer, mark, time_s))
+        return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:
         """Record exchanges of which no answer came."""
@@ -240,88 +375,26 @@ class Checks:
         """Keep what proves the answer, to be found by the numbers it is about."""
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
         subjects = question.subjects
-        return self._store.answers.submit(signed, [*subjects.id_number, *subjects.alias_id_number])
-
-    def _question(self, recipient: Recipient, case: Case) -> exchange_pb2.Question:
-        if not case.official.strip() or len(case.official) > 100:
-            raise _wrong(
-                "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
-            )
-        question = exchange_pb2.Question(
-            context=exchange_pb2.Context(
-                unit=case.unit,
-                official_pseudonym=self._pseudonym(case.unit, case.official),
-                purpose=case.purpose,  # type: ignore[arg-type]  # checked below
-                legal_basis=case.legal_basis,
-                case_reference=case.case_reference,
-            ),
-            subjects=columns_pb2.SubjectColumns(
-                id_number=[recipient.id_number],
-                name=[recipient.name.strip()],
-                alias_subject=[0] * len(recipient.alias_id_numbers),
-                alias_id_number=recipient.alias_id_numbers,
-            ),
-            benefit=[recipient.benefit],  # type: ignore[list-item]  # checked below
-            region=recipient.regions[:1],
-            as_of_on=case.as_of_on,
-            evidence_limit=case.evidence_limit,
-        )
-        subjects = question.subjects
-        if recipient.document_kind:
-            subjects.document_kind.append(recipient.document_kind)  # type: ignore[arg-type]  # checked below
-        check_question(question, max_subjects=1)
-        subjects.id_number[0] = normalise_number(recipient.id_number, recipient.document_kind)
-        subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
-        return question
-
-    def pseudonym(self, unit: str, official: str) -> bytes:
-        """What stands for a unit's official elsewhere."""
-        return self._pseudonym(unit, official)
-
-    def _pseudonym_of(self, unit: str, official: str) -> bytes:
-        parts = [part.encode() for part in (unit, official.strip())]
-        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return hmac.digest(self._store.pseudonym_key, message, hashlib.sha256)
-
-    def _route(self, directory: Directory, regions: tuple[int, ...]) -> list[str]:
-        """The members to ask: those serving the regions named, or every other member where none is named.
-
-        The first six digits of an identity number tell where it was first issued, not where someone lives: they are
-        never looked at here.
-        """
-        if len(regions) > MAX_REGIONS:
-            raise _wrong("regions", f"name at most {MAX_REGIONS} regions", f"最多填写 {MAX_REGIONS} 个地区")
-        members: list[str] = []
-        for position, region in enumerate(regions):
-            if not is_region(region):
-                raise RefusedError(
-                    f"regions[{position}]: not a GB/T 2260 code; give six digits, for example 330700",
-                    f"regions[{position}]：不是有效的行政区划代码，请填写六位数字，例如 330700",
-                    reason=words.REFUSAL_REASON_UNKNOWN_REGION,
-                    field=f"regions[{position}]",
-                )
-            serving = directory.members_serving(region)
-            if not serving:
-                raise RefusedError(
-                    f"regions[{position}]: no member of the federation serves this region",
-                    f"regions[{position}]：该地区尚无联盟成员提供服务",
-                    reason=words.REFUSAL_REASON_UNKNOWN_REGION,
-                    field=f"regions[{position}]",
-                )
-            members.extend(member for member in serving if member not in members and member != self._member_id)
-        if not regions:
-            members = [member for member in directory.member_ids() if member != self._member_id]
-        if not members:
-            raise RefusedError(
-                "only your own province serves this region; this gateway asks other provinces",
-                "该地区由本省负责，本网关仅用于向外省查询",
-                reason=words.REFUSAL_REASON_NOT_SERVED,
-                field="regions",
-            )
-        if len(members) > self._max_members:
-            raise _wrong("regions", "too many provinces would be asked; name regions", "需查询的省份过多，请指定地区")
-        return members
+        numbers = [*subjects.id_number, *subjects.alias_id_number, *linked_numbers(answer.findings)]
+        return self._store.answers.submit(signed, numbers)
 
 
-def _wrong(field: str, en: str, zh: str) -> RefusedError:
-    return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field)
+def _hold(
+    cache: AnswerCache,
+    question: exchange_pb2.Question,
+    answer: PartnerAnswer,
+    mark: int,
+    time_s: float,
+    kept: asyncio.Future[Any],
+) -> None:
+    """Once the answer is kept, and behind whoever waited for that, let it be given again."""
+    if not kept.cancelled() and kept.exception() is None:
+        kept.get_loop().call_soon(cache.put, question, answer, mark, time_s)
+
+
+def _late() -> PartnerError:
+    return PartnerError(
+        "the other province did not answer in time; ask again with a longer deadline",
+        "对方省份未在时限内答复，请延长时限后重试",
+        reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+    )

@@ -281,7 +281,7 @@ def _pack(question: bytes, shown: bytes) -> bytes:
 
 
 def _may_say_more(result: MemberResult) -> bool:
-    if result.answer is None:
+    if result.answer is None or result.outdated:
         return isinstance(result.error, WuganError) and result.error.retryable
     return any(source.outcome in _MAY_STILL_COME for source in result.answer.findings.sources)
 

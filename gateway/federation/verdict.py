@@ -45,7 +45,7 @@ class Verdict:
     Args:
         proposal: CertificationStatus, for an official to decide.
         effective_month: "YYYY-MM" of the first month without entitlement, "" for none.
-        partial: whether some member, or some source of a member, did not answer.
+        partial: whether some member, or some source of a member, did not answer now.
         reasons: of the merging first, then every member's own.
     """
 
@@ -82,7 +82,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
         valid_until_on=row.valid_until_on,
         proposal=proposal,
         effective_month=effective_month,
-        partial=row.partial,
+        partial=row.partial or any(result.outdated for result in checked.results),
         reasons=tuple(dict.fromkeys(reasons)),
     )
 

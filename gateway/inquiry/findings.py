@@ -151,13 +151,22 @@ def write_findings(
         findings.CopyFrom(shared)
         for name, column in zip(_DENSE, dense, strict=True):
             getattr(findings, name).extend(_placed(column[start:end], part))
-        codes = reasons.write(findings.reasons, start, end, part)["code"]
-        findings.reason_texts.extend(_texts(book, codes, texts))
+        told = reasons.write(findings.reasons, start, end, part)
+        findings.reason_texts.extend(_texts(book, told["code"], texts))
         if evidence is not None:
             evidence.write(findings.evidence, start, end, part)
         for row, error in part.refused:
             findings.refused.subject.append(row)
             findings.refused.reason.append(error.reason)
+        if not part.refused:
+            findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
+                terms.purpose,
+                findings.status,
+                told["kind"],
+                findings.valid_until_on,
+                made_at_ms,
+                partial=gathered.partial,
+            )
         written.append(findings)
         start = end
     if gathered.link_subject and may_tell_numbers(book, terms.purpose):

@@ -16,6 +16,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gateway.rules.caching import Caching, read_caching
 from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, names, read_kinds
 from gateway.rules.names import fold_variants, name_key
 from gateway.rules.purposes import ANYBODY, NOTHING, Disclosure, Scope, read_disclosures, scope_of
@@ -110,6 +111,7 @@ class RuleBook:
         reason_texts: by ReasonCode.
         audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
         lasting_flags: bits of the flags that do not pass by themselves; see `notifying.py`.
+        caching: how long answers may be used again.
     """
 
     version: str
@@ -128,6 +130,7 @@ class RuleBook:
     reason_texts: Mapping[int, ReasonText]
     audience: NDArray[np.uint32]
     lasting_flags: int
+    caching: Caching
     _disclosures: Mapping[int, Disclosure]
     _scopes: Mapping[int, Scope]
     _variants: Mapping[int, str]
@@ -180,6 +183,7 @@ class RuleBook:
             reason_texts=_reason_texts(root.section("reasons")),
             audience=audience,
             lasting_flags=lasting_flags,
+            caching=read_caching(root.section("cache")),
             _disclosures=disclosures,
             _scopes=MappingProxyType(
                 {purpose: scope_of(allowed, kinds) for purpose, allowed in [(_UNKNOWN, NOTHING), *disclosures.items()]}

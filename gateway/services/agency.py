@@ -1,29 +1,35 @@
-"""AgencyService: rows in, rows out. Translates a request to a check, and what came of it to one readable message."""
+"""AgencyService: rows in, rows out. Translates a request to a check, and what came of it to one readable message.
+
+Owns: who is served here, and what a request says. Refuses: rules, and the shape of the message (`readable`).
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+
+import grpc
 
 from certs.identity import ROLE_UNIT, Identity
-from gateway.errors import AccessError, RefusedError, WuganError
-from gateway.federation.check import Case, Checked, Checks, MemberResult, Recipient
+from gateway.errors import AccessError, RefusedError
+from gateway.federation.check import Checked, Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.late import LateChecks
-from gateway.federation.verdict import Verdict, verdict
+from gateway.federation.questions import Case, Recipient
+from gateway.federation.routing import Places
+from gateway.federation.verdict import verdict
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
-from gateway.rules.kinds import FIRST_EVENT
-from gateway.rules.wording import day_text
+from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
 from gateway.services.notices import NoticeService
+from gateway.services.readable import nothing_known, readable
 from gateway.services.serving import Context, Desk, traceparent
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _EPOCH = dt.date(1970, 1, 1)
-_FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
+_SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
 
 
 class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
@@ -35,6 +41,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         member_id: this member's; only its own units are served here.
         late: checks that are left open.
         notices: subscriptions and what comes of them.
+        finished: whole responses that may be given again; without it each is made anew.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         member_id: str,
         late: LateChecks,
         notices: NoticeService,
+        finished: FinishedAnswers | None = None,
     ) -> None:
         self.notices = notices
         self.late = LateService(late, self._respond)
@@ -54,16 +62,35 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self._book = book
         self._directory = directory
         self._member_id = member_id
+        self._finished = finished
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Have these calls served. A checked recipient's response goes out as the bytes that it may be held as."""
+        agency_pb2_grpc.add_AgencyServiceServicer_to_server(self, server)
+        check: grpc.RpcMethodHandler[agency_pb2.CheckRequest, bytes] = grpc.unary_unary_rpc_method_handler(
+            self.check_serialized, request_deserializer=agency_pb2.CheckRequest.FromString
+        )
+        server.add_registered_method_handlers(_SERVICE, {"Check": check})
 
     async def Check(self, request: agency_pb2.CheckRequest, context: Context) -> agency_pb2.CheckResponse:
         """Ask about one recipient."""
+        return agency_pb2.CheckResponse.FromString(await self.check_serialized(request, context))
+
+    async def check_serialized(self, request: agency_pb2.CheckRequest, context: Context) -> bytes:
+        """The same, the response as it travels."""
         return await self._desk.serve("Check", context, lambda peer: self._traced(request, peer, context))
 
-    async def _traced(
-        self, request: agency_pb2.CheckRequest, peer: Identity, context: Context
-    ) -> agency_pb2.CheckResponse:
+    async def _traced(self, request: agency_pb2.CheckRequest, peer: Identity, context: Context) -> bytes:
         with tracing.begin("check", lambda: traceparent(context)):
             return await self._check(request, peer, context.time_remaining())
+
+    async def CheckStream(  # type: ignore[override]  # gRPC takes a generator, or a coroutine that writes
+        self, request: agency_pb2.CheckStreamRequest, context: Context
+    ) -> None:
+        """Ask about one recipient, and tell what is known as it becomes known."""
+        await self._desk.serve_each(
+            "CheckStream", context, lambda peer: self._follow(request.check, peer, context.time_remaining())
+        )
 
     async def ListLate(self, request: agency_pb2.ListLateRequest, context: Context) -> agency_pb2.ListLateResponse:
         """Checks that the unit left open."""
@@ -112,40 +139,50 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
         await self._desk.attend(context, watch)
 
-    async def _check(
-        self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None
-    ) -> agency_pb2.CheckResponse:
+    async def _check(self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None) -> bytes:
         unit = self._unit(peer)
-        recipient = Recipient(
-            id_number=request.id_number,
-            name=request.name,
-            document_kind=request.document_kind,
-            alias_id_numbers=tuple(request.alias_id_numbers),
-            benefit=request.benefit,
-            regions=tuple(request.regions),
-        )
-        case = Case(
-            unit=unit,
-            official=request.official,
-            purpose=request.purpose,
-            legal_basis=request.legal_basis,
-            case_reference=request.case_reference,
-            as_of_on=_civil_day(request.as_of),
-            evidence_limit=request.evidence_limit,
-        )
+        finished = None if request.fresh else self._finished
+        if finished is None:
+            return await self._anew(request, unit, remaining_s)
+        official, case_reference = request.official, request.case_reference
+        tag = finished.tag(request, unit)
+        again = finished.find(tag, unit, official, case_reference)
+        if again is not None:
+            response, recorded = again
+            await recorded
+            return response
+        request.official, request.case_reference = official, case_reference
+        return await self._anew(request, unit, remaining_s, tag)
+
+    async def _anew(
+        self, request: agency_pb2.CheckRequest, unit: str, remaining_s: float | None, tag: bytes = b""
+    ) -> bytes:
+        recipient, case = self._read(request, unit)
         leave_s = request.leave_open_s
-        if leave_s or request.only_leave:
-            self.late.require_time(leave_s)
         if request.only_leave:
             checked = self._checks.unasked(recipient, case)
         else:
             checked = await self._checks.check(recipient, case, remaining_s, may_be_left=leave_s > 0)
-        members = {member: self._directory.current().member(member) for member in _members(checked)}
-        response = self._respond(checked, request.benefit, members)
+        response = self._respond(checked, recipient.benefit, self._members(checked))
         await checked.recorded()
         if leave_s:
             await self.late.leave(unit, checked, leave_s, response)
-        return response
+        elif tag and self._finished is not None:
+            self._finished.put(tag, response, checked, case)
+        return response.SerializeToString()
+
+    async def _follow(
+        self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None
+    ) -> AsyncIterator[agency_pb2.CheckStreamResponse]:
+        unit = self._unit(peer)
+        recipient, case = self._read(request, unit)
+        leave_s = request.leave_open_s
+        async for checked in self._checks.follow(recipient, case, remaining_s, may_be_left=leave_s > 0):
+            known = self._respond(checked, recipient.benefit, self._members(checked))
+            await checked.recorded()
+            if leave_s and not checked.awaited:
+                await self.late.leave(unit, checked, leave_s, known)
+            yield agency_pb2.CheckStreamResponse(known=known, awaited=checked.awaited, final=not checked.awaited)
 
     def _unit(self, peer: Identity) -> str:
         """The unit that asks: what its certificate says, never what a request claims."""
@@ -157,92 +194,42 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             )
         return peer.name
 
+    def _members(self, checked: Checked) -> Mapping[str, Named]:
+        directory = self._directory.current()
+        return {result.member_id: directory.member(result.member_id) for result in checked.results}
+
     def _respond(self, checked: Checked, benefit: int, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
         if any(result.answer is not None for result in checked.results):
-            return _response(checked, verdict(self._book, checked, benefit), members)
-        response = agency_pb2.CheckResponse(as_of=day_text(checked.as_of_on), partial=True)
-        response.answers.extend(_province(result, members[result.member_id]) for result in checked.results)
-        response.made_at.FromMilliseconds(checked.made_at_ms)
-        return response
+            return readable(checked, verdict(self._book, checked, benefit), members)
+        return nothing_known(checked, members)
 
-
-def _seen_by_month(checked: Checked) -> bool:
-    """Whether the newest trace may come from a member that tells only its month."""
-    answers = [result.answer.findings for result in checked.results if result.answer is not None]
-    return any(findings.last_trace_date == words.DATE_PRECISION_MONTH for findings in answers)
-
-
-def _members(checked: Checked) -> list[str]:
-    return [result.member_id for result in checked.results]
-
-
-def _response(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
-    response = agency_pb2.CheckResponse(
-        status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
-        flags=[flag for flag in _FLAGS if found.flags >> flag & 1],  # type: ignore[misc]
-        proposal=found.proposal,  # type: ignore[arg-type]
-        effective_month=found.effective_month,
-        reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
-        decided_on=day_text(found.decided_on),
-        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(checked)),
-        valid_until=day_text(found.valid_until_on),
-        as_of=day_text(checked.as_of_on),
-        partial=found.partial,
-    )
-    for result in checked.results:
-        response.answers.append(_province(result, members[result.member_id]))
-        if result.answer is not None:
-            _add_rows(response, result.member_id, result.answer.findings)
-    answered = [result.answer.findings for result in checked.results if result.answer is not None]
-    response.linked_id_numbers.extend(dict.fromkeys(number for each in answered for number in each.links.id_number))
-    if len(checked.results) > 1:  # each member's own rows come newest first
-        response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
-    response.made_at.FromMilliseconds(checked.made_at_ms)
-    return response
-
-
-def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
-    """Evidence and sources of one member's findings."""
-    rows = findings.evidence
-    for at in range(len(rows.subject)):
-        dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates
-        month = dates == words.DATE_PRECISION_MONTH
-        response.evidence.add(
-            kind=rows.kind[at],
-            department=rows.department[at],
-            region=rows.region[at],
-            observed_on=day_text(rows.observed_on[at], month=month),
-            available_on=day_text(rows.available_on[at], month=month),
-            strength=rows.strength[at],
-            source_reference=rows.source_reference[at],
-            detail=rows.detail[at],
-            from_on=day_text(rows.from_on[at], month=month),
-            until_on=day_text(rows.until_on[at], month=month),
-            member_id=member_id,
+    def _read(self, request: agency_pb2.CheckRequest, unit: str) -> tuple[Recipient, Case]:
+        if request.leave_open_s or request.only_leave:
+            self.late.require_time(request.leave_open_s)
+        recipient = Recipient(
+            id_number=request.id_number,
+            name=request.name,
+            document_kind=request.document_kind,
+            alias_id_numbers=tuple(request.alias_id_numbers),
+            benefit=request.benefit,
+            places=Places(
+                residence=tuple(request.regions),
+                insured=request.insured_region,
+                past=tuple(request.past_regions),
+                household=request.household_region,
+            ),
         )
-    for source in findings.sources:
-        response.sources.add(
-            member_id=member_id,
-            adapter_id=source.adapter_id,
-            department=source.department,
-            outcome=source.outcome,
-            complete_until=day_text(source.complete_until_on),
+        case = Case(
+            unit=unit,
+            official=request.official,
+            purpose=request.purpose,
+            legal_basis=request.legal_basis,
+            case_reference=request.case_reference,
+            as_of_on=_civil_day(request.as_of),
+            evidence_limit=request.evidence_limit,
+            fresh=request.fresh,
         )
-
-
-def _province(result: MemberResult, member: Named) -> agency_pb2.ProvinceAnswer:
-    about = agency_pb2.ProvinceAnswer(
-        member_id=member.member_id, member_name_zh=member.name_zh, member_name_en=member.name_en
-    )
-    if result.answer is None:
-        error = result.error or WuganError("no answer", "无答复")
-        about.refusal, about.message_zh, about.message_en = error.reason, error.zh, error.en
-        return about
-    findings = result.answer.findings
-    about.status = findings.status[0]
-    about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
-    about.proof.MergeFrom(agency_pb2.Proof(**result.answer.proof._asdict()))
-    return about
+        return recipient, case
 
 
 def _civil_day(text: str) -> int:

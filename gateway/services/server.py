@@ -21,9 +21,10 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from certs.keys import PrivateKey
 from certs.server_certificate import ServerCertificate
 from gateway.errors import ConfigError
+from gateway.services.agency import AgencyServicer
 from gateway.services.attended import AttendedHealth, AttendedReflection
 from gateway.services.serving import Desk
-from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -58,7 +59,7 @@ class Server:
         certificate: Callable[[], ServerCertificate],
         desk: Desk,
         federation: exchange_pb2_grpc.FederationServiceServicer,
-        agency: agency_pb2_grpc.AgencyServiceServicer,
+        agency: AgencyServicer,
         options: ServerOptions,
     ) -> None:
         self._desk = desk
@@ -82,7 +83,7 @@ class Server:
             maximum_concurrent_rpcs=options.max_concurrent_calls * 2,
         )
         exchange_pb2_grpc.add_FederationServiceServicer_to_server(federation, self._server)
-        agency_pb2_grpc.add_AgencyServiceServicer_to_server(agency, self._server)
+        agency.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (FEDERATION_SERVICE, AGENCY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         answering = AttendedReflection(names, desk)

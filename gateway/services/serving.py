@@ -9,12 +9,13 @@ was taken on keeps its time. Refuses: knowing what a call is about.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 
 from certs.errors import CertsError
 from certs.grpc_credentials import peer_certificate, peer_identity
@@ -139,6 +140,19 @@ class Desk:
         self._looking = False
         now = self._clock.monotonic()
         self._overload.saw(now, now - since)
+
+    async def serve_each(self, call: str, context: Context, work: Callable[[Identity], AsyncIterator[Message]]) -> None:
+        """The same for a call that is answered bit by bit: whoever is not welcome any more gets no further one."""
+
+        async def write_all(peer: Identity) -> None:
+            directory = self._directory()
+            async for each in work(peer):
+                if self._directory() is not directory:
+                    directory = self._directory()
+                    self._caller(context).require_welcome(directory)
+                await context.write(each)
+
+        await self.serve(call, context, write_all)
 
     async def _welcomed(self, caller: Caller, work: Callable[[Identity], Awaitable[R]]) -> R:
         """The work's result, for a caller that is let in before and after it."""

@@ -44,8 +44,8 @@ _CHAIN_LOCK = 0x77_75_67_61_6E_02
 _LONGEST_NUMBER = 24
 """Characters that `mask` has to see to know a number: 18, blanks between its parts, and what follows."""
 _CUT_PSEUDONYM = b"+"
-Direction = Literal["in", "out", "act", "alarm"]
-_DIRECTIONS: dict[Direction, int] = {"in": 1, "out": 2, "act": 3, "alarm": 4}
+Direction = Literal["in", "out", "act", "alarm", "again"]
+_DIRECTIONS: dict[Direction, int] = {"in": 1, "out": 2, "act": 3, "alarm": 4, "again": 5}
 _NAMES = {number: name for name, number in _DIRECTIONS.items()}
 
 
@@ -59,7 +59,9 @@ class AuditEvent(NamedTuple):
         at_ms: Unix time in milliseconds.
         direction: "in": another member asked us; "out": we asked another member; "act": a person
             changed the access policy, whose name is in `unit`, key id in `official` and the tag of whose statement
-            stands for the digest; "alarm": a member's questions look like harvesting.
+            stands for the digest; "alarm": a member's questions look like harvesting; "again": an answer
+            that we had from another member earlier was given to one of our units again; message id and digest are
+            those of then.
         counterpart: that member; of an act, the member whose grant it is about, or "".
         unit, official, purpose, legal_basis, case_reference: the question's Context; `official` is the pseudonym.
         message_id: of the question.

@@ -36,6 +36,7 @@ from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
 from gateway.store.chain import ChainHead
 from gateway.store.changes import Changes
+from gateway.store.disclosures import Disclosures
 from gateway.store.faults import failed, wrapped
 from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
@@ -48,6 +49,7 @@ from gateway.store.partner_state import PartnerStates
 from gateway.store.post_office import PostOffice
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
+from gateway.store.reusable import ReusableAnswers
 from gateway.store.subscriptions import Subscriptions
 from gateway.store.tables import store_meta
 from gateway.store.usage import Usage
@@ -74,7 +76,14 @@ class Store:
     """What one gateway keeps. Made by `open`."""
 
     def __init__(
-        self, engine: sa.Engine, keys: StoreKeys, clock: Clock, *, queue_limit: int, alone: Callable[[], bool]
+        self,
+        engine: sa.Engine,
+        keys: StoreKeys,
+        clock: Clock,
+        *,
+        queue_limit: int,
+        alone: Callable[[], bool],
+        calls: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._reader = Reader(engine)
@@ -83,6 +92,8 @@ class Store:
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
+        self.reusable = ReusableAnswers(self._writer, self._reader, keys)
+        self.disclosures = Disclosures(self._writer, keys, calls)
         self.acts = Acts(self._writer, self._reader, keys)
         self.usage = Usage(self._writer, self._reader, keys)
         self.alarms = Alarms(self._writer, self._reader, keys)
@@ -111,6 +122,7 @@ class Store:
         clock: Clock,
         queue_limit: int = QUEUE_LIMIT,
         alone: Callable[[], bool] = lambda: False,
+        calls: Callable[[], int] = lambda: 1,
     ) -> Store:
         """Open the store, making it where there is none. Blocks for some milliseconds; call it at start.
 
@@ -120,6 +132,7 @@ class Store:
             clock: tells what is old enough to be deleted.
             queue_limit: writes that may be under way; more are refused.
             alone: whether a single call is under way, whose writes then wait for no others.
+            calls: how many are under way, whose disclosures wait for each other for a moment.
 
         Raises:
             StoreError: the database or the key cannot be used; the message says which and what to do.
@@ -130,7 +143,7 @@ class Store:
                 upgrade(engine.execution_options(**{_WRITES: True}))
                 keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
                 head = Reader(engine).run_here(read_head)
-            store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone)
+            store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls)
         except BaseException:
             engine.dispose()
             raise

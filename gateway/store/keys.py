@@ -1,9 +1,9 @@
 """The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
 
 Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
-tags of digests and of counters, order keys, the MACs of the audit trail and of administrative acts. Refuses: a key file
-that others may read, and handing out a sub key, but for the one of the officials' pseudonyms, which belongs to the
-asking side.
+tags of digests and of counters, order keys, keys of answers that may be given again, the MACs of the audit trail and of
+administrative acts. Refuses: a key file that others may read, and handing out a sub key, but for the one of the
+officials' pseudonyms, which belongs to the asking side.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class StoreKeys:
         self._use = _derive(key, b"access-use")
         self._acts = _derive(key, b"access-act-mac")
         self._order = _derive(key, b"order-key")
+        self._cache = _derive(key, b"answer-cache")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -112,6 +113,10 @@ class StoreKeys:
     def order_key(self, partner: str, id_number: str) -> bytes:
         """Under which deliveries about a person are kept in order: a keyed token, another one for each partner."""
         return hmac.digest(self._order, partner.encode() + b"\x00" + id_number.encode(), "sha256")[:ORDER_KEY_BYTES]
+
+    def cache_key(self, terms: bytes) -> bytes:
+        """What an answer that may be used again is found by: HMAC-SHA256 of all that it was asked under, 32 bytes."""
+        return hmac.digest(self._cache, terms, "sha256")
 
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""

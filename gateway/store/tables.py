@@ -24,6 +24,8 @@ DECISION_CHARS = 512
 MARKER_CHARS = 16
 """Room beyond, for the mark of words that were cut; see `gateway.store.audit`."""
 
+DIRECTORY_TAG_BYTES = 40
+"""Version and SHA-256 of a directory."""
 STATEMENT_BYTES = 32 << 10
 SIGNATURE_BYTES = 64
 USE_TAG_BYTES = 16
@@ -122,6 +124,24 @@ kept_answer_subject = sa.Table(
     sqlite_with_rowid=False,
 )
 """About whom a kept answer is, as keyed blind index of the identity number."""
+
+answer_cache = sa.Table(
+    "answer_cache",
+    metadata,
+    sa.Column("key", sa.LargeBinary(DIGEST_BYTES), primary_key=True),
+    sa.Column("member", sa.String(MEMBER_CHARS), nullable=False),
+    sa.Column("message_id", sa.LargeBinary(MESSAGE_ID_BYTES), nullable=False),
+    sa.Column("position", sa.SmallInteger, nullable=False),
+    sa.Column("received_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("cacheable_until_ms", sa.BigInteger, nullable=False),
+    sa.Column("stale_until_ms", sa.BigInteger, nullable=False),
+    sa.Column("until_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Column("directory", sa.LargeBinary(DIRECTORY_TAG_BYTES), nullable=False),
+    sa.Column("used_at_ms", sa.BigInteger, nullable=False, index=True),
+    sa.Index("ix_answer_cache_answer", "member", "message_id", "position"),
+    sqlite_with_rowid=False,
+)
+"""Which kept answers may be given again, to whom and for what, as keyed hash; the answers are in `kept_answer`."""
 
 access_act = sa.Table(
     "access_act",

@@ -86,7 +86,7 @@ class Writer:
         """Operations submitted whose transaction has not ended."""
         return len(self._gathered) + self._handed_over - self._written
 
-    def submit(self, kind: Kind[P, T], payload: P, *, more: bool = False) -> asyncio.Future[T]:
+    def submit(self, kind: Kind[P, T], payload: P, *, more: bool = False, now: bool = False) -> asyncio.Future[T]:
         """Have it written; the future's result comes once it is on the disk. Call it from the event loop.
 
         What is submitted first is on the disk first, or at the same time. Cancelling the future does not undo the
@@ -96,6 +96,7 @@ class Writer:
             kind: how it is written.
             payload: what is written.
             more: something else is submitted right after it, to be committed with it.
+            now: it was gathered for long enough already.
 
         Raises:
             StoreError: OVERLOADED, too much is waiting; SHUTTING_DOWN, the store is closed. The future raises
@@ -108,7 +109,7 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._gathered.append((kind, payload, future))
-        if self._alone() and not more:
+        if now or (self._alone() and not more):
             self._hand_over()
         elif len(self._gathered) == 1 or self._loop is not loop:
             self._loop = loop

@@ -122,7 +122,7 @@ class Troubled:
 
 @functools.lru_cache(maxsize=32)
 def _requests(regions: tuple[int, ...]) -> list[bytes]:
-    return requests(*regions)
+    return requests(*regions, fresh=True)
 
 
 @contextlib.asynccontextmanager

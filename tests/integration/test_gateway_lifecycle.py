@@ -56,6 +56,13 @@ def gateway_of(world: SmallWorld, region: int) -> tuple[int, Started]:
     return next((at, process) for at, process in enumerate(world.demo.processes) if process.name == name)
 
 
+def asked_anew(recipient: Recipient) -> agency_pb2.CheckRequest:
+    """The question about a recipient, whatever was answered to it before."""
+    request = request_for(recipient)
+    request.fresh = True
+    return request
+
+
 async def test_what_is_not_there_in_time_is_a_signed_partial_answer_that_names_the_department(
     slow_world: SmallWorld,
 ) -> None:
@@ -76,7 +83,7 @@ async def test_a_deadline_too_short_for_anybody_is_said_to_be_so(slow_world: Sma
     recipient = slow_world.recipient("active")
     async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Check(request_for(recipient), timeout=0.045)
+            await stub.Check(asked_anew(recipient), timeout=0.045)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
@@ -88,7 +95,7 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
         before = admitted(slow_world, answering)
         log = process.log
         mark = log.stat().st_size
-        in_flight = asyncio.ensure_future(stub.Check(request_for(recipient), timeout=SLOW_MS / 1000 + 10))
+        in_flight = asyncio.ensure_future(stub.Check(asked_anew(recipient), timeout=SLOW_MS / 1000 + 10))
         await asyncio.wait_for(until_admitted(slow_world, answering, before), 10)
         os.kill(process.pid, signal.SIGTERM)
         response = await in_flight
@@ -99,7 +106,7 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
         member = slow_world.member(answering)
         assert not (member.folder / "gateway.ready").exists()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Check(request_for(recipient), timeout=5)
+            await stub.Check(asked_anew(recipient), timeout=5)
         assert ours(caught.value).code == "PARTNER_UNAVAILABLE"
         assert ours(caught.value).retryable
 
@@ -118,7 +125,7 @@ async def _answered(
 ) -> agency_pb2.CheckResponse | None:
     """The answer, or None while the partner cannot be reached yet."""
     try:
-        return await stub.Check(request_for(recipient), timeout=SLOW_MS / 1000 + 10)
+        return await stub.Check(asked_anew(recipient), timeout=SLOW_MS / 1000 + 10)
     except grpc.aio.AioRpcError as error:
         if ours(error).code != "PARTNER_UNAVAILABLE":
             raise
@@ -156,7 +163,7 @@ async def test_health_and_reflection_tell_what_is_served(world: SmallWorld) -> N
 async def test_many_calls_at_once_are_all_answered(world: SmallWorld) -> None:
     recipient = world.recipient("active")
     async with agency(world, recipient.paying_province, recipient.unit) as stub:
-        calls = [stub.Check(request_for(recipient), timeout=60) for _ in range(100)]
+        calls = [stub.Check(asked_anew(recipient), timeout=60) for _ in range(100)]
         responses: list[agency_pb2.CheckResponse] = list(await asyncio.gather(*calls))
     assert {response.status for response in responses} == {words.SURVIVAL_STATUS_ALIVE_STRONG}
 
@@ -201,6 +208,29 @@ def test_wugan_check_prints_json_for_programs(world: SmallWorld) -> None:
     answer = json.loads(done.stdout)
     assert answer["status"] == "SURVIVAL_STATUS_ALIVE_STRONG"
     assert len(answer["answers"][0]["rules_digest"]) == 64
+
+
+def test_wugan_check_says_when_an_answer_was_given_before_and_asks_anew_when_told_to(world: SmallWorld) -> None:
+    arguments = [*check_arguments(world), "--official", "somebody else", "--evidence", "7"]
+    first = json.loads(wugan(*arguments, "--fresh", "--json").stdout)
+    again = json.loads(wugan(*arguments, "--json").stdout)
+    anew = json.loads(wugan(*arguments, "--fresh", "--json").stdout)
+    assert [each["from_cache"] for each in (first, again, anew)] == [False, True, False]
+    assert again["answers"][0]["proof"] == first["answers"][0]["proof"] != anew["answers"][0]["proof"]
+    assert again["status"] == first["status"]
+    shown = wugan(*arguments, language="zh_CN.UTF-8").stdout
+    assert "此前取得" in shown
+
+
+def test_wugan_check_follows_the_provinces_as_they_answer(world: SmallWorld) -> None:
+    arguments = [*check_arguments(world), "--fresh", "--follow"]
+    lines = [json.loads(line) for line in wugan(*arguments, "--json").stdout.splitlines()]
+    assert lines[-1]["awaited"] == []
+    assert lines[-1]["status"] == "SURVIVAL_STATUS_ALIVE_STRONG"
+    assert "alive (strong)" in wugan(*arguments).stdout
+    refused = [*arguments]
+    refused[refused.index("--id") + 1] = "110101199001011234"
+    assert wugan(*refused).returncode == 1
 
 
 def test_wugan_check_ends_with_its_exit_codes(world: SmallWorld, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class Asking:
 
     def __init__(self, provinces: TwoProvinces) -> None:
         self._provinces = provinces
-        self._bodies = requests()
+        self._bodies = requests(fresh=True)
         self._stop = asyncio.Event()
         self.answered = 0
         self.failed: list[str] = []

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, StoreError
 from gateway.exchange.replay import ReplayGuard, admit
-from gateway.store import replay
+from gateway.store import replay, reusable
 from gateway.store.acts import ActRow
 from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
@@ -26,6 +26,7 @@ from gateway.store.inbox import Arrival, Finish
 from gateway.store.late import Came, Left
 from gateway.store.letters import Letter
 from gateway.store.outbox import Attempt, Trouble
+from gateway.store.reusable import Changes, Reusable
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
@@ -257,6 +258,28 @@ async def test_people_are_counted_exactly_by_gateways_that_share_the_database(
         assert not (await store.usage.submit([take._replace(people=9)])).granted  # a day does not open anew
     finally:
         await other.close()
+
+
+async def test_rows_of_answers_to_be_given_again_are_written_touched_dropped_and_purged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = answer()
+    await store.answers.keep(kept, [PERSON])
+    until = NOW_MS + 1000
+    one, two, over = (
+        Reusable(bytes([n]) * 32, MEMBER, kept.message_id, 0, NOW_MS, until, 0, until, b"d" * 40, NOW_MS)
+        for n in range(3)
+    )
+    over = over._replace(until_ms=NOW_MS)
+    await store.reusable.submit(Changes([one, two, over], [(two.key, NOW_MS + 5)], NOW_MS, 10))
+    assert await store.reusable.find(one.key) == one
+    assert await store.reusable.keys(NOW_MS, 10) == [two.key, one.key]
+    monkeypatch.setattr(reusable, "PURGE_EVERY", 1)
+    assert await store.reusable.submit(Changes([one], [], NOW_MS, 1)) == [over.key, one.key]
+    assert await store.reusable.drop(MEMBER, [store.reusable.blind_index(PERSON)]) == [two.key]
+    content = store.audit.content(event(direction="again"))
+    await asyncio.gather(*(store.disclosures.submit([content]) for _ in range(5)))
+    assert (await store.audit.verify_chain()).sequence == 5
 
 
 async def test_alarms_get_their_numbers_and_audit_events(store: Store) -> None:

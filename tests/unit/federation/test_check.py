@@ -12,7 +12,9 @@ import pytest
 
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Proof
-from gateway.federation.check import MAX_REGIONS, Case, Checked, Recipient
+from gateway.federation.check import Checked
+from gateway.federation.questions import Case, Recipient
+from gateway.federation.routing import MAX_REGIONS, Places
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from tests.unit.adapters.adapters_world import number
@@ -81,14 +83,14 @@ def federation() -> Asked:
     return made
 
 
-def recipient(**changed: Any) -> Recipient:
+def recipient(*, regions: tuple[int, ...] = (ANHUI,), **changed: Any) -> Recipient:
     plain: dict[str, Any] = {
         "id_number": ANNA,
         "name": "安娜",
         "document_kind": 0,
         "alias_id_numbers": (),
         "benefit": words.BENEFIT_TYPE_EMPLOYEE_PENSION,
-        "regions": (ANHUI,),
+        "places": Places(regions),
         **changed,
     }
     return Recipient(**plain)

@@ -92,6 +92,10 @@ class CheckRequest(_message.Message):
     OFFICIAL_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
+    INSURED_REGION_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_REGION_FIELD_NUMBER: _builtins.int
+    PAST_REGIONS_FIELD_NUMBER: _builtins.int
+    FRESH_FIELD_NUMBER: _builtins.int
     LEAVE_OPEN_S_FIELD_NUMBER: _builtins.int
     ONLY_LEAVE_FIELD_NUMBER: _builtins.int
     id_number: _builtins.str
@@ -108,6 +112,15 @@ class CheckRequest(_message.Message):
     """"YYYY-MM-DD", as of which to answer; empty: today."""
     evidence_limit: _builtins.int
     """Evidence rows wanted, newest first, as far as the purpose allows."""
+    insured_region: _builtins.int
+    """Further places (GB/T 2260) whose provinces may know the person, as the register has them; 0 and empty: not known. They
+    are asked beside those of `regions`. One that is this member's own, or that nobody serves, leads nowhere.
+    Where the person is insured (参保地).
+    """
+    household_region: _builtins.int
+    """Where the household is registered today (户籍地). Not the first six digits of the number: they tell where it was issued."""
+    fresh: _builtins.bool
+    """Ask anew, whatever this gateway has kept of earlier answers."""
     leave_open_s: _builtins.int
     """Seconds for which the question is left with every province that does not answer in time, or in full: its answer is sent
     when it comes (WatchLate), and the question need not be asked again. 0: no.
@@ -121,6 +134,10 @@ class CheckRequest(_message.Message):
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Where the person may live (GB/T 2260), most likely first; empty: every other member is asked."""
+
+    @_builtins.property
+    def past_regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Where the person lived before, newest first."""
 
     def __init__(
         self,
@@ -137,12 +154,16 @@ class CheckRequest(_message.Message):
         official: _builtins.str = ...,
         as_of: _builtins.str = ...,
         evidence_limit: _builtins.int = ...,
+        insured_region: _builtins.int = ...,
+        household_region: _builtins.int = ...,
+        past_regions: _abc.Iterable[_builtins.int] | None = ...,
+        fresh: _builtins.bool = ...,
         leave_open_s: _builtins.int = ...,
         only_leave: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "id_number", b"id_number", "leave_open_s", b"leave_open_s", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "only_leave", b"only_leave", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "fresh", b"fresh", "household_region", b"household_region", "id_number", b"id_number", "insured_region", b"insured_region", "leave_open_s", b"leave_open_s", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "only_leave", b"only_leave", "past_regions", b"past_regions", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,6 +188,9 @@ class CheckResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     MADE_AT_FIELD_NUMBER: _builtins.int
+    FROM_CACHE_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
     LATE_TICKET_FIELD_NUMBER: _builtins.int
     status: _vocabulary_pb2_1.SurvivalStatus.ValueType
     proposal: _vocabulary_pb2_1.CertificationStatus.ValueType
@@ -180,6 +204,12 @@ class CheckResponse(_message.Message):
     as_of: _builtins.str
     partial: _builtins.bool
     """A source or a province did not answer: the grade may be too low, never too high."""
+    from_cache: _builtins.bool
+    """Some province's answer is one that was given to this unit before, for the same purpose (ProvinceAnswer.from_cache)."""
+    stale: _builtins.bool
+    """Some province could not be reached, and an answer is shown that it gave earlier and that has outlived its time."""
+    age_ms: _builtins.int
+    """Age of the oldest of these answers when this was sent, milliseconds; 0: all are new."""
     late_ticket: _builtins.bytes
     """Under which late answers are found (FetchLate), 16 bytes, where the question was left with a province; empty otherwise."""
     @_builtins.property
@@ -216,15 +246,70 @@ class CheckResponse(_message.Message):
         partial: _builtins.bool = ...,
         answers: _abc.Iterable[Global___ProvinceAnswer] | None = ...,
         made_at: _timestamp_pb2.Timestamp | None = ...,
+        from_cache: _builtins.bool = ...,
+        stale: _builtins.bool = ...,
+        age_ms: _builtins.int = ...,
         late_ticket: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "as_of", b"as_of", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "last_trace_on", b"last_trace_on", "late_ticket", b"late_ticket", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "answers", b"answers", "as_of", b"as_of", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "from_cache", b"from_cache", "last_trace_on", b"last_trace_on", "late_ticket", b"late_ticket", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "stale", b"stale", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckResponse: _TypeAlias = CheckResponse  # noqa: Y015
+
+@_typing.final
+class CheckStreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def check(self) -> Global___CheckRequest: ...
+    def __init__(
+        self,
+        *,
+        check: Global___CheckRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStreamRequest: _TypeAlias = CheckStreamRequest  # noqa: Y015
+
+@_typing.final
+class CheckStreamResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWN_FIELD_NUMBER: _builtins.int
+    AWAITED_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    final: _builtins.bool
+    """No more is to come."""
+    @_builtins.property
+    def known(self) -> Global___CheckResponse:
+        """The whole of what is known so far, as if nobody else had been asked."""
+
+    @_builtins.property
+    def awaited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members whose answer is still to come."""
+
+    def __init__(
+        self,
+        *,
+        known: Global___CheckResponse | None = ...,
+        awaited: _abc.Iterable[_builtins.str] | None = ...,
+        final: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "final", b"final", "known", b"known"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckStreamResponse: _TypeAlias = CheckStreamResponse  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
@@ -349,6 +434,10 @@ class ProvinceAnswer(_message.Message):
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     RULES_DIGEST_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    MADE_AT_FIELD_NUMBER: _builtins.int
+    FROM_CACHE_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    FOLLOWED_FIELD_NUMBER: _builtins.int
     PENDING_UNTIL_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
@@ -361,10 +450,22 @@ class ProvinceAnswer(_message.Message):
     message_en: _builtins.str
     rules_version: _builtins.str
     rules_digest: _builtins.bytes
+    from_cache: _builtins.bool
+    """The answer was kept from an earlier question of this unit for the same purpose; the proof is that of then."""
+    stale: _builtins.bool
+    """It has outlived the time for which the province allows it to be used without asking again. Shown because the province
+    could not be reached; `message_zh` and `message_en` say why.
+    """
+    followed: _builtins.bool
+    """Asked because another province said that the person had moved there."""
     late: _builtins.bool
     """The answer came late, after the question was left."""
     @_builtins.property
     def proof(self) -> Global___Proof: ...
+    @_builtins.property
+    def made_at(self) -> _timestamp_pb2.Timestamp:
+        """When the province made its answer, by its clock."""
+
     @_builtins.property
     def pending_until(self) -> _timestamp_pb2.Timestamp:
         """Set while the question is left with the province: until when it may still answer."""
@@ -382,12 +483,16 @@ class ProvinceAnswer(_message.Message):
         rules_version: _builtins.str = ...,
         rules_digest: _builtins.bytes = ...,
         proof: Global___Proof | None = ...,
+        made_at: _timestamp_pb2.Timestamp | None = ...,
+        from_cache: _builtins.bool = ...,
+        stale: _builtins.bool = ...,
+        followed: _builtins.bool = ...,
         pending_until: _timestamp_pb2.Timestamp | None = ...,
         late: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pending_until", b"pending_until", "proof", b"proof"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at", "pending_until", b"pending_until", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["late", b"late", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "pending_until", b"pending_until", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["followed", b"followed", "from_cache", b"from_cache", "late", b"late", "made_at", b"made_at", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "pending_until", b"pending_until", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "stale", b"stale", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

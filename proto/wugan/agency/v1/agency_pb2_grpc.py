@@ -42,6 +42,11 @@ class AgencyServiceStub:
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.FromString,
                 _registered_method=True)
+        self.CheckStream = channel.unary_stream(
+                '/wugan.agency.v1.AgencyService/CheckStream',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.FromString,
+                _registered_method=True)
         self.ListLate = channel.unary_unary(
                 '/wugan.agency.v1.AgencyService/ListLate',
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateRequest.SerializeToString,
@@ -87,6 +92,13 @@ class AgencyServiceServicer:
 
     def Check(self, request, context):
         """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckStream(self, request, context):
+        """The same, told as the provinces answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +162,11 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.Check,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.SerializeToString,
+            ),
+            'CheckStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.CheckStream,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.SerializeToString,
             ),
             'ListLate': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLate,
@@ -217,6 +234,33 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/Check',
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/CheckStream',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

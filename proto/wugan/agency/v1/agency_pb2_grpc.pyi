@@ -38,6 +38,8 @@ class AgencyServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AgencyServiceAsyncStub: ...
     Check: _grpc.UnaryUnaryMultiCallable[_agency_pb2.CheckRequest, _agency_pb2.CheckResponse]
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+    CheckStream: _grpc.UnaryStreamMultiCallable[_agency_pb2.CheckStreamRequest, _agency_pb2.CheckStreamResponse]
+    """The same, told as the provinces answer."""
     ListLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]
     """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
     FetchLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]
@@ -67,6 +69,8 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Check: _aio.UnaryUnaryMultiCallable[_agency_pb2.CheckRequest, _agency_pb2.CheckResponse]  # type: ignore[assignment]
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+    CheckStream: _aio.UnaryStreamMultiCallable[_agency_pb2.CheckStreamRequest, _agency_pb2.CheckStreamResponse]  # type: ignore[assignment]
+    """The same, told as the provinces answer."""
     ListLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]  # type: ignore[assignment]
     """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
     FetchLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]  # type: ignore[assignment]
@@ -99,6 +103,14 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agency_pb2.CheckResponse, _abc.Awaitable[_agency_pb2.CheckResponse]]:
         """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
+
+    @_abc_1.abstractmethod
+    def CheckStream(
+        self,
+        request: _agency_pb2.CheckStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agency_pb2.CheckStreamResponse], _abc.AsyncIterator[_agency_pb2.CheckStreamResponse]]:
+        """The same, told as the provinces answer."""
 
     @_abc_1.abstractmethod
     def ListLate(

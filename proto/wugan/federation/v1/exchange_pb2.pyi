@@ -214,6 +214,8 @@ class Findings(_message.Message):
     TRACE_DATES_FIELD_NUMBER: _builtins.int
     EVENT_DATES_FIELD_NUMBER: _builtins.int
     LAST_TRACE_DATE_FIELD_NUMBER: _builtins.int
+    CACHEABLE_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    STALE_UNTIL_MS_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which the answer was made, and the time of making, Unix milliseconds."""
     made_at_ms: _builtins.int
@@ -228,6 +230,12 @@ class Findings(_message.Message):
     """
     event_dates: _vocabulary_pb2_1.DatePrecision.ValueType
     last_trace_date: _vocabulary_pb2_1.DatePrecision.ValueType
+    cacheable_until_ms: _builtins.int
+    """Until when the asking gateway may give this answer again to the same unit for the same purpose without asking, Unix
+    milliseconds; 0: not at all. Follows from what the answer tells, by the answering side's rules.
+    """
+    stale_until_ms: _builtins.int
+    """Until when it may be shown, as outdated and with its age, while this member cannot be reached; 0: not at all."""
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2_1.SurvivalStatus.ValueType]:
         """Columns, one row for each subject of the question, in its order. A refused subject has status 0 and a row in `refused`."""
@@ -288,10 +296,12 @@ class Findings(_message.Message):
         trace_dates: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
         event_dates: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
         last_trace_date: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
+        cacheable_until_ms: _builtins.int = ...,
+        stale_until_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "links", b"links", "reasons", b"reasons", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "cacheable_until_ms", b"cacheable_until_ms", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "stale_until_ms", b"stale_until_ms", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

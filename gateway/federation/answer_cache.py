@@ -1,0 +1,419 @@
+"""Other members' answers, given again to whom they were given: for as long as the answering side allows.
+
+Owns: what an answer is found by, when it may be given again, shown as outdated, or must go. An answer is found by a
+keyed hash of the member asked and of the whole question but for the official and the case reference: unit, purpose,
+legal basis, person, names, benefit, evidence, day. So it reaches nobody else, and a field that questions get one day
+parts them by itself. It is fresh while
+
+ 1. its author allows it (`Findings.cacheable_until_ms`), and thirty days at most;
+ 2. the directory by which its signature was verified is in force;
+ 3. its author has not answered by other rules since;
+ 4. no notice came about the person (`invalidate`), and nothing newer under the same key.
+
+Refuses: answers that are not kept with their proof (`gateway.store.answers`), refusals, and accounting for a
+disclosure, which is that of whoever discloses.
+
+In memory within so many bytes; on the disk as rows that point to kept answers, written in the background. What comes
+from the disk counts once its signature verifies by the directory in force. Gateways that share a database share what
+was there when they started, and the effect of notices on it only through their own `invalidate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from google.protobuf.message import DecodeError
+
+from gateway.clock import Clock
+from gateway.errors import StoreError, WuganError
+from gateway.exchange.envelope import Proof, verify_proof
+from gateway.exchange.header import read
+from gateway.federation.directory import Directory, DirectorySource
+from gateway.federation.kept import Held, Memory
+from gateway.federation.partners import PartnerAnswer
+from gateway.log import described
+from gateway.rules.caching import DAY_MS
+from gateway.store.answers import KeptAnswers
+from gateway.store.reusable import Changes, Reusable, ReusableAnswers
+from wugan.federation.v1 import exchange_pb2
+
+LONGEST_MS: Final = 30 * DAY_MS
+"""No answer is given again, or shown as outdated, for longer than this, whatever its author allows."""
+MAX_LINKED: Final = 16
+"""Linked numbers by which an answer is found, too, when a notice comes; one with more is not given again."""
+FLUSH_ROWS: Final = 512
+_AS_PATIENT: Final = 1.25
+"""Times that differ by no more count as the same."""
+TOUCH_MS: Final = 600_000
+"""How exactly it is known when an answer was used last."""
+MAX_NOTED: Final = 65_536
+_TAG_BYTES: Final = 32
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Bounds: answers on the disk, bytes in memory, whether outdated answers are shown, seconds between writes."""
+
+    max_answers: int
+    memory_bytes: int
+    stale_if_unreachable: bool
+    flush_s: float
+
+
+class AnswerCache:
+    """See the module. Call `open` before use, `close` before the store is closed."""
+
+    def __init__(
+        self,
+        reusable: ReusableAnswers,
+        answers: KeptAnswers,
+        directory: DirectorySource,
+        clock: Clock,
+        options: CacheOptions,
+    ) -> None:
+        self._reusable = reusable
+        self._answers = answers
+        self._directory = directory
+        self._clock = clock
+        self._options = options
+        self._memory = Memory(options.memory_bytes)
+        self._on_disk: set[bytes] = set()
+        self._rules: dict[str, tuple[int, bytes]] = {}
+        self._tagged: tuple[Directory | None, bytes] = (None, b"")
+        self._pending: dict[bytes, Reusable] = {}
+        self._used: dict[bytes, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._writes: set[asyncio.Future[list[bytes]]] = set()
+        # Notices of late, so that an answer on its way when one came is not taken for one made after it.
+        self._mark = 0
+        self._noted: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+        self._forgotten = 0
+
+    async def open(self) -> None:
+        """Learn what is on the disk.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        self._on_disk.update(await self._reusable.keys(self._clock.now_ms(), self._options.max_answers))
+        self._directory.subscribe(self._directory_changed)
+
+    async def close(self) -> None:
+        """Write what was not written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush()
+        await asyncio.gather(*self._writes, return_exceptions=True)
+
+    def key(self, member_id: str, question: exchange_pb2.Question) -> bytes:
+        """What the answer of a member to a question is found by."""
+        asked = exchange_pb2.Question()
+        asked.CopyFrom(question)
+        asked.ClearField("question_id")  # of the asking, not of what is asked
+        asked.context.ClearField("official_pseudonym")
+        asked.context.ClearField("case_reference")
+        return self._reusable.key(member_id.encode() + b"\x00" + asked.SerializeToString(deterministic=True))
+
+    @property
+    def mark(self) -> int:
+        """Where the notices stand; to be taken before a question is asked, and handed to `put`."""
+        return self._mark
+
+    def fresh(self, held: Held, now_ms: int) -> bool:
+        """Whether an answer may be given now without asking."""
+        return (
+            held.alive
+            and now_ms < held.cacheable_until_ms
+            and held.directory == self._tag()
+            and self._by_newest_rules(held.answer)
+        )
+
+    async def find(self, key: bytes, numbers: Iterable[str], time_s: float) -> Held | None:
+        """The answer that may be given now.
+
+        Args:
+            key: of the question.
+            numbers: of the question.
+            time_s: how long the member would have for an answer. A partial one is not given to somebody who has more
+                time than there was for it: the departments that were silent may answer yet.
+        """
+        held = self._memory.get(key)
+        if held is None:
+            if key not in self._on_disk:
+                return None
+            held = await self._load(key, numbers)
+        if held is None or not self.fresh(held, self._clock.now_ms()):
+            return None
+        if held.answer.findings.partial and time_s > held.waited_s * _AS_PATIENT:
+            return None
+        self.touch(held, self._clock.now_ms())
+        return held
+
+    async def outdated(self, key: bytes, numbers: Iterable[str]) -> Held | None:
+        """The answer to show while its author cannot be reached, where both sides allow that."""
+        if not self._options.stale_if_unreachable:
+            return None
+        held = self._memory.get(key)
+        if held is None and key in self._on_disk:
+            held = await self._load(key, numbers)
+        if held is None or self._clock.now_ms() >= held.until_ms:
+            return None
+        if held.directory != self._tag() and not self._signed(held.answer):
+            return None
+        return held
+
+    def touch(self, held: Held, now_ms: int) -> None:
+        """Note that an answer is being given."""
+        if now_ms - held.used_at_ms >= TOUCH_MS:
+            held.used_at_ms = self._used[held.key] = now_ms
+            self._flush_later()
+
+    def put(self, question: exchange_pb2.Question, answer: PartnerAnswer, mark: int, time_s: float) -> None:
+        """Take an answer that is kept with its proof.
+
+        Args:
+            question: that it answers.
+            answer: verified.
+            mark: where notices stood when it was asked for.
+            time_s: how long the member had for it.
+        """
+        key, findings, now_ms = self.key(answer.member_id, question), answer.findings, self._clock.now_ms()
+        if findings.made_at_ms >= self._rules.get(answer.member_id, (0, b""))[0]:
+            self._rules[answer.member_id] = findings.made_at_ms, findings.rules_digest
+        until = min(findings.cacheable_until_ms, now_ms + LONGEST_MS)
+        stale_until = min(findings.stale_until_ms, now_ms + LONGEST_MS)
+        if until <= now_ms or len(findings.links.id_number) > MAX_LINKED:
+            self._supersede(key, answer, now_ms)
+            return
+        indexes = self._indexes(_numbers(question), findings)
+        if mark != self._mark and self._noted_since(mark, answer.member_id, indexes):
+            return
+        held = Held(
+            key,
+            answer,
+            received_at_ms=now_ms,
+            cacheable_until_ms=until,
+            stale_until_ms=stale_until if stale_until > until else 0,
+            directory=self._tag(),
+            indexes=indexes,
+            waited_s=time_s,
+        )
+        if findings.partial:  # short-lived: in memory only
+            self._supersede(key, answer, now_ms)
+            self._memory.put(held)
+            return
+        self._memory.put(held)
+        self._pending[key] = Reusable(
+            key,
+            answer.member_id,
+            answer.message_id,
+            answer.proof.position,
+            now_ms,
+            until,
+            held.stale_until_ms,
+            held.until_ms,
+            held.directory,
+            now_ms,
+        )
+        self._flush_later()
+
+    def forget(self, member_id: str, indexes: Collection[bytes]) -> None:
+        """As `invalidate`: in memory when this returns, on the disk soon after."""
+        self._forget(member_id, indexes)
+        try:
+            self._watch(self._reusable.drop(member_id, indexes))
+        except StoreError as error:
+            _log.warning("answers that a notice ended not deleted", fault=described(error))
+
+    async def invalidate(self, member_id: str, indexes: Collection[bytes]) -> None:
+        """Give no answer of a member about these people any more: something about them has changed.
+
+        Args:
+            member_id: who said so.
+            indexes: blind indexes of their numbers (`index_of`).
+
+        Raises:
+            StoreError: it could not be written; in memory it holds all the same.
+        """
+        self._forget(member_id, indexes)
+        self._on_disk.difference_update(await self._reusable.drop(member_id, indexes))
+
+    def _forget(self, member_id: str, indexes: Collection[bytes]) -> None:
+        self._mark += 1
+        for index in indexes:
+            self._noted[member_id, index] = self._mark
+            self._noted.move_to_end((member_id, index))
+        while len(self._noted) > MAX_NOTED:
+            self._forgotten = self._noted.popitem(last=False)[1]
+        self._memory.drop_people(member_id, indexes)
+        # Rows under way are written before the deletion; those that wait must not be written after it.
+        self._flush()
+
+    async def forget_member(self, member_id: str) -> None:
+        """Give no answer of a member any more.
+
+        Raises:
+            StoreError: as `invalidate`.
+        """
+        self._memory.drop_member(member_id)
+        self._flush()
+        self._on_disk.difference_update(await self._reusable.drop(member_id, None))
+
+    def index_of(self, id_number: str) -> bytes:
+        """The blind index of a normalised number."""
+        return self._reusable.blind_index(id_number)
+
+    def _indexes(self, numbers: Iterable[str], findings: exchange_pb2.Findings) -> frozenset[bytes]:
+        return frozenset(map(self._reusable.blind_index, [*numbers, *linked_numbers(findings)]))
+
+    def _noted_since(self, mark: int, member_id: str, indexes: Iterable[bytes]) -> bool:
+        if mark < self._forgotten:
+            return True  # it cannot be told any more
+        return any(self._noted.get((member_id, index), 0) > mark for index in indexes)
+
+    def _by_newest_rules(self, answer: PartnerAnswer) -> bool:
+        newest = self._rules.get(answer.member_id)
+        return newest is None or newest[1] == answer.findings.rules_digest
+
+    def _tag(self) -> bytes:
+        """What stands for the directory in force."""
+        directory = self._directory.current()
+        known, tag = self._tagged
+        if directory is not known:
+            tag = directory.version.to_bytes(8) + directory.digest.ljust(_TAG_BYTES, b"\x00")
+            self._tagged = directory, tag
+        return tag
+
+    def _directory_changed(self) -> None:
+        """Drop what members gave who are members no more."""
+        try:
+            present = set(self._directory.current().member_ids())
+        except WuganError:  # expired: nothing is fresh, and nothing is asked
+            return
+        gone = self._memory.members() - present
+        for member_id in gone:
+            self._memory.drop_member(member_id)
+            self._submit_drop(member_id)
+
+    def _submit_drop(self, member_id: str) -> None:
+        self._flush()
+        try:
+            self._watch(self._reusable.drop(member_id, None))
+        except StoreError as error:
+            _log.warning("answers of a former member not deleted", fault=described(error))
+
+    async def _load(self, key: bytes, numbers: Iterable[str]) -> Held | None:
+        """An answer from the disk, into memory; None where it cannot be used, and then it is forgotten."""
+        mark = self._mark
+        found = await self._read(key)
+        newer = self._memory.get(key)
+        if newer is not None:
+            return newer
+        if found is None or not self._signed(found[1]):
+            if not self._writes:  # else its row may be on its way, and is there the next time
+                self._on_disk.discard(key)
+            return None
+        row, answer = found
+        indexes = self._indexes(numbers, answer.findings)
+        if key not in self._on_disk or (mark != self._mark and self._noted_since(mark, row.member, indexes)):
+            return None
+        held = Held(
+            key,
+            answer,
+            received_at_ms=row.received_at_ms,
+            cacheable_until_ms=row.cacheable_until_ms,
+            stale_until_ms=row.stale_until_ms,
+            directory=row.directory,
+            indexes=indexes,
+        )
+        self._memory.put(held)
+        return held
+
+    async def _read(self, key: bytes) -> tuple[Reusable, PartnerAnswer] | None:
+        """The row of a key that is not over, with its answer."""
+        try:
+            row = await self._reusable.find(key)
+            if row is None or self._clock.now_ms() >= row.until_ms:
+                return None
+            signed = await self._answers.produce(row.member, row.message_id, row.position)
+            if signed is None:
+                return None
+            proof = Proof(*(getattr(signed, name) for name in Proof._fields))
+            findings = exchange_pb2.Answer.FromString(proof.payload).findings
+        except (StoreError, DecodeError) as error:
+            _log.warning("a kept answer cannot be given again", fault=described(error))
+            return None
+        return row, PartnerAnswer(row.member, findings, row.message_id, proof)
+
+    def _signed(self, answer: PartnerAnswer) -> bool:
+        """Whether the answer verifies with a key that its author has by the directory in force."""
+        try:
+            header, _ = read(answer.proof.header)
+            directory = self._directory.current()
+            verify_key = directory.verify_key(answer.member_id, header.signing_key_id, header.issued_at_ms)
+            return verify_proof(answer.proof, verify_key).sender == answer.member_id
+        except WuganError:
+            return False
+
+    def _supersede(self, key: bytes, answer: PartnerAnswer, now_ms: int) -> None:
+        """Let an earlier answer go because of one that may not be given again."""
+        self._memory.drop(key)
+        waiting = self._pending.pop(key, None)
+        if key in self._on_disk or waiting is not None:
+            self._on_disk.discard(key)
+            at = answer.proof.position
+            over = Reusable(key, answer.member_id, answer.message_id, at, now_ms, 0, 0, 0, self._tag(), now_ms)
+            self._pending[key] = over
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        if len(self._pending) >= FLUSH_ROWS:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._options.flush_s, self._flush)
+
+    def _flush(self) -> None:
+        """Have everything written that waits; what fails is lost, and asked again one day."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._pending and not self._used:
+            return
+        rows, used = list(self._pending.values()), list(self._used.items())
+        self._pending, self._used = {}, {}
+        try:
+            written = self._reusable.submit(Changes(rows, used, self._clock.now_ms(), self._options.max_answers))
+        except StoreError as error:
+            _log.warning("answers to be given again not written", rows=len(rows), fault=described(error))
+            return
+        self._on_disk.update(row.key for row in rows if row.until_ms)
+        self._watch(written)
+
+    def _watch(self, written: asyncio.Future[list[bytes]]) -> None:
+        self._writes.add(written)
+        written.add_done_callback(self._written)
+
+    def _written(self, done: asyncio.Future[list[bytes]]) -> None:
+        self._writes.discard(done)
+        if done.cancelled():
+            return
+        if done.exception() is not None:
+            _log.warning("answers to be given again not written")
+        else:
+            self._on_disk.difference_update(done.result())
+
+
+def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
+    """Further numbers of the people of an answer, as far as they are taken over."""
+    return list(findings.links.id_number[:MAX_LINKED])
+
+
+def _numbers(question: exchange_pb2.Question) -> list[str]:
+    return [*question.subjects.id_number, *question.subjects.alias_id_number]

@@ -1,0 +1,145 @@
+"""Answers that may be given again, in memory: bounded in bytes, those go first that were used least lately.
+
+Owns: `Held`, one such answer, and `Memory`, which holds them. Refuses: the disk, the time, and deciding who may be
+given what (`answer_cache`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.federation.partners import PartnerAnswer
+
+OVERHEAD_BYTES: Final = 2048
+"""What an answer takes in memory besides its proof: the object, its places in the tables, the parsed message's own."""
+PARSED: Final = 3
+"""How much more a parsed answer takes than its bytes, at most as measured."""
+
+
+class Held:
+    """An answer that may be given again.
+
+    Args:
+        key: keyed hash of all that it was asked under.
+        answer: as it was verified when it came.
+        received_at_ms: when it came, Unix milliseconds.
+        cacheable_until_ms: until when its author allows it to be given without asking.
+        stale_until_ms: until when it may be shown as outdated; 0: not.
+        directory: tag of the directory by which it was verified.
+        indexes: whom it is about.
+        waited_s: how long the member had for it.
+    """
+
+    __slots__ = (
+        "alive",
+        "answer",
+        "cacheable_until_ms",
+        "directory",
+        "indexes",
+        "key",
+        "received_at_ms",
+        "size",
+        "stale_until_ms",
+        "used_at_ms",
+        "waited_s",
+    )
+
+    def __init__(
+        self,
+        key: bytes,
+        answer: PartnerAnswer,
+        *,
+        received_at_ms: int,
+        cacheable_until_ms: int,
+        stale_until_ms: int,
+        directory: bytes,
+        indexes: frozenset[bytes],
+        waited_s: float = 0.0,
+    ) -> None:
+        self.waited_s = waited_s
+        self.key = key
+        self.answer = answer
+        self.received_at_ms = received_at_ms
+        self.cacheable_until_ms = cacheable_until_ms
+        self.stale_until_ms = stale_until_ms
+        self.directory = directory
+        self.indexes = indexes
+        self.alive = True
+        """Until it is dropped, for whatever reason; what was made of it is not to be used any more then."""
+        self.used_at_ms = received_at_ms
+        proof = answer.proof
+        self.size = OVERHEAD_BYTES + len(proof.header) + len(proof.path) + (1 + PARSED) * len(proof.payload)
+
+    @property
+    def until_ms(self) -> int:
+        """When it is of no use any more."""
+        return max(self.cacheable_until_ms, self.stale_until_ms)
+
+
+class Memory:
+    """Held answers, within so many bytes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._size = 0
+        self._by_key: OrderedDict[bytes, Held] = OrderedDict()
+        self._by_index: dict[bytes, set[bytes]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    @property
+    def size(self) -> int:
+        """Bytes held, as estimated."""
+        return self._size
+
+    def get(self, key: bytes) -> Held | None:
+        """The answer of a key, which is now the most lately used one."""
+        held = self._by_key.get(key)
+        if held is not None:
+            self._by_key.move_to_end(key)
+        return held
+
+    def put(self, held: Held) -> None:
+        """Hold an answer in place of the one of the same key; others go where there is no room."""
+        self.drop(held.key)
+        if held.size > self._most_bytes:
+            held.alive = False
+            return
+        self._by_key[held.key] = held
+        self._size += held.size
+        for index in held.indexes:
+            self._by_index.setdefault(index, set()).add(held.key)
+        while self._size > self._most_bytes:
+            self.drop(next(iter(self._by_key)))
+
+    def drop(self, key: bytes) -> None:
+        """Hold the answer of a key no more."""
+        held = self._by_key.pop(key, None)
+        if held is None:
+            return
+        held.alive = False
+        self._size -= held.size
+        for index in held.indexes:
+            keys = self._by_index[index]
+            keys.discard(key)
+            if not keys:
+                del self._by_index[index]
+
+    def drop_people(self, member_id: str, indexes: Iterable[bytes]) -> None:
+        """Hold no answer of a member about these people any more."""
+        found = {key for index in indexes for key in self._by_index.get(index, ())}
+        for key in found:
+            if self._by_key[key].answer.member_id == member_id:
+                self.drop(key)
+
+    def drop_member(self, member_id: str) -> None:
+        """Hold no answer of a member any more."""
+        for key in [key for key, held in self._by_key.items() if held.answer.member_id == member_id]:
+            self.drop(key)
+
+    def members(self) -> set[str]:
+        """Whose answers are held."""
+        return {held.answer.member_id for held in self._by_key.values()}

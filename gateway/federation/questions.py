@@ -1,0 +1,108 @@
+"""The question about one recipient, made of what the agency's register has.
+
+Owns: what an agency must say, normalising numbers, and the pseudonym that stands for the official. Refuses:
+whom to ask.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from gateway.errors import RefusedError
+from gateway.exchange.question import check_question
+from gateway.federation.routing import Places
+from gateway.rules.identity import normalise_number
+from wugan.adapter.v1 import columns_pb2
+from wugan.federation.v1 import exchange_pb2
+
+MAX_OFFICIAL = 100
+"""Characters of an official's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """The person asked about, as the agency's register has them."""
+
+    id_number: str
+    name: str
+    document_kind: int
+    alias_id_numbers: tuple[str, ...]
+    benefit: int
+    places: Places
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Who asks and why; `official` is the agency's own name for the official and leaves only as a pseudonym.
+
+    `fresh`: every member is asked anew, whatever is kept of earlier answers.
+    """
+
+    unit: str
+    official: str
+    purpose: int
+    legal_basis: str
+    case_reference: str
+    as_of_on: int = 0
+    evidence_limit: int = 0
+    fresh: bool = False
+
+
+class Questions:
+    """Makes questions; `key`: under which officials become pseudonyms."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self.pseudonym = functools.lru_cache(maxsize=4096)(self._pseudonym_of)
+        """What stands for an official, by unit and name."""
+
+    def make(self, recipient: Recipient, case: Case, today: int) -> exchange_pb2.Question:
+        """The question about one recipient, numbers normalised.
+
+        Raises:
+            RefusedError: something in it is missing or wrong; `field` says what.
+        """
+        if case.as_of_on > today:
+            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
+        if not case.official.strip() or len(case.official) > MAX_OFFICIAL:
+            raise _wrong(
+                "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
+            )
+        question = exchange_pb2.Question(
+            context=exchange_pb2.Context(
+                unit=case.unit,
+                official_pseudonym=self.pseudonym(case.unit, case.official),
+                purpose=case.purpose,  # type: ignore[arg-type]  # checked below
+                legal_basis=case.legal_basis,
+                case_reference=case.case_reference,
+            ),
+            subjects=columns_pb2.SubjectColumns(
+                id_number=[recipient.id_number],
+                name=[recipient.name.strip()],
+                alias_subject=[0] * len(recipient.alias_id_numbers),
+                alias_id_number=recipient.alias_id_numbers,
+            ),
+            benefit=[recipient.benefit],  # type: ignore[list-item]  # checked below
+            region=recipient.places.residence[:1],
+            as_of_on=case.as_of_on,
+            evidence_limit=case.evidence_limit,
+        )
+        subjects = question.subjects
+        if recipient.document_kind:
+            subjects.document_kind.append(recipient.document_kind)  # type: ignore[arg-type]  # checked below
+        check_question(question, max_subjects=1)
+        subjects.id_number[0] = normalise_number(recipient.id_number, recipient.document_kind)
+        subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
+        return question
+
+    def _pseudonym_of(self, unit: str, official: str) -> bytes:
+        parts = [part.encode() for part in (unit, official.strip())]
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return hmac.digest(self._key, message, hashlib.sha256)
+
+
+def _wrong(field: str, en: str, zh: str) -> RefusedError:
+    return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field)

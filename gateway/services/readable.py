@@ -1,0 +1,123 @@
+"""What came of a check as one readable message: rows out of columns, days as texts.
+
+Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of reasons, which the verdict tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from gateway.errors import WuganError
+from gateway.federation.check import Checked, MemberResult
+from gateway.federation.kept import Held
+from gateway.federation.verdict import Verdict
+from gateway.rules.kinds import FIRST_EVENT
+from gateway.rules.wording import day_text
+from gateway.services.late import Named
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
+_FAR_MS: Final = 1 << 47
+"""After every time that a member's clock may honestly show; in the year 6429."""
+
+
+def _seen_by_month(checked: Checked) -> bool:
+    """Whether the newest trace may come from a member that tells only its month."""
+    answers = [result.answer.findings for result in checked.results if result.answer is not None]
+    return any(findings.last_trace_date == words.DATE_PRECISION_MONTH for findings in answers)
+
+
+def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
+    """What came of a check as an agency reads it; `members`: those who were asked, by id."""
+    response = agency_pb2.CheckResponse(
+        status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
+        flags=[flag for flag in _FLAGS if found.flags >> flag & 1],  # type: ignore[misc]
+        proposal=found.proposal,  # type: ignore[arg-type]
+        effective_month=found.effective_month,
+        reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
+        decided_on=day_text(found.decided_on),
+        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(checked)),
+        valid_until=day_text(found.valid_until_on),
+        as_of=day_text(checked.as_of_on),
+        partial=found.partial,
+    )
+    for result in checked.results:
+        response.answers.append(_province(result, members[result.member_id]))
+        if result.answer is not None:
+            _add_rows(response, result.member_id, result.answer.findings)
+    answered = [result.answer.findings for result in checked.results if result.answer is not None]
+    response.linked_id_numbers.extend(dict.fromkeys(number for each in answered for number in each.links.id_number))
+    if len(checked.results) > 1:  # each member's own rows come newest first
+        response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
+    response.made_at.FromMilliseconds(checked.made_at_ms)
+    held = [result.held for result in checked.results if result.held is not None]
+    if held:
+        response.from_cache = True
+        response.stale = any(result.outdated for result in checked.results)
+        response.age_ms = age_ms(checked.made_at_ms, held)
+    return response
+
+
+def nothing_known(checked: Checked, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
+    """The same where nobody answered, and somebody may yet."""
+    response = agency_pb2.CheckResponse(as_of=day_text(checked.as_of_on), partial=True)
+    response.answers.extend(_province(result, members[result.member_id]) for result in checked.results)
+    response.made_at.FromMilliseconds(checked.made_at_ms)
+    return response
+
+
+def age_ms(now_ms: int, held: Sequence[Held]) -> int:
+    """How long ago the oldest of answers that are given again came, by this gateway's clock."""
+    return max(0, now_ms - min(each.received_at_ms for each in held))
+
+
+def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
+    """Evidence and sources of one member's findings."""
+    rows = findings.evidence
+    for at in range(len(rows.subject)):
+        dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates
+        month = dates == words.DATE_PRECISION_MONTH
+        response.evidence.add(
+            kind=rows.kind[at],
+            department=rows.department[at],
+            region=rows.region[at],
+            observed_on=day_text(rows.observed_on[at], month=month),
+            available_on=day_text(rows.available_on[at], month=month),
+            strength=rows.strength[at],
+            source_reference=rows.source_reference[at],
+            detail=rows.detail[at],
+            from_on=day_text(rows.from_on[at], month=month),
+            until_on=day_text(rows.until_on[at], month=month),
+            member_id=member_id,
+        )
+    for source in findings.sources:
+        response.sources.add(
+            member_id=member_id,
+            adapter_id=source.adapter_id,
+            department=source.department,
+            outcome=source.outcome,
+            complete_until=day_text(source.complete_until_on),
+        )
+
+
+def _province(result: MemberResult, member: Named) -> agency_pb2.ProvinceAnswer:
+    about = agency_pb2.ProvinceAnswer(
+        member_id=member.member_id, member_name_zh=member.name_zh, member_name_en=member.name_en
+    )
+    about.followed = result.followed
+    if result.error is not None:
+        about.message_zh, about.message_en = result.error.zh, result.error.en
+    if result.answer is None:
+        about.refusal = WuganError.default_reason if result.error is None else result.error.reason
+        return about
+    about.from_cache, about.stale = result.held is not None, result.outdated
+    findings = result.answer.findings
+    if 0 < findings.made_at_ms < _FAR_MS:
+        about.made_at.FromMilliseconds(findings.made_at_ms)
+    about.status = findings.status[0]
+    about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
+    about.proof.MergeFrom(agency_pb2.Proof(**result.answer.proof._asdict()))
+    return about

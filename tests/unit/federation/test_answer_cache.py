@@ -1,0 +1,389 @@
+"""Answers given again: to whom they were given, for as long as they may be, and until something speaks against it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.clock import FakeClock
+from gateway.federation.answer_cache import MAX_LINKED
+from gateway.federation.kept import Held, Memory
+from tests.unit.federation.cache_world import HOUR_MS, CacheWorld, asked_about
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, NOW_MS, A, B, C, stored
+from wugan.adapter.v1 import columns_pb2
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[CacheWorld]:
+    clock = FakeClock(NOW_MS)
+    async with stored(tmp_path, clock) as store:
+        made = CacheWorld(store, clock)
+        await made.cache.open()
+        yield made
+        await made.cache.close()
+
+
+async def test_an_answer_is_given_again_as_it_was_signed(world: CacheWorld) -> None:
+    given = await world.take(asked_about())
+    again = await world.found(asked_about())
+    assert again is not None
+    assert (again.proof, again.message_id) == (given.proof, given.message_id)
+
+
+async def test_another_official_and_another_case_of_the_unit_get_it_too(world: CacheWorld) -> None:
+    given = await world.take(asked_about())
+    other = asked_about(official_pseudonym=b"q" * 32, case_reference="another")
+    assert await world.found(other) == given
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        asked_about(unit="ningbo"),
+        asked_about(purpose=v.PURPOSE_AUDIT),
+        asked_about(legal_basis="社会保险法 第七十五条"),
+        asked_about(BO),
+        asked_about(evidence_limit=19),
+        asked_about(as_of_on=20_000),
+    ],
+    ids=["unit", "purpose", "legal basis", "person", "evidence", "day"],
+)
+async def test_nobody_gets_it_for_anything_else(world: CacheWorld, other: exchange_pb2.Question) -> None:
+    await world.take(asked_about())
+    assert await world.found(other) is None
+
+
+def test_every_field_of_a_question_but_official_and_case_parts_answers() -> None:
+    """A field that questions get one day does so by itself; this says what a person has to decide about."""
+    fields = {field.name for field in exchange_pb2.Question.DESCRIPTOR.fields}
+    assert fields == {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "question_id"}
+
+
+async def test_the_id_by_which_a_question_is_counted_once_parts_nothing(world: CacheWorld) -> None:
+    given = await world.take(asked_about())
+    other = asked_about()
+    other.question_id = b"i" * 16
+    assert await world.found(other) == given
+
+
+async def test_a_name_a_benefit_an_alias_or_another_member_parts_answers(world: CacheWorld) -> None:
+    asked = asked_about()
+    keys = {world.cache.key(B.member_id, asked), world.cache.key(C.member_id, asked)}
+    for change in (
+        lambda q: q.subjects.name.__setitem__(0, "安妮"),
+        lambda q: q.benefit.__setitem__(0, words.BENEFIT_TYPE_WORK_INJURY),
+        lambda q: q.subjects.MergeFrom(columns_pb2.SubjectColumns(alias_subject=[0], alias_id_number=[BO])),
+        lambda q: q.subjects.document_kind.append(v.DOCUMENT_KIND_PASSPORT),
+        lambda q: q.region.append(340000),
+    ):
+        other = exchange_pb2.Question()
+        other.CopyFrom(asked)
+        change(other)
+        keys.add(world.cache.key(B.member_id, other))
+    assert len(keys) == 7
+
+
+async def test_of_a_million_pairs_of_requesters_none_gets_what_the_other_was_given(world: CacheWorld) -> None:
+    """1,500 requests that differ as little as they can: more than a million pairs, each looked up for real."""
+    draw = random.Random(20260527)
+    units = ["jinhua", "jinhu", "jinhuaa", "ajinhua", "", "金华", "jin\x00hua", "jinhua\x12"]
+    bases = ["社会保险法 第七十四条", "社会保险法", "第七十四条", "a", "aa", "\x12"]
+    purposes = [number for number in v.Purpose.values() if number]
+    people = [ANNA, BO, CHEN, NEW_ANNA]
+    terms: dict[tuple[Any, ...], exchange_pb2.Question] = {}
+    while len(terms) < 1_500:
+        chosen = (
+            draw.choice([B.member_id, C.member_id]),
+            draw.choice(units),
+            draw.choice(bases),
+            draw.choice(purposes),
+            draw.choice(people),
+            draw.choice(["安娜", "安", "娜", "安娜安娜"]),
+            draw.choice([number for number in words.BenefitType.values() if number]),
+            draw.choice([0, 1, 20_000]),
+            draw.choice([0, 1, 2, 20, 128, 16_384]),
+            tuple(draw.sample(people, draw.choice([0, 0, 1, 2]))),
+        )
+        _, unit, basis, purpose, person, name, benefit, day, limit, aliases = chosen
+        asked = asked_about(
+            person,
+            unit=unit,
+            legal_basis=basis,
+            purpose=purpose,
+            official_pseudonym=draw.randbytes(16),
+            case_reference=str(draw.random()),
+            evidence_limit=limit,
+            as_of_on=day,
+        )
+        asked.subjects.name[0] = name
+        asked.benefit[0] = benefit
+        asked.subjects.alias_subject.extend([0] * len(aliases))
+        asked.subjects.alias_id_number.extend(aliases)
+        terms[chosen] = asked
+    keys = {chosen: world.cache.key(chosen[0], asked) for chosen, asked in terms.items()}
+    assert len(set(keys.values())) == len(terms)
+    one = world.answer(asked_about())
+    given: dict[bytes, object] = {}
+    listed = list(terms.items())
+    for chosen, asked in listed[::2]:
+        answer = type(one)(chosen[0], one.findings, one.message_id, one.proof)
+        world.cache.put(asked, answer, world.cache.mark, 5.0)
+        given[keys[chosen]] = answer
+    for chosen, _ in listed:
+        held = await world.cache.find(keys[chosen], [], 5.0)
+        assert (held.answer if held is not None else None) is given.get(keys[chosen])
+
+
+@given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8), st.text(max_size=8))
+def test_words_that_read_alike_one_after_another_do_not_meet(unit: str, basis: str, unit2: str, basis2: str) -> None:
+    def terms(unit: str, basis: str) -> bytes:
+        asked = asked_about(unit=unit, legal_basis=basis)
+        return asked.SerializeToString(deterministic=True)
+
+    assert (terms(unit, basis) == terms(unit2, basis2)) == ((unit, basis) == (unit2, basis2))
+
+
+async def test_it_is_given_until_its_author_says_and_no_millisecond_longer(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    world.clock.advance(3599.999)
+    assert await world.found(asked_about()) is not None
+    world.clock.advance(0.001)
+    assert await world.found(asked_about()) is None
+
+
+async def test_an_author_that_allows_ever_so_long_is_cut_to_thirty_days(world: CacheWorld) -> None:
+    await world.take(asked_about(), for_ms=10**15)
+    world.clock.advance(30 * 86_400 - 1)
+    assert world.cache._memory.get(world.cache.key(B.member_id, asked_about())).cacheable_until_ms == (
+        NOW_MS + 30 * 86_400_000
+    )
+
+
+@pytest.mark.parametrize("for_ms", [0, -5])
+async def test_what_its_author_does_not_allow_is_not_given_again_and_ends_what_was(
+    world: CacheWorld, for_ms: int
+) -> None:
+    await world.take(asked_about())
+    await world.take(asked_about(), for_ms=for_ms)
+    assert await world.found(asked_about()) is None
+    await world.restart()
+    assert await world.found(asked_about()) is None, "nor after a restart"
+
+
+async def test_it_is_there_after_a_restart_and_lies_on_the_disk_encrypted(world: CacheWorld, tmp_path: Path) -> None:
+    given = await world.take(asked_about())
+    await world.restart()
+    assert await world.found(asked_about()) == given
+    assert await world.found(asked_about(unit="ningbo")) is None
+    await world.cache.close()
+    on_disk = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert ANNA.encode() not in on_disk
+    assert given.proof.payload not in on_disk
+
+
+async def test_what_lies_on_the_disk_counts_only_if_its_signature_verifies(world: CacheWorld) -> None:
+    asked = asked_about()
+    answer = world.answer(asked)
+    forged = answer.proof._replace(signature=bytes(64))
+    await world.keep(asked, type(answer)(answer.member_id, answer.findings, answer.message_id, forged))
+    world.cache.put(asked, answer, world.cache.mark, 5.0)
+    await world.restart()
+    assert await world.found(asked) is None
+
+
+async def test_another_directory_ends_it(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    world.directory.replace(A, B, C)
+    assert await world.found(asked_about()) is None
+    await world.restart()
+    assert await world.found(asked_about()) is None, "nor from the disk"
+
+
+async def test_a_member_taken_out_of_the_directory_leaves_nothing_behind(world: CacheWorld) -> None:
+    await world.take(asked_about(), stale_ms=HOUR_MS)
+    await world.take(asked_about(), C)
+    world.directory.replace(A, C)
+    world.directory.replace(A, B, C)
+    assert await world.outdated(asked_about()) is None
+    await world.restart()
+    assert await world.outdated(asked_about()) is None
+
+
+async def test_an_author_that_goes_over_to_other_rules_ends_what_it_said_by_the_old_ones(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    await world.take(asked_about(), C)
+    world.clock.advance(1)
+    await world.take(asked_about(BO), rules_digest=b"n" * 32)
+    assert await world.found(asked_about()) is None
+    assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
+
+
+async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheWorld) -> None:
+    for person, party in itertools.product((ANNA, BO), (B, C)):
+        await world.take(asked_about(person), party)
+    await world.cache.invalidate(B.member_id, [world.cache.index_of(ANNA)])
+    for _ in range(2):
+        assert await world.found(asked_about(ANNA)) is None
+        assert await world.found(asked_about(BO)) is not None
+        assert await world.found(asked_about(ANNA), C) is not None
+        await world.restart()
+
+
+async def test_a_notice_under_a_linked_number_ends_it_too(world: CacheWorld) -> None:
+    await world.take(asked_about(), links=columns_pb2.LinkColumns(subject=[0], id_number=[NEW_ANNA], since_on=[0]))
+    await world.cache.invalidate(B.member_id, [world.cache.index_of(NEW_ANNA)])
+    assert await world.found(asked_about()) is None
+
+
+async def test_one_about_more_linked_numbers_than_are_looked_at_is_not_taken(world: CacheWorld) -> None:
+    many = [str(number) for number in range(MAX_LINKED + 1)]
+    links = columns_pb2.LinkColumns(subject=[0] * len(many), id_number=many, since_on=[0] * len(many))
+    await world.take(asked_about(), links=links)
+    assert await world.found(asked_about()) is None
+
+
+async def test_an_answer_that_was_on_its_way_when_the_notice_came_is_not_taken(world: CacheWorld) -> None:
+    asked = asked_about()
+    mark = world.cache.mark
+    answer = world.answer(asked)
+    await world.keep(asked, answer)
+    await world.cache.invalidate(B.member_id, [world.cache.index_of(ANNA)])
+    world.cache.put(asked, answer, mark, 5.0)
+    assert await world.found(asked) is None
+    world.cache.put(asked, answer, world.cache.mark, 5.0)
+    assert await world.found(asked) is not None, "one asked for after it is"
+
+
+async def test_a_notice_while_the_answer_is_read_from_the_disk_ends_it(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    await world.restart()
+    finding = asyncio.ensure_future(world.found(asked_about()))
+    await asyncio.sleep(0)
+    await world.cache.invalidate(B.member_id, [world.cache.index_of(ANNA)])
+    await finding
+    assert await world.found(asked_about()) is None
+
+
+async def test_all_of_a_member_can_be_forgotten(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    await world.take(asked_about(), C)
+    await world.cache.forget_member(B.member_id)
+    await world.restart()
+    assert await world.found(asked_about()) is None
+    assert await world.found(asked_about(), C) is not None
+
+
+async def test_a_partial_one_is_given_to_nobody_who_has_more_time_than_there_was(world: CacheWorld) -> None:
+    await world.take(asked_about(), partial=True)
+    assert await world.found(asked_about(), time_s=5.0) is not None
+    assert await world.found(asked_about(), time_s=1.0) is not None
+    assert await world.found(asked_about(), time_s=10.0) is None
+    await world.take(asked_about(BO))
+    assert await world.found(asked_about(BO), time_s=10.0) is not None, "a whole one does not get better"
+    await world.restart()
+    assert await world.found(asked_about(), time_s=1.0) is None, "nor is it written down"
+
+
+async def test_an_outdated_one_is_shown_where_its_author_allows(world: CacheWorld) -> None:
+    await world.take(asked_about(ANNA), stale_ms=HOUR_MS)
+    await world.take(asked_about(BO))
+    world.clock.advance(3600)
+    world.directory.replace(A, B, C)
+    assert await world.found(asked_about(ANNA)) is None
+    assert await world.outdated(asked_about(ANNA)) is not None
+    assert await world.outdated(asked_about(BO)) is None
+    world.clock.advance(3600)
+    assert await world.outdated(asked_about(ANNA)) is None
+
+
+async def test_none_is_shown_outdated_where_the_gateway_is_not_set_to(world: CacheWorld, tmp_path: Path) -> None:
+    async with stored(tmp_path / "other", world.clock) as store:
+        strict = CacheWorld(store, world.clock, stale_if_unreachable=False)
+        await strict.take(asked_about(), stale_ms=HOUR_MS)
+        world.clock.advance(3600)
+        assert await strict.outdated(asked_about()) is None
+        await strict.cache.close()
+
+
+async def test_memory_is_bounded_and_the_rest_comes_from_the_disk(world: CacheWorld, tmp_path: Path) -> None:
+    async with stored(tmp_path / "other", world.clock) as store:
+        small = CacheWorld(store, world.clock, memory_bytes=8_000)
+        await small.cache.open()
+        people = [ANNA, BO, CHEN, NEW_ANNA]
+        for person in people:
+            await small.take(asked_about(person))
+        small.cache._flush()
+        await asyncio.gather(*small.cache._writes)
+        await asyncio.sleep(0)
+        assert 0 < len(small.cache._memory) < len(people)
+        assert [await small.found(asked_about(person)) is not None for person in people] == [True] * 4
+        assert small.cache._memory.size <= 8_000
+        await small.cache.close()
+
+
+class _Answer:
+    """As much of an answer as the memory looks at."""
+
+    def __init__(self, member_id: str, payload_bytes: int) -> None:
+        self.member_id = member_id
+        self.proof = type("Proof", (), {"header": b"", "path": b"", "payload": bytes(payload_bytes)})()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "drop", "people", "member", "get"]),
+            st.integers(0, 5),
+            st.integers(0, 2),
+            st.integers(0, 3000),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_is_put_and_dropped_memory_stays_within_its_bound_and_forgets_whole(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    memory, all_held = Memory(20_000), []
+    for what, key, member, size in steps:
+        if what == "put":
+            held = Held(
+                bytes([key]),
+                _Answer(str(member), size),  # type: ignore[arg-type]
+                received_at_ms=0,
+                cacheable_until_ms=1,
+                stale_until_ms=0,
+                directory=b"",
+                indexes=frozenset({bytes([key % 3]), bytes([size % 3])}),
+            )
+            all_held.append(held)
+            memory.put(held)
+        elif what == "drop":
+            memory.drop(bytes([key]))
+        elif what == "people":
+            memory.drop_people(str(member), [bytes([key % 3])])
+            assert all(
+                not (h.alive and bytes([key % 3]) in h.indexes and h.answer.member_id == str(member)) for h in all_held
+            )
+        elif what == "member":
+            memory.drop_member(str(member))
+            assert str(member) not in memory.members()
+        else:
+            found = memory.get(bytes([key]))
+            assert found is None or found.alive
+        alive = [held for held in all_held if held.alive]
+        assert len(memory) == len(alive)
+        assert memory.size == sum(held.size for held in alive) <= 20_000
+    for held in all_held:
+        memory.drop(held.key)
+    assert (len(memory), memory.size, memory._by_index) == (0, 0, {})
