@@ -57,7 +57,7 @@ class LetterVitals:
                 HealthFact(
                     "inbox",
                     Level.ATTENTION,
-                    f"{self._dead_here} deliveries of partners could not be dealt with and were given up.",
+                    f"Deliveries of partners that could not be dealt with and were given up: {self._dead_here}.",
                     f"有 {self._dead_here} 件来自其他成员的投递未能处理，已放弃。",
                     "See which and why: wugan inbox list; then retry or drop them.",
                     "请用 wugan inbox list 查看原因，再重试或丢弃。",
@@ -94,7 +94,7 @@ def _facts(each: Backlog, names: tuple[str, str] | None, now_ms: int) -> list[He
             HealthFact(
                 f"outbox/{each.partner}",
                 Level.ATTENTION,
-                f"{each.waiting} letters wait for {en}, the oldest for {for_en}.",
+                f"Letters that wait for {en}: {each.waiting}, the oldest for {for_en}.",
                 f"有 {each.waiting} 件待发往{zh}，最早一件已等待 {for_zh}。",
                 "They are sent by themselves once it can be reached; see: wugan outbox list.",
                 "对方恢复连接后自动发送；可用 wugan outbox list 查看。",
@@ -106,7 +106,7 @@ def _facts(each: Backlog, names: tuple[str, str] | None, now_ms: int) -> list[He
             HealthFact(
                 f"outbox-dead/{each.partner}",
                 Level.ATTENTION,
-                f"{each.dead} letters to {en} were given up.",
+                f"Letters to {en} given up: {each.dead}.",
                 f"有 {each.dead} 件发往{zh}的信件已放弃投递。",
                 "See which and why: wugan outbox list; then retry or drop them.",
                 "请用 wugan outbox list 查看原因，再重试或丢弃。",
