@@ -66,6 +66,7 @@ from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.registering import Registering
 from gateway.log import configure
+from gateway.observing import metrics
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
@@ -309,11 +310,26 @@ def _notices(
     monitored = [about.department for about, _ in departments.feeds]
     registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
     noticing = Noticing(
-        book, departments, monitoring, directory.current, store, outbox, clock, given, deliver_ms=deliver_ms
+        book,
+        departments,
+        monitoring,
+        directory.current,
+        store,
+        outbox,
+        clock,
+        given,
+        deliver_ms=deliver_ms,
+        told=lambda count: metrics.NOTICES_SENT.add(by=count),
     )
     following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
     subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
-    noticed = Noticed(store, clock, keep_ms=round(given.keep_days * 86_400_000), invalidate=forget)
+    noticed = Noticed(
+        store,
+        clock,
+        keep_ms=round(given.keep_days * 86_400_000),
+        invalidate=forget,
+        received=metrics.NOTICES_RECEIVED.add,
+    )
     post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, subscribing)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)

@@ -117,6 +117,7 @@ class AnswerCache:
         asked = exchange_pb2.Question()
         asked.CopyFrom(question)
         asked.ClearField("question_id")  # of the asking, not of what is asked
+        asked.ClearField("trace")
         asked.context.ClearField("official_pseudonym")
         asked.context.ClearField("case_reference")
         return self._reusable.key(member_id.encode() + b"\x00" + asked.SerializeToString(deterministic=True))

@@ -26,6 +26,7 @@ from gateway.exchange.tokens import PairKey
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.identities import linked_numbers
 from gateway.log import described
+from gateway.observing import metrics
 from gateway.rules.identity import normalise_numbers
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.watches import Group, Watches
@@ -97,6 +98,8 @@ class Following:
         before = await self._changes.cursor(about.adapter_id)
         changed = await feed.changes(before, self._settings.page)
         _check(changed, about.adapter_id, self._settings.page)
+        if len(changed):
+            metrics.CHANGES.add(about.adapter_id, by=len(changed))
         people = await self._subscribed(about.adapter_id, changed)
         if people or changed.cursor != before:
             await self._changes.take(Taken(about.adapter_id, changed.cursor, people, self._clock.now_ms()))

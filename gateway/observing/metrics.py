@@ -76,10 +76,7 @@ INBOX = Gauge("wugan_inbox_letters", "Letters in the inbox", "state")
 INBOX_DONE = Counter(
     "wugan_inbox_handled_total", "Letters of the inbox handled, by what came of them", "kind", "outcome"
 )
-SUBSCRIPTIONS = Gauge(
-    "wugan_subscriptions", "People for whom notices are wanted: of partners here, of us there", "partner", "direction"
-)
-NOTICES_SENT = Counter("wugan_notices_sent_total", "Notices put into the outbox", "partner")
+NOTICES_SENT = Counter("wugan_notices_sent_total", "Notices put into the outbox")
 NOTICES_RECEIVED = Counter("wugan_notices_received_total", "Notices taken from a partner", "partner")
 CHANGES = Counter("wugan_changes_total", "Changed records that a department told of", "department")
 

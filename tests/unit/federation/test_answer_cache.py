@@ -67,13 +67,14 @@ async def test_nobody_gets_it_for_anything_else(world: CacheWorld, other: exchan
 def test_every_field_of_a_question_but_official_and_case_parts_answers() -> None:
     """A field that questions get one day does so by itself; this says what a person has to decide about."""
     fields = {field.name for field in exchange_pb2.Question.DESCRIPTOR.fields}
-    assert fields == {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "question_id"}
+    assert fields == {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "question_id", "trace"}
 
 
-async def test_the_id_by_which_a_question_is_counted_once_parts_nothing(world: CacheWorld) -> None:
+async def test_the_ids_by_which_a_question_is_counted_once_and_traced_part_nothing(world: CacheWorld) -> None:
     given = await world.take(asked_about())
     other = asked_about()
     other.question_id = b"i" * 16
+    other.trace = b"t" * 25
     assert await world.found(other) == given
 
 
