@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -200,6 +201,34 @@ async def test_a_new_certificate_is_found_however_it_is_sent(foreign: Foreign, f
     foreign.answers.update(simpleenroll=body, cacerts=est_wire.certs_only([issued.issuing, root]))
     enrolled = await foreign.client.simpleenroll(request(key), "user", "password")
     assert enrolled.chain == (issued.certificate, issued.issuing)
+
+
+async def test_an_issuer_that_is_known_is_not_asked_for_again_and_another_one_is(foreign: Foreign) -> None:
+    authority = foreign.authority
+
+    async def operations() -> list[str]:
+        foreign.asked.clear()
+        key = keys.generate_tls_key()
+        issued = authority.issue_gateway_tls(MEMBER, key.public_key(), now=now())
+        foreign.answers.update(
+            simpleenroll=est_wire.encode(bundle(issued.certificate)),
+            cacerts=est_wire.certs_only([issued.issuing, authority.root]),
+        )
+        enrolled = await foreign.client.simpleenroll(request(key), "user", "password")
+        assert enrolled.chain == (issued.certificate, issued.issuing)
+        return foreign.asked.copy()
+
+    assert await operations() == ["simpleenroll", "cacerts"]
+    assert await operations() == ["simpleenroll"]
+    authority.roll_issuing(now=now(), root_passphrase=ROOT_PASSPHRASE)
+    assert await operations() == ["simpleenroll", "cacerts"]
+
+
+async def test_a_session_that_others_use_is_not_closed(world: ServedAuthority) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with client(world, session=session) as est:
+            await est.cacerts()
+        assert not session.closed
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,27 @@ async def test_publications_that_arrive_together_make_one_version(
     assert receipts == [3, 3]
 
 
+async def test_a_publication_is_announced_at_once(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not when the timestamp is looked at next, which here would be never."""
+    monkeypatch.setattr(service, "WATCH_S", 3600.0)
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    async with run.authority(world.home, world.clock) as bound:
+        served = Served(world, bound.https, tmp_path)
+        announced: asyncio.Queue[int] = asyncio.Queue()
+        async with served.session() as session:
+            stream = DirectoryStream(session, f"{served.url}/directory/events", NAME)
+            following = asyncio.create_task(stream.follow(announced.put_nowait))
+            assert await asyncio.wait_for(announced.get(), 20) == 2
+            body = made.publication(1, world.keys_of(ZHEJIANG)).SerializeToString()
+            assert (await served.post("/directory/keys", body, made))[0] == 200
+            assert await asyncio.wait_for(announced.get(), 20) == 3
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
 @pytest.mark.parametrize("who", ["nobody", "another member", "a unit", "an unlisted certificate", "a revoked one"])
 async def test_nobody_else_publishes_for_a_member(served: Served, world: World, member: Keys, who: str) -> None:
     shown: Keys | None = member

@@ -359,6 +359,18 @@ async def test_a_root_can_be_replaced_and_the_directory_goes_on(world: World) ->
     assert reader.current().version == 3
 
 
+async def test_keys_in_daily_use_that_another_process_replaced_are_used_from_then_on(world: World) -> None:
+    assert world.office.publish() == 2
+    other = Office(world.home, world.clock)
+    found = sorted((world.home / "tuf-root-keys").iterdir())
+    old = [(path, passphrase) for path in found for passphrase in ROOT_PASSPHRASES if _opens(path, passphrase)]
+    other.rotate_root(old[:2], [], None, online=True)
+    other.close()
+    assert world.office.version() == 3
+    assert world.office.publish() == 4
+    assert (await world.directory()).version == 4
+
+
 def _opens(path: Path, passphrase: bytes) -> bool:
     from tests.unit.federation.tuf_world import opens
 

@@ -67,6 +67,32 @@ async def test_a_new_rotation_takes_out_of_the_directory_what_was_retired_long_e
     assert world.numbers("signing") == {"current": [2], "next": [3]}
 
 
+async def test_keys_renewed_faster_than_they_fall_quiet_are_taken_out_with_the_next_renewal(world: World) -> None:
+    """Every publication is fetched by every member: none is made for a key that the next one leaves out anyway."""
+
+    async def renewed() -> None:
+        await world.rotator.rotate(["signing"], "asked")
+        await world.settle()
+        world.federation.look()
+        await world.settle()
+
+    await renewed()
+    world.clock.advance(RETIRE_MS // 2)
+    await renewed()
+    world.clock.advance(RETIRE_MS // 2)
+    assert await world.settle() == 0
+    assert world.numbers("signing") == {"retired": [1, 2], "current": [3]}
+    await renewed()
+    assert world.federation.state()["version"] == 4
+    assert world.numbers("signing") == {"retired": [2, 3], "current": [4]}
+    world.clock.advance(RETIRE_MS)
+    await world.settle()
+    assert world.federation.state()["version"] == 5, "the last ones go together"
+    world.federation.look()
+    await world.settle()
+    assert world.numbers("signing") == {"current": [4]}
+
+
 async def test_no_key_is_used_before_the_slowest_partner_has_seen_it(world: World) -> None:
     await world.rotator.rotate(KINDS, "asked")
     for _ in range(5):

@@ -78,6 +78,20 @@ async def test_one_look_more_costs_no_judging_and_makes_no_other_directory(
     assert gateway.current() is before
 
 
+async def test_nothing_is_looked_for_where_the_version_wanted_is_held(world: World) -> None:
+    network = Unreachable()
+    network.cut = False
+    gateway = world.gateway(fetcher=network)
+    await gateway.refresh()
+    asked = network.asked
+    world.publish()
+    await gateway.refresh(1)
+    assert (gateway.current().version, network.asked) == (1, asked)
+    await asyncio.gather(gateway.refresh(2), gateway.refresh(2))
+    assert gateway.current().version == 2
+    assert network.asked == asked + 5, "next root, timestamp, snapshot, targets, directory; once"
+
+
 async def test_a_renewed_timestamp_lengthens_the_life_of_the_directory(world: World) -> None:
     gateway = world.gateway()
     await gateway.refresh()
