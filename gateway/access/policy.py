@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from gateway.access.ledger import Ledger
 from gateway.access.terms import Quotas, Scope, Terms
-from gateway.config import ANY
 from gateway.errors import AccessError
+from gateway.sections import ANY
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_MERGED: Final = 4096

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 from google.protobuf.descriptor import EnumDescriptor
 
 from certs.identity import is_member_id
-from gateway.config import ANY, AccessSettings
 from gateway.errors import PolicyError
 from gateway.rules.identity import PROVINCES
+from gateway.sections import ANY, AccessSettings
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -15,7 +15,8 @@ from certs.authority import require_public_url
 from certs.errors import CertsError
 from certs.identity import require_federation
 from gateway.authority.repository import Lives
-from gateway.config import Address, Settings, load
+from gateway.config import load
+from gateway.sections import Address, Settings
 
 SETTINGS_FILE: Final = "authority.toml"
 

@@ -13,9 +13,9 @@ from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quota
 from gateway.cli.access_common import moment
 from gateway.cli.language import say
 from gateway.clock import SystemClock, civil_day
-from gateway.config import ANY
 from gateway.errors import ConfigError
 from gateway.inquiry.quotas import counted_as
+from gateway.sections import ANY
 from gateway.store.usage import DAY
 
 if TYPE_CHECKING:

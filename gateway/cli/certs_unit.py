@@ -61,9 +61,9 @@ def enrol_unit(
     from certs.files import read_public
     from certs.keys import read_passphrase
     from gateway.clock import SystemClock
-    from gateway.config import AuthoritySettings
     from gateway.federation.enrolling import Token
     from gateway.federation.holder_files import HolderFiles
+    from gateway.sections import AuthoritySettings
 
     if renew in (token_file is not None, roots is not None):
         raise click.UsageError(

@@ -19,12 +19,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from certs.errors import CertsError, RotationError
 from certs.rotation import KeySet, Seen
-from gateway.config import AuthoritySettings
 from gateway.errors import WuganError
 from gateway.exchange.keys import key_id
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_build import signing_key
+from gateway.sections import AuthoritySettings
 from wugan.federation.v1 import authority_pb2, directory_pb2, envelope_pb2
 
 PROTOBUF: Final = "application/x-protobuf"

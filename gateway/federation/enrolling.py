@@ -17,9 +17,9 @@ from certs.errors import RotationError
 from certs.est_client import EstClient
 from certs.slot_journal import Kind
 from certs.tls_context import client_context
-from gateway.config import AuthoritySettings
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.issuer_watch import CaCertificates
+from gateway.sections import AuthoritySettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,8 +30,8 @@ from certs.identity import Identity
 from certs.keys import PrivateKey
 from certs.requests import chain_pem, require_chain
 from certs.tls_context import client_context
-from gateway.config import AuthoritySettings
 from gateway.federation.enrolling import Token
+from gateway.sections import AuthoritySettings
 
 KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"

@@ -17,7 +17,6 @@ from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
 from gateway.coalescing import Coalescer, SingleFlight, patience
-from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.exchange.keys import OwnKeys
@@ -28,6 +27,7 @@ from gateway.federation.standing import Standings
 from gateway.federation.trying import Asking, Tries
 from gateway.observing import calls, metrics
 from gateway.resilience.backoff import Random, chance
+from gateway.sections import BreakerSettings, RetrySettings
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 

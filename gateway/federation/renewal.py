@@ -22,11 +22,12 @@ from certs.rotation_rules import Policy
 from certs.slot_requests import Answer, Request
 from certs.slots import KeySlots
 from gateway.clock import Clock
-from gateway.config import GatewaySettings, RotationSettings
+from gateway.config import GatewaySettings
 from gateway.errors import WuganError
 from gateway.federation.authority_client import AuthorityClient
 from gateway.federation.directory import DirectorySource
 from gateway.federation.issuer_watch import IssuerWatch
+from gateway.sections import RotationSettings
 
 AFTER_CRASH_S: Final = 5.0
 

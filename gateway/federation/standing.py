@@ -11,13 +11,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from gateway.clock import Clock
-from gateway.config import BreakerSettings, RetrySettings
 from gateway.federation.directory import Gateway
 from gateway.resilience.backoff import Outage, Random, chance
 from gateway.resilience.breaker import Breaker, Limits, Pass, State
 from gateway.resilience.budget import Budget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.quantile import Quantile
+from gateway.sections import BreakerSettings, RetrySettings
 
 
 class Door:

@@ -15,7 +15,6 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.config import NoticesSettings
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
 from gateway.exchange.question import MAX_TEXT, check_context
 from gateway.exchange.tokens import PairKey
@@ -26,6 +25,7 @@ from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.identity import normalise_number
+from gateway.sections import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.letters import Effect, Letter

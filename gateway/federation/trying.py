@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 import grpc
 
 from gateway.clock import Clock
-from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import EnvelopeError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.keys import OwnKeys
@@ -28,6 +27,7 @@ from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, lef
 from gateway.federation.standing import Chosen, Standing, Standings
 from gateway.observing import clocks, tracing
 from gateway.resilience.breaker import Said
+from gateway.sections import BreakerSettings, RetrySettings
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 

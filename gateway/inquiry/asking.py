@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from adapters.contract import Adapter, ChangeFeed, Description, Evidence, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
 from gateway.clock import Clock, SystemClock
-from gateway.config import DepartmentBreakerSettings
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Breaker, Limits, Said, State
 from gateway.resilience.bulkhead import Bulkhead
+from gateway.sections import DepartmentBreakerSettings
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)

@@ -20,7 +20,6 @@ import structlog
 from adapters.contract import MAX_CURSOR_BYTES, Changed, ChangeFeed, Description
 from adapters.errors import AdapterError, SourceFaultError
 from gateway.clock import Clock
-from gateway.config import NoticesSettings
 from gateway.errors import StoreError
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.asking import Departments
@@ -28,6 +27,7 @@ from gateway.inquiry.identities import linked_numbers
 from gateway.log import described
 from gateway.observing import metrics
 from gateway.rules.identity import normalise_numbers
+from gateway.sections import NoticesSettings
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.watches import Group, Watches
 

@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from gateway.clock import SHANGHAI_OFFSET_S, civil_day
-from gateway.config import HarvestSettings
+from gateway.sections import HarvestSettings
 from gateway.store.alarms import Alarm
 
 SEQUENTIAL: Final = "sequential"

@@ -22,7 +22,6 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.config import NoticesSettings
 from gateway.errors import StoreError, WuganError
 from gateway.exchange.keys import Keyring
 from gateway.exchange.tokens import PairKey
@@ -35,6 +34,7 @@ from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.notifying import Told, compare
+from gateway.sections import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.changes import ChangedPerson, DueChange, Later
 from gateway.store.engine import Store

@@ -13,12 +13,12 @@ from google.protobuf.message import DecodeError
 
 from gateway.access.policy import Policy
 from gateway.clock import Clock
-from gateway.config import NoticesSettings
 from gateway.errors import AccessError, RefusedError
 from gateway.exchange.question import check_context
 from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, cut
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
+from gateway.sections import NoticesSettings
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import Effect, Letter
 from gateway.store.watches import Person, Registration, Watches

@@ -19,7 +19,6 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.config import OutboxSettings
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.log import described
@@ -27,6 +26,7 @@ from gateway.observing import metrics
 from gateway.post.letters import Handled, Handler, Received
 from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
+from gateway.sections import OutboxSettings
 from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2

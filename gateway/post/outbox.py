@@ -21,7 +21,6 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.clock import Clock
-from gateway.config import OutboxSettings
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
@@ -30,6 +29,7 @@ from gateway.observing import metrics
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
+from gateway.sections import OutboxSettings
 from gateway.store.faults import overloaded
 from gateway.store.letters import Effect, Letter
 from gateway.store.outbox import Again, Attempt, Dead, Due, OutboxTable, Trouble

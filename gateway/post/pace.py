@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.config import OutboxSettings
 from gateway.resilience.backoff import Backoff
+from gateway.sections import OutboxSettings
 
 _SLOWEST: Final = 1.0
 _RECOVERY: Final = 1.05

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.clock import Clock
-from gateway.config import BreakerSettings
 from gateway.resilience.backoff import Backoff, Outage, Random, chance, failed_again
+from gateway.sections import BreakerSettings
 
 _SLICES = 10
 """Parts of the window, the oldest of which is forgotten at a time."""

@@ -20,7 +20,7 @@ from certs.server_tls import ServerTls
 from certs.slot_files import read_journal
 from certs.slot_journal import KINDS
 from gateway.clock import SystemClock
-from gateway.config import AuthoritySettings, GatewaySettings, load_gateway
+from gateway.config import GatewaySettings, load_gateway
 from gateway.errors import ConfigError
 from gateway.federation import authority_client
 from gateway.federation.authority_client import AuthorityClient, Reports
@@ -28,6 +28,7 @@ from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.enrolling import Token
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
+from gateway.sections import AuthoritySettings
 
 pytestmark = pytest.mark.integration
 

@@ -25,11 +25,12 @@ from gateway.authority.founding import Plan, found
 from gateway.authority.settings import AuthorityFile
 from gateway.cli import main
 from gateway.clock import SystemClock
-from gateway.config import AgencySettings, GatewaySettings, Settings, load_gateway
+from gateway.config import AgencySettings, GatewaySettings, load_gateway
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
+from gateway.sections import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")

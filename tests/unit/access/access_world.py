@@ -13,8 +13,8 @@ from gateway.access import people
 from gateway.access.people import Applicant
 from gateway.access.terms import Thresholds, thresholds
 from gateway.clock import FakeClock
-from gateway.config import AccessSettings
 from gateway.inquiry.administering import Administration, found_people
+from gateway.sections import AccessSettings
 from gateway.store.engine import Store
 
 MEMBER = "11340000002482285R"

@@ -16,9 +16,9 @@ from certs.slot_journal import Kind
 from certs.slot_requests import Request
 from certs.slots import KeySlots
 from gateway.clock import FakeClock
-from gateway.config import RotationSettings
 from gateway.federation import renewal
 from gateway.federation.renewal import Renewal, policy_of
+from gateway.sections import RotationSettings
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed
 
 

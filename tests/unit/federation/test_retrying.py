@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config import RetrySettings
 from gateway.errors import RefusedError
 from gateway.federation.retrying import (
     ANY,
@@ -27,6 +26,7 @@ from gateway.federation.retrying import (
     row_of,
 )
 from gateway.resilience.breaker import Said
+from gateway.sections import RetrySettings
 from tests.unit.services.gateways_world import rpc_error, status_of
 from wugan.federation.v1 import vocabulary_pb2 as words
 

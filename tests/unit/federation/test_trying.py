@@ -10,7 +10,6 @@ import grpc
 import pytest
 
 from gateway import coalescing
-from gateway.config import BreakerSettings, RetrySettings
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation import partners as partners_module
@@ -18,6 +17,7 @@ from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
 from gateway.resilience.breaker import State
+from gateway.sections import BreakerSettings, RetrySettings
 from tests.unit.services.gateways_world import (
     ANNA,
     BO,

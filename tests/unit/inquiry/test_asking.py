@@ -12,9 +12,9 @@ import pytest
 from adapters.contract import Adapter, DataItem, Description, Evidence, Found, Holders, Links, Lookup, Subjects
 from adapters.errors import SourceDownError, SourceFaultError
 from gateway.clock import FakeClock
-from gateway.config import DepartmentBreakerSettings
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.gathering import MAX_LINKS, Gathered
+from gateway.sections import DepartmentBreakerSettings
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum.cn import ric
 
-from gateway.app import _keep_alarm
+from gateway.app.opening import keep_alarm
 from gateway.clock import FakeClock
-from gateway.config import HarvestSettings
 from gateway.errors import AccessError
 from gateway.exchange.replay import admit
 from gateway.inquiry import harvest
 from gateway.inquiry.access import Access
 from gateway.inquiry.harvest import MANY, ODD_HOURS, ROSTER, SEQUENTIAL, UNKNOWN, Harvest
 from gateway.inquiry.quotas import Quotas
+from gateway.sections import HarvestSettings
 from gateway.store.alarms import Alarm
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import (
@@ -276,7 +276,7 @@ def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) ->
 async def test_an_alarm_refuses_the_question_is_on_the_record_and_is_cleared_by_an_act(tmp_path: Path) -> None:
     clock = FakeClock(NOW_MS)
     async with stored(tmp_path, clock) as store:
-        watch = Harvest(SETTINGS, lambda alarm, numbered: _keep_alarm(store, alarm, numbered))
+        watch = Harvest(SETTINGS, lambda alarm, numbered: keep_alarm(store, alarm, numbered))
         access = Access(clock, Quotas(None), policy(terms()), harvest=watch)
         department = Register({})
         side = inquiry(department, access=access, clock=clock)

@@ -16,7 +16,6 @@ from adapters.contract import Changed, Lookup
 from adapters.errors import SourceDownError
 from gateway.access.policy import Policy
 from gateway.clock import FakeClock
-from gateway.config import NoticesSettings
 from gateway.federation.noticed import Noticed, Told
 from gateway.federation.subscribing import Subscribing, Wanted
 from gateway.inquiry.access import Access
@@ -26,6 +25,7 @@ from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.registering import Registering
+from gateway.sections import NoticesSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.notices import NoticeService
 from gateway.services.serving import Desk

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import FakeClock
-from gateway.config import OutboxSettings
 from gateway.errors import PartnerError, WuganError
 from gateway.exchange.envelope import open_delivery
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.letters import Handled, Received, letter
 from gateway.post.outbox import Outbox
+from gateway.sections import OutboxSettings
 from gateway.store.engine import Store
 from gateway.store.letters import Effect, Letter
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed, Party

@@ -30,7 +30,6 @@ from certs.identity import Identity
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
 from gateway.clock import FakeClock
-from gateway.config import NoticesSettings, OutboxSettings
 from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, Proof, open_question, seal
 from gateway.exchange.keys import FOREVER_MS, DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
@@ -49,6 +48,7 @@ from gateway.inquiry.exchange import Exchange
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
+from gateway.sections import NoticesSettings, OutboxSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.notices import NoticeService

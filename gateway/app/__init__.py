@@ -1,0 +1,222 @@
+"""The composition root: the only place that builds the gateway's objects, and the only module that knows them all.
+
+Owns: the order in which things are opened and closed. Refuses: deciding anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+
+import grpc
+import structlog
+import uvloop
+
+from certs.grpc_credentials import channel_options
+from certs.server_certificate import ServerCertificate
+from gateway.app.opening import (
+    build_adapters,
+    load_keys,
+    make_private,
+    open_access,
+    open_cache,
+    open_directory,
+    read,
+)
+from gateway.app.working import build_notices, build_post, open_partners, renewing, running_all
+from gateway.clock import Clock, SystemClock
+from gateway.config import GatewaySettings
+from gateway.federation.check import Checks
+from gateway.federation.lines import channel_limits
+from gateway.federation.live_keys import TlsIdentity
+from gateway.inquiry.answering import Inquiry
+from gateway.inquiry.asking import Departments
+from gateway.inquiry.exchange import Exchange
+from gateway.log import configure
+from gateway.rules import RULES_FILE
+from gateway.rules.book import RuleBook
+from gateway.services.agency import AgencyServicer
+from gateway.services.federation import FederationServicer
+from gateway.services.finished import FinishedAnswers
+from gateway.services.server import Server, ServerOptions, serving
+from gateway.services.serving import Desk
+from gateway.store.engine import Store
+from gateway.vitals.letters import LetterVitals
+from gateway.vitals.opening import Seen, visible
+
+SWITCH_S: Final = 0.000_5
+"""Longest time for which a thread keeps the interpreter while another waits for it, seconds."""
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def run(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain and return.
+
+    Raises:
+        WuganError: the configuration, a key, the directory, a manifest or the store cannot be used.
+    """
+    configure(settings.log.level, settings.log.format)
+    uvloop.run(_serve(settings, SystemClock()))
+
+
+async def _serve(settings: GatewaySettings, clock: Clock) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with gateway(settings, clock) as bound:
+        _settle_interpreter()
+        _log.info("ready", **bound)
+        await stop.wait()
+    _log.info("stopped")
+
+
+def _settle_interpreter() -> None:
+    """Keep the collector and other threads from holding up calls.
+
+    A call makes hundreds of short-lived objects and hardly a cycle; with the usual thresholds every few calls would pay
+    for a look at all modules, tables and key objects, again and again.
+
+    What waits for a disk or reckons long runs in threads: the store, a new directory, new keys. The loop gives the
+    interpreter away at every signature, and has it back only when the other thread lets go or the switch interval is
+    over: with the usual 5 ms a call that signs and verifies four times would wait 20 ms beside a busy thread.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
+
+
+@contextlib.asynccontextmanager
+async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict[str, str]]:
+    """A running gateway for the length of the block; yields the addresses it is bound to, by name."""
+    async with contextlib.AsyncExitStack() as stack:
+        make_private(settings.state_dir)
+        book = RuleBook.parse(
+            read(settings.inquiry.rules or RULES_FILE, "inquiry.rules"), str(settings.inquiry.rules or "rules.yaml")
+        )
+        slots, live, roots = await load_keys(settings)
+        stack.callback(slots.close)
+        directory, stream = await open_directory(stack, settings, clock, roots)
+        desk = Desk(
+            clock,
+            directory.current,
+            federation=settings.directory.federation,
+            limit=settings.server.max_concurrent_calls,
+            shed_s=settings.server.shed_ms / 1000,
+        )
+        directory.subscribe(desk.recheck)
+        store = await stack.enter_async_context(
+            Store.open(
+                settings.state_dir / "gateway.db",
+                key=settings.state_dir / "store.key",
+                clock=clock,
+                alone=lambda: desk.in_flight <= 1,
+                calls=lambda: desk.in_flight,
+            )
+        )
+        departments = Departments(build_adapters(settings), book.names_match, clock, settings.inquiry.breaker)
+        stack.push_async_callback(departments.close)
+        access = await open_access(settings, store, clock, stack)
+        inquiry = Inquiry(
+            book,
+            departments,
+            access,
+            clock,
+            max_subjects=settings.inquiry.max_subjects,
+            max_evidence=settings.inquiry.max_evidence,
+        )
+        exchange = Exchange(
+            live.own,
+            directory.current,
+            store.replay,
+            inquiry,
+            store.audit,
+            clock,
+            lifetime_ms=settings.messages.lifetime_ms,
+            reserve_s=settings.inquiry.reserve_ms / 1000,
+            default_s=settings.inquiry.deadline_ms / 1000,
+        )
+
+        limits = channel_limits(settings.server.max_message_bytes, settings.federation.keepalive_s)
+
+        def channel(address: str, tls_name: str) -> grpc.aio.Channel:
+            options = [*channel_options(tls_name), *limits]
+            return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
+
+        partners = await stack.enter_async_context(open_partners(settings, live, directory, channel, store, clock))
+        post = build_post(settings, live, directory, store, inquiry, channel, clock)
+        stack.push_async_callback(post.carrier.close)
+        cache = await open_cache(settings, store, directory, clock, stack)
+        checks = Checks(
+            settings.member_id,
+            partners,
+            directory,
+            clock,
+            store,
+            max_members=settings.federation.max_members,
+            default_s=settings.federation.deadline_ms / 1000,
+            reserve_s=settings.federation.reserve_ms / 1000,
+            cache=cache,
+            follow_moves=settings.federation.follow_moves,
+        )
+        monitoring = Inquiry(
+            book,
+            departments,
+            access.unwatched(),
+            clock,
+            max_subjects=settings.inquiry.max_subjects,
+            max_evidence=settings.inquiry.max_evidence,
+        )
+        forget = cache.forget if cache is not None else lambda _member, _people: None
+        notices = build_notices(
+            settings, book, departments, access, monitoring, directory, store, post, checks, clock, forget
+        )
+        most = settings.cache.response_bytes
+        finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
+        member_id = settings.member_id
+        agency = AgencyServicer(desk, checks, book, directory, member_id, post.late, notices.service, finished)
+        server = Server(
+            lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
+            desk,
+            FederationServicer(desk, exchange, post.door),
+            agency,
+            ServerOptions(
+                max_message_bytes=settings.server.max_message_bytes,
+                max_concurrent_calls=settings.server.max_concurrent_calls,
+                drain_s=settings.server.drain_s,
+                connection_age_s=settings.server.connection_age_s,
+            ),
+        )
+        seen = Seen(
+            directory=directory,
+            slots=slots,
+            waiting=lambda: store.waiting,
+            in_flight=lambda: desk.in_flight,
+            departments=departments,
+            partners=partners,
+            letters=LetterVitals(store.outbox, store.inbox, directory),
+            alarms=access.alarms,
+        )
+        # Others register with `health` what they know of their own.
+        _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
+        following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
+        stack.callback(following.cancel)
+        await stack.enter_async_context(running_all(*post.loops, *notices.loops))
+        addresses = (settings.server.federation, settings.server.agency)
+        bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
+
+        async def renewed(tls: TlsIdentity) -> None:
+            await asyncio.gather(server.renew(tls.key, tls.chain_pem), partners.renew(), post.carrier.renew())
+
+        stack.callback(agency.late.close)  # who watches must not hold up the drain
+        stack.callback(agency.notices.close)
+        live.follow(renewed)
+        await stack.enter_async_context(renewing(settings, slots, live, roots, directory, clock))
+        yield bound

@@ -1,0 +1,187 @@
+"""What a gateway opens from its settings before it serves: folders, keys, directory, adapters, policy, kept answers.
+
+Owns: turning settings into open things, or into an error that names the setting. Refuses: the order in which they are
+opened, which is the composition root's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+from tuf.ngclient.fetcher import FetcherInterface
+
+from adapters.build import build, load_manifest
+from adapters.contract import Adapter
+from adapters.errors import AdapterError
+from certs.errors import CertsError
+from certs.files import read_public
+from certs.slots import KeySlots
+from gateway.access.terms import thresholds
+from gateway.clock import Clock
+from gateway.config import GatewaySettings
+from gateway.errors import ConfigError, StoreError
+from gateway.federation.answer_cache import AnswerCache, CacheOptions
+from gateway.federation.directory import DirectorySource
+from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
+from gateway.federation.directory_stream import DirectoryStream
+from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import DirectoryPlace
+from gateway.federation.live_keys import LiveKeys, open_slots
+from gateway.inquiry.access import Access
+from gateway.inquiry.administering import Administration, PolicyWatch
+from gateway.inquiry.harvest import Harvest
+from gateway.inquiry.quotas import Quotas
+from gateway.store.alarms import Alarm
+from gateway.store.engine import Store
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+async def open_directory(
+    stack: contextlib.AsyncExitStack, settings: GatewaySettings, clock: Clock, roots: bytes
+) -> tuple[DirectoryTuf, DirectoryStream | None]:
+    """Where the directory comes from, with one in force, and the stream that tells of newer ones.
+
+    Raises:
+        DirectoryError: none is held, and none could be taken.
+    """
+    given, authority = settings.directory, settings.authority
+    trust = DirectoryTrust.of(given.federation, roots)
+    place = DirectoryPlace(str(given.source), read(given.root, "directory.root"), settings.state_dir / "directory")
+    stream: DirectoryStream | None = None
+    fetcher: FetcherInterface = FolderFetcher()
+    if not isinstance(given.source, Path) or authority is not None:
+        session = await stack.enter_async_context(https_session(https_context(roots)))
+        if authority is not None:
+            stream = DirectoryStream(session, f"{authority.url}/directory/events", authority.tls_name)
+        if not isinstance(given.source, Path):
+            host = urlsplit(given.source).hostname or ""
+            name = authority.tls_name if authority is not None else host
+            fetcher = HttpsFetcher(session, asyncio.get_running_loop(), name)
+    directory = DirectoryTuf(place, fetcher, trust, clock)
+    await directory.refresh()
+    return directory, stream
+
+
+def build_adapters(settings: GatewaySettings) -> list[Adapter]:
+    """The adapters of this member's departments.
+
+    Raises:
+        ConfigError: a manifest is wrong, or two have one id.
+    """
+    built: list[Adapter] = []
+    for path in settings.inquiry.adapters:
+        try:
+            built.append(build(load_manifest(path), settings.state_dir / "adapters"))
+        except AdapterError as error:
+            raise ConfigError(error.en, error.zh, field="inquiry.adapters") from error
+    names = [adapter.describe().adapter_id for adapter in built]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        listed = ", ".join(sorted(twice))
+        raise ConfigError(
+            f"inquiry.adapters: adapter ids must differ; more than one manifest says {listed}",
+            f"inquiry.adapters：接入标识重复：{listed}",
+            field="inquiry.adapters",
+        )
+    return built
+
+
+async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, bytes]:
+    """The folder of own keys, what it holds, and the federation root."""
+    slots = await asyncio.to_thread(open_slots, settings)
+    try:
+        roots = read_public(settings.tls.roots)
+        live = LiveKeys(settings.member_id, slots, roots)
+        await live.refresh()
+    except CertsError as error:
+        slots.close()
+        raise ConfigError(error.en, error.zh, field="keys") from error
+    except BaseException:
+        slots.close()
+        raise
+    return slots, live, roots
+
+
+async def open_access(
+    settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack
+) -> Access:
+    """Decides by the policy in the store, and follows it as long as the gateway runs."""
+    harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
+    access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
+    administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
+    watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
+    await watch.look(first=True)
+    harvest.restore(await store.alarms.read())
+    watching = asyncio.create_task(watch.run())
+    stack.callback(watching.cancel)
+    return access
+
+
+def keep_alarm(store: Store, alarm: Alarm, numbered: Callable[[int], None]) -> None:
+    """Log an alarm, and have it written down; it stands whether or not that works."""
+    _log.warning(
+        "harvesting suspected", member=alarm.member, signal=alarm.signal, seen=alarm.seen, allowed=alarm.allowed
+    )
+
+    def kept(future: asyncio.Future[int]) -> None:
+        if future.cancelled() or future.exception() is not None:
+            _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
+        else:
+            numbered(future.result())
+
+    try:
+        store.alarms.submit(alarm).add_done_callback(kept)
+    except StoreError:
+        _log.error("alarm not written", member=alarm.member, signal=alarm.signal)
+
+
+async def open_cache(
+    settings: GatewaySettings, store: Store, directory: DirectorySource, clock: Clock, stack: contextlib.AsyncExitStack
+) -> AnswerCache | None:
+    """Answers that may be given again, those on the disk included; None where the settings want none."""
+    given = settings.cache
+    if not given.enabled:
+        return None
+    options = CacheOptions(given.max_answers, given.memory_bytes, given.stale_if_unreachable, given.flush_s)
+    cache = AnswerCache(store.reusable, store.answers, directory, clock, options)
+    await cache.open()
+    stack.push_async_callback(cache.close)
+    return cache
+
+
+def make_private(folder: Path) -> None:
+    """Make the folder, for this user alone, where there is none.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"state_dir: {folder} cannot be made ({error.strerror})",
+            f"state_dir：无法创建 {folder}（{error.strerror}）",
+            field="state_dir",
+        ) from error
+
+
+def read(path: Path, setting: str) -> bytes:
+    """A file that a setting names.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field=setting
+        ) from error

@@ -1,0 +1,237 @@
+"""What a gateway keeps running beside its calls: partners, letters, notices, the renewal of own keys.
+
+Owns: building each of them whole, and running it for the length of a block. Refuses: deciding anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, NamedTuple
+
+import structlog
+
+from certs.errors import CertsError
+from certs.slots import KeySlots
+from gateway.clock import Clock
+from gateway.config import GatewaySettings
+from gateway.errors import ConfigError
+from gateway.federation.authority_client import AuthorityClient, Partnership
+from gateway.federation.authority_link import AuthorityLink
+from gateway.federation.carrier import DeliveryCarrier
+from gateway.federation.check import Checks
+from gateway.federation.directory import DirectorySource
+from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.enrolling import EstEnroller, ca_certificates
+from gateway.federation.issuer_watch import IssuerWatch
+from gateway.federation.late import LateChecks
+from gateway.federation.lines import ChannelFactory
+from gateway.federation.live_keys import LiveKeys
+from gateway.federation.noticed import Invalidate, Noticed
+from gateway.federation.partner_memory import PartnerMemory
+from gateway.federation.partners import Partners
+from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
+from gateway.federation.subscribing import Subscribing
+from gateway.inquiry.access import Access
+from gateway.inquiry.answering import Inquiry
+from gateway.inquiry.asking import Departments
+from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
+from gateway.inquiry.following import Following
+from gateway.inquiry.noticing import Noticing
+from gateway.inquiry.registering import Registering
+from gateway.observing import metrics
+from gateway.post.door import Door
+from gateway.post.inbox import Inbox
+from gateway.post.outbox import Outbox
+from gateway.post.tidying import Tidying
+from gateway.rules.book import RuleBook
+from gateway.services.notices import NoticeService
+from gateway.store.engine import Store
+from wugan.federation.v1 import delivery_pb2
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def running_all(*loops: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """These run for the length of the block."""
+    tasks = [asyncio.create_task(loop()) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Post(NamedTuple):
+    """What is left with others and by others, joined."""
+
+    carrier: DeliveryCarrier
+    outbox: Outbox
+    inbox: Inbox
+    door: Door
+    late: LateChecks
+
+    @property
+    def loops(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What sends letters, and deals with deliveries, as long as it runs."""
+        return [self.outbox.run, self.inbox.run, self.late.run]
+
+
+def build_post(
+    settings: GatewaySettings,
+    live: LiveKeys,
+    directory: DirectoryTuf,
+    store: Store,
+    inquiry: Inquiry,
+    channel: ChannelFactory,
+    clock: Clock,
+) -> Post:
+    """What carries letters to and from other gateways, with those who deal with them."""
+    given, lifetime_ms = settings.outbox, settings.messages.lifetime_ms
+    longest_ms = round(given.longest_days * 86_400_000)
+    carrier = DeliveryCarrier(directory, channel)
+    outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
+    inbox = Inbox(store.inbox, clock, given)
+    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s)
+    most = settings.inquiry.max_subjects
+    questions = DeferredQuestions(inquiry, directory.current, outbox, store.audit, clock, given, max_subjects=most)
+    inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, questions, workers=given.question_workers)
+    inbox.register(delivery_pb2.DELIVERY_KIND_ANSWER, late)
+    door = Door(
+        live.own,
+        directory.current,
+        store.inbox,
+        inbox,
+        clock,
+        lifetime_ms=lifetime_ms,
+        longest_ms=longest_ms + ANSWER_LIFE_MS,
+    )
+    return Post(carrier, outbox, inbox, door, late)
+
+
+class Notices(NamedTuple):
+    """Status-change notices, of both sides, joined."""
+
+    service: NoticeService
+    loops: list[Callable[[], Coroutine[Any, Any, None]]]
+
+
+def build_notices(
+    settings: GatewaySettings,
+    book: RuleBook,
+    departments: Departments,
+    access: Access,
+    monitoring: Inquiry,
+    directory: DirectoryTuf,
+    store: Store,
+    post: Post,
+    checks: Checks,
+    clock: Clock,
+    forget: Invalidate,
+) -> Notices:
+    """What subscribes, follows departments, and tells and takes in notices."""
+    given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
+    outbox = post.outbox
+    monitored = [about.department for about, _ in departments.feeds]
+    registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
+    noticing = Noticing(
+        book,
+        departments,
+        monitoring,
+        directory.current,
+        store,
+        outbox,
+        clock,
+        given,
+        deliver_ms=deliver_ms,
+        told=lambda count: metrics.NOTICES_SENT.add(by=count),
+    )
+    following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
+    subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
+    noticed = Noticed(
+        store,
+        clock,
+        keep_ms=round(given.keep_days * 86_400_000),
+        invalidate=forget,
+        received=metrics.NOTICES_RECEIVED.add,
+    )
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering)
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, subscribing)
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
+    tidying = Tidying(store, clock, given.renew_s)
+    service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
+    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
+
+
+@contextlib.asynccontextmanager
+async def open_partners(
+    settings: GatewaySettings,
+    live: LiveKeys,
+    directory: DirectorySource,
+    channel: ChannelFactory,
+    store: Store,
+    clock: Clock,
+) -> AsyncIterator[Partners]:
+    """The partners for the length of the block; which of them fail is remembered."""
+    given = settings.federation
+    partners = Partners(
+        live.own,
+        directory,
+        channel,
+        clock,
+        lifetime_ms=settings.messages.lifetime_ms,
+        retry=given.retry,
+        breaker=given.breaker,
+    )
+    memory = PartnerMemory(partners.standings, store.partners, directory)
+    await memory.restore()
+    directory.subscribe(memory.follow)
+    running = asyncio.create_task(memory.run())
+    try:
+        yield partners
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await memory.write()
+        await partners.close()
+
+
+@contextlib.asynccontextmanager
+async def renewing(
+    settings: GatewaySettings,
+    slots: KeySlots,
+    live: LiveKeys,
+    roots: bytes,
+    directory: DirectorySource,
+    clock: Clock,
+) -> AsyncIterator[None]:
+    """Own keys are renewed for the length of the block."""
+    client = rotator = watch = None
+    link = AuthorityLink(live.tls, roots)
+    if settings.authority is not None:
+        client = AuthorityClient(settings.authority, settings.member_id, link)
+        issues = EstEnroller(settings.authority, link, roots)
+        try:
+            witness = Partnership(client, directory, settings.member_id)
+            rotator = make_rotator(
+                settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
+            )
+            ask = ca_certificates(settings.authority, roots)
+            watch = IssuerWatch(ask, slots, rotator, roots, policy_of(settings.rotation), clock.now_ms)
+        except CertsError as error:
+            raise ConfigError(error.en, error.zh, field="authority") from error
+    given = settings.rotation
+    renewal = Renewal(
+        slots, rotator, client, directory, clock, poll_s=given.poll_s, watch=watch, watch_s=given.issuer_poll_s
+    )
+    directory.subscribe(renewal.wake)
+    running = asyncio.create_task(renewal.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await link.close()
