@@ -57,6 +57,7 @@ lifetime_ms = 1000
 [rotation]
 retire_after_s = {TIMEOUT_S + 0.5}
 poll_s = 0.1
+pace_s = 0.05
 issuer_poll_s = 1.0
 """
 
