@@ -164,8 +164,14 @@ class Rotator:
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
 
-    async def run(self, poll_s: float) -> None:
-        """Take steps for ever, looking every `poll_s` seconds whether one can be taken; slower where they fail."""
+    async def run(self, poll_s: float, pace_s: float = 0.0) -> None:
+        """Take steps for ever.
+
+        Args:
+            poll_s: seconds between looks whether one can be taken; more where they fail.
+            pace_s: seconds between one step and the next, so that calls are not held up by all of them together; an
+                urgent rotation does not wait.
+        """
         failures = 0
         while True:
             try:
@@ -175,7 +181,10 @@ class Rotator:
                 failures += 1
                 more = False
                 self._tell(Event("rotation failed", self._under_way(), error.en))
-            if not more:
+            if more:
+                rotation = self._slots.journal.rotation
+                await asyncio.sleep(0 if rotation is not None and rotation.urgent else pace_s)
+            else:
                 slower = min(poll_s * 2 ** min(failures, 16), max(poll_s, LONGEST_BACK_OFF_S))
                 await self._pause(slower * self._draw.uniform(0.5, 1) if failures else poll_s)
 

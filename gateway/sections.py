@@ -147,6 +147,9 @@ class RotationSettings(Settings):
         604_800.0, ge=0.1, description="Seconds after which partners that have not seen a new key do not count."
     )
     poll_s: float = Field(0.5, ge=0.02, le=60, description="Seconds between looks whether the next step can be taken.")
+    pace_s: float = Field(
+        0.05, ge=0, le=10, description="Seconds between two steps of a rotation, so that it does not hold up calls."
+    )
     issuer_poll_s: float = Field(
         3600.0, ge=0.05, le=86_400, description="Seconds between looks whether the authority has a new issuing CA."
     )

@@ -26,13 +26,14 @@ from gateway.access.terms import thresholds
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
-from gateway.federation.answer_cache import AnswerCache, CacheOptions
+from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher, HttpsFetcher, https_context, https_session
 from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
+from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch

@@ -225,7 +225,15 @@ async def renewing(
             raise ConfigError(error.en, error.zh, field="authority") from error
     given = settings.rotation
     renewal = Renewal(
-        slots, rotator, client, directory, clock, poll_s=given.poll_s, watch=watch, watch_s=given.issuer_poll_s
+        slots,
+        rotator,
+        client,
+        directory,
+        clock,
+        poll_s=given.poll_s,
+        pace_s=given.pace_s,
+        watch=watch,
+        watch_s=given.issuer_poll_s,
     )
     directory.subscribe(renewal.wake)
     running = asyncio.create_task(renewal.run())

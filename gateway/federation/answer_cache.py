@@ -21,9 +21,7 @@ was there when they started, and the effect of notices on it only through their 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 import structlog
@@ -34,9 +32,10 @@ from gateway.errors import StoreError, WuganError
 from gateway.exchange.envelope import Proof, verify_proof
 from gateway.exchange.header import read
 from gateway.federation.directory import Directory, DirectorySource
-from gateway.federation.kept import Held, Memory
+from gateway.federation.kept import MAX_LINKED, CacheOptions, Held, Memory, Notices, linked_numbers
 from gateway.federation.partners import PartnerAnswer
 from gateway.log import described
+from gateway.observing import metrics
 from gateway.rules.caching import DAY_MS
 from gateway.store.answers import KeptAnswers
 from gateway.store.reusable import Changes, Reusable, ReusableAnswers
@@ -44,27 +43,16 @@ from wugan.federation.v1 import exchange_pb2
 
 LONGEST_MS: Final = 30 * DAY_MS
 """No answer is given again, or shown as outdated, for longer than this, whatever its author allows."""
-MAX_LINKED: Final = 16
-"""Linked numbers by which an answer is found, too, when a notice comes; one with more is not given again."""
 FLUSH_ROWS: Final = 512
+_OF_THE_ASKING: Final = ("question_id", "trace")
+"""Fields of a question that say nothing of what is asked."""
 _AS_PATIENT: Final = 1.25
 """Times that differ by no more count as the same."""
 TOUCH_MS: Final = 600_000
 """How exactly it is known when an answer was used last."""
-MAX_NOTED: Final = 65_536
 _TAG_BYTES: Final = 32
 
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
-    """Bounds: answers on the disk, bytes in memory, whether outdated answers are shown, seconds between writes."""
-
-    max_answers: int
-    memory_bytes: int
-    stale_if_unreachable: bool
-    flush_s: float
 
 
 class AnswerCache:
@@ -91,10 +79,9 @@ class AnswerCache:
         self._used: dict[bytes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writes: set[asyncio.Future[list[bytes]]] = set()
-        # Notices of late, so that an answer on its way when one came is not taken for one made after it.
-        self._mark = 0
-        self._noted: OrderedDict[tuple[str, bytes], int] = OrderedDict()
-        self._forgotten = 0
+        self._followed: list[Callable[[], None]] = []
+        self._notices = Notices()
+        self._drops: set[asyncio.Future[list[bytes]]] = set()
 
     async def open(self) -> None:
         """Learn what is on the disk.
@@ -104,20 +91,27 @@ class AnswerCache:
         """
         self._on_disk.update(await self._reusable.keys(self._clock.now_ms(), self._options.max_answers))
         self._directory.subscribe(self._directory_changed)
+        self._followed = [
+            metrics.CACHE_ENTRIES.follow(lambda: {(): len(self._on_disk)}),
+            metrics.CACHE_BYTES.follow(lambda: {(): self._memory.size}),
+        ]
 
     async def close(self) -> None:
         """Write what was not written yet."""
+        for end in self._followed:
+            end()
+        self._followed.clear()
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
-        await asyncio.gather(*self._writes, return_exceptions=True)
+        await asyncio.gather(*self._writes, *self._drops, return_exceptions=True)
 
     def key(self, member_id: str, question: exchange_pb2.Question) -> bytes:
         """What the answer of a member to a question is found by."""
         asked = exchange_pb2.Question()
         asked.CopyFrom(question)
-        asked.ClearField("question_id")  # of the asking, not of what is asked
-        asked.ClearField("trace")
+        for name in _OF_THE_ASKING:
+            asked.ClearField(name)
         asked.context.ClearField("official_pseudonym")
         asked.context.ClearField("case_reference")
         return self._reusable.key(member_id.encode() + b"\x00" + asked.SerializeToString(deterministic=True))
@@ -125,7 +119,7 @@ class AnswerCache:
     @property
     def mark(self) -> int:
         """Where the notices stand; to be taken before a question is asked, and handed to `put`."""
-        return self._mark
+        return self._notices.mark
 
     def fresh(self, held: Held, now_ms: int) -> bool:
         """Whether an answer may be given now without asking."""
@@ -146,16 +140,16 @@ class AnswerCache:
                 time than there was for it: the departments that were silent may answer yet.
         """
         held = self._memory.get(key)
-        if held is None:
-            if key not in self._on_disk:
-                return None
+        if held is None and key in self._on_disk:
             held = await self._load(key, numbers)
-        if held is None or not self.fresh(held, self._clock.now_ms()):
-            return None
-        if held.answer.findings.partial and time_s > held.waited_s * _AS_PATIENT:
-            return None
-        self.touch(held, self._clock.now_ms())
-        return held
+        now_ms = self._clock.now_ms()
+        if held is not None and self.fresh(held, now_ms):
+            partial = held.answer.findings.partial
+            if not partial or time_s <= held.waited_s * _AS_PATIENT:
+                self.touch(held, now_ms)
+                return held
+        metrics.CACHE.add("ASKED")
+        return None
 
     async def outdated(self, key: bytes, numbers: Iterable[str]) -> Held | None:
         """The answer to show while its author cannot be reached, where both sides allow that."""
@@ -168,10 +162,12 @@ class AnswerCache:
             return None
         if held.directory != self._tag() and not self._signed(held.answer):
             return None
+        metrics.CACHE.add("OUTDATED")
         return held
 
     def touch(self, held: Held, now_ms: int) -> None:
         """Note that an answer is being given."""
+        metrics.CACHE.add("GIVEN")
         if now_ms - held.used_at_ms >= TOUCH_MS:
             held.used_at_ms = self._used[held.key] = now_ms
             self._flush_later()
@@ -194,7 +190,7 @@ class AnswerCache:
             self._supersede(key, answer, now_ms)
             return
         indexes = self._indexes(_numbers(question), findings)
-        if mark != self._mark and self._noted_since(mark, answer.member_id, indexes):
+        if self._notices.since(mark, answer.member_id, indexes):
             return
         held = Held(
             key,
@@ -225,47 +221,44 @@ class AnswerCache:
         )
         self._flush_later()
 
-    def forget(self, member_id: str, indexes: Collection[bytes]) -> None:
-        """As `invalidate`: in memory when this returns, on the disk soon after."""
-        self._forget(member_id, indexes)
+    def forget(self, member_id: str, indexes: Collection[bytes] | None) -> None:
+        """As `invalidate`, but nobody waits for the disk; nothing is given that is to go. `None`: about anybody."""
+        if indexes is None:
+            self._memory.drop_member(member_id)
+        else:
+            self._notices.came(member_id, indexes)
+            self._memory.drop_people(member_id, indexes)
+        # Rows under way are written before the deletion; those that wait must not be written after it.
+        self._flush()
         try:
-            self._watch(self._reusable.drop(member_id, indexes))
+            drop = self._reusable.drop(member_id, indexes)
         except StoreError as error:
-            _log.warning("answers that a notice ended not deleted", fault=described(error))
+            self._not_dropped(error)
+        else:
+            self._drops.add(drop)
+            drop.add_done_callback(self._dropped)
 
-    async def invalidate(self, member_id: str, indexes: Collection[bytes]) -> None:
+    async def invalidate(self, member_id: str, indexes: Collection[bytes] | None) -> None:
         """Give no answer of a member about these people any more: something about them has changed.
 
         Args:
             member_id: who said so.
-            indexes: blind indexes of their numbers (`index_of`).
-
-        Raises:
-            StoreError: it could not be written; in memory it holds all the same.
+            indexes: blind indexes of their numbers (`index_of`); None: of everybody.
         """
-        self._forget(member_id, indexes)
-        self._on_disk.difference_update(await self._reusable.drop(member_id, indexes))
+        self.forget(member_id, indexes)
+        await asyncio.gather(*self._drops, return_exceptions=True)
 
-    def _forget(self, member_id: str, indexes: Collection[bytes]) -> None:
-        self._mark += 1
-        for index in indexes:
-            self._noted[member_id, index] = self._mark
-            self._noted.move_to_end((member_id, index))
-        while len(self._noted) > MAX_NOTED:
-            self._forgotten = self._noted.popitem(last=False)[1]
-        self._memory.drop_people(member_id, indexes)
-        # Rows under way are written before the deletion; those that wait must not be written after it.
-        self._flush()
+    def _dropped(self, drop: asyncio.Future[list[bytes]]) -> None:
+        self._drops.discard(drop)
+        if drop.cancelled() or (error := drop.exception()) is not None:
+            self._not_dropped(None if drop.cancelled() else error)
+        else:
+            self._on_disk.difference_update(drop.result())
 
-    async def forget_member(self, member_id: str) -> None:
-        """Give no answer of a member any more.
-
-        Raises:
-            StoreError: as `invalidate`.
-        """
-        self._memory.drop_member(member_id)
-        self._flush()
-        self._on_disk.difference_update(await self._reusable.drop(member_id, None))
+    def _not_dropped(self, error: BaseException | None) -> None:
+        """What lies on the disk is not to be used any more: it is not known what of it was to go."""
+        self._on_disk.clear()
+        _log.error("answers that were ended not deleted", fault=described(error) if error else "")
 
     def index_of(self, id_number: str) -> bytes:
         """The blind index of a normalised number."""
@@ -273,11 +266,6 @@ class AnswerCache:
 
     def _indexes(self, numbers: Iterable[str], findings: exchange_pb2.Findings) -> frozenset[bytes]:
         return frozenset(map(self._reusable.blind_index, [*numbers, *linked_numbers(findings)]))
-
-    def _noted_since(self, mark: int, member_id: str, indexes: Iterable[bytes]) -> bool:
-        if mark < self._forgotten:
-            return True  # it cannot be told any more
-        return any(self._noted.get((member_id, index), 0) > mark for index in indexes)
 
     def _by_newest_rules(self, answer: PartnerAnswer) -> bool:
         newest = self._rules.get(answer.member_id)
@@ -300,19 +288,15 @@ class AnswerCache:
             return
         gone = self._memory.members() - present
         for member_id in gone:
-            self._memory.drop_member(member_id)
-            self._submit_drop(member_id)
-
-    def _submit_drop(self, member_id: str) -> None:
-        self._flush()
-        try:
-            self._watch(self._reusable.drop(member_id, None))
-        except StoreError as error:
-            _log.warning("answers of a former member not deleted", fault=described(error))
+            self.forget(member_id, None)
 
     async def _load(self, key: bytes, numbers: Iterable[str]) -> Held | None:
         """An answer from the disk, into memory; None where it cannot be used, and then it is forgotten."""
-        mark = self._mark
+        mark = self._notices.mark
+        while self._drops:  # what is to go must not be read before it has gone
+            await asyncio.wait(self._drops)
+        if key not in self._on_disk:
+            return None
         found = await self._read(key)
         newer = self._memory.get(key)
         if newer is not None:
@@ -323,7 +307,7 @@ class AnswerCache:
             return None
         row, answer = found
         indexes = self._indexes(numbers, answer.findings)
-        if key not in self._on_disk or (mark != self._mark and self._noted_since(mark, row.member, indexes)):
+        if key not in self._on_disk or self._notices.since(mark, row.member, indexes):
             return None
         held = Held(
             key,
@@ -409,11 +393,6 @@ class AnswerCache:
             _log.warning("answers to be given again not written")
         else:
             self._on_disk.difference_update(done.result())
-
-
-def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
-    """Further numbers of the people of an answer, as far as they are taken over."""
-    return list(findings.links.id_number[:MAX_LINKED])
 
 
 def _numbers(question: exchange_pb2.Question) -> list[str]:

@@ -16,10 +16,10 @@ from typing import Any
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
-from gateway.federation.answer_cache import AnswerCache, linked_numbers
+from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.directory import DirectorySource
 from gateway.federation.given_again import GivenAgain
-from gateway.federation.kept import Held
+from gateway.federation.kept import Held, linked_numbers
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.routing import moved_to, route

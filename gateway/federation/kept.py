@@ -1,21 +1,36 @@
 """Answers that may be given again, in memory: bounded in bytes, those go first that were used least lately.
 
-Owns: `Held`, one such answer, and `Memory`, which holds them. Refuses: the disk, the time, and deciding who may be
-given what (`answer_cache`).
+Owns: `Held`, one such answer, `Memory`, which holds them, and `Notices`, which came of late. Refuses: the disk, the
+time, and deciding who may be given what (`answer_cache`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.federation.partners import PartnerAnswer
+from wugan.federation.v1 import exchange_pb2
 
 OVERHEAD_BYTES: Final = 2048
 """What an answer takes in memory besides its proof: the object, its places in the tables, the parsed message's own."""
+MAX_LINKED: Final = 16
+"""Linked numbers by which an answer is found, too, when a notice comes; one with more is not given again."""
+MAX_NOTED: Final = 65_536
 PARSED: Final = 3
 """How much more a parsed answer takes than its bytes, at most as measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheOptions:
+    """Bounds: answers on the disk, bytes in memory, whether outdated answers are shown, seconds between writes."""
+
+    max_answers: int
+    memory_bytes: int
+    stale_if_unreachable: bool
+    flush_s: float
 
 
 class Held:
@@ -143,3 +158,33 @@ class Memory:
     def members(self) -> set[str]:
         """Whose answers are held."""
         return {held.answer.member_id for held in self._by_key.values()}
+
+
+class Notices:
+    """Which notices came, so that an answer on its way when one did is not taken for one made after it."""
+
+    def __init__(self) -> None:
+        self.mark = 0
+        """Grows with each."""
+        self._noted: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+        self._forgotten = 0
+
+    def came(self, member_id: str, indexes: Collection[bytes]) -> None:
+        """Something about these people has changed, as a member says."""
+        self.mark += 1
+        for index in indexes:
+            self._noted[member_id, index] = self.mark
+            self._noted.move_to_end((member_id, index))
+        while len(self._noted) > MAX_NOTED:
+            self._forgotten = self._noted.popitem(last=False)[1]
+
+    def since(self, mark: int, member_id: str, indexes: Iterable[bytes]) -> bool:
+        """Whether one came about any of them since, as far as that can be told; else that one may have."""
+        if mark == self.mark:
+            return False
+        return mark < self._forgotten or any(self._noted.get((member_id, index), 0) > mark for index in indexes)
+
+
+def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
+    """Further numbers of the people of an answer, as far as they are taken over."""
+    return list(findings.links.id_number[:MAX_LINKED])

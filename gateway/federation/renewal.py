@@ -94,6 +94,7 @@ class Renewal:
         directory: the directory in force.
         clock: the time.
         poll_s: seconds between looks.
+        pace_s: seconds between two steps of a rotation.
         watch: notices another issuing CA; None where no authority is configured.
         watch_s: seconds between its looks.
     """
@@ -107,6 +108,7 @@ class Renewal:
         clock: Clock,
         *,
         poll_s: float,
+        pace_s: float = 0.0,
         watch: IssuerWatch | None = None,
         watch_s: float = 3600.0,
     ) -> None:
@@ -119,6 +121,7 @@ class Renewal:
         self._directory = directory
         self._clock = clock
         self._poll_s = poll_s
+        self._pace_s = pace_s
         self._reported = 0
 
     async def run(self) -> None:
@@ -126,7 +129,7 @@ class Renewal:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_lasting(lambda: self._every(self._requests)))
             if (rotator := self._rotator) is not None:
-                tasks.create_task(_lasting(lambda: rotator.run(self._poll_s)))
+                tasks.create_task(_lasting(lambda: rotator.run(self._poll_s, self._pace_s)))
             if self._client is not None:
                 tasks.create_task(_lasting(lambda: self._every(self.report, self._woken)))
             if (watch := self._watch) is not None:

@@ -416,6 +416,32 @@ async def test_errors_reach_the_record_and_the_loop_goes_on(world: World) -> Non
     assert MEMBER not in {event.detail for event in world.events}
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_the_steps_of_a_rotation_are_spread_but_those_of_an_urgent_one_are_not(
+    world: World, monkeypatch: pytest.MonkeyPatch, urgent: bool
+) -> None:
+    import asyncio
+
+    from certs import rotation
+
+    sleep, waited = asyncio.sleep, []
+
+    async def noted(seconds: float) -> None:
+        waited.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(rotation.asyncio, "sleep", noted)
+    await world.rotator.rotate(KINDS, "asked", urgent=urgent)
+    running = asyncio.create_task(world.rotator.run(0.001, 0.25))
+    async with asyncio.timeout(10):
+        while world.federation.state()["version"] < 2:
+            await sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    # Three keys, and that they are to be listed.
+    assert waited[:4] == [0.0 if urgent else 0.25] * 4
+
+
 async def test_a_next_key_that_cannot_be_read_does_not_become_current(world: World) -> None:
     await world.rotator.rotate(["signing"], "asked")
     await world.settle()

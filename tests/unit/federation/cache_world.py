@@ -7,8 +7,9 @@ from typing import Any
 
 from gateway.clock import FakeClock
 from gateway.exchange.envelope import Proof, open_answer, seal
-from gateway.federation.answer_cache import AnswerCache, CacheOptions, linked_numbers
+from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.directory import Directory
+from gateway.federation.kept import CacheOptions, linked_numbers
 from gateway.federation.partners import PartnerAnswer
 from gateway.store.answers import SignedAnswer
 from gateway.store.engine import Store

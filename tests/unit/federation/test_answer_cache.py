@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
-from gateway.federation.answer_cache import MAX_LINKED
-from gateway.federation.kept import Held, Memory
+from gateway.federation.kept import MAX_LINKED, Held, Memory
 from tests.unit.federation.cache_world import HOUR_MS, CacheWorld, asked_about
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, NOW_MS, A, B, C, stored
 from wugan.adapter.v1 import columns_pb2
@@ -70,11 +69,10 @@ def test_every_field_of_a_question_but_official_and_case_parts_answers() -> None
     assert fields == {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "question_id", "trace"}
 
 
-async def test_the_ids_by_which_a_question_is_counted_once_and_traced_part_nothing(world: CacheWorld) -> None:
+async def test_the_id_by_which_a_question_is_counted_once_parts_nothing(world: CacheWorld) -> None:
     given = await world.take(asked_about())
     other = asked_about()
-    other.question_id = b"i" * 16
-    other.trace = b"t" * 25
+    other.question_id, other.trace = b"i" * 16, b"t" * 26
     assert await world.found(other) == given
 
 
@@ -241,6 +239,17 @@ async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheW
         await world.restart()
 
 
+@pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on the disk"])
+async def test_a_notice_need_not_be_waited_for(world: CacheWorld, on_disk: bool) -> None:
+    await world.take(asked_about())
+    if on_disk:
+        await world.restart()
+    world.cache.forget(B.member_id, [world.cache.index_of(ANNA)])
+    assert await world.found(asked_about()) is None, "at once"
+    await world.restart()
+    assert await world.found(asked_about()) is None, "on the disk by then"
+
+
 async def test_a_notice_under_a_linked_number_ends_it_too(world: CacheWorld) -> None:
     await world.take(asked_about(), links=columns_pb2.LinkColumns(subject=[0], id_number=[NEW_ANNA], since_on=[0]))
     await world.cache.invalidate(B.member_id, [world.cache.index_of(NEW_ANNA)])
@@ -266,6 +275,14 @@ async def test_an_answer_that_was_on_its_way_when_the_notice_came_is_not_taken(w
     assert await world.found(asked) is not None, "one asked for after it is"
 
 
+async def test_where_an_ended_answer_cannot_be_deleted_nothing_is_taken_from_the_disk(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    await world.restart()
+    await world.store._writer.close()
+    world.cache.forget(B.member_id, [world.cache.index_of(ANNA)])
+    assert await world.found(asked_about()) is None
+
+
 async def test_a_notice_while_the_answer_is_read_from_the_disk_ends_it(world: CacheWorld) -> None:
     await world.take(asked_about())
     await world.restart()
@@ -279,7 +296,7 @@ async def test_a_notice_while_the_answer_is_read_from_the_disk_ends_it(world: Ca
 async def test_all_of_a_member_can_be_forgotten(world: CacheWorld) -> None:
     await world.take(asked_about())
     await world.take(asked_about(), C)
-    await world.cache.forget_member(B.member_id)
+    await world.cache.invalidate(B.member_id, None)
     await world.restart()
     assert await world.found(asked_about()) is None
     assert await world.found(asked_about(), C) is not None

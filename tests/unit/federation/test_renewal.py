@@ -32,7 +32,7 @@ class Rotator:
         self.refusal: Exception | None = None
         self.ran = asyncio.Event()
 
-    async def run(self, _poll_s: float) -> None:
+    async def run(self, _poll_s: float, _pace_s: float) -> None:
         self.runs += 1
         if self.crashes:
             self.crashes -= 1

@@ -14,7 +14,8 @@ from certs.identity import Identity
 from gateway.clock import FakeClock
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
-from gateway.federation.answer_cache import AnswerCache, CacheOptions
+from gateway.federation.answer_cache import AnswerCache
+from gateway.federation.kept import CacheOptions
 from gateway.services.agency import AgencyServicer
 from gateway.services.finished import FinishedAnswers
 from gateway.services.serving import Desk
