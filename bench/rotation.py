@@ -48,7 +48,7 @@ CALLS_PER_S = 500.0
 TIMEOUT_S = 2.0
 SECONDS = float(os.environ.get("BENCH_S", "60"))
 PHASES = 4
-WARM_UP_S = 2.0
+WARM_UP_S = 1.5
 EVERY_S = 1.0
 ISSUING_EVERY_S = 5.0
 SETTINGS = f"""
@@ -58,7 +58,7 @@ lifetime_ms = 1000
 [rotation]
 retire_after_s = {TIMEOUT_S + 0.5}
 poll_s = 0.1
-pace_s = 0.05
+pace_s = 0.03
 issuer_poll_s = 1.0
 """
 
