@@ -33,6 +33,9 @@ MAX_ROWS = 2_000_000
 _CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "mssql": 1_000}
 _DEFAULT_CHUNK = 1_000
 _PG_BPCHAR = 1042
+_INTERRUPTS = 200
+_INTERRUPT_AGAIN_S = 0.05
+"""A statement of an embedded database that goes on after an interruption is interrupted again, so often at most."""
 """Type oid of CHAR(n) in PostgreSQL."""
 _PG_CANCELLED = "57014"
 """SQLSTATE query_canceled: the statement's time limit, or cancelled from outside."""
@@ -78,6 +81,8 @@ class Work:
     cancelled: bool = False
     connection: Any = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    over: threading.Event = field(default_factory=threading.Event)
+    """Set whenever no statement of it is running."""
 
 
 @dataclass(slots=True)
@@ -211,10 +216,14 @@ class Database:
     def cancel(self, work: Work) -> None:
         """Stop the work, its running statement included where the driver can. May block; not for an event loop."""
         work.cancelled = True
-        with work.lock:
-            connection = work.connection
-            if isinstance(connection, sqlite3.Connection):
+        for _ in range(_INTERRUPTS):
+            with work.lock:
+                connection = work.connection
+                if not isinstance(connection, sqlite3.Connection):
+                    break
                 connection.interrupt()
+            # An interruption that comes a moment before the statement begins interrupts nothing.
+            if work.over.wait(_INTERRUPT_AGAIN_S):
                 return
         stop = getattr(connection, "cancel_safe", None) or getattr(connection, "cancel", None)
         if callable(stop):
@@ -284,6 +293,7 @@ class Database:
         try:
             connection = self._connection()
             with work.lock:
+                work.over.clear()
                 work.connection = getattr(self._local, "driver", None)
             if work.cancelled:
                 raise DatabaseError(down=True, kind="cancelled")
@@ -302,6 +312,7 @@ class Database:
         finally:
             with work.lock:
                 work.connection = None
+                work.over.set()
         return rows
 
     def _connection(self) -> Any:

@@ -24,7 +24,7 @@ FOUNDING = {"wugan authority init": [each for each in (*ROOT_PASSPHRASES, CA_PAS
 """What is typed when an authority is founded: everything twice."""
 PERSON = ("110102194910010024", "测试甲")
 ASK = (
-    f"wugan check --config agency.toml --id {PERSON[0]} --name {PERSON[1]} --benefit EMPLOYEE_PENSION"
+    f"wugan check --config agency.toml --id {PERSON[0]} --name {PERSON[1]} --benefit EMPLOYEE_PENSION --fresh"
     " --purpose CERTIFICATION --region 110000"
 )
 

@@ -152,6 +152,7 @@ def request(*regions: int, person: int = 1) -> agency_pb2.CheckRequest:
         legal_basis="社会保险法 第七十四条",
         case_reference="TEST-1",
         official="test",
+        fresh=True,
     )
 
 

@@ -223,6 +223,45 @@ async def test_a_cancelled_lookup_stops_its_statement(folder: Path, monkeypatch:
     await built.close()
 
 
+async def test_a_statement_that_is_cancelled_a_moment_before_it_begins_is_stopped_all_the_same(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "empty.db").close()
+    database = Database("sqlite:///empty.db", folder=tmp_path, schema=None, chunk=None, timeout_s=60, budget=0)
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS id FROM n"
+    work, interrupted = Work(), threading.Event()
+    canceller = threading.Thread(target=database.cancel, args=(work,))
+
+    class Telling:
+        """The work's lock, which tells when the canceller has been in it."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if threading.current_thread() is canceller:
+                interrupted.set()
+
+    work.lock = Telling()  # type: ignore[assignment]
+
+    class Late:
+        """The last thing before a statement begins."""
+
+        exceeded = False
+
+        def begin(self) -> None:
+            canceller.start()
+            assert interrupted.wait(10)
+
+    database._steps = Late()  # type: ignore[assignment]
+    with pytest.raises(DatabaseError):
+        await asyncio.to_thread(database.newest, database.statement(None, endless, ("id",), "id"), work)
+    await asyncio.to_thread(canceller.join, 20)
+    assert not canceller.is_alive()
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nodb://x/y", "mysql+nodriver://x/y"])
 def test_a_url_that_is_none_is_a_manifest_error_with_its_line(tmp_path: Path, url: str) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.yaml:7: source\.url"):
