@@ -168,7 +168,7 @@ async def _agency(member: FoundedMember, unit: str) -> AsyncIterator[Target]:
     settings = load_agency(member.agency_config(unit))
     channel = agency_channel(settings)
     stub = agency_pb2_grpc.AgencyServiceStub(channel)
-    bodies = itertools.cycle(map(agency_pb2.CheckRequest.FromString, requests()[:100]))
+    bodies = itertools.cycle(map(agency_pb2.CheckRequest.FromString, requests(fresh=True)[:100]))
 
     async def call() -> None:
         response = await stub.Check(next(bodies), timeout=PATIENCE_S)
@@ -270,7 +270,7 @@ class _Others:
     async def _ask(self) -> None:
         self._going_on = True
         check = self._channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
-        bodies = itertools.cycle(requests())
+        bodies = itertools.cycle(requests(fresh=True))
         while self._going_on:
             self.outcome.add(await at_rate(lambda body: check(body, timeout=PATIENCE_S), bodies, OTHERS_PER_S, 0.5))
 

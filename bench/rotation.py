@@ -100,7 +100,7 @@ async def _measure(provinces: TwoProvinces) -> Figures:
 
     quiet, rotating, at_work_s = Mode(), Mode(), 0.0
     administration = Administration(provinces)
-    bodies = itertools.cycle(requests())
+    bodies = itertools.cycle(requests(fresh=True))
     before = administration.numbers()
     for _ in range(PHASES):
         await _phase(call, bodies, quiet, provinces.processes)
