@@ -10,8 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, NamedTuple
 
-import structlog
-
 from certs.errors import CertsError
 from certs.slots import KeySlots
 from gateway.clock import Clock
@@ -49,8 +47,6 @@ from gateway.rules.book import RuleBook
 from gateway.services.notices import NoticeService
 from gateway.store.engine import Store
 from wugan.federation.v1 import delivery_pb2
-
-_log = structlog.stdlib.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager

@@ -15,9 +15,6 @@ from gateway.errors import StoreError
 NEWEST = "0006"
 """The version this gateway works with; a test holds it to the newest file in `versions`."""
 
-NEWEST = "0006"
-"""The version this gateway works with; a test holds it to the newest file in `versions`."""
-
 _KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
 _LOCK = 0x77_75_67_61_6E_01
 """PostgreSQL advisory lock of setting up."""
