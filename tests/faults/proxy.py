@@ -301,7 +301,7 @@ class _Way:
             return
         if isinstance(what, _End):
             if what is _End.RESET:
-                _reset(sink)
+                reset(sink)
             elif what is _End.CLOSED:
                 sink.close()
             else:
@@ -356,7 +356,7 @@ class _Side(asyncio.Protocol):
     def reset(self) -> None:
         """End it so that the other side of it sees a reset."""
         if self.transport is not None:
-            _reset(self.transport)
+            reset(self.transport)
 
 
 class _Connection:
@@ -443,9 +443,10 @@ def _bound(port: int) -> socket.socket:
     return bound
 
 
-def _reset(transport: asyncio.Transport) -> None:
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection so that the other side of it sees a reset."""
     found: Any = transport.get_extra_info("socket")
     if found is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # of a closed one, as the event loop at hand says it
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
     transport.abort()

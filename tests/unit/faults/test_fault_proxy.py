@@ -14,7 +14,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.proxy import HELD_AT_MOST, FaultProxy
+from tests.faults.proxy import HELD_AT_MOST, FaultProxy, reset
 from tests.faults.trouble import (
     BLACK_HOLE,
     CORRUPTION,
@@ -400,6 +400,21 @@ def test_it_does_the_same_under_uvloop() -> None:
                     await said(reader, 1)
 
     uvloop.run(all_troubles())
+
+
+def test_a_connection_that_is_closed_already_can_be_reset_under_uvloop() -> None:
+    async def closed_then_reset() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        held = transport.get_extra_info("socket")
+        transport.abort()
+        await asyncio.sleep(0)  # its descriptor is gone from now on
+        assert held.fileno() < 0
+        reset(transport)
+        server.close()
+
+    uvloop.run(closed_then_reset())
 
 
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 0.99), st.floats(0, 1), st.floats(0, 1))
