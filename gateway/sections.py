@@ -229,6 +229,13 @@ class InquirySettings(Settings):
     reserve_ms: int = Field(
         100, ge=0, le=10_000, description="Kept back from the asker's deadline for grading, sealing and the way home."
     )
+    streams: int = Field(
+        8,
+        ge=1,
+        le=1_024,
+        description="Streams of large questions at once, half of them of one member; rosters come so.",
+    )
+    stream_window: int = Field(4, ge=1, le=64, description="Questions of one such stream in hand at once.")
     breaker: DepartmentBreakerSettings = DepartmentBreakerSettings()
 
 
@@ -244,6 +251,7 @@ class FederationSettings(Settings):
     follow_moves: bool = Field(
         True, description="Whether a province is asked to which the person has moved, as another one says."
     )
+    stream_window: int = Field(4, ge=1, le=64, description="Parts of a roster on their way to one member at once.")
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
 

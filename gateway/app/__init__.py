@@ -29,6 +29,7 @@ from gateway.app.opening import (
     read,
 )
 from gateway.app.working import build_notices, build_post, open_partners, renewing, running_all
+from gateway.aside import Aside
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.federation.check import Checks
@@ -124,6 +125,8 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         departments = Departments(build_adapters(settings), book.names_match, clock, settings.inquiry.breaker)
         stack.push_async_callback(departments.close)
         access = await open_access(settings, store, clock, stack)
+        aside = Aside()
+        stack.callback(aside.close)
         inquiry = Inquiry(
             book,
             departments,
@@ -131,6 +134,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             clock,
             max_subjects=settings.inquiry.max_subjects,
             max_evidence=settings.inquiry.max_evidence,
+            aside=aside,
         )
         exchange = Exchange(
             live.own,
@@ -142,6 +146,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             lifetime_ms=settings.messages.lifetime_ms,
             reserve_s=settings.inquiry.reserve_ms / 1000,
             default_s=settings.inquiry.deadline_ms / 1000,
+            aside=aside,
         )
 
         limits = channel_limits(settings.server.max_message_bytes, settings.federation.keepalive_s)
@@ -185,7 +190,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
-            FederationServicer(desk, exchange, post.door),
+            FederationServicer(desk, exchange, post.door, settings.inquiry),
             agency,
             ServerOptions(
                 max_message_bytes=settings.server.max_message_bytes,

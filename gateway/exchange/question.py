@@ -63,12 +63,7 @@ def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> Non
     subjects = question.subjects
     count = len(subjects.id_number)
     if count > max_subjects:
-        raise RefusedError(
-            f"too many people in one question: at most {max_subjects}; send several questions",
-            f"单次查询人数超限（上限 {max_subjects}），请分批查询",
-            reason=words.REFUSAL_REASON_TOO_LARGE,
-            field="subjects",
-        )
+        raise too_many(max_subjects)
     if not count:
         raise _wrong("subjects", "ask about at least one person", "请至少查询一人")
     for name, length, optional in (
@@ -96,6 +91,16 @@ def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> Non
         raise _wrong("subjects.name", f"give every person's name, at most {MAX_TEXT} characters", "姓名缺失或过长")
     if any(len(number) > MAX_NUMBER for number in (*subjects.id_number, *subjects.alias_id_number)):
         raise _wrong("subjects.id_number", f"identity numbers have at most {MAX_NUMBER} characters", "证件号码过长")
+
+
+def too_many(most: int) -> RefusedError:
+    """A question is about more than so many people."""
+    return RefusedError(
+        f"too many people in one question: at most {most}; send several questions",
+        f"单次查询人数超限（上限 {most}），请分批查询",
+        reason=words.REFUSAL_REASON_TOO_LARGE,
+        field="subjects",
+    )
 
 
 def _wrong(field: str, en: str, zh: str) -> RefusedError:

@@ -20,8 +20,8 @@ from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.exchange.header import read
 from gateway.exchange.uuid7 import Uuid7
+from gateway.federation.answers import findings_in
 from gateway.federation.check import Checked, MemberResult
-from gateway.federation.partners import findings_in
 from gateway.log import described
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest, letter

@@ -30,7 +30,9 @@ _Key = tuple[str, str]
 
 
 @dataclass(slots=True, eq=False)
-class _Line:
+class Line:
+    """A channel, how many calls it has, whether no more go over it, and when something came over it last."""
+
     channel: grpc.aio.Channel
     stub: exchange_pb2_grpc.FederationServiceAsyncStub
     calls: int = 0
@@ -43,21 +45,27 @@ class Lines:
 
     def __init__(self, channel: ChannelFactory) -> None:
         self._channel = channel
-        self._open: dict[_Key, _Line] = {}
-        self._leaving: set[_Line] = set()
+        self._open: dict[_Key, Line] = {}
+        self._leaving: set[Line] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
 
     @contextlib.contextmanager
     def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
         """The stub of a gateway, for one call."""
+        with self.hold(address, tls_name) as line:
+            yield line.stub
+            line.heard_at = asyncio.get_running_loop().time()
+
+    @contextlib.contextmanager
+    def hold(self, address: str, tls_name: str) -> Iterator[Line]:
+        """The channel to a gateway, for a call that takes long: it sees when it should end, and tells what it hears."""
         line = self._open.get((address, tls_name))
         if line is None:
             line = self._open[address, tls_name] = self._new(address, tls_name)
         line.calls += 1
         try:
-            yield line.stub
-            line.heard_at = asyncio.get_running_loop().time()
+            yield line
         finally:
             line.calls -= 1
             if line.leaving and not line.calls:
@@ -90,11 +98,11 @@ class Lines:
         self._leaving.clear()
         await asyncio.gather(*(line.channel.close() for line in lines), *self._closing)
 
-    def _new(self, address: str, tls_name: str) -> _Line:
+    def _new(self, address: str, tls_name: str) -> Line:
         channel = self._channel(address, tls_name)
-        return _Line(channel, exchange_pb2_grpc.FederationServiceStub(channel))
+        return Line(channel, exchange_pb2_grpc.FederationServiceStub(channel))
 
-    async def _replace(self, key: _Key, old: _Line) -> None:
+    async def _replace(self, key: _Key, old: Line) -> None:
         new = self._new(*key)
         try:
             with contextlib.suppress(TimeoutError):
@@ -108,14 +116,14 @@ class Lines:
         self._open[key] = new
         self._retire(old)
 
-    def _retire(self, line: _Line) -> None:
+    def _retire(self, line: Line) -> None:
         line.leaving = True
         if line.calls:
             self._leaving.add(line)
         else:
             self._close(line)
 
-    def _close(self, line: _Line) -> None:
+    def _close(self, line: Line) -> None:
         self._leaving.discard(line)
         task = asyncio.get_running_loop().create_task(line.channel.close())
         self._closing.add(task)

@@ -1,7 +1,7 @@
 """Asking another member's gateway: a sealed question, alone or with others, and its verified answer.
 
-Owns: who may ask a partner just now, which questions share an envelope, and the checks that an answer fits its
-question. What becomes of the envelope is said by `trying`. Refuses: deciding whom to ask, and merging. Every failure
+Owns: who may ask a partner just now, and which questions share an envelope. What becomes of the envelope is said by
+`trying`, whether an answer fits its question by `answers`. Refuses: deciding whom to ask, and merging. Every failure
 comes out as an error of our tree: what the partner refused as a RefusedError, what it did wrong as PARTNER_FAULTY, what
 did not come as PARTNER_UNAVAILABLE.
 """
@@ -13,22 +13,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from google.protobuf.message import DecodeError
-
+from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.coalescing import Coalescer, SingleFlight, patience
-from gateway.errors import PartnerError, RefusedError, WuganError
-from gateway.exchange.envelope import Proof
+from gateway.errors import PartnerError, WuganError
 from gateway.exchange.keys import OwnKeys
+from gateway.federation.answers import PartnerAnswer, answer_in, check_findings
 from gateway.federation.directory import DirectorySource
 from gateway.federation.lines import ChannelFactory, Lines
-from gateway.federation.retrying import Retrying, Sleep, late, left_alone, unusable
+from gateway.federation.retrying import Retrying, Sleep, late, left_alone
 from gateway.federation.standing import Standings
-from gateway.federation.trying import Asking, Tries
+from gateway.federation.stream_parts import Outward
+from gateway.federation.trying import Asking, Told, Tries
 from gateway.observing import calls, metrics
-from gateway.resilience.backoff import Random, chance
+from gateway.resilience.backoff import Backoff, Random, chance
 from gateway.sections import BreakerSettings, RetrySettings
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 __all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
@@ -39,20 +38,6 @@ UNDER_WAY_AT_MOST = 2
 """Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there."""
 OVERRUN_S = 0.01
 """How much later than it should anything may end before it is cut off: by then its own timer has run out."""
-
-_INT32_MAX = (1 << 31) - 1
-_STATUSES = frozenset(words.SurvivalStatus.values())
-_REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
-
-
-@dataclass(frozen=True, slots=True)
-class PartnerAnswer:
-    """A member's findings, and what proves later that it gave them; `message_id` is of the answer."""
-
-    member_id: str
-    findings: exchange_pb2.Findings
-    message_id: bytes
-    proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +81,7 @@ class Partners:
         breaker: when it is left alone, and how many may wait for it.
         sleep: waits between tries.
         drawn: the chance that jitters waits.
+        aside: where large questions are sealed and their answers opened.
     """
 
     def __init__(
@@ -110,6 +96,7 @@ class Partners:
         breaker: BreakerSettings | None = None,
         sleep: Sleep = asyncio.sleep,
         drawn: Random = chance,
+        aside: Aside | None = None,
     ) -> None:
         retry, breaker = retry or RetrySettings(), breaker or BreakerSettings()
         self._fair_s = breaker.fair_ms / 1000
@@ -129,6 +116,19 @@ class Partners:
             lifetime_ms,
         )
         """Takes envelopes to them."""
+        self.outward = Outward(
+            own,
+            directory,
+            self._lines,
+            clock,
+            self.standings,
+            Backoff(retry.first_wait_ms / 1000, retry.longest_wait_ms / 1000, 0.5),
+            sleep,
+            drawn,
+            aside or Aside(),
+            self._tell,
+        )
+        """What asking over streams takes."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
             self._watched, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST
         )
@@ -211,6 +211,10 @@ class Partners:
             for asking, proof in zip(askings, opened.proofs(), strict=True)
         ]
 
+    def _tell(self, told: Told) -> None:
+        if self.tries.tell is not None:
+            self.tries.tell(told)
+
     async def renew(self) -> None:
         """Let new calls go over new channels, made with the credentials of the moment."""
         await self._lines.renew()
@@ -218,106 +222,6 @@ class Partners:
     async def close(self) -> None:
         """Close every channel; calls in flight are cancelled."""
         await self._lines.close()
-
-
-def answer_in(
-    member_id: str, question: exchange_pb2.Question, message_id: bytes, proof: Proof
-) -> PartnerAnswer | WuganError:
-    """The answer in a verified part, if it fits its question; else what is wrong with it."""
-    try:
-        findings = findings_in(exchange_pb2.Answer.FromString(proof.payload), question)
-    except DecodeError:
-        return unusable("does not parse")
-    except WuganError as error:
-        return error
-    return PartnerAnswer(member_id, findings, message_id, proof)
-
-
-def findings_in(answer: exchange_pb2.Answer, question: exchange_pb2.Question) -> exchange_pb2.Findings:
-    """The findings of a member's answer, which fit the question.
-
-    Raises:
-        RefusedError: the member refused the question.
-        PartnerError: PARTNER_FAULTY; the answer does not fit, and nothing of it may be used.
-    """
-    if answer.context != question.context:
-        raise unusable("is for another context")
-    if answer.HasField("refusal"):
-        raise _refused(answer.refusal)
-    findings, people = answer.findings, len(question.subjects.id_number)
-    check_findings(findings, people)
-    if question.as_of_on and findings.as_of_on != question.as_of_on:
-        raise unusable("is as of another day")
-    if len(findings.evidence.subject) > question.evidence_limit * people:
-        raise unusable("holds more evidence than was asked for")
-    return findings
-
-
-def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
-    """Check that findings fit a question about so many people: column lengths, row numbers, known words.
-
-    Raises:
-        PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
-    """
-    dense = (
-        findings.status,
-        findings.flags,
-        findings.decided_on,
-        findings.last_trace_on,
-        findings.valid_until_on,
-    )
-    if {len(column) for column in dense} != {subjects}:
-        raise unusable("has columns of a wrong length")
-    reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
-    groups = (
-        (reasons.subject, (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
-        (
-            evidence.subject,
-            (
-                evidence.kind,
-                evidence.department,
-                evidence.region,
-                evidence.observed_on,
-                evidence.available_on,
-                evidence.strength,
-                evidence.source_reference,
-                evidence.detail,
-                evidence.from_on,
-                evidence.until_on,
-            ),
-        ),
-        (links.subject, (links.id_number, links.since_on)),
-        (refused.subject, (refused.reason,)),
-    )
-    for rows, columns in groups:
-        count = len(rows)
-        if {len(column) for column in columns} != {count}:
-            raise unusable("has columns of a wrong length")
-        if count and max(rows) >= subjects:
-            raise unusable("speaks of people who were not asked about")
-    if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
-        raise unusable("gives reasons without their texts")
-    if max(reasons.code, default=0) > _INT32_MAX or max(reasons.number, default=0) > _INT32_MAX:
-        raise unusable("gives reasons out of range")
-    if not _STATUSES.issuperset(findings.status):
-        raise unusable("uses a status this version does not know")
-    if not _REFUSALS.issuperset(refused.reason):
-        raise unusable("refuses for a reason this version does not know")
-    if {row for row, status in enumerate(findings.status) if not status} != set(refused.subject):
-        raise unusable("leaves people without status or refusal, or gives both")
-
-
-def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
-    if refusal.reason not in _REFUSALS:
-        raise unusable("refuses for a reason this version does not know")
-    return RefusedError(
-        refusal.message_en[:500] or "the other province refused the question and did not say why; ask it",
-        refusal.message_zh[:500] or "对方省份拒绝了查询但未说明原因，请联系对方",
-        reason=refusal.reason,
-        field=refusal.field[:200],
-        retryable=refusal.retryable,
-        retry_after_ms=refusal.retry_after_ms,
-    )
 
 
 def _no_place(retry_after_ms: int) -> PartnerError:

@@ -1,22 +1,24 @@
 """Asking another member about a whole roster: many large questions one after another, with flow control.
 
-Owns: how many chunks of a roster are on their way to a member at once, sending one again whose answer was lost, and the
-record of what left. Refuses: cutting rosters into chunks, deciding whom to ask, merging, and keeping answers.
+Owns: how many chunks of a roster are on their way to a member at once, the time of each, and the record of what left.
+What becomes of a stream is said by `stream_run`. Refuses: cutting rosters into chunks, deciding whom to ask, merging,
+and keeping answers.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.clock import Clock
-from gateway.errors import WuganError
+from gateway.errors import PartnerError, WuganError
 from gateway.exchange.envelope import Sealed
-from gateway.exchange.question import QUESTION_ID_BYTES
-from gateway.federation.partners import PartnerAnswer, Partners, answer_in
-from gateway.federation.trying import Asking
+from gateway.federation.answers import PartnerAnswer
+from gateway.federation.partners import Partners
+from gateway.federation.stream_parts import Way
+from gateway.federation.stream_run import StreamRun
 from gateway.store.audit import AuditEvent, AuditLog
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -28,8 +30,8 @@ class Chunk:
 
     Args:
         number: of the chunk; what its outcome is known by.
-        question: about its people. Without an id it gets one; with an id, which its sender keeps, its people count once
-            even where it is asked again after a restart.
+        question: about its people; not to be changed any more. Without an id it gets one. With an id, which its sender
+            keeps, its people count once even where it is asked again after a restart.
     """
 
     number: int
@@ -60,7 +62,7 @@ class Streams:
         partners: the other members' gateways.
         audit: where what left is recorded.
         clock: dates the records.
-        window: chunks on their way to a member at once.
+        window: chunks on their way to a member at once, for each `ask`.
     """
 
     def __init__(self, partners: Partners, audit: AuditLog, clock: Clock, *, window: int) -> None:
@@ -74,8 +76,8 @@ class Streams:
     ) -> AsyncGenerator[ChunkOutcome, None]:
         """The outcome of every chunk, in the order in which they come; close it (`contextlib.aclosing`) to give up.
 
-        A chunk is taken from `chunks` when there is room for it among those on their way, and not before the outcomes
-        that are there have been taken. What left is on record before its outcome is yielded.
+        No more than `window` chunks are on their way, and no more than as many outcomes wait to be taken: only then is
+        the next chunk taken from `chunks`. What left is on record before its outcome is yielded.
 
         Args:
             member_id: whom to ask.
@@ -84,76 +86,74 @@ class Streams:
 
         Raises:
             StoreError: the exchange could not be recorded.
+            Exception: what `chunks` raises.
         """
-        tasks: set[asyncio.Task[ChunkOutcome]] = set()
-        more = True
+        run = StreamRun(self._partners.outward, member_id, self._window)
+        tasks = [asyncio.ensure_future(self._feed(run, chunks, chunk_s)), asyncio.ensure_future(run.drive())]
         try:
             while True:
-                while more and len(tasks) < self._window:
-                    chunk = await anext(chunks, None)
-                    if chunk is None:
-                        more = False
-                    else:
-                        tasks.add(asyncio.create_task(self._chunk(member_id, chunk, chunk_s)))
-                if not tasks:
+                way = await run.landed()
+                if way is None:
                     return
-                done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
+                for written in self._record(way):
+                    await written
+                run.taken()
+                error = way.outcome if isinstance(way.outcome, WuganError) else None
+                answer = way.outcome if isinstance(way.outcome, PartnerAnswer) else None
+                yield ChunkOutcome(way.number, answer, error, tuple(way.sent))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            written = [each for way in run.give_up(_given_up()) for each in self._record(way)]
+            await asyncio.gather(*written, return_exceptions=True)
 
-    async def _chunk(self, member_id: str, chunk: Chunk, chunk_s: float) -> ChunkOutcome:
-        question = chunk.question
-        if not question.question_id:
-            question = exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES))
-            question.MergeFrom(chunk.question)
-        sent: list[Sealed] = []
-        asking = Asking(question, sent.append)
-        asking.payload = question.SerializeToString()
-        asking.end = asyncio.get_running_loop().time() + chunk_s
-        outcome: PartnerAnswer | WuganError
+    async def _feed(self, run: StreamRun, chunks: AsyncIterator[Chunk], chunk_s: float) -> None:
+        """Hand over chunks as there is room for them."""
+        loop = asyncio.get_running_loop()
         try:
-            opened = await self._partners.tries.ask(member_id, question.context.purpose, [asking])
-            outcome = answer_in(member_id, question, opened.header.message_id, opened.proofs()[0])
-        except WuganError as error:
-            outcome = error
-        except asyncio.CancelledError:
-            self._record(question, sent, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
-            raise
-        if isinstance(outcome, WuganError):
-            recorded = self._record(question, sent, outcome.reason, outcome.en)
+            while True:
+                await run.room()
+                chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                run.add(Way(chunk.number, chunk.question, loop.time() + chunk_s))
+        except Exception as error:  # noqa: BLE001  whoever asks is told
+            run.no_more(error)
         else:
-            recorded = self._record(question, sent, 0, "")
-        for written in recorded:
-            await written
-        if isinstance(outcome, WuganError):
-            return ChunkOutcome(chunk.number, error=outcome, sent=tuple(sent))
-        return ChunkOutcome(chunk.number, answer=outcome, sent=tuple(sent))
+            run.no_more()
 
-    def _record(
-        self, question: exchange_pb2.Question, sent: list[Sealed], outcome: int, decision: str
-    ) -> list[asyncio.Future[object]]:
-        context = question.context
-        return [
-            self._audit.submit(  # type: ignore[misc]
-                AuditEvent(
-                    at_ms=self._clock.now_ms(),
-                    direction="out",
-                    counterpart=sealed.header.recipient,
-                    unit=context.unit,
-                    official=context.official_pseudonym,
-                    purpose=context.purpose,
-                    legal_basis=context.legal_basis,
-                    case_reference=context.case_reference,
-                    message_id=sealed.message_id,
-                    digest=sealed.digest,
-                    subjects=len(question.subjects.id_number),
-                    outcome=outcome,
-                    decision=decision,
+    def _record(self, way: Way) -> Sequence[asyncio.Future[Any]]:
+        """Record every message in which a chunk left (records of processing: 个人信息保护法 第五十五条)."""
+        context, outcome = way.question.context, way.outcome
+        written = []
+        for sealed in way.sent:
+            reason, said = 0, ""
+            if isinstance(outcome, WuganError):
+                reason, said = outcome.reason, outcome.en
+            elif outcome is not None and sealed.digest != outcome.proof.question_digest:
+                reason, said = (
+                    words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
+                    "not answered; asked in another message",
                 )
+            event = AuditEvent(
+                at_ms=self._clock.now_ms(),
+                direction="out",
+                counterpart=sealed.header.recipient,
+                unit=context.unit,
+                official=context.official_pseudonym,
+                purpose=context.purpose,
+                legal_basis=context.legal_basis,
+                case_reference=context.case_reference,
+                message_id=sealed.message_id,
+                digest=sealed.digest,
+                subjects=len(way.question.subjects.id_number),
+                outcome=reason,
+                decision=said,
             )
-            for sealed in sent
-        ]
+            written.append(self._audit.submit(event))
+        return written
+
+
+def _given_up() -> PartnerError:
+    return PartnerError("given up by the agency", "查询方已放弃", reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED)

@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.contract import Lookup, Subjects
+from gateway.aside import Aside
 from gateway.clock import Clock, civil_day
 from gateway.coalescing import Coalescer, patience
 from gateway.errors import RefusedError, WuganError
-from gateway.exchange.question import check_question
+from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.findings import Part, Terms, write_findings
@@ -31,6 +32,8 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 ALONE_FROM = 64
 """Questions about so many people or more are batches of their own."""
 TOGETHER_AT_MOST = 64
+ASIDE_FROM = 512
+"""So many people are not graded in the event loop: it takes some milliseconds."""
 
 
 class Account:
@@ -89,6 +92,7 @@ class Inquiry:
     Args:
         max_subjects: people in one question at most.
         max_evidence: evidence rows for each person at most, whatever the question asks for.
+        aside: where large batches are graded.
     """
 
     def __init__(
@@ -100,19 +104,26 @@ class Inquiry:
         *,
         max_subjects: int,
         max_evidence: int,
+        aside: Aside | None = None,
     ) -> None:
+        self._aside = aside or Aside()
         self._book = book
         self._departments = departments
         self._access = access
         self._clock = clock
-        self._max_subjects = max_subjects
+        self.max_subjects = max_subjects
         self._max_evidence = max_evidence
         self._together: Coalescer[Terms, Sequence[Part], list[exchange_pb2.Findings]] = Coalescer(
             self._batch, clock, limit=TOGETHER_AT_MOST
         )
 
     def prepare(
-        self, sender: str, questions: Sequence[exchange_pb2.Question], time_s: float, accounts: Sequence[Account]
+        self,
+        sender: str,
+        questions: Sequence[exchange_pb2.Question],
+        time_s: float,
+        accounts: Sequence[Account],
+        parts: Sequence[Part | WuganError] | None = None,
     ) -> Prepared:
         """Decide which of these questions are answered, and count their people, before anybody is asked.
 
@@ -124,12 +135,18 @@ class Inquiry:
             questions: as they came.
             time_s: seconds until the answer must be there.
             accounts: one for each question; is told how access was decided.
+            parts: the people of each question, or what is wrong with it, where `read_people` was called before.
         """
         prepared = Prepared(sender, time_s, [], {})
-        room = self._max_subjects
+        room = self.max_subjects
         for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
             try:
-                terms, allowed = self._prepare(prepared, position, question, account, room)
+                part = read_people(question, max_subjects=room) if parts is None else parts[position]
+                if isinstance(part, WuganError):
+                    raise part
+                if part.count > room:
+                    raise too_many(room)
+                terms, allowed = self._prepare(prepared, position, question, account, part)
             except WuganError as error:
                 prepared.refused.append(error)
             else:
@@ -190,10 +207,9 @@ class Inquiry:
                 outcomes[allowed.position] = findings
 
     def _prepare(
-        self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, room: int
+        self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, part: Part
     ) -> tuple[Terms, _Allowed]:
-        """Check a question, and whether it is allowed; `room`: people that it may be about at most."""
-        check_question(question, max_subjects=room)
+        """Check whether a question is allowed."""
         sender, context = prepared.sender, question.context
         decision = account.decision = self._access.authorise(sender, question, counted=account.counted)
         if decision.refused is not None:
@@ -217,8 +233,8 @@ class Inquiry:
             min(question.evidence_limit, self._max_evidence),
             patience(prepared.time_s),
             decision.scope,
+            question.evidence_only_where_not_alive,
         )
-        part = _part(question)
         if not account.counted:
             self._access.watch(sender, context.unit, decision, part.numbers)
         return terms, _Allowed(position, question, part, decision, account.counted)
@@ -240,7 +256,9 @@ class Inquiry:
             self._access.narrowing(terms.scope),
         )
         with tracing.span("grade", people=len(subjects)):
-            return self._graded(terms, joined, parts, subjects, gathered)
+            if len(subjects) < ASIDE_FROM:
+                return self._graded(terms, joined, parts, subjects, gathered)
+            return await self._aside.do(self._graded, terms, joined, parts, subjects, gathered)
 
     def _graded(
         self,
@@ -268,8 +286,13 @@ class Inquiry:
         return [[next(written) for _ in parts] for parts in joined]
 
 
-def _part(question: exchange_pb2.Question) -> Part:
-    """The question's people with normalised numbers; those whose number is wrong are refused, not the others."""
+def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
+    """The people of a question with normalised numbers; those whose number is wrong are refused, not the others.
+
+    Raises:
+        RefusedError: the question is malformed, or about more than so many people.
+    """
+    check_question(question, max_subjects=max_subjects)
     columns = question.subjects
     numbers, refused = normalise_numbers(columns.id_number, columns.document_kind)
     rows: Sequence[int] = range(len(numbers))

@@ -9,20 +9,24 @@ opened and verified, because a refusal is an answer and is signed like one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
 from certs.identity import ROLE_GATEWAY, Identity
+from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.errors import EnvelopeError, RefusedError, WuganError
-from gateway.exchange.envelope import Opened, open_question, seal
+from gateway.exchange.envelope import Opened, Sealed, open_question, seal
 from gateway.exchange.header import LIMITS
-from gateway.exchange.keys import Keyring, OwnKeys
+from gateway.exchange.keys import EncryptionKey, Keyring, OwnKeys
 from gateway.exchange.refusals import not_a_gateway
 from gateway.exchange.replay import ReplayGuard, claim
-from gateway.inquiry.answering import Account, Inquiry
+from gateway.inquiry.answering import Account, Inquiry, read_people
+from gateway.inquiry.findings import Part
 from gateway.observing import calls, clocks, metrics, tracing
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.chain import ChainHead
@@ -31,6 +35,7 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 
 _Asked = tuple[exchange_pb2.Question, RefusedError | None]
 """A question of an envelope, and what is wrong with it."""
+_Outcome = exchange_pb2.Findings | WuganError
 
 
 class Exchange:
@@ -41,6 +46,7 @@ class Exchange:
         directory: gives the keys of the moment; raises DirectoryError once they have expired.
         reserve_s: kept back from the asker's deadline for grading, sealing and the way home.
         default_s: time for an answer where the asker set no deadline.
+        aside: where the questions of streams are opened and their answers sealed.
     """
 
     def __init__(
@@ -55,7 +61,9 @@ class Exchange:
         lifetime_ms: int,
         reserve_s: float,
         default_s: float,
+        aside: Aside | None = None,
     ) -> None:
+        self._aside = aside or Aside()
         self._own = own
         self._directory = directory
         self._guard = guard
@@ -78,29 +86,59 @@ class Exchange:
             StoreError: the replay guard or the audit log cannot be written; nothing was answered.
         """
         began = self._clock.monotonic()
-        directory = self._directory()
         now_ms = self._clock.now_ms()
-        if peer.role != ROLE_GATEWAY:
-            raise not_a_gateway()
+        with self._counted_if_expired(peer):
+            opened, questions = _read(envelope, self._own(), self._directory(), now_ms, peer)
+        header = opened.header
+        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
+        time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
+        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
+            span.tell(partner=header.sender, questions=len(questions))
+            tracing.note("open", began)
+            self._under_way += 1
+            try:
+                return await self._answer_opened(opened, questions, time_s, now_ms)
+            finally:
+                self._under_way -= 1
+
+    async def answer_batch(self, envelope: envelope_pb2.Envelope, peer: Identity) -> envelope_pb2.Envelope:
+        """Deal with one sealed question of a stream, a large one: behind single questions, and beside the event loop.
+
+        The time for the answer is the envelope's life, counted from now. Raises as `answer`.
+        """
+        began = self._clock.monotonic()
+        now_ms = self._clock.now_ms()
+        most = self._inquiry.max_subjects
+        with self._counted_if_expired(peer):
+            opened, questions, parts = await self._aside.do(
+                _read_with_people, envelope, self._own(), self._directory(), now_ms, peer, most
+            )
+        header = opened.header
+        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
+        time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)
+        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
+            span.tell(partner=header.sender, questions=len(questions))
+            tracing.note("open", began)
+            return await self._answer_opened(opened, questions, time_s, now_ms, parts)
+
+    @contextlib.contextmanager
+    def _counted_if_expired(self, peer: Identity) -> Iterator[None]:
         try:
-            opened = open_question(envelope, self._own(), directory, now_ms=now_ms, expect_sender=peer.member_id)
+            yield
         except EnvelopeError as error:
             if error.reason == words.REFUSAL_REASON_ENVELOPE_EXPIRED:
                 clocks.OFFSETS.refused(peer.member_id)
             raise
-        header = opened.header
-        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
-        time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        questions = [_question(payload, header.purpose) for payload in opened.payloads]
-        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
-            span.tell(partner=header.sender, questions=len(questions))
-            tracing.note("open", began)
-            return await self._answer_opened(opened, questions, time_s, now_ms)
 
     async def _answer_opened(
-        self, opened: Opened, questions: Sequence[_Asked], time_s: float, now_ms: int
+        self,
+        opened: Opened,
+        questions: Sequence[_Asked],
+        time_s: float,
+        now_ms: int,
+        parts: Sequence[Part | WuganError] | None = None,
     ) -> envelope_pb2.Envelope:
-        """The same for questions that were opened and read."""
+        """The same for questions that were opened and read; `parts`: their people too, of a question of a stream."""
         header = opened.header
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
@@ -111,37 +149,28 @@ class Exchange:
             held.submit()
             record.decided(outcomes)
 
-        self._under_way += 1
         try:
-            answers = await self._answers(header.sender, questions, accounts, time_s - self._reserve_s, decided)
+            outcomes = await self._outcomes(
+                header.sender, questions, accounts, time_s - self._reserve_s, decided, parts
+            )
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
             record.all(words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
             raise
-        finally:
-            self._under_way -= 1
-        payloads = _payloads(answers)
-        for answer in answers:
-            metrics.QUESTIONS.add(header.sender, _outcome(answer))
         try:
             # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
-            recipient_key = self._directory().encryption_key(header.sender, now_ms)
+            recipient_key = self._directory().encryption_key(header.sender, self._clock.now_ms())
         except WuganError as error:
             record.all(error.reason, error.en)
             raise
-        record.answered(answers)
         with tracing.span("seal"):
-            sealed = seal(
-                self._own(),
-                header.sender,
-                recipient_key,
-                kind=envelope_pb2.MESSAGE_KIND_ANSWER,
-                purpose=header.purpose,
-                payloads=payloads,
-                now_ms=self._clock.now_ms(),
-                lifetime_ms=self._lifetime_ms,
-                question=opened,
-            )
+            if parts is None:
+                sealed = self._sealed(opened, questions, outcomes, recipient_key)
+            else:
+                sealed = await self._aside.do(self._sealed, opened, questions, outcomes, recipient_key)
+        for outcome in outcomes:
+            metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
+        record.answered(outcomes)
         try:
             with tracing.span("record"):
                 await record.written()
@@ -152,31 +181,40 @@ class Exchange:
             raise
         return sealed.envelope
 
-    async def _answers(
+    def _sealed(
+        self, opened: Opened, questions: Sequence[_Asked], outcomes: list[_Outcome], recipient_key: EncryptionKey
+    ) -> Sealed:
+        """The answers under seal; `outcomes` become what they say where they are too large."""
+        return seal(
+            self._own(),
+            opened.header.sender,
+            recipient_key,
+            kind=envelope_pb2.MESSAGE_KIND_ANSWER,
+            purpose=opened.header.purpose,
+            payloads=_payloads(questions, outcomes),
+            now_ms=self._clock.now_ms(),
+            lifetime_ms=self._lifetime_ms,
+            question=opened,
+        )
+
+    async def _outcomes(
         self,
         sender: str,
         questions: Sequence[_Asked],
         accounts: Sequence[Account],
         time_s: float,
         decided: Callable[[Sequence[WuganError | None]], None],
-    ) -> list[exchange_pb2.Answer]:
-        """The answers to verified questions; a refusal is one too. Tells what was decided before anybody is asked."""
+        parts: Sequence[Part | WuganError] | None,
+    ) -> list[_Outcome]:
+        """What comes of verified questions. Tells what was decided before anybody is asked."""
         asked = [question for question, wrong in questions if wrong is None]
         told = [account for account, (_, wrong) in zip(accounts, questions, strict=True) if wrong is None]
-        prepared = self._inquiry.prepare(sender, asked, max(0.0, time_s), told)
+        prepared = self._inquiry.prepare(sender, asked, max(0.0, time_s), told, parts)
         refused = iter(prepared.refused)
         decided([next(refused) if wrong is None else wrong for _, wrong in questions])
-        outcomes = iter(await self._inquiry.answer(prepared, alone=self._under_way == 1))
-        answers = []
-        for question, wrong in questions:
-            answer = exchange_pb2.Answer(context=question.context)
-            outcome = next(outcomes) if wrong is None else wrong
-            if isinstance(outcome, WuganError):
-                _refuse(answer, outcome)
-            else:
-                answer.findings.CopyFrom(outcome)
-            answers.append(answer)
-        return answers
+        alone = self._under_way == 1 and parts is None
+        outcomes = iter(await self._inquiry.answer(prepared, alone=alone))
+        return [next(outcomes) if wrong is None else wrong for _, wrong in questions]
 
     def _record(
         self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str
@@ -224,12 +262,13 @@ class _Record:
         for position, error in enumerate(refused):
             self._row(position, "" if error is None else error.en)
 
-    def answered(self, answers: Sequence[exchange_pb2.Answer]) -> None:
+    def answered(self, outcomes: Sequence[_Outcome]) -> None:
         """Each question was answered so."""
-        for position, answer in enumerate(answers):
-            if answer.refusal.reason != self._outcomes[position]:
-                self._outcomes[position] = answer.refusal.reason
-                self._row(position, answer.refusal.message_en)
+        for position, outcome in enumerate(outcomes):
+            reason, said = (outcome.reason, outcome.en) if isinstance(outcome, WuganError) else (0, "")
+            if reason != self._outcomes[position]:
+                self._outcomes[position] = reason
+                self._row(position, said)
 
     def all(self, outcome: int, decision: str) -> None:
         """None of them was answered after all, for one reason."""
@@ -270,37 +309,75 @@ def _question(payload: bytes, purpose: int) -> _Asked:
     return question, None
 
 
-def _outcome(answer: exchange_pb2.Answer) -> str:
-    if not answer.HasField("refusal"):
-        return calls.OK
-    return words.RefusalReason.Name(answer.refusal.reason).removeprefix("REFUSAL_REASON_")
+def _read(
+    envelope: envelope_pb2.Envelope, own: OwnKeys, directory: Keyring, now_ms: int, peer: Identity
+) -> tuple[Opened, list[_Asked]]:
+    """A sealed question, opened and verified, and the questions in it."""
+    if peer.role != ROLE_GATEWAY:
+        raise not_a_gateway()
+    opened = open_question(envelope, own, directory, now_ms=now_ms, expect_sender=peer.member_id)
+    return opened, [_question(payload, opened.header.purpose) for payload in opened.payloads]
 
 
-def _payloads(answers: Sequence[exchange_pb2.Answer]) -> list[bytes]:
+def _read_with_people(
+    envelope: envelope_pb2.Envelope, own: OwnKeys, directory: Keyring, now_ms: int, peer: Identity, most: int
+) -> tuple[Opened, list[_Asked], list[Part | WuganError]]:
+    """The same, with the people of each question that is none of another envelope, or what is wrong with them."""
+    opened, questions = _read(envelope, own, directory, now_ms, peer)
+    parts: list[Part | WuganError] = []
+    for question, wrong in questions:
+        if wrong is None:
+            try:
+                parts.append(read_people(question, max_subjects=most))
+            except WuganError as error:
+                parts.append(error)
+    return opened, questions, parts
+
+
+def _payloads(questions: Sequence[_Asked], outcomes: list[_Outcome]) -> list[bytes]:
     """The answers as they travel; where they are too large together, the largest are refused instead."""
-    payloads = [answer.SerializeToString() for answer in answers]
+    payloads = [_payload(question.context, outcome) for (question, _), outcome in zip(questions, outcomes, strict=True)]
     excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
     for position in sorted(range(len(payloads)), key=lambda at: -len(payloads[at])):
         if excess <= 0:
             break
         size = len(payloads[position])
-        _refuse(answers[position], _too_large())
-        payloads[position] = answers[position].SerializeToString()
+        outcomes[position] = refusal = _too_large()
+        payloads[position] = _payload(questions[position][0].context, refusal)
         excess -= size - len(payloads[position])
     return payloads
 
 
-def _refuse(answer: exchange_pb2.Answer, error: WuganError) -> None:
-    answer.refusal.CopyFrom(
-        exchange_pb2.Refusal(
-            reason=error.reason,
-            field=error.field,
-            message_zh=error.zh,
-            message_en=error.en,
-            retryable=error.retryable,
-            retry_after_ms=error.retry_after_ms,
+def _payload(context: exchange_pb2.Context, outcome: _Outcome) -> bytes:
+    """An Answer, serialized."""
+    answer = exchange_pb2.Answer(context=context)
+    if isinstance(outcome, WuganError):
+        answer.refusal.CopyFrom(
+            exchange_pb2.Refusal(
+                reason=outcome.reason,
+                field=outcome.field,
+                message_zh=outcome.zh,
+                message_en=outcome.en,
+                retryable=outcome.retryable,
+                retry_after_ms=outcome.retry_after_ms,
+            )
         )
-    )
+        return answer.SerializeToString()
+    # The field as it is serialized, for copying findings of thousands into a message costs more than all else here.
+    findings = outcome.SerializeToString()
+    return b"".join((answer.SerializeToString(), _FINDINGS_TAG, _varint(len(findings)), findings))
+
+
+_FINDINGS_TAG: Final = bytes([exchange_pb2.Answer.FINDINGS_FIELD_NUMBER << 3 | 2])
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
 
 
 def _too_large() -> RefusedError:

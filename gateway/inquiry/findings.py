@@ -51,6 +51,7 @@ class Terms(NamedTuple):
         evidence_limit: rows for each person at most.
         patience: class of the time they have.
         scope: how the grant narrows the answer.
+        not_alive: evidence is wanted only for people who are not answered as alive.
     """
 
     purpose: int
@@ -59,6 +60,7 @@ class Terms(NamedTuple):
     evidence_limit: int
     patience: int
     scope: Scope
+    not_alive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +129,16 @@ def write_findings(
     ]
     reasons = _Sparse(_REASONS, minimise_reasons(book, terms.purpose, grades.reasons, narrowed))
     evidence: _Sparse | None = None
-    if terms.evidence_limit and len(gathered.evidence):
+    told_of = gathered.evidence
+    if terms.not_alive and len(told_of):
+        told_of = told_of.take(grades.status[told_of.subject] > words.SURVIVAL_STATUS_ALIVE_WEAK)
+    if terms.evidence_limit and len(told_of):
         evidence = _Sparse(
             _EVIDENCE,
             minimise(
                 book,
                 terms.purpose,
-                gathered.evidence,
+                told_of,
                 benefit=benefit,
                 flags=grades.flags,
                 decided_on=grades.decided_on,

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from certs.identity import Identity
 from gateway.inquiry.exchange import Exchange
 from gateway.post.door import Door
-from gateway.services.serving import Context, Desk
+from gateway.sections import InquirySettings
+from gateway.services.serving import Context, Desk, shutting_down
+from gateway.services.streaming import Stream
 from wugan.federation.v1 import envelope_pb2, exchange_pb2_grpc
 
 
 class FederationServicer(exchange_pb2_grpc.FederationServiceServicer):
-    """What the other members' gateways call."""
+    """What the other members' gateways call.
 
-    def __init__(self, desk: Desk, exchange: Exchange, door: Door) -> None:
+    Args:
+        desk: what every call goes through.
+        exchange: answers questions.
+        door: takes what is left.
+        limits: how many streams there may be, and how much of each is in hand.
+    """
+
+    def __init__(self, desk: Desk, exchange: Exchange, door: Door, limits: InquirySettings | None = None) -> None:
+        self._limits = limits or InquirySettings()
         self._desk = desk
         self._exchange = exchange
         self._door = door
@@ -24,12 +35,23 @@ class FederationServicer(exchange_pb2_grpc.FederationServiceServicer):
             "Exchange", context, lambda peer: self._exchange.answer(request, peer, context.time_remaining())
         )
 
-    async def ExchangeStream(
+    async def ExchangeStream(  # type: ignore[override]  # as a coroutine that writes; gRPC takes both
         self, request_iterator: AsyncIterator[envelope_pb2.Envelope], context: Context
-    ) -> AsyncIterator[envelope_pb2.Envelope]:
+    ) -> None:
         """Many batches, each answered as soon as it can be."""
-        async for request in request_iterator:
-            yield await self.Exchange(request, context)
+        desk = self._desk
+
+        async def work(peer: Identity) -> None:
+            await context.send_initial_metadata(())  # the asker may send: nothing is sealed for who is not let in
+            stream = Stream(
+                request_iterator,
+                lambda envelope: self._exchange.answer_batch(envelope, peer),
+                context.write,
+                window=self._limits.stream_window,
+            )
+            await stream.run(desk.draining, shutting_down)
+
+        await desk.hold("ExchangeStream", context, work, at_once=self._limits.streams)
 
     async def Deliver(self, request: envelope_pb2.Envelope, context: Context) -> envelope_pb2.Envelope:
         """Something left for later, receipted."""

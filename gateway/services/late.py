@@ -13,9 +13,9 @@ from typing import Final, NamedTuple, Protocol
 from gateway.clock import civil_day
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
+from gateway.federation.answers import PartnerAnswer, findings_in
 from gateway.federation.check import Checked, MemberResult
 from gateway.federation.late import LateChecks, late_answer, unpack
-from gateway.federation.partners import PartnerAnswer, findings_in
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2

@@ -85,7 +85,9 @@ class Desk:
         self._in_flight = 0
         self._overload = Overload(shed_s)
         self._looking = False
-        self._draining = False
+        self._held: dict[str, int] = {}
+        self.draining = asyncio.Event()
+        """Set once new calls are refused; what is held open then comes to an end by itself."""
         self._open: set[_Open] = set()
 
     @property
@@ -95,7 +97,7 @@ class Desk:
 
     def drain(self) -> None:
         """Refuse new calls from now on."""
-        self._draining = True
+        self.draining.set()
 
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """Do the work of one call for the peer that the TLS handshake proved."""
@@ -103,7 +105,7 @@ class Desk:
         outcome = "OK"
         self._in_flight += 1
         try:
-            if self._draining or self._in_flight > self._limit or self._too_much(began):
+            if self.draining.is_set() or self._in_flight > self._limit or self._too_much(began):
                 raise self._overloaded()
             return await self._welcomed(self._caller(context), work)
         except WuganError as error:
@@ -114,15 +116,7 @@ class Desk:
             raise
         except Exception as error:  # noqa: BLE001  the last line: nothing of ours crashes a call without a status
             outcome = "INTERNAL"
-            _log.error("call failed", call=call, error=type(error).__name__, where=_where(error))
-            await abort(
-                context,
-                WuganError(
-                    "something went wrong here; it was logged. Ask again later",
-                    "本网关内部出错，已记录日志，请稍后重试",
-                    retryable=True,
-                ),
-            )
+            await abort(context, _internal(call, error))
         finally:
             self._in_flight -= 1
             elapsed_s = self._clock.monotonic() - began
@@ -187,6 +181,48 @@ class Desk:
             if opened is not None:
                 self._open.discard(opened)
 
+    async def hold(
+        self, call: str, context: Context, work: Callable[[Identity], Awaitable[object]], *, at_once: int
+    ) -> None:
+        """The same for a call that works as long as it is open: accounted for, and refused while draining.
+
+        It is not counted among those in flight and not shed when there is too much to do: it works at its own pace,
+        behind single calls.
+
+        Args:
+            call: its name.
+            context: of it.
+            work: does it; ends by itself when `draining` is set.
+            at_once: such calls held open at once at most, half of them by one member; one more is refused at once.
+        """
+        began = self._clock.monotonic()
+        outcome = "CANCELLED"
+
+        async def accounted(peer: Identity) -> None:
+            nonlocal outcome
+            mine = self._held.get(peer.member_id, 0)
+            if self.draining.is_set() or mine >= max(1, at_once // 2) or sum(self._held.values()) >= at_once:
+                error = self._overloaded()
+                outcome = error.code
+                raise error
+            self._held[peer.member_id] = mine + 1
+            try:
+                await work(peer)
+                outcome = "OK"
+            except WuganError as error:
+                outcome = error.code
+                raise
+            except Exception as error:
+                outcome = "INTERNAL"
+                raise _internal(call, error) from error
+            finally:
+                self._held[peer.member_id] -= 1
+
+        try:
+            await self.attend(context, accounted)
+        finally:
+            _account(call, outcome, self._clock.monotonic() - began)
+
     def recheck(self) -> None:
         """End what is held open by peers that the directory in force does not let in; call it when that changes."""
         for opened in list(self._open):
@@ -211,13 +247,8 @@ class Desk:
         return Caller(peer, certificate)
 
     def _overloaded(self) -> WuganError:
-        if self._draining:
-            return RefusedError(
-                "this gateway is shutting down; ask another replica or again shortly",
-                "本网关正在停机，请改用其他副本或稍后重试",
-                reason=words.REFUSAL_REASON_SHUTTING_DOWN,
-                retryable=True,
-            )
+        if self.draining.is_set():
+            return shutting_down()
         return RefusedError(
             "too many calls at once; ask again shortly",
             "并发请求过多，请稍后重试",
@@ -225,6 +256,26 @@ class Desk:
             retryable=True,
             retry_after_ms=200,
         )
+
+
+def shutting_down() -> WuganError:
+    """What is said of a gateway that stops."""
+    return RefusedError(
+        "this gateway is shutting down; ask another replica or again shortly",
+        "本网关正在停机，请改用其他副本或稍后重试",
+        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
+        retryable=True,
+    )
+
+
+def _internal(call: str, error: Exception) -> WuganError:
+    """What is said of something that went wrong and is no error of ours; it is logged without values."""
+    _log.error("call failed", call=call, error=type(error).__name__, where=_where(error))
+    return WuganError(
+        "something went wrong here; it was logged. Ask again later",
+        "本网关内部出错，已记录日志，请稍后重试",
+        retryable=True,
+    )
 
 
 def traceparent(context: Context) -> str:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from adapters.build import build
 from adapters.contract import Adapter
-from gateway.federation.partners import check_findings
+from gateway.federation.answers import check_findings
 from tests.unit.adapters.adapters_world import manifest_in, now_ms
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import ANNA, BO, NAMES, Register, findings_for, inquiry, question

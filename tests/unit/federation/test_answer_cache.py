@@ -46,6 +46,12 @@ async def test_another_official_and_another_case_of_the_unit_get_it_too(world: C
     assert await world.found(other) == given
 
 
+def sparing(question: exchange_pb2.Question) -> exchange_pb2.Question:
+    """The same question, without evidence of the living."""
+    question.evidence_only_where_not_alive = True
+    return question
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -55,8 +61,9 @@ async def test_another_official_and_another_case_of_the_unit_get_it_too(world: C
         asked_about(BO),
         asked_about(evidence_limit=19),
         asked_about(as_of_on=20_000),
+        sparing(asked_about()),
     ],
-    ids=["unit", "purpose", "legal basis", "person", "evidence", "day"],
+    ids=["unit", "purpose", "legal basis", "person", "evidence", "day", "evidence of the living"],
 )
 async def test_nobody_gets_it_for_anything_else(world: CacheWorld, other: exchange_pb2.Question) -> None:
     await world.take(asked_about())
@@ -66,7 +73,8 @@ async def test_nobody_gets_it_for_anything_else(world: CacheWorld, other: exchan
 def test_every_field_of_a_question_but_official_and_case_parts_answers() -> None:
     """A field that questions get one day does so by itself; this says what a person has to decide about."""
     fields = {field.name for field in exchange_pb2.Question.DESCRIPTOR.fields}
-    assert fields == {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "question_id", "trace"}
+    asked = {"context", "subjects", "benefit", "region", "as_of_on", "evidence_limit", "evidence_only_where_not_alive"}
+    assert fields == {*asked, "question_id", "trace"}
 
 
 async def test_the_id_by_which_a_question_is_counted_once_parts_nothing(world: CacheWorld) -> None:

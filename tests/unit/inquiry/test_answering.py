@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.contract import Found, Lookup
 from adapters.errors import SourceDownError, SourceFaultError
 from gateway.errors import RefusedError
-from gateway.federation.partners import check_findings
+from gateway.federation.answers import check_findings
 from gateway.inquiry.answering import ALONE_FROM, Inquiry
 from gateway.rules.identity import normalise_number
 from tests.unit.adapters.adapters_world import number

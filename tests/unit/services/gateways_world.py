@@ -179,6 +179,20 @@ class Call:
         return cast("grpc.aio.ServicerContext[Any, Any]", self)
 
 
+class _Streaming(Call):
+    """What a servicer is told of a call that is answered bit by bit."""
+
+    def __init__(self, peer: Identity, call: StreamCall) -> None:
+        super().__init__(peer)
+        self._call = call
+
+    async def send_initial_metadata(self, _metadata: object) -> None:
+        self._call.let_in()
+
+    async def write(self, envelope: envelope_pb2.Envelope) -> None:
+        await self._call.answer(envelope)
+
+
 @functools.cache
 def certificate_of(uri: str) -> bytes:
     """A certificate with that name, PEM. Who issued it was TLS's to say."""
@@ -215,8 +229,92 @@ class Line:
 
         return call
 
+    def stream_stream(
+        self, _path: str, request_serializer: Any, response_deserializer: Any, **_more: object
+    ) -> Callable[[], StreamCall]:
+        return lambda: StreamCall(self._caller, self._handler, request_serializer, response_deserializer)
+
+    async def channel_ready(self) -> None:
+        return None
+
     async def close(self, _grace: float | None = None) -> None:
         self.closed = True
+
+
+class StreamCall:
+    """A call with a stream each way, as a client has it and as a servicer has it; nothing is sent ahead of the reader.
+
+    What is at the other end is a handler with an attribute `stream`; one without is nobody there.
+    """
+
+    def __init__(self, caller: Party, handler: Any, serialize: Any, deserialize: Any) -> None:
+        self._up: asyncio.Queue[bytes | None] = asyncio.Queue(1)
+        self._down: asyncio.Queue[bytes] = asyncio.Queue(1)
+        self._let_in = asyncio.Event()
+        self._serialize, self._deserialize = serialize, deserialize
+        self._cancelled = False
+        self.sent = 0
+        stream = getattr(handler, "stream", _no_stream)
+        self._task = asyncio.ensure_future(stream(self._requests(), _Streaming(caller.identity, self)))
+        self._task.add_done_callback(lambda _: self._let_in.set())
+
+    async def _requests(self) -> AsyncIterator[envelope_pb2.Envelope]:
+        while (message := await self._up.get()) is not None:
+            yield envelope_pb2.Envelope.FromString(message)
+
+    def let_in(self) -> None:
+        self._let_in.set()
+
+    async def answer(self, envelope: envelope_pb2.Envelope) -> None:
+        await self._down.put(envelope.SerializeToString())
+
+    async def initial_metadata(self) -> tuple[()]:
+        await self._let_in.wait()
+        return ()
+
+    def done(self) -> bool:
+        return self._task.done() and self._down.empty()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self) -> bool:
+        self._cancelled = not self._task.done()
+        return self._task.cancel()
+
+    async def write(self, envelope: envelope_pb2.Envelope) -> None:
+        put = asyncio.ensure_future(self._up.put(self._serialize(envelope)))
+        await asyncio.wait([put, self._task], return_when=asyncio.FIRST_COMPLETED)
+        if not put.done():
+            put.cancel()
+            raise asyncio.InvalidStateError("the call is over")
+        self.sent += 1
+
+    async def done_writing(self) -> None:
+        await self._up.put(None)
+
+    async def read(self) -> Any:
+        got = asyncio.ensure_future(self._down.get())
+        try:
+            await asyncio.wait([got, self._task], return_when=asyncio.FIRST_COMPLETED)
+            if got.done():
+                return self._deserialize(got.result())
+        finally:
+            got.cancel()
+        if not self._down.empty():
+            return self._deserialize(self._down.get_nowait())
+        if self._cancelled or self._task.cancelled():
+            raise asyncio.CancelledError
+        error = self._task.exception()
+        if isinstance(error, AbortedError):
+            raise error.as_client_sees_it()
+        if error is not None:
+            raise error
+        return grpc.aio.EOF
+
+
+async def _no_stream(_requests: object, _context: object) -> None:
+    raise rpc_error(grpc.StatusCode.UNAVAILABLE)
 
 
 def rpc_error(code: grpc.StatusCode, trailing: Iterable[tuple[str, str | bytes]] = ()) -> grpc.aio.AioRpcError:
@@ -484,6 +582,10 @@ def serving(servicer: FederationServicer) -> Handler:
     async def handle(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
         return await servicer.Exchange(envelope, call.as_context())
 
+    async def stream(envelopes: AsyncIterator[envelope_pb2.Envelope], call: Call) -> None:
+        await servicer.ExchangeStream(envelopes, call.as_context())
+
+    handle.stream = stream  # type: ignore[attr-defined]
     return handle
 
 

@@ -1,0 +1,131 @@
+"""What a member answered: whether it fits the question, and what is wrong with it where it does not.
+
+Owns: these checks. Every failure comes out as an error of our tree: what the member refused as a RefusedError, what it
+did wrong as PARTNER_FAULTY. Refuses: opening and verifying, and merging.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from gateway.errors import RefusedError, WuganError
+from gateway.exchange.envelope import Proof
+from gateway.federation.retrying import unusable
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_INT32_MAX = (1 << 31) - 1
+_STATUSES = frozenset(words.SurvivalStatus.values())
+_REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerAnswer:
+    """A member's findings, and what proves later that it gave them; `message_id` is of the answer."""
+
+    member_id: str
+    findings: exchange_pb2.Findings
+    message_id: bytes
+    proof: Proof
+
+
+def answer_in(
+    member_id: str, question: exchange_pb2.Question, message_id: bytes, proof: Proof
+) -> PartnerAnswer | WuganError:
+    """The answer in a verified part, if it fits its question; else what is wrong with it."""
+    try:
+        findings = findings_in(exchange_pb2.Answer.FromString(proof.payload), question)
+    except DecodeError:
+        return unusable("does not parse")
+    except WuganError as error:
+        return error
+    return PartnerAnswer(member_id, findings, message_id, proof)
+
+
+def findings_in(answer: exchange_pb2.Answer, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+    """The findings of a member's answer, which fit the question.
+
+    Raises:
+        RefusedError: the member refused the question.
+        PartnerError: PARTNER_FAULTY; the answer does not fit, and nothing of it may be used.
+    """
+    if answer.context != question.context:
+        raise unusable("is for another context")
+    if answer.HasField("refusal"):
+        raise _refused(answer.refusal)
+    findings, people = answer.findings, len(question.subjects.id_number)
+    check_findings(findings, people)
+    if question.as_of_on and findings.as_of_on != question.as_of_on:
+        raise unusable("is as of another day")
+    if len(findings.evidence.subject) > question.evidence_limit * people:
+        raise unusable("holds more evidence than was asked for")
+    return findings
+
+
+def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
+    """Check that findings fit a question about so many people: column lengths, row numbers, known words.
+
+    Raises:
+        PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
+    """
+    dense = (
+        findings.status,
+        findings.flags,
+        findings.decided_on,
+        findings.last_trace_on,
+        findings.valid_until_on,
+    )
+    if {len(column) for column in dense} != {subjects}:
+        raise unusable("has columns of a wrong length")
+    reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
+    groups = (
+        (reasons.subject, (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
+        (
+            evidence.subject,
+            (
+                evidence.kind,
+                evidence.department,
+                evidence.region,
+                evidence.observed_on,
+                evidence.available_on,
+                evidence.strength,
+                evidence.source_reference,
+                evidence.detail,
+                evidence.from_on,
+                evidence.until_on,
+            ),
+        ),
+        (links.subject, (links.id_number, links.since_on)),
+        (refused.subject, (refused.reason,)),
+    )
+    for rows, columns in groups:
+        count = len(rows)
+        if {len(column) for column in columns} != {count}:
+            raise unusable("has columns of a wrong length")
+        if count and max(rows) >= subjects:
+            raise unusable("speaks of people who were not asked about")
+    if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
+        raise unusable("gives reasons without their texts")
+    if max(reasons.code, default=0) > _INT32_MAX or max(reasons.number, default=0) > _INT32_MAX:
+        raise unusable("gives reasons out of range")
+    if not _STATUSES.issuperset(findings.status):
+        raise unusable("uses a status this version does not know")
+    if not _REFUSALS.issuperset(refused.reason):
+        raise unusable("refuses for a reason this version does not know")
+    if {row for row, status in enumerate(findings.status) if not status} != set(refused.subject):
+        raise unusable("leaves people without status or refusal, or gives both")
+
+
+def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:
+    if refusal.reason not in _REFUSALS:
+        raise unusable("refuses for a reason this version does not know")
+    return RefusedError(
+        refusal.message_en[:500] or "the other province refused the question and did not say why; ask it",
+        refusal.message_zh[:500] or "对方省份拒绝了查询但未说明原因，请联系对方",
+        reason=refusal.reason,
+        field=refusal.field[:200],
+        retryable=refusal.retryable,
+        retry_after_ms=refusal.retry_after_ms,
+    )
