@@ -105,8 +105,8 @@ class Streams:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            written = [each for way in run.give_up(_given_up()) for each in self._record(way)]
-            await asyncio.gather(*written, return_exceptions=True)
+            left = [each for way in run.give_up(_given_up()) for each in self._record(way)]
+            await asyncio.gather(*left, return_exceptions=True)
 
     async def _feed(self, run: StreamRun, chunks: AsyncIterator[Chunk], chunk_s: float) -> None:
         """Hand over chunks as there is room for them."""

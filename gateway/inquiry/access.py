@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
 
 from gateway.access.policy import Policy
 from gateway.access.terms import EVERYTHING, Scope
@@ -20,6 +23,8 @@ from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_MANY: Final = 64
 
 
 @dataclass(slots=True)
@@ -103,7 +108,7 @@ class Access:
             StoreError: people cannot be counted at the moment.
         """
         context = question.context
-        benefits = frozenset(question.benefit)
+        benefits = frozenset(question.benefit) if len(question.benefit) < _MANY else _different(question.benefit)
         policy, now_ms = self.policy, self._clock.now_ms()
         if policy is None:
             return Decision("the access policy cannot be read; everything is refused", _no_policy())
@@ -159,11 +164,11 @@ class Access:
         self, member: str, question: exchange_pb2.Question, decision: Decision, findings: exchange_pb2.Findings
     ) -> None:
         """Take in what came of a question."""
-        if self._harvest is None or decision.again or not any(question.region):
+        if self._harvest is None or decision.again or not question.region:
             return
-        placed = [status for status, region in zip(findings.status, question.region, strict=True) if region]
-        unknown = placed.count(words.SURVIVAL_STATUS_UNKNOWN)
-        self._harvest.answered(member, question.context.unit, len(placed), unknown, self._clock.now_ms())
+        people, unknown = _placed(question.region, findings.status)
+        if people:
+            self._harvest.answered(member, question.context.unit, people, unknown, self._clock.now_ms())
 
     def narrowing(self, scope: Scope) -> Narrowing:
         """Whom and which departments an answer of this scope leaves out."""
@@ -182,6 +187,21 @@ class Access:
         except AccessError:
             decision.explanation = f"{decision.grant}: quota {decision.taking.refused} was used up elsewhere"
             raise
+
+
+def _placed(regions: Sequence[int], statuses: Sequence[int]) -> tuple[int, int]:
+    """How many people are said to live somewhere, and how many of them nobody knows."""
+    if len(regions) < _MANY:
+        placed = [status for status, region in zip(statuses, regions, strict=True) if region]
+        return len(placed), placed.count(words.SURVIVAL_STATUS_UNKNOWN)
+    there = np.asarray(regions, np.uint32) != 0
+    unknown = np.asarray(statuses, np.int32) == words.SURVIVAL_STATUS_UNKNOWN
+    return int(np.count_nonzero(there)), int(np.count_nonzero(there & unknown))
+
+
+def _different(benefits: Sequence[int]) -> frozenset[int]:
+    """The benefits of many people, each once; they are known ones."""
+    return frozenset(np.bincount(np.asarray(benefits, np.int32)).nonzero()[0].tolist())
 
 
 def _held(retry_after_ms: int) -> AccessError:

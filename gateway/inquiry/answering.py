@@ -25,7 +25,7 @@ from gateway.inquiry.gathering import Gathered
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
-from gateway.rules.identity import birth_on, normalise_numbers
+from gateway.rules.identity import normalise_numbers, read_numbers
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -268,7 +268,9 @@ class Inquiry:
         subjects: Subjects,
         gathered: Gathered,
     ) -> list[list[exchange_pb2.Findings]]:
-        benefit = np.array([benefit for part in parts for benefit in part.benefits], np.int32)
+        alone = parts[0] if len(parts) == 1 else None
+        benefit = alone.benefits if alone else np.concatenate([part.benefits for part in parts])
+        born_on = alone.born_on if alone else np.concatenate([part.born_on for part in parts])
         grades = grade(
             self._book,
             subjects=len(subjects),
@@ -277,7 +279,7 @@ class Inquiry:
             identity_conflict=gathered.identity_conflict,
             linked=gathered.linked,
             benefit=benefit,
-            birth_on=birth_on(subjects.id_number),
+            birth_on=born_on,
             as_of_on=terms.as_of_on,
             partial=gathered.partial,
             silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
@@ -292,17 +294,17 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     Raises:
         RefusedError: the question is malformed, or about more than so many people.
     """
-    check_question(question, max_subjects=max_subjects)
+    numbers, names = check_question(question, max_subjects=max_subjects)
     columns = question.subjects
-    numbers, refused = normalise_numbers(columns.id_number, columns.document_kind)
+    numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
     rows: Sequence[int] = range(len(numbers))
-    names: Sequence[str] = columns.name
-    benefits: Sequence[int] = question.benefit
+    benefits = np.asarray(question.benefit, np.int32)
     if refused:
-        bad = {row for row, _ in refused}
-        rows = [row for row in rows if row not in bad]
-        numbers = [numbers[row] for row in rows]
-        names, benefits = [names[row] for row in rows], [benefits[row] for row in rows]
+        kept = np.ones(len(numbers), np.bool_)
+        kept[[row for row, _ in refused]] = False
+        rows = np.flatnonzero(kept).tolist()
+        numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
+        benefits, born_on = benefits[kept], born_on[kept]
     alias_rows: list[int] = []
     aliases: list[str] = []
     if columns.alias_subject:
@@ -312,7 +314,7 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
             if number and row in place:  # a wrong further number is left out: the right one can still be asked
                 alias_rows.append(place[row])
                 aliases.append(number)
-    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, alias_rows, aliases)
+    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases)
 
 
 def _subjects(parts: Sequence[Part]) -> Subjects:

@@ -20,6 +20,7 @@ from certs.identity import ROLE_GATEWAY, Identity
 from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.errors import EnvelopeError, RefusedError, WuganError
+from gateway.exchange.columns import varint
 from gateway.exchange.envelope import Opened, Sealed, open_question, seal
 from gateway.exchange.header import LIMITS
 from gateway.exchange.keys import EncryptionKey, Keyring, OwnKeys
@@ -365,19 +366,10 @@ def _payload(context: exchange_pb2.Context, outcome: _Outcome) -> bytes:
         return answer.SerializeToString()
     # The field as it is serialized, for copying findings of thousands into a message costs more than all else here.
     findings = outcome.SerializeToString()
-    return b"".join((answer.SerializeToString(), _FINDINGS_TAG, _varint(len(findings)), findings))
+    return b"".join((answer.SerializeToString(), _FINDINGS_TAG, varint(len(findings)), findings))
 
 
 _FINDINGS_TAG: Final = bytes([exchange_pb2.Answer.FINDINGS_FIELD_NUMBER << 3 | 2])
-
-
-def _varint(number: int) -> bytes:
-    written = bytearray()
-    while number >= 0x80:
-        written.append(number & 0x7F | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
 
 
 def _too_large() -> RefusedError:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from gateway.access.terms import EVERYTHING, KIND_NAMES, Scope
 from gateway.errors import RefusedError
+from gateway.exchange.columns import put_columns
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
 from gateway.rules.disclosure import (
+    Disclosed,
     Narrowed,
     may_tell_last_trace,
     may_tell_numbers,
@@ -28,7 +30,7 @@ from gateway.rules.disclosure import (
 )
 from gateway.rules.grading import Grades
 from gateway.rules.purposes import Precision
-from gateway.rules.reasons import TRACE_CODES
+from gateway.rules.reasons import TRACE_CODES, Reasons
 from gateway.rules.wording import reason_texts
 from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
@@ -71,7 +73,7 @@ class Part:
         count: people in the question.
         rows: those asked about, ascending; the rest are refused.
         refused: rows of the question with their refusal.
-        numbers: normalised, of the people asked about; so are `names` and `benefits`.
+        numbers: normalised, of the people asked about; so are `names`, `benefits` and `born_on`, the day of birth or 0.
         alias_subject: index into `numbers` of those with further numbers.
         alias_id_number: these numbers.
     """
@@ -81,7 +83,8 @@ class Part:
     refused: Sequence[tuple[int, RefusedError]]
     numbers: Sequence[str]
     names: Sequence[str]
-    benefits: Sequence[int]
+    benefits: NDArray[np.int32]
+    born_on: NDArray[np.int32]
     alias_subject: Sequence[int]
     alias_id_number: Sequence[str]
 
@@ -123,30 +126,91 @@ def write_findings(
         ),
     )
     last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags, narrowed)
-    dense = [
-        column.tolist()
-        for column in (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
-    ]
-    reasons = _Sparse(_REASONS, minimise_reasons(book, terms.purpose, grades.reasons, narrowed))
-    evidence: _Sparse | None = None
+    dense = (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
+    told = minimise_reasons(book, terms.purpose, grades.reasons, narrowed)
+    disclosed: Disclosed | None = None
     told_of = gathered.evidence
     if terms.not_alive and len(told_of):
         told_of = told_of.take(grades.status[told_of.subject] > words.SURVIVAL_STATUS_ALIVE_WEAK)
     if terms.evidence_limit and len(told_of):
-        evidence = _Sparse(
-            _EVIDENCE,
-            minimise(
-                book,
-                terms.purpose,
-                told_of,
-                benefit=benefit,
-                flags=grades.flags,
-                decided_on=grades.decided_on,
-                as_of_on=terms.as_of_on,
-                limit=terms.evidence_limit,
-                narrowed=narrowed,
-            ),
+        disclosed = minimise(
+            book,
+            terms.purpose,
+            told_of,
+            benefit=benefit,
+            flags=grades.flags,
+            decided_on=grades.decided_on,
+            as_of_on=terms.as_of_on,
+            limit=terms.evidence_limit,
+            narrowed=narrowed,
         )
+    if len(parts) == 1 and len(benefit) >= _LARGE:
+        written = [_write_large(book, terms, parts[0], shared, dense, told, disclosed)]
+    else:
+        written = _write_each(book, terms, parts, shared, dense, told, disclosed)
+    if gathered.link_subject and may_tell_numbers(book, terms.purpose):
+        _tell_links(written, parts, gathered)
+    return written
+
+
+def _write_large(
+    book: RuleBook,
+    terms: Terms,
+    part: Part,
+    shared: exchange_pb2.Findings,
+    dense: _Dense,
+    told: Reasons,
+    disclosed: Disclosed | None,
+) -> exchange_pb2.Findings:
+    """The findings for one large question: whole columns at once."""
+    rows = np.asarray(part.rows) if part.refused else None
+
+    def placed(column: NDArray[Any]) -> NDArray[Any]:
+        if rows is None:
+            return column
+        whole = np.zeros(part.count, column.dtype)
+        whole[rows] = column
+        return whole
+
+    findings = shared
+    put_columns(findings, {name: placed(column) for name, column in zip(_DENSE, dense, strict=True)})
+    for message, names, columns in (
+        (findings.reasons, _REASONS, told),
+        (findings.evidence, _NUMBERS_OF_EVIDENCE, disclosed),
+    ):
+        if columns is None or not len(columns.subject):  # not even an empty message, as in small questions
+            continue
+        subject = columns.subject if rows is None else rows[columns.subject]
+        put_columns(message, {"subject": subject, **{name: getattr(columns, name) for name in names}})
+    if disclosed is not None:
+        findings.evidence.source_reference.extend(disclosed.source_reference)
+    findings.reason_texts.extend(_texts(book, _present(told.code), {}))
+    _refuse(findings, part)
+    if not part.refused:
+        findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
+            terms.purpose,
+            _present(dense[0]),
+            _present(told.kind),
+            [int(dense[-1].min())],
+            shared.made_at_ms,
+            partial=shared.partial,
+        )
+    return findings
+
+
+def _write_each(
+    book: RuleBook,
+    terms: Terms,
+    parts: Sequence[Part],
+    shared: exchange_pb2.Findings,
+    dense: _Dense,
+    told: Reasons,
+    disclosed: Disclosed | None,
+) -> list[exchange_pb2.Findings]:
+    """The findings for each of some small questions."""
+    columns = [column.tolist() for column in dense]
+    reasons = _Sparse(_REASONS, told)
+    evidence = _Sparse(_EVIDENCE, disclosed) if disclosed is not None else None
     texts: dict[int, exchange_pb2.ReasonText] = {}
     written = []
     start = 0
@@ -154,45 +218,55 @@ def write_findings(
         end = start + len(part.rows)
         findings = exchange_pb2.Findings()
         findings.CopyFrom(shared)
-        for name, column in zip(_DENSE, dense, strict=True):
+        for name, column in zip(_DENSE, columns, strict=True):
             getattr(findings, name).extend(_placed(column[start:end], part))
-        told = reasons.write(findings.reasons, start, end, part)
-        findings.reason_texts.extend(_texts(book, told["code"], texts))
+        cut = reasons.write(findings.reasons, start, end, part)
+        findings.reason_texts.extend(_texts(book, cut["code"], texts))
         if evidence is not None:
             evidence.write(findings.evidence, start, end, part)
-        for row, error in part.refused:
-            findings.refused.subject.append(row)
-            findings.refused.reason.append(error.reason)
+        _refuse(findings, part)
         if not part.refused:
             findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
                 terms.purpose,
                 findings.status,
-                told["kind"],
+                cut["kind"],
                 findings.valid_until_on,
-                made_at_ms,
-                partial=gathered.partial,
+                shared.made_at_ms,
+                partial=shared.partial,
             )
         written.append(findings)
         start = end
-    if gathered.link_subject and may_tell_numbers(book, terms.purpose):
-        _tell_links(written, parts, gathered)
     return written
 
 
+def _refuse(findings: exchange_pb2.Findings, part: Part) -> None:
+    for row, error in part.refused:
+        findings.refused.subject.append(row)
+        findings.refused.reason.append(error.reason)
+
+
+def _present(column: NDArray[np.int32]) -> list[int]:
+    """The numbers that occur in a column, none of which is below zero or large."""
+    return np.bincount(column).nonzero()[0].tolist()
+
+
+_Dense = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+_LARGE = 512
+"""People in one question from which on whole columns are written at once."""
 _DENSE = ("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
 _REASONS = ("code", "department", "kind", "on", "number")
-_EVIDENCE = (
+_NUMBERS_OF_EVIDENCE = (
     "kind",
     "department",
     "region",
     "observed_on",
     "available_on",
     "strength",
-    "source_reference",
     "detail",
     "from_on",
     "until_on",
 )
+_EVIDENCE = (*_NUMBERS_OF_EVIDENCE, "source_reference")
 
 
 @functools.lru_cache(maxsize=256)

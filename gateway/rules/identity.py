@@ -52,12 +52,24 @@ _PATTERNS: Final[dict[int, re.Pattern[str]]] = {
 }
 _OLD_FOREIGN_PERMIT: Final = re.compile(r"[A-Z]{3}[0-9]{12}")
 
-_WEIGHTS: Final = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], np.int32)
+_SUMS: Final = np.zeros((17, 5), np.float32)
+"""What the digits of a number add up to: check sum, year, month, day, province. All below 2^24, so exact."""
+_SUMS[:, 0] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
+_SUMS[6:10, 1] = [1000, 100, 10, 1]
+for _column, _at in ((2, 10), (3, 12), (4, 0)):
+    _SUMS[_at : _at + 2, _column] = [10, 1]
 _CHECK_DIGITS: Final = np.frombuffer(b"10X98765432", np.uint8)
 _PROVINCE_KNOWN: Final = np.isin(np.arange(100), sorted(PROVINCES))
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _FEW: Final = 16
-_MONTH_DAYS: Final = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int32)
+_RESIDENT: Final = np.isin(
+    np.arange(max(words.DocumentKind.values()) + 2),
+    (words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY),
+)
+"""By DocumentKind; the last is for kinds not known."""
+_FIRST_YEAR: Final = 1800
+_MONTHS: Final = np.arange(f"{_FIRST_YEAR}-01", "2100-02", dtype="M8[M]").astype("M8[D]").astype(np.int32)
+"""The first day of every month of the years a number may have, and of the month after the last."""
 
 
 def _refuse(en: str, zh: str) -> RefusedError:
@@ -176,6 +188,14 @@ def normalise_numbers(
     Returns:
         The numbers, "" where refused, and the refused rows with their errors, ascending.
     """
+    found, refused, _ = read_numbers(numbers, kinds)
+    return found, refused
+
+
+def read_numbers(
+    numbers: Sequence[str], kinds: Sequence[int] = ()
+) -> tuple[list[str], list[tuple[int, RefusedError]], NDArray[np.int32]]:
+    """The same, and the day of birth of each, as `birth_on` gives it for the numbers returned."""
     if kinds and len(kinds) != len(numbers):
         raise RefusedError(
             "document_kind must be empty or as long as id_number",
@@ -184,18 +204,19 @@ def normalise_numbers(
         )
     found = list(numbers)
     refused: list[tuple[int, RefusedError]] = []
-    resident = {words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY}
-    fine = _well_formed(found)[0].tolist()
-    for row, number in enumerate(found):
-        kind = kinds[row] if kinds else words.DOCUMENT_KIND_RESIDENT_IDENTITY
-        if fine[row] and kind in resident:
-            continue
+    fine, born = _well_formed(found)
+    if kinds:
+        fine = fine & (_RESIDENT.take(np.array(kinds, np.int64), mode="clip"))
+    changed = np.flatnonzero(~fine).tolist()
+    for row in changed:
         try:
-            found[row] = normalise_number(number, kind)
+            found[row] = normalise_number(found[row], kinds[row] if kinds else words.DOCUMENT_KIND_RESIDENT_IDENTITY)
         except RefusedError as error:
             found[row] = ""
             refused.append((row, error))
-    return found, refused
+    if changed:
+        born[changed] = birth_on([found[row] for row in changed])
+    return found, refused, born
 
 
 def birth_on(numbers: Sequence[str]) -> NDArray[np.int32]:
@@ -220,30 +241,33 @@ def _well_formed(numbers: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.
     if count <= _FEW:
         pairs = [_well_formed_one(number) for number in numbers]
         return np.array([fine for fine, _ in pairs], np.bool_), np.array([day for _, day in pairs], np.int32)
+    text = "".join(numbers)
+    if text.isascii() and set(map(len, numbers)) == {18}:
+        return _read_columns(text)
     fits = np.fromiter((len(number) == 18 and number.isascii() for number in numbers), np.bool_, count)
     born = np.zeros(count, np.int32)
     rows = np.flatnonzero(fits)
-    if not len(rows):
-        return fits, born
-    text = "".join(numbers if len(rows) == count else [numbers[row] for row in rows.tolist()])
-    characters = np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
-    digits = characters[:, :17].astype(np.int32) - 48
-    fine = ((digits >= 0) & (digits <= 9)).all(axis=1)
-    digits[~fine] = 0
-    fine &= _CHECK_DIGITS[digits @ _WEIGHTS % 11] == characters[:, 17]
-    year = digits[:, 6:10] @ np.array([1000, 100, 10, 1], np.int32)
-    month = digits[:, 10] * 10 + digits[:, 11]
-    day = digits[:, 12] * 10 + digits[:, 13]
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    fine &= (year >= 1800) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
-    fine &= day <= _MONTH_DAYS[np.minimum(month, 12)] - ((month == 2) & ~leap)
-    province = digits[:, 0] * 10 + digits[:, 1]
-    resident = fine & _PROVINCE_KNOWN[province]
-    foreign = fine & (digits[:, 0] == 9)
-    months = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64)
-    born[rows] = np.where(resident | foreign, months + day - 1, 0)
-    fits[rows] = resident
+    if len(rows):
+        fits[rows], born[rows] = _read_columns("".join([numbers[row] for row in rows.tolist()]))
     return fits, born
+
+
+def _read_columns(text: str) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """The same of numbers of 18 ASCII characters each, one after another."""
+    characters = np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
+    digits = characters[:, :17] - np.uint8(48)  # what lies before "0" wraps round to large numbers
+    sums = (digits.astype(np.float32) @ _SUMS).astype(np.int32)
+    check, year, month, day, province = sums.T
+    fine = _CHECK_DIGITS.take(check % 11) == characters[:, 17]
+    if digits.max() > 9:
+        fine &= (digits <= 9).all(axis=1)
+    fine &= (year >= _FIRST_YEAR) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
+    place = (year - _FIRST_YEAR) * 12 + month - 1
+    begins = _MONTHS.take(place, mode="clip")
+    fine &= day <= _MONTHS.take(place + 1, mode="clip") - begins
+    resident = fine & _PROVINCE_KNOWN.take(province, mode="clip")
+    foreign = fine & (digits[:, 0] == 9)
+    return resident, np.where(resident | foreign, begins + day - 1, 0)
 
 
 def _well_formed_one(number: str) -> tuple[bool, int]:
