@@ -5,6 +5,7 @@ Owns: a made-up register in columns, and the people in it. Refuses: being loaded
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,15 @@ from wugan.adapter.v1 import vocabulary_pb2 as words
 
 Int32 = NDArray[np.int32]
 
-DEPARTMENTS: Sequence[tuple[str, int, tuple[int, ...]]] = (
-    ("health-insurance", words.DEPARTMENT_HEALTH_INSURANCE, (words.EVIDENCE_KIND_OUTPATIENT,)),
-    ("transport", words.DEPARTMENT_TRANSPORT, (words.EVIDENCE_KIND_RAIL_TRAVEL,)),
-    ("banks", words.DEPARTMENT_BANKS, (words.EVIDENCE_KIND_TELLER_WITHDRAWAL,)),
-    ("civil-affairs", words.DEPARTMENT_CIVIL_AFFAIRS, (words.EVIDENCE_KIND_CREMATION,)),
+DEPARTMENTS: Sequence[tuple[str, int, int]] = (
+    ("health-insurance", words.DEPARTMENT_HEALTH_INSURANCE, words.EVIDENCE_KIND_OUTPATIENT),
+    ("transport", words.DEPARTMENT_TRANSPORT, words.EVIDENCE_KIND_RAIL_TRAVEL),
+    ("banks", words.DEPARTMENT_BANKS, words.EVIDENCE_KIND_TELLER_WITHDRAWAL),
+    ("civil-affairs", words.DEPARTMENT_CIVIL_AFFAIRS, words.EVIDENCE_KIND_CREMATION),
 )
 DEAD_IN_A_THOUSAND = 20
+NAMES = 10_000
+"""Different names."""
 TRACES = 3
 """Rows of a living person in each of the departments that hold traces."""
 _WEIGHTS = np.array([7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], np.int64)
@@ -48,32 +51,36 @@ def numbers(count: int) -> list[str]:
 
 def name_of(serial: int) -> str:
     """The name of one of them."""
-    return f"测试{serial % 10_000:04d}"
+    return f"测试{serial % NAMES:04d}"
 
 
 class MemoryDepartment:
-    """An adapter whose source is this process.
+    """An adapter whose source is columns in this process.
 
     Args:
         name: of the adapter.
         department: whose.
-        kinds: of evidence: a trace, or an event of a few.
+        kind: of evidence: a trace of everyone living, or an event of the dead.
         people: number to row.
         today: civil day.
     """
 
-    def __init__(self, name: str, department: int, kinds: Sequence[int], people: dict[str, int], today: int) -> None:
+    def __init__(self, name: str, department: int, kind: int, people: dict[str, int], today: int) -> None:
         self._people = people
-        self._names = [name_of(serial) for serial in range(10_000)]
-        self._today = today
-        self._department = department
-        self._kind = kinds[0]
-        self._events = department == words.DEPARTMENT_CIVIL_AFFAIRS
-        strength = words.STRENGTH_IN_PERSON if self._events else words.STRENGTH_REAL_NAME
-        self._strength = strength
-        self._about = Description(
-            name, "1", department, (330000,), tuple(DataItem(kind, strength, 1) for kind in kinds)
-        )
+        events = department == words.DEPARTMENT_CIVIL_AFFAIRS
+        strength = words.STRENGTH_IN_PERSON if events else words.STRENGTH_REAL_NAME
+        serial = np.arange(len(people), dtype=np.int32)
+        dead = serial % 1000 < DEAD_IN_A_THOUSAND
+        self._names = [name_of(each) for each in range(len(people))]
+        self._known = dead if events else np.ones(len(people), np.bool_)
+        turns = np.arange(1 if events else TRACES, dtype=np.int32)
+        first = 60 + serial % 200 if events else 5 + serial % 17 + department + 300 * dead
+        self._observed = (today - first[:, None] - 23 * turns).astype(np.int32)
+        self._constant = {"kind": kind, "department": department, "region": 330700, "strength": strength}
+        self._constant |= {"detail": 0, "from_on": 0, "until_on": 0}
+        self._columns: dict[int, dict[str, Int32]] = {}
+        items = (DataItem(kind, strength, 1),)
+        self._about = Description(name, "1", department, (330000,), items)
 
     def describe(self) -> Description:
         """What it offers."""
@@ -82,42 +89,25 @@ class MemoryDepartment:
     async def lookup(self, question: Lookup) -> Found:
         """Whom it knows, and what of."""
         subjects = question.subjects
-        people = self._people
-        serial = np.fromiter((people.get(number, -1) for number in subjects.id_number), np.int64, len(subjects))
-        subject = np.flatnonzero(serial >= 0).astype(np.int32)
-        if self._events:
-            subject = subject[serial[subject] % 1000 < DEAD_IN_A_THOUSAND]
+        serial = np.array(list(map(self._people.get, subjects.id_number, itertools.repeat(-1))), np.int64)
+        known = self._known[serial] & (serial >= 0)
+        subject = known.nonzero()[0].astype(np.int32)
         serial = serial[subject]
-        names = self._names
-        holders = Holders(
-            subject,
-            subjects.id_number if len(subject) == len(subjects) else [subjects.id_number[row] for row in subject],
-            [names[row] for row in (serial % 10_000).tolist()],
+        held = [*subjects.id_number] if known.all() else [subjects.id_number[row] for row in subject.tolist()]
+        observed = self._observed[serial]
+        rows = np.repeat(subject, observed.shape[1])
+        constant = self._columns.get(len(rows)) or self._columns.setdefault(
+            len(rows), {name: np.full(len(rows), value, np.int32) for name, value in self._constant.items()}
         )
-        times = 1 if self._events else TRACES
-        rows = np.repeat(subject, times)
-        serials = np.repeat(serial, times)
-        turn = np.tile(np.arange(times), len(subject))
-        dead = (serials % 1000 < DEAD_IN_A_THOUSAND) & (not self._events)
-        observed = (self._today - 5 - turn * 23 - serials % 17 - self._department - 300 * dead).astype(np.int32)
-        if self._events:
-            observed = (self._today - 60 - serials % 200).astype(np.int32)
-        count = len(rows)
-        zeros = np.zeros(count, np.int32)
+        observed = observed.ravel()
         return Found(
-            holders,
+            Holders(subject, held, list(map(self._names.__getitem__, serial.tolist()))),
             Evidence(
                 subject=rows,
-                kind=np.full(count, self._kind, np.int32),
-                department=np.full(count, self._department, np.int32),
-                region=np.full(count, 330700, np.int32),
                 observed_on=observed,
-                available_on=observed + 1,
-                strength=np.full(count, self._strength, np.int32),
-                source_reference=[""] * count,
-                detail=zeros,
-                from_on=zeros,
-                until_on=zeros,
+                available_on=observed + np.int32(1),
+                source_reference=[""] * len(rows),
+                **constant,
             ),
         )
 
@@ -131,4 +121,4 @@ class MemoryDepartment:
 def departments(count: int, today: int) -> list[MemoryDepartment]:
     """Four departments that know so many people."""
     people = dict(zip(numbers(count), range(count), strict=True))
-    return [MemoryDepartment(name, department, kinds, people, today) for name, department, kinds in DEPARTMENTS]
+    return [MemoryDepartment(name, department, kind, people, today) for name, department, kind in DEPARTMENTS]

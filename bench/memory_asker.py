@@ -71,9 +71,10 @@ class Roster:
             )
 
 
-async def _ask(settings: GatewaySettings, member: str, people: int, chunk: int) -> list[dict[str, float]]:
+@contextlib.asynccontextmanager
+async def streams_of(settings: GatewaySettings) -> AsyncIterator[tuple[Streams, Store]]:
+    """What a gateway asks rosters with, and its store, without the rest of it."""
     clock = SystemClock()
-    roster = Roster(people, chunk)
     async with contextlib.AsyncExitStack() as stack:
         slots, live, roots = await load_keys(settings)
         stack.callback(slots.close)
@@ -88,7 +89,12 @@ async def _ask(settings: GatewaySettings, member: str, people: int, chunk: int) 
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
         partners = await stack.enter_async_context(open_partners(settings, live, directory, channel, store, clock))
-        streams = Streams(partners, store.audit, clock, window=settings.federation.stream_window)
+        yield Streams(partners, store.audit, clock, window=settings.federation.stream_window), store
+
+
+async def _ask(settings: GatewaySettings, member: str, people: int, chunk: int) -> list[dict[str, float]]:
+    roster = Roster(people, chunk)
+    async with streams_of(settings) as (streams, _):
         app._settle_interpreter()
         return [await _round(streams, member, roster) for _ in range(ROUNDS)]
 

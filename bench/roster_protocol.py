@@ -30,7 +30,7 @@ CHUNK = 5_000
 
 def main() -> Figures:
     """Run, print a table, return the figures."""
-    with tempfile.TemporaryDirectory() as scratch, two_gateways(Path(scratch), PEOPLE) as (asking, process):
+    with tempfile.TemporaryDirectory() as scratch, two_gateways(Path(scratch), PEOPLE) as (asking, _, process):
         used = _cpu_s(process)
         rounds = _asked(asking)
         answered_cpu_s = _cpu_s(process) - used
@@ -58,23 +58,43 @@ def main() -> Figures:
 
 
 @contextlib.contextmanager
-def two_gateways(folder: Path, people: int) -> Iterator[tuple[FoundedMember, Started]]:
-    """A member that may ask, and the running gateway of one whose departments answer from memory."""
+def two_gateways(
+    folder: Path, people: int, *, listed: str = "", extra: str = ""
+) -> Iterator[tuple[FoundedMember, FoundedMember, Started]]:
+    """A member that may ask, and one whose gateway runs; its departments answer from memory.
+
+    Args:
+        folder: where; made.
+        people: whom they know.
+        listed: address that the directory says its gateway has; without it, the one at which it listens.
+        extra: TOML appended to both gateway.toml.
+    """
     plans = [
         MemberPlan(*ASKING, units=((UNIT, "bench"),), manifests=()),
         MemberPlan(*ANSWERING, units=(), manifests=()),
     ]
     asking, answering = found(
-        folder / "federation", plans, dt.datetime.now(dt.UTC), extra=ANY_HOUR, log_level="WARNING"
+        folder / "federation",
+        plans,
+        dt.datetime.now(dt.UTC),
+        extra=ANY_HOUR + extra,
+        log_level="WARNING",
+        listed={ANSWERING[0]: [listed]} if listed else None,
     )
-    command = ["bench.memory_gateway", "--config", str(answering.config), "--people", str(people)]
-    process = start("gateway B", command, answering.folder / "gateway.log")
-    with stopped_on_failure([process]):
-        wait_ready([(process, answering.ready_file)])
+    process = start_from_memory(answering, people)
     try:
-        yield asking, process
+        yield asking, answering, process
     finally:
         stop([process])
+
+
+def start_from_memory(member: FoundedMember, people: int) -> Started:
+    """Start the gateway of a member whose departments answer from memory, and wait until it is ready."""
+    command = ["bench.memory_gateway", "--config", str(member.config), "--people", str(people)]
+    process = start(f"gateway {member.plan.name_en}", command, member.folder / "gateway.log")
+    with stopped_on_failure([process]):
+        wait_ready([(process, member.ready_file)])
+    return process
 
 
 def _asked(asking: FoundedMember) -> list[dict[str, float]]:
