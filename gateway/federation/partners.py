@@ -207,7 +207,7 @@ class Partners:
         opened = await self.tries.ask(terms.member_id, terms.purpose, askings)
         message_id = opened.header.message_id
         return [
-            _answer(terms.member_id, asking.question, message_id, proof)
+            answer_in(terms.member_id, asking.question, message_id, proof)
             for asking, proof in zip(askings, opened.proofs(), strict=True)
         ]
 
@@ -220,7 +220,7 @@ class Partners:
         await self._lines.close()
 
 
-def _answer(
+def answer_in(
     member_id: str, question: exchange_pb2.Question, message_id: bytes, proof: Proof
 ) -> PartnerAnswer | WuganError:
     """The answer in a verified part, if it fits its question; else what is wrong with it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from gateway.inquiry.exchange import Exchange
 from gateway.post.door import Door
 from gateway.services.serving import Context, Desk
@@ -21,6 +23,13 @@ class FederationServicer(exchange_pb2_grpc.FederationServiceServicer):
         return await self._desk.serve(
             "Exchange", context, lambda peer: self._exchange.answer(request, peer, context.time_remaining())
         )
+
+    async def ExchangeStream(
+        self, request_iterator: AsyncIterator[envelope_pb2.Envelope], context: Context
+    ) -> AsyncIterator[envelope_pb2.Envelope]:
+        """Many batches, each answered as soon as it can be."""
+        async for request in request_iterator:
+            yield await self.Exchange(request, context)
 
     async def Deliver(self, request: envelope_pb2.Envelope, context: Context) -> envelope_pb2.Envelope:
         """Something left for later, receipted."""

@@ -71,6 +71,7 @@ class Question(_message.Message):
     AS_OF_ON_FIELD_NUMBER: _builtins.int
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
     QUESTION_ID_FIELD_NUMBER: _builtins.int
+    EVIDENCE_ONLY_WHERE_NOT_ALIVE_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which to answer, as it would have been known then; 0: today."""
@@ -80,6 +81,8 @@ class Question(_message.Message):
     """16 random bytes, the same in every try of one question; each try has an envelope of its own. The same question with
     the same id, within ten minutes, is answered again and its people counted once. Empty: every question counts.
     """
+    evidence_only_where_not_alive: _builtins.bool
+    """Rows of evidence are wanted only for people who are not answered as alive (ALIVE_STRONG, ALIVE_MEDIUM, ALIVE_WEAK)."""
     trace: _builtins.bytes
     """Where this question is being traced: trace id (16 bytes), id of the asking span (8), flags as in W3C Trace Context (1).
     Made for this one question of an agency; empty: not traced. The answering side need not follow it.
@@ -106,11 +109,12 @@ class Question(_message.Message):
         as_of_on: _builtins.int = ...,
         evidence_limit: _builtins.int = ...,
         question_id: _builtins.bytes = ...,
+        evidence_only_where_not_alive: _builtins.bool = ...,
         trace: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "context", b"context", "evidence_limit", b"evidence_limit", "question_id", b"question_id", "region", b"region", "subjects", b"subjects", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "context", b"context", "evidence_limit", b"evidence_limit", "evidence_only_where_not_alive", b"evidence_only_where_not_alive", "question_id", b"question_id", "region", b"region", "subjects", b"subjects", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,11 @@ class FederationServiceStub:
                 request_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
                 response_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
                 _registered_method=True)
+        self.ExchangeStream = channel.stream_stream(
+                '/wugan.federation.v1.FederationService/ExchangeStream',
+                request_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+                response_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+                _registered_method=True)
         self.Deliver = channel.unary_unary(
                 '/wugan.federation.v1.FederationService/Deliver',
                 request_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
@@ -62,6 +67,19 @@ class FederationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExchangeStream(self, request_iterator, context):
+        """Many batches, one after another, for as long as the asker has more: each envelope is what Exchange takes, and each is
+        answered by what Exchange gives, as soon as it is there: in any order, named by `answers_to`. The answering side reads
+        the next envelope only while it has fewer in hand than it deals with at once; nothing is sent ahead of that window. A
+        stream has no deadline: the life of an envelope (`expires_at_ms` less `issued_at_ms`) is the time there is for its
+        answer. An envelope that cannot be opened, verified or accepted ends the stream with the status that Exchange would
+        give, once those read before it are answered: it is the first that has no answer. So does a stop of the gateway. What
+        has no answer when a stream ends is asked again in a new envelope, under the same question id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Deliver(self, request, context):
         """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
         disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
@@ -75,6 +93,11 @@ def add_FederationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Exchange': grpc.unary_unary_rpc_method_handler(
                     servicer.Exchange,
+                    request_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+                    response_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+            ),
+            'ExchangeStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExchangeStream,
                     request_deserializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
                     response_serializer=wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
             ),
@@ -112,6 +135,33 @@ class FederationService:
             request,
             target,
             '/wugan.federation.v1.FederationService/Exchange',
+            wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
+            wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/wugan.federation.v1.FederationService/ExchangeStream',
             wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.SerializeToString,
             wugan_dot_federation_dot_v1_dot_envelope__pb2.Envelope.FromString,
             options,

@@ -38,6 +38,15 @@ class FederationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FederationServiceAsyncStub: ...
     Exchange: _grpc.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]
     """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+    ExchangeStream: _grpc.StreamStreamMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]
+    """Many batches, one after another, for as long as the asker has more: each envelope is what Exchange takes, and each is
+    answered by what Exchange gives, as soon as it is there: in any order, named by `answers_to`. The answering side reads
+    the next envelope only while it has fewer in hand than it deals with at once; nothing is sent ahead of that window. A
+    stream has no deadline: the life of an envelope (`expires_at_ms` less `issued_at_ms`) is the time there is for its
+    answer. An envelope that cannot be opened, verified or accepted ends the stream with the status that Exchange would
+    give, once those read before it are answered: it is the first that has no answer. So does a stop of the gateway. What
+    has no answer when a stream ends is asked again in a new envelope, under the same question id.
+    """
     Deliver: _grpc.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]
     """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
     disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
@@ -53,6 +62,15 @@ class FederationServiceAsyncStub(FederationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Exchange: _aio.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]  # type: ignore[assignment]
     """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+    ExchangeStream: _aio.StreamStreamMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]  # type: ignore[assignment]
+    """Many batches, one after another, for as long as the asker has more: each envelope is what Exchange takes, and each is
+    answered by what Exchange gives, as soon as it is there: in any order, named by `answers_to`. The answering side reads
+    the next envelope only while it has fewer in hand than it deals with at once; nothing is sent ahead of that window. A
+    stream has no deadline: the life of an envelope (`expires_at_ms` less `issued_at_ms`) is the time there is for its
+    answer. An envelope that cannot be opened, verified or accepted ends the stream with the status that Exchange would
+    give, once those read before it are answered: it is the first that has no answer. So does a stop of the gateway. What
+    has no answer when a stream ends is asked again in a new envelope, under the same question id.
+    """
     Deliver: _aio.UnaryUnaryMultiCallable[_envelope_pb2.Envelope, _envelope_pb2.Envelope]  # type: ignore[assignment]
     """Something left for later: an envelope of Deliveries, answered by an envelope of Receipts once all of them are on the
     disk here. At least once: what got no receipt is sent again, under the same delivery id, in a new envelope.
@@ -71,6 +89,21 @@ class FederationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_envelope_pb2.Envelope, _abc.Awaitable[_envelope_pb2.Envelope]]:
         """One batch, answered now. The gRPC deadline is honoured: what is not there in time is named in the answer."""
+
+    @_abc_1.abstractmethod
+    def ExchangeStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_envelope_pb2.Envelope],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_envelope_pb2.Envelope], _abc.AsyncIterator[_envelope_pb2.Envelope]]:
+        """Many batches, one after another, for as long as the asker has more: each envelope is what Exchange takes, and each is
+        answered by what Exchange gives, as soon as it is there: in any order, named by `answers_to`. The answering side reads
+        the next envelope only while it has fewer in hand than it deals with at once; nothing is sent ahead of that window. A
+        stream has no deadline: the life of an envelope (`expires_at_ms` less `issued_at_ms`) is the time there is for its
+        answer. An envelope that cannot be opened, verified or accepted ends the stream with the status that Exchange would
+        give, once those read before it are answered: it is the first that has no answer. So does a stop of the gateway. What
+        has no answer when a stream ends is asked again in a new envelope, under the same question id.
+        """
 
     @_abc_1.abstractmethod
     def Deliver(
