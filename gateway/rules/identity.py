@@ -226,7 +226,18 @@ def _well_formed(numbers: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.
     if not len(rows):
         return fits, born
     text = "".join(numbers if len(rows) == count else [numbers[row] for row in rows.tolist()])
-    characters = np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
+    fits[rows], born[rows] = well_formed_block(np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18))
+    return fits, born
+
+
+def well_formed_block(characters: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Which numbers are valid 18-character resident numbers as they stand, and the day of birth of each of these.
+
+    Cards of foreign permanent residents (first digit 9) are not resident numbers but have their day of birth too.
+
+    Args:
+        characters: an array of (number, character), 18 ASCII characters each.
+    """
     digits = characters[:, :17].astype(np.int32) - 48
     fine = ((digits >= 0) & (digits <= 9)).all(axis=1)
     digits[~fine] = 0
@@ -241,9 +252,7 @@ def _well_formed(numbers: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.
     resident = fine & _PROVINCE_KNOWN[province]
     foreign = fine & (digits[:, 0] == 9)
     months = ((year - 1970) * 12 + month - 1).astype("M8[M]").astype("M8[D]").astype(np.int64)
-    born[rows] = np.where(resident | foreign, months + day - 1, 0)
-    fits[rows] = resident
-    return fits, born
+    return resident, np.where(resident | foreign, months + day - 1, 0).astype(np.int32)
 
 
 def _well_formed_one(number: str) -> tuple[bool, int]:

@@ -157,6 +157,7 @@ class RosterHeader(_message.Message):
     CHUNK_ROWS_FIELD_NUMBER: _builtins.int
     DEADLINE_S_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
+    ASK_ABOUT_HOME_FIELD_NUMBER: _builtins.int
     run_id: _builtins.bytes
     """Made by the client, 16 random bytes: a submission that is repeated under the same id is the same run."""
     file_name: _builtins.str
@@ -187,6 +188,10 @@ class RosterHeader(_message.Message):
     """Seconds until whoever did not answer is not waited for any longer; 0: as the gateway is set. Bounded by the gateway."""
     sheet: _builtins.str
     """Name of the sheet of a workbook; empty: the first."""
+    ask_about_home: _builtins.bool
+    """People whom the file has in this gateway's own province are asked about in all others, too; else they are named as not
+    served.
+    """
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterColumn]:
         """Where the file's names of columns are not known here: field (docs/rosters.md) and name in the file."""
@@ -212,10 +217,11 @@ class RosterHeader(_message.Message):
         chunk_rows: _builtins.int = ...,
         deadline_s: _builtins.int = ...,
         sheet: _builtins.str = ...,
+        ask_about_home: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "chunk_rows", b"chunk_rows", "columns", b"columns", "continues", b"continues", "deadline_s", b"deadline_s", "evidence_limit", b"evidence_limit", "file_name", b"file_name", "format", b"format", "legal_basis", b"legal_basis", "live", b"live", "official", b"official", "purpose", b"purpose", "run_id", b"run_id", "sha256", b"sha256", "sheet", b"sheet", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "ask_about_home", b"ask_about_home", "benefit", b"benefit", "case_reference", b"case_reference", "chunk_rows", b"chunk_rows", "columns", b"columns", "continues", b"continues", "deadline_s", b"deadline_s", "evidence_limit", b"evidence_limit", "file_name", b"file_name", "format", b"format", "legal_basis", b"legal_basis", "live", b"live", "official", b"official", "purpose", b"purpose", "run_id", b"run_id", "sha256", b"sha256", "sheet", b"sheet", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
