@@ -29,6 +29,7 @@ from gateway.sections import (
     NoticesSettings,
     ObservabilitySettings,
     OutboxSettings,
+    RosterSettings,
     RotationSettings,
     ServerSettings,
     Settings,
@@ -58,6 +59,7 @@ class GatewaySettings(Settings):
     access: AccessSettings = AccessSettings()
     outbox: OutboxSettings = OutboxSettings()
     notices: NoticesSettings = NoticesSettings()
+    roster: RosterSettings = RosterSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     log: LogSettings = LogSettings()
 

@@ -326,6 +326,29 @@ class NoticesSettings(Settings):
     )
 
 
+class RosterSettings(Settings):
+    """Whole rosters (docs/rosters.md)."""
+
+    max_bytes: int = Field(1 << 30, ge=1 << 10, le=64 << 30, description="Largest file, bytes.")
+    max_whole_bytes: int = Field(
+        128 << 20, ge=1 << 10, le=4 << 30, description="Largest workbook or Parquet file, which is read whole, bytes."
+    )
+    max_rows: int = Field(5_000_000, ge=1, le=100_000_000, description="Rows of a file at most.")
+    chunk_rows: int = Field(5_000, ge=1, le=100_000, description="Rows dealt with, and people asked about, at once.")
+    window: int = Field(4, ge=1, le=64, description="Questions under way to one member at once.")
+    chunk_s: float = Field(120.0, ge=0.1, le=3_600, description="Seconds for the answer to one question, all tries.")
+    deadline_s: float = Field(
+        86_400.0,
+        ge=1,
+        le=2_592_000,
+        description="Seconds until silent members are not waited for, at most.",
+    )
+    at_once: int = Field(2, ge=1, le=64, description="Rosters dealt with at once; more wait.")
+    waiting: int = Field(20, ge=1, le=10_000, description="Rosters of one unit that are not done, at most.")
+    threads: int = Field(2, ge=1, le=64, description="Threads that read, merge and write.")
+    keep_days: float = Field(90.0, gt=0, le=3_660, description="Days for which file and results are kept.")
+
+
 class HarvestSettings(Settings):
     """When a member's questions look like harvesting; then an alarm is raised and its questions are throttled."""
 

@@ -28,7 +28,7 @@ from gateway.app.opening import (
     open_directory,
     read,
 )
-from gateway.app.working import build_notices, build_post, open_partners, renewing, running_all
+from gateway.app.working import build_notices, build_post, open_partners, open_rosters, renewing, running_all
 from gateway.aside import Aside
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
@@ -44,6 +44,7 @@ from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
+from gateway.services.rosters import RosterService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
 from gateway.store.engine import Store
@@ -186,7 +187,13 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
         member_id = settings.member_id
-        agency = AgencyServicer(desk, checks, book, directory, member_id, post.late, notices.service, finished)
+        rosters = await stack.enter_async_context(
+            open_rosters(settings, book, directory, store, partners, checks, clock)
+        )
+        roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))
+        agency = AgencyServicer(
+            desk, checks, book, directory, member_id, post.late, notices.service, roster_service, finished
+        )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
@@ -213,7 +220,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await stack.enter_async_context(running_all(*post.loops, *notices.loops))
+        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run))
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 
@@ -222,6 +229,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
 
         stack.callback(agency.late.close)  # who watches must not hold up the drain
         stack.callback(agency.notices.close)
+        stack.callback(agency.rosters.close)
         live.follow(renewed)
         await stack.enter_async_context(renewing(settings, slots, live, roots, directory, clock))
         yield bound

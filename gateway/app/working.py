@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from certs.errors import CertsError
@@ -30,6 +31,7 @@ from gateway.federation.noticed import Invalidate, Noticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
+from gateway.federation.streams import Streams
 from gateway.federation.subscribing import Subscribing
 from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Inquiry
@@ -43,6 +45,8 @@ from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
 from gateway.post.tidying import Tidying
+from gateway.roster.around import Around, Bounds
+from gateway.roster.rosters import Rosters
 from gateway.rules.book import RuleBook
 from gateway.services.notices import NoticeService
 from gateway.store.engine import Store
@@ -160,6 +164,39 @@ def build_notices(
     tidying = Tidying(store, clock, given.renew_s)
     service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
     return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
+
+
+@contextlib.asynccontextmanager
+async def open_rosters(
+    settings: GatewaySettings,
+    book: RuleBook,
+    directory: DirectorySource,
+    store: Store,
+    partners: Partners,
+    checks: Checks,
+    clock: Clock,
+) -> AsyncIterator[Rosters]:
+    """Whole-roster runs, those included that were left unfinished; the threads that they work in."""
+    given, federation = settings.roster, settings.federation
+    pool = ThreadPoolExecutor(given.threads, thread_name_prefix="roster")
+    around = Around(
+        member_id=settings.member_id,
+        asks=Streams(partners, store.audit, clock, window=given.window),
+        directory=directory,
+        book=book,
+        clock=clock,
+        pool=pool,
+        bounds=Bounds(given.max_bytes, given.max_whole_bytes, given.max_rows),
+        max_members=federation.max_members,
+        chunk_s=given.chunk_s,
+        follow_moves=federation.follow_moves,
+    )
+    rosters = Rosters(store.parts(settings.state_dir / "rosters"), around, given, checks.pseudonym)
+    try:
+        await rosters.open()
+        yield rosters
+    finally:
+        await asyncio.to_thread(pool.shutdown)
 
 
 @contextlib.asynccontextmanager

@@ -243,23 +243,31 @@ def _well_formed(numbers: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.
         return np.array([fine for fine, _ in pairs], np.bool_), np.array([day for _, day in pairs], np.int32)
     text = "".join(numbers)
     if text.isascii() and set(map(len, numbers)) == {18}:
-        return _read_columns(text)
+        return well_formed_block(_characters(text))
     fits = np.fromiter((len(number) == 18 and number.isascii() for number in numbers), np.bool_, count)
     born = np.zeros(count, np.int32)
     rows = np.flatnonzero(fits)
     if len(rows):
-        fits[rows], born[rows] = _read_columns("".join([numbers[row] for row in rows.tolist()]))
+        fits[rows], born[rows] = well_formed_block(_characters("".join([numbers[row] for row in rows.tolist()])))
     return fits, born
 
 
-def _read_columns(text: str) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """The same of numbers of 18 ASCII characters each, one after another."""
-    characters = np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
+def _characters(text: str) -> NDArray[np.uint8]:
+    """Numbers of 18 ASCII characters each, one after another, as an array of (number, character)."""
+    return np.frombuffer(text.encode("ascii"), np.uint8).reshape(-1, 18)
+
+
+def well_formed_block(characters: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """The same of many: which are valid resident numbers as they stand, and the day of birth, 0 where there is none.
+
+    Args:
+        characters: an array of (number, character), 18 ASCII characters each.
+    """
     digits = characters[:, :17] - np.uint8(48)  # what lies before "0" wraps round to large numbers
     sums = (digits.astype(np.float32) @ _SUMS).astype(np.int32)
     check, year, month, day, province = sums.T
     fine = _CHECK_DIGITS.take(check % 11) == characters[:, 17]
-    if digits.max() > 9:
+    if digits.max(initial=0) > 9:
         fine &= (digits <= 9).all(axis=1)
     fine &= (year >= _FIRST_YEAR) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
     place = (year - _FIRST_YEAR) * 12 + month - 1

@@ -5,13 +5,12 @@ Owns: who is served here, and what a request says. Refuses: rules, and the shape
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
 import grpc
 
 from certs.identity import ROLE_UNIT, Identity
-from gateway.errors import AccessError, RefusedError
+from gateway.errors import AccessError
 from gateway.federation.check import Checked, Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.late import LateChecks
@@ -20,15 +19,16 @@ from gateway.federation.routing import Places
 from gateway.federation.verdict import verdict
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
+from gateway.services.days import civil_day_of
 from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
 from gateway.services.notices import NoticeService
 from gateway.services.readable import nothing_known, readable
+from gateway.services.rosters import RosterService
 from gateway.services.serving import Context, Desk, traceparent
-from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_EPOCH = dt.date(1970, 1, 1)
 _SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
 
 
@@ -41,6 +41,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         member_id: this member's; only its own units are served here.
         late: checks that are left open.
         notices: subscriptions and what comes of them.
+        rosters: whole-roster runs.
         finished: whole responses that may be given again; without it each is made anew.
     """
 
@@ -53,9 +54,11 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         member_id: str,
         late: LateChecks,
         notices: NoticeService,
+        rosters: RosterService,
         finished: FinishedAnswers | None = None,
     ) -> None:
         self.notices = notices
+        self.rosters = rosters
         self.late = LateService(late, self._respond)
         self._desk = desk
         self._checks = checks
@@ -138,6 +141,48 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             await self.notices.watch(self._unit(peer), request, self._respond, context.write)
 
         await self._desk.attend(context, watch)
+
+    async def SubmitRoster(
+        self, request_iterator: AsyncIterable[roster_pb2.SubmitRosterRequest], context: Context
+    ) -> roster_pb2.SubmitRosterResponse:
+        """Take in a whole roster."""
+        work = self.rosters.submit
+        return await self._desk.serve(
+            "SubmitRoster", context, lambda peer: work(self._unit(peer), aiter(request_iterator))
+        )
+
+    async def WatchRoster(  # type: ignore[override]  # the library's is a generator; gRPC takes both
+        self, request: roster_pb2.WatchRosterRequest, context: Context
+    ) -> None:
+        """How a run stands."""
+
+        async def watch(peer: Identity) -> None:
+            await self.rosters.watch(self._unit(peer), request, context.write)
+
+        await self._desk.attend(context, watch)
+
+    async def FetchResult(  # type: ignore[override]  # the library's is a generator; gRPC takes both
+        self, request: roster_pb2.FetchResultRequest, context: Context
+    ) -> None:
+        """The results of a run."""
+
+        async def fetch(peer: Identity) -> None:
+            await self.rosters.fetch(self._unit(peer), request, context.write)
+
+        await self._desk.attend(context, fetch)
+
+    async def ListRosters(
+        self, request: roster_pb2.ListRostersRequest, context: Context
+    ) -> roster_pb2.ListRostersResponse:
+        """The unit's runs."""
+        return await self._desk.serve("ListRosters", context, lambda peer: self.rosters.list(self._unit(peer), request))
+
+    async def CancelRoster(
+        self, request: roster_pb2.CancelRosterRequest, context: Context
+    ) -> roster_pb2.CancelRosterResponse:
+        """Stop a run."""
+        work = self.rosters.cancel
+        return await self._desk.serve("CancelRoster", context, lambda peer: work(self._unit(peer), request))
 
     async def _check(self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None) -> bytes:
         unit = self._unit(peer)
@@ -225,22 +270,8 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             purpose=request.purpose,
             legal_basis=request.legal_basis,
             case_reference=request.case_reference,
-            as_of_on=_civil_day(request.as_of),
+            as_of_on=civil_day_of(request.as_of),
             evidence_limit=request.evidence_limit,
             fresh=request.fresh,
         )
         return recipient, case
-
-
-def _civil_day(text: str) -> int:
-    """Civil day of "YYYY-MM-DD"; 0 for an empty text."""
-    if not text:
-        return 0
-    try:
-        date = dt.date.fromisoformat(text)
-    except ValueError:
-        date = _EPOCH
-    day = (date - _EPOCH).days
-    if date.isoformat() != text or day <= 0:  # ISO 8601 knows other spellings of ten characters, such as 2026-W01-1
-        raise RefusedError('as_of: write a date as "YYYY-MM-DD"', "as_of：日期格式应为 “YYYY-MM-DD”", field="as_of")
-    return day

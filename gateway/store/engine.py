@@ -46,6 +46,7 @@ from gateway.store.migrations import lock, upgrade
 from gateway.store.notices import Notices
 from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
+from gateway.store.parts import Parts
 from gateway.store.post_office import PostOffice
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
@@ -86,6 +87,7 @@ class Store:
         calls: Callable[[], int],
     ) -> None:
         self._engine = engine
+        self._keys = keys
         self._reader = Reader(engine)
         self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit, alone=alone)
         self._together = Together()
@@ -112,6 +114,10 @@ class Store:
         """What stands for a person on the list of special protection; keyed."""
         self.pseudonym_key = keys.pseudonym_key
         """For the asking side, under which officials become pseudonyms; 32 bytes."""
+
+    def parts(self, root: Path) -> Parts:
+        """Folders of encrypted files under `root`, for what is too large for rows."""
+        return Parts(root, self._keys)
 
     @classmethod
     def open(

@@ -162,7 +162,7 @@ class World:
         store, directory = self.a.store, self.a.directory
         service = NoticeService(self.subscribing, self.noticed, store.subscriptions, pseudonym, directory, self.clock)
         nothing = cast("Any", None)
-        return AgencyServicer(desk, nothing, BOOK, directory, A.member_id, nothing, service)
+        return AgencyServicer(desk, nothing, BOOK, directory, A.member_id, nothing, service, nothing)
 
     def allow(self, allowed: Policy | None) -> None:
         self.access.use(allowed)

@@ -52,6 +52,7 @@ from gateway.sections import NoticesSettings, OutboxSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.notices import NoticeService
+from gateway.services.rosters import RosterService
 from gateway.services.serving import Desk
 from gateway.status import to_status
 from gateway.store.engine import Store
@@ -69,6 +70,9 @@ ZHEJIANG, ANHUI, FUJIAN = 330000, 340000, 350000
 ANNA, BO, CHEN, NEW_ANNA = number(1), number(2), number(3), number(4)
 NAMES = {ANNA: "安娜", BO: "鲍博", CHEN: "陈晨", NEW_ANNA: "安娜"}
 UNIT = "jinhua"
+
+NO_ROSTERS = cast("RosterService", None)
+"""In worlds that have no rosters."""
 
 Handler = Callable[[envelope_pb2.Envelope, "Call"], Awaitable[envelope_pb2.Envelope]]
 
@@ -367,7 +371,8 @@ class Federation:
     def agency(self, store: Store, **changed: Any) -> AgencyServicer:
         desk = Desk(self.clock, self.directory.current, federation=FEDERATION, limit=8)
         late, checks = self.late(store), self.checks(store, **changed)
-        return AgencyServicer(desk, checks, BOOK, self.directory, A.member_id, late, self.notices(store, checks))
+        notices = self.notices(store, checks)
+        return AgencyServicer(desk, checks, BOOK, self.directory, A.member_id, late, notices, NO_ROSTERS)
 
     def late(self, store: Store) -> LateChecks:
         """A's checks that are left open; what it leaves stays in the outbox, which nobody empties."""

@@ -29,6 +29,7 @@ from tests.unit.services.gateways_world import (
     BO,
     FEDERATION,
     FUJIAN,
+    NO_ROSTERS,
     NOW_MS,
     A,
     AbortedError,
@@ -67,7 +68,9 @@ class Gateway:
         desk = Desk(clock, self.directory.current, federation=FEDERATION, limit=8)
         late = self.federation.late(store)
         notices = self.federation.notices(store, checks)
-        self.agency = AgencyServicer(desk, checks, BOOK, self.directory, A.member_id, late, notices, self.finished)
+        self.agency = AgencyServicer(
+            desk, checks, BOOK, self.directory, A.member_id, late, notices, NO_ROSTERS, self.finished
+        )
 
     async def check(self, peer: Identity | None = None, **changed: Any) -> agency_pb2.CheckResponse:
         plain = {"purpose": v.PURPOSE_CERTIFICATION, **changed}

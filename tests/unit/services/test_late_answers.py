@@ -35,6 +35,7 @@ from tests.unit.services.gateways_world import (
     FEDERATION,
     FUJIAN,
     NAMES,
+    NO_ROSTERS,
     NOW_MS,
     A,
     AbortedError,
@@ -137,7 +138,7 @@ async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
         desk = Desk(clock, federation.directory.current, federation=FEDERATION, limit=8)
         checks = federation.checks(a.store)
         notices = federation.notices(a.store, checks)
-        agency = AgencyServicer(desk, checks, BOOK, federation.directory, A.member_id, late, notices)
+        agency = AgencyServicer(desk, checks, BOOK, federation.directory, A.member_id, late, notices, NO_ROSTERS)
         yield World(a, b, agency, federation, insurance, banks)
 
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from wugan.agency.v1 import agency_pb2 as wugan_dot_agency_dot_v1_dot_agency__pb2
+from wugan.agency.v1 import roster_pb2 as wugan_dot_agency_dot_v1_dot_roster__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -82,6 +83,31 @@ class AgencyServiceStub:
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.FromString,
                 _registered_method=True)
+        self.SubmitRoster = channel.stream_unary(
+                '/wugan.agency.v1.AgencyService/SubmitRoster',
+                request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterResponse.FromString,
+                _registered_method=True)
+        self.WatchRoster = channel.unary_stream(
+                '/wugan.agency.v1.AgencyService/WatchRoster',
+                request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterResponse.FromString,
+                _registered_method=True)
+        self.FetchResult = channel.unary_stream(
+                '/wugan.agency.v1.AgencyService/FetchResult',
+                request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultResponse.FromString,
+                _registered_method=True)
+        self.ListRosters = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/ListRosters',
+                request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersResponse.FromString,
+                _registered_method=True)
+        self.CancelRoster = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/CancelRoster',
+                request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.FromString,
+                _registered_method=True)
 
 
 class AgencyServiceServicer:
@@ -155,6 +181,42 @@ class AgencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitRoster(self, request_iterator, context):
+        """Hands in a whole roster: a header, then the file. It is on the disk when this returns, and runs whether or not the client
+        stays. Repeated under the same run id it changes nothing, and says how the run stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRoster(self, request, context):
+        """How a run of this unit stands, told again as it changes, until it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchResult(self, request, context):
+        """The results of a run of this unit that is done, chunk by chunk; goes on from any chunk.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRosters(self, request, context):
+        """This unit's runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRoster(self, request, context):
+        """Stops a run: nobody else is asked. What has been answered is not given out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +264,31 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.WatchNotices,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.SerializeToString,
+            ),
+            'SubmitRoster': grpc.stream_unary_rpc_method_handler(
+                    servicer.SubmitRoster,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterResponse.SerializeToString,
+            ),
+            'WatchRoster': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRoster,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterResponse.SerializeToString,
+            ),
+            'FetchResult': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchResult,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultResponse.SerializeToString,
+            ),
+            'ListRosters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRosters,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersResponse.SerializeToString,
+            ),
+            'CancelRoster': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRoster,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -450,6 +537,141 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/WatchNotices',
             wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_agency__pb2.WatchNoticesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitRoster(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/wugan.agency.v1.AgencyService/SubmitRoster',
+            wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_roster__pb2.SubmitRosterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRoster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/WatchRoster',
+            wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_roster__pb2.WatchRosterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/FetchResult',
+            wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_roster__pb2.FetchResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRosters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/ListRosters',
+            wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_roster__pb2.ListRostersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRoster(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/CancelRoster',
+            wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ What an agency calls on its own province's gateway. Rows, not columns: one recip
 from collections import abc as _abc
 from grpc import aio as _aio
 from wugan.agency.v1 import agency_pb2 as _agency_pb2
+from wugan.agency.v1 import roster_pb2 as _roster_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -58,6 +59,18 @@ class AgencyServiceStub:
     """This unit's subscriptions, page by page."""
     WatchNotices: _grpc.UnaryStreamMultiCallable[_agency_pb2.WatchNoticesRequest, _agency_pb2.WatchNoticesResponse]
     """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
+    SubmitRoster: _grpc.StreamUnaryMultiCallable[_roster_pb2.SubmitRosterRequest, _roster_pb2.SubmitRosterResponse]
+    """Hands in a whole roster: a header, then the file. It is on the disk when this returns, and runs whether or not the client
+    stays. Repeated under the same run id it changes nothing, and says how the run stands.
+    """
+    WatchRoster: _grpc.UnaryStreamMultiCallable[_roster_pb2.WatchRosterRequest, _roster_pb2.WatchRosterResponse]
+    """How a run of this unit stands, told again as it changes, until it has ended."""
+    FetchResult: _grpc.UnaryStreamMultiCallable[_roster_pb2.FetchResultRequest, _roster_pb2.FetchResultResponse]
+    """The results of a run of this unit that is done, chunk by chunk; goes on from any chunk."""
+    ListRosters: _grpc.UnaryUnaryMultiCallable[_roster_pb2.ListRostersRequest, _roster_pb2.ListRostersResponse]
+    """This unit's runs."""
+    CancelRoster: _grpc.UnaryUnaryMultiCallable[_roster_pb2.CancelRosterRequest, _roster_pb2.CancelRosterResponse]
+    """Stops a run: nobody else is asked. What has been answered is not given out."""
 
 @_typing.type_check_only
 class AgencyServiceAsyncStub(AgencyServiceStub):
@@ -89,6 +102,18 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     """This unit's subscriptions, page by page."""
     WatchNotices: _aio.UnaryStreamMultiCallable[_agency_pb2.WatchNoticesRequest, _agency_pb2.WatchNoticesResponse]  # type: ignore[assignment]
     """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
+    SubmitRoster: _aio.StreamUnaryMultiCallable[_roster_pb2.SubmitRosterRequest, _roster_pb2.SubmitRosterResponse]  # type: ignore[assignment]
+    """Hands in a whole roster: a header, then the file. It is on the disk when this returns, and runs whether or not the client
+    stays. Repeated under the same run id it changes nothing, and says how the run stands.
+    """
+    WatchRoster: _aio.UnaryStreamMultiCallable[_roster_pb2.WatchRosterRequest, _roster_pb2.WatchRosterResponse]  # type: ignore[assignment]
+    """How a run of this unit stands, told again as it changes, until it has ended."""
+    FetchResult: _aio.UnaryStreamMultiCallable[_roster_pb2.FetchResultRequest, _roster_pb2.FetchResultResponse]  # type: ignore[assignment]
+    """The results of a run of this unit that is done, chunk by chunk; goes on from any chunk."""
+    ListRosters: _aio.UnaryUnaryMultiCallable[_roster_pb2.ListRostersRequest, _roster_pb2.ListRostersResponse]  # type: ignore[assignment]
+    """This unit's runs."""
+    CancelRoster: _aio.UnaryUnaryMultiCallable[_roster_pb2.CancelRosterRequest, _roster_pb2.CancelRosterResponse]  # type: ignore[assignment]
+    """Stops a run: nobody else is asked. What has been answered is not given out."""
 
 class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """mTLS (TLS 1.3) with a certificate of a unit of the gateway's own member. Refusals are gRPC statuses with google.rpc
@@ -171,5 +196,47 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agency_pb2.WatchNoticesResponse], _abc.AsyncIterator[_agency_pb2.WatchNoticesResponse]]:
         """Notices for this unit as they come, the oldest first, each once. Goes on from a cursor."""
+
+    @_abc_1.abstractmethod
+    def SubmitRoster(
+        self,
+        request_iterator: _MaybeAsyncIterator[_roster_pb2.SubmitRosterRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_roster_pb2.SubmitRosterResponse, _abc.Awaitable[_roster_pb2.SubmitRosterResponse]]:
+        """Hands in a whole roster: a header, then the file. It is on the disk when this returns, and runs whether or not the client
+        stays. Repeated under the same run id it changes nothing, and says how the run stands.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchRoster(
+        self,
+        request: _roster_pb2.WatchRosterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_roster_pb2.WatchRosterResponse], _abc.AsyncIterator[_roster_pb2.WatchRosterResponse]]:
+        """How a run of this unit stands, told again as it changes, until it has ended."""
+
+    @_abc_1.abstractmethod
+    def FetchResult(
+        self,
+        request: _roster_pb2.FetchResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_roster_pb2.FetchResultResponse], _abc.AsyncIterator[_roster_pb2.FetchResultResponse]]:
+        """The results of a run of this unit that is done, chunk by chunk; goes on from any chunk."""
+
+    @_abc_1.abstractmethod
+    def ListRosters(
+        self,
+        request: _roster_pb2.ListRostersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_roster_pb2.ListRostersResponse, _abc.Awaitable[_roster_pb2.ListRostersResponse]]:
+        """This unit's runs."""
+
+    @_abc_1.abstractmethod
+    def CancelRoster(
+        self,
+        request: _roster_pb2.CancelRosterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_roster_pb2.CancelRosterResponse, _abc.Awaitable[_roster_pb2.CancelRosterResponse]]:
+        """Stops a run: nobody else is asked. What has been answered is not given out."""
 
 def add_AgencyServiceServicer_to_server(servicer: AgencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

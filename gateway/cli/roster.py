@@ -1,0 +1,378 @@
+"""`wugan roster`: a whole roster in one go.
+
+Owns: options and exit codes. Refuses: the calls (`roster_client`) and what is shown (`roster_show`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli.access_common import FILE, JSON
+from gateway.cli.language import plain, say
+from gateway.cli.late import CONFIG
+from gateway.errors import ConfigError
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from gateway.cli.roster_client import Client, Remembered
+    from gateway.cli.roster_show import Shown
+    from gateway.config import AgencySettings
+
+_BENEFITS = [name.removeprefix("BENEFIT_TYPE_") for name in words.BenefitType.keys()[1:]]
+_PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.keys()[1:]]
+
+
+@click.group(
+    help=say(
+        "Whole rosters: a file of recipients in, who is certified, whom to see and what to decide out.",
+        "名册批量核验：提交待遇领取人名册，得到认证结果、核查清单与待决事项。",
+    )
+)
+def roster() -> None:
+    """The group."""
+
+
+@roster.command(
+    "run",
+    help=say(
+        "Ask about everybody in the file RECIPIENTS (CSV, XLSX, Parquet), and write the results into a folder. The run "
+        "goes on at the gateway when this command is stopped; the same command again goes on with it, and nobody is "
+        "asked twice. Exit codes: 0 results are written, 1 the roster was refused, failed or cancelled, 2 wrong usage, "
+        "3 the gateway was not reached, 4 wrong answer, 130 interrupted.",
+        "对名册文件 RECIPIENTS（CSV、XLSX、Parquet）中的所有人员进行核验，结果写入指定目录。命令中断后任务在网关继续；"
+        "再次执行同一命令即可接续，不会重复查询。退出码：0 结果已写出，1 名册被拒绝、失败或取消，2 用法错误，"
+        "3 无法连接网关，4 答复无效，130 被中断。",
+    ),
+)
+@click.argument("recipients", type=FILE)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help=say("folder", "结果目录"))
+@click.option(
+    "--benefit",
+    type=click.Choice(_BENEFITS, case_sensitive=False),
+    default=None,
+    help=say("of rows that name none", "未填写险种的行适用的险种"),
+)
+@click.option(
+    "--purpose",
+    type=click.Choice(_PURPOSES, case_sensitive=False),
+    default="CERTIFICATION",
+    show_default=True,
+    help=say("why it is asked", "查询目的"),
+)
+@click.option(
+    "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
+)
+@click.option(
+    "--case",
+    "case_reference",
+    default="",
+    help=say("your file reference (default: a random one)", "业务编号（默认随机）"),
+)
+@click.option("--official", default="", help=say("who asks (default: from the configuration)", "经办人（默认取配置）"))
+@click.option("--as-of", default="", help=say("YYYY-MM-DD, as it was known then", "YYYY-MM-DD，按当日已知信息答复"))
+@click.option(
+    "--evidence",
+    type=click.IntRange(0, 100),
+    default=10,
+    show_default=True,
+    help=say("evidence rows wanted for each person", "每人返回证据条数"),
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=NAME",
+    help=say("which column of the file has a field; repeatable", "指定字段对应的列名，可重复"),
+)
+@click.option("--sheet", default="", help=say("sheet of a workbook (default: the first)", "工作表名称（默认第一张）"))
+@click.option(
+    "--home",
+    is_flag=True,
+    help=say(
+        "ask all other provinces about people whom the file has in your own",
+        "名册中居住在本省的人员，也向所有外省查询",
+    ),
+)
+@click.option("--live", is_flag=True, help=say("go on from the run before with what changed", "在上次结果上仅处理变动"))
+@click.option("--anew", is_flag=True, help=say("ask everybody anew", "全部重新查询"))
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=click.IntRange(1),
+    default=None,
+    help=say("seconds for which silent provinces are waited for", "等待未答复省份的时限（秒）"),
+)
+@click.option(
+    "--patience",
+    "patience_s",
+    type=click.FloatRange(0),
+    default=600.0,
+    show_default=True,
+    help=say("seconds for which the gateway may be away", "网关不可达时的等待时限（秒）"),
+)
+@CONFIG
+def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...], **given: Any) -> None:
+    """Submit, follow, fetch, write."""
+    from rich.console import Console
+
+    from gateway.cli.roster_client import digest_of, make_folder
+    from gateway.cli.roster_show import Shown
+
+    settings = _settings(config_file)
+    size, sha256 = digest_of(recipients)
+    header = roster_pb2.RosterHeader(
+        file_name=recipients.name,
+        size=size,
+        sha256=sha256,
+        purpose=adapter_words.Purpose.Value(f"PURPOSE_{given['purpose'].upper()}"),
+        legal_basis=given["basis"] or settings.legal_basis,
+        official=given["official"] or settings.official,
+        as_of=given["as_of"],
+        evidence_limit=given["evidence"],
+        live=given["live"],
+        sheet=given["sheet"],
+        ask_about_home=given["home"],
+        deadline_s=given["deadline_s"] or 0,
+    )
+    if given["benefit"]:
+        header.benefit = words.BenefitType.Value(f"BENEFIT_TYPE_{given['benefit'].upper()}")
+    for each in columns:
+        field, _, name = each.partition("=")
+        header.columns.add(field=field.strip(), name=name.strip())
+    make_folder(out)
+    _named(header, out, given["case_reference"], anew=given["anew"])
+
+    async def work(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
+        from gateway.cli.roster_client import Client
+
+        with Shown(Console(stderr=True)) as shown:
+            client = Client(stub, given["patience_s"], shown.say)
+            await _follow(client, shown, header, recipients)
+            await _write(client, shown, header.run_id, out)
+
+    from gateway.cli.client import with_gateway
+
+    try:
+        asyncio.run(with_gateway(settings, work))
+    except KeyboardInterrupt:
+        click.echo(
+            say(
+                "interrupted; the run goes on at the gateway. The same command again goes on with it",
+                "已中断；任务在网关继续进行，再次执行同一命令即可接续",
+            ),
+            err=True,
+        )
+        raise SystemExit(130) from None
+
+
+def _named(header: roster_pb2.RosterHeader, out: Path, case_reference: str, *, anew: bool) -> None:
+    """Give the run its id: the one that the folder remembers, where it is the same run."""
+    from gateway.cli.client import fail
+    from gateway.cli.roster_client import Remembered, new_id, remember, remembered
+
+    asked = {
+        "purpose": header.purpose,
+        "benefit": header.benefit,
+        "as_of": header.as_of,
+        "evidence": header.evidence_limit,
+        "sheet": header.sheet,
+        "home": header.ask_about_home,
+        "columns": {column.field: column.name for column in header.columns},
+        "live": header.live,
+    }
+    known = remembered(out)
+    same = known is not None and known.sha256 == header.sha256.hex() and known.asked == asked and not anew
+    if known is not None and not same and not anew:
+        fail(
+            say(
+                f"{out} holds the results of another roster or another question; use another folder, or --anew",
+                f"{out} 中已有其他名册或其他查询的结果，请使用其他目录，或加 --anew 重新查询",
+            ),
+            EXIT_USAGE,
+        )
+    if known is not None and same:
+        header.case_reference = known.case_reference
+    else:
+        reference = case_reference or f"ROSTER-{secrets.token_hex(6)}"
+        known = Remembered(new_id(), header.sha256.hex(), asked, reference)
+        remember(out, known)
+        header.case_reference = reference
+    header.run_id = bytes.fromhex(known.run_id)
+
+
+async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader, path: Path) -> None:
+    """Hand in the file, unless that was done before, and follow the run to its end."""
+    from gateway.cli.client import fail
+
+    if await client.stands(header.run_id) is None:
+        what = say("sending", "提交名册")
+        await client.submit(header, path, lambda done: shown.step(what, done, header.size))
+    last = roster_pb2.RosterRun()
+    async for last in client.watch(header.run_id):
+        shown.run(last)
+    if last.state != roster_pb2.ROSTER_STATE_DONE:
+        failed = say("the roster was cancelled", "名册任务已取消")
+        if last.state == roster_pb2.ROSTER_STATE_FAILED:
+            failed = plain(say(last.message_en, last.message_zh))
+        fail(failed, EXIT_REFUSED)
+
+
+async def _write(client: Client, shown: Shown, run_id: bytes, out: Path) -> None:
+    """Fetch the results, and write them."""
+    from gateway.cli.roster_client import frames_of, pulled
+
+    what = say("results", "写出结果")
+    chunks = client.results(run_id, lambda done, total: shown.step(what, done, total))
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        _files((frames_of(tables) for tables in pulled(chunks, loop)), out)
+
+    await asyncio.to_thread(work)
+    click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
+
+
+def _files(chunks: Iterator[dict[str, pl.DataFrame]], out: Path) -> None:
+    import polars as pl
+
+    tables: dict[str, list[pl.DataFrame]] = {}
+    for frames in chunks:
+        for name, frame in frames.items():
+            tables.setdefault(name, []).append(frame)
+    for name, parts in tables.items():
+        path = out / f"{name}.parquet"
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        pl.concat(parts, how="diagonal").write_parquet(path)
+
+
+@roster.command(
+    "status",
+    help=say("How the run in the folder OUT, or RUN by its id, stands.", "查看结果目录或任务编号对应任务的进度。"),
+)
+@click.argument("run")
+@CONFIG
+@JSON
+def status(config_file: Path, run: str, json_out: bool) -> None:
+    """Show one run."""
+    found = asyncio.run(_with_client(_settings(config_file), lambda client: client.stands(_run_id(run))))
+    _print(found, json_out)
+
+
+@roster.command("list", help=say("This agency's runs, newest first.", "列出本机构的名册任务，最新的在前。"))
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help=say("rows", "行数"))
+@CONFIG
+@JSON
+def list_(config_file: Path, limit: int, json_out: bool) -> None:
+    """List runs."""
+    from rich.console import Console
+
+    from gateway.cli.client import with_gateway
+    from gateway.cli.roster_show import table
+
+    settings = _settings(config_file)
+
+    async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> roster_pb2.ListRostersResponse:
+        return await stub.ListRosters(roster_pb2.ListRostersRequest(limit=limit), timeout=settings.timeout_s)
+
+    runs = list(asyncio.run(with_gateway(settings, ask)).runs)
+    if json_out:
+        click.echo(json.dumps([_as_json(each) for each in runs], ensure_ascii=False))
+    elif runs:
+        Console().print(table(runs))
+    else:
+        click.echo(say("nothing", "无"))
+
+
+@roster.command(
+    "cancel", help=say("Stop the run in the folder OUT, or RUN by its id.", "取消结果目录或任务编号对应的任务。")
+)
+@click.argument("run")
+@click.option("--delete", is_flag=True, help=say("delete what the gateway keeps of it", "同时删除网关保存的内容"))
+@CONFIG
+@JSON
+def cancel(config_file: Path, run: str, delete: bool, json_out: bool) -> None:
+    """Stop a run."""
+    from gateway.cli.client import with_gateway
+
+    settings = _settings(config_file)
+    request = roster_pb2.CancelRosterRequest(run_id=_run_id(run), delete=delete)
+
+    async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> roster_pb2.CancelRosterResponse:
+        return await stub.CancelRoster(request, timeout=settings.timeout_s)
+
+    _print(asyncio.run(with_gateway(settings, ask)).run, json_out)
+
+
+def _print(found: roster_pb2.RosterRun | None, json_out: bool) -> None:
+    from rich.console import Console
+
+    from gateway.cli.client import fail
+    from gateway.cli.roster_show import provinces, table
+
+    if found is None:
+        fail(say("the gateway has no such run of this agency", "网关中没有本机构的该任务"), EXIT_REFUSED)
+    if json_out:
+        click.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
+        return
+    console = Console()
+    console.print(table([found]))
+    if found.provinces:
+        console.print(provinces(found))
+    if found.message_zh:
+        console.print(plain(say(found.message_en, found.message_zh)), markup=False)
+
+
+def _as_json(found: roster_pb2.RosterRun) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    shown: dict[str, Any] = json_format.MessageToDict(
+        found, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return {**shown, "run_id": found.run_id.hex(), "continues": found.continues.hex()}
+
+
+def _run_id(text: str) -> bytes:
+    """The id of a run: as it stands, or as a folder of results remembers it."""
+    from gateway.cli.client import fail
+    from gateway.cli.roster_client import remembered
+
+    known: Remembered | None = remembered(Path(text)) if Path(text).is_dir() else None
+    try:
+        return bytes.fromhex(text if known is None else known.run_id)
+    except ValueError:
+        fail(
+            say(
+                "give a folder of results, or a run's 32 hexadecimal digits", "请填写结果目录，或 32 位十六进制任务编号"
+            ),
+            EXIT_USAGE,
+        )
+
+
+async def _with_client(settings: AgencySettings, ask: Any) -> Any:
+    from gateway.cli.client import with_gateway
+    from gateway.cli.roster_client import Client
+
+    return await with_gateway(settings, lambda stub: ask(Client(stub, 0, lambda _: None)))
+
+
+def _settings(config_file: Path) -> AgencySettings:
+    from gateway.cli.client import fail
+    from gateway.config import load_agency
+
+    try:
+        return load_agency(config_file)
+    except ConfigError as error:
+        fail(say(error.en, error.zh), EXIT_USAGE)

@@ -1,0 +1,153 @@
+"""How a roster's run is shown: a bar on a terminal, lines elsewhere.
+
+Owns: the layout. Refuses: knowing more than the gateway tells.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from gateway.cli.language import chinese, plain, say
+from gateway.clock import SystemClock
+from wugan.agency.v1 import roster_pb2
+
+STATES: Final = {
+    roster_pb2.ROSTER_STATE_WAITING: ("waiting", "排队中"),
+    roster_pb2.ROSTER_STATE_RUNNING: ("running", "运行中"),
+    roster_pb2.ROSTER_STATE_DONE: ("done", "已完成"),
+    roster_pb2.ROSTER_STATE_FAILED: ("failed", "失败"),
+    roster_pb2.ROSTER_STATE_CANCELLED: ("cancelled", "已取消"),
+}
+LINE_EVERY_S: Final = 5.0
+
+
+class Shown:
+    """What is shown while a run goes on, on standard error: results and their list belong to standard output."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._last_line = ""
+        self._line_at = 0.0
+        self._clock = SystemClock()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[told]}"),
+                console=self._console,
+                transient=False,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("", total=None, told="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def step(self, what: str, done: int, total: int, told: str = "", *, at_once: bool = False) -> None:
+        """So much of a step is done."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=what, completed=done, total=total or None, told=told)
+            return
+        now = self._clock.monotonic()
+        share = f"{done / total:.0%}" if total else ""
+        line = "  ".join(filter(None, (what, share, told)))
+        if line != self._last_line and (at_once or now - self._line_at >= LINE_EVERY_S):
+            self._last_line, self._line_at = line, now
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """Something to be read."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def run(self, run: roster_pb2.RosterRun) -> None:
+        """How a run stands."""
+        ended = run.state not in (roster_pb2.ROSTER_STATE_WAITING, roster_pb2.ROSTER_STATE_RUNNING)
+        if run.reading:
+            what = say(f"reading, {run.rows_read} rows", f"读取名册，已读 {run.rows_read} 行")
+            self.step(what, run.answered, 0, _told(run))
+        else:
+            self.step(say(*STATES[run.state]), run.answered, run.asked, _told(run), at_once=ended)
+
+
+def _told(run: roster_pb2.RosterRun) -> str:
+    parts = []
+    if run.rows_per_s:
+        parts.append(say(f"{run.rows_per_s:,.0f} people/s", f"{run.rows_per_s:,.0f} 人/秒"))
+    if run.seconds_left:
+        left = dt.timedelta(seconds=round(run.seconds_left))
+        parts.append(say(f"{left} left", f"剩余 {left}"))
+    waited = [(each.member_name_zh if chinese() else each.member_name_en) for each in run.provinces if each.waited_for]
+    if waited:
+        names = plain(", ".join(waited))
+        parts.append(say(f"waiting for {names}", f"等待 {names}"))
+    return "  ".join(parts)
+
+
+def table(runs: list[roster_pb2.RosterRun]) -> Table:
+    """Runs as a table."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
+    for column in (
+        say("run", "任务"),
+        say("state", "状态"),
+        say("submitted", "提交时间"),
+        say("file", "文件"),
+        say("people", "人数"),
+        say("rejected", "退回"),
+        say("as of", "截至"),
+    ):
+        shown.add_column(column)
+    for run in runs:
+        shown.add_row(
+            run.run_id.hex(),
+            say(*STATES[run.state]),
+            moment(run.submitted_at.ToMilliseconds()),
+            plain(run.file_name),
+            f"{run.rows_done}",
+            f"{run.rows_rejected}",
+            run.as_of,
+        )
+    return shown
+
+
+def provinces(run: roster_pb2.RosterRun) -> Table:
+    """How far each province is."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
+    for column in (
+        say("province", "省份"),
+        say("questions", "查询批次"),
+        say("answered", "已答复"),
+        say("refused", "被拒绝"),
+        say("given up", "逾期"),
+        "",
+    ):
+        shown.add_column(column)
+    for each in run.provinces:
+        note = ""
+        if each.waited_for:
+            note = plain(each.message_zh if chinese() else each.message_en)
+        shown.add_row(
+            plain(each.member_name_zh if chinese() else each.member_name_en),
+            *(str(count) for count in (each.questions, each.answered, each.refused, each.given_up)),
+            note,
+        )
+    return shown
+
+
+def moment(at_ms: int) -> str:
+    """A time in Asia/Shanghai."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")

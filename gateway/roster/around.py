@@ -1,0 +1,67 @@
+"""What all runs of a gateway have in common. Loads nothing that works on rows.
+
+Owns: the shape of it. Refuses: building it, which is the composition root's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.clock import Clock
+from gateway.federation.directory import DirectorySource
+from gateway.federation.streams import Chunk, ChunkOutcome
+from gateway.resilience.backoff import Random, chance
+from gateway.rules.book import RuleBook
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a file may have: bytes, bytes of a workbook or Parquet file, rows."""
+
+    max_bytes: int
+    max_whole_bytes: int
+    max_rows: int
+
+
+class Asks(Protocol):
+    """Who asks members about chunks; see `gateway.federation.streams.Streams`."""
+
+    def ask(
+        self, member_id: str, chunks: AsyncIterator[Chunk], *, chunk_s: float
+    ) -> AsyncGenerator[ChunkOutcome, None]:
+        """The outcome of every chunk, as they come."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What runs have in common.
+
+    Args:
+        member_id: this member's.
+        asks: asks other members.
+        directory: names them.
+        book: the rules of this side.
+        clock: tells the time.
+        pool: where what blocks is done.
+        bounds: of files.
+        max_members: asked about one person at most.
+        chunk_s: seconds for one question, with all tries.
+        follow_moves: whether people are asked about where an answer says that they moved.
+        drawn: the chance that jitters waits.
+    """
+
+    member_id: str
+    asks: Asks
+    directory: DirectorySource
+    book: RuleBook
+    clock: Clock
+    pool: Executor
+    bounds: Bounds
+    max_members: int
+    chunk_s: float
+    follow_moves: bool
+    drawn: Random = chance

@@ -1,0 +1,134 @@
+"""The questions of a roster: who of a chunk is asked about at which member.
+
+Owns: the columns of a question, and following moves that an answer tells of. Refuses: sending (`running` does that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gateway.exchange.question import check_question
+from gateway.federation.directory import Directory
+from gateway.federation.regions import is_region
+from gateway.federation.routing import MAX_DESTINATIONS
+from gateway.roster.planning import SEPARATOR
+from gateway.roster.run import Ask, Submitted
+from wugan.adapter.v1 import columns_pb2
+from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+_MOVED: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_MOVED)
+_MOVE_REASON: Final = "MOVED"
+_MOVE_KINDS: Final = (adapter_words.EVIDENCE_KIND_HOUSEHOLD_MOVED, adapter_words.EVIDENCE_KIND_RESIDENCE_MOVED)
+
+Index = NDArray[np.int64]
+Moves = dict[str, list[int]]
+"""Member → positions in the chunk of those who moved there."""
+
+
+def members_of(rows: pl.DataFrame) -> dict[str, int]:
+    """The members to be asked about some rows, and about how many people each."""
+    found: dict[str, int] = {}
+    for combination, count in rows["members"].value_counts(sort=True).rows():
+        for member in filter(None, combination.split(SEPARATOR)):
+            found[member] = found.get(member, 0) + count
+    return dict(sorted(found.items()))
+
+
+def positions(rows: pl.DataFrame, ask: Ask, moves: Moves) -> Index:
+    """Where in the chunk those stand about whom a question is."""
+    if ask.phase:
+        return np.array(moves[ask.member], np.int64)
+    combinations = [each for each in rows["members"].unique().to_list() if ask.member in each.split(SEPARATOR)]
+    asked: Index = np.flatnonzero(rows["members"].is_in(combinations).to_numpy())
+    return asked
+
+
+def question(run: Submitted, ask: Ask, rows: pl.DataFrame, at: Index) -> exchange_pb2.Question:
+    """A question about the people at some places of a chunk.
+
+    Raises:
+        RefusedError: it is none that may be asked.
+    """
+    chosen = rows if len(at) == rows.height else rows[at]
+    subjects = columns_pb2.SubjectColumns(id_number=chosen["id_number"].to_list(), name=chosen["name"].to_list())
+    kinds = chosen["document_kind"]
+    if (kinds != adapter_words.DOCUMENT_KIND_RESIDENT_IDENTITY).any():
+        subjects.document_kind.extend(kinds.to_list())
+    lengths = chosen["aliases"].list.len()
+    if lengths.sum():
+        subjects.alias_subject.extend(np.repeat(np.arange(chosen.height), lengths.to_numpy()).tolist())
+        subjects.alias_id_number.extend(chosen["aliases"].explode(empty_as_null=False).drop_nulls().to_list())
+    made = exchange_pb2.Question(
+        context=run.context,
+        subjects=subjects,
+        benefit=chosen["benefit"].to_list(),
+        region=chosen["residence"].list.first().fill_null(0).to_list(),
+        as_of_on=run.as_of_on,
+        evidence_limit=run.evidence_limit,
+        evidence_only_where_not_alive=True,
+        question_id=run.question_id(ask),
+    )
+    check_question(made, max_subjects=chosen.height)
+    return made
+
+
+def moves_from(
+    directory: Directory,
+    own_id: str,
+    rows: pl.DataFrame,
+    answers: Mapping[Ask, tuple[Index, exchange_pb2.Findings]],
+    most: int,
+) -> Moves:
+    """Who is to be asked about elsewhere, because an answer says that they moved there; as for one person.
+
+    Args:
+        directory: of the moment.
+        own_id: this member.
+        rows: of the chunk.
+        answers: the members' first answers, and about whom each is.
+        most: members asked about one person at most.
+    """
+    asked: dict[int, list[str]] = {}
+    for at, findings in answers.values():
+        flags = np.array(findings.flags, np.uint32)
+        for subject in np.flatnonzero(flags & _MOVED).tolist():
+            place = int(at[subject])
+            known = asked.setdefault(place, [each for each in rows["members"][place].split(SEPARATOR) if each])
+            for region in _destinations(findings, subject)[:MAX_DESTINATIONS]:
+                for member in directory.members_serving(region):
+                    if member != own_id and member not in known and len(known) < most:
+                        known.append(member)
+    found: Moves = {}
+    for place, members in sorted(asked.items()):
+        first = rows["members"][place].split(SEPARATOR)
+        for member in members:
+            if member not in first:
+                found.setdefault(member, []).append(place)
+    return dict(sorted(found.items()))
+
+
+def _destinations(findings: exchange_pb2.Findings, subject: int) -> list[int]:
+    """Where a move ended, as the reason tells; where it leaves that out, as the rows of evidence tell, newest first."""
+    reasons = findings.reasons
+    codes = {text.code for text in findings.reason_texts if text.name == _MOVE_REASON}
+    told = [
+        number
+        for who, code, number in zip(reasons.subject, reasons.code, reasons.number, strict=True)
+        if who == subject and code in codes and number
+    ]
+    if not told:
+        rows = findings.evidence
+        moves = [
+            (on, detail)
+            for who, kind, on, detail in zip(rows.subject, rows.kind, rows.observed_on, rows.detail, strict=True)
+            if who == subject and kind in _MOVE_KINDS and detail
+        ]
+        told = [detail for _, detail in sorted(moves, reverse=True)]
+    return [region for region in dict.fromkeys(told) if is_region(region)]

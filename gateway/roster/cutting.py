@@ -1,0 +1,100 @@
+"""A roster's file cut into chunks: read, made sure of, routed, and put down as parts.
+
+Owns: the part `chunk-…`, and that a chunk which is there already is left as it is: whom its people were to be asked
+about at does not change because the run goes on under another directory. Refuses: asking. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from gateway.roster.around import Bounds
+from gateway.roster.asking import members_of
+from gateway.roster.fields import match
+from gateway.roster.frames import from_arrow, pack, to_arrow, unpack
+from gateway.roster.planning import Planner
+from gateway.roster.reading import open_table
+from gateway.roster.run import RunFolder, Submitted, chunk_part
+from gateway.roster.validating import ROWS, Validator
+
+READ_AT_ONCE: Final = 25_000
+"""Rows read at once, or one chunk if that is more: many small steps cost more than a few large ones."""
+PLANNED: Final[dict[str, pl.DataType]] = {**ROWS, "members": pl.String(), "refusal": pl.Int16()}
+
+
+class About(NamedTuple):
+    """What is known of a chunk without looking at its rows.
+
+    Args:
+        number: of the chunk.
+        rows: people who may be asked about.
+        refused: rows of the file that are wrong.
+        members: member → people to be asked about there.
+    """
+
+    number: int
+    rows: int
+    refused: int
+    members: dict[str, int]
+
+
+class Cut(NamedTuple):
+    """A chunk's rows as they were put down."""
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> Iterator[About]:
+    """Cut the file of a run; every chunk is on the disk when it is told of, and `read` is after the last.
+
+    Raises:
+        RefusedError: the file cannot be read, or is not one that may be asked about.
+        StoreError: a part could not be read or written.
+    """
+    size = run.chunk_rows
+    at_once = max(1, READ_AT_ONCE // size) * size
+    table = open_table(folder.blocks, run.size, run.form, run.sheet, bounds, at_once)
+    validator = Validator(table.header, match(table.header, dict(run.columns)), run.benefit)
+    number = last_row = 0
+    for cells in table.batches:
+        sure = validator.check(cells)
+        planned = planner.plan(sure.rows)
+        for start in range(0, len(cells.row), size):
+            first, last = int(cells.row[start]), int(cells.row[min(start + size, len(cells.row)) - 1])
+            within = pl.col("row").is_between(first, last)
+            yield _put(folder, number, planned.filter(within), sure.rejected.filter(within))
+            number += 1
+            last_row = last
+    if not number:
+        nobody = pl.DataFrame(schema=dict(PLANNED))
+        yield _put(folder, 0, nobody, pl.DataFrame(schema={"row": pl.Int64}))
+        number = 1
+    folder.parts.write("read", json.dumps([number, last_row]).encode())
+
+
+def _put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFrame) -> About:
+    if folder.parts.has(chunk_part(number)):
+        return about(folder, number)
+    known = About(number, rows.height, rejected["row"].n_unique(), members_of(rows))
+    blobs = {"about": json.dumps(known).encode(), "rows": to_arrow(rows)}
+    if rejected.height:
+        blobs["rejected"] = to_arrow(rejected)
+    folder.parts.write(chunk_part(number), pack(blobs))
+    return known
+
+
+def about(folder: RunFolder, number: int) -> About:
+    """What is known of a chunk that was cut."""
+    return About(*json.loads(unpack(folder.parts.read(chunk_part(number)))["about"]))
+
+
+def rows_of(folder: RunFolder, number: int) -> Cut:
+    """The rows of a chunk that was cut."""
+    blobs = unpack(folder.parts.read(chunk_part(number)))
+    rejected = from_arrow(blobs["rejected"]) if "rejected" in blobs else pl.DataFrame(schema={"row": pl.Int64})
+    return Cut(from_arrow(blobs["rows"]), rejected)

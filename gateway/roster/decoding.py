@@ -1,0 +1,74 @@
+"""The text of a file in whatever encoding it came, as UTF-8.
+
+Owns: telling UTF-8, GB 18030 and UTF-16 apart, and marks at the start of a file. What cannot be decoded becomes U+FFFD,
+so that the rows it stands in can be refused by number. Refuses: lines and columns.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (b"\x84\x31\x95\x33", "gb18030"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+"""Marks at the start of a file, and what they say."""
+PIECE: Final = 1 << 16
+"""Bytes decoded at once: decoding holds the interpreter."""
+
+
+def utf8(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8, block by block. Each byte up to the first that is not ASCII means the same in both."""
+    pending = b""
+    decoder: codecs.IncrementalDecoder | None = None
+    started = False
+    for block in blocks:
+        data = pending + block
+        pending = b""
+        if not started:
+            if len(data) < 4:
+                pending = data
+                continue
+            started = True
+            data, decoder = _after_mark(data)
+        if decoder is None:
+            if data.isascii():
+                yield data
+                continue
+            decoder = _decoder(_told(data))
+        yield from _pieces(decoder, data)
+    if pending:
+        data, decoder = _after_mark(pending)
+        yield from _pieces(decoder or _decoder(_told(data, last=True)), data)
+        return
+    if decoder is not None:
+        yield decoder.decode(b"", final=True).encode()
+
+
+def _after_mark(data: bytes) -> tuple[bytes, codecs.IncrementalDecoder | None]:
+    for mark, encoding in MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :], _decoder(encoding)
+    return data, None
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder(encoding)("replace")
+
+
+def _told(data: bytes, *, last: bool = False) -> str:
+    """UTF-8 where the block is that, apart from a character that is cut at its end; else GB 18030."""
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(data, final=last)
+    except UnicodeDecodeError:
+        return "gb18030"
+    return "utf-8"
+
+
+def _pieces(decoder: codecs.IncrementalDecoder, data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), PIECE):
+        yield decoder.decode(data[start : start + PIECE]).encode()

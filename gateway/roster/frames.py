@@ -1,0 +1,184 @@
+"""The tables of a roster's results, and how they are carried: polars frames as Arrow IPC.
+
+Owns: `ChunkFrames` and the columns of each table (docs/rosters.md). Refuses: what is in them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from gateway.errors import StoreError
+from wugan.agency.v1 import roster_pb2
+
+Schema = dict[str, pl.DataType]
+
+PEOPLE: Final[Schema] = {
+    "row": pl.Int64(),
+    "chunk": pl.Int32(),
+    "id_number": pl.String(),
+    "name": pl.String(),
+    "benefit": pl.Int32(),
+    "reference": pl.String(),
+    "unit": pl.String(),
+    "grid_unit": pl.String(),
+    "region": pl.Int32(),
+    "monthly_fen": pl.Int64(),
+    "last_paid_on": pl.Int32(),
+    "account_fen": pl.Int64(),
+    "entitled_since_on": pl.Int32(),
+    "status": pl.Int8(),
+    "flags": pl.UInt32(),
+    "decided_on": pl.Int32(),
+    "last_trace_on": pl.Int32(),
+    "valid_until_on": pl.Int32(),
+    "partial": pl.Boolean(),
+    "refusal": pl.Int16(),
+    "members": pl.String(),
+    "silent": pl.String(),
+    "certification": pl.Int8(),
+    "effective_on": pl.Int32(),
+    "verify_by_on": pl.Int32(),
+    "overpaid_months": pl.Int32(),
+    "overpaid_gross_fen": pl.Int64(),
+    "overpaid_offset_fen": pl.Int64(),
+    "overpaid_net_fen": pl.Int64(),
+}
+REASONS: Final[Schema] = {
+    "row": pl.Int64(),
+    "member": pl.String(),
+    "code": pl.Int32(),
+    "name": pl.String(),
+    "department": pl.Int16(),
+    "kind": pl.Int16(),
+    "on": pl.Int32(),
+    "number": pl.UInt32(),
+    "month": pl.Boolean(),
+}
+EVIDENCE: Final[Schema] = {
+    "row": pl.Int64(),
+    "member": pl.String(),
+    "kind": pl.Int16(),
+    "department": pl.Int16(),
+    "region": pl.Int32(),
+    "observed_on": pl.Int32(),
+    "available_on": pl.Int32(),
+    "strength": pl.Int8(),
+    "source_reference": pl.String(),
+    "from_on": pl.Int32(),
+    "until_on": pl.Int32(),
+    "detail": pl.Int32(),
+}
+REASON_TEXTS: Final[Schema] = {
+    "member": pl.String(),
+    "code": pl.Int32(),
+    "name": pl.String(),
+    "zh": pl.String(),
+    "en": pl.String(),
+}
+MESSAGES: Final[Schema] = {
+    "chunk": pl.Int32(),
+    "member": pl.String(),
+    "message_id": pl.String(),
+    "question_digest": pl.String(),
+    "made_at_ms": pl.Int64(),
+    "rules_version": pl.String(),
+    "rules_digest": pl.String(),
+    "cached": pl.Boolean(),
+}
+REJECTED: Final[Schema] = {
+    "row": pl.Int64(),
+    "column": pl.String(),
+    "reason_zh": pl.String(),
+    "reason_en": pl.String(),
+}
+"""The columns of the offending rows follow, as text, under their own names."""
+
+TABLES: Final[dict[str, tuple[int, Schema]]] = {
+    "people": (roster_pb2.ROSTER_TABLE_PEOPLE, PEOPLE),
+    "reasons": (roster_pb2.ROSTER_TABLE_REASONS, REASONS),
+    "evidence": (roster_pb2.ROSTER_TABLE_EVIDENCE, EVIDENCE),
+    "reason_texts": (roster_pb2.ROSTER_TABLE_REASON_TEXTS, REASON_TEXTS),
+    "messages": (roster_pb2.ROSTER_TABLE_MESSAGES, MESSAGES),
+    "rejected": (roster_pb2.ROSTER_TABLE_REJECTED, REJECTED),
+}
+"""Table → its number in the contract, and its columns."""
+_LENGTH: Final = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFrames:
+    """The results of a chunk, in order of the input's rows; columns as above.
+
+    Args:
+        chunk: its number, from 0.
+        people: one row for each person.
+        reasons: why each was graded so; the members' own, and those of the merging with no member.
+        evidence: rows of evidence.
+        reason_texts: texts of the codes that occur.
+        messages: the messages by which the chunk was answered.
+        rejected: rows of the input that are wrong.
+    """
+
+    chunk: int
+    people: pl.DataFrame
+    reasons: pl.DataFrame
+    evidence: pl.DataFrame
+    reason_texts: pl.DataFrame
+    messages: pl.DataFrame
+    rejected: pl.DataFrame
+
+    def tables(self) -> dict[str, pl.DataFrame]:
+        """The frames by the names of their tables."""
+        return {name: getattr(self, name) for name in TABLES}
+
+
+def empty(table: str) -> pl.DataFrame:
+    """A table without rows."""
+    return pl.DataFrame(schema=TABLES[table][1])
+
+
+def to_arrow(frame: pl.DataFrame) -> bytes:
+    """A frame as an Arrow IPC file."""
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer, compression="lz4")
+    return buffer.getvalue()
+
+
+def from_arrow(data: bytes) -> pl.DataFrame:
+    """A frame of an Arrow IPC file."""
+    return pl.read_ipc(io.BytesIO(data))
+
+
+def pack(blobs: Mapping[str, bytes]) -> bytes:
+    """Several named byte strings as one."""
+    index = json.dumps({name: len(blob) for name, blob in blobs.items()}).encode()
+    return b"".join((_LENGTH.pack(len(index)), index, *blobs.values()))
+
+
+def unpack(data: bytes) -> dict[str, bytes]:
+    """The byte strings of `pack`.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        (length,) = _LENGTH.unpack_from(data)
+        at = _LENGTH.size + length
+        blobs: dict[str, bytes] = {}
+        for name, size in json.loads(data[_LENGTH.size : at]).items():
+            blobs[name] = data[at : at + size]
+            at += size
+    except (struct.error, ValueError, TypeError, AttributeError) as error:
+        raise StoreError(
+            "a kept part of a roster is of another version; submit the roster anew",
+            "已保存的名册数据版本不符，请重新提交名册",
+            retryable=False,
+        ) from error
+    return blobs

@@ -1,0 +1,299 @@
+"""The answers about a chunk made into its results: merged, with what is proposed and what was overpaid, in columns.
+
+Owns: bringing the members' columns together by row, and the tables of results. Refuses: judging; `gateway.rules` does,
+by the same functions that a single check goes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from gateway.federation.partners import PartnerAnswer
+from gateway.roster.frames import EVIDENCE, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
+from gateway.roster.run import Ask, Refusal, Submitted
+from gateway.rules.book import FLAG_SLOTS, RuleBook
+from gateway.rules.certification import flag_days, propose
+from gateway.rules.columns import FAR
+from gateway.rules.merge import merge
+from gateway.rules.overpayment import overpaid
+from gateway.rules.reasons import Reasons
+from gateway.rules.wording import reason_texts
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_TEMPLATE: Final = 500
+MAX_NAME: Final = 100
+MAX_REFERENCE: Final = 256
+"""Characters taken over of another member's texts."""
+_SEPARATOR: Final = ";"
+
+Index = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+
+
+class Reply(NamedTuple):
+    """What came of a question: to whom it was, at which places of the chunk those stand whom it is about."""
+
+    ask: Ask
+    at: Index
+    came: PartnerAnswer | Refusal
+
+
+def merged(
+    book: RuleBook, run: Submitted, number: int, rows: pl.DataFrame, replies: Sequence[Reply]
+) -> dict[str, pl.DataFrame]:
+    """The tables of a chunk's results, but for rejected rows; in order of the input's rows.
+
+    Args:
+        book: the rules of this side.
+        run: what was submitted.
+        number: of the chunk.
+        rows: its people, planned.
+        replies: to all its questions, in any order.
+    """
+    ordered = sorted(replies, key=lambda reply: (reply.ask.phase, reply.ask.member))
+    count, members = rows.height, len(ordered)
+    status = np.zeros((members, count), np.int32)
+    flags = np.zeros((members, count), np.uint32)
+    decided, traced, valid = (np.zeros((members, count), np.int32) for _ in range(3))
+    asked = np.zeros((members, count), np.bool_)
+    partial = np.zeros((members, count), np.bool_)
+    refusal = rows["refusal"].to_numpy().astype(np.int32)
+    told = np.full((count, FLAG_SLOTS), FAR, np.int32)
+    for place, (_, at, came) in enumerate(ordered):
+        asked[place, at] = True
+        if isinstance(came, Refusal):
+            partial[place, at] = True
+            _refuse(refusal, at, came.reason)
+            continue
+        found = came.findings
+        status[place, at] = found.status
+        flags[place, at] = np.array(found.flags, np.uint32)
+        decided[place, at] = found.decided_on
+        traced[place, at] = found.last_trace_on
+        valid[place, at] = found.valid_until_on
+        partial[place, at] = found.partial
+        if found.refused.subject:
+            at_refused = at[np.array(found.refused.subject, np.int64)]
+            partial[place, at_refused] = True
+            _refuse(refusal, at_refused, np.array(found.refused.reason, np.int32))
+        days = flag_days(len(at), _reasons(found.reasons))
+        told[at] = np.minimum(told[at], np.where(days == 0, FAR, days))
+    told[told == FAR] = 0
+    one = merge(book, status=status, flags=flags, decided_on=decided, last_trace_on=traced, valid_until_on=valid)
+    since = rows["entitled_since_on"].to_numpy()
+    proposals = propose(
+        book,
+        benefit=rows["benefit"].to_numpy(),
+        status=one.status,
+        flags=one.flags,
+        decided_on=one.decided_on,
+        flag_on=told,
+        as_of_on=run.as_of_on,
+        entitled_since_on=since,
+    )
+    monthly, account = rows["monthly_fen"].to_numpy(), rows["account_fen"].to_numpy()
+    over = overpaid(proposals.effective_on, rows["last_paid_on"].to_numpy(), monthly, account)
+    answered = one.status != 0
+    people = _frame(
+        {
+            "row": rows["row"],
+            "chunk": np.full(count, number, np.int32),
+            "id_number": rows["id_number"],
+            "name": rows["name"],
+            "benefit": rows["benefit"],
+            "reference": rows["reference"],
+            "unit": rows["unit"],
+            "grid_unit": rows["grid_unit"],
+            "region": rows["residence"].list.first().fill_null(0),
+            "monthly_fen": monthly,
+            "last_paid_on": rows["last_paid_on"],
+            "account_fen": account,
+            "entitled_since_on": since,
+            "status": one.status,
+            "flags": one.flags,
+            "decided_on": one.decided_on,
+            "last_trace_on": one.last_trace_on,
+            "valid_until_on": one.valid_until_on,
+            "partial": partial.any(axis=0),
+            "refusal": np.where(answered, 0, refusal),
+            "members": _listed(asked, [reply.ask.member for reply in ordered]),
+            "silent": _listed(partial, [_silent(reply) for reply in ordered]),
+            "certification": proposals.status,
+            "effective_on": proposals.effective_on,
+            "verify_by_on": proposals.verify_by_on,
+            "overpaid_months": over.months,
+            "overpaid_gross_fen": over.gross,
+            "overpaid_offset_fen": over.offset,
+            "overpaid_net_fen": over.net,
+        },
+        PEOPLE,
+    )
+    return {"people": people, **_sparse(book, number, rows["row"].to_numpy(), ordered, one.reasons)}
+
+
+def _sparse(
+    book: RuleBook, number: int, row: Index, replies: Sequence[Reply], merging: Reasons
+) -> dict[str, pl.DataFrame]:
+    """The tables that have any number of rows for a person.
+
+    Args:
+        book: the rules of this side.
+        number: of the chunk.
+        row: of its people.
+        replies: in order.
+        merging: what the merging itself found.
+    """
+    own = {text.code: (text.name, text.zh, text.en) for text in reason_texts(book, merging.code.tolist())}
+    parts = [_reason_rows("", row, merging, {code: name for code, (name, _, _) in own.items()}, frozenset())]
+    texts = {("", code): told_as for code, told_as in own.items()}
+    evidence = []
+    messages: list[tuple[Any, ...]] = []
+    for ask, at, came in replies:
+        if isinstance(came, Refusal):
+            continue
+        found = came.findings
+        theirs = {
+            text.code: (text.name[:MAX_NAME], text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE])
+            for text in found.reason_texts
+        }
+        names = {code: name for code, (name, _, _) in theirs.items()}
+        parts.append(_reason_rows(ask.member, row[at], _reasons(found.reasons), names, _by_month(found)))
+        for code, told_as in theirs.items():
+            texts.setdefault((ask.member, code), told_as)
+        evidence.append(_evidence_rows(ask.member, row[at], found.evidence))
+        messages.append(_message(number, ask.member, came))
+    return {
+        "reasons": _in_order(parts, REASONS),
+        "evidence": _in_order(evidence, EVIDENCE),
+        "reason_texts": pl.DataFrame(
+            [(*key, *told_as) for key, told_as in sorted(texts.items())], schema=dict(REASON_TEXTS), orient="row"
+        ),
+        "messages": pl.DataFrame(messages, schema=dict(MESSAGES), orient="row"),
+    }
+
+
+def _refuse(refusal: Int32, at: Index, reason: int | Int32) -> None:
+    """Note why somebody was not answered, where nothing is noted yet."""
+    refusal[at] = np.where(refusal[at] == 0, reason, refusal[at])
+
+
+def _frame(columns: Mapping[str, Any], schema: Schema) -> pl.DataFrame:
+    """A table; what another member says that no cell of it can hold is 0."""
+    frame = pl.DataFrame({name: pl.Series(name, column) for name, column in columns.items()})
+    return frame.cast(dict(schema), strict=False).fill_null(0)  # type: ignore[arg-type]
+
+
+def _in_order(parts: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
+    if not parts:
+        return pl.DataFrame(schema=dict(schema))
+    return pl.concat(parts).sort("row", maintain_order=True)
+
+
+def _silent(reply: Reply) -> str:
+    """Who did not answer: the member, or departments of it."""
+    member = reply.ask.member
+    if isinstance(reply.came, Refusal):
+        return member
+    silent = [
+        f"{member}/{source.department}"
+        for source in reply.came.findings.sources
+        if source.outcome != words.SOURCE_OUTCOME_ANSWERED
+    ]
+    return _SEPARATOR.join(silent) or member
+
+
+def _listed(chosen: NDArray[np.bool_], names: Sequence[str]) -> pl.Series:
+    """For each row the names whose mark is set, joined. Few combinations occur."""
+    if not len(names):
+        return pl.repeat("", chosen.shape[1], dtype=pl.String, eager=True)
+    packed = np.packbits(chosen, axis=0)
+    unique, inverse = np.unique(packed, axis=1, return_inverse=True)
+    bits = np.unpackbits(unique, axis=0, count=len(names)).astype(np.bool_)
+    texts = [
+        _SEPARATOR.join(dict.fromkeys(name for name, there in zip(names, column, strict=True) if there))
+        for column in bits.T
+    ]
+    return pl.Series(texts, dtype=pl.String)[inverse.reshape(-1)]
+
+
+def _reasons(columns: exchange_pb2.ReasonColumns) -> Reasons:
+    return Reasons(
+        subject=np.array(columns.subject, np.int32),
+        code=np.array(columns.code, np.int32),
+        department=np.array(columns.department, np.int32),
+        kind=np.array(columns.kind, np.int32),
+        on=np.array(columns.on, np.int32),
+        number=np.array(columns.number, np.int32),
+    )
+
+
+def _by_month(found: exchange_pb2.Findings) -> frozenset[int]:
+    """Codes of reasons whose day stands for its month."""
+    months = {
+        about_trace: precision == words.DATE_PRECISION_MONTH
+        for about_trace, precision in ((True, found.trace_dates), (False, found.event_dates))
+    }
+    return frozenset(text.code for text in found.reason_texts if months[text.about_trace])
+
+
+def _reason_rows(
+    member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: frozenset[int]
+) -> pl.DataFrame:
+    codes, inverse = np.unique(reasons.code, return_inverse=True)
+    name = pl.Series([names.get(code, "") for code in codes.tolist()], dtype=pl.String)
+    month = np.array([code in by_month for code in codes.tolist()], np.bool_)
+    return _frame(
+        {
+            "row": row[reasons.subject],
+            "member": pl.repeat(member, len(reasons), dtype=pl.String, eager=True),
+            "code": reasons.code,
+            "name": name[inverse] if len(name) else name,
+            "department": reasons.department,
+            "kind": reasons.kind,
+            "on": reasons.on,
+            "number": reasons.number,
+            "month": month[inverse] if len(month) else month,
+        },
+        REASONS,
+    )
+
+
+def _evidence_rows(member: str, row: Index, columns: Any) -> pl.DataFrame:
+    count = len(columns.subject)
+    return _frame(
+        {
+            "row": row[np.array(columns.subject, np.int64)],
+            "member": pl.repeat(member, count, dtype=pl.String, eager=True),
+            "kind": np.array(columns.kind, np.int32),
+            "department": np.array(columns.department, np.int32),
+            "region": np.array(columns.region, np.int64),
+            "observed_on": np.array(columns.observed_on, np.int32),
+            "available_on": np.array(columns.available_on, np.int32),
+            "strength": np.array(columns.strength, np.int32),
+            "source_reference": pl.Series(list(columns.source_reference), dtype=pl.String).str.slice(0, MAX_REFERENCE),
+            "from_on": np.array(columns.from_on, np.int32),
+            "until_on": np.array(columns.until_on, np.int32),
+            "detail": np.array(columns.detail, np.int64),
+        },
+        EVIDENCE,
+    )
+
+
+def _message(number: int, member: str, answer: PartnerAnswer) -> tuple[Any, ...]:
+    found = answer.findings
+    return (
+        number,
+        member,
+        answer.message_id.hex(),
+        answer.proof.question_digest.hex(),
+        found.made_at_ms,
+        found.rules_version[:MAX_NAME],
+        found.rules_digest.hex()[:MAX_NAME],
+        False,
+    )

@@ -1,0 +1,463 @@
+"""The runs of a gateway: taken in, run one after another, watched, fetched, cancelled, forgotten.
+
+Owns: which runs there are and whose they are, that a submission is on the disk before it is said to be accepted, how
+many run at once, and going on with those that a stop or a crash left unfinished. Refuses: showing a unit another one's
+runs, and rows (`running`). Loads what works on rows only when a run begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import structlog
+
+from gateway.clock import civil_day
+from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
+from gateway.exchange.question import check_context
+from gateway.federation.questions import MAX_OFFICIAL
+from gateway.log import described
+from gateway.resilience.backoff import Backoff
+from gateway.roster.around import Around
+from gateway.roster.progress import Figures
+from gateway.roster.run import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    INPUT_BLOCK,
+    RUNNING,
+    WAITING,
+    Ended,
+    RunFolder,
+    Submitted,
+    input_part,
+    no_such_run,
+    result_part,
+)
+from gateway.sections import RosterSettings
+from gateway.store.parts import Parts
+from wugan.agency.v1 import roster_pb2
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+if TYPE_CHECKING:
+    from gateway.roster.running import Running
+
+RUN_ID_BYTES: Final = 16
+MAX_FILE_NAME: Final = 200
+MAX_COLUMNS_GIVEN: Final = 50
+MAX_EVIDENCE: Final = 100
+LIST_AT_MOST: Final = 1_000
+_AGAIN: Final = Backoff(first_s=2.0, longest_s=300.0, least=0.5)
+_TIDY_S: Final = 600.0
+_DAY_MS: Final = 86_400_000
+
+T = TypeVar("T")
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A run, as far as it is known without looking into its parts.
+
+    Args:
+        submitted: what was.
+        folder: its parts.
+        ended: how it ended; None: it has not.
+        running: the run itself while it is on its way.
+        task: in which it is.
+        changed: set, and replaced, whenever there is something new to tell.
+    """
+
+    submitted: Submitted
+    folder: RunFolder
+    ended: Ended | None = None
+    running: Running | None = None
+    task: asyncio.Task[None] | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def state(self) -> int:
+        """RosterState."""
+        if self.ended is not None:
+            return self.ended.state
+        return RUNNING if self.running is not None else WAITING
+
+    def tell(self) -> None:
+        """There is something new."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Rosters:
+    """See the module.
+
+    Args:
+        parts: where runs are kept.
+        around: what runs have in common.
+        settings: limits.
+        pseudonym: (unit, official) → what stands for the official elsewhere.
+    """
+
+    def __init__(
+        self, parts: Parts, around: Around, settings: RosterSettings, pseudonym: Callable[[str, str], bytes]
+    ) -> None:
+        self._parts = parts
+        self._around = around
+        self._settings = settings
+        self._pseudonym = pseudonym
+        self._clock = around.clock
+        self._kept: dict[str, Kept] = {}
+        self._arriving: set[str] = set()
+        self._wake = asyncio.Event()
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """(runs on their way, runs that wait), for metrics."""
+        states = [kept.state for kept in self._kept.values()]
+        return states.count(RUNNING), states.count(WAITING)
+
+    async def open(self) -> None:
+        """Find out which runs there are; what was left of a submission that broke off is removed.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        self._kept = await self._in_pool(self._load)
+
+    def _load(self) -> dict[str, Kept]:
+        found: dict[str, Kept] = {}
+        for parts in self._parts.folders():
+            folder = RunFolder(parts)
+            submitted = folder.submitted()
+            if submitted is None:
+                parts.destroy()
+            else:
+                found[parts.name] = Kept(submitted, folder, folder.ended())
+        return found
+
+    # taking in
+
+    async def submit(
+        self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int, data: AsyncIterator[bytes]
+    ) -> tuple[Kept, bool]:
+        """Take in a file; the run, and whether it was known before. On the disk when this returns.
+
+        Args:
+            unit: whose it is.
+            header: what is to be done with it.
+            as_of_on: civil day as of which to answer; 0: today.
+            data: the file.
+
+        Raises:
+            RefusedError: the header is wrong, the file is not what it says, or too much waits.
+            StoreError: it could not be written.
+        """
+        submitted = self._understood(unit, header, as_of_on)
+        name = _name(unit, submitted.run_id)
+        known = self._kept.get(name)
+        if known is not None:
+            return known, True
+        if name in self._arriving:
+            raise _wrong(
+                "run_id", "this run is being submitted by another call", "该任务正由另一请求提交", retryable=True
+            )
+        unfinished = sum(kept.submitted.unit == unit and kept.ended is None for kept in self._kept.values())
+        if unfinished >= self._settings.waiting:
+            raise RefusedError(
+                "too many rosters of this unit are not done yet; submit this one later",
+                "本机构尚有过多名册未完成，请稍后提交",
+                reason=words.REFUSAL_REASON_OVERLOADED,
+                retryable=True,
+                retry_after_ms=60_000,
+            )
+        self._arriving.add(name)
+        folder = RunFolder(self._parts.folder(name))
+        try:
+            await self._take(folder, submitted, data)
+        except BaseException:
+            await asyncio.shield(self._in_pool(folder.parts.destroy))
+            raise
+        finally:
+            self._arriving.discard(name)
+        kept = self._kept[name] = Kept(submitted, folder)
+        self._wake.set()
+        return kept, False
+
+    async def _take(self, folder: RunFolder, submitted: Submitted, data: AsyncIterator[bytes]) -> None:
+        """Put a file down, block by block, then what says that it is all there."""
+        digest, size, number = hashlib.sha256(), 0, 0
+        waiting = bytearray()
+        async for piece in data:
+            size += len(piece)
+            if size > submitted.size:
+                raise _cut_off()
+            digest.update(piece)
+            waiting += piece
+            if len(waiting) >= INPUT_BLOCK:
+                await self._in_pool(folder.parts.write, input_part(number), bytes(waiting))
+                number += 1
+                waiting.clear()
+        if size != submitted.size or digest.digest() != submitted.sha256:
+            raise _cut_off()
+        if waiting:
+            await self._in_pool(folder.parts.write, input_part(number), bytes(waiting))
+        await self._in_pool(folder.parts.write, "run", submitted.to_json())
+
+    def _understood(self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int) -> Submitted:
+        """What a header says.
+
+        Raises:
+            RefusedError: something in it is missing or wrong; `field` says what.
+        """
+        settings, now_ms = self._settings, self._clock.now_ms()
+        today = civil_day(now_ms)
+        as_of_on = as_of_on or today
+        if as_of_on > today:
+            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
+        if len(header.run_id) != RUN_ID_BYTES:
+            raise _wrong("run_id", f"give {RUN_ID_BYTES} random bytes", f"应为 {RUN_ID_BYTES} 字节随机数")
+        if len(header.sha256) != hashlib.sha256().digest_size:
+            raise _wrong("sha256", "give the file's SHA-256", "请填写文件的 SHA-256")
+        if header.size > settings.max_bytes:
+            raise RefusedError(
+                f"size: a roster has at most {settings.max_bytes} bytes; submit it in parts",
+                f"size：名册文件至多 {settings.max_bytes} 字节，请分批提交",
+                reason=words.REFUSAL_REASON_TOO_LARGE,
+                field="size",
+            )
+        if not header.official.strip() or len(header.official) > MAX_OFFICIAL:
+            raise _wrong(
+                "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
+            )
+        if len(header.columns) > MAX_COLUMNS_GIVEN:
+            raise _wrong("columns", f"at most {MAX_COLUMNS_GIVEN}", f"至多 {MAX_COLUMNS_GIVEN} 列")
+        if header.benefit not in words.BenefitType.values():
+            raise _wrong("benefit", "not a type of benefit", "险种无效")
+        if header.evidence_limit > MAX_EVIDENCE:
+            raise _wrong("evidence_limit", f"at most {MAX_EVIDENCE}", f"至多 {MAX_EVIDENCE} 条")
+        if header.format not in roster_pb2.RosterFormat.values():
+            raise _wrong("format", "not a format of rosters", "文件格式无效")
+        context = exchange_pb2.Context(
+            unit=unit,
+            official_pseudonym=self._pseudonym(unit, header.official),
+            purpose=header.purpose,
+            legal_basis=header.legal_basis,
+            case_reference=header.case_reference,
+        )
+        check_context(context)
+        deadline_s = min(header.deadline_s or settings.deadline_s, settings.deadline_s)
+        return Submitted(
+            run_id=header.run_id,
+            unit=unit,
+            file_name="".join(c for c in header.file_name[:MAX_FILE_NAME] if c.isprintable()),
+            form=header.format,
+            size=header.size,
+            sha256=header.sha256,
+            purpose=header.purpose,
+            legal_basis=header.legal_basis,
+            case_reference=header.case_reference,
+            official=context.official_pseudonym,
+            benefit=header.benefit,
+            columns=tuple((column.field[:100], column.name[:100]) for column in header.columns),
+            evidence_limit=header.evidence_limit,
+            live=header.live,
+            continues=header.continues,
+            sheet=header.sheet[:100],
+            ask_about_home=header.ask_about_home,
+            as_of_on=as_of_on,
+            chunk_rows=min(header.chunk_rows or settings.chunk_rows, settings.chunk_rows),
+            submitted_at_ms=now_ms,
+            deadline_ms=now_ms + round(deadline_s * 1000),
+            secret=secrets.token_bytes(32),
+        )
+
+    # what a unit may see
+
+    def find(self, unit: str, run_id: bytes) -> Kept:
+        """A run of a unit.
+
+        Raises:
+            RefusedError: it has none of this id.
+        """
+        kept = self._kept.get(_name(unit, run_id))
+        if kept is None:
+            raise no_such_run()
+        return kept
+
+    def list(self, unit: str, limit: int) -> list[Kept]:
+        """A unit's runs, newest first."""
+        own = [kept for kept in self._kept.values() if kept.submitted.unit == unit]
+        own.sort(key=lambda kept: (kept.submitted.submitted_at_ms, kept.submitted.run_id), reverse=True)
+        return own[: min(limit, LIST_AT_MOST)]
+
+    async def cancel(self, unit: str, run_id: bytes, *, delete: bool) -> Kept:
+        """Stop a run; with `delete`, forget it.
+
+        Raises:
+            RefusedError: the unit has none of this id.
+            StoreError: it could not be written.
+        """
+        kept = self.find(unit, run_id)
+        if kept.ended is None:
+            await self._end(kept, Ended(CANCELLED, self._clock.now_ms()))
+            if kept.task is not None:
+                kept.task.cancel()
+                await asyncio.wait({kept.task})
+        if delete:
+            await self._forget(kept)
+        return kept
+
+    async def results(self, kept: Kept, from_chunk: int) -> AsyncIterator[tuple[int, int, bytes]]:
+        """(number, chunks, results packed) of a run's chunks, from one on.
+
+        Raises:
+            RefusedError: it is not done.
+            StoreError: they cannot be read.
+        """
+        if kept.state != DONE:
+            raise _wrong("run_id", "this run is not done; watch it first", "该名册任务尚未完成", retryable=True)
+        read = await self._in_pool(kept.folder.read)
+        chunks = 0 if read is None else read[0]
+        for number in range(from_chunk, chunks):
+            yield number, chunks, await self._in_pool(kept.folder.parts.read, result_part(number))
+
+    # running
+
+    async def run(self) -> None:
+        """Run what is there, and what comes, until cancelled; what is on its way then goes on at the next start."""
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            while True:
+                self._wake.clear()
+                self._begin()
+                await self._wake.wait()
+        finally:
+            tasks = [kept.task for kept in self._kept.values() if kept.task is not None]
+            for task in (*tasks, tidying):
+                task.cancel()
+            await asyncio.gather(*tasks, tidying, return_exceptions=True)
+
+    def _begin(self) -> None:
+        """Begin runs that wait, the oldest first, as far as there is room."""
+        on_their_way = sum(kept.task is not None for kept in self._kept.values())
+        waiting = sorted(
+            (kept for kept in self._kept.values() if kept.ended is None and kept.task is None),
+            key=lambda kept: (kept.submitted.submitted_at_ms, kept.submitted.run_id),
+        )
+        for kept in waiting[: max(0, self._settings.at_once - on_their_way)]:
+            kept.task = asyncio.create_task(self._go(kept))
+
+    async def _go(self, kept: Kept) -> None:
+        failures = 0
+        try:
+            while kept.ended is None:
+                try:
+                    await self._once(kept)
+                except (StoreError, DirectoryError) as error:
+                    if isinstance(error, StoreError) and not error.retryable:
+                        await self._fail(kept, error)
+                        continue
+                    failures += 1
+                    _log.warning("roster interrupted", fault=described(error), failures=failures)
+                    await asyncio.sleep(_AGAIN.wait_s(failures, self._around.drawn()))
+        finally:
+            kept.task = kept.running = None
+            kept.tell()
+            self._wake.set()
+
+    async def _once(self, kept: Kept) -> None:
+        """Run a run, from where it is, to its end."""
+        from gateway.roster.running import Running
+
+        running = kept.running = Running(kept.submitted, kept.folder, self._around, kept.tell)
+        _log.info("roster begun", bytes=kept.submitted.size)
+        try:
+            await running.go()
+        except (StoreError, DirectoryError):
+            raise
+        except WuganError as error:
+            await self._fail(kept, error)
+        except Exception as error:  # noqa: BLE001  one roster that cannot be dealt with must not stop the others
+            _log.error("roster failed", fault=described(error))
+            await self._fail(
+                kept,
+                WuganError(
+                    "something went wrong here; it was logged. Tell the gateway's administrator",
+                    "本网关处理名册时出错，已记录日志，请联系网关管理员",
+                ),
+            )
+        else:
+            figures = figures_of(running)
+            await self._end(kept, Ended(DONE, self._clock.now_ms(), figures=figures))
+            _log.info("roster done", people=running.figures.rows_done, rejected=running.figures.rows_rejected)
+
+    async def _fail(self, kept: Kept, error: WuganError) -> None:
+        figures = figures_of(kept.running) if kept.running is not None else {}
+        await self._end(kept, Ended(FAILED, self._clock.now_ms(), error.zh, error.en, figures))
+
+    async def _end(self, kept: Kept, ended: Ended) -> None:
+        if kept.ended is None:
+            await self._in_pool(kept.folder.parts.write, "state", ended.to_json())
+            kept.ended = ended
+            kept.tell()
+
+    async def _tidy(self) -> None:
+        """Forget runs whose time is over."""
+        while True:
+            over_ms = self._clock.now_ms() - round(self._settings.keep_days * _DAY_MS)
+            for kept in list(self._kept.values()):
+                if kept.ended is not None and kept.ended.at_ms < over_ms:
+                    with contextlib.suppress(StoreError):
+                        await self._forget(kept)
+            await asyncio.sleep(_TIDY_S)
+
+    async def _forget(self, kept: Kept) -> None:
+        await self._in_pool(kept.folder.parts.destroy)
+        self._kept.pop(kept.folder.parts.name, None)
+        kept.tell()
+
+    async def _in_pool(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._around.pool, functools.partial(work, *arguments))
+
+
+def figures_of(running: Running) -> dict[str, Any]:
+    """What is kept of how far a run came."""
+    return {
+        **asdict(running.figures),
+        "provinces": {
+            member: [standing.questions, standing.answered, standing.refused, standing.given_up]
+            for member, standing in sorted(running.standings.items())
+        },
+    }
+
+
+def figures_from(kept: dict[str, Any]) -> tuple[Figures, dict[str, list[int]]]:
+    """The reverse."""
+    plain = dict(kept)
+    provinces = plain.pop("provinces", {})
+    return Figures(**plain), provinces
+
+
+def _name(unit: str, run_id: bytes) -> str:
+    """Name of a run's folder: another one for each unit, so that no unit meets another's ids."""
+    return hashlib.blake2b(unit.encode() + b"\x00" + run_id, digest_size=16).hexdigest()
+
+
+def _cut_off() -> RefusedError:
+    return RefusedError(
+        "data: the file is not what its header says; it was changed or cut off on the way. Submit it again",
+        "data：文件与其头信息不符，可能在传输中被截断或改动，请重新提交",
+        field="data",
+        retryable=True,
+    )
+
+
+def _wrong(field: str, en: str, zh: str, *, retryable: bool = False) -> RefusedError:
+    return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field, retryable=retryable)

@@ -1,0 +1,227 @@
+"""Whole-roster runs, as an agency sees them: a file in, how far it is, the results out.
+
+Owns: translating requests, and runs to one readable message each; the streams of progress and of results. Refuses:
+showing a unit what is another's, and knowing what is in a roster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from gateway.errors import RefusedError, WuganError
+from gateway.federation.directory import DirectorySource
+from gateway.roster.rosters import Kept, Rosters, figures_from
+from gateway.roster.run import DONE
+from gateway.rules.wording import day_text
+from gateway.services.days import civil_day_of
+from wugan.agency.v1 import roster_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+MAX_WATCHERS: Final = 256
+MAX_DATA_BYTES: Final = 1 << 20
+DEFAULT_LIST: Final = 100
+_PAUSE_S: Final = 0.25
+"""Least seconds between two messages about one run to one that watches."""
+_DAY_MS: Final = 86_400_000
+
+WriteRun = Callable[[roster_pb2.WatchRosterResponse], Awaitable[None]]
+WriteResult = Callable[[roster_pb2.FetchResultResponse], Awaitable[None]]
+
+
+class RosterService:
+    """What an agency may ask about rosters.
+
+    Args:
+        rosters: the runs.
+        directory: tells the names of members.
+        keep_ms: how long a run is kept once it has ended.
+    """
+
+    def __init__(self, rosters: Rosters, directory: DirectorySource, keep_ms: int) -> None:
+        self._rosters = rosters
+        self._directory = directory
+        self._keep_ms = keep_ms
+        self._watchers = 0
+        self._closed = asyncio.Event()
+
+    async def submit(
+        self, unit: str, requests: AsyncIterator[roster_pb2.SubmitRosterRequest]
+    ) -> roster_pb2.SubmitRosterResponse:
+        """Take in a roster.
+
+        Raises:
+            RefusedError: there is no header, it is wrong, or the file is not what it says.
+        """
+        first = await anext(requests, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise RefusedError("header: send it first", "header：应首先发送", field="header")
+
+        async def data() -> AsyncIterator[bytes]:
+            async for each in requests:
+                if each.WhichOneof("part") != "data" or len(each.data) > MAX_DATA_BYTES:
+                    raise RefusedError(
+                        f"data: send the file behind the header, at most {MAX_DATA_BYTES} bytes in one message",
+                        f"data：头信息之后应为文件内容，每条消息至多 {MAX_DATA_BYTES} 字节",
+                        field="data",
+                    )
+                yield each.data
+
+        as_of_on = civil_day_of(first.header.as_of)
+        kept, known = await self._rosters.submit(unit, first.header, as_of_on, data())
+        return roster_pb2.SubmitRosterResponse(run=self._shown(kept), known=known)
+
+    async def list(self, unit: str, request: roster_pb2.ListRostersRequest) -> roster_pb2.ListRostersResponse:
+        """The unit's runs, newest first."""
+        runs = self._rosters.list(unit, request.limit or DEFAULT_LIST)
+        return roster_pb2.ListRostersResponse(runs=[self._shown(kept) for kept in runs])
+
+    async def cancel(self, unit: str, request: roster_pb2.CancelRosterRequest) -> roster_pb2.CancelRosterResponse:
+        """Stop a run.
+
+        Raises:
+            RefusedError: the unit has no such run.
+        """
+        kept = await self._rosters.cancel(unit, request.run_id, delete=request.delete)
+        return roster_pb2.CancelRosterResponse(run=self._shown(kept))
+
+    async def watch(self, unit: str, request: roster_pb2.WatchRosterRequest, write: WriteRun) -> None:
+        """Tell how a run stands, until it has ended, the agency leaves or the gateway stops.
+
+        Raises:
+            RefusedError: the unit has no such run; OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
+        """
+        kept = self._rosters.find(unit, request.run_id)
+        await self._attended(self._tell(kept, write, only_present=request.only_present))
+
+    async def _tell(self, kept: Kept, write: WriteRun, *, only_present: bool) -> None:
+        while True:
+            changed = kept.changed
+            await write(roster_pb2.WatchRosterResponse(run=self._shown(kept)))
+            if only_present or kept.ended is not None:
+                return
+            await changed.wait()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def fetch(self, unit: str, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
+        """Give out the results of a run, chunk by chunk.
+
+        Raises:
+            RefusedError: the unit has no such run, or it is not done; OVERLOADED or SHUTTING_DOWN, as `watch`.
+        """
+        kept = self._rosters.find(unit, request.run_id)
+        await self._attended(self._give(kept, request.from_chunk, write))
+
+    async def _give(self, kept: Kept, from_chunk: int, write: WriteResult) -> None:
+        from gateway.roster.giving import messages
+
+        async for number, chunks, packed in self._rosters.results(kept, from_chunk):
+            for message in messages(number, chunks, packed):
+                await write(message)
+
+    async def _attended(self, work: Awaitable[None]) -> None:
+        """Do what may take long, until the gateway stops."""
+        task = asyncio.ensure_future(work)
+        if self._watchers >= MAX_WATCHERS:
+            task.cancel()
+            raise _busy()
+        self._watchers += 1
+        closing = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _closing()
+            task.result()
+        finally:
+            self._watchers -= 1
+            for each in (task, closing):
+                each.cancel()
+            await asyncio.gather(task, closing, return_exceptions=True)
+
+    def close(self) -> None:
+        """End the streams; those at their other ends go on where they were."""
+        self._closed.set()
+
+    def _shown(self, kept: Kept) -> roster_pb2.RosterRun:
+        """A run as it stands."""
+        submitted, ended, running = kept.submitted, kept.ended, kept.running
+        shown = roster_pb2.RosterRun(
+            run_id=submitted.run_id,
+            state=kept.state,  # type: ignore[arg-type]  # numbers of the contract
+            file_name=submitted.file_name,
+            case_reference=submitted.case_reference,
+            purpose=submitted.purpose,  # type: ignore[arg-type]
+            as_of=day_text(submitted.as_of_on),
+            live=submitted.live,
+            continues=submitted.continues,
+        )
+        shown.submitted_at.FromMilliseconds(submitted.submitted_at_ms)
+        shown.deadline.FromMilliseconds(submitted.deadline_ms)
+        if ended is not None:
+            shown.ended_at.FromMilliseconds(ended.at_ms)
+            shown.delete_at.FromMilliseconds(ended.at_ms + self._keep_ms)
+            shown.message_zh, shown.message_en = ended.zh, ended.en
+            figures, provinces = figures_from(ended.figures)
+            for member, (questions, answered, refused, given_up) in provinces.items():
+                self._province(shown, member, questions, answered, refused, given_up)
+        elif running is not None:
+            figures = running.figures
+            shown.rows_per_s, shown.seconds_left = running.rate(), running.left_s()
+            for member, standing in sorted(running.standings.items()):
+                about = self._province(
+                    shown, member, standing.questions, standing.answered, standing.refused, standing.given_up
+                )
+                if standing.error is not None:
+                    about.waited_for = True
+                    about.reason = standing.error.reason
+                    about.message_zh, about.message_en = standing.error.zh, standing.error.en
+                    if standing.next_try_ms:
+                        about.next_try.FromMilliseconds(standing.next_try_ms)
+        else:
+            return shown
+        for name in (
+            *("rows_read", "reading", "rows_rejected", "rows_done", "rows_carried", "asked", "answered"),
+            *("chunks", "chunks_done"),
+        ):
+            setattr(shown, name, getattr(figures, name))
+        if ended is not None and ended.state == DONE:
+            shown.reading = False
+        return shown
+
+    def _province(
+        self, shown: roster_pb2.RosterRun, member_id: str, questions: int, answered: int, refused: int, given_up: int
+    ) -> roster_pb2.RosterProvince:
+        try:
+            member = self._directory.current().member(member_id)
+            name_zh, name_en = member.name_zh, member.name_en
+        except WuganError:  # it has left since, or the directory has expired
+            name_zh = name_en = member_id
+        return shown.provinces.add(
+            member_id=member_id,
+            member_name_zh=name_zh,
+            member_name_en=name_en,
+            questions=questions,
+            answered=answered,
+            refused=refused,
+            given_up=given_up,
+        )
+
+
+def _busy() -> RefusedError:
+    return RefusedError(
+        "too many watch rosters or fetch results; try again later",
+        "查看名册任务的连接过多，请稍后重试",
+        reason=words.REFUSAL_REASON_OVERLOADED,
+        retryable=True,
+        retry_after_ms=10_000,
+    )
+
+
+def _closing() -> RefusedError:
+    return RefusedError(
+        "this gateway is shutting down; the run goes on when it is back. Go on from where you were shortly",
+        "本网关正在停机，恢复后任务将继续，请稍后从中断处继续",
+        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
+        retryable=True,
+    )
