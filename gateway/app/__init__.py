@@ -38,9 +38,11 @@ from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
+from gateway.once.gate import Gate
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
+from gateway.services.duplicates import DuplicateService
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
 from gateway.services.server import Server, ServerOptions, serving
@@ -181,7 +183,11 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
         member_id = settings.member_id
-        agency = AgencyServicer(desk, checks, book, directory, member_id, post.late, notices.service, finished)
+        gate = Gate(book, store, clock)
+        duplicates = DuplicateService(store.duplicates, gate, directory, clock)
+        agency = AgencyServicer(
+            desk, checks, book, directory, member_id, post.late, notices.service, finished, duplicates
+        )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
             desk,
