@@ -183,6 +183,15 @@ PROPOSALS: dict[int, Word] = {
     f.CERTIFICATION_STATUS_RESTORED: Word("已恢复", "restored"),
 }
 
+DUPLICATES: dict[int, Word] = {
+    f.DUPLICATE_KIND_TWICE: Word("同一号码重复登记", "same number twice"),
+    f.DUPLICATE_KIND_OTHER_NUMBER: Word("新旧号码为同一人", "one person, two numbers"),
+    f.DUPLICATE_KIND_OTHER_NAME: Word("同号不同名", "one number, two names"),
+    f.DUPLICATE_KIND_OTHER_FACE: Word("一张脸对应多人", "one face, two people"),
+    f.DUPLICATE_KIND_OTHER_UNIT: Word("其他经办机构已认证", "certified at another agency"),
+    f.DUPLICATE_KIND_OTHER_MEMBER: Word("外省重复领取", "draws in another province, too"),
+}
+
 OUTCOMES: dict[int, Word] = {
     f.SOURCE_OUTCOME_ANSWERED: Word("已答复", "answered"),
     f.SOURCE_OUTCOME_SILENT: Word("未在时限内答复", "not there in time"),

@@ -39,9 +39,11 @@ from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
+from gateway.once.gate import Gate
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
+from gateway.services.duplicates import DuplicateService
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
 from gateway.services.rosters import RosterService
@@ -191,8 +193,19 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             open_rosters(settings, book, directory, store, partners, checks, clock)
         )
         roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))
+        gate = Gate(book, store, clock)
+        duplicates = DuplicateService(store.duplicates, gate, directory, clock)
         agency = AgencyServicer(
-            desk, checks, book, directory, member_id, post.late, notices.service, roster_service, finished
+            desk,
+            checks,
+            book,
+            directory,
+            member_id,
+            post.late,
+            notices.service,
+            roster_service,
+            finished,
+            duplicates,
         )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),

@@ -31,6 +31,12 @@ class _LazyGroup(click.Group):
             "Be told when something changes about people",
             "订阅人员状态变更通知",
         ),
+        "duplicates": (
+            "gateway.cli.duplicates",
+            "duplicates",
+            "People who draw, or were certified, twice",
+            "重复领取与重复认证疑点",
+        ),
         "gateway": ("gateway.cli.gateway", "gateway", "Run this province's gateway", "运行本省网关"),
         "certs": ("gateway.cli.certs", "certs", "Own keys and certificates", "管理本网关的密钥与证书"),
         "access": (

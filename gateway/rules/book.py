@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.rules.caching import Caching, read_caching
+from gateway.rules.exclusions import Exclusions, read_exclusions
 from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, names, read_kinds
 from gateway.rules.names import fold_variants, name_key
 from gateway.rules.purposes import ANYBODY, NOTHING, Disclosure, Scope, read_disclosures, scope_of
@@ -112,6 +113,7 @@ class RuleBook:
         audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
         lasting_flags: bits of the flags that do not pass by themselves; see `notifying.py`.
         caching: how long answers may be used again.
+        exclusions: which benefits exclude each other.
     """
 
     version: str
@@ -131,6 +133,7 @@ class RuleBook:
     audience: NDArray[np.uint32]
     lasting_flags: int
     caching: Caching
+    exclusions: Exclusions
     _disclosures: Mapping[int, Disclosure]
     _scopes: Mapping[int, Scope]
     _variants: Mapping[int, str]
@@ -184,6 +187,7 @@ class RuleBook:
             audience=audience,
             lasting_flags=lasting_flags,
             caching=read_caching(root.section("cache")),
+            exclusions=read_exclusions(root.section("exclusions"), BENEFITS, BENEFIT_SLOTS),
             _disclosures=disclosures,
             _scopes=MappingProxyType(
                 {purpose: scope_of(allowed, kinds) for purpose, allowed in [(_UNKNOWN, NOTHING), *disclosures.items()]}

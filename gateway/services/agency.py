@@ -20,13 +20,14 @@ from gateway.federation.verdict import verdict
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
 from gateway.services.days import civil_day_of
+from gateway.services.duplicates import DuplicateService
 from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
 from gateway.services.notices import NoticeService
 from gateway.services.readable import nothing_known, readable
 from gateway.services.rosters import RosterService
 from gateway.services.serving import Context, Desk, traceparent
-from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, roster_pb2
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, duplicates_pb2, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
@@ -43,6 +44,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         notices: subscriptions and what comes of them.
         rosters: whole-roster runs.
         finished: whole responses that may be given again; without it each is made anew.
+        duplicates: people who draw twice; without it these calls are refused.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         notices: NoticeService,
         rosters: RosterService,
         finished: FinishedAnswers | None = None,
+        duplicates: DuplicateService | None = None,
     ) -> None:
         self.notices = notices
         self.rosters = rosters
@@ -66,6 +69,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self._directory = directory
         self._member_id = member_id
         self._finished = finished
+        self._duplicates = duplicates
 
     def register(self, server: grpc.aio.Server) -> None:
         """Have these calls served. A checked recipient's response goes out as the bytes that it may be held as."""
@@ -183,6 +187,27 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         """Stop a run."""
         work = self.rosters.cancel
         return await self._desk.serve("CancelRoster", context, lambda peer: work(self._unit(peer), request))
+
+    async def ListDuplicates(
+        self, request: duplicates_pb2.ListDuplicatesRequest, context: Context
+    ) -> duplicates_pb2.ListDuplicatesResponse:
+        """People of the unit who draw, or were to be certified, twice."""
+        work = self._findings().list
+        return await self._desk.serve("ListDuplicates", context, lambda peer: work(self._unit(peer), request))
+
+    async def SettleDuplicate(
+        self, request: duplicates_pb2.SettleDuplicateRequest, context: Context
+    ) -> duplicates_pb2.SettleDuplicateResponse:
+        """What an official decided on one of them."""
+        work = self._findings().settle
+        return await self._desk.serve("SettleDuplicate", context, lambda peer: work(self._unit(peer), request))
+
+    def _findings(self) -> DuplicateService:
+        if self._duplicates is None:
+            raise RefusedError(
+                "this gateway keeps no such findings", "本网关不提供该项服务", reason=words.REFUSAL_REASON_NOT_SERVED
+            )
+        return self._duplicates
 
     async def _check(self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None) -> bytes:
         unit = self._unit(peer)

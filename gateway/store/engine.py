@@ -34,9 +34,11 @@ from gateway.store.acts import Acts
 from gateway.store.alarms import Alarms
 from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
+from gateway.store.certifications import Certifications
 from gateway.store.chain import ChainHead
 from gateway.store.changes import Changes
 from gateway.store.disclosures import Disclosures
+from gateway.store.duplicates import Duplicates
 from gateway.store.faults import failed, wrapped
 from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
@@ -107,6 +109,10 @@ class Store:
         self.changes = Changes(self._writer, self._reader, keys)
         self.subscriptions = Subscriptions(self._writer, self._reader, keys)
         self.notices = Notices(self._writer, self._reader, keys)
+        self.certifications = Certifications(self._writer)
+        self.duplicates = Duplicates(self._writer, self._reader, keys)
+        self.once_tags = keys.once_tags
+        """What stands for numbers, names, faces and references in the once-only gate; keyed."""
         self.post_office = PostOffice(self._writer, self._reader, self.audit)
         self.order_key = keys.order_key
         """(partner, normalised number) → what keeps deliveries about a person in order; keyed."""

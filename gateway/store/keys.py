@@ -12,6 +12,7 @@ import hmac
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -53,6 +54,7 @@ class StoreKeys:
         self._acts = _derive(key, b"access-act-mac")
         self._order = _derive(key, b"order-key")
         self._cache = _derive(key, b"answer-cache")
+        self._once = _derive(key, b"certification")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -117,6 +119,17 @@ class StoreKeys:
     def cache_key(self, terms: bytes) -> bytes:
         """What an answer that may be used again is found by: HMAC-SHA256 of all that it was asked under, 32 bytes."""
         return hmac.digest(self._cache, terms, "sha256")
+
+    def once_tags(self, label: str, texts: Iterable[str], size: int) -> list[bytes]:
+        """What stands for numbers, names, faces and references in the once-only gate: HMAC-SHA256, cut to `size` bytes.
+
+        Args:
+            label: what the texts are; under another label the same text has another tag.
+            texts: the texts.
+            size: bytes of a tag, at most 32.
+        """
+        key, digest, prefix = self._once, hmac.digest, label.encode() + b"\x00"
+        return [digest(key, prefix + text.encode(), "sha256")[:size] for text in texts]
 
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""

@@ -77,6 +77,11 @@ class BulkInsert:
             for power in range(MOST_ROWS.bit_length())
         }
         self._embedded_new = f"INSERT OR IGNORE {into}{values[: width + 1].rstrip(', ')}"
+        self._embedded_put = {size: text.replace("INSERT", "REPLACE", 1) for size, text in self._embedded.items()}
+        put = postgresql.insert(table)
+        keys = {column.name for column in self._key}
+        over = {name: put.excluded[name] for name in self._names if name not in keys}
+        self._put = put.on_conflict_do_update(index_elements=self._key, set_=over) if over else self._insert_new
 
     def add(self, transaction: Transaction, rows: Sequence[Row]) -> None:
         """Insert rows whose keys are known to be new.
@@ -111,6 +116,19 @@ class BulkInsert:
             except sqlite3.IntegrityError:  # undoes the one statement only; rare, so row by row is good enough
                 fresh += [transaction.embedded.execute(self._embedded_new, row).rowcount == 1 for row in part]
         return fresh
+
+    def put(self, transaction: Transaction, rows: Sequence[Row]) -> None:
+        """Insert rows, in place of those with their keys; no two of them have the same.
+
+        Raises:
+            sqlite3.Error, SQLAlchemyError: the batch fails.
+        """
+        if transaction.embedded is None:
+            if rows:
+                transaction.connection.execute(self._put, self._named(rows))
+            return
+        for part in _parts(rows):
+            transaction.embedded.execute(self._embedded_put[len(part)], list(chain.from_iterable(part)))
 
     def _named(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [dict(zip(self._names, row, strict=True)) for row in rows]

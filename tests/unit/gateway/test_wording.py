@@ -29,6 +29,7 @@ TABLES: dict[str, Mapping[int, Word]] = {
     "EntitlementFlag": wording.FLAGS,
     "CertificationStatus": wording.PROPOSALS,
     "SourceOutcome": wording.OUTCOMES,
+    "DuplicateKind": wording.DUPLICATES,
 }
 NEVER_SHOWN = {
     "DatePrecision",  # decides how a day is written

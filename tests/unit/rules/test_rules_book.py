@@ -4,13 +4,14 @@ import copy
 import hashlib
 import re
 
+import numpy as np
 import pytest
 import yaml
 from rules_world import BOOK
 
 from gateway.errors import ConfigError
 from gateway.rules import RULES_FILE
-from gateway.rules.book import RuleBook
+from gateway.rules.book import BENEFITS, RuleBook
 from gateway.rules.kinds import DEPARTMENTS, KINDS
 from gateway.rules.purposes import NOTHING
 from gateway.rules.reasons import ReasonCode, Reasons
@@ -57,6 +58,12 @@ def test_the_built_in_rules_carry_their_version_and_digest():
         ("grading.medium.anchor_days", 30),
         ("grading.medium.anchor_strength", "IN_PERSON"),
         ("silence.best_status", "DECEASED"),
+        ("exclusions", ...),
+        ("exclusions.OLD_AGE", ["PENSION"]),
+        ("exclusions.OLD_AGE.0", "WORK_DEATH_DEPENDANT"),
+        ("exclusions.OLD_AGE.1", "EMPLOYEE_PENSION"),
+        ("exclusions.old_age", []),
+        ("exclusions.WORK_INJURY", []),
         ("death.grace_days", -1),
         ("missing.answered_from", ...),
         ("kinds.CREMATION", ...),
@@ -173,3 +180,18 @@ def test_the_texts_of_the_codes_that_occur_are_given_once():
 
 def test_an_unknown_purpose_discloses_nothing():
     assert BOOK.disclosure(99) is NOTHING
+
+
+def test_benefits_of_a_class_exclude_each_other_and_all_others_only_themselves():
+    named = {name: BOOK.exclusions.names[BOOK.exclusions.by_benefit[number]] for name, number in BENEFITS.items()}
+    assert named == {
+        "EMPLOYEE_PENSION": "OLD_AGE",
+        "PUBLIC_INSTITUTION_PENSION": "OLD_AGE",
+        "RESIDENT_PENSION": "OLD_AGE",
+        "UNEMPLOYMENT": "OLD_AGE",
+        "WORK_INJURY": "WORK_INJURY",
+        "WORK_DEATH_DEPENDANT": "DEPENDANT",
+        "NON_WORK_DEATH_DEPENDANT": "DEPENDANT",
+    }
+    unknown = np.array([0, 31, 99, -1], np.int32)
+    assert not BOOK.exclusions.of(unknown).any()

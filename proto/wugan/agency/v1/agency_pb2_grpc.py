@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from wugan.agency.v1 import agency_pb2 as wugan_dot_agency_dot_v1_dot_agency__pb2
+from wugan.agency.v1 import duplicates_pb2 as wugan_dot_agency_dot_v1_dot_duplicates__pb2
 from wugan.agency.v1 import roster_pb2 as wugan_dot_agency_dot_v1_dot_roster__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -107,6 +108,16 @@ class AgencyServiceStub:
                 '/wugan.agency.v1.AgencyService/CancelRoster',
                 request_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.FromString,
+                _registered_method=True)
+        self.ListDuplicates = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/ListDuplicates',
+                request_serializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesResponse.FromString,
+                _registered_method=True)
+        self.SettleDuplicate = channel.unary_unary(
+                '/wugan.agency.v1.AgencyService/SettleDuplicate',
+                request_serializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateResponse.FromString,
                 _registered_method=True)
 
 
@@ -217,6 +228,20 @@ class AgencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDuplicates(self, request, context):
+        """People of this unit who draw, or were to be certified, twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SettleDuplicate(self, request, context):
+        """What an official decided on one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -289,6 +314,16 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.CancelRoster,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.SerializeToString,
+            ),
+            'ListDuplicates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDuplicates,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesResponse.SerializeToString,
+            ),
+            'SettleDuplicate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SettleDuplicate,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -672,6 +707,60 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/CancelRoster',
             wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_roster__pb2.CancelRosterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDuplicates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/ListDuplicates',
+            wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_duplicates__pb2.ListDuplicatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SettleDuplicate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wugan.agency.v1.AgencyService/SettleDuplicate',
+            wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_duplicates__pb2.SettleDuplicateResponse.FromString,
             options,
             channel_credentials,
             insecure,

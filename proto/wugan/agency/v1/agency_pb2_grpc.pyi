@@ -6,6 +6,7 @@ What an agency calls on its own province's gateway. Rows, not columns: one recip
 from collections import abc as _abc
 from grpc import aio as _aio
 from wugan.agency.v1 import agency_pb2 as _agency_pb2
+from wugan.agency.v1 import duplicates_pb2 as _duplicates_pb2
 from wugan.agency.v1 import roster_pb2 as _roster_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -71,6 +72,10 @@ class AgencyServiceStub:
     """This unit's runs."""
     CancelRoster: _grpc.UnaryUnaryMultiCallable[_roster_pb2.CancelRosterRequest, _roster_pb2.CancelRosterResponse]
     """Stops a run: nobody else is asked. What has been answered is not given out."""
+    ListDuplicates: _grpc.UnaryUnaryMultiCallable[_duplicates_pb2.ListDuplicatesRequest, _duplicates_pb2.ListDuplicatesResponse]
+    """People of this unit who draw, or were to be certified, twice."""
+    SettleDuplicate: _grpc.UnaryUnaryMultiCallable[_duplicates_pb2.SettleDuplicateRequest, _duplicates_pb2.SettleDuplicateResponse]
+    """What an official decided on one of them."""
 
 @_typing.type_check_only
 class AgencyServiceAsyncStub(AgencyServiceStub):
@@ -114,6 +119,10 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     """This unit's runs."""
     CancelRoster: _aio.UnaryUnaryMultiCallable[_roster_pb2.CancelRosterRequest, _roster_pb2.CancelRosterResponse]  # type: ignore[assignment]
     """Stops a run: nobody else is asked. What has been answered is not given out."""
+    ListDuplicates: _aio.UnaryUnaryMultiCallable[_duplicates_pb2.ListDuplicatesRequest, _duplicates_pb2.ListDuplicatesResponse]  # type: ignore[assignment]
+    """People of this unit who draw, or were to be certified, twice."""
+    SettleDuplicate: _aio.UnaryUnaryMultiCallable[_duplicates_pb2.SettleDuplicateRequest, _duplicates_pb2.SettleDuplicateResponse]  # type: ignore[assignment]
+    """What an official decided on one of them."""
 
 class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
     """mTLS (TLS 1.3) with a certificate of a unit of the gateway's own member. Refusals are gRPC statuses with google.rpc
@@ -238,5 +247,21 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_roster_pb2.CancelRosterResponse, _abc.Awaitable[_roster_pb2.CancelRosterResponse]]:
         """Stops a run: nobody else is asked. What has been answered is not given out."""
+
+    @_abc_1.abstractmethod
+    def ListDuplicates(
+        self,
+        request: _duplicates_pb2.ListDuplicatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_duplicates_pb2.ListDuplicatesResponse, _abc.Awaitable[_duplicates_pb2.ListDuplicatesResponse]]:
+        """People of this unit who draw, or were to be certified, twice."""
+
+    @_abc_1.abstractmethod
+    def SettleDuplicate(
+        self,
+        request: _duplicates_pb2.SettleDuplicateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_duplicates_pb2.SettleDuplicateResponse, _abc.Awaitable[_duplicates_pb2.SettleDuplicateResponse]]:
+        """What an official decided on one of them."""
 
 def add_AgencyServiceServicer_to_server(servicer: AgencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -363,3 +363,41 @@ REFUSAL_REASON_DELIVERY_EXPIRED: RefusalReason.ValueType  # 26
 REFUSAL_REASON_DELIVERY_SUPERSEDED: RefusalReason.ValueType  # 27
 """a later delivery under the same order key was accepted before"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
+
+class _DuplicateKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DuplicateKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DuplicateKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DUPLICATE_KIND_UNSPECIFIED: _DuplicateKind.ValueType  # 0
+    DUPLICATE_KIND_TWICE: _DuplicateKind.ValueType  # 1
+    """one number draws benefits twice that exclude each other 同一号码重复登记"""
+    DUPLICATE_KIND_OTHER_NUMBER: _DuplicateKind.ValueType  # 2
+    """one person under old and new numbers 新旧号码为同一人"""
+    DUPLICATE_KIND_OTHER_NAME: _DuplicateKind.ValueType  # 3
+    """one number under two names 同号不同名"""
+    DUPLICATE_KIND_OTHER_FACE: _DuplicateKind.ValueType  # 4
+    """one face under two people 一张脸对应多人"""
+    DUPLICATE_KIND_OTHER_UNIT: _DuplicateKind.ValueType  # 5
+    """at another agency of the same member 本成员其他经办机构已认证"""
+    DUPLICATE_KIND_OTHER_MEMBER: _DuplicateKind.ValueType  # 6
+    """in another province 外省重复领取"""
+
+class DuplicateKind(_DuplicateKind, metaclass=_DuplicateKindEnumTypeWrapper):
+    """Why a registration may not stand beside another one (重复认证、重复领取)."""
+
+DUPLICATE_KIND_UNSPECIFIED: DuplicateKind.ValueType  # 0
+DUPLICATE_KIND_TWICE: DuplicateKind.ValueType  # 1
+"""one number draws benefits twice that exclude each other 同一号码重复登记"""
+DUPLICATE_KIND_OTHER_NUMBER: DuplicateKind.ValueType  # 2
+"""one person under old and new numbers 新旧号码为同一人"""
+DUPLICATE_KIND_OTHER_NAME: DuplicateKind.ValueType  # 3
+"""one number under two names 同号不同名"""
+DUPLICATE_KIND_OTHER_FACE: DuplicateKind.ValueType  # 4
+"""one face under two people 一张脸对应多人"""
+DUPLICATE_KIND_OTHER_UNIT: DuplicateKind.ValueType  # 5
+"""at another agency of the same member 本成员其他经办机构已认证"""
+DUPLICATE_KIND_OTHER_MEMBER: DuplicateKind.ValueType  # 6
+"""in another province 外省重复领取"""
+Global___DuplicateKind: _TypeAlias = DuplicateKind  # noqa: Y015

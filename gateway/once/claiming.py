@@ -1,0 +1,136 @@
+"""The claim of a whole roster, in bounded memory.
+
+    async with Claiming(gate, unit, run, folder) as claiming:
+        await claiming.add(certified)                  chunk by chunk, in order of rows
+        async for refused in claiming.finish(people):  (rows, Claimed) of each part that was claimed
+            ...
+
+Owns: the order in which a roster is claimed. Tags are as good as random numbers: claimed chunk by chunk, each chunk
+would touch every page of the table. So they are put aside by their first bits and claimed in the order of tags, where
+neighbours share pages; a million people then cost a tenth of it. Those with linked numbers or faces, a few, are claimed
+as they come and so before the others. Refuses: text on the disk: what is put aside are keyed tags.
+
+However often it is done again, the same run refuses the same rows, if it is handed the same rows in the same order and
+nobody else claimed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.once.gate import Gate, Refused
+from gateway.once.keyed import PACKED, Certified, Packed, in_order
+
+DRAWERS: Final = 64
+AT_ONCE: Final = 5_000
+"""Claims in one transaction."""
+
+People = Callable[[NDArray[np.int64]], Certified]
+"""Rows → these people, in this order, with their text."""
+
+
+class Claiming:
+    """See the module.
+
+    Args:
+        gate: where it is claimed.
+        unit: the agency.
+        run: 16 bytes, the same in every try of one run.
+        folder: private; something temporary is put there.
+    """
+
+    def __init__(self, gate: Gate, unit: str, run: bytes, folder: Path) -> None:
+        self._gate = gate
+        self._unit = unit
+        self._run = run
+        self._drawers = tempfile.TemporaryDirectory(prefix="claims-", dir=folder)
+        self._refused: list[tuple[int, Refused]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._drawers.cleanup)
+
+    async def add(self, certified: Certified) -> None:
+        """The next rows; `unit` and `run` are those of the claiming.
+
+        Raises:
+            RefusedError: columns of different lengths.
+            StoreError: those with links or faces could not be claimed.
+        """
+        certified.check()
+        packed = await asyncio.to_thread(self._gate.keying.pack, certified)
+        special = sorted({place for place, _ in (*certified.linked, *certified.faces)})
+        if special:
+            linked, faces = self._gate.keying.pairs(certified)
+            at = {place: position for position, place in enumerate(special)}
+            refused = await self._gate.claim_packed(
+                self._unit,
+                self._run,
+                packed[special],
+                [(at[place], tag) for place, tag in linked],
+                [(at[place], tag) for place, tag in faces],
+            )
+            self._refused += [(int(certified.row[special[each.place]]), each) for each in refused]
+            packed = np.delete(packed, special)
+        await asyncio.to_thread(self._put_aside, packed)
+
+    async def finish(self, people: People) -> AsyncIterator[list[tuple[int, Refused]]]:
+        """Claim everything; the rows that were refused, part by part, their findings kept.
+
+        Args:
+            people: gives the text of a few rows.
+
+        Raises:
+            StoreError: some of it could not be claimed; do it all again.
+        """
+        if self._refused:
+            yield await self._noted(self._refused, people)
+        for drawer in range(DRAWERS):
+            packed = await asyncio.to_thread(self._take, drawer)
+            for start in range(0, len(packed), AT_ONCE):
+                part = packed[start : start + AT_ONCE]
+                refused = await self._gate.claim_packed(self._unit, self._run, part)
+                if refused:
+                    rows = part["row"]
+                    yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
+
+    async def _noted(self, refused: list[tuple[int, Refused]], people: People) -> list[tuple[int, Refused]]:
+        refused.sort()
+        rows = np.array([row for row, _ in refused], np.int64)
+        certified = await asyncio.to_thread(people, rows)
+        findings = [each._replace(place=place) for place, (_, each) in enumerate(refused)]
+        await self._gate.note(certified, findings)
+        return refused
+
+    def _put_aside(self, packed: Packed) -> None:
+        drawer = np.frombuffer(packed["tag"].tobytes(), np.uint8)[::16] // (256 // DRAWERS)
+        order = np.argsort(drawer, kind="stable")
+        ends = np.searchsorted(drawer[order], np.arange(DRAWERS + 1))
+        sorted_rows = packed[order]
+        for number in range(DRAWERS):
+            part = sorted_rows[ends[number] : ends[number + 1]]
+            if len(part):
+                with self._drawer(number).open("ab") as file:
+                    file.write(part.tobytes())
+
+    def _take(self, number: int) -> Packed:
+        path = self._drawer(number)
+        if not path.exists():
+            return np.zeros(0, PACKED)
+        packed = np.fromfile(path, PACKED)
+        return packed[in_order(packed)]
+
+    def _drawer(self, number: int) -> Path:
+        return Path(self._drawers.name) / f"{number:02d}"
