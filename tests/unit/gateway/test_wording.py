@@ -29,10 +29,10 @@ TABLES: dict[str, Mapping[int, Word]] = {
     "EntitlementFlag": wording.FLAGS,
     "CertificationStatus": wording.PROPOSALS,
     "SourceOutcome": wording.OUTCOMES,
+    "RefusalReason": wording.REFUSALS,
 }
 NEVER_SHOWN = {
     "DatePrecision",  # decides how a day is written
-    "RefusalReason",  # every refusal brings its own text
 }
 
 
