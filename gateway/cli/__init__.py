@@ -23,6 +23,7 @@ class _LazyGroup(click.Group):
 
     commands_at = {  # noqa: RUF012  a constant table
         "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
+        "roster": ("gateway.cli.roster", "roster", "Whole rosters in one go", "名册批量核验"),
         "late": ("gateway.cli.late", "late", "Late answers to checks left open", "留置查询的迟到答复"),
         "notices": (
             "gateway.cli.notices",

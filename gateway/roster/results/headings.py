@@ -131,7 +131,11 @@ STOP: Final = (
     Heading("overpaid_net_fen", "应追回金额（元）", "to recover (yuan)", Shown.MONEY, 14),
     Heading("incomplete", "答复不完整", "incomplete", width=10),
     Heading("chunk", "批次", "chunk", Shown.NUMBER, 7),
+    Heading("decision", "决定", "decision", width=12),
+    Heading("decision_why", "决定理由", "decision reason", width=30),
+    Heading("decided_by", "决定人", "decided by", width=10),
 )
+"""The last three are for the official to fill in; `wugan roster decide` reads them."""
 
 EVIDENCE: Final = (
     Heading("row", "行号", "row", Shown.NUMBER, 8),
@@ -215,6 +219,27 @@ MESSAGE: Final = (
     Heading("cached", "此前取得", "given again", width=9),
 )
 
+STANDING: Final = (
+    *_PERSON,
+    Heading("grid_unit", "网格", "grid unit", width=16),
+    Heading("registered", "底数", "registered", width=10),
+    Heading("certification_status", "认证状态", "certification status", width=18),
+    Heading("mark", "认证标记", "mark", width=9),
+    Heading("source", "认证来源", "source", width=10),
+    Heading("certified_on", "认证时间", "time", Shown.DAY, 11),
+    Heading("last_act", "最近登记", "last recorded", width=16),
+    Heading("last_on", "登记事项日期", "date", Shown.DAY, 11),
+    Heading("who", "经办人", "official", width=10),
+    Heading("by", "核查人", "by", width=10),
+    Heading("why", "理由", "reason", width=30),
+    Heading("stopped_from", "停发起始月", "stop from", Shown.MONTH, 11),
+    Heading("resumes", "恢复发放月", "resume from", Shown.MONTH, 11),
+    Heading("months", "补发月数", "months paid back", Shown.NUMBER, 9),
+    Heading("amount_fen", "补发金额（元）", "paid back (yuan)", Shown.MONEY, 14),
+    Heading("finding", "提示", "finding", width=30),
+)
+"""How those about whom something was decided stand now."""
+
 FINDINGS: Final = {
     "REPEATED": Word("名册内重复", "repeated in the roster"),
     "SEVERAL_BENEFITS": Word("一人多险种", "one person, several benefits"),
@@ -226,6 +251,12 @@ FINDINGS: Final = {
     "MISUSE_AFTER_DEATH": Word("死亡后仍有使用记录", "used after death"),
 }
 """What is not in order with a person or the roster, beside the certification."""
+
+DECISION_WORDS: Final = {
+    "APPROVE_STOP": Word("同意停发", "stop approved"),
+    "REJECT_STOP": Word("不予停发", "stop rejected"),
+}
+"""What an official may decide on a proposed stop; the choices of the stop list."""
 
 OUTCOME_WORDS: Final = {
     "PASSED": Word("通过", "passed"),

@@ -66,7 +66,8 @@ class Lists:
         write_csv(evidence, headings.EVIDENCE, self._staging.file("stop-evidence.csv"), language)
         with Workbook(self._staging.file("stop-list.xlsx"), language) as book:
             stops, rests_on = ("拟停发名单", "证据") if language == "zh" else ("proposed stops", "evidence")
-            book.sheet(stops, headings.STOP, batches(rows, headings.STOP))
+            choices = [headings.said(named, language) for named in headings.DECISION_WORDS.values()]
+            book.sheet(stops, headings.STOP, batches(rows, headings.STOP), choices={"decision": choices})
             book.sheet(rests_on, headings.EVIDENCE, batches(evidence, headings.EVIDENCE))
 
     def overpayments(self, counts: Counts) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,6 +106,29 @@ def staged(out: Path) -> Iterator[Staging]:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A draft to be written, which takes the place of `path` at the end; gone where that does not come.
+
+    Raises:
+        StoreError: the folder cannot be written to.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _private(draft)
+        try:
+            yield draft
+            _synced(draft)
+            draft.replace(path)
+            _synced(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot be written ({error.strerror})", f"{path}：无法写入（{error.strerror}）", retryable=False
+        ) from error
 
 
 def _private(path: Path) -> Path:
