@@ -34,6 +34,8 @@ RULES = click.option(
     default=None,
     help=say("rule file (default: the built-in one)", "规则文件（默认内置）"),
 )
+_TOLD_ONE_BY_ONE = 100
+"""Of more decisions at once, only those that were refused are told one by one."""
 _ACTS = [act.name.lower().replace("_", "-") for act in Act]
 
 
@@ -111,7 +113,8 @@ def decide(
                 err=True,
             )
         for outcome in outcomes:
-            click.echo(plain(_told(outcome)), err=outcome.error is not None)
+            if outcome.error is not None or len(outcomes) <= _TOLD_ONE_BY_ONE:
+                click.echo(plain(_told(outcome)), err=outcome.error is not None)
         _summed(outcomes, refused, head, try_only=try_only)
     if refused:
         raise SystemExit(EXIT_REFUSED)
@@ -223,7 +226,8 @@ def _asked(results: Any, file: Path | None, given: dict[str, Any]) -> tuple[Sequ
     except RefusedError as error:
         raise ConfigError(error.en, error.zh, field=error.field) from None
     act = Act[given["act_name"].upper().replace("-", "_")]
-    request = Request(row, act, given["who"], given["why"], given["by"], *days)
+    on_day, stopped, entitled, resumes = days
+    request = Request(row, act, given["who"], given["why"], given["by"], on_day, stopped, entitled, resumes)
     return [request], []
 
 
