@@ -200,6 +200,38 @@ OUTCOMES: dict[int, Word] = {
 }
 
 
+REFUSALS: dict[int, Word] = {
+    f.REFUSAL_REASON_INVALID_ARGUMENT: Word("填报项有误", "a field is wrong"),
+    f.REFUSAL_REASON_INVALID_ID_NUMBER: Word("证件号码有误", "wrong identity number"),
+    f.REFUSAL_REASON_UNKNOWN_BENEFIT: Word("险种无法识别", "unknown benefit"),
+    f.REFUSAL_REASON_PURPOSE_NOT_PERMITTED: Word("对方未授权该查询目的", "purpose not permitted there"),
+    f.REFUSAL_REASON_BENEFIT_NOT_PERMITTED: Word("对方未授权该险种", "benefit not permitted there"),
+    f.REFUSAL_REASON_MEMBER_NOT_PERMITTED: Word("对方未授权本单位查询", "not permitted to ask there"),
+    f.REFUSAL_REASON_UNKNOWN_REGION: Word("行政区划代码无法识别", "unknown region"),
+    f.REFUSAL_REASON_NOT_SERVED: Word("对方无此类数据来源", "no source there for such a question"),
+    f.REFUSAL_REASON_ENVELOPE_MALFORMED: Word("报文格式有误", "malformed message"),
+    f.REFUSAL_REASON_ENVELOPE_UNSUPPORTED: Word("报文版本不受支持", "version of the message not supported"),
+    f.REFUSAL_REASON_ENVELOPE_EXPIRED: Word("报文已过期", "message out of date"),
+    f.REFUSAL_REASON_ENVELOPE_REPLAYED: Word("报文重复", "message came twice"),
+    f.REFUSAL_REASON_ENVELOPE_REJECTED: Word("报文未通过验证", "message did not verify"),
+    f.REFUSAL_REASON_WRONG_RECIPIENT: Word("报文接收方不符", "message for somebody else"),
+    f.REFUSAL_REASON_PEER_MISMATCH: Word("连接身份与发送方不符", "connection is not the sender's"),
+    f.REFUSAL_REASON_STRANGER: Word("不在成员目录中", "not in the directory"),
+    f.REFUSAL_REASON_TOO_LARGE: Word("超出允许的大小", "too large"),
+    f.REFUSAL_REASON_OVERLOADED: Word("对方繁忙", "overloaded"),
+    f.REFUSAL_REASON_DEADLINE_EXCEEDED: Word("未在时限内答复", "not answered in time"),
+    f.REFUSAL_REASON_PARTNER_UNAVAILABLE: Word("对方网关无法连接", "gateway could not be reached"),
+    f.REFUSAL_REASON_PARTNER_FAULTY: Word("对方答复无效", "answer not valid"),
+    f.REFUSAL_REASON_DIRECTORY_EXPIRED: Word("成员目录已过期", "directory out of date"),
+    f.REFUSAL_REASON_SHUTTING_DOWN: Word("网关正在停止", "gateway shutting down"),
+    f.REFUSAL_REASON_INTERNAL: Word("内部错误", "internal error"),
+    f.REFUSAL_REASON_QUOTA_EXCEEDED: Word("超出查询额度", "quota used up"),
+    f.REFUSAL_REASON_DELIVERY_EXPIRED: Word("投递已过期", "delivery out of date"),
+    f.REFUSAL_REASON_DELIVERY_SUPERSEDED: Word("已有更新的投递", "superseded by a later delivery"),
+}
+"""Short, for tables and sums; where one person is refused, the refusal brings its own text."""
+
+
 def word(table: dict[int, Word], number: int) -> Word:
     """The word for a number; a number of a later version of the contract is shown as itself."""
     return table.get(number) or Word(f"（{number}）", f"({number})")

@@ -188,24 +188,21 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
-        member_id = settings.member_id
         rosters = await stack.enter_async_context(
             open_rosters(settings, book, directory, store, partners, checks, clock)
         )
         roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))
-        gate = Gate(book, store, clock)
-        duplicates = DuplicateService(store.duplicates, gate, directory, clock)
         agency = AgencyServicer(
             desk,
             checks,
             book,
             directory,
-            member_id,
+            settings.member_id,
             post.late,
             notices.service,
             roster_service,
             finished,
-            duplicates,
+            DuplicateService(store.duplicates, Gate(book, store, clock), directory, clock),
         )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),

@@ -18,6 +18,7 @@ from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
 from gateway.cli.language import plain, say
 from gateway.cli.late import CONFIG
+from gateway.cli.roster_decide import decide, decisions
 from gateway.errors import ConfigError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
@@ -42,6 +43,10 @@ _PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.key
 )
 def roster() -> None:
     """The group."""
+
+
+roster.add_command(decide)
+roster.add_command(decisions)
 
 
 @roster.command(

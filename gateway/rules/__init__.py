@@ -7,7 +7,8 @@
     reasons.py        the codes of reasons and their texts
     merge.py          several members' findings -> one
     certification.py  findings -> what is proposed, and the first month without entitlement
-    overpayment.py    months paid too much, in fen
+    deciding.py       acts of officials, visitors and face checks -> how somebody stands
+    overpayment.py    months paid too much, or withheld, in fen
     purposes.py       what each purpose may be told, as tables
     disclosure.py     what an answer may carry for a purpose
 

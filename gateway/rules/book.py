@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.rules.caching import Caching, read_caching
+from gateway.rules.deciding import Transitions, read_transitions
 from gateway.rules.exclusions import Exclusions, read_exclusions
 from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, names, read_kinds
 from gateway.rules.names import fold_variants, name_key
@@ -109,6 +110,7 @@ class RuleBook:
         aged_out_age, aged_out_until_age: full years.
         proposals: CertificationStatus by SurvivalStatus.
         verify_within_days: for a SUSPECT.
+        transitions: which act of an official, a visitor or a face check leads where.
         reason_texts: by ReasonCode.
         audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
         lasting_flags: bits of the flags that do not pass by themselves; see `notifying.py`.
@@ -129,6 +131,7 @@ class RuleBook:
     aged_out_until_age: int
     proposals: NDArray[np.int32]
     verify_within_days: int
+    transitions: Transitions
     reason_texts: Mapping[int, ReasonText]
     audience: NDArray[np.uint32]
     lasting_flags: int
@@ -163,6 +166,7 @@ class RuleBook:
         aged.close()
         proposals = _by_status(root.section("certification"), _PROPOSALS)
         verify_within_days = root.integer("verify_within_days", 1, 366)
+        transitions = read_transitions(root.section("decisions"))
         disclosures = read_disclosures(root.section("disclosure"))
         notices = root.section("notices")
         lasting_flags = sum(1 << flag for flag in set(notices.choices("lasting_flags", FLAGS)))
@@ -183,6 +187,7 @@ class RuleBook:
             aged_out_until_age=until_age,
             proposals=proposals,
             verify_within_days=verify_within_days,
+            transitions=transitions,
             reason_texts=_reason_texts(root.section("reasons")),
             audience=audience,
             lasting_flags=lasting_flags,

@@ -93,6 +93,27 @@ def overpaid_by_month(
     return _settle(np.bincount(once[0], minlength=count), gross, account_fen)
 
 
+def withheld(stopped_from_on: Int32, resumes_on: Int32, monthly_fen: Fen) -> Overpayments:
+    """What was withheld from people whose benefit is restored, to be paid back; nothing offsets it.
+
+    Args:
+        stopped_from_on: a day in the first month that was not paid, or from which there is entitlement again where that
+            is later; 0: nothing was withheld.
+        resumes_on: a day in the first month that is paid as usual again; 0: nothing was withheld.
+        monthly_fen: amount of a month.
+
+    Raises:
+        RefusedError: columns of different lengths, or an amount that is negative or beyond MAX_FEN.
+    """
+    same_length(len(stopped_from_on), resumes_on=resumes_on, monthly_fen=monthly_fen)
+    _check_amounts("monthly_fen", monthly_fen)
+    first = stopped_from_on.astype("M8[D]").astype("M8[M]").astype(np.int64)
+    resumed = resumes_on.astype("M8[D]").astype("M8[M]").astype(np.int64)
+    counted = (stopped_from_on != 0) & (resumes_on != 0)
+    months = np.where(counted, np.maximum(resumed - first, 0), 0)
+    return _settle(months, months * monthly_fen.astype(np.int64), np.zeros(len(months), np.int64))
+
+
 def _settle(months: NDArray[np.integer], gross: Fen, account_fen: Fen) -> Overpayments:
     _check_amounts("account_fen", account_fen)
     offset = np.minimum(gross, account_fen.astype(np.int64))

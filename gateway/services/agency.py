@@ -10,7 +10,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 import grpc
 
 from certs.identity import ROLE_UNIT, Identity
-from gateway.errors import AccessError
+from gateway.errors import AccessError, RefusedError
 from gateway.federation.check import Checked, Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.late import LateChecks

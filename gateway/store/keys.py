@@ -1,9 +1,9 @@
 """The store's key: one secret of 32 bytes, from which everything keyed at rest is derived.
 
 Owns: the key file, the sub keys (HKDF-SHA256, RFC 5869, one label for each use), encryption of bodies, blind indexes,
-tags of digests and of counters, order keys, keys of answers that may be given again, the MACs of the audit trail and of
-administrative acts. Refuses: a key file that others may read, and handing out a sub key, but for the one of the
-officials' pseudonyms, which belongs to the asking side.
+tags of digests and of counters, order keys, keys of answers that may be given again, the MACs of the audit trail, of
+administrative acts and of decisions about recipients. Refuses: a key file that others may read, and handing out a sub
+key, but for the one of the officials' pseudonyms, which belongs to the asking side.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class StoreKeys:
         self._use = _derive(key, b"access-use")
         self._acts = _derive(key, b"access-act-mac")
         self._order = _derive(key, b"order-key")
+        self._decisions = _derive(key, b"decision-mac")
         self._cache = _derive(key, b"answer-cache")
         self._once = _derive(key, b"certification")
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
@@ -134,6 +135,10 @@ class StoreKeys:
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""
         return hmac.digest(self._acts, data, "sha256")
+
+    def decision_mac(self, data: bytes) -> bytes:
+        """HMAC-SHA256 for one link of the record of decisions about recipients."""
+        return hmac.digest(self._decisions, data, "sha256")
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the audit trail."""

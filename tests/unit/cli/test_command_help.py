@@ -32,6 +32,9 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 COMMANDS = {
     "",
     "check",
+    "roster",
+    "roster decide",
+    "roster decisions",
     "notices",
     "notices subscribe",
     "notices unsubscribe",

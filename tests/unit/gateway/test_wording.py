@@ -30,10 +30,10 @@ TABLES: dict[str, Mapping[int, Word]] = {
     "CertificationStatus": wording.PROPOSALS,
     "SourceOutcome": wording.OUTCOMES,
     "DuplicateKind": wording.DUPLICATES,
+    "RefusalReason": wording.REFUSALS,
 }
 NEVER_SHOWN = {
     "DatePrecision",  # decides how a day is written
-    "RefusalReason",  # every refusal brings its own text
 }
 
 
