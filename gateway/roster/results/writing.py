@@ -37,6 +37,8 @@ KNOWN: Final = frozenset(
         "results.csv",
         "results.xlsx",
         "evidence.parquet",
+        "reasons.parquet",
+        "reason_texts.parquet",
         "stop-list.csv",
         "stop-evidence.csv",
         "stop-list.xlsx",
@@ -175,6 +177,8 @@ class _Run:
         )
         self._rows = _Spill(staging, "rows", self._worded(nobody))
         self._evidence = _Spill(staging, "evidence", nobody.evidence)
+        self._reasons = _Spill(staging, "reasons", nobody.reasons)
+        self._texts = nobody.reason_texts
         self._messages = _Spill(staging, "messages", nobody.messages)
         self._rejected = _Spill(staging, "rejected", frames.empty(frames.REJECTED), uniform=False)
         self._numbers = Numbers()
@@ -183,6 +187,8 @@ class _Run:
     def add(self, chunk: ChunkFrames) -> None:
         self._rows.add(self._worded(chunk))
         self._evidence.add(chunk.evidence)
+        self._reasons.add(chunk.reasons)
+        self._texts = pl.concat([self._texts, chunk.reason_texts]).unique(maintain_order=True)
         self._messages.add(chunk.messages)
         if chunk.rejected is not None:
             self._rejected.add(chunk.rejected)
@@ -203,6 +209,8 @@ class _Run:
         results = pl.scan_parquet(path)
         evidence_path = staging.file("evidence.parquet")
         _write_parquet(self._evidence.scan(), evidence_path)
+        _write_parquet(self._reasons.scan(), staging.file("reasons.parquet"))
+        _write_parquet(self._texts.sort("member", "code").lazy(), staging.file("reason_texts.parquet"))
         write_csv(results, headings.RESULT, staging.file("results.csv"), language)
         if self._rows.rows <= options.xlsx_rows:
             with Workbook(staging.file("results.xlsx"), language, options.sheet_rows) as book:
