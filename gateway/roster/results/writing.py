@@ -50,6 +50,7 @@ KNOWN: Final = frozenset(
         "messages.parquet",
         "messages.csv",
         "rejected.csv",
+        "rejected.parquet",
         "summary.html",
         MANIFEST,
         FOLDER,
@@ -239,10 +240,11 @@ class _Run:
         write_csv(shown, headings.MESSAGE, self._staging.file("messages.csv"), self._options.language)
 
     def _write_rejected(self) -> None:
-        """rejected.csv, also when nothing was: an empty list says so."""
+        """rejected.csv and rejected.parquet, also when nothing was: an empty list says so."""
         chinese = self._options.language == "zh"
         reason = "reason_zh" if chinese else "reason_en"
         rows = self._rejected.scan()
+        _write_parquet(rows, self._staging.file("rejected.parquet"))
         own = [name for name in rows.collect_schema().names() if name not in frames.REJECTED]
         titles = ("行号", "列", "原因") if chinese else ("row", "column", "reason")
         shown = rows.select(
