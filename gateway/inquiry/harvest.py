@@ -6,7 +6,8 @@ What is looked for, each member for itself, within the last one to two windows:
                  sex): somebody goes through the numbers there can be (GB 11643: six digits of place, eight of birth,
                  three of order, a check digit). Any order of asking, any number of questions.
     roster       more people in a civil day than the grant's roster explains
-    odd-hours    many people at hours when agencies are closed, Asia/Shanghai
+    odd-hours    many people at hours when agencies are closed, Asia/Shanghai; not under a grant that expects a roster,
+                 which is run at night, and is held to what it expects
     unknown      people said to live here whom no department knows, as a share. People asked about without a region do
                  not count: where the residence is unknown, several provinces are asked and most know nothing.
 
@@ -149,7 +150,7 @@ class Harvest:
         expected = int(roster * limits.roster_factor)
         if roster and member.day_people > expected:
             raised |= self._raise(member_id, unit, ROSTER, member.day_people, expected, now_ms)
-        if self._odd(now_ms):
+        if not roster and self._odd(now_ms):
             member.now.odd += len(numbers)
             odd = member.now.odd + member.before.odd
             if odd > limits.odd_people:

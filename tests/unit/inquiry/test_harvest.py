@@ -252,6 +252,14 @@ def test_many_people_in_odd_hours_are_an_alarm(hour: int, odd: bool) -> None:
     assert watched.signals == ([ODD_HOURS] if odd else [])
 
 
+def test_a_roster_that_the_grant_expects_may_be_run_at_night_and_no_more_than_it() -> None:
+    people = list(dict.fromkeys(people_of(200)))
+    watched = Watched(odd_people=50)
+    assert not watched.asks(people[:100], roster=100, size=25, now_ms=NIGHT_MS)
+    assert watched.asks(people, roster=100, now_ms=NIGHT_MS)
+    assert watched.signals == [ROSTER]
+
+
 def test_without_odd_hours_there_are_none() -> None:
     assert not Watched(odd_people=1, odd_from_hour=3, odd_until_hour=3).asks(list(people_of(9)), now_ms=NIGHT_MS)
 
