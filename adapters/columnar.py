@@ -1,7 +1,7 @@
 """From whole columns of a record set to columns of evidence, as `adapters.mapping`, without an object for a row.
 
-Owns: the same meaning as `Mapper.map`, on polars columns as a database returned them. Refuses: types that would not read
-the same (`ColumnMapper.of` gives None), and everything that `Mapper` decides when it is made.
+Owns: the same meaning as `Mapper.map`, on polars columns as a database returned them. Refuses: types that would not
+read the same (`ColumnMapper.of` gives None), and everything that `Mapper` decides when it is made.
 """
 
 from __future__ import annotations
