@@ -159,7 +159,7 @@ class ArrowDatabase:
                 statement.set_sql_query(sql)
                 statement.bind_stream(pl.DataFrame([numbers.implode()]))
                 stream, _ = statement.execute_query()
-                frame = pl.DataFrame(stream)
+                frame = _plain(pl.DataFrame(stream))
         except (Error, pl.exceptions.PolarsError) as error:
             raise self._wrap(error, connection) from error
         finally:
@@ -231,6 +231,14 @@ def sql_of(statement: Statement, columns: tuple[str, ...], types: tuple[int, ...
     numbers = sqlalchemy.cast(bindparam("numbers"), ARRAY(BpChar() if is_char else String()))
     chosen = select(*(source.c[name] for name in columns)).where(source.c[statement.by] == sqlalchemy.any_(numbers))
     return str(chosen.limit(sqlalchemy.literal_column(str(MAX_ROWS + 1))).compile(dialect=_DIALECT))
+
+
+def _plain(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame without the names that the driver gives to types which Arrow does not have; their values stay."""
+    import polars as pl
+
+    named = [column for column in frame.get_columns() if isinstance(column.dtype, pl.BaseExtension)]
+    return frame.with_columns(column.ext.storage() for column in named) if named else frame
 
 
 def _shut(connection: _Connection) -> None:

@@ -269,6 +269,15 @@ class Database:
         Raises:
             DatabaseError: the table or a column is not there, or the database failed.
         """
+        fresh = getattr(self._local, "connection", None) is None
+        try:
+            return self._describe(statement)
+        except DatabaseError as error:
+            if fresh or not error.gone:
+                raise
+            return self._describe(statement)
+
+    def _describe(self, statement: Statement) -> tuple[int, ...]:
         chosen = select(*(statement.source.c[name] for name in statement.columns)).where(sqlalchemy.false())
         try:
             cursor = self._connection().cursor()
