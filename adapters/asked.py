@@ -77,7 +77,7 @@ class Asked:
         self._subjects = subjects
         self._series: pl.Series | None = None
         self._names: pl.Series | None = None
-        self._columns: dict[tuple[str, ...], tuple[pl.Series, pl.DataFrame]] = {}
+        self._columns: dict[tuple[str, ...], _Spelt] = {}
         self._spread: tuple[Int32, Int32, Int32] | None = None
 
     @classmethod
@@ -144,7 +144,7 @@ class Asked:
 
     def column(self, forms: Sequence[str]) -> pl.Series:
         """The same as `values`, as a column."""
-        return self._column(tuple(forms))[0]
+        return self._spelt(tuple(forms)).values
 
     def find_column(self, values: pl.Series, forms: Sequence[str], source: str) -> Int32:
         """The same as `find`, for a column of texts.
@@ -152,23 +152,22 @@ class Asked:
         Raises:
             SourceFaultError: see `find`.
         """
-        found = self._look_up(values, forms)
-        missed = found.is_null()
-        if missed.any():
+        spelt = self._spelt(tuple(forms))
+        found = spelt.look_up(values)
+        missed = np.flatnonzero(found < 0)
+        if len(missed):
             # Blanks around a number, as CHAR columns have them, without a Python string for each.
-            stripped = self._look_up(values.str.strip_chars(), forms)
-            found = found.fill_null(stripped)
-            missed = found.is_null()
-        if missed.any():
+            found[missed] = spelt.look_up(values.gather(missed).str.strip_chars())
+            missed = missed[found[missed] < 0]
+        if len(missed):
             import polars as pl
 
-            others = values.filter(missed).unique().to_list()
-            known = pl.DataFrame({"number": others, "position": pl.Series(self.find(others, source), dtype=pl.Int32)})
-            rest = values.to_frame("number").join(
-                known, on="number", how="left", maintain_order="left", nulls_equal=True
-            )
-            found = found.fill_null(rest["position"])
-        return found.to_numpy()
+            others = values.gather(missed).alias("number")
+            distinct = others.unique()
+            known = pl.DataFrame([distinct, pl.Series("position", self.find(distinct.to_list(), source), pl.Int32)])
+            rest = others.to_frame().join(known, on="number", how="left", maintain_order="left", nulls_equal=True)
+            found[missed] = rest["position"].to_numpy()
+        return found
 
     def spread(self, positions: Int32) -> tuple[Int32, NDArray[np.intp] | None]:
         """Rows of the question for positions, and which of them each came from; None: one each, in the same order."""
@@ -185,34 +184,58 @@ class Asked:
         within = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
         return rows[starts[positions][source] + within], source
 
-    def _look_up(self, values: pl.Series, forms: Sequence[str]) -> pl.Series:
-        known = self._column(tuple(forms))[1]
-        return values.to_frame("number").join(known, on="number", how="left", maintain_order="left")["position"]
-
-    def _column(self, forms: tuple[str, ...]) -> tuple[pl.Series, pl.DataFrame]:
-        """What to ask a source for, and the spellings that need no second look, with their positions."""
+    def _spelt(self, forms: tuple[str, ...]) -> _Spelt:
         made = self._columns.get(forms)
         if made is None:
             made = self._columns[forms] = self._spell(forms)
         return made
 
-    def _spell(self, forms: tuple[str, ...]) -> tuple[pl.Series, pl.DataFrame]:
+    def _spell(self, forms: tuple[str, ...]) -> _Spelt:
         import polars as pl
 
-        numbers = self.series.alias("number")
-        position = pl.int_range(len(numbers), dtype=pl.Int32, eager=True).rename("position")
-        known = pl.DataFrame([numbers, position])
+        numbers = self.series
         values = [numbers]
-        resident = numbers.str.len_chars() == 18
+        spelt, position = numbers, np.arange(len(numbers), dtype=np.int32)
         if "lower_x" in forms:
-            ending = known.filter(resident & numbers.str.ends_with("X"))
-            # `lower` of a number with other letters is nobody's: only what `normal` would bring back counts.
-            lower = ending.with_columns(pl.col("number").str.to_lowercase())
-            plain = ending["number"].str.contains(r"^\d{17}X$")
-            known = pl.concat([known, lower.filter(plain)])
-            values.append(lower["number"])
+            ending = np.flatnonzero(((numbers.str.len_chars() == 18) & numbers.str.ends_with("X")).to_numpy())
+            lower = numbers.gather(ending).str.to_lowercase()
+            values.append(lower)
+            # In lower case a number with other letters is nobody's: only what `normal` would bring back counts.
+            plain = lower.str.contains(r"^\d{17}x$") & ~lower.is_in(
+                numbers.filter(numbers.str.ends_with("x")).implode()
+            )
+            spelt = pl.concat([numbers, lower.filter(plain)])
+            position = np.concatenate([position, position[ending[plain.to_numpy()]]])
         if "legacy_15" in forms:
-            old = numbers.filter(resident & (numbers.str.slice(6, 2) == "19"))
+            old = numbers.filter((numbers.str.len_chars() == 18) & (numbers.str.slice(6, 2) == "19"))
             # Found again by `normal`, which tells whose they are by the check digit.
             values.append(old.str.slice(0, 6) + old.str.slice(8, 9))
-        return (values[0], known) if len(values) == 1 else (pl.concat(values), known.unique("number", keep="first"))
+        return _Spelt(values[0] if len(values) == 1 else pl.concat(values), pl.Enum(spelt), position)
+
+
+class _Spelt:
+    """Numbers as a source may hold them.
+
+    Args:
+        values: what to ask for.
+        known: the spellings that need no second look, as a type whose values are looked up by hashing.
+        position: of each of these.
+    """
+
+    __slots__ = ("_known", "_position", "values")
+
+    def __init__(self, values: pl.Series, known: pl.Enum, position: Int32) -> None:
+        self.values = values
+        self._known = known
+        self._position = position
+
+    def look_up(self, values: pl.Series) -> Int32:
+        """The position of each value, -1 where it is none of the known spellings."""
+        place = values.cast(self._known, strict=False).to_physical()
+        if not place.null_count():
+            whole: Int32 = self._position[place.to_numpy()]
+            return whole
+        found = np.full(len(values), -1, np.int32)
+        hit = np.flatnonzero(place.is_not_null().to_numpy())
+        found[hit] = self._position[place.drop_nulls().to_numpy()]
+        return found

@@ -159,15 +159,18 @@ class ColumnMapper:
         elif self._kinds[at] != "text":
             each = self._distinct(columns, at, known)
             references = pl.Series([text_of(value) for value in each.values], dtype=pl.String).gather(each.index)
-        mapped.source_reference = references = references.fill_null("")
+        if references.null_count():
+            references = references.fill_null("")
+        mapped.source_reference = references
         bad = dict.fromkeys(_too_long(references, trimmed=False), "source_reference: too long")
         numbers = columns[0]
-        roomy = (references.str.len_bytes() >= numbers.str.len_bytes()) & (numbers != "")
-        candidates = np.flatnonzero(roomy.fill_null(value=False).to_numpy())
-        if len(candidates):
-            both = pl.DataFrame({"reference": references.gather(candidates), "number": numbers.gather(candidates)})
+        length, least = references.str.len_bytes(), numbers.str.len_bytes()
+        if (length.max() or 0) >= max(1, least.min() or 0):  # type: ignore[operator]  # numbers
+            # A reference shorter than the number does not hold it.
+            roomy = np.flatnonzero((length.to_numpy() >= least.to_numpy()) & (least > 0).to_numpy())
+            both = pl.DataFrame({"reference": references.gather(roomy), "number": numbers.gather(roomy)})
             holding = both.select(pl.col("reference").str.contains(pl.col("number"), literal=True)).to_series()
-            for row in candidates[holding.to_numpy()].tolist():
+            for row in roomy[holding.to_numpy()].tolist():
                 bad.setdefault(row, "source_reference: holds the identity number")
         for row in sorted(bad):
             mapped.bad.setdefault(int(mapped.row[row]), bad[row])
@@ -189,7 +192,10 @@ class ColumnMapper:
 
 def _too_long(texts: pl.Series, *, trimmed: bool) -> list[int]:
     """Which texts are longer than a cell may be; those that seem so are looked at one by one."""
-    suspects = np.flatnonzero((texts.str.len_bytes() > MAX_CELL_BYTES).fill_null(value=False).to_numpy())
+    length = texts.str.len_bytes()
+    if (length.max() or 0) <= MAX_CELL_BYTES:  # type: ignore[operator]  # a number
+        return []
+    suspects = np.flatnonzero((length > MAX_CELL_BYTES).fill_null(value=False).to_numpy())
     found = texts.gather(suspects).to_list()
     lengths = [len((text_of(text) if trimmed else text).encode("utf-8", "replace")) for text in found]
     return [at for at, length in zip(suspects.tolist(), lengths, strict=True) if length > MAX_CELL_BYTES]
