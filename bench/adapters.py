@@ -3,9 +3,10 @@
 The adapter is built from a manifest, as for any department: it reads every record set, compares whose each row is, and
 maps codes, dates and places to evidence. By hand, the same columns of the same tables are read for the same people into
 Arrow, in the three ways that come to mind, and nothing is done with them. All take turns on one PostgreSQL server; a
-figure is the median over the rounds. Figures: `table_ratio` (ids a second of ours over those of the quickest by hand;
-goal at least 0.7), `table_ids_per_s`, and `table_client_us` and `hand_client_us`, processor time of this process for one
-id.
+figure is the median over the rounds.
+
+Figures: `table_ratio` (ids a second of ours over those of the quickest by hand; goal at least 0.7), `table_ids_per_s`,
+and `table_client_us` and `hand_client_us`, processor time of this process for one id.
 
 `BENCH_PEOPLE=100000` makes the database smaller.
 """
@@ -21,15 +22,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import adbc_driver_postgresql
 import numpy as np
 import polars as pl
-from adbc_driver_manager import AdbcConnection, AdbcStatement
 
 from adapters.build import build
 from adapters.contract import Lookup, Subjects
 from adapters.manifest import load_manifest
-from bench.databases import DEPARTMENTS, Databases, databases, people
+from bench.databases import DEPARTMENTS, ByHand, Databases, databases, people
 from bench.report import Figures, table
 
 PEOPLE = int(os.environ.get("BENCH_PEOPLE", "1000000"))
@@ -38,81 +37,6 @@ ROUNDS = 21
 WARM_UP_ROUNDS = 2
 
 _DEPARTMENT = DEPARTMENTS[0]
-_READS = (
-    ("psn_info", "psn_certno, psn_name"),
-    ("setl_d", "psn_certno, psn_name, vali_flag, med_type, setl_time, updt_time, admdvs, setl_id"),
-    ("psn_death_setl", "psn_certno, psn_name, die_date, opt_time, evt_id"),
-)
-
-
-class ByHand:
-    """The joins as a person types them.
-
-    Args:
-        uri: of the database.
-    """
-
-    def __init__(self, uri: str) -> None:
-        self._database = adbc_driver_postgresql.connect(uri)
-        self._connection = AdbcConnection(self._database)
-        self._connection.set_autocommit(True)
-        self._execute("CREATE TEMPORARY TABLE asked (id char(18))")
-
-    def array(self, numbers: list[str]) -> list[pl.DataFrame]:
-        """An array as a parameter."""
-        parameter = pl.DataFrame([pl.Series("numbers", numbers).implode()])
-        return [
-            self._read(
-                f"SELECT {columns} FROM {_DEPARTMENT.schema}.{name} WHERE psn_certno = ANY($1::char(18)[])", parameter
-            )
-            for name, columns in _READS
-        ]
-
-    def literal(self, numbers: list[str]) -> list[pl.DataFrame]:
-        """The numbers in the statement."""
-        written = ",".join(numbers)
-        return [
-            self._read(
-                f"SELECT {columns} FROM {_DEPARTMENT.schema}.{name} WHERE psn_certno = ANY('{{{written}}}'::char(18)[])"
-            )
-            for name, columns in _READS
-        ]
-
-    def temporary(self, numbers: list[str]) -> list[pl.DataFrame]:
-        """A temporary table, filled by COPY and joined."""
-        self._execute("TRUNCATE asked")
-        with AdbcStatement(self._connection) as statement:
-            statement.set_options(
-                **{
-                    "adbc.ingest.target_table": "asked",
-                    "adbc.ingest.mode": "adbc.ingest.mode.append",
-                    "adbc.ingest.temporary": "true",
-                }
-            )
-            statement.bind_stream(pl.DataFrame({"id": numbers}))
-            statement.execute_update()
-        return [
-            self._read(f"SELECT {columns} FROM {_DEPARTMENT.schema}.{name} JOIN asked ON psn_certno = asked.id")
-            for name, columns in _READS
-        ]
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
-        self._database.close()
-
-    def _execute(self, sql: str) -> None:
-        with AdbcStatement(self._connection) as statement:
-            statement.set_sql_query(sql)
-            statement.execute_update()
-
-    def _read(self, sql: str, parameter: pl.DataFrame | None = None) -> pl.DataFrame:
-        with AdbcStatement(self._connection) as statement:
-            statement.set_sql_query(sql)
-            if parameter is not None:
-                statement.bind_stream(parameter)
-            stream, _ = statement.execute_query()
-            return pl.DataFrame(stream)
 
 
 def main() -> Figures:
@@ -129,7 +53,7 @@ async def _measure(server: Databases, scratch: Path) -> Figures:
     path.touch(mode=0o600)
     path.write_text(server.manifest(_DEPARTMENT), encoding="utf-8")
     adapter = build(load_manifest(path), scratch)
-    hand = ByHand(server.reader)
+    hand = ByHand(server.reader, (_DEPARTMENT,))
     known = people(PEOPLE)
     ways: dict[str, Callable[[list[str]], list[pl.DataFrame]]] = {
         "array": hand.array,

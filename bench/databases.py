@@ -8,14 +8,18 @@ department loads them every day. Refuses: being the demo; see gateway/demo for p
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import adbc_driver_postgresql
 import numpy as np
 import polars as pl
 import psycopg
+from adbc_driver_manager import AdbcConnection, AdbcStatement
 from psycopg import sql
 
 from gateway.demo.systems import postgres
@@ -93,6 +97,16 @@ class Department:
         """Where its tables stand."""
         return self.name.replace("-", "_")
 
+    @property
+    def reads(self) -> list[tuple[str, str]]:
+        """Its tables, and which of their columns an answer needs."""
+        every = (
+            (self.register, _REGISTER_COLUMNS),
+            (self.traces.table, _TRACE_COLUMNS),
+            (self.deaths, _DEATH_COLUMNS),
+        )
+        return [(f"{self.schema}.{name}", columns) for name, columns in every if name]
+
 
 DEPARTMENTS = (
     Department("health-insurance", Traces("setl_d", 0, 7, ("11", "14", "21", "41")), "psn_info", "psn_death_setl"),
@@ -166,6 +180,10 @@ _ABOUT = {
     ),
 }
 
+_REGISTER_COLUMNS = "psn_certno, psn_name"
+_TRACE_COLUMNS = "psn_certno, psn_name, vali_flag, med_type, setl_time, updt_time, admdvs, setl_id"
+_DEATH_COLUMNS = "psn_certno, psn_name, die_date, opt_time, evt_id"
+
 _TRACE_ROWS = """
 CREATE UNLOGGED TABLE {schema}.{table} AS
 SELECT p.id::char(18) AS psn_certno, p.name::varchar(50) AS psn_name,
@@ -233,6 +251,90 @@ class Databases:
             path.write_text(self.manifest(department), encoding="utf-8")
             paths.append(path)
         return paths
+
+
+class ByHand:
+    """The joins of departments as a person types them in ADBC: the columns that an answer needs, read into Arrow.
+
+    Args:
+        uri: of the database, as libpq takes it.
+        departments: whose tables.
+    """
+
+    def __init__(self, uri: str, departments: Sequence[Department] = DEPARTMENTS) -> None:
+        self._database = adbc_driver_postgresql.connect(uri)
+        self._connection = AdbcConnection(self._database)
+        self._connection.set_autocommit(True)
+        self._reads = [read for department in departments for read in department.reads]
+
+    def array(self, numbers: list[str]) -> list[pl.DataFrame]:
+        """With an array as a parameter."""
+        parameter = pl.DataFrame([pl.Series("numbers", numbers).implode()])
+        condition = "psn_certno = ANY($1::char(18)[])"
+        return [
+            self._read(f"SELECT {columns} FROM {name} WHERE {condition}", parameter) for name, columns in self._reads
+        ]
+
+    def literal(self, numbers: list[str]) -> list[pl.DataFrame]:
+        """With the numbers in the statement."""
+        condition = f"psn_certno = ANY('{{{','.join(numbers)}}}'::char(18)[])"
+        return [self._read(f"SELECT {columns} FROM {name} WHERE {condition}") for name, columns in self._reads]
+
+    def temporary(self, numbers: list[str]) -> list[pl.DataFrame]:
+        """With a temporary table, filled by COPY and joined."""
+        self._execute("CREATE TEMPORARY TABLE IF NOT EXISTS asked (id char(18))")
+        self._execute("TRUNCATE asked")
+        with AdbcStatement(self._connection) as statement:
+            statement.set_options(
+                **{
+                    "adbc.ingest.target_table": "asked",
+                    "adbc.ingest.mode": "adbc.ingest.mode.append",
+                    "adbc.ingest.temporary": "true",
+                }
+            )
+            statement.bind_stream(pl.DataFrame({"id": numbers}))
+            statement.execute_update()
+        join = "JOIN asked ON psn_certno = asked.id"
+        return [self._read(f"SELECT {columns} FROM {name} {join}") for name, columns in self._reads]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+        self._database.close()
+
+    def _execute(self, text: str) -> None:
+        with AdbcStatement(self._connection) as statement:
+            statement.set_sql_query(text)
+            statement.execute_update()
+
+    def _read(self, text: str, parameter: pl.DataFrame | None = None) -> pl.DataFrame:
+        with AdbcStatement(self._connection) as statement:
+            statement.set_sql_query(text)
+            if parameter is not None:
+                statement.bind_stream(parameter)
+            stream, _ = statement.execute_query()
+            return pl.DataFrame(stream)
+
+
+def joined_by_hand(server: Databases, numbers: Sequence[str], batch: int, workers: int) -> float:
+    """Seconds for the raw joins of all departments about some people, in batches, by threads with a connection each."""
+    parts = [list(numbers[start : start + batch]) for start in range(0, len(numbers), batch)]
+    hands = [ByHand(server.reader) for _ in range(workers)]
+
+    def work(at: int) -> int:
+        return sum(len(frame) for part in parts[at::workers] for frame in hands[at].literal(part))
+
+    with ThreadPoolExecutor(workers) as threads:
+        for hand in hands:
+            hand.literal(parts[0][:10])  # connected, and its catalogue read
+        began = time.perf_counter()
+        rows = sum(threads.map(work, range(workers)))
+        seconds = time.perf_counter() - began
+    for hand in hands:
+        hand.close()
+    if not rows:
+        raise AssertionError("the joins bring nothing")
+    return seconds
 
 
 def people(count: int) -> pl.DataFrame:
