@@ -33,7 +33,9 @@ def _int32(values: list[int]) -> np.ndarray:
 def _found(draw: st.DrawFn, *, lazy: bool) -> Found:
     held = draw(st.lists(st.tuples(_rows, st.sampled_from(_NUMBERS), st.sampled_from(_NAMES)), max_size=6))
     numbers, names = [number for _, number, _ in held], [name for _, _, name in held]
-    kinds = draw(st.lists(st.tuples(_rows, st.sampled_from([8, 8, 8, 8, 9, 9, 9, 9, 3, 0, 101, 70_000, -1])), max_size=5))
+    kinds = draw(
+        st.lists(st.tuples(_rows, st.sampled_from([8, 8, 8, 8, 9, 9, 9, 9, 3, 0, 101, 70_000, -1])), max_size=5)
+    )
     count = len(kinds)
     links = draw(st.lists(st.tuples(_rows, st.sampled_from(_NUMBERS)), max_size=2))
     column = np.full(count, 20_000, np.int32)
