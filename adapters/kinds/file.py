@@ -220,7 +220,7 @@ class FileAdapter:
         people = {keys.person(number): position for position, number in enumerate(asked.numbers)}
         try:
             found: dict[str, list[FoundRow]] = {}
-            for row in self._index.find(people):
+            for row in self._index.find(list(people)):
                 found.setdefault(row[0], []).append(row)
             for part in self._parts:
                 rows = found.get(part.name)

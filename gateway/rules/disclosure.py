@@ -136,7 +136,6 @@ def minimise(
             permitted &= within(evidence.region, narrowed.regions)
     rows = _newest(evidence, permitted, limit)
     kind = evidence.kind[rows]
-    references = evidence.source_reference
     return Disclosed(
         rows=rows,
         subject=evidence.subject[rows],
@@ -147,12 +146,20 @@ def minimise(
         available_on=evidence.available_on[rows] & scope.exact[kind],
         strength=evidence.strength[rows],
         source_reference=(
-            [references[row] for row in rows.tolist()] if book.disclosure(purpose).references else [""] * len(rows)
+            _told_references(evidence.source_reference, rows)
+            if book.disclosure(purpose).references
+            else [""] * len(rows)
         ),
         detail=_told_places(evidence.detail[rows], scope.details, kind),
         from_on=_told_days(evidence.from_on[rows], scope.spans, kind),
         until_on=_told_days(evidence.until_on[rows], scope.spans, kind),
     )
+
+
+def _told_references(references: Sequence[str], rows: Index) -> list[str]:
+    """The references of some rows. A lazy column makes texts of these rows only."""
+    take = getattr(references, "take", None)
+    return [references[row] for row in rows.tolist()] if take is None else list(take(rows))
 
 
 def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons, narrowed: Narrowed | None = None) -> Reasons:
