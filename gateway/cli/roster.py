@@ -6,9 +6,9 @@ Owns: options and exit codes. Refuses: the calls (`roster_client`) and what is s
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,16 @@ import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
-from gateway.cli.language import plain, say
+from gateway.cli.language import chinese, plain, say
 from gateway.cli.late import CONFIG
 from gateway.cli.roster_decide import decide, decisions
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreError
+from gateway.wording import Word
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from gateway.cli.roster_client import Client, Remembered
     from gateway.cli.roster_show import Shown
     from gateway.config import AgencySettings
@@ -164,8 +163,8 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
 
         with Shown(Console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
-            await _follow(client, shown, header, recipients)
-            await _write(client, shown, header.run_id, out)
+            run = await _follow(client, shown, header, recipients)
+            await _write(client, shown, run, out)
 
     from gateway.cli.client import with_gateway
 
@@ -217,8 +216,8 @@ def _named(header: roster_pb2.RosterHeader, out: Path, case_reference: str, *, a
     header.run_id = bytes.fromhex(known.run_id)
 
 
-async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader, path: Path) -> None:
-    """Hand in the file, unless that was done before, and follow the run to its end."""
+async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader, path: Path) -> roster_pb2.RosterRun:
+    """Hand in the file, unless that was done before, and follow the run to its end; how it ended."""
     from gateway.cli.client import fail
 
     if await client.stands(header.run_id) is None:
@@ -232,35 +231,33 @@ async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader,
         if last.state == roster_pb2.ROSTER_STATE_FAILED:
             failed = plain(say(last.message_en, last.message_zh))
         fail(failed, EXIT_REFUSED)
+    return last
 
 
-async def _write(client: Client, shown: Shown, run_id: bytes, out: Path) -> None:
+async def _write(client: Client, shown: Shown, run: roster_pb2.RosterRun, out: Path) -> None:
     """Fetch the results, and write them."""
+    from gateway.cli.client import fail
     from gateway.cli.roster_client import frames_of, pulled
+    from gateway.roster.frames import ChunkFrames
+    from gateway.roster.results.writing import Options, write
 
     what = say("results", "写出结果")
-    chunks = client.results(run_id, lambda done, total: shown.step(what, done, total))
+    chunks = client.results(bytes(run.run_id), lambda done, total: shown.step(what, done, total))
     loop = asyncio.get_running_loop()
-
-    def work() -> None:
-        _files((frames_of(tables) for tables in pulled(chunks, loop)), out)
-
-    await asyncio.to_thread(work)
+    options = Options(
+        as_of_on=(dt.date.fromisoformat(run.as_of) - dt.date(1970, 1, 1)).days,
+        language="zh" if chinese() else "en",
+        title=run.file_name,
+        members={each.member_id: Word(each.member_name_zh, each.member_name_en) for each in run.provinces},
+    )
+    tables = (frames_of(each) for each in pulled(chunks, loop))
+    try:
+        await asyncio.to_thread(
+            write, (ChunkFrames(chunk=number, **each) for number, each in enumerate(tables)), out, options
+        )
+    except StoreError as error:
+        fail(say(error.en, error.zh), EXIT_REFUSED)
     click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
-
-
-def _files(chunks: Iterator[dict[str, pl.DataFrame]], out: Path) -> None:
-    import polars as pl
-
-    tables: dict[str, list[pl.DataFrame]] = {}
-    for frames in chunks:
-        for name, frame in frames.items():
-            tables.setdefault(name, []).append(frame)
-    for name, parts in tables.items():
-        path = out / f"{name}.parquet"
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        pl.concat(parts, how="diagonal").write_parquet(path)
 
 
 @roster.command(

@@ -11,8 +11,9 @@ from typing import Any, Final
 import polars as pl
 
 from gateway.federation.regions import PROVINCES
+from gateway.roster.frames import ChunkFrames
 from gateway.roster.results import headings
-from gateway.roster.results.frames import ChunkFrames, civil
+from gateway.roster.results.frames import civil
 from gateway.roster.results.reasons import names, sentences
 from gateway.rules.wording import Language
 from gateway.wording import (

@@ -15,9 +15,10 @@ from typing import Final
 
 import polars as pl
 
-from gateway.roster.results import frames, headings
+from gateway.roster.frames import REJECTED, TABLES, ChunkFrames, empty
+from gateway.roster.results import headings
 from gateway.roster.results.counting import Counting, Counts
-from gateway.roster.results.frames import ChunkFrames, check
+from gateway.roster.results.frames import check
 from gateway.roster.results.lists import Lists
 from gateway.roster.results.repeated import Numbers
 from gateway.roster.results.rows import result_rows
@@ -173,15 +174,13 @@ class _Run:
     def __init__(self, staging: Staging, options: Options) -> None:
         self._staging = staging
         self._options = options
-        nobody = ChunkFrames(
-            *map(frames.empty, (frames.PEOPLE, frames.REASONS, frames.EVIDENCE, frames.REASON_TEXTS, frames.MESSAGES))
-        )
+        nobody = ChunkFrames(chunk=0, **{name: empty(name) for name in TABLES})
         self._rows = _Spill(staging, "rows", self._worded(nobody))
         self._evidence = _Spill(staging, "evidence", nobody.evidence)
         self._reasons = _Spill(staging, "reasons", nobody.reasons)
         self._texts = nobody.reason_texts
         self._messages = _Spill(staging, "messages", nobody.messages)
-        self._rejected = _Spill(staging, "rejected", frames.empty(frames.REJECTED), uniform=False)
+        self._rejected = _Spill(staging, "rejected", empty("rejected"), uniform=False)
         self._numbers = Numbers()
         self._counting = Counting()
 
@@ -191,8 +190,7 @@ class _Run:
         self._reasons.add(chunk.reasons)
         self._texts = pl.concat([self._texts, chunk.reason_texts]).unique(maintain_order=True)
         self._messages.add(chunk.messages)
-        if chunk.rejected is not None:
-            self._rejected.add(chunk.rejected)
+        self._rejected.add(chunk.rejected)
         self._numbers.add(chunk.people["id_number"])
         self._counting.add(chunk.people)
 
@@ -245,7 +243,7 @@ class _Run:
         reason = "reason_zh" if chinese else "reason_en"
         rows = self._rejected.scan()
         _write_parquet(rows, self._staging.file("rejected.parquet"))
-        own = [name for name in rows.collect_schema().names() if name not in frames.REJECTED]
+        own = [name for name in rows.collect_schema().names() if name not in REJECTED]
         titles = ("行号", "列", "原因") if chinese else ("row", "column", "reason")
         shown = rows.select(
             pl.col("row").alias(titles[0]),

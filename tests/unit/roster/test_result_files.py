@@ -8,6 +8,7 @@ import io
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import openpyxl
@@ -17,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import RefusedError, StoreError
+from gateway.roster.frames import ChunkFrames
 from gateway.roster.results import headings
-from gateway.roster.results.frames import ChunkFrames
 from gateway.roster.results.sheets import Workbook, column_letters
 from gateway.roster.results.staging import FOLDER, staged
 from gateway.roster.results.tables import harmless, write_csv
@@ -201,7 +202,7 @@ def test_rejected_rows_are_listed_with_what_stood_in_them(tmp_path: Path) -> Non
             bad = pl.DataFrame(
                 {"row": [7], "column": [column], "reason_zh": ["有误"], "reason_en": ["wrong"], column: ["=1+1"]}
             )
-            yield ChunkFrames(chunk.people, chunk.reasons, chunk.evidence, chunk.reason_texts, chunk.messages, bad)
+            yield replace(chunk, rejected=bad)
 
     assert write(chunks(), tmp_path, OPTIONS).counts.rejected == 2
     rows = table(tmp_path / "rejected.csv")
