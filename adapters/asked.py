@@ -6,6 +6,7 @@ valid; the gateway did.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ class Asked:
         rows: for each number the rows of the question; None where position and row are the same.
     """
 
-    __slots__ = ("_columns", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
+    __slots__ = ("_columns", "_lock", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
 
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
@@ -75,6 +76,8 @@ class Asked:
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
         self._subjects = subjects
+        self._lock = threading.Lock()
+        """Columns are made once, by the first of several threads."""
         self._series: pl.Series | None = None
         self._names: pl.Series | None = None
         self._columns: dict[tuple[str, ...], _Spelt] = {}
@@ -185,10 +188,11 @@ class Asked:
         return rows[starts[positions][source] + within], source
 
     def _spelt(self, forms: tuple[str, ...]) -> _Spelt:
-        made = self._columns.get(forms)
-        if made is None:
-            made = self._columns[forms] = self._spell(forms)
-        return made
+        with self._lock:
+            made = self._columns.get(forms)
+            if made is None:
+                made = self._columns[forms] = self._spell(forms)
+            return made
 
     def _spell(self, forms: tuple[str, ...]) -> _Spelt:
         import polars as pl
@@ -231,7 +235,9 @@ class _Spelt:
 
     def look_up(self, values: pl.Series) -> Int32:
         """The position of each value, -1 where it is none of the known spellings."""
-        place = values.cast(self._known, strict=False).to_physical()
+        import polars as pl
+
+        place = values.cast(self._known, strict=False).to_physical().cast(pl.UInt32)
         if not place.null_count():
             whole: Int32 = self._position[place.to_numpy()]
             return whole

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 Int32 = NDArray[np.int32]
 Rows = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
-_SPARSE = np.array(sorted(REGION_DETAIL_KINDS))
+_PLACED = np.array(sorted(REGION_DETAIL_KINDS))
 _FROM = np.array(sorted(FROM_KINDS))
 _UNTIL = np.array(sorted(UNTIL_KINDS))
 _PENALTY = np.array(sorted(PENALTIES))
@@ -34,16 +35,17 @@ _PENALTY = np.array(sorted(PENALTIES))
 
 @dataclass(slots=True)
 class MappedColumns:
-    """What a block of rows became; as `adapters.mapping.Mapped`, in arrays.
+    """What a block of rows became; as `adapters.mapping.Mapped`, in arrays as long as the block.
 
     Attributes:
-        holder_row: rows that count at all.
-        name: the names in these rows as the source has them, untrimmed and null where there is none; None: no names.
-        row ... until_on: rows of evidence as columns of equal length.
-        source_reference: None where there is none.
+        counts: which rows count at all; None: every one.
+        name: of every row as the source has it, untrimmed and null where there is none; None: no names.
+        row: rows of evidence.
+        columns: kind to until_on, for every row; only those in `row` mean something.
+        source_reference: of every row; None where there is none.
     """
 
-    holder_row: Rows
+    counts: Mask | None = None
     name: pl.Series | None = None
     row: Rows = field(default_factory=lambda: np.zeros(0, np.intp))
     columns: dict[str, Int32] = field(default_factory=dict)
@@ -51,9 +53,9 @@ class MappedColumns:
     bad: dict[int, str] = field(default_factory=dict)
     ignored: int = 0
 
-    def note(self, rows: Rows, what: str) -> None:
+    def note(self, rows: Mask, what: str) -> None:
         """Rows that could not be mapped; of several reasons the first stays."""
-        for row in rows.tolist():
+        for row in np.flatnonzero(rows).tolist():
             self.bad.setdefault(row, what)
 
 
@@ -94,62 +96,62 @@ class ColumnMapper:
         return names if references or not self.mapper.read_for_reference else names[:-1]
 
     def map(self, columns: Sequence[pl.Series], *, references: bool) -> MappedColumns:
-        """A block of rows, given as the columns of `columns`; see `Mapper.map`."""
+        """A block of rows, given as the columns of `columns`; see `Mapper.map`.
+
+        Rows that do not count are read with the others and left out of what is told: to look at a code is cheaper than
+        to take every column apart.
+        """
         mapper = self.mapper
-        rows = np.arange(len(columns[0]))
         known: dict[int, Distinct] = {}
+        mapped = MappedColumns()
         if mapper.filter.reader is not None:
-            kept = self._distinct(columns, mapper.filter.at, known).read(mapper.filter.reader)
-            if not kept.all():
-                rows = np.flatnonzero(kept)
-                columns = [column.gather(rows) for column in columns]
-                known = {}
-        mapped = MappedColumns(rows)
+            counts = self._distinct(columns, mapper.filter.at, known).read(mapper.filter.reader) != 0
+            mapped.counts = None if counts.all() else counts
+        every = np.ones(len(columns[0]), np.bool_) if mapped.counts is None else mapped.counts
         if mapper.name_at >= 0:
             mapped.name = columns[mapper.name_at]
-            mapped.note(rows[_too_long(mapped.name, trimmed=True)], "identity.name: too long")
-        if not len(rows) or not mapper.has_evidence:
+            mapped.note(every & _too_long(mapped.name, trimmed=True), "identity.name: too long")
+        if not mapper.has_evidence:
             return mapped
-        kinds = self._read(mapper.kind, columns, known)
-        if kinds.min() <= 0:
-            mapped.note(rows[kinds == BAD], "evidence: code not in the table")
-            mapped.ignored = int(np.count_nonzero(kinds == 0))
-            evidence = np.flatnonzero(kinds > 0)
-            rows, kinds = rows[evidence], kinds[evidence]
-            columns = [column.gather(evidence) for column in columns]
-            known = {at: each.take(evidence) for at, each in known.items()}
-        mapped.row = rows
-        self._fill(mapped, columns, kinds, known)
+        kinds = mapped.columns["kind"] = self._read(mapper.kind, columns, known)
+        evidence = every
+        if len(kinds) and kinds.min() <= 0:
+            mapped.note(every & (kinds == BAD), "evidence: code not in the table")
+            mapped.ignored = int(np.count_nonzero(every & (kinds == 0)))
+            evidence = every & (kinds > 0)
+        mapped.row = np.flatnonzero(evidence)
+        self._fill(mapped, columns, evidence, known)
         if references and mapper.reference_at >= 0:
-            self._refer(mapped, columns, known)
+            self._refer(mapped, columns, evidence, known)
         return mapped
 
     def _fill(
-        self, mapped: MappedColumns, columns: Sequence[pl.Series], kinds: Int32, known: dict[int, Distinct]
+        self, mapped: MappedColumns, columns: Sequence[pl.Series], evidence: Mask, known: dict[int, Distinct]
     ) -> None:
-        rows, found = mapped.row, mapped.columns
-        found["kind"] = kinds
-        for part in self.mapper.parts:
+        mapper, found = self.mapper, mapped.columns
+        for part in mapper.parts:
             values = found[part.setting] = self._read(part, columns, known)
             if part.reader is not None and len(values) and values.min() == BAD:
                 what = "does not read as a date" if part.setting.endswith("_on") else "code not in the table"
-                mapped.note(rows[values == BAD], f"{part.setting}: {what}")
-        mapped.note(rows[found["observed_on"] == 0], "observed_on: missing")
-        mapper = self.mapper
+                mapped.note(evidence & (values == BAD), f"{part.setting}: {what}")
+        mapped.note(evidence & (found["observed_on"] == 0), "observed_on: missing")
+        kinds = found["kind"]
         if mapper.detail.reader is not None or mapper.detail.fixed:
             detail = found["detail"]
-            penal, placed = kinds == words.EVIDENCE_KIND_SENTENCE, np.isin(kinds, _SPARSE)
+            penal, placed = kinds == words.EVIDENCE_KIND_SENTENCE, np.isin(kinds, _PLACED)
             detail = found["detail"] = np.where(penal | placed, detail, 0).astype(np.int32)
             fits = np.where(penal, np.isin(detail, _PENALTY), (detail >= 100_000) & (detail <= 999_999))
-            mapped.note(rows[(detail != 0) & ~fits], "detail: out of range")
+            mapped.note(evidence & (detail != 0) & ~fits, "detail: out of range")
         for part, having in ((mapper.from_on, _FROM), (mapper.until_on, _UNTIL)):
             if part.reader is not None:
                 found[part.setting] = np.where(np.isin(kinds, having), found[part.setting], 0).astype(np.int32)
         if mapper.from_on.reader is not None and mapper.until_on.reader is not None:
             start, end = found["from_on"], found["until_on"]
-            mapped.note(rows[(end != 0) & (start != 0) & (end < start)], "until_on: before from_on")
+            mapped.note(evidence & (end != 0) & (start != 0) & (end < start), "until_on: before from_on")
 
-    def _refer(self, mapped: MappedColumns, columns: Sequence[pl.Series], known: dict[int, Distinct]) -> None:
+    def _refer(
+        self, mapped: MappedColumns, columns: Sequence[pl.Series], evidence: Mask, known: dict[int, Distinct]
+    ) -> None:
         import polars as pl
 
         at = self.mapper.reference_at
@@ -162,18 +164,18 @@ class ColumnMapper:
         if references.null_count():
             references = references.fill_null("")
         mapped.source_reference = references
-        bad = dict.fromkeys(_too_long(references, trimmed=False), "source_reference: too long")
+        long, holding = _too_long(references, trimmed=False), np.zeros(len(references), np.bool_)
         numbers = columns[0]
-        length, least = references.str.len_bytes(), numbers.str.len_bytes()
-        if (length.max() or 0) >= max(1, least.min() or 0):  # type: ignore[operator]  # numbers
+        length, least = references.str.len_bytes().to_numpy(), numbers.str.len_bytes().to_numpy()
+        if len(length) and length.max() >= max(1, least.min()):
             # A reference shorter than the number does not hold it.
-            roomy = np.flatnonzero((length.to_numpy() >= least.to_numpy()) & (least > 0).to_numpy())
+            roomy = np.flatnonzero((length >= least) & (least > 0))
             both = pl.DataFrame({"reference": references.gather(roomy), "number": numbers.gather(roomy)})
-            holding = both.select(pl.col("reference").str.contains(pl.col("number"), literal=True)).to_series()
-            for row in roomy[holding.to_numpy()].tolist():
-                bad.setdefault(row, "source_reference: holds the identity number")
-        for row in sorted(bad):
-            mapped.bad.setdefault(int(mapped.row[row]), bad[row])
+            found = both.select(pl.col("reference").str.contains(pl.col("number"), literal=True)).to_series()
+            holding[roomy] = found.to_numpy()
+        for row in np.flatnonzero(evidence & (long | holding)).tolist():
+            what = "source_reference: too long" if long[row] else "source_reference: holds the identity number"
+            mapped.bad.setdefault(row, what)
 
     def _read(self, part: Part, columns: Sequence[pl.Series], known: dict[int, Distinct]) -> Int32:
         if part.reader is None:
@@ -190,12 +192,12 @@ class ColumnMapper:
         return found
 
 
-def _too_long(texts: pl.Series, *, trimmed: bool) -> list[int]:
+def _too_long(texts: pl.Series, *, trimmed: bool) -> Mask:
     """Which texts are longer than a cell may be; those that seem so are looked at one by one."""
+    long = np.zeros(len(texts), np.bool_)
     length = texts.str.len_bytes()
-    if (length.max() or 0) <= MAX_CELL_BYTES:  # type: ignore[operator]  # a number
-        return []
-    suspects = np.flatnonzero((length > MAX_CELL_BYTES).fill_null(value=False).to_numpy())
-    found = texts.gather(suspects).to_list()
-    lengths = [len((text_of(text) if trimmed else text).encode("utf-8", "replace")) for text in found]
-    return [at for at, length in zip(suspects.tolist(), lengths, strict=True) if length > MAX_CELL_BYTES]
+    if (length.max() or 0) > MAX_CELL_BYTES:  # type: ignore[operator]  # a number
+        suspects = np.flatnonzero((length > MAX_CELL_BYTES).fill_null(value=False).to_numpy())
+        for at, text in zip(suspects.tolist(), texts.gather(suspects).to_list(), strict=True):
+            long[at] = len((text_of(text) if trimmed else text).encode("utf-8", "replace")) > MAX_CELL_BYTES
+    return long

@@ -60,10 +60,6 @@ class Distinct:
         read: Int32 = table[self.index]
         return read
 
-    def take(self, rows: NDArray[np.intp]) -> Distinct:
-        """Some of the rows."""
-        return Distinct(self.index[rows], self.values, self.tables)
-
 
 class Codes:
     """Numbers the values of a column of texts, and remembers them: a code is looked at once, not once a block."""
@@ -77,16 +73,18 @@ class Codes:
         import polars as pl
 
         known, tables = self._kept
-        numbers = column.cast(pl.Enum(known), strict=False).to_physical()
+        numbers = column.cast(pl.Enum(known), strict=False).to_physical().cast(pl.UInt32)
         if numbers.null_count() > column.null_count():
             others = column.filter(numbers.is_null() & column.is_not_null()).unique().to_list()
             if len(known) + len(others) > _REMEMBERED:
                 known, others = [], column.drop_nulls().unique().to_list()
             known, tables = known + others, {}
-            numbers = column.cast(pl.Enum(known)).to_physical()
+            numbers = column.cast(pl.Enum(known)).to_physical().cast(pl.UInt32)
             if len(known) <= _REMEMBERED:
                 self._kept = known, tables
-        return Distinct(numbers.fill_null(len(known)).to_numpy(), [*known, None], tables)
+        if numbers.null_count():
+            numbers = numbers.fill_null(len(known))
+        return Distinct(numbers.to_numpy(), [*known, None], tables)
 
 
 def distinct(column: pl.Series, kind: Kind, codes: Codes) -> Distinct:
@@ -143,7 +141,9 @@ def days(column: pl.Series, kind: Kind, reader: DateReader, codes: Codes) -> Int
     if kind == "timestamptz":
         moment = _physical(column)
         day = _told((moment + _SHANGHAI_US) // _DAY_US, column, reader)
-        early = (moment < _SINCE_US) & column.is_not_null().to_numpy()
+        early = moment < _SINCE_US
+        if column.null_count():
+            early &= column.is_not_null().to_numpy()
         if early.any():
             day[early] = [reader.read(_moment(us)) for us in moment[early].tolist()]
         return day
@@ -151,7 +151,10 @@ def days(column: pl.Series, kind: Kind, reader: DateReader, codes: Codes) -> Int
 
 
 def _physical(column: pl.Series) -> NDArray[np.int64]:
-    return column.to_physical().fill_null(0).to_numpy().astype(np.int64, copy=False)
+    import polars as pl
+
+    numbers = column.cast(pl.Int64)
+    return (numbers.fill_null(0) if numbers.null_count() else numbers).to_numpy()
 
 
 def _moment(us: int) -> object:
@@ -163,7 +166,9 @@ def _moment(us: int) -> object:
 
 def _told(day: NDArray[np.int64], column: pl.Series, reader: DateReader) -> Int32:
     """Days as they are told: none where there is none, or where the day means none; `BAD` out of range."""
-    told = np.where((day >= FIRST_DAY) & (day <= LAST_DAY), day, BAD).astype(np.int32)
+    told: Int32 = day.astype(np.int32)
+    if len(day) and (day.min() < FIRST_DAY or day.max() > LAST_DAY):
+        told[(day < FIRST_DAY) | (day > LAST_DAY)] = BAD
     for empty in reader.empty_days:
         told[day == empty] = 0
     if column.null_count():

@@ -88,15 +88,21 @@ class Gathering:
         self.ignored += mapped.ignored
         if self._held_columns is None:
             self._held_columns = Held(self._asked)
-        self._held_columns.add(positions[mapped.holder_row], mapped.name)
+        self._held_columns.add(positions, mapped.name, mapped.counts)
         rows, columns, references = mapped.row, mapped.columns, mapped.source_reference
+        if not len(rows):
+            return
         if mapped.bad:
-            good = np.flatnonzero(~np.isin(rows, np.fromiter(mapped.bad, np.intp, len(mapped.bad))))
-            rows, columns = rows[good], {name: column[good] for name, column in columns.items()}
-            references = None if references is None else references.gather(good)
-        if len(rows):
-            texts = Texts.blank(len(rows)) if references is None else Texts(references)
-            self._parts.append(self._spread_evidence(positions[rows], columns, texts))
+            rows = rows[~np.isin(rows, np.fromiter(mapped.bad, np.intp, len(mapped.bad)))]
+        wanted = self._wanted(columns["kind"][rows], columns["observed_on"][rows])
+        if wanted is not None:
+            rows = rows[wanted]
+        if len(rows) < len(positions):  # each column is taken apart once, whatever was left out
+            positions = positions[rows]
+            columns = {name: column[rows] for name, column in columns.items()}
+            references = None if references is None else references.gather(rows)
+        texts = Texts.blank(len(rows)) if references is None else Texts(references)
+        self._parts.append(self._spread_evidence(positions, columns, texts))
 
     def add_links(self, mapper: LinkMapper, columns: Sequence[Sequence[object]]) -> None:
         """A block of links.
@@ -137,7 +143,7 @@ class Gathering:
     def found(self, complete_until_on: int = 0) -> Found:
         """The answer."""
         evidence = self._evidence()
-        rows = self._wanted(evidence)
+        rows = self._wanted(evidence.kind, evidence.observed_on)
         return Found(
             holders=self._held(),
             evidence=evidence if rows is None else evidence.take(rows),
@@ -188,12 +194,12 @@ class Gathering:
             **columns,
         )
 
-    def _wanted(self, evidence: Evidence) -> NDArray[np.intp] | None:
+    def _wanted(self, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
         """The rows that were asked for; None: all."""
         wanted: NDArray[np.bool_] | None = None
         if self._question.traces_since_on:
-            wanted = (evidence.kind >= _FIRST_EVENT) | (evidence.observed_on >= self._question.traces_since_on)
+            wanted = (kind >= _FIRST_EVENT) | (observed_on >= self._question.traces_since_on)
         if self._question.kinds:
-            of_kind = np.isin(evidence.kind, np.array(self._question.kinds, np.int32))
+            of_kind = np.isin(kind, np.array(self._question.kinds, np.int32))
             wanted = of_kind if wanted is None else wanted & of_kind
         return None if wanted is None or wanted.all() else np.flatnonzero(wanted)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adapters.asked import Asked
 from adapters.contract import Holders, Int32
@@ -18,6 +19,8 @@ from adapters.values import text_of
 
 if TYPE_CHECKING:
     import polars as pl
+
+Mask = NDArray[np.bool_]
 
 
 class Held:
@@ -34,18 +37,25 @@ class Held:
         self._nameless = np.zeros(count, np.bool_)
         self._otherwise: list[tuple[Int32, pl.Series]] = []
 
-    def add(self, positions: Int32, names: pl.Series | None) -> None:
-        """People that a source knows, by their positions, and the names as it has them, null where there is none."""
+    def add(self, positions: Int32, names: pl.Series | None, counts: Mask | None = None) -> None:
+        """People that a source knows.
+
+        Args:
+            positions: whose each row is.
+            names: as the source has them, null where there is none; None: it has none at all.
+            counts: the rows that count; None: every one.
+        """
         if names is None:
-            self._nameless[positions] = True
+            self._nameless[positions if counts is None else positions[counts]] = True
             return
         # A name with blanks around it is not the name as asked, whatever was asked.
-        same = (names == self._asked.trimmed_names.gather(positions)).fill_null(value=False).to_numpy()
-        self._as_asked[positions[same]] = True
-        if same.all():
-            return
-        rest = np.flatnonzero(~same)
-        self.add_names(positions[rest], self._trimmed(names.gather(rest)))
+        equal = names == self._asked.trimmed_names.gather(positions)
+        same = (equal.fill_null(value=False) if equal.null_count() else equal).to_numpy()
+        self._as_asked[positions[same if counts is None else same & counts]] = True
+        rest = ~same if counts is None else counts & ~same
+        if rest.any():
+            others = np.flatnonzero(rest)
+            self.add_names(positions[others], self._trimmed(names.gather(others)))
 
     def add_names(self, positions: Int32, names: Sequence[str]) -> None:
         """The same for trimmed names."""
@@ -60,27 +70,30 @@ class Held:
         """Everybody with each name once, for all rows of the question that they stand for."""
         import polars as pl
 
-        asked = self._asked
-        names = asked.trimmed_names
-        self._as_asked |= self._nameless & (names == "").fill_null(value=False).to_numpy()
-        self._nameless &= (names != "").fill_null(value=True).to_numpy()
+        asked, names = self._asked, self._asked.trimmed_names
+        if self._nameless.any():
+            blank = (names == "").to_numpy()
+            self._as_asked |= self._nameless & blank
+            self._nameless &= ~blank
         known = np.flatnonzero(self._as_asked).astype(np.int32)
-        nameless = np.flatnonzero(self._nameless).astype(np.int32)
-        parts = [(known, names.gather(known)), (nameless, Texts.blank(len(nameless)).series)]
+        parts = [(known, names if len(known) == len(names) else names.gather(known))]
+        if self._nameless.any():
+            nameless = np.flatnonzero(self._nameless).astype(np.int32)
+            parts.append((nameless, Texts.blank(len(nameless)).series))
         if self._otherwise:
             others = pl.concat([pl.DataFrame({"at": at, "name": name}) for at, name in self._otherwise])
             others = others.unique(maintain_order=True)
             at = others["at"].to_numpy()
-            asked_name = names.gather(at)
-            new = (others["name"] != asked_name).fill_null(value=True) | ~pl.Series(self._as_asked[at])
-            others = others.filter(new)
+            told = (others["name"] == names.gather(at)).to_numpy() & self._as_asked[at]
+            others = others.filter(pl.Series(~told))
             parts.append((others["at"].to_numpy(), others["name"]))
         position = np.concatenate([at for at, _ in parts])
-        name = pl.concat([each.rename("name") for _, each in parts])
+        name = pl.concat([each.alias("name") for _, each in parts]) if len(parts) > 1 else parts[0][1]
         subject, source = asked.spread(position)
         at = position if source is None else position[source]
-        held_name = name if source is None else name.gather(source)
-        return Holders(subject, Texts(asked.series.gather(at)), Texts(held_name))
+        whole = len(parts) == 1 and source is None and len(known) == len(names)
+        held = asked.series if whole else asked.series.gather(at)
+        return Holders(subject, Texts(held), Texts(name if source is None else name.gather(source)))
 
     @staticmethod
     def _trimmed(names: pl.Series) -> list[str]:

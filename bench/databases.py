@@ -26,7 +26,7 @@ from gateway.demo.systems import postgres
 
 READER = "survival_reader"
 _SETTINGS = {
-    "shared_buffers": "1GB",
+    "shared_buffers": "2GB",
     "maintenance_work_mem": "256MB",
     "max_wal_size": "4GB",
     "wal_level": "minimal",

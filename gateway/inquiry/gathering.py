@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -18,6 +19,9 @@ from adapters.texts import series_of
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_LINKS = 8
 """Numbers followed for one person at most; a person with more is an identity conflict for people to look at."""
@@ -105,6 +109,7 @@ class Gathering:
         # The step under way: who is asked about, and the row of each in the question (None: the same).
         self._asked = subjects
         self._rows: NDArray[np.int32] | None = None
+        self._asked_columns: tuple[pl.Series, pl.Series] | None = None
         self._numbers: dict[int, set[str]] = {}
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
@@ -173,9 +178,11 @@ class Gathering:
         asked, at = self._asked, holders.subject
         try:
             held_number, held_name = series_of(holders.held_id_number), series_of(holders.held_name)
-            number, name = series_of(asked.id_number), series_of(asked.name)
+            if self._asked_columns is None:
+                self._asked_columns = series_of(asked.id_number), series_of(asked.name)
         except UnicodeEncodeError:
             return self._compare(holders)
+        number, name = self._asked_columns
         other_number = held_number != number.gather(at)
         other_name = (held_name != name.gather(at)) & (held_name != "")
         odd = np.flatnonzero((other_number | other_name).to_numpy())
@@ -209,6 +216,7 @@ class Gathering:
         if not new:
             return None
         self._rows = np.array([row for row, _ in new], np.int32)
+        self._asked_columns = None
         self._asked = Subjects([number for _, number in new], [self._subjects.name[row] for row, _ in new])
         return self._asked
 
