@@ -6,6 +6,7 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 from gateway.errors import WuganError
@@ -20,6 +21,18 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
+_COLUMNS: Final = attrgetter(
+    "kind",
+    "department",
+    "region",
+    "observed_on",
+    "available_on",
+    "strength",
+    "source_reference",
+    "detail",
+    "from_on",
+    "until_on",
+)
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
@@ -76,21 +89,23 @@ def age_ms(now_ms: int, held: Sequence[Held]) -> int:
 
 def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
     """Evidence and sources of one member's findings."""
-    rows = findings.evidence
-    for at in range(len(rows.subject)):
-        dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates
-        month = dates == words.DATE_PRECISION_MONTH
+    trace_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
+    event_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
+    for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
+        *map(list, _COLUMNS(findings.evidence)), strict=True
+    ):
+        month = event_by_month if kind >= FIRST_EVENT else trace_by_month
         response.evidence.add(
-            kind=rows.kind[at],
-            department=rows.department[at],
-            region=rows.region[at],
-            observed_on=day_text(rows.observed_on[at], month=month),
-            available_on=day_text(rows.available_on[at], month=month),
-            strength=rows.strength[at],
-            source_reference=rows.source_reference[at],
-            detail=rows.detail[at],
-            from_on=day_text(rows.from_on[at], month=month),
-            until_on=day_text(rows.until_on[at], month=month),
+            kind=kind,
+            department=department,
+            region=region,
+            observed_on=day_text(observed, month=month),
+            available_on=day_text(available, month=month),
+            strength=strength,
+            source_reference=reference,
+            detail=detail,
+            from_on=day_text(since, month=month),
+            until_on=day_text(until, month=month),
             member_id=member_id,
         )
     for source in findings.sources:
