@@ -134,7 +134,7 @@ def minimise(
         permitted &= narrowed.told.take(evidence.kind, mode="clip") != 0
         if narrowed.regions:
             permitted &= within(evidence.region, narrowed.regions)
-    rows = _newest(evidence, permitted, limit)
+    rows = _newest(evidence, permitted, limit, alone=len(benefit) == 1)
     kind = evidence.kind[rows]
     return Disclosed(
         rows=rows,
@@ -243,16 +243,19 @@ def _permitted(
     return permitted
 
 
-def _newest(evidence: EvidenceLike, permitted: Mask, limit: int) -> Index:
-    """The newest rows of each subject, subjects ascending; equal days in the order of kind and department."""
+def _newest(evidence: EvidenceLike, permitted: Mask, limit: int, *, alone: bool) -> Index:
+    """The newest rows of each subject, subjects ascending; equal days in the order of kind and department.
+
+    `alone`: there is a single subject.
+    """
     subject, day, kind, department = evidence.subject, evidence.observed_on, evidence.kind, evidence.department
     if np.count_nonzero(permitted) == len(permitted):
         rows = np.lexsort((department, kind, ~day, subject))  # ~day falls where day rises
     else:
         rows = permitted.nonzero()[0]
         rows = rows[np.lexsort((department[rows], kind[rows], ~day[rows], subject[rows]))]
-    if len(rows) <= limit:
-        return rows
+    if alone or len(rows) <= limit:
+        return rows[:limit]
     subject = subject[rows]
     first = np.ones(len(rows), np.bool_)
     first[1:] = subject[1:] != subject[:-1]

@@ -109,6 +109,24 @@ async def test_one_call_alone_is_recorded_without_waiting_for_others(store: Stor
     await future
 
 
+async def test_after_many_calls_at_once_a_few_wait_for_more_and_one_alone_only_once(store: Store) -> None:
+    under_way = [3]
+    disclosures = Disclosures(store._writer, _keys(store), lambda: under_way[0])
+    content = store.audit.content(event(direction="again"))
+    many = [disclosures.submit([content]) for _ in range(2)]
+    assert store.waiting == 0, "a third call is under way"
+    many.append(disclosures.submit([content]))
+    assert store.waiting == 1, "one operation for them all"
+    await asyncio.gather(*many)
+    under_way[0] = 1
+    one = disclosures.submit([content])
+    assert store.waiting == 0, "there were three just now"
+    await one
+    another = disclosures.submit([content])
+    assert store.waiting == 1
+    await another
+
+
 def _keys(store: Store) -> object:
     return store.audit._keys
 
