@@ -21,7 +21,7 @@ from adapters.errors import SourceDownError
 from adapters.following import TableFollower
 from adapters.gathering import Gathering
 from adapters.kinds.columns import Brought, ColumnReading
-from adapters.kinds.common import Clock, all_of, day_before, in_thread, report
+from adapters.kinds.common import Clock, all_of, day_before, in_thread, report, too_late
 from adapters.manifest.model import TableManifest
 from adapters.mapping import LinkMapper, Mapper
 from adapters.values import BAD, DateReader
@@ -73,6 +73,7 @@ class TableAdapter:
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
+        self._large = asyncio.Semaphore(max(1, manifest.concurrency // 2))
         self._stopping = ThreadPoolExecutor(1, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
     def describe(self) -> Description:
@@ -172,8 +173,7 @@ class TableAdapter:
     async def _in_columns(self, question: Lookup, columns: ColumnReading) -> Found:
         """A lookup in whole columns: every record set in a thread of its own, and then one answer of all of them."""
         asked = Asked.of(question.subjects)
-        loop = asyncio.get_running_loop()
-        until = loop.time() + question.deadline_s
+        until = asyncio.get_running_loop().time() + min(question.deadline_s, self._manifest.timeout_s)
         jobs: list[Callable[[Work], Brought]] = [
             functools.partial(_told, mapper.name, columns.records, mapper, statement, asked, question.references)
             for mapper, statement in self._sets
@@ -182,7 +182,7 @@ class TableAdapter:
             functools.partial(_told, pairs.name, columns.links, pairs, statement, asked)
             for pairs, statement in self._link_sets
         ]
-        brought = await all_of([self._in_thread(job, question.deadline_s) for job in jobs])
+        brought = await all_of([self._among_large(job, until) for job in jobs])
 
         def found(work: Work) -> Found:
             gathering = Gathering(question, asked, self._manifest.department)
@@ -191,7 +191,19 @@ class TableAdapter:
             report(self._manifest.adapter_id, gathering)
             return gathering.found(self._complete_until(work))
 
-        return await self._in_thread(found, until - loop.time())
+        return await self._among_large(found, until)
+
+    async def _among_large(self, job: Callable[[Work], Result], until: float) -> Result:
+        """Run a job about many people. They take half of the threads at most: single people do not wait for them."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._large.acquire()
+        except TimeoutError:
+            raise too_late(self._manifest.adapter_id) from None
+        try:
+            return await self._in_thread(job, until - asyncio.get_running_loop().time())
+        finally:
+            self._large.release()
 
     def _first_rows(self, work: Work) -> Iterator[str]:
         """The number in the first row of each record set and of the links; "" for an empty one."""

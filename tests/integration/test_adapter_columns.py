@@ -299,3 +299,21 @@ async def test_an_index_is_used_and_no_number_stands_in_a_statement(adapter: Tab
         (text,) = (text for text in texts if '"share Data".zoned.type' in text)
         plan = db.execute("EXPLAIN " + text.replace("%", "%%").replace("$1", "%s"), [_numbers()[:100]]).fetchall()
     assert any("Index" in str(line) for line in plan), plan
+
+
+async def test_a_single_person_does_not_wait_for_the_many(server: str, tmp_path: Path) -> None:
+    slow = TEXT.replace("table: plain", "query: 'SELECT *, pg_sleep(0.05)::text AS s FROM \"share Data\".plain'")
+    built = build(
+        manifest_in(tmp_path, slow.replace("URL", server).replace("timeout_s: 20", "timeout_s: 60")), tmp_path, now_ms
+    )
+    many = [asyncio.ensure_future(built.lookup(replace(_lookup(), deadline_s=60))) for _ in range(4)]
+    single = Lookup(Subjects(_numbers()[:1], ["某1"]), deadline_s=60)
+    first, _ = await asyncio.wait(
+        [*many, asyncio.ensure_future(built.lookup(single))], return_when=asyncio.FIRST_COMPLETED
+    )
+    assert len(first) == 1
+    assert not any(each.done() for each in many)
+    for each in many:
+        each.cancel()
+    await asyncio.gather(*many, return_exceptions=True)
+    await built.close()
