@@ -259,6 +259,13 @@ class Duplicates:
 
         return await self._reader.run(read)
 
+    async def open_with(self, member: str, kind: int) -> set[bytes]:
+        """Tags of people with an open finding of a kind with a member."""
+        query = sa.select(duplicate.c.tag).where(
+            duplicate.c.kind == kind, duplicate.c.member == member, duplicate.c.settled_at_ms == 0
+        )
+        return await self._reader.run(lambda connection: {bytes(row.tag) for row in connection.execute(query)})
+
     async def any(self, kind: int) -> bool:
         """Whether there is an open finding of a kind at all."""
         query = sa.select(duplicate.c.number).where(duplicate.c.kind == kind, duplicate.c.settled_at_ms == 0).limit(1)
