@@ -46,6 +46,7 @@ from gateway.matching.findings import Findings
 from gateway.matching.matching import Matching
 from gateway.matching.nightly import Nightly
 from gateway.matching.roll import Roll
+from gateway.matching.rounds import Rounds
 from gateway.observing import metrics
 from gateway.once.gate import Gate
 from gateway.post.door import Door
@@ -202,10 +203,14 @@ def build_duplicates(
         store,
         post.outbox,
         access,
-        terms_digest(book.exclusions.classes().items()),
-        roll,
+        Rounds(
+            terms_digest(book.exclusions.classes().items()),
+            roll,
+            store.parts(settings.state_dir / "matching"),
+            access,
+            given,
+        ),
         Findings(store.duplicates, gate.keying, roll),
-        store.parts(settings.state_dir / "matching"),
         clock,
         given,
         checks.pseudonym(given.unit, given.official),

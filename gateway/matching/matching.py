@@ -1,8 +1,8 @@
 """Comparing rosters with other members: sessions begun, steps dealt with, findings noted.
 
 Owns: dealing with deliveries of kind MATCHING: each step is decided on, recorded, and answered in one commit with what
-is known of the session from then on; beginning sessions and rounds. Refuses: the rules of the exchange (`session`), the
-reckoning (`blinding`, `columns`), and stopping anybody: who is found is a finding for an official.
+is known of the session from then on; beginning sessions and rounds. Refuses: the rules of the exchange (`session`),
+what a step does (`rounds`), and stopping anybody: who is found is a finding for an official.
 
 One step at a time is dealt with, whichever member it is of: it reckons for seconds. What it reckons does so in threads.
 """
@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import secrets
 from typing import Final
 
-import numpy as np
 import structlog
 
 from gateway.clock import Clock, civil_day
@@ -22,19 +20,16 @@ from gateway.errors import RefusedError, StoreError, WuganError
 from gateway.exchange.header import is_member_id
 from gateway.inquiry.access import Access
 from gateway.matching import blinding
-from gateway.matching.columns import NOBODY, Columns, Rows, within
 from gateway.matching.findings import Findings
-from gateway.matching.roll import Roll
+from gateway.matching.rounds import Rounds
 from gateway.matching.session import DONE, RUNNING, STOPPED, Session, begins, epoch_of
-from gateway.matching.sizes import sizes
-from gateway.matching.steps import MAX_GONE, PURPOSE, read_step, refusal_of, wrong
+from gateway.matching.steps import PURPOSE, read_step, refusal_of, wrong
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.sections import DuplicatesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.letters import Effect
-from gateway.store.parts import Parts
 from wugan.federation.v1 import delivery_pb2, exchange_pb2, matching_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -51,10 +46,8 @@ class Matching:
     Args:
         member_id: this member.
         access: decides who may compare, and how many.
-        terms: digest of what is compared.
-        roll: who of this member's people draws.
+        rounds: what steps do.
         findings: what becomes of those who were found.
-        parts: where sessions are kept.
         official: what stands for whoever is responsible.
     """
 
@@ -64,10 +57,8 @@ class Matching:
         store: Store,
         post: Post,
         access: Access,
-        terms: bytes,
-        roll: Roll,
+        rounds: Rounds,
         findings: Findings,
-        parts: Parts,
         clock: Clock,
         settings: DuplicatesSettings,
         official: bytes,
@@ -76,15 +67,12 @@ class Matching:
         self._store = store
         self._post = post
         self._access = access
-        self._terms = terms
-        self._roll = roll
+        self._rounds = rounds
         self._findings = findings
-        self._parts = parts
         self._clock = clock
         self._settings = settings
         self._official = official
         self._lock = asyncio.Lock()
-        self._held: tuple[bytes, Columns] | None = None
 
     # beginning
 
@@ -115,8 +103,10 @@ class Matching:
         before = session
         if session is None or session.state != DONE or session.epoch != _epoch(now_ms):
             session = self._fresh(member, blinding.random_session(), now_ms, began=True)
-        await self._open_round(session, benefits, now_ms)
-        effects = await self._outcome(session, await self._reply(session, always=True), now_ms)
+        await self._rounds.open(session, benefits, now_ms)
+        effects = await self._outcome(
+            session, await self._rounds.reply(session, self._context(now_ms), always=True), now_ms
+        )
         await commit(self._store, [served, *effects, self._keep(before, session)])
         return True
 
@@ -157,9 +147,9 @@ class Matching:
             await self._access.settle(decision)
             opened = session.state == DONE or not session.round
             if opened:
-                await self._open_round(session, self._access.comparable(member, PURPOSE), now_ms)
-            await self._take_in(session, step)
-            reply = await self._reply(session, always=opened)
+                await self._rounds.open(session, self._access.comparable(member, PURPOSE), now_ms)
+            await self._rounds.take_in(session, step)
+            reply = await self._rounds.reply(session, self._context(now_ms), always=opened)
         except StoreError:
             raise
         except WuganError as error:
@@ -182,7 +172,7 @@ class Matching:
         Raises:
             RefusedError: it is not its turn, or the two sides do not compare the same.
         """
-        if step.terms != self._terms:
+        if step.terms != self._rounds.terms:
             raise wrong(
                 "terms",
                 "the two members do not agree which benefits exclude each other; compare the rule files",
@@ -206,106 +196,6 @@ class Matching:
         session.their_key = step.key
         return session
 
-    async def _take_in(self, session: Session, step: matching_pb2.MatchingStep) -> None:
-        """Tokens and column of a step.
-
-        Raises:
-            RefusedError: they do not fit what was sent, are too many, or would find implausibly many people.
-        """
-        columns, settings = self._columns(session), self._settings
-        session.number, session.more, session.ours, session.heard = step.number, step.more, False, True
-        if step.tokens:
-            if session.answered >= session.sent:
-                raise wrong("tokens", "no column waits for them", "没有等待结果的批次")
-            if len(step.tokens) != session.own[session.answered].rows * blinding.TOKEN_BYTES:
-                raise wrong("tokens", "there are not as many as rows", "结果行数与发送行数不符")
-            await asyncio.to_thread(columns.put_answer, session.answered, step.tokens)
-            session.answered += 1
-            session.common += await asyncio.to_thread(columns.newly_answered, session.answered - 1, len(session.theirs))
-        if step.column:
-            rows = len(step.column) // blinding.POINT_BYTES
-            if sum(session.theirs) + rows > settings.max_people:
-                raise RefusedError(
-                    "column: more people than are compared in a month",
-                    "column：超过每月比对人数上限",
-                    reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
-                    field="column",
-                )
-            made = await asyncio.to_thread(blinding.tokens, session.session, session.secret, step.column)
-            await asyncio.to_thread(columns.put_theirs, len(session.theirs), made)
-            session.theirs.append(rows)
-            session.common += await asyncio.to_thread(columns.newly_come, len(session.theirs) - 1, session.answered)
-        if step.gone:
-            if max(step.gone) >= sum(session.theirs):
-                raise wrong("gone", "there are not so many rows", "行号超出范围")
-            await asyncio.to_thread(columns.put_their_gone, step.number, step.gone)
-        self._require_plausible(session, step.context.unit)
-
-    def _require_plausible(self, session: Session, unit: str) -> None:
-        settings = self._settings
-        compared = min(sum(size.people for size in session.own[: session.answered]), sum(session.theirs))
-        allowed = max(settings.overlap_people, int(settings.overlap_share * compared))
-        if session.common > allowed:
-            self._access.implausible(session.member, unit, session.common, allowed)
-            raise RefusedError(
-                "far too many people in common; an alarm was raised, talk to each other's administrators",
-                "重合人数异常，已触发告警，请双方管理员联系核实",
-                reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
-                field="column",
-            )
-
-    # speaking
-
-    async def _open_round(self, session: Session, benefits: frozenset[int], now_ms: int) -> None:
-        """Put up the columns of people who came since the last round, and the places of those who went."""
-        columns = self._columns(session)
-        present = await self._roll.look(benefits)
-        new, gone = await asyncio.to_thread(_changes, columns, len(session.own), present)
-        session.round += 1
-        session.round_at_ms, session.state, session.heard = now_ms, RUNNING, False
-        if gone:
-            await asyncio.to_thread(columns.put_gone, session.round, gone)
-            session.gone = gone
-        tags, points = await self._roll.points(new)
-        order = np.argsort(np.frombuffer(secrets.token_bytes(8 * len(tags)), np.uint64), kind="stable")
-        start = 0
-        for size in sizes(len(tags), len(session.own), self._settings.column_people):
-            chosen = order[start : start + size.people]
-            padded = tags[chosen].tobytes() + NOBODY * (size.rows - size.people)
-            await asyncio.to_thread(columns.put_own, len(session.own), padded, points[chosen].tobytes())
-            session.own.append(size)
-            start += size.people
-
-    async def _reply(self, session: Session, *, always: bool) -> matching_pb2.MatchingStep | None:
-        """The next step of this side; None: there is nothing to say, and it need not be said."""
-        columns = self._columns(session)
-        step = self._step(session)
-        if session.may_tell:
-            step.tokens = await asyncio.to_thread(columns.their, session.told)
-            session.told += 1
-        if session.sent < len(session.own):
-            size = session.own[session.sent]
-            points = await asyncio.to_thread(columns.points, session.sent)
-            step.column = await asyncio.to_thread(blinding.blind, session.secret, points, size.rows - size.people)
-            session.sent += 1
-        step.more = session.sent < len(session.own)
-        if session.gone:
-            step.gone.extend(session.gone)
-            session.gone = []
-        if always or step.tokens or step.column or step.gone or session.awaits:
-            return step
-        return None
-
-    def _step(self, session: Session) -> matching_pb2.MatchingStep:
-        return matching_pb2.MatchingStep(
-            context=self._context(self._clock.now_ms()),
-            session=session.session,
-            epoch=session.epoch,
-            number=session.number + 1,
-            terms=self._terms,
-            key=blinding.public_of(session.secret),
-        )
-
     async def _outcome(self, session: Session, step: matching_pb2.MatchingStep | None, now_ms: int) -> list[Effect]:
         """What is committed: the step on its way, the record of it, and findings where the round is over."""
         effects: list[Effect] = []
@@ -314,8 +204,7 @@ class Matching:
             effects += self._leave(session.member, step, now_ms)
         session.changed_at_ms = now_ms
         if session.over and session.state == RUNNING:
-            columns = self._columns(session)
-            tags: Rows = await asyncio.to_thread(columns.common, session.answered, len(session.theirs))
+            tags = await self._rounds.common(session)
             session.found, found = await self._findings.of(session.member, tags, now_ms)
             session.state, session.done_at_ms = DONE, now_ms
             effects += found
@@ -377,7 +266,7 @@ class Matching:
             session=step.session,
             epoch=step.epoch,
             number=step.number + 1,
-            terms=self._terms,
+            terms=self._rounds.terms,
             key=step.key,
             refusal=refusal_of(error),
         )
@@ -389,6 +278,16 @@ class Matching:
         return Handled(effects)
 
     # what is kept
+
+    async def tidy(self) -> None:
+        """Delete what a crash left of sessions that are no more.
+
+        Raises:
+            StoreError: sessions cannot be read.
+        """
+        async with self._lock:
+            kept = [Session.from_json(each.body) for each in await self._store.matchings.read() if each.body]
+            await self._rounds.tidy(kept)
 
     async def session(self, member: str) -> Session | None:
         """The session with a member, whether it runs or not.
@@ -406,41 +305,10 @@ class Matching:
             session, member, began, _epoch(now_ms), blinding.fresh_secret(), begun_at_ms=now_ms, changed_at_ms=now_ms
         )
 
-    def _columns(self, session: Session) -> Columns:
-        if self._held is None or self._held[0] != session.session:
-            self._held = session.session, Columns(self._parts.folder(session.session.hex()))
-        return self._held[1]
-
     def _keep(self, before: Session | None, session: Session) -> Effect:
         """Keeping a session; once it is kept, what is needed no more is deleted."""
         effect = self._store.matchings.keeping(session.member, session.to_json())
-        return effect._replace(after=functools.partial(self._delete, before, session))
-
-    def _delete(self, before: Session | None, session: Session) -> None:
-        try:
-            if before is not None and before.session != session.session:
-                self._parts.folder(before.session.hex()).destroy()
-            if session.state == STOPPED:
-                self._parts.folder(session.session.hex()).destroy()
-            elif session.sent:
-                self._columns(session).sent(session.sent - 1)
-        except StoreError as error:
-            _log.warning("something of a session is left", member=session.member, why=error.code)
-        if session.state != RUNNING:
-            self._held = None
-            self._roll.forget()
-
-    async def tidy(self) -> None:
-        """Delete what a crash left of sessions that are no more; before anything else is done.
-
-        Raises:
-            StoreError: sessions cannot be read.
-        """
-        kept = [Session.from_json(each.body) for each in await self._store.matchings.read() if each.body]
-        known = {session.session.hex() for session in kept if session.state != STOPPED}
-        for folder in await asyncio.to_thread(self._parts.folders):
-            if folder.name not in known:
-                await asyncio.to_thread(folder.destroy)
+        return effect._replace(after=functools.partial(self._rounds.clear, before, session))
 
     def _context(self, now_ms: int) -> exchange_pb2.Context:
         year, month = divmod(_epoch(now_ms), 12)
@@ -455,13 +323,6 @@ class Matching:
 
 def _epoch(now_ms: int) -> int:
     return epoch_of(civil_day(now_ms))
-
-
-def _changes(columns: Columns, count: int, present: Rows) -> tuple[Rows, list[int]]:
-    """Who came since so many own columns were made, and places in them of who went."""
-    known, active = columns.tags(count), columns.active(count)
-    new = present[~within(present, known[active])]
-    return new, (active & ~within(known, present)).nonzero()[0].tolist()[:MAX_GONE]
 
 
 def _event(

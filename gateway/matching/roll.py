@@ -142,9 +142,10 @@ class Roll:
                     found.setdefault((person.tag, person.unit), person)
         return list(found.values())
 
-    def forget(self) -> None:
-        """Hold nothing any longer."""
-        self._held = None
+    def forget_old(self) -> None:
+        """Let go of what was held for long."""
+        if self._held is not None and self._clock.monotonic() - self._held.at_s >= HOLD_S:
+            self._held = None
 
     def _tags(self, part: Drawing, allowed: Int32) -> Rows:
         tags = rows_of(b"".join(self._keying.tags(part.id_number, part.benefit)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -20,6 +21,7 @@ from gateway.matching.blinding import terms_digest
 from gateway.matching.findings import Findings
 from gateway.matching.matching import Matching
 from gateway.matching.roll import Drawing, Roll
+from gateway.matching.rounds import Rounds
 from gateway.matching.session import DONE, Session
 from gateway.once.gate import Gate
 from gateway.sections import DuplicatesSettings, HarvestSettings
@@ -86,10 +88,8 @@ class Side:
             self.store,
             self.site.outbox,
             self.access,
-            self.terms,
-            roll,
+            Rounds(self.terms, roll, self.store.parts(self.folder), self.access, self.settings),
             Findings(self.store.duplicates, self.gate.keying, roll),
-            self.store.parts(self.folder),
             self.clock,
             self.settings,
             b"o" * 32,
@@ -150,6 +150,20 @@ class World:
             return True
 
         await until(done, "neither has anything to say")
+
+    async def settled(self) -> None:
+        """Nothing is on its way; what was put off may be."""
+
+        async def done() -> bool:
+            for side in (self.a, self.b):
+                counts = await side.store.inbox.counts()
+                if await side.site.waiting() or counts.get(WAITING):
+                    return False
+            return True
+
+        for _ in range(3):
+            await until(done, "nothing is on its way")
+            await asyncio.sleep(0.05)
 
     async def both_done(self) -> bool:
         return all([(await side.session()).state == DONE for side in (self.a, self.b)])
