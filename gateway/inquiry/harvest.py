@@ -10,6 +10,8 @@ What is looked for, each member for itself, within the last one to two windows:
                  which is run at night, and is held to what it expects
     unknown      people said to live here whom no department knows, as a share. People asked about without a region do
                  not count: where the residence is unknown, several provinces are asked and most know nothing.
+    overlap      far more people in common than two provinces have, when their rosters are compared (gateway/matching):
+                 somebody compares numbers that there may be, not people who draw
 
 An alarm stands until an audit administrator clears it, also across a restart. While it stands, questions of its unit
 (of all units, once two have one) are let through one at a time, after waits that double up to an hour.
@@ -37,6 +39,7 @@ SEQUENTIAL: Final = "sequential"
 ROSTER: Final = "roster"
 ODD_HOURS: Final = "odd-hours"
 UNKNOWN: Final = "unknown"
+OVERLAP: Final = "overlap"
 MAX_PREFIXES: Final = 400_000
 """Pairs of place and day of birth held in all, some 250 bytes each; beyond, the largest member forgets first."""
 MAX_MANY: Final = 4_000_000
@@ -170,6 +173,10 @@ class Harvest:
         allowed = int(placed * self._settings.unknown_share)
         if placed >= self._settings.unknown_people and unknown > allowed:
             self._raise(member_id, unit, UNKNOWN, unknown, allowed, now_ms)
+
+    def implausible(self, member_id: str, unit: str, seen: int, allowed: int, now_ms: int) -> None:
+        """Whoever compares rosters saw more people in common than there can be."""
+        self._raise(member_id, unit, OVERLAP, seen, allowed, now_ms)
 
     def standing(self) -> dict[str, list[str]]:
         """The members that have an alarm standing, and the signals of each."""

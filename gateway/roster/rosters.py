@@ -291,6 +291,10 @@ class Rosters:
             raise no_such_run()
         return kept
 
+    def done(self) -> list[Kept]:
+        """The runs of all units that are done."""
+        return [kept for kept in self._kept.values() if kept.state == DONE]
+
     def list(self, unit: str, limit: int) -> list[Kept]:
         """A unit's runs, newest first."""
         own = [kept for kept in self._kept.values() if kept.submitted.unit == unit]
