@@ -127,7 +127,7 @@ source: {{url: "{url}", schema: {schema}}}
 identity: {{column: psn_certno, name: psn_name}}
 complete_until: {{lag_days: 1}}
 timeout_s: 60
-max_batch: 10000
+max_batch: 20000
 records:
 """
 _REGISTER = "  - {{name: people, table: {table}, evidence: none}}\n"
