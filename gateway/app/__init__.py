@@ -19,6 +19,7 @@ import uvloop
 
 from certs.grpc_credentials import channel_options
 from certs.server_certificate import ServerCertificate
+from gateway.app.heap import settle_heap
 from gateway.app.opening import (
     build_adapters,
     load_keys,
@@ -72,6 +73,7 @@ def run(settings: GatewaySettings) -> None:
         WuganError: the configuration, a key, the directory, a manifest or the store cannot be used.
     """
     configure(settings.log.level, settings.log.format)
+    settle_heap()
     uvloop.run(_serve(settings, SystemClock()))
 
 
