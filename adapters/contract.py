@@ -204,7 +204,7 @@ class Lookup:
         deadline_s: seconds the adapter has; what is not there by then is not used.
         purpose: Purpose of the question, as the department's own log wants it.
         legal_basis: the law or agreement relied on.
-        references: whether `source_reference` is needed. Where it is not, an adapter may spare reading it and leave it
+        references: whether `source_reference` is needed. Where it is not, an adapter need not read it and may leave it
             empty; a row of which nothing but its reference is wrong then counts.
     """
 

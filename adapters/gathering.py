@@ -58,7 +58,7 @@ class Gathering:
         if not columns or not columns[0]:
             return
         positions = self._asked.find(columns[0], mapper.name)
-        self.add(mapper, positions, mapper.map(columns))
+        self.add(mapper, positions, mapper.map(columns, references=self._question.references))
 
     def add(self, mapper: Mapper, positions: Sequence[int], mapped: Mapped) -> None:
         """A block already mapped: `positions` says for each of its rows whose it is."""

@@ -187,8 +187,10 @@ class Mapper:
         self.read_for_reference = len(wanted.names) > without
         self.columns = tuple(wanted.names)
 
-    def map(self, columns: Sequence[Sequence[object]]) -> Mapped:
+    def map(self, columns: Sequence[Sequence[object]], *, references: bool = True) -> Mapped:
         """A block of rows, given as columns in the order of `self.columns`, each of the same length.
+
+        Without `references` that column is not looked at, and stays empty.
 
         Bad rows are told, not raised: what becomes of them is the caller's affair (`require_good`).
         """
@@ -213,6 +215,7 @@ class Mapper:
             rows = list(compress(rows, is_evidence))
             kinds = list(compress(kinds, is_evidence))
         self._fill(mapped, columns, rows, kinds)
+        mapped.source_reference = self._references(columns, rows, mapped) if references else [""] * len(rows)
         return mapped
 
     def _fill(
@@ -231,7 +234,6 @@ class Mapper:
                 if day == 0:
                     mapped.bad.setdefault(row, "observed_on: missing")
         self._settle_sparse(mapped)
-        mapped.source_reference = self._references(columns, rows, mapped)
 
     def _settle_sparse(self, mapped: Mapped) -> None:
         """Details and periods only where their kind has them, and sensible there."""

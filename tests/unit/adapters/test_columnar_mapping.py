@@ -98,12 +98,18 @@ def _column(values: list[object], kind: int) -> pl.Series:
 
 
 def _both(
-    mapper: Mapper, types: dict[str, int], table: dict[str, list[object]], subjects: Subjects, blocks: int = 1
+    mapper: Mapper,
+    types: dict[str, int],
+    table: dict[str, list[object]],
+    subjects: Subjects,
+    blocks: int = 1,
+    *,
+    references: bool = True,
 ) -> tuple[object, object]:
     """What both ways make of the same rows."""
     by_columns = ColumnMapper.of(mapper, types)
     assert by_columns is not None
-    question = Lookup(subjects, traces_since_on=day("2025-01-01"))
+    question = Lookup(subjects, traces_since_on=day("2025-01-01"), references=references)
     count = len(table[mapper.columns[0]])
     step = max(1, -(-count // blocks))
     answers: list[object] = []
@@ -117,7 +123,7 @@ def _both(
                     continue
                 columns = [_column(cells, types[name]) for cells, name in zip(values, mapper.columns, strict=True)]
                 positions = Asked(subjects).find_column(columns[0], mapper.forms, mapper.name)
-                gathering.add_columns(mapper, positions, by_columns.map(columns, references=True))
+                gathering.add_columns(mapper, positions, by_columns.map(columns, references=references))
             answers.append((_told(gathering.found()), gathering.skipped, gathering.ignored))
         except SourceFaultError as error:
             answers.append(error.en)
@@ -191,7 +197,8 @@ def test_any_rows_of_any_types_map_the_same(data: st.DataObject) -> None:
         table[name] = data.draw(st.lists(cells, min_size=count, max_size=count))
     repeated = data.draw(st.booleans())
     subjects = Subjects([*PEOPLE, ANNA], [*NAMES, "甲"], [1], [number(77)]) if repeated else Subjects(PEOPLE, NAMES)
-    by_rows, by_columns = _both(mapper, types, table, subjects, blocks=data.draw(st.integers(1, 3)))
+    blocks, references = data.draw(st.integers(1, 3)), data.draw(st.booleans())
+    by_rows, by_columns = _both(mapper, types, table, subjects, blocks, references=references)
     assert by_columns == by_rows
 
 
