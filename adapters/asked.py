@@ -26,6 +26,8 @@ Int32 = NDArray[np.int32]
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
 """Weights and check characters of ISO 7064 MOD 11-2 as GB 11643-1999 uses them."""
+_MAKING = threading.Lock()
+"""Columns are made once, by the first of several threads; one lock for all, because most questions need none."""
 _BLANKS = "".join(chr(point) for point in range(0x3001) if chr(point).isspace())
 """What `str.strip` takes away."""
 
@@ -61,7 +63,7 @@ class Asked:
         rows: for each number the rows of the question; None where position and row are the same.
     """
 
-    __slots__ = ("_columns", "_lock", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
+    __slots__ = ("_columns", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
 
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
@@ -76,8 +78,6 @@ class Asked:
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
         self._subjects = subjects
-        self._lock = threading.Lock()
-        """Columns are made once, by the first of several threads."""
         self._series: pl.Series | None = None
         self._names: pl.Series | None = None
         self._columns: dict[tuple[str, ...], _Spelt] = {}
@@ -188,7 +188,7 @@ class Asked:
         return rows[starts[positions][source] + within], source
 
     def _spelt(self, forms: tuple[str, ...]) -> _Spelt:
-        with self._lock:
+        with _MAKING:
             made = self._columns.get(forms)
             if made is None:
                 made = self._columns[forms] = self._spell(forms)

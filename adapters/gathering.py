@@ -152,15 +152,15 @@ class Gathering:
         )
 
     def _held(self) -> Holders:
-        positions = np.array([position for position, _ in self._holders], np.int32)
+        positions = [position for position, _ in self._holders]
         names: Sequence[str] = [name for _, name in self._holders]
         if self._held_columns is not None:
             if names:
-                self._held_columns.add_names(positions, names)
+                self._held_columns.add_names(np.array(positions, np.int32), names)
             return self._held_columns.holders()
-        subject, source = self._asked.spread(positions)
+        subject, source = self._asked.spread(np.array(positions, np.int32))
         numbers = self._asked.numbers
-        held: Sequence[str] = [numbers[position] for position in positions.tolist()]
+        held: Sequence[str] = [numbers[position] for position in positions]
         if source is not None:
             held, names = taken(held, source), taken(names, source)
         return Holders(subject, held, names)
@@ -179,7 +179,7 @@ class Gathering:
             columns = dict(zip(_COLUMNS, np.array(list(self._columns.values()), np.int32), strict=True))
             position = np.array(self._position, np.int32)
             parts = [*parts, self._spread_evidence(position, columns, self._reference)]
-        return Evidence.concatenate(parts)
+        return parts[0] if len(parts) == 1 else Evidence.concatenate(parts)
 
     def _spread_evidence(self, position: Int32, columns: dict[str, Int32], references: Sequence[str]) -> Evidence:
         """Rows of evidence for the rows of the question that their positions stand for."""
