@@ -51,8 +51,8 @@ FEWER = PEOPLE // 5
 CHANGED_EVERY = 1_000
 JOIN_BATCH = 10_000
 JOIN_WORKERS = 2
-NOBODY_HARVESTS = "unknown_people = 1000000000\n"
-"""Behind the table [access.harvest]: one in eight is in no register, and that is no harvesting here."""
+NOBODY_HARVESTS = "unknown_people = 1000000000\nsequential_people = 10000\n"
+"""Behind the table [access.harvest]: these people's numbers follow each other, and that is no harvesting here."""
 LIVE = importlib.util.find_spec("gateway.cli.roster_naming") is not None
 _AMOUNT = "月待遇"
 _NAME_OF = {number: name for name, (number, _) in TABLES.items()}
