@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +27,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from gateway.cli.roster_client import Client, Remembered
+    from gateway.cli.roster_naming import Going
     from gateway.cli.roster_show import Shown
     from gateway.config import AgencySettings
 
 _BENEFITS = [name.removeprefix("BENEFIT_TYPE_") for name in words.BenefitType.keys()[1:]]
+CHANGES = "changes"
 _PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.keys()[1:]]
 
 
@@ -110,7 +111,20 @@ roster.add_command(decisions)
         "名册中居住在本省的人员，也向所有外省查询",
     ),
 )
-@click.option("--live", is_flag=True, help=say("go on from the run before with what changed", "在上次结果上仅处理变动"))
+@click.option(
+    "--live",
+    is_flag=True,
+    help=say(
+        "keep the roster live: the same command again, with the same file or a newer one, asks only about what changed, "
+        f"and writes it into {CHANGES}/ in the folder",
+        f"持续名册：再次执行时（可用更新后的文件）仅处理变动，并写入目录下的 {CHANGES}/",
+    ),
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help=say("of a live roster, also write the results of everybody anew", "持续名册同时重新写出全部人员的结果"),
+)
 @click.option("--anew", is_flag=True, help=say("ask everybody anew", "全部重新查询"))
 @click.option(
     "--deadline",
@@ -132,15 +146,13 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
     """Submit, follow, fetch, write."""
     from rich.console import Console
 
-    from gateway.cli.roster_client import digest_of, make_folder
+    from gateway.cli.roster_client import make_folder
+    from gateway.cli.roster_naming import named
     from gateway.cli.roster_show import Shown
 
     settings = _settings(config_file)
-    size, sha256 = digest_of(recipients)
     header = roster_pb2.RosterHeader(
         file_name=recipients.name,
-        size=size,
-        sha256=sha256,
         purpose=adapter_words.Purpose.Value(f"PURPOSE_{given['purpose'].upper()}"),
         legal_basis=given["basis"] or settings.legal_basis,
         official=given["official"] or settings.official,
@@ -157,15 +169,16 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         field, _, name = each.partition("=")
         header.columns.add(field=field.strip(), name=name.strip())
     make_folder(out)
-    _named(header, out, given["case_reference"], anew=given["anew"])
+    going = named(header, out, recipients, given["case_reference"], anew=given["anew"])
 
     async def work(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
         from gateway.cli.roster_client import Client
 
         with Shown(Console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
-            await _follow(client, shown, header, recipients)
-            await _write(client, shown, header.run_id, out)
+            last = await _follow(client, shown, going, recipients)
+            await _write(client, shown, last, out, full=given["full"])
+        going.written(out)
 
     from gateway.cli.client import with_gateway
 
@@ -182,48 +195,20 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         raise SystemExit(130) from None
 
 
-def _named(header: roster_pb2.RosterHeader, out: Path, case_reference: str, *, anew: bool) -> None:
-    """Give the run its id: the one that the folder remembers, where it is the same run."""
-    from gateway.cli.client import fail
-    from gateway.cli.roster_client import Remembered, new_id, remember, remembered
-
-    asked = {
-        "purpose": header.purpose,
-        "benefit": header.benefit,
-        "as_of": header.as_of,
-        "evidence": header.evidence_limit,
-        "sheet": header.sheet,
-        "home": header.ask_about_home,
-        "columns": {column.field: column.name for column in header.columns},
-        "live": header.live,
-    }
-    known = remembered(out)
-    same = known is not None and known.sha256 == header.sha256.hex() and known.asked == asked and not anew
-    if known is not None and not same and not anew:
-        fail(
-            say(
-                f"{out} holds the results of another roster or another question; use another folder, or --anew",
-                f"{out} 中已有其他名册或其他查询的结果，请使用其他目录，或加 --anew 重新查询",
-            ),
-            EXIT_USAGE,
-        )
-    if known is not None and same:
-        header.case_reference = known.case_reference
-    else:
-        reference = case_reference or f"ROSTER-{secrets.token_hex(6)}"
-        known = Remembered(new_id(), header.sha256.hex(), asked, reference)
-        remember(out, known)
-        header.case_reference = reference
-    header.run_id = bytes.fromhex(known.run_id)
-
-
-async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader, path: Path) -> None:
-    """Hand in the file, unless that was done before, and follow the run to its end."""
+async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> roster_pb2.RosterRun:
+    """Hand in the file, unless that was done before, and follow the run to its end; how it stands then."""
     from gateway.cli.client import fail
 
+    header = going.header
     if await client.stands(header.run_id) is None:
         what = say("sending", "提交名册")
-        await client.submit(header, path, lambda done: shown.step(what, done, header.size))
+        refused = await client.submit(
+            header, path, lambda done: shown.step(what, done, header.size), going.handed.made_of
+        )
+        while refused is not None:  # sent whole, then without the run before
+            shown.say(say(refused.en, refused.zh))
+            going.fall_back(path)
+            refused = await client.submit(header, path, lambda done: shown.step(what, done, header.size))
     last = roster_pb2.RosterRun()
     async for last in client.watch(header.run_id):
         shown.run(last)
@@ -232,14 +217,26 @@ async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader,
         if last.state == roster_pb2.ROSTER_STATE_FAILED:
             failed = plain(say(last.message_en, last.message_zh))
         fail(failed, EXIT_REFUSED)
+    return last
 
 
-async def _write(client: Client, shown: Shown, run_id: bytes, out: Path) -> None:
-    """Fetch the results, and write them."""
-    from gateway.cli.roster_client import frames_of, pulled
+async def _write(client: Client, shown: Shown, run: roster_pb2.RosterRun, out: Path, *, full: bool) -> None:
+    """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest."""
+    if run.continues:
+        from gateway.cli.roster_show import file_time
+
+        changes = out / CHANGES / file_time(run.submitted_at.ToMilliseconds())
+        await _fetch(client, shown, run.run_id, changes, only_changed=True)
+    if full or not run.continues:
+        await _fetch(client, shown, run.run_id, out, only_changed=False)
+
+
+async def _fetch(client: Client, shown: Shown, run_id: bytes, out: Path, *, only_changed: bool) -> None:
+    from gateway.cli.roster_client import frames_of, make_folder, pulled
 
     what = say("results", "写出结果")
-    chunks = client.results(run_id, lambda done, total: shown.step(what, done, total))
+    make_folder(out)
+    chunks = client.results(run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed)
     loop = asyncio.get_running_loop()
 
     def work() -> None:

@@ -19,7 +19,7 @@ import polars as pl
 
 from gateway.errors import RefusedError
 from gateway.roster.around import Bounds
-from gateway.roster.decoding import utf8
+from gateway.roster.decoding import Decoding
 from gateway.roster.fields import MAX_COLUMNS
 from gateway.roster.records import Cells, cells, delimiter_of, header_of, records
 from wugan.agency.v1 import roster_pb2
@@ -38,10 +38,19 @@ _EXACT: Final = 10**15
 
 
 class Table(NamedTuple):
-    """A file's header, and its rows in batches."""
+    """A file's header, and its rows in batches; of delimited text also how it is read.
+
+    Args:
+        header: names of the columns.
+        batches: the rows.
+        delimiter: "" for a workbook or Parquet file.
+        decoding: its encoding is known when all rows are read.
+    """
 
     header: list[str]
     batches: Iterator[Cells]
+    delimiter: str = ""
+    decoding: Decoding | None = None
 
 
 def open_table(
@@ -82,7 +91,7 @@ def told(start: bytes) -> int:
 
 
 def _bounded(table: Table, bounds: Bounds) -> Table:
-    header, batches = table
+    header, batches = table.header, table.batches
     if not any(header):
         raise RefusedError(
             "the roster has no header; its first row must name the columns",
@@ -98,11 +107,12 @@ def _bounded(table: Table, bounds: Bounds) -> Table:
                 raise _too_large(f"more than {bounds.max_rows} rows", f"行数超过 {bounds.max_rows}")
             yield batch
 
-    return Table(header, counted())
+    return table._replace(batches=counted())
 
 
 def _text(blocks: Callable[[], Iterable[bytes]], at_once: int) -> Table:
-    parts = records(utf8(blocks()), at_once)
+    decoding = Decoding(blocks())
+    parts = records(decoding, at_once)
     first = next(parts, b"\n")
     delimiter = delimiter_of(first)
     header = header_of(first, delimiter)
@@ -114,7 +124,20 @@ def _text(blocks: Callable[[], Iterable[bytes]], at_once: int) -> Table:
             row += len(batch.row)
             yield batch
 
-    return Table(header, batches())
+    return Table(header, batches(), delimiter, decoding)
+
+
+def rows_of_text(blocks: Iterable[bytes], encoding: str, delimiter: str, width: int, at_once: int) -> Iterator[Cells]:
+    """Rows of delimited text without a header, numbered from 1.
+
+    Raises:
+        RefusedError: while iterating, it cannot be cut into records.
+    """
+    row = 1
+    for text in records(Decoding(blocks, encoding), at_once, header=False):
+        batch = cells(text, row, width, delimiter)
+        row += len(batch.row)
+        yield batch
 
 
 def _workbook(data: bytes, sheet: str, at_once: int) -> Table:

@@ -25,8 +25,10 @@ from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
 from gateway.roster.asking import Moves, moves_from, positions, question
 from gateway.roster.cutting import About, Cut, about, cut, rows_of
-from gateway.roster.frames import pack, to_arrow
+from gateway.roster.frames import to_arrow
+from gateway.roster.living import Living
 from gateway.roster.merging import Reply, merged
+from gateway.roster.packing import pack
 from gateway.roster.planning import Planner
 from gateway.roster.progress import Figures, Standing
 from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
@@ -52,13 +54,22 @@ class Running:
         folder: its parts.
         around: what it has in common with others.
         changed: called whenever there is something new to tell.
+        living: what it takes over from another run and leaves to the next; None: it is not live.
     """
 
-    def __init__(self, run: Submitted, folder: RunFolder, around: Around, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run: Submitted,
+        folder: RunFolder,
+        around: Around,
+        changed: Callable[[], None],
+        living: Living | None = None,
+    ) -> None:
         self._run = run
         self._folder = folder
         self._around = around
         self._changed = changed
+        self._living = living
         self.figures = Figures()
         self.standings: dict[str, Standing] = {}
         self._open: dict[int, set[Ask]] = {}
@@ -85,11 +96,18 @@ class Running:
                 group.create_task(self._cut(group))
         except BaseExceptionGroup as several:
             raise _first(several) from None
+        if self._living is not None:
+            await self._in_pool(self._living.settle, self.figures.chunks)
 
     # the file
 
     async def _cut(self, group: asyncio.TaskGroup) -> None:
         """Cut the file, or look at what was cut before, and have each chunk asked about."""
+        living = self._living
+        if living is not None:
+            await living.prepare(self._in_pool)
+            self.figures.rows_carried = self.figures.rows_done = living.carried
+            self.figures.rows_rejected = living.carried_wrong
         read = await self._in_pool(self._folder.read)
         if read is not None:
             for number in range(read[0]):
@@ -101,7 +119,8 @@ class Running:
                 self._around.max_members,
                 ask_about_home=self._run.ask_about_home,
             )
-            chunks = cut(self._folder, self._run, planner, self._around.bounds)
+            chunks = None if living is None else living.changes(planner)
+            chunks = chunks or cut(self._folder, self._run, planner, self._around.bounds)
             while (found := await self._in_pool(next, chunks, None)) is not None:
                 self._found(group, found)
             read = await self._in_pool(self._folder.read)
@@ -116,7 +135,7 @@ class Running:
         figures.chunks += 1
         figures.rows += found.rows
         figures.rows_rejected += found.refused
-        figures.rows_read = figures.rows + figures.rows_rejected
+        figures.rows_read = figures.rows + figures.rows_rejected + figures.rows_carried
         self._people[found.number] = found.rows
         self._open[found.number] = set()
         self._due(group, {Ask(found.number, 0, member): people for member, people in found.members.items()})
@@ -292,7 +311,8 @@ class Running:
             Reply(ask, positions(rows, ask, moves), held.get(ask) or self._folder.reply(ask))
             for ask in self._asks(chunk, moves)
         ]
-        tables = merged(self._around.book, self._run, chunk, rows, replies)
+        shown = chunk if self._living is None else self._living.first_chunk + chunk
+        tables = merged(self._around.book, self._run, shown, rows, replies)
         blobs = {name: to_arrow(table) for name, table in tables.items() if table.height}
         if cut_rows.rejected.height:
             blobs["rejected"] = to_arrow(cut_rows.rejected)

@@ -33,6 +33,8 @@ _RESIDENT: Final = adapter_words.DOCUMENT_KIND_RESIDENT_IDENTITY
 _FLOAT: Final = r"^[0-9]+(?:\.[0-9]+)?[Ee]\+?[0-9]+$"
 _AMOUNT: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,2}0*)?$"
 _FEN: Final = r"^[0-9]{1,13}(?:\.0*)?$"
+BENEFITS: Final = 16
+"""Types of benefit there is room for in a key."""
 _TEN_TO_17: Final = 10 ** np.arange(16, -1, -1, dtype=np.int64)
 
 ROWS: Final[dict[str, pl.DataType]] = {
@@ -67,11 +69,17 @@ class Sure(NamedTuple):
         rows: those that may be asked about; columns as in `ROWS`.
         rejected: those that may not, one row for each problem, with the cells of the file behind it.
         refused: how many rows that is.
+        fine: for each row whether it may be asked about.
+        again: for each row whether it may not because it stands in the roster already, and for no other reason.
+        keys: of the person and benefit of each that is fine or again.
     """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     refused: int
+    fine: Mask
+    again: Mask
+    keys: Index
 
 
 class Validator:
@@ -81,14 +89,15 @@ class Validator:
         header: names of the file's columns.
         columns: field → position in the file (`fields.match`).
         benefit: BenefitType of rows that name none; 0: each must.
+        seen: who stands in it already.
     """
 
-    def __init__(self, header: Sequence[str], columns: dict[str, int], benefit: int) -> None:
+    def __init__(self, header: Sequence[str], columns: dict[str, int], benefit: int, seen: Seen | None = None) -> None:
         self._header = list(header)
         self._columns = columns
         self._benefit = benefit
-        self._seen = Seen()
-        self._own = _own_names(header)
+        self._seen = Seen() if seen is None else seen
+        self._own = own_names(header)
 
     def check(self, cells: Cells) -> Sure:
         """Sort some rows, which follow those of the last call."""
@@ -134,9 +143,11 @@ class Validator:
             schema=ROWS,
             strict=False,
         ).with_columns(pl.col("insured", "household").fill_null(0))
-        self._once(cells.row, keys * 16 + benefits.to_numpy(), problems)
+        whose = keys * BENEFITS + benefits.to_numpy()
+        again = self._once(cells.row, whose, problems)
         fine = ~problems.rows
-        return Sure(frame.filter(pl.Series(fine)), self._rejected(cells, problems), int((~fine).sum()))
+        told = self._rejected(cells, problems)
+        return Sure(frame.filter(pl.Series(fine)), told, int((~fine).sum()), fine, again, whose)
 
     def _amount(
         self, text: dict[str, pl.Series], yuan: str, fen: str, empty: pl.Series, problems: _Problems
@@ -145,8 +156,8 @@ class Validator:
             return _amounts(text[fen], fen, _FEN, 1, problems)
         return _amounts(text.get(yuan, empty), yuan, _AMOUNT, 100, problems)
 
-    def _once(self, rows: Index, keys: Index, problems: _Problems) -> None:
-        """Refuse who stands in the roster already, for the same benefit."""
+    def _once(self, rows: Index, keys: Index, problems: _Problems) -> Mask:
+        """Refuse who stands in the roster already, for the same benefit; these."""
         sound = np.flatnonzero(~problems.rows)
         before = self._seen.first(keys[sound], rows[sound])
         again = np.flatnonzero(before)
@@ -161,6 +172,9 @@ class Validator:
                 for row in before[again].tolist()
             ],
         )
+        marks = np.zeros(len(rows), np.bool_)
+        marks[sound[again]] = True
+        return marks
 
     def _bounded(self, frame: pl.DataFrame, problems: _Problems) -> None:
         """Refuse cells that are too long, or that were not text in any encoding known here."""
@@ -219,7 +233,7 @@ class _Problems:
         return pl.DataFrame(self._found, schema=schema, orient="row").sort("at", maintain_order=True)
 
 
-def _own_names(header: Sequence[str]) -> list[str]:
+def own_names(header: Sequence[str]) -> list[str]:
     """Names of the file's columns that differ from each other and from our own."""
     taken = set(REJECTED)
     names: list[str] = []
@@ -386,12 +400,16 @@ def _numbers(column: pl.Series, kinds: pl.Series, problems: _Problems) -> tuple[
         except RefusedError as error:
             problems.add_each(np.array([place]), ID_NUMBER, [(error.zh, error.en)])
             found = ""
-        if found and kind == _RESIDENT:
-            keys[place] = _keys_of(np.frombuffer(found.encode(), np.uint8).reshape(1, 18))[0]
-        else:
-            keys[place] = -1 - (int.from_bytes(hashlib.blake2b(found.encode(), digest_size=7).digest()))
+        keys[place] = key_of(found, resident=bool(found) and kind == _RESIDENT)
         normal.append(found)
     return column.clone().scatter(others, normal), keys
+
+
+def key_of(number: str, *, resident: bool) -> int:
+    """What stands for a number in its one form."""
+    if resident:
+        return int(_keys_of(np.frombuffer(number.encode(), np.uint8).reshape(1, 18))[0])
+    return -1 - int.from_bytes(hashlib.blake2b(number.encode(), digest_size=7).digest())
 
 
 def _keys_of(characters: NDArray[np.uint8]) -> Index:

@@ -63,6 +63,11 @@ def command(running: TwoProvinces, file: Path, out: Path, *more: str) -> list[st
     return [sys.executable, "-m", "gateway.cli", "roster", "run", str(file), *options]
 
 
+def cli(running: TwoProvinces, *arguments: str) -> list[str]:
+    """Another command of the agency."""
+    return [sys.executable, "-m", "gateway.cli", *arguments, "--config", str(running.agency_config)]
+
+
 def submit(running: TwoProvinces, file: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run a roster to its end."""
     env = {**os.environ, "WUGAN_LANG": "en"}
@@ -72,10 +77,10 @@ def submit(running: TwoProvinces, file: Path, out: Path, *more: str) -> subproce
 
 
 @contextlib.contextmanager
-def begun(running: TwoProvinces, file: Path, out: Path) -> Any:
+def begun(running: TwoProvinces, file: Path, out: Path, *more: str) -> Any:
     """A command on its way; killed at the end of the block, if it still runs."""
     with subprocess.Popen(
-        command(running, file, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(running, file, out, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         try:
             yield child
