@@ -115,7 +115,7 @@ roster.add_command(decisions)
     "--live",
     is_flag=True,
     help=say(
-        "keep the roster live: the same command again, with the same file or a newer one, asks only about what changed, "
+        "keep it live: the same command again, with the same file or a newer one, asks only about what changed, "
         f"and writes it into {CHANGES}/ in the folder",
         f"持续名册：再次执行时（可用更新后的文件）仅处理变动，并写入目录下的 {CHANGES}/",
     ),

@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from gateway.cli.roster_client import digest_of
+from gateway.roster.formats import CSV, told
 from gateway.roster.pieces import DIGEST_BYTES, Pieces, Step, matched, pieces_of, steps
-from gateway.roster.reading import CSV, told
 
-BLOCK: Final = 1 << 22
+BLOCK: Final = 1 << 19
 
 
 class Handed(NamedTuple):

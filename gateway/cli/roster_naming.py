@@ -35,7 +35,7 @@ class Going:
     out: Path
 
     def fall_back(self, path: Path) -> None:
-        """The gateway cannot go on from the run before as it was asked to: send the file whole, then without that run."""
+        """The gateway cannot go on from the run before as asked: send the file whole, then without that run."""
         if self.handed.made_of:
             self.handed = whole(path, self.handed)
         else:
@@ -72,10 +72,7 @@ def named(header: roster_pb2.RosterHeader, out: Path, path: Path, case_reference
         _other(out)
     going_on = known is not None and header.live and known.written
     before = "" if known is None else known.run_id if going_on else known.continues
-    if header.live:
-        file = handed(path, out, before)
-    else:
-        file = Handed(*digest_of(path), None, ())
+    file = handed(path, out, before) if header.live else Handed(*digest_of(path), None, ())
     if known is not None and not going_on:
         if known.sha256 != file.sha256.hex():
             file = whole(path, file)

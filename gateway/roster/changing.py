@@ -1,4 +1,4 @@
-"""Chunks of what is to be dealt with in a run that goes on from another: rows that are new, and those whose time is over.
+"""Chunks of a run that goes on from another: of rows that are new, and of those whose time is over.
 
 Owns: putting both together in order of the file, in chunks that are as full as they can be. Refuses: deciding what is
 to be dealt with (`matching`), and asking. Everything here blocks.

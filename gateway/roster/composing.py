@@ -24,7 +24,8 @@ def compose(folder: RunFolder, run: Submitted, before: RunFolder, made_of: Seque
     """Put down of which pieces a file is made, whose new parts lie in the folder one behind the other.
 
     Args:
-        folder, run: of the run.
+        folder: of the run.
+        run: what was submitted.
         before: of the run whose file has the pieces that were copied.
         made_of: how the file is made.
 

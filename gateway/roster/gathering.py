@@ -1,7 +1,7 @@
 """The results of a run that goes on from others, brought together: what it asked itself, and what it took over.
 
-Owns: the same tables in the same order as those of a run that asked everybody, numbered as the newest file has the rows.
-Refuses: changing what was found: a row that was taken over says what was known when it was asked about. Blocks.
+Owns: the same tables in the same order as those of a run that asked everybody, numbered as the newest file has the
+rows. Refuses: changing what was found: a row that was taken over says what was known when it was asked about. Blocks.
 """
 
 from __future__ import annotations

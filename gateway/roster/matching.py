@@ -23,11 +23,12 @@ from gateway.federation.directory import Directory
 from gateway.roster.around import Bounds
 from gateway.roster.composing import composition_of
 from gateway.roster.fields import match
+from gateway.roster.formats import CSV, told
 from gateway.roster.frames import from_arrow, to_arrow
 from gateway.roster.ledger import ACCEPTED, AGAIN, PIECES, UNSERVED, Before, Way, digests
 from gateway.roster.packing import pack, unpack
 from gateway.roster.pieces import Pieces, matched, pieces_of, steps
-from gateway.roster.reading import CSV, Table, open_table, rows_of_text, told
+from gateway.roster.reading import Table, open_table, rows_of_text
 from gateway.roster.records import Cells
 from gateway.roster.run import RunFolder, Submitted
 from gateway.roster.validating import BENEFITS
@@ -104,7 +105,8 @@ def plan(
     """What is to be done with each row of a run's file; put down, and the same again once it was.
 
     Args:
-        folder, run: of the run.
+        folder: of the run.
+        run: what was submitted.
         before: the run that it goes on from.
         bounds: of files.
         directory: of this moment.

@@ -1,6 +1,6 @@
 """A roster's file as a header and rows of text, whichever of the formats it has.
 
-Owns: telling formats apart by their first bytes, bounds on what is read, and the way from a workbook's or a Parquet
+Owns: bounds on what is read, and the way from a workbook's or a Parquet
 file's cells to text. Delimited text is read as it comes, in bounded memory; the other two are held whole while they are
 read, so their size has a bound of its own. Refuses: what a cell means (`validating`).
 """
@@ -21,13 +21,10 @@ from gateway.errors import RefusedError
 from gateway.roster.around import Bounds
 from gateway.roster.decoding import Decoding
 from gateway.roster.fields import MAX_COLUMNS
+from gateway.roster.formats import PARQUET, XLSX, told
 from gateway.roster.records import Cells, cells, delimiter_of, header_of, records
-from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CSV: Final = roster_pb2.ROSTER_FORMAT_CSV
-XLSX: Final = roster_pb2.ROSTER_FORMAT_XLSX
-PARQUET: Final = roster_pb2.ROSTER_FORMAT_PARQUET
 INFLATES_AT_MOST: Final = 40
 """A workbook's parts are at most so many times as large as the file; what people fill in stays far below."""
 SMALL_WORKBOOK: Final = 64 << 20
@@ -81,13 +78,6 @@ def open_table(
     data = b"".join(blocks())
     table = _workbook(data, sheet, at_once) if form == XLSX else _parquet(data, at_once)
     return _bounded(table, bounds)
-
-
-def told(start: bytes) -> int:
-    """The format that a file's first bytes tell."""
-    if start.startswith(b"PK\x03\x04"):
-        return XLSX
-    return PARQUET if start.startswith(b"PAR1") else CSV
 
 
 def _bounded(table: Table, bounds: Bounds) -> Table:

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
-from gateway.roster.pieces import MAX_RECORD_BYTES, QUOTE, blank_records, ends_of, may_have_blanks
+from gateway.roster.pieces import MAX_RECORD_BYTES, QUOTE, blank_records, ends_of
 
 DELIMITERS: Final = b",\t;|"
 Index = NDArray[np.int64]
@@ -75,21 +75,19 @@ def _whole(blocks: Iterable[bytes]) -> Iterator[bytes]:
         if len(rest) > MAX_RECORD_BYTES:
             raise _too_long()
         if end:
-            whole = _without_blank_lines(text[:end])
+            whole = _without_blank_lines(text[:end], ends)
             if whole:
                 yield whole
     if rest.strip():
         if np.count_nonzero(np.frombuffer(rest, np.uint8) == QUOTE) % 2:
             raise _too_long()
-        yield from filter(None, [_without_blank_lines(rest + b"\n")])
+        rest += b"\n"
+        yield from filter(None, [_without_blank_lines(rest, ends_of(rest))])
 
 
-def _without_blank_lines(text: bytes) -> bytes:
-    if not may_have_blanks(text):
-        return text
-    ends = ends_of(text)
+def _without_blank_lines(text: bytes, ends: Index) -> bytes:
     blank = blank_records(text, ends)
-    if not blank.any():
+    if blank is None:
         return text
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
     return b"".join(text[start : end + 1] for start, end in zip(starts[~blank], ends[~blank], strict=True))

@@ -1,8 +1,8 @@
 """The end of a live run: what the next one must know of it is put down.
 
 Owns: the parts `ledger` and `places`, and from which day on a row is asked about again though nothing changed: when its
-answer may not be relied on any more; at once where there is none or a part of it is missing; after 30 days where nothing
-could be asked, so that no run is needed longer than that for what it refused. Refuses: results. Everything here blocks.
+answer may not be relied on any more; at once where there is none or a part of it is missing; after 30 days where
+nothing could be asked, so that no run is needed longer than that for what it refused. Refuses: results. Blocks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def settle(
     """Put down the ledger and the places of a run whose results are all there; names of the folders that it rests on.
 
     Args:
-        folder, run: of the run.
+        folder: of the run.
+        run: what was submitted.
         chunks: how many it has.
         plan: what was to be done, where it goes on from another.
         before: that one.
