@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,6 @@ from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from gateway.cli.roster_client import Client, Remembered
     from gateway.cli.roster_naming import Going
     from gateway.cli.roster_show import Shown
@@ -125,6 +122,12 @@ roster.add_command(decisions)
     is_flag=True,
     help=say("of a live roster, also write the results of everybody anew", "持续名册同时重新写出全部人员的结果"),
 )
+@click.option(
+    "--tables",
+    "raw",
+    is_flag=True,
+    help=say("also write the tables as they came, for programs", "同时写出原始数据表（Parquet），供程序使用"),
+)
 @click.option("--anew", is_flag=True, help=say("ask everybody anew", "全部重新查询"))
 @click.option(
     "--deadline",
@@ -177,7 +180,7 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         with Shown(Console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
             last = await _follow(client, shown, going, recipients)
-            await _write(client, shown, last, out, full=given["full"])
+            await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
         going.written(out)
 
     from gateway.cli.client import with_gateway
@@ -220,44 +223,30 @@ async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> ros
     return last
 
 
-async def _write(client: Client, shown: Shown, run: roster_pb2.RosterRun, out: Path, *, full: bool) -> None:
+async def _write(
+    client: Client, shown: Shown, going: Going, run: roster_pb2.RosterRun, *, full: bool, raw: bool
+) -> None:
     """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest."""
-    if run.continues:
-        from gateway.cli.roster_show import file_time
-
-        changes = out / CHANGES / file_time(run.submitted_at.ToMilliseconds())
-        await _fetch(client, shown, run.run_id, changes, only_changed=True)
-    if full or not run.continues:
-        await _fetch(client, shown, run.run_id, out, only_changed=False)
-
-
-async def _fetch(client: Client, shown: Shown, run_id: bytes, out: Path, *, only_changed: bool) -> None:
-    from gateway.cli.roster_client import frames_of, make_folder, pulled
+    from gateway.cli.roster_client import make_folder, pulled
+    from gateway.cli.roster_files import write_files
+    from gateway.cli.roster_show import file_time
 
     what = say("results", "写出结果")
-    make_folder(out)
-    chunks = client.results(run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed)
     loop = asyncio.get_running_loop()
+    members = going.named_members(run)
 
-    def work() -> None:
-        _files((frames_of(tables) for tables in pulled(chunks, loop)), out)
+    async def fetch(out: Path, *, only_changed: bool) -> None:
+        make_folder(out)
+        chunks = client.results(
+            run.run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed
+        )
+        await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
+        click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
 
-    await asyncio.to_thread(work)
-    click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
-
-
-def _files(chunks: Iterator[dict[str, pl.DataFrame]], out: Path) -> None:
-    import polars as pl
-
-    tables: dict[str, list[pl.DataFrame]] = {}
-    for frames in chunks:
-        for name, frame in frames.items():
-            tables.setdefault(name, []).append(frame)
-    for name, parts in tables.items():
-        path = out / f"{name}.parquet"
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        pl.concat(parts, how="diagonal").write_parquet(path)
+    if run.continues:
+        await fetch(going.out / CHANGES / file_time(run.submitted_at.ToMilliseconds()), only_changed=True)
+    if full or not run.continues:
+        await fetch(going.out, only_changed=False)
 
 
 @roster.command(

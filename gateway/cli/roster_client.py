@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -30,8 +30,6 @@ from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
-    import polars as pl
-
     Stub = agency_pb2_grpc.AgencyServiceAsyncStub
 
 STATE_FILE: Final = "run.json"
@@ -62,6 +60,7 @@ class Remembered:
         case_reference: of the run.
         continues: id of the run that it goes on from; "": none.
         written: whether its results are written.
+        members: names of members by id, in Chinese and English.
     """
 
     run_id: str
@@ -70,6 +69,7 @@ class Remembered:
     case_reference: str
     continues: str = ""
     written: bool = False
+    members: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def digest_of(path: Path) -> tuple[int, bytes]:
@@ -300,18 +300,6 @@ def _own_data(path: Path, made_of: Sequence[Step]) -> Iterator[bytes]:
                 del waiting[:PIECE]
         if waiting:
             yield bytes(waiting)
-
-
-def frames_of(tables: dict[int, list[bytes]]) -> dict[str, pl.DataFrame]:
-    """The tables of a chunk by name."""
-    import polars as pl
-
-    from gateway.roster.frames import TABLES, empty, from_arrow
-
-    return {
-        name: pl.concat([from_arrow(piece) for piece in tables[number]]) if number in tables else empty(name)
-        for name, (number, _) in TABLES.items()
-    }
 
 
 def pulled(chunks: AsyncIterator[T], loop: asyncio.AbstractEventLoop) -> Iterator[T]:

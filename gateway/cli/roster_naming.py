@@ -51,6 +51,13 @@ class Going:
         remember(folder, self.known)
         forget_pieces(folder, self.known.run_id)
 
+    def named_members(self, run: roster_pb2.RosterRun) -> dict[str, tuple[str, str]]:
+        """Names of all members that this run and those before it asked."""
+        members = dict(self.known.members)
+        members |= {each.member_id: (each.member_name_zh, each.member_name_en) for each in run.provinces}
+        self.known = dataclasses.replace(self.known, members=members)
+        return members
+
     def fill_in(self) -> None:
         """Say in the header which file it is."""
         self.header.size, self.header.sha256 = self.handed.size, self.handed.sha256
@@ -81,7 +88,8 @@ def named(header: roster_pb2.RosterHeader, out: Path, path: Path, case_reference
         now = known
     else:
         reference = case_reference or f"ROSTER-{secrets.token_hex(6)}"
-        now = Remembered(new_id(), file.sha256.hex(), asked, reference, before)
+        members = {} if known is None else known.members
+        now = Remembered(new_id(), file.sha256.hex(), asked, reference, before, members=members)
         remember_pieces(out, now.run_id, file.pieces)
         remember(out, now)
     header.run_id = bytes.fromhex(now.run_id)

@@ -103,11 +103,12 @@ class PartFolder:
 
     def destroy(self) -> None:
         """Delete all parts, and the folder."""
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                shutil.rmtree(self._folder)
-            except OSError as error:
-                raise _failed() from error
+        try:
+            shutil.rmtree(self._folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _failed() from error
 
 
 class Parts:

@@ -59,7 +59,7 @@ def as_csv(rows: Iterable[Sequence[str]]) -> str:
 
 
 def command(running: TwoProvinces, file: Path, out: Path, *more: str) -> list[str]:
-    options = ("--config", str(running.agency_config), "--out", str(out), *more)
+    options = ("--config", str(running.agency_config), "--out", str(out), "--tables", *more)
     return [sys.executable, "-m", "gateway.cli", "roster", "run", str(file), *options]
 
 
@@ -123,7 +123,8 @@ def asked_at(member: FoundedMember) -> list[int]:
 
 
 def table(out: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(out / f"{name}.parquet")
+    """A table of the results as it came."""
+    return pl.read_parquet(out / "tables" / f"{name}.parquet")
 
 
 def check(running: TwoProvinces, *requests: agency_pb2.CheckRequest) -> list[agency_pb2.CheckResponse]:
