@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
-from gateway.roster.cutting import About, nobody, put, sorts
+from gateway.roster.cutting import Found, nobody, put, sorts
 from gateway.roster.fields import match
 from gateway.roster.ledger import ACCEPTED, UNSERVED, Before, Kept, Siblings
 from gateway.roster.matching import ASK, CARRY, CHECK, NEW, Plan, changed_parts
@@ -34,7 +34,7 @@ Index = NDArray[np.int64]
 
 def cut_changes(
     folder: RunFolder, run: Submitted, plan: Plan, before: Before, planner: Planner, siblings: Siblings
-) -> Iterator[About]:
+) -> Iterator[Found]:
     """Cut what is to be dealt with; every chunk is on the disk when it is told of, and `read` is after the last.
 
     Raises:

@@ -54,7 +54,11 @@ class Cut(NamedTuple):
     rejected: pl.DataFrame
 
 
-def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> Iterator[About]:
+Found = tuple[About, Cut | None]
+"""What is known of a chunk, and its rows where it was cut just now."""
+
+
+def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> Iterator[Found]:
     """Cut the file of a run; every chunk is on the disk when it is told of, and `read` is after the last.
 
     Raises:
@@ -90,14 +94,14 @@ def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> 
     folder.parts.write("read", json.dumps([number, last_row]).encode())
 
 
-def nobody(folder: RunFolder) -> About:
+def nobody(folder: RunFolder) -> Found:
     """Put down a chunk of nobody: every run has one at least."""
     rows, rejected = pl.DataFrame(schema=dict(PLANNED)), pl.DataFrame(schema={"row": pl.Int64})
     return put(folder, 0, rows, rejected, NOBODY)
 
 
-def put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFrame, kept: Kept | None) -> About:
-    """Put down a chunk, unless it is there already; what is known of it.
+def put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFrame, kept: Kept | None) -> Found:
+    """Put down a chunk, unless it is there already; what is known of it, and its rows unless it was.
 
     Args:
         folder: of the run.
@@ -107,7 +111,7 @@ def put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFra
         kept: what a live run keeps of both.
     """
     if folder.parts.has(chunk_part(number)):
-        return about(folder, number)
+        return about(folder, number), None
     known = About(number, rows.height, rejected["row"].n_unique(), members_of(rows))
     blobs = {"about": json.dumps(known).encode(), "rows": to_arrow(rows)}
     if rejected.height:
@@ -115,7 +119,7 @@ def put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFra
     if kept is not None:
         blobs["kept"] = kept.to_bytes()
     folder.parts.write(chunk_part(number), pack(blobs))
-    return known
+    return known, Cut(rows, rejected)
 
 
 def sorts(sure: Sure, planned: pl.DataFrame) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from gateway.roster.around import Around
 from gateway.roster.changing import cut_changes
-from gateway.roster.cutting import About
+from gateway.roster.cutting import Found
 from gateway.roster.ledger import AGAIN, REJECTED, Before, Siblings, before_of
 from gateway.roster.matching import CARRY, Plan, plan, serving_of
 from gateway.roster.planning import Planner
@@ -79,7 +79,7 @@ class Living:
         self.carried_wrong = int(((wrong == REJECTED) | (wrong == AGAIN)).sum())
         self.carried = len(old) - self.carried_wrong
 
-    def changes(self, planner: Planner) -> Iterator[About] | None:
+    def changes(self, planner: Planner) -> Iterator[Found] | None:
         """The chunks of what is to be dealt with; None: the whole file is."""
         if self._plan is None or self._before is None:
             return None

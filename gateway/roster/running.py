@@ -34,8 +34,10 @@ from gateway.roster.progress import Figures, Standing
 from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CUT_AT_ONCE: Final = 4
-"""Chunks that are kept in memory between one member's question and the next one's."""
+CUT_AT_ONCE: Final = 16
+"""Chunks whose rows are kept in memory between being cut, asked about and merged; others are read again."""
+CUT_AHEAD: Final = 4
+"""Questions that wait for a member from which on nothing more is cut for it."""
 ANSWERS_HELD: Final = 8
 """Answers that are kept in memory until their chunk is merged; others are read again."""
 MERGED_AT_ONCE: Final = 2
@@ -111,7 +113,7 @@ class Running:
         read = await self._in_pool(self._folder.read)
         if read is not None:
             for number in range(read[0]):
-                self._found(group, await self._in_pool(about, self._folder, number))
+                self._found(group, await self._in_pool(about, self._folder, number), None)
         else:
             planner = Planner(
                 self._around.directory.current(),
@@ -122,15 +124,29 @@ class Running:
             chunks = None if living is None else living.changes(planner)
             chunks = chunks or cut(self._folder, self._run, planner, self._around.bounds)
             while (found := await self._in_pool(next, chunks, None)) is not None:
-                self._found(group, found)
+                self._found(group, *found)
+                await self._not_too_far()
             read = await self._in_pool(self._folder.read)
         if read is not None:
             self.figures.rows_read = read[1]
         self.figures.reading = False
         self._ring()
 
-    def _found(self, group: asyncio.TaskGroup, found: About) -> None:
+    async def _not_too_far(self) -> None:
+        """Wait while every member that answers has enough to do: rows that are asked about soon stay in memory."""
+        while (
+            self.standings
+            and all(
+                len(standing.due) >= CUT_AHEAD or standing.error is not None for standing in self.standings.values()
+            )
+            and any(standing.error is None for standing in self.standings.values())
+        ):
+            await self._news.wait()
+
+    def _found(self, group: asyncio.TaskGroup, found: About, rows: Cut | None) -> None:
         """A chunk was cut."""
+        if rows is not None:
+            self._remember(found.number, rows)
         figures = self.figures
         figures.chunks += 1
         figures.rows += found.rows
@@ -191,6 +207,8 @@ class Running:
         while standing.due and standing.error is None and self._left_s() > 0:
             ask = standing.due.popleft()
             standing.under_way.add(ask)
+            if len(standing.due) < CUT_AHEAD:
+                self._ring()
             yield Chunk(_number(ask), await self._question(ask))
 
     async def _question(self, ask: Ask) -> Any:
@@ -237,7 +255,7 @@ class Running:
         wait_s = min(wait_s, max(self._left_s(), 0.0))
         standing.next_try_ms = around.clock.now_ms() + round(wait_s * 1000)
         standing.due = deque(sorted(standing.due))
-        self._tell()
+        self._ring()
         await asyncio.sleep(wait_s)
         standing.error = None
 
@@ -331,10 +349,14 @@ class Running:
         """The rows of a chunk; members ask about one at about the same time."""
         known = self._cuts.get(chunk)
         if known is None:
-            known = self._cuts[chunk] = await self._in_pool(rows_of, self._folder, chunk)
-            while len(self._cuts) > CUT_AT_ONCE:
-                self._cuts.popitem(last=False)
+            known = await self._in_pool(rows_of, self._folder, chunk)
+            self._remember(chunk, known)
         return known
+
+    def _remember(self, chunk: int, rows: Cut) -> None:
+        self._cuts[chunk] = rows
+        while len(self._cuts) > CUT_AT_ONCE:
+            self._cuts.popitem(last=False)
 
     # what is told
 

@@ -98,6 +98,7 @@ class Validator:
         self._benefit = benefit
         self._seen = Seen() if seen is None else seen
         self._own = own_names(header)
+        self._none = pl.DataFrame(schema=dict(REJECTED) | {name: pl.String() for name in self._own})
 
     def check(self, cells: Cells) -> Sure:
         """Sort some rows, which follow those of the last call."""
@@ -178,11 +179,18 @@ class Validator:
 
     def _bounded(self, frame: pl.DataFrame, problems: _Problems) -> None:
         """Refuse cells that are too long, or that were not text in any encoding known here."""
-        long = frame.select(pl.max_horizontal(pl.all().str.len_bytes()) > MAX_CELL_BYTES).to_series()
-        problems.add_where(long.to_numpy(), "", "单元格内容过长", f"a cell has more than {MAX_CELL_BYTES} bytes")
-        garbled = frame.select(pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True))).to_series()
+        found = frame.select(
+            long=pl.max_horizontal(pl.all().str.len_bytes()) > MAX_CELL_BYTES,
+            garbled=pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True)),
+        )
         problems.add_where(
-            garbled.to_numpy(), "", "文字编码有误，请以 UTF-8 或 GB 18030 保存", "not text in UTF-8 or GB 18030"
+            found["long"].to_numpy(), "", "单元格内容过长", f"a cell has more than {MAX_CELL_BYTES} bytes"
+        )
+        problems.add_where(
+            found["garbled"].to_numpy(),
+            "",
+            "文字编码有误，请以 UTF-8 或 GB 18030 保存",
+            "not text in UTF-8 or GB 18030",
         )
 
     def _told(self, field: str) -> str:
@@ -193,6 +201,8 @@ class Validator:
         return field if at is None else self._header[at]
 
     def _rejected(self, cells: Cells, problems: _Problems) -> pl.DataFrame:
+        if not problems.rows.any():
+            return self._none
         found = problems.frame()
         at = found["at"]
         own = cells.frame[at].select(
@@ -258,16 +268,26 @@ def _tidy(column: pl.Series) -> pl.Series:
 
 def _mapped(column: pl.Series, parse: Callable[[str], Any], dtype: pl.DataType) -> tuple[pl.Series, Mask]:
     """What each text means, null for an empty one; and which texts mean nothing. Each different text is parsed once."""
+    count = len(column)
+    if _blank(column):
+        return pl.Series([None], dtype=dtype).new_from_index(0, count), np.zeros(count, np.bool_)
+    if (column == column[0]).all():
+        meaning = parse(column[0])
+        found = pl.Series([meaning], dtype=dtype).new_from_index(0, count)
+        return found, np.full(count, meaning is None)
     unique = column.unique().to_list()
-    if unique == [""]:
-        return pl.repeat(None, len(column), dtype=dtype, eager=True), np.zeros(len(column), np.bool_)
     meanings = [None if text == "" else parse(text) for text in unique]
     wrong = [text != "" and meaning is None for text, meaning in zip(unique, meanings, strict=True)]
     table = pl.DataFrame(
         [pl.Series("text", unique, pl.String), pl.Series("meaning", meanings, dtype), pl.Series("wrong", wrong)]
     )
-    found = column.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")
-    return found["meaning"], found["wrong"].to_numpy()
+    both = column.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")
+    return both["meaning"], both["wrong"].to_numpy()
+
+
+def _blank(column: pl.Series) -> bool:
+    """Whether there is nothing in it; most columns of a roster are all empty or all filled."""
+    return not len(column) or (not column[0] and bool((column == "").all()))
 
 
 def _words(
@@ -292,7 +312,7 @@ def _regions(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
         "行政区划有误，请填写六位代码（GB/T 2260），例如 330700",
         "not a GB/T 2260 code of six digits, for example 330700",
     )
-    return found.fill_null([])
+    return found.fill_null([]) if found.null_count() else found
 
 
 def _days(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
@@ -305,6 +325,8 @@ def _days(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
 
 def _amounts(column: pl.Series, field: str, form: str, factor: int, problems: _Problems) -> pl.Series:
     """Amounts in fen, of yuan or of fen."""
+    if _blank(column):
+        return pl.Series([0], dtype=pl.Int64).new_from_index(0, len(column))
     plain = column
     if column.str.contains(r"[^0-9.]").any():
         plain = column.str.replace_all(r"[,，¥￥元\s]", "")
@@ -330,6 +352,8 @@ def _names(column: pl.Series, problems: _Problems) -> pl.Series:
 
 
 def _texts(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
+    if _blank(column):
+        return column
     problems.add_where(
         (column.str.len_chars() > MAX_TEXT_CHARS).to_numpy(),
         field,
@@ -349,7 +373,7 @@ def _printable(column: pl.Series, field: str, problems: _Problems) -> None:
 def _aliases(column: pl.Series, problems: _Problems) -> pl.Series:
     """Old numbers: few people have any."""
     empty = pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(column))
-    if not (column != "").any():
+    if _blank(column):
         return empty
     found: list[list[str]] = empty.to_list()
     for at in np.flatnonzero((column != "").to_numpy()).tolist():
