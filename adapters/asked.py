@@ -6,15 +6,30 @@ valid; the gateway did.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adapters.contract import Subjects
 from adapters.errors import SourceFaultError
+from adapters.texts import series_of
 from adapters.values import text_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Int32 = NDArray[np.int32]
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
 """Weights and check characters of ISO 7064 MOD 11-2 as GB 11643-1999 uses them."""
+_MAKING = threading.Lock()
+"""Columns are made once, by the first of several threads; one lock for all, because most questions need none."""
+_BLANKS = "".join(chr(point) for point in range(0x3001) if chr(point).isspace())
+"""What `str.strip` takes away."""
 
 
 def normal(value: object) -> str:
@@ -48,7 +63,7 @@ class Asked:
         rows: for each number the rows of the question; None where position and row are the same.
     """
 
-    __slots__ = ("_positions", "numbers", "rows")
+    __slots__ = ("_columns", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
 
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
@@ -62,6 +77,19 @@ class Asked:
             self.numbers = list(by_number)
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
+        self._subjects = subjects
+        self._series: pl.Series | None = None
+        self._names: pl.Series | None = None
+        self._columns: dict[tuple[str, ...], _Spelt] = {}
+        self._spread: tuple[Int32, Int32, Int32] | None = None
+
+    @classmethod
+    def of(cls, subjects: Subjects) -> Asked:
+        """The numbers of these people; made once, however many adapters are asked about them."""
+        asked = subjects.memo.get("asked")
+        if not isinstance(asked, cls):
+            asked = subjects.memo["asked"] = cls(subjects)
+        return asked
 
     def values(self, forms: Sequence[str]) -> list[str]:
         """What to ask a source that holds numbers in these forms."""
@@ -98,4 +126,122 @@ class Asked:
                     f"记录集 {source!r} 返回了未查询人员的记录，整个结果未予采用",
                 )
             found.append(position)
+        return found
+
+    @property
+    def series(self) -> pl.Series:
+        """The numbers as a column."""
+        if self._series is None:
+            self._series = series_of(self.numbers)
+        return self._series
+
+    @property
+    def trimmed_names(self) -> pl.Series:
+        """The name asked with each number, if with several rows that of the first, without blanks around it."""
+        if self._names is None:
+            names = series_of(self._subjects.name)
+            if self.rows is not None:
+                names = names.gather([rows[0] for rows in self.rows])
+            self._names = names.str.strip_chars(_BLANKS)
+        return self._names
+
+    def column(self, forms: Sequence[str]) -> pl.Series:
+        """The same as `values`, as a column."""
+        return self._spelt(tuple(forms)).values
+
+    def find_column(self, values: pl.Series, forms: Sequence[str], source: str) -> Int32:
+        """The same as `find`, for a column of texts.
+
+        Raises:
+            SourceFaultError: see `find`.
+        """
+        spelt = self._spelt(tuple(forms))
+        found = spelt.look_up(values)
+        missed = np.flatnonzero(found < 0)
+        if len(missed):
+            # Blanks around a number, as CHAR columns have them, without a Python string for each.
+            found[missed] = spelt.look_up(values.gather(missed).str.strip_chars())
+            missed = missed[found[missed] < 0]
+        if len(missed):
+            import polars as pl
+
+            others = values.gather(missed).alias("number")
+            distinct = others.unique()
+            known = pl.DataFrame([distinct, pl.Series("position", self.find(distinct.to_list(), source), pl.Int32)])
+            rest = others.to_frame().join(known, on="number", how="left", maintain_order="left", nulls_equal=True)
+            found[missed] = rest["position"].to_numpy()
+        return found
+
+    def spread(self, positions: Int32) -> tuple[Int32, NDArray[np.intp] | None]:
+        """Rows of the question for positions, and which of them each came from; None: one each, in the same order."""
+        if self.rows is None:
+            return positions, None
+        if self._spread is None:
+            counts = np.array([len(rows) for rows in self.rows], np.int32)
+            starts = np.cumsum(counts, dtype=np.int32) - counts
+            self._spread = counts, starts, np.array([row for rows in self.rows for row in rows], np.int32)
+        counts, starts, rows = self._spread
+        times = counts[positions]
+        source = np.repeat(np.arange(len(positions)), times)
+        # Within each position its rows one after another: a running number less where the position's began.
+        within = np.arange(len(source)) - np.repeat(np.cumsum(times) - times, times)
+        return rows[starts[positions][source] + within], source
+
+    def _spelt(self, forms: tuple[str, ...]) -> _Spelt:
+        with _MAKING:
+            made = self._columns.get(forms)
+            if made is None:
+                made = self._columns[forms] = self._spell(forms)
+            return made
+
+    def _spell(self, forms: tuple[str, ...]) -> _Spelt:
+        import polars as pl
+
+        numbers = self.series
+        values = [numbers]
+        spelt, position = numbers, np.arange(len(numbers), dtype=np.int32)
+        if "lower_x" in forms:
+            ending = np.flatnonzero(((numbers.str.len_chars() == 18) & numbers.str.ends_with("X")).to_numpy())
+            lower = numbers.gather(ending).str.to_lowercase()
+            values.append(lower)
+            # In lower case a number with other letters is nobody's: only what `normal` would bring back counts.
+            plain = lower.str.contains(r"^\d{17}x$") & ~lower.is_in(
+                numbers.filter(numbers.str.ends_with("x")).implode()
+            )
+            spelt = pl.concat([numbers, lower.filter(plain)])
+            position = np.concatenate([position, position[ending[plain.to_numpy()]]])
+        if "legacy_15" in forms:
+            old = numbers.filter((numbers.str.len_chars() == 18) & (numbers.str.slice(6, 2) == "19"))
+            # Found again by `normal`, which tells whose they are by the check digit.
+            values.append(old.str.slice(0, 6) + old.str.slice(8, 9))
+        return _Spelt(values[0] if len(values) == 1 else pl.concat(values), pl.Enum(spelt), position)
+
+
+class _Spelt:
+    """Numbers as a source may hold them.
+
+    Args:
+        values: what to ask for.
+        known: the spellings that need no second look, as a type whose values are looked up by hashing.
+        position: of each of these.
+    """
+
+    __slots__ = ("_known", "_position", "values")
+
+    def __init__(self, values: pl.Series, known: pl.Enum, position: Int32) -> None:
+        self.values = values
+        self._known = known
+        self._position = position
+
+    def look_up(self, values: pl.Series) -> Int32:
+        """The position of each value, -1 where it is none of the known spellings."""
+        import polars as pl
+
+        place = values.cast(self._known, strict=False).to_physical().cast(pl.UInt32)
+        if not place.null_count():
+            whole: Int32 = self._position[place.to_numpy()]
+            return whole
+        found = np.full(len(values), -1, np.int32)
+        hit = np.flatnonzero(place.is_not_null().to_numpy())
+        found[hit] = self._position[place.drop_nulls().to_numpy()]
         return found

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.errors import SourceFaultError
+from adapters.texts import joined, taken
 from wugan.adapter.v1 import columns_pb2
 
 Int32 = NDArray[np.int32]
@@ -40,6 +41,8 @@ class Subjects:
     name: Sequence[str]
     alias_subject: Sequence[int] = ()
     alias_id_number: Sequence[str] = ()
+    memo: dict[str, object] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What was made of these columns, kept for the next who needs it: a batch goes to several adapters."""
 
     def __len__(self) -> int:
         return len(self.id_number)
@@ -108,11 +111,10 @@ class Evidence:
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Evidence:
         """The rows selected by an index or a mask, as new columns."""
-        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
-        references = self.source_reference
+        index: NDArray[np.intp] = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows  # type: ignore[assignment]
         return Evidence(
             **{name: getattr(self, name)[index] for name in self.INTEGER_COLUMNS},
-            source_reference=[references[i] for i in index.tolist()],
+            source_reference=taken(self.source_reference, index),
         )
 
     @staticmethod
@@ -122,12 +124,9 @@ class Evidence:
             return Evidence()
         if len(parts) == 1:
             return parts[0]
-        references: list[str] = []
-        for part in parts:
-            references.extend(part.source_reference)
         return Evidence(
             **{name: np.concatenate([getattr(part, name) for part in parts]) for name in Evidence.INTEGER_COLUMNS},
-            source_reference=references,
+            source_reference=joined([part.source_reference for part in parts]),
         )
 
     def to_message(self) -> columns_pb2.EvidenceColumns:
@@ -205,6 +204,8 @@ class Lookup:
         deadline_s: seconds the adapter has; what is not there by then is not used.
         purpose: Purpose of the question, as the department's own log wants it.
         legal_basis: the law or agreement relied on.
+        references: whether `source_reference` is needed. Where it is not, an adapter need not read it and may leave it
+            empty; a row of which nothing but its reference is wrong then counts.
     """
 
     subjects: Subjects
@@ -213,6 +214,7 @@ class Lookup:
     deadline_s: float = 5.0
     purpose: int = 0
     legal_basis: str = ""
+    references: bool = True
 
 
 @dataclass(frozen=True, slots=True)

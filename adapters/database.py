@@ -32,24 +32,25 @@ MAX_ROWS = 2_000_000
 
 _CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "mssql": 1_000}
 _DEFAULT_CHUNK = 1_000
-_PG_BPCHAR = 1042
 _INTERRUPTS = 200
 _INTERRUPT_AGAIN_S = 0.05
 """A statement of an embedded database that goes on after an interruption is interrupted again, so often at most."""
+PG_BPCHAR = 1042
 """Type oid of CHAR(n) in PostgreSQL."""
-_PG_CANCELLED = "57014"
+PG_CANCELLED = "57014"
 """SQLSTATE query_canceled: the statement's time limit, or cancelled from outside."""
 _SQLITE_PASSING = {sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 Rows: TypeAlias = list[tuple[object, ...]]
 
 
-class _BpChar(UserDefinedType[str]):
+class BpChar(UserDefinedType[str]):
     """PostgreSQL's CHAR without a length: compared with TEXT, an index on a CHAR column would not be used."""
 
     cache_ok = True
 
     def get_col_spec(self, **_: object) -> str:
+        """As it is written in a statement."""
         return "BPCHAR"
 
 
@@ -110,6 +111,9 @@ class Database:
         timeout_s: of one statement, where the database can hold to it; of waiting for a lock in SQLite.
         budget: steps of SQLite's machine in one statement, after which it is given up; 0: no bound.
 
+    Attributes:
+        chunk: numbers in one statement at most.
+
     Raises:
         ValueError: the URL is not one, or its driver is not installed.
     """
@@ -126,7 +130,7 @@ class Database:
         self._dialect: Dialect = self._engine.dialect
         self._schema = schema
         self._arrays = self._dialect.name == "postgresql"
-        self._chunk = chunk or _CHUNKS.get(self._dialect.name, _DEFAULT_CHUNK)
+        self.chunk = chunk or _CHUNKS.get(self._dialect.name, _DEFAULT_CHUNK)
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._open: set[Any] = set()
@@ -161,8 +165,8 @@ class Database:
             DatabaseError: the database failed, or the work was cancelled.
         """
         found: Rows = []
-        for start in range(0, len(values), self._chunk):
-            chunk = values[start : start + self._chunk]
+        for start in range(0, len(values), self.chunk):
+            chunk = values[start : start + self.chunk]
             sql, names, size = self._sql(statement, len(chunk))
             found += self._run(sql, self._parameters(chunk, names, size), work)
             if len(found) > MAX_ROWS:
@@ -238,7 +242,7 @@ class Database:
         self._engine.dispose()
 
     def _sql(self, statement: Statement, count: int) -> tuple[str, tuple[str, ...] | None, int]:
-        size = 0 if self._arrays else next(s for s in (1, 10, 100, self._chunk) if count <= s <= self._chunk)
+        size = 0 if self._arrays else next(s for s in (1, 10, 100, self.chunk) if count <= s <= self.chunk)
         known = statement.sizes.get(size)
         if known is None:
             known = statement.sizes[size] = self._compile(statement, size)
@@ -249,7 +253,7 @@ class Database:
         number = source.c[statement.by]
         chosen = select(*(source.c[name] for name in statement.columns))
         if size == 0:
-            kind = _BpChar() if self._is_bpchar(statement) else String()
+            kind = BpChar() if self._is_bpchar(statement) else String()
             compiled = chosen.where(number == sqlalchemy.any_(bindparam("numbers", type_=ARRAY(kind)))).compile(
                 dialect=self._dialect
             )
@@ -259,17 +263,34 @@ class Database:
         compiled = chosen.compile(dialect=self._dialect)
         return str(compiled), None if compiled.positional else tuple(f"n{i}" for i in range(size))
 
-    def _is_bpchar(self, statement: Statement) -> bool:
-        """Whether the column of the number is a CHAR(n), as the driver describes it."""
-        chosen = select(statement.source.c[statement.by]).where(sqlalchemy.false()).compile(dialect=self._dialect)
+    def types(self, statement: Statement) -> tuple[int, ...]:
+        """The types of the columns of a statement, as the driver describes them.
+
+        Raises:
+            DatabaseError: the table or a column is not there, or the database failed.
+        """
+        fresh = getattr(self._local, "connection", None) is None
+        try:
+            return self._describe(statement)
+        except DatabaseError as error:
+            if fresh or not error.gone:
+                raise
+            return self._describe(statement)
+
+    def _describe(self, statement: Statement) -> tuple[int, ...]:
+        chosen = select(*(statement.source.c[name] for name in statement.columns)).where(sqlalchemy.false())
         try:
             cursor = self._connection().cursor()
-            cursor.execute(str(chosen))
-            kind = cursor.description[0][1]
+            cursor.execute(str(chosen.compile(dialect=self._dialect)))
+            described = tuple(column[1] for column in cursor.description)
             cursor.close()
         except self._dialect.loaded_dbapi.Error as error:
             raise self._wrap(error) from error
-        return bool(kind == _PG_BPCHAR)
+        return described
+
+    def _is_bpchar(self, statement: Statement) -> bool:
+        """Whether the column of the number is a CHAR(n)."""
+        return self.types(statement)[statement.columns.index(statement.by)] == PG_BPCHAR
 
     @staticmethod
     def _parameters(chunk: Sequence[str], names: tuple[str, ...] | None, size: int) -> Any:
@@ -329,7 +350,7 @@ class Database:
         """What a driver error means, and the connection thrown away when it may be the connection's fault."""
         dbapi = self._dialect.loaded_dbapi
         down = isinstance(error, (dbapi.OperationalError, dbapi.InterfaceError))
-        if getattr(error, "sqlstate", None) == _PG_CANCELLED or (
+        if getattr(error, "sqlstate", None) == PG_CANCELLED or (
             isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode in _SQLITE_PASSING
         ):
             return DatabaseError(down=True, kind="time limit", gone=False)

@@ -7,6 +7,7 @@ answer: whoever fills it raises instead of calling `found`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from adapters.asked import Asked, normal
 from adapters.contract import MAX_CELL_BYTES, Evidence, Found, Holders, Int32, Links, Lookup
 from adapters.errors import SourceFaultError
+from adapters.held import Held
 from adapters.mapping import LinkMapper, Mapped, Mapper, require_good
+from adapters.texts import Texts, taken
+
+if TYPE_CHECKING:
+    from adapters.columnar import MappedColumns
 
 _FIRST_EVENT = 100
 _COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
@@ -38,6 +44,8 @@ class Gathering:
         self._position: list[int] = []
         self._reference: list[str] = []
         self._columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
+        self._held_columns: Held | None = None
+        self._parts: list[Evidence] = []
         self.skipped = 0
         self.ignored = 0
 
@@ -50,7 +58,7 @@ class Gathering:
         if not columns or not columns[0]:
             return
         positions = self._asked.find(columns[0], mapper.name)
-        self.add(mapper, positions, mapper.map(columns))
+        self.add(mapper, positions, mapper.map(columns, references=self._question.references))
 
     def add(self, mapper: Mapper, positions: Sequence[int], mapped: Mapped) -> None:
         """A block already mapped: `positions` says for each of its rows whose it is."""
@@ -73,6 +81,28 @@ class Gathering:
         self._reference.extend(mapped.source_reference)
         for name, column in self._columns.items():
             column.extend(getattr(mapped, name))
+
+    def add_columns(self, mapper: Mapper, positions: Int32, mapped: MappedColumns) -> None:
+        """A block of whole columns; see `add`."""
+        self.skipped += require_good(mapper, mapped)
+        self.ignored += mapped.ignored
+        if self._held_columns is None:
+            self._held_columns = Held(self._asked)
+        self._held_columns.add(positions, mapped.name, mapped.counts)
+        rows, columns, references = mapped.row, mapped.columns, mapped.source_reference
+        if not len(rows):
+            return
+        if mapped.bad:
+            rows = rows[~np.isin(rows, np.fromiter(mapped.bad, np.intp, len(mapped.bad)))]
+        wanted = self._wanted(columns["kind"][rows], columns["observed_on"][rows])
+        if wanted is not None:
+            rows = rows[wanted]
+        if len(rows) < len(positions):  # each column is taken apart once, whatever was left out
+            positions = positions[rows]
+            columns = {name: column[rows] for name, column in columns.items()}
+            references = None if references is None else references.gather(rows)
+        texts = Texts.blank(len(rows)) if references is None else Texts(references)
+        self._parts.append(self._spread_evidence(positions, columns, texts))
 
     def add_links(self, mapper: LinkMapper, columns: Sequence[Sequence[object]]) -> None:
         """A block of links.
@@ -112,65 +142,64 @@ class Gathering:
 
     def found(self, complete_until_on: int = 0) -> Found:
         """The answer."""
-        evidence_rows, evidence = self._evidence()
+        evidence = self._evidence()
+        rows = self._wanted(evidence.kind, evidence.observed_on)
         return Found(
             holders=self._held(),
-            evidence=evidence if evidence_rows is None else evidence.take(evidence_rows),
+            evidence=evidence if rows is None else evidence.take(rows),
             links=self._linked(),
             complete_until_on=complete_until_on,
         )
 
-    def _spread(self, positions: list[int]) -> tuple[Int32, NDArray[np.intp] | None]:
-        """Rows of the question for positions, and which entry each came from; None: one each."""
-        at = np.array(positions, np.int32)
-        rows = self._asked.rows
-        if rows is None:
-            return at, None
-        counts = np.array([len(rows[position]) for position in positions], np.intp)
-        subject = np.array([row for position in positions for row in rows[position]], np.int32)
-        return subject, np.repeat(np.arange(len(positions)), counts)
-
     def _held(self) -> Holders:
         positions = [position for position, _ in self._holders]
-        subject, source = self._spread(positions)
+        names: Sequence[str] = [name for _, name in self._holders]
+        if self._held_columns is not None:
+            if names:
+                self._held_columns.add_names(np.array(positions, np.int32), names)
+            return self._held_columns.holders()
+        subject, source = self._asked.spread(np.array(positions, np.int32))
         numbers = self._asked.numbers
-        names = [name for _, name in self._holders]
-        if source is None:
-            return Holders(subject, [numbers[position] for position in positions], names)
-        entries = source.tolist()
-        return Holders(subject, [numbers[positions[i]] for i in entries], [names[i] for i in entries])
+        held: Sequence[str] = [numbers[position] for position in positions]
+        if source is not None:
+            held, names = taken(held, source), taken(names, source)
+        return Holders(subject, held, names)
 
     def _linked(self) -> Links:
         if not self._links:
             return Links()
-        subject, source = self._spread([position for position, _ in self._links])
+        subject, source = self._asked.spread(np.array([position for position, _ in self._links], np.int32))
         others = [number for _, number in self._links]
         days = np.array(list(self._links.values()), np.int32)
-        if source is None:
-            return Links(subject, others, days)
-        return Links(subject, [others[i] for i in source.tolist()], days[source])
+        return Links(subject, others, days) if source is None else Links(subject, taken(others, source), days[source])
 
-    def _evidence(self) -> tuple[NDArray[np.intp] | None, Evidence]:
-        if not self._position:
-            return None, Evidence()
-        subject, source = self._spread(self._position)
-        columns: dict[str, Int32] = dict(zip(_COLUMNS, np.array(list(self._columns.values()), np.int32), strict=True))
-        references: Sequence[str] = self._reference
+    def _evidence(self) -> Evidence:
+        parts = self._parts
+        if self._position:
+            columns = dict(zip(_COLUMNS, np.array(list(self._columns.values()), np.int32), strict=True))
+            position = np.array(self._position, np.int32)
+            parts = [*parts, self._spread_evidence(position, columns, self._reference)]
+        return parts[0] if len(parts) == 1 else Evidence.concatenate(parts)
+
+    def _spread_evidence(self, position: Int32, columns: dict[str, Int32], references: Sequence[str]) -> Evidence:
+        """Rows of evidence for the rows of the question that their positions stand for."""
+        subject, source = self._asked.spread(position)
         if source is not None:
             columns = {name: column[source] for name, column in columns.items()}
-            references = [references[i] for i in source.tolist()]
-        evidence = Evidence(
+            references = taken(references, source)
+        return Evidence(
             subject=subject,
             department=np.full(len(subject), self._department, np.int32),
             source_reference=references,
             **columns,
         )
+
+    def _wanted(self, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
+        """The rows that were asked for; None: all."""
         wanted: NDArray[np.bool_] | None = None
         if self._question.traces_since_on:
-            wanted = (evidence.kind >= _FIRST_EVENT) | (evidence.observed_on >= self._question.traces_since_on)
+            wanted = (kind >= _FIRST_EVENT) | (observed_on >= self._question.traces_since_on)
         if self._question.kinds:
-            of_kind = np.isin(evidence.kind, np.array(self._question.kinds, np.int32))
+            of_kind = np.isin(kind, np.array(self._question.kinds, np.int32))
             wanted = of_kind if wanted is None else wanted & of_kind
-        if wanted is None or wanted.all():
-            return None, evidence
-        return np.flatnonzero(wanted), evidence
+        return None if wanted is None or wanted.all() else np.flatnonzero(wanted)

@@ -45,8 +45,11 @@ CREATE INDEX IF NOT EXISTS rows_person ON rows (person);
 _EMPTY = ("DELETE FROM rows", "DELETE FROM files", "DELETE FROM about", *touched.EMPTY)
 _FIND = """
 SELECT part, person, name, kind, region, observed_on, available_on, strength, source_reference, detail, from_on,
-    until_on FROM rows WHERE person = ?
+    until_on FROM rows WHERE person IN ({})
 """
+_AT_ONCE = (1, 30, 900)
+"""People in one statement; every SQLite takes so many parameters."""
+_FINDS = {size: _FIND.format(", ".join("?" * size)) for size in _AT_ONCE}
 # A row with the key of an earlier one replaces it, unless that came in a file of a later name.
 _ADD = """
 INSERT INTO rows (part, person, file, key, name, kind, region, observed_on, available_on, strength, source_reference,
@@ -268,7 +271,7 @@ class Index:
         """Take out rows by key that a file, of no earlier name than theirs, says count no longer."""
         connection.executemany(_REMOVE, ((part, key, file) for key in keys))
 
-    def find(self, people: Iterable[bytes]) -> list[FoundRow]:
+    def find(self, people: Sequence[bytes]) -> list[FoundRow]:
         """Every row of these people in every part.
 
         Raises:
@@ -280,8 +283,12 @@ class Index:
             # One transaction: a file that goes in meanwhile is seen for everybody or for nobody.
             cursor.execute("BEGIN")
             try:
-                for person in people:
-                    found += cursor.execute(_FIND, (person,)).fetchall()
+                for start in range(0, len(people), _AT_ONCE[-1]):
+                    chunk = people[start : start + _AT_ONCE[-1]]
+                    size = next(size for size in _AT_ONCE if len(chunk) <= size)
+                    # Asking for the last one again fills the statement up without changing what is found.
+                    chunk = [*chunk, *[chunk[-1]] * (size - len(chunk))]
+                    found += cursor.execute(_FINDS[size], chunk).fetchall()
             finally:
                 cursor.execute("COMMIT")
         except sqlite3.Error as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Protocol
 
 from adapters.contract import MAX_CELL_BYTES
 from adapters.errors import SourceFaultError
@@ -44,7 +45,7 @@ REGION_DETAIL_KINDS = frozenset(
         words.EVIDENCE_KIND_DUPLICATE_BENEFIT,
     }
 )
-_PENALTIES = frozenset(words.PenaltyKind.values()) - {0}
+PENALTIES = frozenset(words.PenaltyKind.values()) - {0}
 
 
 @dataclass(slots=True)
@@ -90,7 +91,7 @@ class _Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """One integer column: read from a source column, or fixed."""
 
     setting: str
@@ -99,25 +100,26 @@ class _Part:
     fixed: int = 0
 
     def read(self, columns: Sequence[Sequence[object]], count: int) -> list[int]:
+        """Its values for so many rows."""
         return [self.fixed] * count if self.reader is None else self.reader.column(columns[self.at])
 
 
-class _Filter:
-    """Which rows count."""
+class Filter:
+    """Which rows count: those for whose column the reader says 1; all, if there is no reader."""
 
     def __init__(self, only: Only | None, columns: _Columns) -> None:
-        self._at = -1 if only is None else columns.at(only.column)
-        self._reader: Reader | None = None
+        self.at = -1 if only is None else columns.at(only.column)
+        self.reader: Reader | None = None
         if only is not None and only.values is not None:
-            self._reader = CodeReader(dict.fromkeys(only.values, 1), 0)
+            self.reader = CodeReader(dict.fromkeys(only.values, 1), 0)
         elif only is not None and only.except_values is not None:
-            self._reader = CodeReader(dict.fromkeys(only.except_values, 0), 1)
+            self.reader = CodeReader(dict.fromkeys(only.except_values, 0), 1)
 
     def keep(self, columns: Sequence[Sequence[object]]) -> list[int] | None:
         """1 for each row that counts, else 0; None: all do."""
-        if self._reader is None:
+        if self.reader is None:
             return None
-        kept = self._reader.column(columns[self._at])
+        kept = self.reader.column(columns[self.at])
         return kept if 0 in kept else None
 
 
@@ -130,6 +132,8 @@ class Mapper:
 
     Attributes:
         columns: names of the columns that rows must have, in the order `map` takes them; the identity number first.
+        filter, name_at, kind, parts, reference_at: the compiled settings, for who maps whole columns.
+        read_for_reference: whether the last of the columns serves the reference only.
     """
 
     def __init__(self, manifest: ManifestBase, records: Records) -> None:
@@ -139,66 +143,70 @@ class Mapper:
         self.name = records.name
         self.forms = identity.forms
         self.skips_bad_rows = records.bad_rows == "skip"
-        self._holder_name = wanted.at(identity.name)
-        self._filter = _Filter(records.only, wanted)
+        self.name_at = wanted.at(identity.name)
+        self.filter = Filter(records.only, wanted)
         evidence = records.evidence
-        self._kind = _Part("evidence", fixed=evidence.fixed or 0)
+        self.kind = Part("evidence", fixed=evidence.fixed or 0)
         if evidence.column is not None:
             unknown = BAD if evidence.unknown == "fault" else 0
-            self._kind = _Part("evidence", wanted.at(evidence.column), CodeReader(evidence.codes, unknown))
-        self._has_evidence = bool(evidence.kinds())
+            self.kind = Part("evidence", wanted.at(evidence.column), CodeReader(evidence.codes, unknown))
+        self.has_evidence = bool(evidence.kinds())
         zone = manifest.timezone
 
-        def date(setting: str) -> _Part:
+        def date(setting: str) -> Part:
             value = getattr(records, setting)
-            return _Part(setting) if value is None else _Part(setting, wanted.at(value.column), DateReader(value, zone))
+            return Part(setting) if value is None else Part(setting, wanted.at(value.column), DateReader(value, zone))
 
         self._observed = date("observed_on")
         self._available = date("available_on")
-        self._from = date("from_on")
-        self._until = date("until_on")
-        self._region = _Part("region", fixed=manifest.regions[0] if len(manifest.regions) == 1 else 0)
+        self.from_on = date("from_on")
+        self.until_on = date("until_on")
+        self._region = Part("region", fixed=manifest.regions[0] if len(manifest.regions) == 1 else 0)
         if records.region is not None:
             region = records.region
-            self._region = _Part("region", fixed=region.fixed or 0)
+            self._region = Part("region", fixed=region.fixed or 0)
             if region.column is not None:
-                self._region = _Part("region", wanted.at(region.column), region_reader(region))
-        self._strength = _Part("strength")
+                self._region = Part("region", wanted.at(region.column), region_reader(region))
+        self._strength = Part("strength")
         if records.strength is not None:
             strength = records.strength
-            self._strength = _Part("strength", fixed=strength.fixed or 0)
+            self._strength = Part("strength", fixed=strength.fixed or 0)
             if strength.column is not None:
                 reader = CodeReader(strength.codes, strength.otherwise or BAD)
-                self._strength = _Part("strength", wanted.at(strength.column), reader)
-        self._detail = _Part("detail")
+                self._strength = Part("strength", wanted.at(strength.column), reader)
+        self.detail = Part("detail")
         if records.detail is not None:
             detail = records.detail
-            self._detail = _Part("detail", fixed=detail.fixed or 0)
+            self.detail = Part("detail", fixed=detail.fixed or 0)
             if detail.column is not None:
-                self._detail = _Part("detail", wanted.at(detail.column), detail_reader(detail))
+                self.detail = Part("detail", wanted.at(detail.column), detail_reader(detail))
         when_and_where = (self._observed, self._available, self._region, self._strength)
-        self._parts = (*when_and_where, self._detail, self._from, self._until)
-        self._reference = wanted.at(records.source_reference)
+        self.parts = (*when_and_where, self.detail, self.from_on, self.until_on)
+        without = len(wanted.names)
+        self.reference_at = wanted.at(records.source_reference)
+        self.read_for_reference = len(wanted.names) > without
         self.columns = tuple(wanted.names)
 
-    def map(self, columns: Sequence[Sequence[object]]) -> Mapped:
+    def map(self, columns: Sequence[Sequence[object]], *, references: bool = True) -> Mapped:
         """A block of rows, given as columns in the order of `self.columns`, each of the same length.
+
+        Without `references` that column is not looked at, and stays empty.
 
         Bad rows are told, not raised: what becomes of them is the caller's affair (`require_good`).
         """
         count = len(columns[0])
         mapped = Mapped()
         rows: Sequence[int] = range(count)
-        kept = self._filter.keep(columns)
+        kept = self.filter.keep(columns)
         if kept is not None:
             columns = [list(compress(column, kept)) for column in columns]
             rows = list(compress(rows, kept))
             count = len(rows)
         mapped.holder_row = rows
-        mapped.name = [""] * count if self._holder_name < 0 else self._names(columns[self._holder_name], rows, mapped)
-        if not count or not self._has_evidence:
+        mapped.name = [""] * count if self.name_at < 0 else self._names(columns[self.name_at], rows, mapped)
+        if not count or not self.has_evidence:
             return mapped
-        kinds = self._kind.read(columns, count)
+        kinds = self.kind.read(columns, count)
         if BAD in kinds or 0 in kinds:
             self._note(kinds, rows, "evidence: code not in the table", mapped)
             mapped.ignored = kinds.count(0)
@@ -207,6 +215,7 @@ class Mapper:
             rows = list(compress(rows, is_evidence))
             kinds = list(compress(kinds, is_evidence))
         self._fill(mapped, columns, rows, kinds)
+        mapped.source_reference = self._references(columns, rows, mapped) if references else [""] * len(rows)
         return mapped
 
     def _fill(
@@ -214,7 +223,7 @@ class Mapper:
     ) -> None:
         count = len(rows)
         mapped.row, mapped.kind = rows, kinds
-        for part in self._parts:
+        for part in self.parts:
             values = part.read(columns, count)
             if part.reader is not None and BAD in values:
                 what = "does not read as a date" if part.setting.endswith("_on") else "code not in the table"
@@ -225,15 +234,14 @@ class Mapper:
                 if day == 0:
                     mapped.bad.setdefault(row, "observed_on: missing")
         self._settle_sparse(mapped)
-        mapped.source_reference = self._references(columns, rows, mapped)
 
     def _settle_sparse(self, mapped: Mapped) -> None:
         """Details and periods only where their kind has them, and sensible there."""
-        if self._detail.reader is not None or self._detail.fixed:
+        if self.detail.reader is not None or self.detail.fixed:
             details = list(mapped.detail)
             for i, kind in enumerate(mapped.kind):
                 if kind == words.EVIDENCE_KIND_SENTENCE:
-                    fits = details[i] in _PENALTIES
+                    fits = details[i] in PENALTIES
                 elif kind in REGION_DETAIL_KINDS:
                     fits = 100_000 <= details[i] <= 999_999
                 else:
@@ -242,20 +250,20 @@ class Mapper:
                 if details[i] and not fits:
                     mapped.bad.setdefault(mapped.row[i], "detail: out of range")
             mapped.detail = details
-        for part, having in ((self._from, FROM_KINDS), (self._until, UNTIL_KINDS)):
+        for part, having in ((self.from_on, FROM_KINDS), (self.until_on, UNTIL_KINDS)):
             if part.reader is not None:
                 values = getattr(mapped, part.setting)
                 settled = [v if kind in having else 0 for v, kind in zip(values, mapped.kind, strict=True)]
                 setattr(mapped, part.setting, settled)
-        if self._from.reader is not None and self._until.reader is not None:
+        if self.from_on.reader is not None and self.until_on.reader is not None:
             for row, start, end in zip(mapped.row, mapped.from_on, mapped.until_on, strict=True):
                 if end and start and end < start:
                     mapped.bad.setdefault(row, "until_on: before from_on")
 
     def _references(self, columns: Sequence[Sequence[object]], rows: Sequence[int], mapped: Mapped) -> list[str]:
-        if self._reference < 0:
+        if self.reference_at < 0:
             return [""] * len(rows)
-        references = [value if type(value) is str else text_of(value) for value in columns[self._reference]]
+        references = [value if type(value) is str else text_of(value) for value in columns[self.reference_at]]
         for row, reference, number in zip(rows, references, columns[0], strict=True):
             if len(reference) * 4 > MAX_CELL_BYTES and len(reference.encode("utf-8", "replace")) > MAX_CELL_BYTES:
                 mapped.bad.setdefault(row, "source_reference: too long")
@@ -277,7 +285,16 @@ class Mapper:
                 mapped.bad.setdefault(row, what)
 
 
-def require_good(mapper: Mapper, mapped: Mapped) -> int:
+class Judged(Protocol):
+    """A mapped block of either sort."""
+
+    @property
+    def bad(self) -> dict[int, str]:
+        """Rows that could not be mapped, and why."""
+        ...
+
+
+def require_good(mapper: Mapper, mapped: Judged) -> int:
     """Apply the record set's policy on bad rows: return how many may be left out.
 
     Raises:
@@ -303,10 +320,10 @@ class LinkMapper:
         self.both_ways = links.both_ways
         wanted.at(links.identity.column)
         self._linked = wanted.at(links.linked)
-        self._filter = _Filter(links.only, wanted)
-        self._since = _Part("since")
+        self.filter = Filter(links.only, wanted)
+        self._since = Part("since")
         if links.since is not None:
-            self._since = _Part("since", wanted.at(links.since.column), DateReader(links.since, manifest.timezone))
+            self._since = Part("since", wanted.at(links.since.column), DateReader(links.since, manifest.timezone))
         self.columns = tuple(wanted.names)
 
     def map(self, columns: Sequence[Sequence[object]]) -> tuple[list[object], list[object], list[int]]:
@@ -314,7 +331,7 @@ class LinkMapper:
 
         A pair whose day is unknown still joins two numbers of one person: leaving it out would lose evidence.
         """
-        kept = self._filter.keep(columns)
+        kept = self.filter.keep(columns)
         if kept is not None:
             columns = [list(compress(column, kept)) for column in columns]
         since = self._since.read(columns, len(columns[0]))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -23,7 +24,8 @@ _REMEMBERED = 65_536
 _WHOLE = 10**15
 """Below this a float tells whole numbers apart."""
 _EPOCH = date(1970, 1, 1).toordinal()
-_FIRST, _LAST = date(1900, 1, 1).toordinal() - _EPOCH, date(2200, 12, 31).toordinal() - _EPOCH
+FIRST_DAY, LAST_DAY = date(1900, 1, 1).toordinal() - _EPOCH, date(2200, 12, 31).toordinal() - _EPOCH
+"""Days that a living register holds."""
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXCEL_EPOCH = datetime(1899, 12, 30, tzinfo=UTC)
@@ -54,7 +56,7 @@ def text_of(value: object) -> str:
 def day_of(value: date) -> int:
     """Days from 1970-01-01, or `BAD` for a year that no living register holds."""
     day = value.toordinal() - _EPOCH
-    return day if _FIRST <= day <= _LAST else BAD
+    return day if FIRST_DAY <= day <= LAST_DAY else BAD
 
 
 class Reader(ABC):
@@ -106,6 +108,27 @@ class DateReader(Reader):
         self._formats = field.formats
         self._zone = ZoneInfo(field.timezone or zone)
         self._empty = {text.strip() for text in field.empty} | {""}
+
+    @property
+    def in_shanghai(self) -> bool:
+        """Whether a time without a zone is Shanghai's."""
+        return self._zone is _SHANGHAI
+
+    @property
+    def has_empty(self) -> bool:
+        """Whether other values than empty ones mean that there is no date."""
+        return len(self._empty) > 1
+
+    @property
+    def empty_days(self) -> list[int]:
+        """The days that mean that there is none."""
+        found = []
+        for text in self._empty:
+            with suppress(ValueError):
+                day = date.fromisoformat(text)
+                if day.isoformat() == text:
+                    found.append(day.toordinal() - _EPOCH)
+        return found
 
     def read(self, value: object) -> int:
         """The civil day in Asia/Shanghai, 0 where there is none, `BAD` where it does not read."""

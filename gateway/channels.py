@@ -1,9 +1,12 @@
-"""How an agency reaches its own gateway: a channel from the settings of agency.toml.
+"""How an agency reaches its own gateway: a channel from the settings of agency.toml; and how soon any channel of ours
+tries again to reach a gateway that was away.
 
 Owns: loading the agency's key and certificate for it. Refuses: knowing what is asked.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import grpc
 
@@ -11,6 +14,15 @@ from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
 from certs.keys import load_private_key
 from gateway.config import AgencySettings
+
+RECONNECTING: Final = (
+    # A gateway that restarts is found again within a second or so, not within the two minutes of the library.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    # Despite its name the time that a handshake may take: between provinces, and with a busy gateway, some.
+    ("grpc.min_reconnect_backoff_ms", 3_000),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+"""Channel options."""
 
 
 def agency_credentials(settings: AgencySettings) -> grpc.ChannelCredentials:
@@ -25,5 +37,5 @@ def agency_credentials(settings: AgencySettings) -> grpc.ChannelCredentials:
 
 def agency_channel(settings: AgencySettings) -> grpc.aio.Channel:
     """A channel to the agency's gateway, which must prove the name in the settings. Raises as `agency_credentials`."""
-    options = channel_options(settings.gateway_name)
+    options = [*channel_options(settings.gateway_name), *RECONNECTING]
     return grpc.aio.secure_channel(settings.gateway, agency_credentials(settings), options=options)

@@ -21,6 +21,7 @@ from gateway.sections import (
     AuthoritySettings,
     CacheSettings,
     DirectorySettings,
+    DuplicatesSettings,
     FederationSettings,
     InquirySettings,
     KeysSettings,
@@ -60,6 +61,7 @@ class GatewaySettings(Settings):
     outbox: OutboxSettings = OutboxSettings()
     notices: NoticesSettings = NoticesSettings()
     roster: RosterSettings = RosterSettings()
+    duplicates: DuplicatesSettings = DuplicatesSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     log: LogSettings = LogSettings()
 

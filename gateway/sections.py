@@ -349,6 +349,26 @@ class RosterSettings(Settings):
     keep_days: float = Field(90.0, gt=0, le=3_660, description="Days for which file and results are kept.")
 
 
+class DuplicatesSettings(Settings):
+    """Finding who draws in two provinces (docs/duplicates.md)."""
+
+    matching: bool = Field(False, description="Whether own rosters are compared with other members', blinded.")
+    unit: str = Field("matching", min_length=1, max_length=200, description="Unit under which that is done.")
+    official: str = Field("gateway", min_length=1, max_length=100, description="Who is responsible for it.")
+    legal_basis: str = Field("社会保险法 第七十四条", min_length=1, max_length=200, description="Law it rests on.")
+    hour: int = Field(2, ge=0, le=23, description="Hour of the day in which it is done, Asia/Shanghai.")
+    poll_s: float = Field(5.0, ge=0.02, le=600, description="Seconds between looks whether it is time, or wanted.")
+    column_people: Literal[64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384] = Field(
+        8192, description="People in one message at most: 64, 128, 256 and so on to 16384."
+    )
+    max_people: int = Field(5_000_000, ge=1, description="Blinded people of one member at most, in a month.")
+    overlap_share: float = Field(
+        0.02, gt=0, le=1, description="Share of people in common from which on it is stopped and an alarm is raised."
+    )
+    overlap_people: int = Field(50, ge=1, description="As long as there are no more people in common, it is not.")
+    give_up_days: float = Field(3.0, gt=0, le=30, description="Days without a step until a session is begun anew.")
+
+
 class HarvestSettings(Settings):
     """When a member's questions look like harvesting; then an alarm is raised and its questions are throttled."""
 

@@ -29,6 +29,8 @@ from adapters.values import DateReader, text_of
 
 MAX_ROWS = 1_000_000
 """Rows of one lookup in one record set."""
+_IN_THREAD_FROM = 256
+"""The rows of so many people are not mapped in the event loop."""
 
 Row: TypeAlias = tuple[Json, Json]
 
@@ -94,13 +96,17 @@ class ApiAdapter:
         finally:
             for task in tasks:
                 task.cancel()
-        complete: list[int] = []
-        for (place, _), (rows, day) in zip(parts, answers, strict=True):
-            self._add(gathering, place, rows)
-            if day is not None:
-                complete.append(day)
-        report(self._manifest.adapter_id, gathering)
-        return gathering.found(self._complete_until(complete))
+        complete = [day for _, day in answers if day is not None]
+
+        def found() -> Found:
+            for (place, _), (rows, _) in zip(parts, answers, strict=True):
+                self._add(gathering, place, rows)
+            report(self._manifest.adapter_id, gathering)
+            return gathering.found(self._complete_until(complete))
+
+        if len(question.subjects) < _IN_THREAD_FROM:
+            return found()
+        return await asyncio.to_thread(found)  # others must not wait until the rows of thousands are mapped
 
     async def changes(self, cursor: bytes, limit: int) -> Changed:
         """Of whom the interface says that it has something new; see `ChangeFeed`."""

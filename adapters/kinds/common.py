@@ -7,7 +7,7 @@ Refuses: knowing any kind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -99,3 +99,15 @@ async def in_thread(
 def _quietly(stops: Callable[[], None]) -> None:
     with suppress(Exception):
         stops()
+
+
+async def all_of(jobs: Sequence[Coroutine[object, object, Result]]) -> list[Result]:
+    """Run jobs side by side. The first that fails ends the others, and is what is raised."""
+    tasks = [asyncio.ensure_future(job) for job in jobs]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -220,7 +220,8 @@ class FileAdapter:
         people = {keys.person(number): position for position, number in enumerate(asked.numbers)}
         try:
             found: dict[str, list[FoundRow]] = {}
-            for row in self._index.find(people):
+            # In the order of the question, whatever order the index has them in: that of keyed hashes.
+            for row in sorted(self._index.find(list(people)), key=lambda row: people[row[1]]):
                 found.setdefault(row[0], []).append(row)
             for part in self._parts:
                 rows = found.get(part.name)

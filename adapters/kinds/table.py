@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from adapters.arrow import ArrowDatabase
 from adapters.asked import Asked
 from adapters.contract import Changed, Description, Found, Lookup
 from adapters.database import Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceDownError
 from adapters.following import TableFollower
 from adapters.gathering import Gathering
-from adapters.kinds.common import Clock, day_before, in_thread, report
+from adapters.kinds.columns import Brought, ColumnReading
+from adapters.kinds.common import Clock, all_of, day_before, in_thread, report, too_late
 from adapters.manifest.model import TableManifest
 from adapters.mapping import LinkMapper, Mapper
 from adapters.values import BAD, DateReader
@@ -30,6 +33,9 @@ _AT_ONCE_SUBJECTS = 8
 _AT_ONCE_STEPS = 50_000
 """An indexed lookup in a local file takes some tens of microseconds, less than handing it to a thread: it is done at
 once. These steps (about a millisecond) bound it; a table without an index on the number goes to the threads."""
+
+COLUMNS_FROM = 256
+"""So many people or more are read in whole columns, where database and driver can."""
 
 Result = TypeVar("Result")
 
@@ -50,6 +56,8 @@ class TableAdapter:
         self._description = manifest.description()
         self._now_ms = now_ms
         self._database = self._open(manifest.timeout_s)
+        self._arrow = ArrowDatabase.of(self._url(), manifest.timeout_s)
+        self._columns = ColumnReading(self._arrow, self._database) if self._arrow is not None else None
         self._at_once = self._open(0, _AT_ONCE_STEPS) if self._database.is_local else None
         self._sets: list[tuple[Mapper, Statement]] = []
         for records in manifest.records:
@@ -65,6 +73,7 @@ class TableAdapter:
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
+        self._large = asyncio.Semaphore(max(1, manifest.concurrency // 2))
         self._stopping = ThreadPoolExecutor(1, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
     def describe(self) -> Description:
@@ -84,6 +93,8 @@ class TableAdapter:
                 if self._at_once.budget_exceeded:
                     self._at_once.close()
                     self._at_once = None
+        if self._columns is not None and len(question.subjects) >= COLUMNS_FROM:
+            return await self._in_columns(question, self._columns)
         return await self._in_thread(lambda work: self._read(question, self._database, work), question.deadline_s)
 
     async def changes(self, cursor: bytes, limit: int) -> Changed:
@@ -105,6 +116,8 @@ class TableAdapter:
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._stopping.shutdown, wait=True, cancel_futures=True)
         self._database.close()
+        if self._arrow is not None:
+            self._arrow.close()
         if self._at_once is not None:
             self._at_once.close()
 
@@ -112,7 +125,7 @@ class TableAdapter:
         manifest = self._manifest
         try:
             return Database(
-                manifest.reveal(manifest.source.url, ("source", "url"), url=True),
+                self._url(),
                 folder=manifest.folder,
                 schema=manifest.source.schema_name,
                 chunk=manifest.source.chunk,
@@ -125,6 +138,9 @@ class TableAdapter:
                 "is not a database URL whose driver is installed, like postgresql+psycopg://user@host/database",
                 "不是可用的数据库地址，或未安装其驱动；应如 postgresql+psycopg://user@host/database",
             ) from error
+
+    def _url(self) -> str:
+        return self._manifest.reveal(self._manifest.source.url, ("source", "url"), url=True)
 
     async def _in_thread(self, job: Callable[[Work], Result], seconds: float) -> Result:
         work = Work()
@@ -153,6 +169,41 @@ class TableAdapter:
                 gathering.add_links(pairs, list(zip(*rows, strict=True)))
         report(self._manifest.adapter_id, gathering)
         return gathering.found(self._complete_until(work))
+
+    async def _in_columns(self, question: Lookup, columns: ColumnReading) -> Found:
+        """A lookup in whole columns: every record set in a thread of its own, and then one answer of all of them."""
+        asked = Asked.of(question.subjects)
+        until = asyncio.get_running_loop().time() + min(question.deadline_s, self._manifest.timeout_s)
+        jobs: list[Callable[[Work], Brought]] = [
+            functools.partial(_told, mapper.name, columns.records, mapper, statement, asked, question.references)
+            for mapper, statement in self._sets
+        ]
+        jobs += [
+            functools.partial(_told, pairs.name, columns.links, pairs, statement, asked)
+            for pairs, statement in self._link_sets
+        ]
+        brought = await all_of([self._among_large(job, until) for job in jobs])
+
+        def found(work: Work) -> Found:
+            gathering = Gathering(question, asked, self._manifest.department)
+            for bring in brought:
+                bring(gathering)
+            report(self._manifest.adapter_id, gathering)
+            return gathering.found(self._complete_until(work))
+
+        return await self._among_large(found, until)
+
+    async def _among_large(self, job: Callable[[Work], Result], until: float) -> Result:
+        """Run a job about many people. They take half of the threads at most: single people do not wait for them."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._large.acquire()
+        except TimeoutError:
+            raise too_late(self._manifest.adapter_id) from None
+        try:
+            return await self._in_thread(job, until - asyncio.get_running_loop().time())
+        finally:
+            self._large.release()
 
     def _first_rows(self, work: Work) -> Iterator[str]:
         """The number in the first row of each record set and of the links; "" for an empty one."""
@@ -203,5 +254,13 @@ class TableAdapter:
 def _rows(database: Database, name: str, statement: Statement, numbers: list[str], work: Work) -> Rows:
     try:
         return database.rows(statement, numbers, work)
+    except DatabaseError as error:
+        raise error.as_adapter_error(name) from error
+
+
+def _told(name: str, read: Callable[..., Brought], *about: object) -> Brought:
+    """Read a record set; what the database says of an error, said of the record set."""
+    try:
+        return read(*about)
     except DatabaseError as error:
         raise error.as_adapter_error(name) from error

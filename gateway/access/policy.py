@@ -106,6 +106,13 @@ class Policy:
         ]
         return found, None if found else self._why_not(member, unit, entries, now_ms)
 
+    def open_to(self, member: str, purpose: int, now_ms: int) -> list[Entry]:
+        """The grants in force that a member has for a purpose, whichever of its units they are for."""
+        entries = self._merged.get((member, purpose))
+        if entries is None:
+            entries = self._merge(member, purpose)
+        return [entry for entry in entries if entry.from_ms <= now_ms < entry.until_ms]
+
     def _merge(self, member: str, purpose: int) -> tuple[Entry, ...]:
         both = self._table.get((member, purpose), []) + self._table.get((ANY, purpose), [])
         both.sort(key=_narrowness)

@@ -19,6 +19,7 @@ import uvloop
 
 from certs.grpc_credentials import channel_options
 from certs.server_certificate import ServerCertificate
+from gateway.app.heap import settle_heap
 from gateway.app.opening import (
     build_adapters,
     load_keys,
@@ -28,7 +29,15 @@ from gateway.app.opening import (
     open_directory,
     read,
 )
-from gateway.app.working import build_notices, build_post, open_partners, open_rosters, renewing, running_all
+from gateway.app.working import (
+    build_duplicates,
+    build_notices,
+    build_post,
+    open_partners,
+    open_rosters,
+    renewing,
+    running_all,
+)
 from gateway.aside import Aside
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
@@ -39,11 +48,9 @@ from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
-from gateway.once.gate import Gate
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
-from gateway.services.duplicates import DuplicateService
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
 from gateway.services.rosters import RosterService
@@ -66,6 +73,7 @@ def run(settings: GatewaySettings) -> None:
         WuganError: the configuration, a key, the directory, a manifest or the store cannot be used.
     """
     configure(settings.log.level, settings.log.format)
+    settle_heap()
     uvloop.run(_serve(settings, SystemClock()))
 
 
@@ -191,6 +199,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         rosters = await stack.enter_async_context(
             open_rosters(settings, book, directory, store, partners, checks, clock)
         )
+        twice = build_duplicates(settings, book, access, directory, store, post, rosters, checks, clock)
         roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))
         agency = AgencyServicer(
             desk,
@@ -202,7 +211,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             notices.service,
             roster_service,
             finished,
-            DuplicateService(store.duplicates, Gate(book, store, clock), directory, clock),
+            twice.service,
         )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
@@ -230,7 +239,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run))
+        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run))
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 

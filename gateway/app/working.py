@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from certs.errors import CertsError
 from certs.slots import KeySlots
+from gateway.access.terms import EVERYTHING
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError
@@ -40,14 +41,23 @@ from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
 from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.registering import Registering
+from gateway.matching.blinding import terms_digest
+from gateway.matching.findings import Findings
+from gateway.matching.matching import Matching
+from gateway.matching.nightly import Nightly
+from gateway.matching.roll import Roll
+from gateway.matching.rounds import Rounds
 from gateway.observing import metrics
+from gateway.once.gate import Gate
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
 from gateway.post.tidying import Tidying
 from gateway.roster.around import Around, Bounds
+from gateway.roster.drawing import DrawnByRosters
 from gateway.roster.rosters import Rosters
 from gateway.rules.book import RuleBook
+from gateway.services.duplicates import DuplicateService
 from gateway.services.notices import NoticeService
 from gateway.store.engine import Store
 from wugan.federation.v1 import delivery_pb2
@@ -164,6 +174,50 @@ def build_notices(
     tidying = Tidying(store, clock, given.renew_s)
     service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
     return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
+
+
+class Twice(NamedTuple):
+    """Finding people who draw twice, joined."""
+
+    service: DuplicateService
+    nightly: Nightly
+
+
+def build_duplicates(
+    settings: GatewaySettings,
+    book: RuleBook,
+    access: Access,
+    directory: DirectoryTuf,
+    store: Store,
+    post: Post,
+    rosters: Rosters,
+    checks: Checks,
+    clock: Clock,
+) -> Twice:
+    """The once-only gate as agencies see it, and comparing rosters with other members."""
+    given, member_id = settings.duplicates, settings.member_id
+    gate = Gate(book, store, clock)
+    roll = Roll(DrawnByRosters(rosters), gate.keying, clock, lambda: access.narrowing(EVERYTHING))
+    matching = Matching(
+        member_id,
+        store,
+        post.outbox,
+        access,
+        Rounds(
+            terms_digest(book.exclusions.classes().items()),
+            roll,
+            store.parts(settings.state_dir / "matching"),
+            access,
+            given,
+        ),
+        Findings(store.duplicates, gate.keying, roll),
+        clock,
+        given,
+        checks.pseudonym(given.unit, given.official),
+    )
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_MATCHING, matching, workers=1)
+    nightly = Nightly(member_id, matching, store.matchings, directory, gate.tidy, clock, given)
+    return Twice(DuplicateService(store.duplicates, gate, directory, clock), nightly)
 
 
 @contextlib.asynccontextmanager

@@ -1,6 +1,7 @@
 """`wugan duplicates`: people of this agency who draw, or were to be certified, twice.
 
-Owns: listing the findings, and writing down what an official decided. Refuses: stopping anybody; a finding is a doubt.
+Owns: listing the findings, and writing down what an official decided (the operator's part is in `matching`). Refuses:
+stopping anybody; a finding is a doubt.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from google.protobuf import json_format
 from gateway.cli import EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
 from gateway.cli.language import plain, say
+from gateway.cli.matching import match, status
 from gateway.errors import ConfigError
 from gateway.wording import BENEFITS, DUPLICATES, word
 
@@ -46,6 +48,10 @@ def duplicates(context: click.Context) -> None:
     """The group."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+duplicates.add_command(match)
+duplicates.add_command(status)
 
 
 @duplicates.command("list", help=say("List findings, the oldest first.", "列出疑点，最早的在前。"))

@@ -41,6 +41,8 @@ _KIND_WORDS = {
     2: ("late answer", "迟到答复"),
     3: ("notice", "变更通知"),
     4: ("subscription", "订阅"),
+    5: ("subscription reply", "订阅回复"),
+    6: ("matching", "名册比对"),
 }
 
 MEMBER = click.option("--member", default="", help=say("only of this member", "仅此成员"))

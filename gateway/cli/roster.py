@@ -17,7 +17,7 @@ from gateway.cli.access_common import FILE, JSON
 from gateway.cli.language import plain, say
 from gateway.cli.late import CONFIG
 from gateway.cli.roster_decide import decide, decisions
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, StoreError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -227,6 +227,7 @@ async def _write(
     client: Client, shown: Shown, going: Going, run: roster_pb2.RosterRun, *, full: bool, raw: bool
 ) -> None:
     """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest."""
+    from gateway.cli.client import fail
     from gateway.cli.roster_client import make_folder, pulled
     from gateway.cli.roster_files import write_files
     from gateway.cli.roster_show import file_time
@@ -240,7 +241,10 @@ async def _write(
         chunks = client.results(
             run.run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed
         )
-        await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
+        try:
+            await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
+        except StoreError as error:
+            fail(say(error.en, error.zh), EXIT_REFUSED)
         click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
 
     if run.continues:

@@ -12,8 +12,7 @@ from typing import Final
 import polars as pl
 
 from gateway.cli.language import chinese
-from gateway.roster.frames import TABLES, empty, from_arrow
-from gateway.roster.results.frames import ChunkFrames
+from gateway.roster.frames import TABLES, ChunkFrames, empty, from_arrow
 from gateway.roster.results.writing import Options, Written, write
 from gateway.services.days import civil_day_of
 from gateway.wording import Word
@@ -52,7 +51,7 @@ def write_files(
     frames: Iterator[dict[str, pl.DataFrame]] = map(_frames_of, chunks)
     if raw:
         frames = _put_raw(frames, out / RAW)
-    return write((ChunkFrames(**tables) for tables in frames), out, options)
+    return write((ChunkFrames(number, **tables) for number, tables in enumerate(frames)), out, options)
 
 
 def _frames_of(tables: dict[int, list[bytes]]) -> dict[str, pl.DataFrame]:

@@ -70,16 +70,15 @@ def salted(payloads: Sequence[bytes]) -> Parts:
     """Payloads with fresh salts."""
     size = tree.SALT_BYTES
     random = os.urandom(size * len(payloads))
+    if len(payloads) == 1:
+        return parts_of(payloads, (random,))
     return parts_of(payloads, [random[at : at + size] for at in range(0, len(random), size)])
 
 
 def parts_of(payloads: Sequence[bytes], salts: Sequence[bytes]) -> Parts:
     """Payloads with the salts that they have."""
-    return Parts(
-        tuple(payloads),
-        tuple(salts),
-        tuple(tree.leaf(salt, payload) for salt, payload in zip(salts, payloads, strict=True)),
-    )
+    leaves = [tree.leaf(salt, payload) for salt, payload in zip(salts, payloads, strict=True)]
+    return Parts(tuple(payloads), tuple(salts), tuple(leaves))
 
 
 def signed_bytes(header: bytes, question_digest: bytes, count: int, head: bytes) -> bytes:

@@ -18,11 +18,12 @@ from typing import Final
 
 HASH_BYTES: Final = 32
 SALT_BYTES: Final = 16
+_SHA256: Final = hashlib.sha256()  # copied for each hash: OpenSSL looks the algorithm up at every new one
 
 
 def leaf(salt: bytes, payload: bytes) -> bytes:
     """Hash of a part."""
-    return hashlib.sha256(b"".join((b"\x00", salt, payload))).digest()
+    return _hash(b"".join((b"\x00", salt, payload)))
 
 
 def head(leaves: Sequence[bytes]) -> bytes:
@@ -80,4 +81,10 @@ def _split(count: int) -> int:
 
 
 def _node(left: bytes, right: bytes) -> bytes:
-    return hashlib.sha256(b"".join((b"\x01", left, right))).digest()
+    return _hash(b"".join((b"\x01", left, right)))
+
+
+def _hash(data: bytes) -> bytes:
+    sha256 = _SHA256.copy()
+    sha256.update(data)
+    return sha256.digest()

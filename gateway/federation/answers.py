@@ -6,8 +6,10 @@ did wrong as PARTNER_FAULTY. Refuses: opening and verifying, and merging.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from gateway.errors import RefusedError, WuganError
@@ -17,6 +19,9 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _INT32_MAX = (1 << 31) - 1
+_MANY = 64
+"""So many rows are looked at as a column of numpy, which is made without an object for each."""
+_COUNTED_TO = 1 << 16
 _STATUSES = frozenset(words.SurvivalStatus.values())
 _REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
 
@@ -104,18 +109,40 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         count = len(rows)
         if {len(column) for column in columns} != {count}:
             raise unusable("has columns of a wrong length")
-        if count and max(rows) >= subjects:
+        if count and _largest(rows) >= subjects:
             raise unusable("speaks of people who were not asked about")
-    if not {text.code for text in findings.reason_texts}.issuperset(reasons.code):
-        raise unusable("gives reasons without their texts")
-    if max(reasons.code, default=0) > _INT32_MAX or max(reasons.number, default=0) > _INT32_MAX:
+    if max(_largest(reasons.code), _largest(reasons.number)) > _INT32_MAX:
         raise unusable("gives reasons out of range")
-    if not _STATUSES.issuperset(findings.status):
+    if not _occurring(reasons.code) <= {text.code for text in findings.reason_texts}:
+        raise unusable("gives reasons without their texts")
+    if not _occurring(findings.status) <= _STATUSES:
         raise unusable("uses a status this version does not know")
     if not _REFUSALS.issuperset(refused.reason):
         raise unusable("refuses for a reason this version does not know")
-    if {row for row, status in enumerate(findings.status) if not status} != set(refused.subject):
+    if _without(findings.status) != set(refused.subject):
         raise unusable("leaves people without status or refusal, or gives both")
+
+
+def _largest(column: Sequence[int]) -> int:
+    """The largest number of a column, 0 where it is empty."""
+    return max(column, default=0) if len(column) < _MANY else int(np.asarray(column).max())
+
+
+def _occurring(column: Sequence[int]) -> set[int]:
+    """The numbers that occur in a column."""
+    if len(column) < _MANY:
+        return set(column)
+    values = np.asarray(column)
+    if values.min() < 0 or values.max() > _COUNTED_TO:
+        return set(column)
+    return set(np.bincount(values).nonzero()[0].tolist())
+
+
+def _without(statuses: Sequence[int]) -> set[int]:
+    """The rows that have no status."""
+    if len(statuses) < _MANY:
+        return {row for row, status in enumerate(statuses) if not status}
+    return set(np.flatnonzero(np.asarray(statuses) == 0).tolist())
 
 
 def _refused(refusal: exchange_pb2.Refusal) -> RefusedError:

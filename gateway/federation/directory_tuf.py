@@ -84,8 +84,9 @@ class DirectoryTuf:
                 "no federation directory was taken yet; check the settings in [directory] and the log",
                 "尚未取得联盟成员目录，请检查 [directory] 设置与日志",
             )
-        directory = self._held.directory
-        directory.require_fresh(self._clock.now_ms())
+        directory, now_ms = self._held.directory, self._clock.now_ms()
+        if now_ms >= directory.expires_at_ms:  # asked many times a call, so only what has expired is asked why
+            directory.require_fresh(now_ms)
         return directory
 
     def subscribe(self, changed: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 import grpc
 
+from gateway.channels import RECONNECTING
 from wugan.federation.v1 import exchange_pb2_grpc
 
 ChannelFactory = Callable[[str, str], grpc.aio.Channel]
@@ -137,11 +138,7 @@ def channel_limits(max_message_bytes: int, keepalive_s: float) -> list[tuple[str
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", round(keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", 10_000),
-        # A partner that restarts is found again within a second or so, not within two minutes.
-        ("grpc.initial_reconnect_backoff_ms", 200),
-        # Despite its name the time that a handshake may take: between provinces, and with a busy gateway, some.
-        ("grpc.min_reconnect_backoff_ms", 3_000),
-        ("grpc.max_reconnect_backoff_ms", 5_000),
+        *RECONNECTING,
         # Retrying is decided in one place, ours; the library's own would multiply with it.
         ("grpc.enable_retries", 0),
         # A channel opened because another is dead must not be given the dead one's connection.

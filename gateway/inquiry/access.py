@@ -13,12 +13,12 @@ from typing import Final
 
 import numpy as np
 
-from gateway.access.policy import Policy
+from gateway.access.policy import Entry, Policy
 from gateway.access.terms import EVERYTHING, Scope
 from gateway.clock import Clock
 from gateway.errors import AccessError
 from gateway.inquiry.counted import CountedQuestions
-from gateway.inquiry.harvest import Harvest
+from gateway.inquiry.harvest import OVERLAP, Harvest
 from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
 from wugan.federation.v1 import exchange_pb2
@@ -126,14 +126,30 @@ class Access:
             if known is not None:
                 explanation = f"{entry.grant}: {people} people, counted before; policy {policy.version}"
                 return Decision(explanation, None, entry.grant, entry.scope, entry.roster, known, again=True)
+        decision = self._counted_by(found, member, context, people, now_ms, policy.version)
+        if decision.refused is None:
+            self._counted.remember(tag, decision.grant, decision.taking, now_ms)
+        return decision
+
+    def _counted_by(
+        self,
+        found: Sequence[Entry],
+        member: str,
+        context: exchange_pb2.Context,
+        people: int,
+        now_ms: int,
+        version: int,
+    ) -> Decision:
+        """The decision of the first of these grants that has room for the people, who are counted; or that of the one
+        that has room again first.
+        """
         full: Taking | None = None
         for entry in found:
             taking = self._quotas.take(entry, member, context.official_pseudonym, people, now_ms)
             if not taking.refused:
-                self._counted.remember(tag, entry.grant, taking, now_ms)
                 left = "".join([f", {count} left of {quota}" for quota, count in taking.left.items()])
                 return Decision(
-                    f"{entry.grant}: {people} people{left}; policy {policy.version}",
+                    f"{entry.grant}: {people} people{left}; policy {version}",
                     None,
                     entry.grant,
                     entry.scope,
@@ -144,8 +160,46 @@ class Access:
                 full, grant = taking, entry.grant
         assert full is not None  # noqa: S101  there is at least one grant
         left = "".join([f", {count} left of {quota}" for quota, count in full.left.items()])
-        explanation = f"{grant}: quota {full.refused} has no room for {people} people{left}; policy {policy.version}"
+        explanation = f"{grant}: quota {full.refused} has no room for {people} people{left}; policy {version}"
         return Decision(explanation, exceeded(full.refused, full.retry_after_ms), grant)
+
+    def comparable(self, member: str, purpose: int) -> frozenset[int]:
+        """Benefits whose recipients may be compared with a member's; empty: none.
+
+        Grants for some regions only do not count: nobody can see where a blinded person lives.
+        """
+        if self.policy is None:
+            return frozenset()
+        found = self.policy.open_to(member, purpose, self._clock.now_ms())
+        return frozenset().union(*(entry.benefits for entry in found if not entry.scope.regions))
+
+    def compare(self, member: str, context: exchange_pb2.Context, people: int) -> Decision:
+        """Decide on comparing so many blinded people of a member, and count them.
+
+        Raises:
+            StoreError: people cannot be counted at the moment.
+        """
+        policy, now_ms = self.policy, self._clock.now_ms()
+        if policy is None:
+            return Decision("the access policy cannot be read; everything is refused", _no_policy())
+        found, refused = policy.find(member, context.unit, context.purpose, frozenset(), now_ms)
+        if refused is not None:
+            return Decision(f"no grant; policy {policy.version}", refused)
+        found = [entry for entry in found if not entry.scope.regions]
+        if not found:
+            return Decision(f"no grant for all regions; policy {policy.version}", _regions())
+        if self.is_stopped(member):
+            return Decision(f"stopped: an alarm of matching stands; policy {policy.version}", _stopped())
+        return self._counted_by(found, member, context, people, now_ms, policy.version)
+
+    def is_stopped(self, member: str) -> bool:
+        """Whether nothing is compared with a member until somebody clears an alarm."""
+        return OVERLAP in self.alarms().get(member, ())
+
+    def implausible(self, member: str, unit: str, seen: int, allowed: int) -> None:
+        """Raise an alarm: what a member sent to be compared are not the people it pays."""
+        if self._harvest is not None:
+            self._harvest.implausible(member, unit, seen, allowed, self._clock.now_ms())
 
     def watch(self, member: str, unit: str, decision: Decision, numbers: Sequence[str]) -> None:
         """Look at whom an allowed question is about, before anybody is asked.
@@ -212,6 +266,24 @@ def _held(retry_after_ms: int) -> AccessError:
         field="subjects",
         retryable=True,
         retry_after_ms=retry_after_ms,
+    )
+
+
+def _stopped() -> AccessError:
+    return AccessError(
+        "an alarm stands because far too many people were in common; talk to the answering member's administrators",
+        "比对重合人数异常，告警解除前不再比对，请与答复方管理员联系",
+        reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
+        field="column",
+    )
+
+
+def _regions() -> AccessError:
+    return AccessError(
+        "rosters are compared as a whole, and the grant is for some regions; ask for one without",
+        "名册比对不分地区，现有授权仅限部分地区，请申请不限地区的授权",
+        reason=words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED,
+        field="context.purpose",
     )
 
 

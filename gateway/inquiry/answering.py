@@ -252,6 +252,8 @@ class Inquiry:
                 deadline_s=time_s,
                 purpose=terms.purpose,
                 legal_basis=terms.legal_basis,
+                # What may not be told is not read either.
+                references=self._book.disclosure(terms.purpose).references,
             ),
             self._access.narrowing(terms.scope),
         )

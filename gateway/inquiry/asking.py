@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from adapters.contract import Adapter, ChangeFeed, Description, Evidence, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
+from adapters.texts import joined
 from gateway.clock import Clock, SystemClock
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -305,13 +306,13 @@ async def _in_batches(adapter: Adapter, question: Lookup, size: int) -> Found:
     return Found(
         holders=type(found.holders)(
             np.concatenate([part[0] for part in holders]),
-            [number for part in holders for number in part[1]],
-            [name for part in holders for name in part[2]],
+            joined([part[1] for part in holders]),
+            joined([part[2] for part in holders]),
         ),
         evidence=Evidence.concatenate(evidence),
         links=type(found.links)(
             np.concatenate([part[0] for part in links]),
-            [number for part in links for number in part[1]],
+            joined([part[1] for part in links]),
             np.concatenate([part[2] for part in links]),
         ),
         complete_until_on=min(complete),

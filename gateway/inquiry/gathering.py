@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import Description, Evidence, Found, Subjects
+from adapters.contract import Description, Evidence, Found, Holders, Subjects
+from adapters.texts import series_of
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+if TYPE_CHECKING:
+    import polars as pl
+
 MAX_LINKS = 8
 """Numbers followed for one person at most; a person with more is an identity conflict for people to look at."""
+
+COLUMNS_FROM = 256
+"""So many holders or more are compared in whole columns."""
 
 _STRENGTHS = 1 + max(adapter_words.Strength.values())
 
@@ -101,6 +109,7 @@ class Gathering:
         # The step under way: who is asked about, and the row of each in the question (None: the same).
         self._asked = subjects
         self._rows: NDArray[np.int32] | None = None
+        self._asked_columns: tuple[pl.Series, pl.Series] | None = None
         self._numbers: dict[int, set[str]] = {}
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
@@ -126,14 +135,11 @@ class Gathering:
         self._reports[position] = SourceReport(about.adapter_id, about.department, outcome, complete)
 
     def _use(self, found: Found, about: Description) -> bool:
-        holders, evidence, links, asked, rows = found.holders, found.evidence, found.links, self._asked, self._rows
-        conflicts = []
-        for at, number, name in zip(holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True):
-            row = at if rows is None else int(rows[at])
-            if number != asked.id_number[at] and number not in self._numbers.get(row, ()):
-                return False
-            if name and name != asked.name[at] and not self._names_match(asked.name[at], name):
-                conflicts.append(row)
+        holders, evidence, links, rows = found.holders, found.evidence, found.links, self._rows
+        compare = self._compare if len(holders.subject) < COLUMNS_FROM else self._compare_columns
+        conflicts = compare(holders)
+        if conflicts is None:
+            return False
         if conflicts:
             self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
@@ -154,6 +160,37 @@ class Gathering:
             if number != self._subjects.id_number[row]:  # the new number leads back to the one that was asked
                 self._links.setdefault((row, number), since)
         return True
+
+    def _compare(self, holders: Holders) -> list[int] | None:
+        """Rows that are held under another name; None: a number is none of those asked for that person."""
+        asked, rows = self._asked, self._rows
+        conflicts = []
+        for at, number, name in zip(holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True):
+            row = at if rows is None else int(rows[at])
+            if number != asked.id_number[at] and number not in self._numbers.get(row, ()):
+                return None
+            if name and name != asked.name[at] and not self._names_match(asked.name[at], name):
+                conflicts.append(row)
+        return conflicts
+
+    def _compare_columns(self, holders: Holders) -> list[int] | None:
+        """The same for many: those that are held just as they were asked need no second look."""
+        asked, at = self._asked, holders.subject
+        try:
+            held_number, held_name = series_of(holders.held_id_number), series_of(holders.held_name)
+            if self._asked_columns is None:
+                self._asked_columns = series_of(asked.id_number), series_of(asked.name)
+        except UnicodeEncodeError:
+            return self._compare(holders)
+        number, name = self._asked_columns
+        other_number = held_number != number.gather(at)
+        other_name = (held_name != name.gather(at)) & (held_name != "")
+        odd = np.flatnonzero((other_number | other_name).to_numpy())
+        if not len(odd):
+            return []
+        return self._compare(
+            Holders(at[odd], held_number.gather(odd).to_list(), held_name.gather(odd).to_list()),
+        )
 
     def further(self) -> Subjects | None:
         """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody.
@@ -179,6 +216,7 @@ class Gathering:
         if not new:
             return None
         self._rows = np.array([row for row, _ in new], np.int32)
+        self._asked_columns = None
         self._asked = Subjects([number for _, number in new], [self._subjects.name[row] for row, _ in new])
         return self._asked
 
@@ -231,8 +269,17 @@ def _fits(found: Found, count: int, about: Description) -> bool:
     return not rows or bool(
         np.count_nonzero(known[evidence.subject]) == rows
         and np.count_nonzero(evidence.department == about.department) == rows
-        and about.kinds.issuperset(evidence.kind.tolist())
+        and _described(evidence.kind, about)
     )
+
+
+def _described(kinds: NDArray[np.int32], about: Description) -> bool:
+    """Whether all kinds are among those that the adapter described."""
+    if len(kinds) < COLUMNS_FROM:
+        return about.kinds.issuperset(kinds.tolist())
+    table = np.zeros(1 + max(about.kinds, default=0), np.bool_)
+    table[list(about.kinds)] = True
+    return _in_range(kinds, len(table)) and bool(table[kinds].all())
 
 
 def _in_range(rows: NDArray[np.int32], count: int) -> bool:

@@ -6,15 +6,18 @@ What is looked for, each member for itself, within the last one to two windows:
                  sex): somebody goes through the numbers there can be (GB 11643: six digits of place, eight of birth,
                  three of order, a check digit). Any order of asking, any number of questions.
     roster       more people in a civil day than the grant's roster explains
-    odd-hours    many people at hours when agencies are closed, Asia/Shanghai
+    odd-hours    many people at hours when agencies are closed, Asia/Shanghai; not under a grant that expects a roster,
+                 which is run at night, and is held to what it expects
     unknown      people said to live here whom no department knows, as a share. People asked about without a region do
                  not count: where the residence is unknown, several provinces are asked and most know nothing.
+    overlap      far more people in common than two provinces have, when their rosters are compared (gateway/matching):
+                 somebody compares numbers that there may be, not people who draw
 
 An alarm stands until an audit administrator clears it, also across a restart. While it stands, questions of its unit
 (of all units, once two have one) are let through one at a time, after waits that double up to an hour.
 
-Owns: these windows, in bounded memory, and the waits. Refuses: keeping a number: of a person, a bit stands for the
-order code under the number's first fourteen digits, in memory alone, and nothing of it is logged or written.
+Owns: these windows, in bounded memory, and the waits. Refuses: keeping a number but in memory: of a person, the first
+fourteen digits and the order code, for as long as a window is looked back on; nothing of it is logged or written.
 """
 
 from __future__ import annotations
@@ -24,8 +27,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gateway.clock import SHANGHAI_OFFSET_S, civil_day
+from gateway.inquiry import sequences
+from gateway.inquiry.sequences import Seen
 from gateway.sections import HarvestSettings
 from gateway.store.alarms import Alarm
 
@@ -33,20 +39,23 @@ SEQUENTIAL: Final = "sequential"
 ROSTER: Final = "roster"
 ODD_HOURS: Final = "odd-hours"
 UNKNOWN: Final = "unknown"
+OVERLAP: Final = "overlap"
 MAX_PREFIXES: Final = 400_000
 """Pairs of place and day of birth held in all, some 250 bytes each; beyond, the largest member forgets first."""
+MAX_MANY: Final = 4_000_000
+"""Numbers of large questions held in all, some 24 bytes each; beyond, the largest member forgets first."""
 LONGEST_HOLD_MS: Final = 3_600_000
 MANY: Final = 64
 _NUMBER_CHARS: Final = 18
 _HOUR_S: Final = 3600
-_ZERO: Final = 48
 
 
 @dataclass(slots=True)
 class _Window:
-    """What was seen within one window; the member has the newest and the one before."""
+    """What was seen within one window, of small questions and of large ones; the member has two, the newest first."""
 
     orders: dict[int, int] = field(default_factory=dict)
+    seen: Seen = field(default_factory=Seen)
     odd: int = 0
     placed: int = 0
     unknown: int = 0
@@ -63,6 +72,11 @@ class _Member:
     """Alarms by unit and signal, to their number; 0: not known yet."""
     hold_ms: int = 0
     next_ms: int = 0
+
+    @property
+    def many(self) -> bool:
+        """Whether something was noted among many."""
+        return bool(self.now.seen.count or self.before.seen.count)
 
 
 class Harvest:
@@ -81,6 +95,7 @@ class Harvest:
         self._window_ms = round(settings.window_s * 1000)
         self._members: dict[str, _Member] = {}
         self._prefixes = 0
+        self._many = 0
         self._cleared: Collection[int] = ()
 
     def restore(self, alarms: Iterable[Alarm]) -> None:
@@ -138,7 +153,7 @@ class Harvest:
         expected = int(roster * limits.roster_factor)
         if roster and member.day_people > expected:
             raised |= self._raise(member_id, unit, ROSTER, member.day_people, expected, now_ms)
-        if self._odd(now_ms):
+        if not roster and self._odd(now_ms):
             member.now.odd += len(numbers)
             odd = member.now.odd + member.before.odd
             if odd > limits.odd_people:
@@ -158,6 +173,10 @@ class Harvest:
         allowed = int(placed * self._settings.unknown_share)
         if placed >= self._settings.unknown_people and unknown > allowed:
             self._raise(member_id, unit, UNKNOWN, unknown, allowed, now_ms)
+
+    def implausible(self, member_id: str, unit: str, seen: int, allowed: int, now_ms: int) -> None:
+        """Whoever compares rosters saw more people in common than there can be."""
+        self._raise(member_id, unit, OVERLAP, seen, allowed, now_ms)
 
     def standing(self) -> dict[str, list[str]]:
         """The members that have an alarm standing, and the signals of each."""
@@ -182,33 +201,91 @@ class Harvest:
 
     def _shift(self, member: _Member) -> None:
         self._prefixes -= len(member.before.orders)
+        self._many -= member.before.seen.count
         member.before, member.now = member.now, _Window()
 
     def _forget(self, member: _Member) -> None:
         self._prefixes -= len(member.now.orders) + len(member.before.orders)
+        self._many -= member.now.seen.count + member.before.seen.count
         member.now, member.before = _Window(), _Window()
 
     def _note(self, member: _Member, numbers: Sequence[str]) -> tuple[int, int]:
         """Note order codes under their prefixes; how many are new, and how many make up a sequence that is too long."""
-        wanted = self._settings.sequential_people
-        prefixes, bits = _split_many(numbers) if len(numbers) >= MANY else _split(numbers)
+        if len(numbers) >= MANY:
+            found = self._note_many(member, numbers)
+            self._make_room()
+            return found
+        prefixes, bits = _split(numbers)
         now, before = member.now.orders, member.before.orders
         held = len(now)
         fresh, sequence = len(numbers) - len(prefixes), 0
         for prefix, bit in zip(prefixes, bits, strict=True):
             mine = now.get(prefix, 0)
             known = mine | before.get(prefix, 0)
-            if known & bit:
+            if known & bit or (member.many and _among_many(member, prefix, bit)):
                 continue
             fresh += 1
             now[prefix] = mine | bit
-            known |= bit
-            if known.bit_count() >= wanted and (_has_run(known, wanted, 1) or _has_run(known, wanted, 2)):
-                sequence = max(sequence, known.bit_count())
+            sequence = max(sequence, self._sequence(member, prefix, known | bit))
         self._prefixes += len(now) - held
+        self._make_room()
+        return fresh, sequence
+
+    def _note_many(self, member: _Member, numbers: Sequence[str]) -> tuple[int, int]:
+        """The same for many at once."""
+        found, resident = sequences.read(numbers)
+        now, before = member.now, member.before
+        known = before.seen.holds(found)
+        alone = _noted_alone(member, found)
+        for at, bits in alone.items():
+            known[at] |= bool(bits >> int(found[at] % sequences.ORDERS) & 1)
+        found, places = found[~known], np.flatnonzero(~known)
+        held = now.seen.count
+        new = now.seen.add(found)
+        self._many += now.seen.count - held
+        under = now.seen.under(found) + before.seen.under(found)
+        for at in np.flatnonzero([place in alone for place in places.tolist()]).tolist() if alone else ():
+            under[at] += alone[int(places[at])].bit_count()
+        candidates = np.flatnonzero(new & (under >= self._settings.sequential_people))
+        sequence = 0
+        if len(candidates):
+            for prefix in self._in_runs(member, found[candidates]):
+                orders = now.orders.get(prefix, 0) | before.orders.get(prefix, 0)
+                sequence = max(sequence, self._sequence(member, prefix, orders))
+        return len(numbers) - resident + int(np.count_nonzero(new)), sequence
+
+    def _in_runs(self, member: _Member, found: NDArray[np.int64]) -> list[int]:
+        """The prefixes of those of these numbers that are in a run that is too long."""
+        wanted = self._settings.sequential_people
+        reach = min(2 * (wanted - 1), sequences.ORDERS - 1)
+        prefix = found // sequences.ORDERS
+        around = found[:, None] + np.arange(-reach, reach + 1)
+        near = (around // sequences.ORDERS == prefix[:, None]).ravel()
+        flat = around.ravel()
+        near[near] = member.now.seen.holds(flat[near]) | member.before.seen.holds(flat[near])
+        near = near.reshape(around.shape)
+        for at in _noted_alone(member, found):
+            bits = member.now.orders.get(int(prefix[at]), 0) | member.before.orders.get(int(prefix[at]), 0)
+            first = int(found[at] % sequences.ORDERS) - reach
+            near[at] |= [place >= 0 and bool(bits >> place & 1) for place in range(first, first + near.shape[1])]
+        runs = np.maximum(sequences.longest_runs(near, 1), sequences.longest_runs(near, 2))
+        return list(dict.fromkeys(prefix[runs >= wanted].tolist()))
+
+    def _sequence(self, member: _Member, prefix: int, known: int) -> int:
+        """How many order codes there are under a prefix, if they hold a sequence that is too long; else 0."""
+        wanted = self._settings.sequential_people
+        if member.many:
+            known |= member.now.seen.orders(prefix) | member.before.seen.orders(prefix)
+        if known.bit_count() >= wanted and (_has_run(known, wanted, 1) or _has_run(known, wanted, 2)):
+            return known.bit_count()
+        return 0
+
+    def _make_room(self) -> None:
+        """Forget the older half of what the largest members asked, until no more is held than may be."""
         while self._prefixes > MAX_PREFIXES:
             self._shift(max(self._members.values(), key=lambda each: len(each.now.orders) + len(each.before.orders)))
-        return fresh, sequence
+        while self._many > MAX_MANY:
+            self._shift(max(self._members.values(), key=lambda each: each.now.seen.count + each.before.seen.count))
 
     def _odd(self, now_ms: int) -> bool:
         first, last = self._settings.odd_from_hour, self._settings.odd_until_hour
@@ -244,20 +321,23 @@ def _split(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
     return prefixes, bits
 
 
-_PLACES: Final = 10 ** np.arange(13, -1, -1, dtype=np.int64)
-_ORDER_PLACES: Final = np.array([100, 10, 1], np.int64)
-_BITS: Final = [1 << order for order in range(1000)]
+def _among_many(member: _Member, prefix: int, bit: int) -> bool:
+    """Whether a number was noted among many."""
+    number = np.array([prefix * sequences.ORDERS + bit.bit_length() - 1])
+    return bool(member.now.seen.holds(number)[0] or member.before.seen.holds(number)[0])
 
 
-def _split_many(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
-    """The same for many at once."""
-    resident = [number for number in numbers if len(number) == _NUMBER_CHARS and number.isascii()]
-    if not resident:
-        return [], []
-    digits = np.frombuffer("".join(resident).encode("ascii"), np.uint8).reshape(-1, _NUMBER_CHARS)[:, :17] - _ZERO
-    digits = digits[(digits <= 9).all(axis=1)].astype(np.int64)  # what lies before "0" wraps round to large numbers
-    prefixes = (digits[:, :14] @ _PLACES).tolist()
-    return prefixes, [_BITS[order] for order in (digits[:, 14:] @ _ORDER_PLACES).tolist()]
+def _noted_alone(member: _Member, found: NDArray[np.int64]) -> dict[int, int]:
+    """What was noted by itself under the prefixes of numbers, by their places; most have nothing."""
+    now, before = member.now.orders, member.before.orders
+    if not now and not before:
+        return {}
+    prefixes = (found // sequences.ORDERS).tolist()
+    return {
+        at: now.get(prefix, 0) | before.get(prefix, 0)
+        for at, prefix in enumerate(prefixes)
+        if prefix in now or prefix in before
+    }
 
 
 def _has_run(bits: int, length: int, step: int) -> bool:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from gateway.errors import RefusedError
 from gateway.roster.cutting import Found, nobody, put, sorts
 from gateway.roster.fields import match
+from gateway.roster.frames import REJECTED
 from gateway.roster.ledger import ACCEPTED, UNSERVED, Before, Kept, Siblings
 from gateway.roster.matching import ASK, CARRY, CHECK, NEW, Plan, changed_parts
 from gateway.roster.origins import Origins
 from gateway.roster.planning import Planner
 from gateway.roster.records import Cells
-from gateway.roster.results.frames import REJECTED
 from gateway.roster.run import RunFolder, Submitted
 from gateway.roster.seen import Seen
 from gateway.roster.validating import Sure, Validator

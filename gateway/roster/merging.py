@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.federation.partners import PartnerAnswer
-from gateway.roster.results.frames import EVIDENCE, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
+from gateway.roster.frames import EVIDENCE, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
 from gateway.roster.run import Ask, Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import flag_days, propose

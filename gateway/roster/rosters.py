@@ -343,6 +343,10 @@ class Rosters:
             raise no_such_run()
         return kept
 
+    def done(self) -> list[Kept]:
+        """The runs of all units that are done."""
+        return [kept for kept in self._kept.values() if kept.state == DONE]
+
     def list(self, unit: str, limit: int) -> list[Kept]:
         """A unit's runs, newest first."""
         own = [kept for kept in self._kept.values() if kept.submitted.unit == unit]
@@ -373,7 +377,7 @@ class Rosters:
         return kept
 
     async def results(
-        self, kept: Kept, from_chunk: int, *, only_changed: bool
+        self, kept: Kept, from_chunk: int, *, only_changed: bool = False
     ) -> AsyncIterator[tuple[int, int, bytes]]:
         """(number, chunks, results packed) of a run's chunks, from one on.
 

@@ -18,8 +18,8 @@ from gateway.errors import RefusedError
 from gateway.exchange.question import MAX_ALIASES, MAX_NUMBER
 from gateway.roster import cells as read
 from gateway.roster.fields import ID_NUMBER
+from gateway.roster.frames import REJECTED
 from gateway.roster.records import Cells
-from gateway.roster.results.frames import REJECTED
 from gateway.roster.seen import Seen
 from gateway.rules.identity import normalise_number, well_formed_block
 from gateway.rules.overpayment import MAX_FEN

@@ -134,9 +134,8 @@ def minimise(
         permitted &= narrowed.told.take(evidence.kind, mode="clip") != 0
         if narrowed.regions:
             permitted &= within(evidence.region, narrowed.regions)
-    rows = _newest(evidence, permitted, limit)
+    rows = _newest(evidence, permitted, limit, alone=len(benefit) == 1)
     kind = evidence.kind[rows]
-    references = evidence.source_reference
     return Disclosed(
         rows=rows,
         subject=evidence.subject[rows],
@@ -147,12 +146,20 @@ def minimise(
         available_on=evidence.available_on[rows] & scope.exact[kind],
         strength=evidence.strength[rows],
         source_reference=(
-            [references[row] for row in rows.tolist()] if book.disclosure(purpose).references else [""] * len(rows)
+            _told_references(evidence.source_reference, rows)
+            if book.disclosure(purpose).references
+            else [""] * len(rows)
         ),
         detail=_told_places(evidence.detail[rows], scope.details, kind),
         from_on=_told_days(evidence.from_on[rows], scope.spans, kind),
         until_on=_told_days(evidence.until_on[rows], scope.spans, kind),
     )
+
+
+def _told_references(references: Sequence[str], rows: Index) -> list[str]:
+    """The references of some rows. A lazy column makes texts of these rows only."""
+    take = getattr(references, "take", None)
+    return [references[row] for row in rows.tolist()] if take is None else list(take(rows))
 
 
 def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons, narrowed: Narrowed | None = None) -> Reasons:
@@ -236,16 +243,19 @@ def _permitted(
     return permitted
 
 
-def _newest(evidence: EvidenceLike, permitted: Mask, limit: int) -> Index:
-    """The newest rows of each subject, subjects ascending; equal days in the order of kind and department."""
+def _newest(evidence: EvidenceLike, permitted: Mask, limit: int, *, alone: bool) -> Index:
+    """The newest rows of each subject, subjects ascending; equal days in the order of kind and department.
+
+    `alone`: there is a single subject.
+    """
     subject, day, kind, department = evidence.subject, evidence.observed_on, evidence.kind, evidence.department
     if np.count_nonzero(permitted) == len(permitted):
         rows = np.lexsort((department, kind, ~day, subject))  # ~day falls where day rises
     else:
         rows = permitted.nonzero()[0]
         rows = rows[np.lexsort((department[rows], kind[rows], ~day[rows], subject[rows]))]
-    if len(rows) <= limit:
-        return rows
+    if alone or len(rows) <= limit:
+        return rows[:limit]
     subject = subject[rows]
     first = np.ones(len(rows), np.bool_)
     first[1:] = subject[1:] != subject[:-1]

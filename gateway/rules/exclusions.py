@@ -36,6 +36,12 @@ class Exclusions:
         """The class of each benefit."""
         return self.by_benefit.take(np.minimum(benefit.view(np.uint32), len(self.by_benefit) - 1))
 
+    def classes(self) -> dict[str, list[int]]:
+        """Name of each class → its benefits."""
+        return {
+            name: (self.by_benefit == number).nonzero()[0].tolist() for number, name in enumerate(self.names) if name
+        }
+
 
 def read_exclusions(section: Section, benefits: Mapping[str, int], slots: int) -> Exclusions:
     """The classes.

@@ -73,11 +73,11 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
     def register(self, server: grpc.aio.Server) -> None:
         """Have these calls served. A checked recipient's response goes out as the bytes that it may be held as."""
-        agency_pb2_grpc.add_AgencyServiceServicer_to_server(self, server)
         check: grpc.RpcMethodHandler[agency_pb2.CheckRequest, bytes] = grpc.unary_unary_rpc_method_handler(
             self.check_serialized, request_deserializer=agency_pb2.CheckRequest.FromString
         )
-        server.add_registered_method_handlers(_SERVICE, {"Check": check})
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Check": check}),))
+        agency_pb2_grpc.add_AgencyServiceServicer_to_server(self, server)
 
     async def Check(self, request: agency_pb2.CheckRequest, context: Context) -> agency_pb2.CheckResponse:
         """Ask about one recipient."""

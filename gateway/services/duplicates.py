@@ -90,7 +90,7 @@ def _readable(kept: Kept, names: dict[str, tuple[str, str]]) -> duplicates_pb2.D
     told.first_found.CopyFrom(_time(kept.first_at_ms))
     told.last_found.CopyFrom(_time(kept.last_at_ms))
     if kept.settled_at_ms:
-        told.settled.CopyFrom(_time(kept.settled_at_ms))
+        told.settled.CopyFrom(_time(abs(kept.settled_at_ms)))
     return told
 
 

@@ -6,6 +6,7 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 from gateway.errors import WuganError
@@ -20,6 +21,18 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
+_COLUMNS: Final = attrgetter(
+    "kind",
+    "department",
+    "region",
+    "observed_on",
+    "available_on",
+    "strength",
+    "source_reference",
+    "detail",
+    "from_on",
+    "until_on",
+)
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
@@ -34,7 +47,7 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
     response = agency_pb2.CheckResponse(
         status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
-        flags=[flag for flag in _FLAGS if found.flags >> flag & 1],  # type: ignore[misc]
+        flags=[flag for flag in _FLAGS if found.flags >> flag & 1] if found.flags else (),  # type: ignore[misc]
         proposal=found.proposal,  # type: ignore[arg-type]
         effective_month=found.effective_month,
         reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
@@ -45,11 +58,12 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
         partial=found.partial,
     )
     for result in checked.results:
-        response.answers.append(_province(result, members[result.member_id]))
+        _add_province(response, result, members[result.member_id])
         if result.answer is not None:
             _add_rows(response, result.member_id, result.answer.findings)
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
-    response.linked_id_numbers.extend(dict.fromkeys(number for each in answered for number in each.links.id_number))
+    if linked := dict.fromkeys(number for each in answered for number in each.links.id_number):
+        response.linked_id_numbers.extend(linked)
     if len(checked.results) > 1:  # each member's own rows come newest first
         response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
     response.made_at.FromMilliseconds(checked.made_at_ms)
@@ -64,7 +78,8 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
 def nothing_known(checked: Checked, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """The same where nobody answered, and somebody may yet."""
     response = agency_pb2.CheckResponse(as_of=day_text(checked.as_of_on), partial=True)
-    response.answers.extend(_province(result, members[result.member_id]) for result in checked.results)
+    for result in checked.results:
+        _add_province(response, result, members[result.member_id])
     response.made_at.FromMilliseconds(checked.made_at_ms)
     return response
 
@@ -76,21 +91,23 @@ def age_ms(now_ms: int, held: Sequence[Held]) -> int:
 
 def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
     """Evidence and sources of one member's findings."""
-    rows = findings.evidence
-    for at in range(len(rows.subject)):
-        dates = findings.event_dates if rows.kind[at] >= FIRST_EVENT else findings.trace_dates
-        month = dates == words.DATE_PRECISION_MONTH
+    trace_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
+    event_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
+    for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
+        *map(list, _COLUMNS(findings.evidence)), strict=True
+    ):
+        month = event_by_month if kind >= FIRST_EVENT else trace_by_month
         response.evidence.add(
-            kind=rows.kind[at],
-            department=rows.department[at],
-            region=rows.region[at],
-            observed_on=day_text(rows.observed_on[at], month=month),
-            available_on=day_text(rows.available_on[at], month=month),
-            strength=rows.strength[at],
-            source_reference=rows.source_reference[at],
-            detail=rows.detail[at],
-            from_on=day_text(rows.from_on[at], month=month),
-            until_on=day_text(rows.until_on[at], month=month),
+            kind=kind,
+            department=department,
+            region=region,
+            observed_on=day_text(observed, month=month),
+            available_on=day_text(available, month=month),
+            strength=strength,
+            source_reference=reference,
+            detail=detail,
+            from_on=day_text(since, month=month),
+            until_on=day_text(until, month=month),
             member_id=member_id,
         )
     for source in findings.sources:
@@ -103,21 +120,25 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
         )
 
 
-def _province(result: MemberResult, member: Named) -> agency_pb2.ProvinceAnswer:
-    about = agency_pb2.ProvinceAnswer(
-        member_id=member.member_id, member_name_zh=member.name_zh, member_name_en=member.name_en
+def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, member: Named) -> None:
+    about = response.answers.add(
+        member_id=member.member_id,
+        member_name_zh=member.name_zh,
+        member_name_en=member.name_en,
+        followed=result.followed,
     )
-    about.followed = result.followed
     if result.error is not None:
         about.message_zh, about.message_en = result.error.zh, result.error.en
     if result.answer is None:
         about.refusal = WuganError.default_reason if result.error is None else result.error.reason
-        return about
+        return
     about.from_cache, about.stale = result.held is not None, result.outdated
     findings = result.answer.findings
     if 0 < findings.made_at_ms < _FAR_MS:
         about.made_at.FromMilliseconds(findings.made_at_ms)
     about.status = findings.status[0]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
-    about.proof.MergeFrom(agency_pb2.Proof(**result.answer.proof._asdict()))
-    return about
+    shown, proof = about.proof, result.answer.proof
+    shown.header, shown.question_digest, shown.signature = proof.header, proof.question_digest, proof.signature
+    shown.payload, shown.salt, shown.path = proof.payload, proof.salt, proof.path
+    shown.position, shown.total = proof.position, proof.total

@@ -1,6 +1,8 @@
 """Recording that answers were given again: many at a time, because giving one again costs little else.
 
-Owns: gathering such events into one operation of the writer, until every call under way waits for it, 8 ms at most.
+Owns: gathering such events into one operation of the writer, until every call under way waits for it, and as many as
+there were lately, 8 ms at most. What is alone, and was so the last time, is written at once. Where many are under way a
+commit would else be made for each few that happen to come together, and cost more than all that is written by it.
 Refuses: letting anything of it out before it is on the disk; whoever discloses awaits the future.
 
 A timer, and not `gateway.pacing`: watching for an idle loop takes a round of it each time, which is much beside the
@@ -44,6 +46,8 @@ class Disclosures:
         self._calls = calls
         self._timer: asyncio.TimerHandle | None = None
         self._appending = _AppendingAll(keys)
+        self._most = self._most_before = 0
+        """Calls that were seen under way, this time and the last."""
         self._gathered: list[Content] = []
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -57,7 +61,8 @@ class Disclosures:
         future: asyncio.Future[None] = loop.create_future()
         self._gathered += contents
         self._waiting.append(future)
-        if len(self._waiting) >= self._calls():
+        self._most = max(self._most, self._calls())
+        if len(self._waiting) >= max(self._most, self._most_before):
             self._hand_over()
         elif self._timer is None:
             self._timer = loop.call_later(GATHER_S, self._hand_over)
@@ -69,6 +74,7 @@ class Disclosures:
             self._timer = None
         contents, waiting = self._gathered, self._waiting
         self._gathered, self._waiting = [], []
+        self._most, self._most_before = 0, self._most
         try:
             submitted = self._writer.submit(self._appending, contents, now=True)
         except StoreError as error:

@@ -23,7 +23,8 @@ LIST_AT_MOST: Final = 1_000
 AT_ONCE: Final = 500
 PURGE_AT_MOST: Final = 2_000
 REOPENED_AFTER_MS: Final = 45 * 86_400_000
-"""Found again so long after it was settled, it is open again: what was decided was not done."""
+"""Found again so long after it was settled, it is open again: what was decided was not done. One that ended because it
+was found no more has the negative of the time, and is open again as soon as it is found again."""
 
 
 class Finding(NamedTuple):
@@ -52,7 +53,7 @@ class Finding(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A finding as it is kept; `settled_at_ms` 0: open."""
+    """A finding as it is kept; `settled_at_ms` 0: open; negative: found no more since then."""
 
     number: int
     tag: bytes
@@ -171,7 +172,7 @@ class _End:
                         duplicate.c.member == ending.member,
                         duplicate.c.settled_at_ms == 0,
                     )
-                    .values(settled_at_ms=ending.at_ms)
+                    .values(settled_at_ms=-ending.at_ms)
                 ).rowcount
             ended.append(count)
         return ended
@@ -258,6 +259,13 @@ class Duplicates:
             return found
 
         return await self._reader.run(read)
+
+    async def open_with(self, member: str, kind: int) -> set[bytes]:
+        """Tags of people with an open finding of a kind with a member."""
+        query = sa.select(duplicate.c.tag).where(
+            duplicate.c.kind == kind, duplicate.c.member == member, duplicate.c.settled_at_ms == 0
+        )
+        return await self._reader.run(lambda connection: {bytes(row.tag) for row in connection.execute(query)})
 
     async def any(self, kind: int) -> bool:
         """Whether there is an open finding of a kind at all."""

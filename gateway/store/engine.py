@@ -44,6 +44,7 @@ from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.late import LateChecks
 from gateway.store.letters import Effect, Together
+from gateway.store.matchings import Matchings
 from gateway.store.migrations import lock, upgrade
 from gateway.store.notices import Notices
 from gateway.store.outbox import OutboxTable
@@ -111,6 +112,7 @@ class Store:
         self.notices = Notices(self._writer, self._reader, keys)
         self.certifications = Certifications(self._writer)
         self.duplicates = Duplicates(self._writer, self._reader, keys)
+        self.matchings = Matchings(self._writer, self._reader, keys)
         self.once_tags = keys.once_tags
         """What stands for numbers, names, faces and references in the once-only gate; keyed."""
         self.post_office = PostOffice(self._writer, self._reader, self.audit)

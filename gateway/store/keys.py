@@ -8,7 +8,6 @@ key, but for the one of the officials' pseudonyms, which belongs to the asking s
 
 from __future__ import annotations
 
-import hmac
 import os
 import secrets
 import stat
@@ -49,13 +48,13 @@ class StoreKeys:
         self._body = HMAC(_derive(key, b"body"), SHA256())
         self._blind = HMAC(_derive(key, b"blind-index"), SHA256())
         self._digest = HMAC(_derive(key, b"question-digest"), SHA256())
-        self._protected = _derive(key, b"protected-person")
-        self._use = _derive(key, b"access-use")
-        self._acts = _derive(key, b"access-act-mac")
-        self._order = _derive(key, b"order-key")
-        self._decisions = _derive(key, b"decision-mac")
-        self._cache = _derive(key, b"answer-cache")
-        self._once = _derive(key, b"certification")
+        self._protected = HMAC(_derive(key, b"protected-person"), SHA256())
+        self._use = HMAC(_derive(key, b"access-use"), SHA256())
+        self._acts = HMAC(_derive(key, b"access-act-mac"), SHA256())
+        self._order = HMAC(_derive(key, b"order-key"), SHA256())
+        self._decisions = HMAC(_derive(key, b"decision-mac"), SHA256())
+        self._once = HMAC(_derive(key, b"certification"), SHA256())
+        self._cache = HMAC(_derive(key, b"answer-cache"), SHA256())
         self._audit = HMAC(_derive(key, b"audit-mac"), SHA256())
         self.pseudonym_key = _derive(key, b"pseudonym")
         """For the asking side, under which officials become pseudonyms."""
@@ -107,19 +106,19 @@ class StoreKeys:
 
         Another key than that of the blind indexes: the list cannot be matched with whom kept answers are about.
         """
-        return hmac.digest(self._protected, id_number.encode(), "sha256")[:BLIND_INDEX_BYTES]
+        return _mac(self._protected, id_number.encode())[:BLIND_INDEX_BYTES]
 
     def use_tag(self, of: bytes) -> bytes:
         """What stands for the grant, member and official of a counter: HMAC-SHA256, its first 16 bytes."""
-        return hmac.digest(self._use, of, "sha256")[:USE_TAG_BYTES]
+        return _mac(self._use, of)[:USE_TAG_BYTES]
 
     def order_key(self, partner: str, id_number: str) -> bytes:
         """Under which deliveries about a person are kept in order: a keyed token, another one for each partner."""
-        return hmac.digest(self._order, partner.encode() + b"\x00" + id_number.encode(), "sha256")[:ORDER_KEY_BYTES]
+        return _mac(self._order, partner.encode() + b"\x00" + id_number.encode())[:ORDER_KEY_BYTES]
 
     def cache_key(self, terms: bytes) -> bytes:
         """What an answer that may be used again is found by: HMAC-SHA256 of all that it was asked under, 32 bytes."""
-        return hmac.digest(self._cache, terms, "sha256")
+        return _mac(self._cache, terms)
 
     def once_tags(self, label: str, texts: Iterable[str], size: int) -> list[bytes]:
         """What stands for numbers, names, faces and references in the once-only gate: HMAC-SHA256, cut to `size` bytes.
@@ -129,16 +128,16 @@ class StoreKeys:
             texts: the texts.
             size: bytes of a tag, at most 32.
         """
-        key, digest, prefix = self._once, hmac.digest, label.encode() + b"\x00"
-        return [digest(key, prefix + text.encode(), "sha256")[:size] for text in texts]
+        keyed, prefix = self._once, label.encode() + b"\x00"
+        return [_mac(keyed, prefix + text.encode())[:size] for text in texts]
 
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""
-        return hmac.digest(self._acts, data, "sha256")
+        return _mac(self._acts, data)
 
     def decision_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the record of decisions about recipients."""
-        return hmac.digest(self._decisions, data, "sha256")
+        return _mac(self._decisions, data)
 
     def audit_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the audit trail."""

@@ -52,3 +52,13 @@ duplicate = sa.Table(
 )
 """People found to draw, or to be certified, twice: once for each unit, person and reason; `body` is the person as the
 unit has it, and with whom or what it collides, encrypted."""
+
+matching = sa.Table(
+    "matching",
+    metadata,
+    sa.Column("member", sa.String(MEMBER_CHARS), primary_key=True),
+    sa.Column("wanted_at_ms", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=True),
+)
+"""The session of matching with each member: when an operator asked for it, 0: nobody did; what is known of it,
+encrypted, with the secret of this side."""

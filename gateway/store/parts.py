@@ -106,7 +106,7 @@ class PartFolder:
         try:
             shutil.rmtree(self._folder)
         except FileNotFoundError:
-            return
+            pass
         except OSError as error:
             raise _failed() from error
 

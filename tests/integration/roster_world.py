@@ -88,10 +88,14 @@ def begun(running: TwoProvinces, file: Path, out: Path, *more: str) -> Any:
             child.kill()
 
 
-def parts(member: FoundedMember, kind: str) -> list[str]:
-    """Names of the parts of a kind that the gateway of a member has of its newest run."""
-    folders = sorted((member.folder / "state" / "rosters").glob("*"), key=lambda each: each.stat().st_mtime)
-    return sorted(each.name for each in folders[-1].glob(f"{kind}-*")) if folders else []
+def folders(member: FoundedMember) -> set[Path]:
+    """Where the gateway of a member keeps runs."""
+    return set((member.folder / "state" / "rosters").glob("*"))
+
+
+def parts(member: FoundedMember, kind: str, before: set[Path]) -> list[str]:
+    """Names of the parts of a kind that the gateway of a member has of runs that were not there before."""
+    return sorted(each.name for folder in folders(member) - before for each in folder.glob(f"{kind}-*"))
 
 
 def until(true: Callable[[], bool], what: str) -> None:

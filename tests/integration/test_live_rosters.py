@@ -142,8 +142,9 @@ def test_a_live_run_is_killed_in_the_middle_and_goes_on(running: TwoProvinces, l
     rows = [changed(rows, at) if at % 2 else rows[at] for at in range(COUNT)]
     live.file.write_text(world.as_csv(rows), "utf-8")
     before = len(world.asked_at(running.answering))
+    there = world.folders(running.asking)
     with world.begun(running, live.file, live.out, "--live", "--full") as command:
-        world.until(lambda: len(world.parts(running.asking, "answer")) >= 3, "answers")
+        world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
         world.kill(running.processes[0])
         world.restart(running, 0)
         _, said = command.communicate(timeout=100)

@@ -193,11 +193,13 @@ def test_the_asking_gateway_is_killed_in_the_middle_and_goes_on(
     running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path
 ) -> None:
     before = len(world.asked_at(running.answering))
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out") as command:
         for answers in (3, 9, 14):
-            world.until(lambda wanted=answers: len(world.parts(running.asking, "answer")) >= wanted, "answers")  # type: ignore[misc]
+            world.until(lambda wanted=answers: len(world.parts(running.asking, "answer", there)) >= wanted, "answers")  # type: ignore[misc]
             world.kill(running.processes[0])
-            assert len(world.parts(running.asking, "answer")) < COUNT // CHUNK, "the run was over before it was killed"
+            answered = len(world.parts(running.asking, "answer", there))
+            assert answered < COUNT // CHUNK, "the run was over before it was killed"
             world.restart(running, 0)
         _, said = command.communicate(timeout=100)
         assert command.returncode == 0, said
@@ -211,8 +213,9 @@ def test_the_command_is_killed_in_the_middle_and_goes_on(
     running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path
 ) -> None:
     before = len(world.asked_at(running.answering))
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out"):
-        world.until(lambda: len(world.parts(running.asking, "answer")) >= 3, "answers")
+        world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
     done = world.submit(running, whole[0], tmp_path / "out")
     assert done.returncode == 0, done.stderr
     same(whole[1], tmp_path / "out")
@@ -220,8 +223,9 @@ def test_the_command_is_killed_in_the_middle_and_goes_on(
 
 
 def test_a_province_that_is_down_is_waited_for(running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path) -> None:
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out") as command:
-        world.until(lambda: len(world.parts(running.asking, "answer")) >= 3, "answers")
+        world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
         world.kill(running.processes[1])
         status = [*world.command(running, whole[0], tmp_path / "out")[:4], "status", str(tmp_path / "out"), "--json"]
         status += ["--config", str(running.agency_config)]

@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, StoreError
 from gateway.exchange.replay import ReplayGuard, admit
+from gateway.once.gate import Gate
 from gateway.store import replay, reusable
 from gateway.store.acts import ActRow
 from gateway.store.alarms import Alarm
@@ -30,6 +31,8 @@ from gateway.store.reusable import Changes, Reusable
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
+from tests.unit.once import test_once_gate as once
+from tests.unit.rules.rules_world import BOOK
 from tests.unit.store import test_notice_stores as notice_stores
 from tests.unit.store.store_world import (
     DIGEST,
@@ -362,3 +365,33 @@ async def test_subscriptions_and_notices_keep_their_promises(
     store: Store, promise: Callable[[Store], Awaitable[None]]
 ) -> None:
     await promise(store)
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        once.test_a_person_is_certified_once_and_again_by_the_same_registration,
+        once.test_another_agency_is_refused_and_told_which,
+        once.test_who_draws_in_another_province_is_refused_until_that_is_settled,
+    ],
+)
+async def test_the_gate_keeps_its_promises(
+    store: Store, clock: FakeClock, promise: Callable[[Gate, Store], Awaitable[None]]
+) -> None:
+    await promise(Gate(BOOK, store, clock), store)
+
+
+async def test_a_finding_is_there_once_reopened_and_forgotten(store: Store, clock: FakeClock) -> None:
+    gate = Gate(BOOK, store, clock)
+    await once.test_a_finding_is_there_once_however_often_it_is_found(gate, store, clock)
+    await once.test_what_is_over_for_long_is_forgotten(gate, store, clock)
+
+
+async def test_of_replicas_that_claim_one_person_at_once_one_is_let_through(
+    open_store: OpenStore, clock: FakeClock
+) -> None:
+    async with open_store() as one, open_store() as other:
+        gates = [Gate(BOOK, each, clock) for each in (one, other)]
+        claims = [once.certified((once.ANNA,), unit=unit) for unit in ("330700", "330100")]
+        claimed = await asyncio.gather(*(gate.claim(each) for gate, each in zip(gates, claims, strict=True)))
+        assert sorted(bool(each.accepted.all()) for each in claimed) == [False, True]

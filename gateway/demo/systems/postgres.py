@@ -22,7 +22,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,12 +96,32 @@ class Server:
         _end(self.keeper)
 
 
-def start(source: Path, schema: str) -> Server | None:
-    """A server with the tables of a SQLite file, or None where none can run.
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running server with nothing in it.
 
     Args:
-        source: the SQLite file; its TIMESTAMP columns hold ISO texts.
-        schema: into which the tables go.
+        address: connection string of its owner, for its database `postgres`: psycopg's keywords and values.
+        port: on the loopback interface.
+        password: of its owner.
+        keeper: the process that keeps it.
+    """
+
+    address: str
+    port: int
+    password: str
+    keeper: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        """Stop it and remove its files; returns when it is gone."""
+        _end(self.keeper)
+
+
+def start_empty(settings: Mapping[str, str] | None = None) -> Cluster | None:
+    """A server with nothing in it, or None where none can run.
+
+    Args:
+        settings: of the server, beside or in place of those that all of ours have.
     """
     programs = _programs()
     if programs is None:
@@ -110,10 +130,32 @@ def start(source: Path, schema: str) -> Server | None:
     if user is None or not user.runs([str(programs / "postgres"), "--version"], Path("/")):
         return None
     for _ in range(_ATTEMPTS):
-        server = _try(programs, user, source, schema)
-        if server is not None:
-            return server
+        cluster = _try(programs, user, {**_SETTINGS, **(settings or {})})
+        if cluster is not None:
+            return cluster
     return None
+
+
+def start(source: Path, schema: str) -> Server | None:
+    """A server with the tables of a SQLite file, or None where none can run.
+
+    Args:
+        source: the SQLite file; its TIMESTAMP columns hold ISO texts.
+        schema: into which the tables go.
+    """
+    cluster = start_empty()
+    if cluster is None:
+        return None
+    import psycopg
+
+    reader_password = secrets.token_urlsafe(24)
+    try:
+        _fill(cluster, reader_password, source, schema)
+    except psycopg.Error:
+        cluster.stop()
+        return None
+    url = f"postgresql+psycopg://{READER}:{reader_password}@127.0.0.1:{cluster.port}/{DATABASE}"
+    return Server(url, f"127.0.0.1:{cluster.port}", cluster.keeper)
 
 
 def _programs() -> Path | None:
@@ -189,9 +231,11 @@ def _environment(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": "/usr/bin:/bin", "LANG": "C"}
 
 
-def _try(programs: Path, user: _User, source: Path, schema: str) -> Server | None:
+def _try(programs: Path, user: _User, settings: Mapping[str, str]) -> Cluster | None:
+    from psycopg.conninfo import make_conninfo
+
     home = Path(tempfile.mkdtemp(prefix="wugan-demo-pg-"))
-    password, reader_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    password = secrets.token_urlsafe(24)
     keeper = None
     try:
         (home / "password").write_text(password, encoding="utf-8")
@@ -199,10 +243,12 @@ def _try(programs: Path, user: _User, source: Path, schema: str) -> Server | Non
         if not user.runs([str(programs / "initdb"), *_INITDB, str(home / "data")], home):
             return None
         port = free_ports(1)[0]
-        settings = {**_SETTINGS, "port": str(port)}
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        options = [
+            part for name, value in {**settings, "port": str(port)}.items() for part in ("-c", f"{name}={value}")
+        ]
         keeper = user.keeps([str(programs / "postgres"), "-D", str(home / "data"), *options], home)
-        _fill(port, password, reader_password, source, schema)
+        address = make_conninfo(host="127.0.0.1", port=port, user=OWNER, password=password, dbname="postgres")
+        _wait(address)
     except (OSError, subprocess.SubprocessError, _NotThereError):
         if keeper is not None:
             _end(keeper)
@@ -210,52 +256,51 @@ def _try(programs: Path, user: _User, source: Path, schema: str) -> Server | Non
     finally:
         if keeper is None:
             shutil.rmtree(home, ignore_errors=True)
-    url = f"postgresql+psycopg://{READER}:{reader_password}@127.0.0.1:{port}/{DATABASE}"
-    return Server(url, f"127.0.0.1:{port}", keeper)
+    return Cluster(address, port, password, keeper)
 
 
 class _NotThereError(Exception):
     """The server did not come up, or not as ours."""
 
 
-def _fill(port: int, password: str, reader_password: str, source: Path, schema: str) -> None:
+def _wait(address: str) -> None:
     import psycopg
-    from psycopg import sql
-    from psycopg.conninfo import make_conninfo
-
-    def connect(database: str, *, autocommit: bool = False) -> psycopg.Connection:
-        address = make_conninfo(host="127.0.0.1", port=port, user=OWNER, password=password, dbname=database)
-        return psycopg.connect(address, autocommit=autocommit, connect_timeout=5)
 
     until = time.monotonic() + _START_S
     while True:
         try:
-            with connect("postgres", autocommit=True) as connection:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-            break
+            psycopg.connect(address, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             if time.monotonic() > until:
                 raise _NotThereError from error
             time.sleep(0.05)
-    try:
-        with (
-            connect(DATABASE) as connection,
-            contextlib.closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
-        ):
-            place, reader = sql.Identifier(schema), sql.Identifier(READER)
-            connection.execute(sql.SQL("CREATE SCHEMA {}").format(place))
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(reader, sql.Literal(reader_password)))
-            connection.execute(sql.SQL("SET search_path TO {}").format(place))
-            tables = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall()
-            for name, definition in tables:
-                connection.execute(definition)
-                _copy(connection, database, name)
-            for (definition,) in database.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'"):
-                connection.execute(definition)
-            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(place, reader))
-            connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(place, reader))
-    except psycopg.Error as error:
-        raise _NotThereError from error
+        else:
+            return
+
+
+def _fill(cluster: Cluster, reader_password: str, source: Path, schema: str) -> None:
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    with psycopg.connect(cluster.address, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+    with (
+        psycopg.connect(make_conninfo(cluster.address, dbname=DATABASE), connect_timeout=5) as connection,
+        contextlib.closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as database,
+    ):
+        place, reader = sql.Identifier(schema), sql.Identifier(READER)
+        connection.execute(sql.SQL("CREATE SCHEMA {}").format(place))
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(reader, sql.Literal(reader_password)))
+        connection.execute(sql.SQL("SET search_path TO {}").format(place))
+        tables = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for name, definition in tables:
+            connection.execute(definition)
+            _copy(connection, database, name)
+        for (definition,) in database.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'"):
+            connection.execute(definition)
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(place, reader))
+        connection.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA {} TO {}").format(place, reader))
 
 
 def _copy(connection: psycopg.Connection, database: sqlite3.Connection, table: str) -> None:

@@ -135,7 +135,7 @@ def export(cases: Sequence[Case], ledger: Ledger, path: Path, language: Language
     frame = pl.DataFrame(rows, schema=_SCHEMA).sort("row").lazy()
     shown = frame.with_columns(
         *days,
-        benefit=worded("benefit_code", BENEFITS, language),
+        benefit_name=worded("benefit_code", BENEFITS, language),
         certification_status=worded("certification_code", PROPOSALS, language, Word("", "")),
     )
     with replaced(path) as draft:

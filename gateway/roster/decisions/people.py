@@ -21,8 +21,8 @@ from gateway.rules.deciding import Source, Standing
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _COLUMNS: Final = (
-    "row", "reference", "id_number", "name", "grid_unit", "unit", "benefit_code", "certification_code", "status_code",
-    "flags", "decided_on", "effective_month", "monthly_fen", "last_paid_month", "registered", "mark",
+    "row", "reference", "id_number", "name", "grid_unit", "unit", "benefit", "certification", "status",
+    "flags", "decided_on", "effective_on", "monthly_fen", "last_paid_on", "registered", "mark",
 )  # fmt: skip
 _GROUND: Final = struct.Struct(">hhqqq")
 _BATCH: Final = 50_000
@@ -93,20 +93,17 @@ class Results:
 
     def counts(self) -> dict[int, int]:
         """Recipients by what the run proposes."""
-        counted = pl.scan_parquet(self._path).group_by("certification_code").len().collect(engine="streaming")
-        return dict(sorted(zip(counted["certification_code"].to_list(), counted["len"].to_list(), strict=True)))
+        counted = pl.scan_parquet(self._path).group_by("certification").len().collect(engine="streaming")
+        return dict(sorted(zip(counted["certification"].to_list(), counted["len"].to_list(), strict=True)))
 
     def _scan(self) -> pl.LazyFrame:
-        days = [
-            pl.col(name).cast(pl.Int32).fill_null(0) for name in ("decided_on", "effective_month", "last_paid_month")
-        ]
-        return pl.scan_parquet(self._path).select(_COLUMNS).with_columns(days)
+        return pl.scan_parquet(self._path).select(_COLUMNS)
 
     def _people(self, frame: pl.DataFrame) -> Iterator[Person]:
         for row in frame.iter_rows(named=True):
-            status = row["certification_code"]
+            status = row["certification"]
             certified = status == words.CERTIFICATION_STATUS_CERTIFIED
-            mark = _GROUND.pack(status, row["status_code"], row["flags"], row["decided_on"], row["effective_month"])
+            mark = _GROUND.pack(status, row["status"], row["flags"], row["decided_on"], row["effective_on"])
             yield Person(
                 row=row["row"],
                 reference=row["reference"],
@@ -114,12 +111,12 @@ class Results:
                 name=row["name"],
                 grid_unit=row["grid_unit"],
                 unit=row["unit"],
-                benefit=row["benefit_code"],
+                benefit=row["benefit"],
                 proposed=Standing(status, Source.DATA_COMPARISON, self.as_of_on) if certified else Standing(status),
                 ground=hashlib.sha256(mark).digest(),
-                effective_on=row["effective_month"],
+                effective_on=row["effective_on"],
                 monthly_fen=row["monthly_fen"],
-                last_paid_on=row["last_paid_month"],
+                last_paid_on=row["last_paid_on"],
                 registered=row["registered"],
                 mark=row["mark"],
             )

@@ -54,7 +54,7 @@ class Lists:
 
     def stops(self) -> None:
         """stop-list.csv, stop-evidence.csv, and both as sheets of stop-list.xlsx."""
-        rows = self._results.filter(pl.col("certification_code") == words.CERTIFICATION_STATUS_STOP_PROPOSED)
+        rows = self._results.filter(pl.col("certification") == words.CERTIFICATION_STATUS_STOP_PROPOSED)
         people = rows.select("row", "id_number", "name").collect(engine="streaming")
         language, members = self._language, self._members
         evidence = self._evidence.join(people.lazy(), on="row", how="inner", maintain_order="left").map_batches(
@@ -103,9 +103,7 @@ class Lists:
             if name in _FLAGGED:
                 found = results.filter(pl.col("flags") & (1 << _FLAGGED[name]) != 0).with_columns(what="reasons")
             elif name == "CONFLICT":
-                found = results.filter(pl.col("status_code") == words.SURVIVAL_STATUS_CONFLICT).with_columns(
-                    what="reasons"
-                )
+                found = results.filter(pl.col("status") == words.SURVIVAL_STATUS_CONFLICT).with_columns(what="reasons")
             else:
                 these = repeated.filter(pl.col("finding") == name).select("row", "what")
                 found = results.join(these.lazy(), on="row", how="inner", maintain_order="left")
@@ -123,7 +121,7 @@ class Lists:
 
     def unanswered(self) -> None:
         """unanswered.csv: whom nobody answered about, and why."""
-        rows = self._results.filter(pl.col("status_code") == 0)
+        rows = self._results.filter(pl.col("status") == 0)
         write_csv(rows, headings.UNANSWERED, self._staging.file("unanswered.csv"), self._language)
 
 

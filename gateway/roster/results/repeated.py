@@ -35,7 +35,7 @@ class Numbers:
         """What stands in the roster more than once.
 
         Args:
-            people: everybody: row, id_number, name, benefit_code.
+            people: everybody: row, id_number, name, benefit.
             language: of the explanations.
 
         Returns:
@@ -46,16 +46,16 @@ class Numbers:
         if not len(twice):
             return pl.DataFrame(schema=REPEATED), pl.Series("row", [], pl.Int64)
         suspects = (
-            people.select("row", "id_number", "name", "benefit_code")
+            people.select("row", "id_number", "name", "benefit")
             .filter(pl.col("id_number").hash(seed=0).is_in(twice.implode()))
             .collect(engine="streaming")
         )
         folded = suspects["name"].unique().to_list()
         keyed = suspects.with_columns(
             key=pl.col("name").replace_strict(folded, [name_key(name) for name in folded], return_dtype=pl.String),
-            benefit=worded("benefit_code", BENEFITS, language),
+            benefit_name=worded("benefit", BENEFITS, language),
         )
-        same = ["id_number", "benefit_code"]
+        same = ["id_number", "benefit"]
         again = keyed.filter(pl.col("row") > pl.col("row").min().over(same))["row"].sort()
         chinese = language == "zh"
         parts = [
@@ -67,10 +67,10 @@ class Numbers:
                 *(("同一人、同一险种：第 ", " 行") if chinese else ("the same person and benefit: rows ", "")),
             ),
             _found(
-                keyed.filter(pl.col("benefit_code").n_unique().over("id_number") > 1),
+                keyed.filter(pl.col("benefit").n_unique().over("id_number") > 1),
                 ["id_number"],
                 "SEVERAL_BENEFITS",
-                _distinct("benefit", language),
+                _distinct("benefit_name", language),
                 *(("同一号码领取：", "") if chinese else ("the same number draws: ", "")),
             ),
             _found(

@@ -11,8 +11,9 @@ from typing import Any, Final
 import polars as pl
 
 from gateway.federation.regions import PROVINCES
+from gateway.roster.frames import ChunkFrames
 from gateway.roster.results import headings
-from gateway.roster.results.frames import ChunkFrames, civil
+from gateway.roster.results.frames import civil
 from gateway.roster.results.reasons import names, sentences
 from gateway.rules.wording import Language
 from gateway.wording import (
@@ -35,7 +36,7 @@ _JOINT: Final[dict[Language, str]] = {"zh": "、", "en": ", "}
 
 
 def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: Mapping[str, Word]) -> pl.DataFrame:
-    """The result rows of a chunk, in order: its people's columns, and what is told of them in words.
+    """The result rows of a chunk, in order: its people's columns as they are, then what is told of them in words.
 
     Args:
         chunk: checked frames.
@@ -45,10 +46,7 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
     """
     certified = pl.col("certification") == words.CERTIFICATION_STATUS_CERTIFIED
     rows = chunk.people.with_columns(
-        benefit_code="benefit",
-        certification_code="certification",
-        status_code="status",
-        benefit=worded("benefit", BENEFITS, language),
+        benefit_name=worded("benefit", BENEFITS, language),
         residence=region_name("region", language),
         registered=pl.lit(headings.said(headings.REGISTERED, language)),
         certification_status=worded("certification", PROPOSALS, language, headings.NO_ANSWER),
@@ -57,18 +55,17 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
         certified_on=pl.when(certified).then(pl.lit(as_of_on, pl.Int32)).cast(pl.Date),
         grade=worded("status", STATUSES, language, headings.NO_ANSWER),
         entitlement=_flags(chunk.people["flags"], language),
-        last_trace_on=civil("last_trace_on"),
-        decided_on=civil("decided_on"),
+        last_trace=civil("last_trace_on"),
+        decided=civil("decided_on"),
         valid_until=civil("valid_until_on"),
         verify_by=civil("verify_by_on"),
         effective_month=civil("effective_on"),
         last_paid_month=civil("last_paid_on"),
-        entitled_since_on=civil("entitled_since_on"),
         incomplete=pl.when("partial").then(pl.lit(headings.said(headings.YES, language))).otherwise(pl.lit("")),
         not_answered_why=worded("refusal", REFUSALS, language, Word("", "")),
         asked=_parties(chunk.people["members"], language, members),
         silent_sources=_parties(chunk.people["silent"], language, members),
-    ).drop("status", "certification", "valid_until_on", "verify_by_on", "effective_on", "last_paid_on")
+    )
     told = sentences(chunk.reasons, chunk.reason_texts, language)
     return (
         rows.join(told, on="row", how="left", maintain_order="left")
@@ -76,7 +73,7 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
         .with_columns(
             pl.col("reasons", "evidence_departments").fill_null(""),
             pl.col("evidence_rows").fill_null(0),
-            evidence_newest_on=pl.max_horizontal("evidence_newest_on", "last_trace_on"),
+            evidence_newest_on=pl.max_horizontal("evidence_newest_on", "last_trace"),
         )
     )
 

@@ -58,7 +58,7 @@ def write_work_lists(results: pl.LazyFrame, staging: Staging, language: Language
     rows = _work(results, language, full_numbers=options.full_numbers)
     index: list[dict[str, object]] = []
     for name, statuses in (("visit", _VISITED), ("face", (words.CERTIFICATION_STATUS_NEEDS_FACE,))):
-        listed = rows.filter(pl.col("certification_code").is_in(statuses))
+        listed = rows.filter(pl.col("certification").is_in(statuses))
         counted = listed.group_by("grid_unit").len().collect(engine="streaming").sort("grid_unit")
         units = counted["grid_unit"].to_list()
         sizes = counted["len"].to_list()
@@ -109,12 +109,12 @@ def masked(column: str) -> pl.Expr:
 
 
 def _work(results: pl.LazyFrame, language: Language, *, full_numbers: bool) -> pl.LazyFrame:
-    code = pl.col("certification_code")
+    code = pl.col("certification")
     said = {
         name: pl.lit(headings.said(word, language))
         for name, word in (("see", headings.SEE), ("face", headings.FACE), ("entitlement", headings.ENTITLEMENT))
     }
-    doubtful = pl.col("status_code").is_in(list(headings.TASKS))
+    doubtful = pl.col("status").is_in(list(headings.TASKS))
     return results.with_columns(
         grid_unit=pl.when(pl.col("grid_unit").str.strip_chars() == "")
         .then(pl.lit(headings.said(headings.UNASSIGNED, language)))
@@ -125,14 +125,14 @@ def _work(results: pl.LazyFrame, language: Language, *, full_numbers: bool) -> p
         .when(code == words.CERTIFICATION_STATUS_NEEDS_VISIT)
         .then(said["see"])
         .when(doubtful)
-        .then(worded("status_code", headings.TASKS, language))
+        .then(worded("status", headings.TASKS, language))
         .otherwise(said["entitlement"]),
     )
 
 
 def _by_unit(rows: pl.LazyFrame, units: list[str], sizes: list[int]) -> Iterator[tuple[str, pl.LazyFrame]]:
     """Every unit with its rows; so many units are read at a time as do not have too many rows together."""
-    wanted = ["certification_code", *(column.name for column in headings.WORK if not column.name.startswith("outcome"))]
+    wanted = ["certification", *(column.name for column in headings.WORK if not column.name.startswith("outcome"))]
     start = 0
     while start < len(units):
         end, held = start, 0

@@ -15,9 +15,10 @@ from typing import Final
 
 import polars as pl
 
-from gateway.roster.results import frames, headings
+from gateway.roster.frames import REJECTED, TABLES, ChunkFrames, empty
+from gateway.roster.results import headings
 from gateway.roster.results.counting import Counting, Counts
-from gateway.roster.results.frames import ChunkFrames, check
+from gateway.roster.results.frames import check
 from gateway.roster.results.lists import Lists
 from gateway.roster.results.repeated import Numbers
 from gateway.roster.results.rows import result_rows
@@ -37,6 +38,8 @@ KNOWN: Final = frozenset(
         "results.csv",
         "results.xlsx",
         "evidence.parquet",
+        "reasons.parquet",
+        "reason_texts.parquet",
         "stop-list.csv",
         "stop-evidence.csv",
         "stop-list.xlsx",
@@ -48,6 +51,7 @@ KNOWN: Final = frozenset(
         "messages.parquet",
         "messages.csv",
         "rejected.csv",
+        "rejected.parquet",
         "summary.html",
         MANIFEST,
         FOLDER,
@@ -170,22 +174,23 @@ class _Run:
     def __init__(self, staging: Staging, options: Options) -> None:
         self._staging = staging
         self._options = options
-        nobody = ChunkFrames(
-            *map(frames.empty, (frames.PEOPLE, frames.REASONS, frames.EVIDENCE, frames.REASON_TEXTS, frames.MESSAGES))
-        )
+        nobody = ChunkFrames(chunk=0, **{name: empty(name) for name in TABLES})
         self._rows = _Spill(staging, "rows", self._worded(nobody))
         self._evidence = _Spill(staging, "evidence", nobody.evidence)
+        self._reasons = _Spill(staging, "reasons", nobody.reasons)
+        self._texts = nobody.reason_texts
         self._messages = _Spill(staging, "messages", nobody.messages)
-        self._rejected = _Spill(staging, "rejected", frames.empty(frames.REJECTED), uniform=False)
+        self._rejected = _Spill(staging, "rejected", empty("rejected"), uniform=False)
         self._numbers = Numbers()
         self._counting = Counting()
 
     def add(self, chunk: ChunkFrames) -> None:
         self._rows.add(self._worded(chunk))
         self._evidence.add(chunk.evidence)
+        self._reasons.add(chunk.reasons)
+        self._texts = pl.concat([self._texts, chunk.reason_texts]).unique(maintain_order=True)
         self._messages.add(chunk.messages)
-        if chunk.rejected is not None:
-            self._rejected.add(chunk.rejected)
+        self._rejected.add(chunk.rejected)
         self._numbers.add(chunk.people["id_number"])
         self._counting.add(chunk.people)
 
@@ -203,6 +208,8 @@ class _Run:
         results = pl.scan_parquet(path)
         evidence_path = staging.file("evidence.parquet")
         _write_parquet(self._evidence.scan(), evidence_path)
+        _write_parquet(self._reasons.scan(), staging.file("reasons.parquet"))
+        _write_parquet(self._texts.sort("member", "code").lazy(), staging.file("reason_texts.parquet"))
         write_csv(results, headings.RESULT, staging.file("results.csv"), language)
         if self._rows.rows <= options.xlsx_rows:
             with Workbook(staging.file("results.xlsx"), language, options.sheet_rows) as book:
@@ -231,11 +238,12 @@ class _Run:
         write_csv(shown, headings.MESSAGE, self._staging.file("messages.csv"), self._options.language)
 
     def _write_rejected(self) -> None:
-        """rejected.csv, also when nothing was: an empty list says so."""
+        """rejected.csv and rejected.parquet, also when nothing was: an empty list says so."""
         chinese = self._options.language == "zh"
         reason = "reason_zh" if chinese else "reason_en"
         rows = self._rejected.scan()
-        own = [name for name in rows.collect_schema().names() if name not in frames.REJECTED]
+        _write_parquet(rows, self._staging.file("rejected.parquet"))
+        own = [name for name in rows.collect_schema().names() if name not in REJECTED]
         titles = ("行号", "列", "原因") if chinese else ("row", "column", "reason")
         shown = rows.select(
             pl.col("row").alias(titles[0]),

@@ -147,6 +147,11 @@ def test_a_bad_row_spoils_the_answer_or_is_left_out_by_policy(wrong: dict[str, o
     assert rows(found(mapper(policy="skip"), row(**wrong), row(ref="R2"))) == [(0, "SENTENCE", "2024-05-01", "R2")]
 
 
+@pytest.mark.parametrize("wrong", [{"ref": "R" * 257}, {"ref": f"case {ANNA}"}])
+def test_a_reference_that_nobody_needs_is_not_looked_at(wrong: dict[str, object]) -> None:
+    assert rows(found(mapper(), row(**wrong), references=False)) == [(0, "SENTENCE", "2024-05-01", "")]
+
+
 def test_a_person_asked_twice_gets_the_rows_twice_and_aliases_count() -> None:
     subjects = Subjects([ANNA, BO, ANNA], ["a", "b", "a"], [1], [CHEN])
     answer = found(mapper(), row(), row(id=CHEN, who="陈", ref="R2"), asked=subjects)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.asked import Asked, normal, spellings
 from adapters.contract import Subjects
 from adapters.errors import SourceFaultError
-from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, number
 
 
 def test_a_fifteen_digit_number_becomes_eighteen() -> None:
@@ -51,3 +53,35 @@ def test_somebody_elses_record_is_a_fault_that_tells_no_number(strange: object) 
         asked.find([ANNA, strange], "visits")
     assert "visits" in caught.value.en
     assert CHEN not in caught.value.en + caught.value.zh
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([ANNA, BO, ENDING_IN_X, "ABCDEFGHIJKLMNOPQX", "H1234567"]), min_size=1))
+def test_a_column_is_found_as_its_values_are(numbers: list[str]) -> None:
+    asked = Asked(Subjects(numbers, [""] * len(numbers), [0], [number(9)]))
+    for forms in ((), ("lower_x",), ("legacy_15", "lower_x")):
+        assert sorted(set(asked.values(forms))) == sorted(set(asked.column(forms).to_list()))
+        values = [
+            spelt for each in asked.numbers for spelt in (each, each.lower(), f" {each}\u3000", *spellings(each, forms))
+        ]
+        for value in values:
+            try:
+                wanted: object = asked.find([value], "x")
+            except SourceFaultError:
+                wanted = None
+            try:
+                found: object = asked.find_column(pl.Series([value]), forms, "x").tolist()
+            except SourceFaultError:
+                found = None
+            assert found == wanted, value
+
+
+@given(st.lists(st.integers(0, 4), min_size=1), st.lists(st.integers(0, 30)))
+def test_positions_are_spread_over_the_rows_they_stand_for(serials: list[int], chosen: list[int]) -> None:
+    asked = Asked(Subjects([number(serial) for serial in serials], [""] * len(serials), [0], [number(9)]))
+    positions = [each % len(asked.numbers) for each in chosen]
+    rows, source = asked.spread(np.array(positions, np.int32))
+    assert source is not None
+    assert asked.rows is not None
+    assert rows.tolist() == [row for position in positions for row in asked.rows[position]]
+    assert source.tolist() == [at for at, position in enumerate(positions) for _ in asked.rows[position]]

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.asked import normal
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.errors import ManifestError, SourceDownError, SourceFaultError
@@ -472,3 +473,18 @@ def test_any_file_is_taken_quarantined_or_rejected_but_never_crashes(
             await built.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("count", [29, 30, 31, 899, 901, 1_900])
+async def test_many_people_are_found_by_set(drop: Drop, adapter: Adapter, count: int) -> None:
+    numbers = [normal(f"3307025001{1 + serial // 900:02d}{serial % 900:03d}") for serial in range(count)]
+    drop.csv(
+        "xs_1.csv",
+        *[line(each, f"R{at}") for at, each in enumerate(numbers) if at % 3],
+        line(normal("330702510101001"), "other"),
+    )
+    await adapter.check()
+    answer = await adapter.lookup(ask(*numbers))
+    told = sorted((row, reference) for row, _, _, reference in rows(answer))
+    assert told == [(at, f"R{at}") for at in range(count) if at % 3]
+    assert len(holders(answer)) == len(told)

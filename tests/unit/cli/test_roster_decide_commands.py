@@ -174,7 +174,7 @@ def test_a_restoration_says_what_is_paid_back(tmp_path: Path, monkeypatch: pytes
 def test_many_decisions_are_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WUGAN_LANG", "en")
     write(roster(200), tmp_path, Options(civil_day(SystemClock().now_ms())))
-    rows = pl.read_parquet(tmp_path / "results.parquet").filter(pl.col("certification_code") == 2)["row"].to_list()
+    rows = pl.read_parquet(tmp_path / "results.parquet").filter(pl.col("certification") == 2)["row"].to_list()
     path = tmp_path / "filled.csv"
     path.write_text("row,outcome\n" + "".join(f"{row},face check passed\n" for row in rows), "utf-8")
     assert run("decide", tmp_path, "--from", path, "--as", "w").exit_code == 0

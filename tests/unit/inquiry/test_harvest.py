@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from gateway.app.opening import keep_alarm
 from gateway.clock import FakeClock
 from gateway.errors import AccessError
 from gateway.exchange.replay import admit
-from gateway.inquiry import harvest
+from gateway.inquiry import harvest, sequences
 from gateway.inquiry.access import Access
 from gateway.inquiry.harvest import MANY, ODD_HOURS, ROSTER, SEQUENTIAL, UNKNOWN, Harvest
 from gateway.inquiry.quotas import Quotas
@@ -155,9 +156,59 @@ def test_numbers_of_other_documents_are_left_out_of_the_sequence(size: int) -> N
     assert not watched.asks([f"９30702195004{at:06d}" for at in range(200)], size=size)
 
 
-def test_few_and_many_are_split_alike() -> None:
-    people = [*scan(70), "H12345678", "33070219500412００1X", "ABCDEFGHIJKLMNOPQR", "330702195004120" + "/:0"]
-    assert harvest._split(people) == harvest._split_many(people)
+def test_few_and_many_are_read_alike() -> None:
+    people = [*scan(70), *scan(3), "H12345678", "33070219500412００1X", "ABCDEFGHIJKLMNOPQR", "330702195004120" + "/:0"]
+    prefixes, bits = harvest._split(people)
+    found, resident = sequences.read(people)
+    assert resident == len(prefixes)
+    one_by_one = {prefix * 1000 + bit.bit_length() - 1 for prefix, bit in zip(prefixes, bits, strict=True)}
+    assert found.tolist() == sorted(one_by_one)
+
+
+@given(
+    st.lists(st.sampled_from([f"{place}1950040{day}" for place in PLACES for day in (1, 2)]), min_size=1, max_size=4),
+    st.lists(st.integers(0, 120), min_size=1, max_size=400),
+    st.lists(st.sampled_from([1, 2, 5, MANY, MANY + 30, 200]), min_size=1, max_size=6),
+    st.integers(0, 2),
+)
+@settings(max_examples=150, deadline=None)
+def test_it_makes_no_difference_how_people_are_put_into_questions(
+    prefixes: list[str], orders: list[int], sizes: list[int], windows: int
+) -> None:
+    people = [
+        number(int(each[:6]), each[6:], order)
+        for at, order in enumerate(orders)
+        for each in [prefixes[at % len(prefixes)]]
+    ]
+    alone, mixed = Watched(), Watched()
+    at, turn = 0, 0
+    while at < len(people):
+        some = people[at : at + sizes[turn % len(sizes)]]
+        now_ms = NOW_MS + turn * windows * HOUR_MS // 3
+        raised = [alone.look(A.member_id, UNIT, 0, [one], now_ms) for one in some]
+        assert mixed.look(A.member_id, UNIT, 0, some, now_ms) == any(raised)
+        assert mixed._members[A.member_id].day_people == alone._members[A.member_id].day_people
+        at, turn = at + len(some), turn + 1
+    assert mixed.signals == alone.signals
+
+
+@given(st.sets(st.integers(1000, 10**17 - 1), max_size=3000), st.integers(1, 900))
+@settings(max_examples=40, deadline=None)
+def test_the_set_of_what_was_seen_is_a_set(numbers: set[int], size: int) -> None:
+    seen, told, column = sequences.Seen(), 0, np.array(sorted(numbers), np.int64)
+    for at in range(0, len(column), size):
+        told += int(seen.add(column[max(0, at - 7) : at + size]).sum())
+    assert told == seen.count == len(numbers)
+    assert seen.holds(column).all()
+    others = np.setdiff1d(column + 1, column)
+    assert not seen.holds(others).any()
+    under = {}
+    for each in numbers:
+        under[each // 1000] = under.get(each // 1000, 0) + 1
+    if len(column):
+        assert (seen.under(column) >= [under[each // 1000] for each in column.tolist()]).all()
+        prefix = int(column[0]) // 1000
+        assert seen.orders(prefix) == sum(1 << each % 1000 for each in numbers if each // 1000 == prefix)
 
 
 @pytest.mark.parametrize(("length", "step"), [(20, 1), (20, 2), (3, 1), (33, 2), (1000, 1)])
@@ -199,6 +250,14 @@ def test_many_people_in_odd_hours_are_an_alarm(hour: int, odd: bool) -> None:
     now_ms = NOW_MS + (hour - 12) * HOUR_MS
     assert watched.asks(list(people_of(60)), now_ms=now_ms) is odd
     assert watched.signals == ([ODD_HOURS] if odd else [])
+
+
+def test_a_roster_that_the_grant_expects_may_be_run_at_night_and_no_more_than_it() -> None:
+    people = list(dict.fromkeys(people_of(200)))
+    watched = Watched(odd_people=50)
+    assert not watched.asks(people[:100], roster=100, size=25, now_ms=NIGHT_MS)
+    assert watched.asks(people, roster=100, now_ms=NIGHT_MS)
+    assert watched.signals == [ROSTER]
 
 
 def test_without_odd_hours_there_are_none() -> None:
@@ -260,12 +319,23 @@ def test_alarms_stand_after_a_restart_but_for_those_cleared() -> None:
     assert (again.held_ms(A.member_id, "wenzhou", NOW_MS), again.held_ms(A.member_id, "wenzhou", NOW_MS)) == (0, 60_000)
 
 
+def test_memory_for_large_questions_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harvest, "MAX_MANY", 500)
+    watched = Watched()
+    for year in range(1900, 2000):
+        people = [number(330702, f"{year}{month:02d}{day:02d}", 1) for month in range(1, 13) for day in range(1, 29)]
+        watched.look(A.member_id if year % 2 else B.member_id, UNIT, 0, people, NOW_MS)
+        held = sum(each.now.seen.count + each.before.seen.count for each in watched._members.values())
+        assert held == watched._many <= 500
+
+
 def test_memory_is_bounded_whatever_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harvest, "MAX_PREFIXES", 500)
     watched = Watched()
     for year in range(1900, 2000):
         people = [number(330702, f"{year}{month:02d}{day:02d}", 1) for month in range(1, 13) for day in range(1, 29)]
-        watched.look(A.member_id if year % 2 else B.member_id, UNIT, 0, people, NOW_MS)
+        for each in range(0, len(people), MANY - 1):
+            watched.look(A.member_id if year % 2 else B.member_id, UNIT, 0, people[each : each + MANY - 1], NOW_MS)
         held = sum(len(each.now.orders) + len(each.before.orders) for each in watched._members.values())
         assert held == watched._prefixes <= 500
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,7 @@ def name() -> Iterator[str]:
     yield made
     for each in set(INSTRUMENTS) - before:
         made_here = INSTRUMENTS.pop(each)
-        if isinstance(made_here, Gauge):
+        if isinstance(made_here, Counter | Gauge | Histogram):
             REGISTRY.unregister(made_here)
 
 
@@ -72,6 +73,31 @@ def test_series_are_bounded_in_number(name: str) -> None:
     assert len(re.findall(rf"^{name}_total{{", shown(), re.M)) == MAX_SERIES + 1
     assert f'{name}_total{{who="other"}} 50.0' in shown()
     assert len(gauge.values()) == MAX_SERIES
+
+
+def test_what_counts_as_other_is_bounded_too(name: str) -> None:
+    counter = Counter(f"{name}_total", "m", "who", "outcome")
+    for at in range(MAX_SERIES + 50):
+        counter.add("安娜", f"o{at}")
+    assert len(re.findall(rf"^{name}_total{{", shown(), re.M)) == MAX_SERIES + 1
+    assert f'{name}_total{{outcome="other",who="other"}} 50.0' in shown()
+
+
+def test_threads_that_count_at_once_lose_nothing(name: str) -> None:
+    counter, histogram = Counter(f"{name}_total", "m", "who"), Histogram(f"{name}_seconds", "m")
+
+    def count() -> None:
+        for at in range(2_000):
+            counter.add(f"w{at % 7}")
+            histogram.observe(at)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(float(each) for each in re.findall(rf"^{name}_total{{.*}} (.*)$", shown(), re.M)) == 8_000
+    assert f"{name}_seconds_count 8000.0" in shown()
 
 
 def test_a_gauge_is_read_when_somebody_looks_until_it_is_not_followed_any_more(name: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from gateway.roster.results import frames
-from gateway.roster.results.frames import ChunkFrames
+from gateway.roster import frames
+from gateway.roster.frames import TABLES, ChunkFrames, empty
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.wording import Word
@@ -29,17 +29,8 @@ _PROVINCES = np.array([110000, 420000, 420100, 330700, 510100, 440300, 340100, 4
 
 def empty_chunk(**changed: pl.DataFrame) -> ChunkFrames:
     """A chunk of nobody, but for the frames given."""
-    made = {
-        name: frames.empty(schema)
-        for name, schema in (
-            ("people", frames.PEOPLE),
-            ("reasons", frames.REASONS),
-            ("evidence", frames.EVIDENCE),
-            ("reason_texts", frames.REASON_TEXTS),
-            ("messages", frames.MESSAGES),
-        )
-    }
-    return ChunkFrames(**(made | changed))
+    made = {name: empty(name) for name in TABLES}
+    return ChunkFrames(chunk=0, **(made | changed))
 
 
 def people(rows: list[dict[str, object]]) -> pl.DataFrame:
@@ -189,7 +180,9 @@ def generated(start: int, size: int, chunk: int, rng: np.random.Generator, grids
         ],
         schema=dict(frames.MESSAGES),
     )
-    return ChunkFrames(frame, reasons, evidence, pl.concat([texts(BEIJING), texts(HUBEI)]), messages)
+    return ChunkFrames(
+        chunk, frame, reasons, evidence, pl.concat([texts(BEIJING), texts(HUBEI)]), messages, empty("rejected")
+    )
 
 
 _PROPOSED_OF = np.array([0, 1, 2, 3, 5, 4, 4, 4, 2])

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from gateway.errors import RefusedError
-from gateway.roster.results import frames
-from gateway.roster.results.frames import ChunkFrames, check, civil
+from gateway.roster import frames
+from gateway.roster.frames import ChunkFrames
+from gateway.roster.results.frames import check, civil
 from tests.unit.roster.result_world import empty_chunk, people, roster, texts
 
 
@@ -79,12 +80,9 @@ def test_rejected_rows_have_their_own_columns_as_text() -> None:
             "姓名": ["张三"],
         }
     )
-    chunk = empty_chunk()
-    made = ChunkFrames(chunk.people, chunk.reasons, chunk.evidence, chunk.reason_texts, chunk.messages, rejected)
-    assert check(made) == 0
+    assert check(empty_chunk(rejected=rejected)) == 0
     number = rejected.with_columns(pl.lit(1).alias("年龄"))
-    wrong = ChunkFrames(chunk.people, chunk.reasons, chunk.evidence, chunk.reason_texts, chunk.messages, number)
-    assert refused(wrong).field == "rejected.年龄"
+    assert refused(empty_chunk(rejected=number)).field == "rejected.年龄"
 
 
 def test_days_that_nobody_could_mean_are_none() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.roster.results import frames
+from gateway.roster import frames
 from gateway.roster.results.reasons import MAX_TEMPLATE, sentences
 from gateway.rules.wording import Language, fill
 from tests.unit.roster.result_world import BOOK

@@ -53,7 +53,7 @@ def test_exactly_the_repeated_are_found(rows: list[tuple[str, int, str]]) -> Non
     numbers = Numbers()
     for start in range(0, len(rows), 3):
         numbers.add(frame["id_number"].slice(start, 3))
-    found, again = numbers.repeated(frame.rename({"benefit": "benefit_code"}).lazy(), "en")
+    found, again = numbers.repeated(frame.lazy(), "en")
     same, benefits, names = defaultdict(list), defaultdict(set), defaultdict(set)
     for row, (number, benefit, name) in enumerate(rows, 1):
         same[number, benefit].append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from gateway.store import reusable
 from gateway.store.disclosures import Disclosures
 from gateway.store.engine import Store
 from gateway.store.reusable import Changes, Reusable
+from gateway.store.writer import Writer
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.store_world import MEMBER, NEIGHBOUR, NOW_MS, OTHER_MEMBER, PERSON, answer, event, refused
 
@@ -102,11 +104,43 @@ async def test_one_that_gave_up_does_not_keep_the_others_from_going_on(store: St
     assert len(await store.audit.events()) == 2, "what was asked to be recorded is"
 
 
+class _Counted:
+    """A writer, and how many operations were handed to it."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.operations = 0
+
+    def submit(self, *args: Any, **options: Any) -> Any:
+        self.operations += 1
+        return self._writer.submit(*args, **options)
+
+
 async def test_one_call_alone_is_recorded_without_waiting_for_others(store: Store) -> None:
-    alone = Disclosures(store._writer, _keys(store), lambda: 1)
+    writer = _Counted(store._writer)
+    alone = Disclosures(writer, _keys(store), lambda: 1)
     future = alone.submit([store.audit.content(event(direction="again"))])
-    assert store.waiting == 1
+    assert writer.operations == 1
     await future
+
+
+async def test_after_many_calls_at_once_a_few_wait_for_more_and_one_alone_only_once(store: Store) -> None:
+    under_way = [3]
+    writer = _Counted(store._writer)
+    disclosures = Disclosures(writer, _keys(store), lambda: under_way[0])
+    content = store.audit.content(event(direction="again"))
+    many = [disclosures.submit([content]) for _ in range(2)]
+    assert writer.operations == 0, "a third call is under way"
+    many.append(disclosures.submit([content]))
+    assert writer.operations == 1, "one operation for them all"
+    await asyncio.gather(*many)
+    under_way[0] = 1
+    one = disclosures.submit([content])
+    assert writer.operations == 1, "there were three just now"
+    await one
+    another = disclosures.submit([content])
+    assert writer.operations == 3, "the one before, and this at once"
+    await another
 
 
 def _keys(store: Store) -> object:

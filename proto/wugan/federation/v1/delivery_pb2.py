@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wugan.federation.v1 import exchange_pb2 as wugan_dot_federation_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wugan/federation/v1/delivery.proto\x12\x13wugan.federation.v1\x1a\"wugan/federation/v1/exchange.proto\"\x9a\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\torder_key\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12/\n\x04kind\x18\x05 \x01(\x0e\x32!.wugan.federation.v1.DeliveryKind\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\"\x81\x01\n\x07Receipt\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\x0c\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".wugan.federation.v1.ReceiptStatus\x12-\n\x07refusal\x18\x03 \x01(\x0b\x32\x1c.wugan.federation.v1.Refusal\"u\n\nLateAnswer\x12\x12\n\nanswers_to\x18\x01 \x01(\x0c\x12\x17\n\x0fquestion_digest\x18\x02 \x01(\x0c\x12+\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1b.wugan.federation.v1.Answer\x12\r\n\x05\x66inal\x18\x04 \x01(\x08*\xc3\x01\n\x0c\x44\x65liveryKind\x12\x1d\n\x19\x44\x45LIVERY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_KIND_QUESTION\x10\x01\x12\x18\n\x14\x44\x45LIVERY_KIND_ANSWER\x10\x02\x12\x18\n\x14\x44\x45LIVERY_KIND_NOTICE\x10\x03\x12\x1e\n\x1a\x44\x45LIVERY_KIND_SUBSCRIPTION\x10\x04\x12$\n DELIVERY_KIND_SUBSCRIPTION_REPLY\x10\x05*\x86\x01\n\rReceiptStatus\x12\x1e\n\x1aRECEIPT_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECEIPT_STATUS_ACCEPTED\x10\x01\x12\x1c\n\x18RECEIPT_STATUS_DUPLICATE\x10\x02\x12\x1a\n\x16RECEIPT_STATUS_REFUSED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"wugan/federation/v1/delivery.proto\x12\x13wugan.federation.v1\x1a\"wugan/federation/v1/exchange.proto\"\x9a\x01\n\x08\x44\x65livery\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x11\n\torder_key\x18\x03 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\x12/\n\x04kind\x18\x05 \x01(\x0e\x32!.wugan.federation.v1.DeliveryKind\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\"\x81\x01\n\x07Receipt\x12\x13\n\x0b\x64\x65livery_id\x18\x01 \x01(\x0c\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".wugan.federation.v1.ReceiptStatus\x12-\n\x07refusal\x18\x03 \x01(\x0b\x32\x1c.wugan.federation.v1.Refusal\"u\n\nLateAnswer\x12\x12\n\nanswers_to\x18\x01 \x01(\x0c\x12\x17\n\x0fquestion_digest\x18\x02 \x01(\x0c\x12+\n\x06\x61nswer\x18\x03 \x01(\x0b\x32\x1b.wugan.federation.v1.Answer\x12\r\n\x05\x66inal\x18\x04 \x01(\x08*\xdf\x01\n\x0c\x44\x65liveryKind\x12\x1d\n\x19\x44\x45LIVERY_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45LIVERY_KIND_QUESTION\x10\x01\x12\x18\n\x14\x44\x45LIVERY_KIND_ANSWER\x10\x02\x12\x18\n\x14\x44\x45LIVERY_KIND_NOTICE\x10\x03\x12\x1e\n\x1a\x44\x45LIVERY_KIND_SUBSCRIPTION\x10\x04\x12$\n DELIVERY_KIND_SUBSCRIPTION_REPLY\x10\x05\x12\x1a\n\x16\x44\x45LIVERY_KIND_MATCHING\x10\x06*\x86\x01\n\rReceiptStatus\x12\x1e\n\x1aRECEIPT_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17RECEIPT_STATUS_ACCEPTED\x10\x01\x12\x1c\n\x18RECEIPT_STATUS_DUPLICATE\x10\x02\x12\x1a\n\x16RECEIPT_STATUS_REFUSED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wugan.federation.v1.deliver
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DELIVERYKIND']._serialized_start=504
-  _globals['_DELIVERYKIND']._serialized_end=699
-  _globals['_RECEIPTSTATUS']._serialized_start=702
-  _globals['_RECEIPTSTATUS']._serialized_end=836
+  _globals['_DELIVERYKIND']._serialized_end=727
+  _globals['_RECEIPTSTATUS']._serialized_start=730
+  _globals['_RECEIPTSTATUS']._serialized_end=864
   _globals['_DELIVERY']._serialized_start=96
   _globals['_DELIVERY']._serialized_end=250
   _globals['_RECEIPT']._serialized_start=253

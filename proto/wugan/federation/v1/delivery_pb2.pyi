@@ -35,6 +35,8 @@ class _DeliveryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Delivery
     """body: SubscriptionChange, to such notices"""
     DELIVERY_KIND_SUBSCRIPTION_REPLY: _DeliveryKind.ValueType  # 5
     """body: SubscriptionReply"""
+    DELIVERY_KIND_MATCHING: _DeliveryKind.ValueType  # 6
+    """body: MatchingStep, of who draws in two provinces"""
 
 class DeliveryKind(_DeliveryKind, metaclass=_DeliveryKindEnumTypeWrapper):
     """What a delivery holds."""
@@ -50,6 +52,8 @@ DELIVERY_KIND_SUBSCRIPTION: DeliveryKind.ValueType  # 4
 """body: SubscriptionChange, to such notices"""
 DELIVERY_KIND_SUBSCRIPTION_REPLY: DeliveryKind.ValueType  # 5
 """body: SubscriptionReply"""
+DELIVERY_KIND_MATCHING: DeliveryKind.ValueType  # 6
+"""body: MatchingStep, of who draws in two provinces"""
 Global___DeliveryKind: _TypeAlias = DeliveryKind  # noqa: Y015
 
 class _ReceiptStatus:

@@ -1,0 +1,134 @@
+"""`wugan duplicates match` and `status`: comparing rosters with other members, as the operator of a gateway sees it.
+
+Owns: handing the wish to the store beside a running gateway, which takes it up within seconds, and how it stands with
+each member. Refuses: comparing anything itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from gateway.cli import EXIT_USAGE
+from gateway.cli.access_common import CONFIG, JSON, ended, fail, moment, tell
+from gateway.cli.language import plain, say
+
+if TYPE_CHECKING:
+    from gateway.matching.session import Session
+    from gateway.store.matchings import Standing
+
+_STATES: Final = {
+    1: ("RUNNING", "running", "进行中"),
+    2: ("DONE", "done", "已完成"),
+    3: ("STOPPED", "stopped", "已中止"),
+}
+
+
+@click.command(
+    help=say(
+        "Have the gateway compare its rosters with those of another member now, or of all that allow it: who draws in "
+        "both is found on both sides, and nobody else.",
+        "立即与其他成员比对名册（默认全部已授权成员）：仅双方均在领取的人员会被双方发现，其余人员互不可见。",
+    )
+)
+@click.option("--member", default="", help=say("only with this member", "仅此成员"))
+@CONFIG
+@JSON
+def match(config_file: Path, json_out: bool, member: str) -> None:
+    """Ask for it."""
+    from certs.identity import is_member_id
+    from gateway.matching.nightly import EVERYBODY
+
+    settings = _settings(config_file)
+    if member and (not is_member_id(member) or member == settings.member_id):
+        raise fail("--member: give another member's code", "--member：请填写对方成员的统一社会信用代码", EXIT_USAGE)
+    if not settings.duplicates.matching:
+        raise fail(
+            "this gateway compares no rosters; set [duplicates] matching = true and start it anew",
+            "本网关未开通名册比对，请设置 [duplicates] matching = true 并重启",
+            EXIT_USAGE,
+        )
+    _with_store(config_file, lambda store, now_ms: store.matchings.want(member or EVERYBODY, now_ms))
+    tell(json_out, {"member": member}, "the gateway will do so within seconds", "网关将在数秒内开始比对")
+
+
+@click.command(help=say("How it stands with comparing rosters.", "名册比对进展。"))
+@click.option("--member", default="", help=say("only with this member", "仅此成员"))
+@CONFIG
+@JSON
+def status(config_file: Path, json_out: bool, member: str) -> None:
+    """Tell."""
+    from gateway.matching.nightly import EVERYBODY
+
+    found = _with_store(config_file, lambda store, _: store.matchings.read(member))
+    standing = [standing_as_data(each) for each in found if each.member != EVERYBODY]
+    if json_out:
+        click.echo(json.dumps(standing, ensure_ascii=False))
+        return
+    for each in standing:
+        click.echo(plain(_line(each)))
+    if not standing:
+        click.echo(say("nothing was compared yet", "尚未比对"))
+
+
+def standing_as_data(standing: Standing) -> dict[str, Any]:
+    """How it stands with a member, for programs."""
+    from gateway.matching.session import Session
+    from wugan.federation.v1 import vocabulary_pb2 as words
+
+    data: dict[str, Any] = {"member": standing.member, "wanted": bool(standing.wanted_at_ms), "state": ""}
+    if standing.body:
+        session: Session = Session.from_json(standing.body)
+        reason = words.RefusalReason.Name(words.RefusalReason.ValueType(session.reason)) if session.reason else ""
+        data |= {
+            "state": _STATES[session.state][0],
+            "step": session.number,
+            "round": session.round,
+            "people": session.people,
+            "answered": sum(size.people for size in session.own[: session.answered]),
+            "their_rows": sum(session.theirs),
+            "found": session.found,
+            "begun_at": moment(session.begun_at_ms),
+            "last_step_at": moment(session.changed_at_ms),
+            "done_at": moment(session.done_at_ms) if session.done_at_ms else "",
+            "reason": reason.removeprefix("REFUSAL_REASON_"),
+            "stopped_by_us": session.by_us,
+        }
+    return data
+
+
+def _line(data: dict[str, Any]) -> str:
+    if not data["state"]:
+        return f"{data['member']}  {say('wanted', '待开始')}"
+    state = next(say(en, zh) for name, en, zh in _STATES.values() if name == data["state"])
+    told = say(
+        f"{data['answered']} of {data['people']} people answered, {data['their_rows']} rows of theirs, "
+        f"{data['found']} draw in both",
+        f"本方 {data['people']} 人中已比对 {data['answered']} 人，对方 {data['their_rows']} 行，"
+        f"重复领取 {data['found']} 人",
+    )
+    return "  ".join(each for each in (data["member"], state, told, data["last_step_at"], data["reason"]) if each)
+
+
+def _settings(config_file: Path) -> Any:
+    from gateway.config import load_gateway
+
+    return ended(lambda: load_gateway(config_file))
+
+
+def _with_store(config_file: Path, work: Any) -> Any:
+    from gateway.clock import SystemClock
+    from gateway.log import configure
+    from gateway.store.engine import Store
+
+    async def go() -> Any:
+        configure("ERROR")
+        state, clock = _settings(config_file).state_dir, SystemClock()
+        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+            return await work(store, clock.now_ms())
+
+    return ended(lambda: asyncio.run(go()))

@@ -1,0 +1,48 @@
+"""The heap of a gateway: few arenas, however many threads read."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ctypes, sys, threading
+from gateway.app.heap import settle_heap
+
+if sys.argv[1] == "settled":
+    assert settle_heap()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+together = threading.Barrier(12)
+
+def read():
+    together.wait()
+    for _ in range(100):
+        assert libc.malloc(40_000)
+    together.wait()
+
+threads = [threading.Thread(target=read) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+out = libc.fdopen(1, b"w")
+libc.malloc_info(0, out)
+libc.fflush(ctypes.c_void_p(out))
+"""
+
+
+def _arenas(how: str) -> int:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True)
+    return len(re.findall("<heap nr=", done.stdout))
+
+
+@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="another C library")
+def test_threads_share_two_heaps() -> None:
+    assert _arenas("settled") <= 2
+    assert _arenas("as it comes") > 2

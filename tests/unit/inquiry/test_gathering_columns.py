@@ -1,0 +1,99 @@
+"""Many holders compared in whole columns are judged as each by itself is: same conflicts, same refusals."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.contract import DataItem, Description, Evidence, Found, Holders, Links, Subjects
+from adapters.texts import Texts
+from gateway.inquiry import gathering
+from gateway.inquiry.gathering import Gathered, Gathering
+from gateway.inquiry.narrowing import Narrowing
+from wugan.adapter.v1 import vocabulary_pb2 as v
+
+_NUMBERS = ["NUMBER-A", "NUMBER-B", "NUMBER-C", "NUMBER-D"]
+_NAMES = ["甲", "乙", " 甲", "", "丙\ud800"]
+_ITEMS = tuple(
+    DataItem(kind, v.STRENGTH_REAL_NAME, 1) for kind in (v.EVIDENCE_KIND_OUTPATIENT, v.EVIDENCE_KIND_INPATIENT)
+)
+_ABOUT = Description("insurance", "1", v.DEPARTMENT_HEALTH_INSURANCE, (330000,), _ITEMS, links=True)
+_rows = st.integers(0, 2)
+
+
+def _int32(values: list[int]) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+@st.composite
+def _found(draw: st.DrawFn, *, lazy: bool) -> Found:
+    held = draw(st.lists(st.tuples(_rows, st.sampled_from(_NUMBERS), st.sampled_from(_NAMES)), max_size=6))
+    numbers, names = [number for _, number, _ in held], [name for _, _, name in held]
+    kinds = draw(
+        st.lists(st.tuples(_rows, st.sampled_from([8, 8, 8, 8, 9, 9, 9, 9, 3, 0, 101, 70_000, -1])), max_size=5)
+    )
+    count = len(kinds)
+    links = draw(st.lists(st.tuples(_rows, st.sampled_from(_NUMBERS)), max_size=2))
+    column = np.full(count, 20_000, np.int32)
+    wrap = (lambda texts: Texts(pl.Series(texts, dtype=pl.String))) if lazy else list
+    return Found(
+        Holders(
+            _int32([row for row, _, _ in held]),
+            wrap(numbers),
+            wrap([n.replace("\ud800", "") if lazy else n for n in names]),
+        ),
+        Evidence(
+            subject=_int32([row for row, _ in kinds]),
+            kind=_int32([kind for _, kind in kinds]),
+            department=np.full(count, v.DEPARTMENT_HEALTH_INSURANCE, np.int32),
+            region=np.full(count, 330702, np.int32),
+            observed_on=column,
+            available_on=column,
+            strength=np.full(count, v.STRENGTH_REAL_NAME, np.int32),
+            source_reference=wrap(["r"] * count),
+            detail=column * 0,
+            from_on=column * 0,
+            until_on=column * 0,
+        ),
+        Links(_int32([row for row, _ in links]), wrap([number for _, number in links]), _int32([0] * len(links))),
+    )
+
+
+def _gathered(columns_from: int, answers: list[Found], narrowing: Narrowing) -> tuple[Gathered, list[str]]:
+    people = Subjects(_NUMBERS[:3], ["甲", "乙", "丙"], [1], ["NUMBER-D"])
+    with mock.patch.object(gathering, "COLUMNS_FROM", columns_from):
+        made = Gathering(people, [_ABOUT, _ABOUT], lambda a, b: a.strip() == b.strip(), narrowing)
+        made.add(0, answers[0])
+        made.add(1, answers[1])
+        further = made.further()
+        if further is not None and answers[2].holders.subject.max(initial=0) < len(further):
+            made.add(0, answers[2])
+        return made.result(), [] if further is None else list(further.id_number)
+
+
+def _told(gathered: Gathered) -> object:
+    evidence = gathered.evidence
+    return (
+        [getattr(evidence, name).tolist() for name in evidence.INTEGER_COLUMNS],
+        list(evidence.source_reference),
+        gathered.known.tolist(),
+        gathered.identity_conflict.tolist(),
+        gathered.linked.tolist(),
+        [gathered.link_subject, gathered.link_id_number, gathered.link_since_on],
+        gathered.reports,
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_columns_are_judged_as_rows_are(data: st.DataObject) -> None:
+    answers = [data.draw(_found(lazy=data.draw(st.booleans()))) for _ in range(3)]
+    narrowing = Narrowing((330700,)) if data.draw(st.booleans()) else Narrowing()
+    rows, asked_by_rows = _gathered(1_000_000, answers, narrowing)
+    columns, asked_by_columns = _gathered(0, answers, narrowing)
+    assert _told(columns) == _told(rows)
+    assert asked_by_columns == asked_by_rows
