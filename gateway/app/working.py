@@ -28,7 +28,7 @@ from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory
 from gateway.federation.live_keys import LiveKeys
-from gateway.federation.noticed import Invalidate, Noticed
+from gateway.federation.noticed import Invalidate, Noticed, PeopleNoticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
@@ -236,6 +236,7 @@ async def open_rosters(
     around = Around(
         member_id=settings.member_id,
         asks=Streams(partners, store.audit, clock, window=given.window),
+        news=PeopleNoticed(store),
         directory=directory,
         book=book,
         clock=clock,

@@ -6,9 +6,7 @@ Owns: options and exit codes. Refuses: the calls (`roster_client`) and what is s
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +14,22 @@ import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
-from gateway.cli.language import chinese, plain, say
+from gateway.cli.language import plain, say
 from gateway.cli.late import CONFIG
 from gateway.cli.roster_decide import decide, decisions
 from gateway.errors import ConfigError, StoreError
-from gateway.wording import Word
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
     from gateway.cli.roster_client import Client, Remembered
+    from gateway.cli.roster_naming import Going
     from gateway.cli.roster_show import Shown
     from gateway.config import AgencySettings
 
 _BENEFITS = [name.removeprefix("BENEFIT_TYPE_") for name in words.BenefitType.keys()[1:]]
+CHANGES = "changes"
 _PURPOSES = [name.removeprefix("PURPOSE_") for name in adapter_words.Purpose.keys()[1:]]
 
 
@@ -109,7 +108,26 @@ roster.add_command(decisions)
         "名册中居住在本省的人员，也向所有外省查询",
     ),
 )
-@click.option("--live", is_flag=True, help=say("go on from the run before with what changed", "在上次结果上仅处理变动"))
+@click.option(
+    "--live",
+    is_flag=True,
+    help=say(
+        "keep it live: the same command again, with the same file or a newer one, asks only about what changed, "
+        f"and writes it into {CHANGES}/ in the folder",
+        f"持续名册：再次执行时（可用更新后的文件）仅处理变动，并写入目录下的 {CHANGES}/",
+    ),
+)
+@click.option(
+    "--full",
+    is_flag=True,
+    help=say("of a live roster, also write the results of everybody anew", "持续名册同时重新写出全部人员的结果"),
+)
+@click.option(
+    "--tables",
+    "raw",
+    is_flag=True,
+    help=say("also write the tables as they came, for programs", "同时写出原始数据表（Parquet），供程序使用"),
+)
 @click.option("--anew", is_flag=True, help=say("ask everybody anew", "全部重新查询"))
 @click.option(
     "--deadline",
@@ -131,15 +149,13 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
     """Submit, follow, fetch, write."""
     from rich.console import Console
 
-    from gateway.cli.roster_client import digest_of, make_folder
+    from gateway.cli.roster_client import make_folder
+    from gateway.cli.roster_naming import named
     from gateway.cli.roster_show import Shown
 
     settings = _settings(config_file)
-    size, sha256 = digest_of(recipients)
     header = roster_pb2.RosterHeader(
         file_name=recipients.name,
-        size=size,
-        sha256=sha256,
         purpose=adapter_words.Purpose.Value(f"PURPOSE_{given['purpose'].upper()}"),
         legal_basis=given["basis"] or settings.legal_basis,
         official=given["official"] or settings.official,
@@ -156,15 +172,16 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         field, _, name = each.partition("=")
         header.columns.add(field=field.strip(), name=name.strip())
     make_folder(out)
-    _named(header, out, given["case_reference"], anew=given["anew"])
+    going = named(header, out, recipients, given["case_reference"], anew=given["anew"])
 
     async def work(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
         from gateway.cli.roster_client import Client
 
         with Shown(Console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
-            run = await _follow(client, shown, header, recipients)
-            await _write(client, shown, run, out)
+            last = await _follow(client, shown, going, recipients)
+            await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
+        going.written(out)
 
     from gateway.cli.client import with_gateway
 
@@ -181,48 +198,20 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         raise SystemExit(130) from None
 
 
-def _named(header: roster_pb2.RosterHeader, out: Path, case_reference: str, *, anew: bool) -> None:
-    """Give the run its id: the one that the folder remembers, where it is the same run."""
-    from gateway.cli.client import fail
-    from gateway.cli.roster_client import Remembered, new_id, remember, remembered
-
-    asked = {
-        "purpose": header.purpose,
-        "benefit": header.benefit,
-        "as_of": header.as_of,
-        "evidence": header.evidence_limit,
-        "sheet": header.sheet,
-        "home": header.ask_about_home,
-        "columns": {column.field: column.name for column in header.columns},
-        "live": header.live,
-    }
-    known = remembered(out)
-    same = known is not None and known.sha256 == header.sha256.hex() and known.asked == asked and not anew
-    if known is not None and not same and not anew:
-        fail(
-            say(
-                f"{out} holds the results of another roster or another question; use another folder, or --anew",
-                f"{out} 中已有其他名册或其他查询的结果，请使用其他目录，或加 --anew 重新查询",
-            ),
-            EXIT_USAGE,
-        )
-    if known is not None and same:
-        header.case_reference = known.case_reference
-    else:
-        reference = case_reference or f"ROSTER-{secrets.token_hex(6)}"
-        known = Remembered(new_id(), header.sha256.hex(), asked, reference)
-        remember(out, known)
-        header.case_reference = reference
-    header.run_id = bytes.fromhex(known.run_id)
-
-
-async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader, path: Path) -> roster_pb2.RosterRun:
-    """Hand in the file, unless that was done before, and follow the run to its end; how it ended."""
+async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> roster_pb2.RosterRun:
+    """Hand in the file, unless that was done before, and follow the run to its end; how it stands then."""
     from gateway.cli.client import fail
 
+    header = going.header
     if await client.stands(header.run_id) is None:
         what = say("sending", "提交名册")
-        await client.submit(header, path, lambda done: shown.step(what, done, header.size))
+        refused = await client.submit(
+            header, path, lambda done: shown.step(what, done, header.size), going.handed.made_of
+        )
+        while refused is not None:  # sent whole, then without the run before
+            shown.say(say(refused.en, refused.zh))
+            going.fall_back(path)
+            refused = await client.submit(header, path, lambda done: shown.step(what, done, header.size))
     last = roster_pb2.RosterRun()
     async for last in client.watch(header.run_id):
         shown.run(last)
@@ -234,30 +223,34 @@ async def _follow(client: Client, shown: Shown, header: roster_pb2.RosterHeader,
     return last
 
 
-async def _write(client: Client, shown: Shown, run: roster_pb2.RosterRun, out: Path) -> None:
-    """Fetch the results, and write them."""
+async def _write(
+    client: Client, shown: Shown, going: Going, run: roster_pb2.RosterRun, *, full: bool, raw: bool
+) -> None:
+    """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest."""
     from gateway.cli.client import fail
-    from gateway.cli.roster_client import frames_of, pulled
-    from gateway.roster.frames import ChunkFrames
-    from gateway.roster.results.writing import Options, write
+    from gateway.cli.roster_client import make_folder, pulled
+    from gateway.cli.roster_files import write_files
+    from gateway.cli.roster_show import file_time
 
     what = say("results", "写出结果")
-    chunks = client.results(bytes(run.run_id), lambda done, total: shown.step(what, done, total))
     loop = asyncio.get_running_loop()
-    options = Options(
-        as_of_on=(dt.date.fromisoformat(run.as_of) - dt.date(1970, 1, 1)).days,
-        language="zh" if chinese() else "en",
-        title=run.file_name,
-        members={each.member_id: Word(each.member_name_zh, each.member_name_en) for each in run.provinces},
-    )
-    tables = (frames_of(each) for each in pulled(chunks, loop))
-    try:
-        await asyncio.to_thread(
-            write, (ChunkFrames(chunk=number, **each) for number, each in enumerate(tables)), out, options
+    members = going.named_members(run)
+
+    async def fetch(out: Path, *, only_changed: bool) -> None:
+        make_folder(out)
+        chunks = client.results(
+            run.run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed
         )
-    except StoreError as error:
-        fail(say(error.en, error.zh), EXIT_REFUSED)
-    click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
+        try:
+            await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
+        except StoreError as error:
+            fail(say(error.en, error.zh), EXIT_REFUSED)
+        click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
+
+    if run.continues:
+        await fetch(going.out / CHANGES / file_time(run.submitted_at.ToMilliseconds()), only_changed=True)
+    if full or not run.continues:
+        await fetch(going.out, only_changed=False)
 
 
 @roster.command(

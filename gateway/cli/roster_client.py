@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,19 +22,21 @@ import grpc
 from gateway.cli import EXIT_FAULTY, EXIT_USAGE
 from gateway.cli.client import fail, fail_with
 from gateway.cli.language import say
+from gateway.errors import RefusedError
 from gateway.resilience.backoff import Backoff, chance
+from gateway.roster.pieces import Step
 from gateway.status import from_rpc_error
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
-    import polars as pl
-
     Stub = agency_pb2_grpc.AgencyServiceAsyncStub
 
 STATE_FILE: Final = "run.json"
 PIECE: Final = 1 << 19
 """Bytes of the file in one message."""
+_STEPS: Final = 50_000
+"""Steps in one message."""
 _BACKOFF: Final = Backoff(first_s=0.5, longest_s=15.0, least=0.5)
 _AWAY: Final = frozenset(
     {
@@ -56,12 +58,18 @@ class Remembered:
         sha256: of the file, in hexadecimal.
         asked: what was asked about it: all that makes another run of it.
         case_reference: of the run.
+        continues: id of the run that it goes on from; "": none.
+        written: whether its results are written.
+        members: names of members by id, in Chinese and English.
     """
 
     run_id: str
     sha256: str
     asked: dict[str, Any]
     case_reference: str
+    continues: str = ""
+    written: bool = False
+    members: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def digest_of(path: Path) -> tuple[int, bytes]:
@@ -143,21 +151,36 @@ class Client:
         return await self._patiently(ask)
 
     async def submit(
-        self, header: roster_pb2.RosterHeader, path: Path, sent: Callable[[int], None]
-    ) -> roster_pb2.RosterRun:
-        """Hand in a file; `sent` is told how many bytes went out."""
+        self, header: roster_pb2.RosterHeader, path: Path, sent: Callable[[int], None], made_of: Sequence[Step] = ()
+    ) -> RefusedError | None:
+        """Hand in a file; why the gateway cannot go on from the run before, where that is so.
+
+        Args:
+            header: of the roster.
+            path: of the file.
+            sent: told how many bytes went out.
+            made_of: how the file is made of the one before; empty: it is sent whole.
+        """
 
         async def requests() -> AsyncIterator[roster_pb2.SubmitRosterRequest]:
             yield roster_pb2.SubmitRosterRequest(header=header)
+            for composition in _compositions(made_of):
+                yield roster_pb2.SubmitRosterRequest(composition=composition)
             done = 0
-            with path.open("rb") as file:
-                while data := file.read(PIECE):
-                    yield roster_pb2.SubmitRosterRequest(data=data)
-                    done += len(data)
-                    sent(done)
+            for data in _own_data(path, made_of):
+                yield roster_pb2.SubmitRosterRequest(data=data)
+                done += len(data)
+                sent(done)
 
-        async def ask() -> roster_pb2.RosterRun:
-            return (await self._stub.SubmitRoster(requests())).run
+        async def ask() -> RefusedError | None:
+            try:
+                await self._stub.SubmitRoster(requests())
+            except grpc.aio.AioRpcError as error:
+                ours = from_rpc_error(error)
+                if ours is None or ours.field != "continues":
+                    raise
+                return RefusedError(ours.en, ours.zh, field=ours.field)
+            return None
 
         return await self._patiently(ask)
 
@@ -185,17 +208,20 @@ class Client:
             else:
                 yield last
 
-    async def results(self, run_id: bytes, got: Callable[[int, int], None]) -> AsyncIterator[dict[int, list[bytes]]]:
+    async def results(
+        self, run_id: bytes, got: Callable[[int, int], None], *, only_changed: bool
+    ) -> AsyncIterator[dict[int, list[bytes]]]:
         """For each chunk its tables (RosterTable → Arrow files); `got` is told (chunk, chunks)."""
         wanted, chunks = 0, 1
+        ended = False
         call: Any = None
 
         async def more() -> dict[int, list[bytes]] | None:
-            nonlocal call, chunks
+            nonlocal call, chunks, ended
             tables: dict[int, list[bytes]] = {}
             try:
                 if call is None:
-                    request = roster_pb2.FetchResultRequest(run_id=run_id, from_chunk=wanted)
+                    request = roster_pb2.FetchResultRequest(run_id=run_id, from_chunk=wanted, only_changed=only_changed)
                     call = aiter(self._stub.FetchResult(request))
                 async for message in call:
                     chunks = message.chunks
@@ -208,10 +234,10 @@ class Client:
             except grpc.aio.AioRpcError:
                 call = None
                 raise
-            call = None
+            call, ended = None, True
             return None
 
-        while wanted < chunks:
+        while wanted < chunks and not ended:
             tables = await self._patiently(more)
             if tables is not None:
                 wanted += 1
@@ -246,16 +272,34 @@ class Client:
                 await asyncio.sleep(wait_s)
 
 
-def frames_of(tables: dict[int, list[bytes]]) -> dict[str, pl.DataFrame]:
-    """The tables of a chunk by name."""
-    import polars as pl
+def _compositions(made_of: Sequence[Step]) -> Iterator[roster_pb2.RosterComposition]:
+    """The steps in messages."""
+    for start in range(0, len(made_of), _STEPS):
+        composition = roster_pb2.RosterComposition()
+        for step in made_of[start : start + _STEPS]:
+            composition.first.append(step.start if step.copied else 0)
+            composition.count.append(step.amount if step.copied else 0)
+            composition.own_bytes.append(0 if step.copied else step.amount)
+        yield composition
 
-    from gateway.roster.frames import TABLES, empty, from_arrow
 
-    return {
-        name: pl.concat([from_arrow(piece) for piece in tables[number]]) if number in tables else empty(name)
-        for name, (number, _) in TABLES.items()
-    }
+def _own_data(path: Path, made_of: Sequence[Step]) -> Iterator[bytes]:
+    """What of a file is sent, in messages."""
+    with path.open("rb") as file:
+        if not made_of:
+            while data := file.read(PIECE):
+                yield data
+            return
+        waiting = bytearray()
+        for step in made_of:
+            if not step.copied:
+                file.seek(step.start)
+                waiting += file.read(step.amount)
+            while len(waiting) >= PIECE:
+                yield bytes(waiting[:PIECE])
+                del waiting[:PIECE]
+        if waiting:
+            yield bytes(waiting)
 
 
 def pulled(chunks: AsyncIterator[T], loop: asyncio.AbstractEventLoop) -> Iterator[T]:

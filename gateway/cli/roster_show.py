@@ -150,4 +150,13 @@ def provinces(run: roster_pb2.RosterRun) -> Table:
 
 def moment(at_ms: int) -> str:
     """A time in Asia/Shanghai."""
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
+    return _local(at_ms).strftime("%Y-%m-%d %H:%M")
+
+
+def file_time(at_ms: int) -> str:
+    """A time in Asia/Shanghai as a name that sorts."""
+    return _local(at_ms).strftime("%Y-%m-%d-%H%M%S")
+
+
+def _local(at_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.timezone(dt.timedelta(hours=8)))

@@ -172,6 +172,27 @@ class Noticed:
             self._bells.discard(bell)
 
 
+class PeopleNoticed:
+    """Of whom notices came, for whoever asks about all of them anyway."""
+
+    def __init__(self, store: Store) -> None:
+        self._notices = store.notices
+
+    async def since(self, unit: str, number: int) -> tuple[list[str], int]:
+        """Numbers of people, and of the last notice; see `gateway.roster.around.News`.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        if number < 0:
+            return [], await self._notices.latest(unit)
+        people: dict[str, None] = {}
+        while page := await self._notices.after(unit, number):
+            number = page[-1].number
+            people.update((told(kept).id_number, None) for kept in page)
+        return list(people), number
+
+
 def told(kept: KeptNotice) -> Told:
     """A notice as it is told."""
     end = 4 + int.from_bytes(kept.body[:4])

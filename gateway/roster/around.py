@@ -36,6 +36,22 @@ class Asks(Protocol):
         ...
 
 
+class News(Protocol):
+    """Of whom notices came; see `gateway.store.notices`."""
+
+    async def since(self, unit: str, number: int) -> tuple[list[str], int]:
+        """Numbers of the people of whom notices came to a unit after one, and the number of the last notice.
+
+        Args:
+            unit: whose.
+            number: of the last notice that was looked at; negative: the numbers of people are not wanted.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What runs have in common.
@@ -43,6 +59,7 @@ class Around:
     Args:
         member_id: this member's.
         asks: asks other members.
+        news: of whom notices came.
         directory: names them.
         book: the rules of this side.
         clock: tells the time.
@@ -56,6 +73,7 @@ class Around:
 
     member_id: str
     asks: Asks
+    news: News
     directory: DirectorySource
     book: RuleBook
     clock: Clock

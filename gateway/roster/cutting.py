@@ -10,16 +10,21 @@ import json
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from gateway.roster.around import Bounds
 from gateway.roster.asking import members_of
 from gateway.roster.fields import match
-from gateway.roster.frames import from_arrow, pack, to_arrow, unpack
+from gateway.roster.frames import from_arrow, to_arrow
+from gateway.roster.ledger import ACCEPTED, AGAIN, NOBODY, REJECTED, UNSERVED, Kept, digests
+from gateway.roster.matching import put_way
+from gateway.roster.packing import pack, unpack
 from gateway.roster.planning import Planner
 from gateway.roster.reading import open_table
 from gateway.roster.run import RunFolder, Submitted, chunk_part
-from gateway.roster.validating import ROWS, Validator
+from gateway.roster.validating import ROWS, Sure, Validator
 
 READ_AT_ONCE: Final = 25_000
 """Rows read at once, or one chunk if that is more: many small steps cost more than a few large ones."""
@@ -49,7 +54,11 @@ class Cut(NamedTuple):
     rejected: pl.DataFrame
 
 
-def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> Iterator[About]:
+Found = tuple[About, Cut | None]
+"""What is known of a chunk, and its rows where it was cut just now."""
+
+
+def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> Iterator[Found]:
     """Cut the file of a run; every chunk is on the disk when it is told of, and `read` is after the last.
 
     Raises:
@@ -59,33 +68,70 @@ def cut(folder: RunFolder, run: Submitted, planner: Planner, bounds: Bounds) -> 
     size = run.chunk_rows
     at_once = max(1, READ_AT_ONCE // size) * size
     table = open_table(folder.blocks, run.size, run.form, run.sheet, bounds, at_once)
-    validator = Validator(table.header, match(table.header, dict(run.columns)), run.benefit)
-    number = last_row = 0
+    columns = match(table.header, dict(run.columns))
+    validator = Validator(table.header, columns, run.benefit)
+    number = last_row = rows = 0
     for cells in table.batches:
         sure = validator.check(cells)
         planned = planner.plan(sure.rows)
+        rows += len(cells.row)
+        kept = None
+        if run.live:
+            digest = digests(cells.frame, columns, run.secret)
+            kept = Kept(cells.row.astype(np.int32), digest, sure.keys, sorts(sure, planned))
         for start in range(0, len(cells.row), size):
             first, last = int(cells.row[start]), int(cells.row[min(start + size, len(cells.row)) - 1])
             within = pl.col("row").is_between(first, last)
-            yield _put(folder, number, planned.filter(within), sure.rejected.filter(within))
+            part = None if kept is None else kept.within(first, last)
+            yield put(folder, number, planned.filter(within), sure.rejected.filter(within), part)
             number += 1
             last_row = last
     if not number:
-        nobody = pl.DataFrame(schema=dict(PLANNED))
-        yield _put(folder, 0, nobody, pl.DataFrame(schema={"row": pl.Int64}))
+        yield nobody(folder)
         number = 1
+    if run.live:
+        put_way(folder, table, rows)
     folder.parts.write("read", json.dumps([number, last_row]).encode())
 
 
-def _put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFrame) -> About:
+def nobody(folder: RunFolder) -> Found:
+    """Put down a chunk of nobody: every run has one at least."""
+    rows, rejected = pl.DataFrame(schema=dict(PLANNED)), pl.DataFrame(schema={"row": pl.Int64})
+    return put(folder, 0, rows, rejected, NOBODY)
+
+
+def put(folder: RunFolder, number: int, rows: pl.DataFrame, rejected: pl.DataFrame, kept: Kept | None) -> Found:
+    """Put down a chunk, unless it is there already; what is known of it, and its rows unless it was.
+
+    Args:
+        folder: of the run.
+        number: of the chunk.
+        rows: planned.
+        rejected: wrong ones.
+        kept: what a live run keeps of both.
+    """
     if folder.parts.has(chunk_part(number)):
-        return about(folder, number)
+        return about(folder, number), None
     known = About(number, rows.height, rejected["row"].n_unique(), members_of(rows))
     blobs = {"about": json.dumps(known).encode(), "rows": to_arrow(rows)}
     if rejected.height:
         blobs["rejected"] = to_arrow(rejected)
+    if kept is not None:
+        blobs["kept"] = kept.to_bytes()
     folder.parts.write(chunk_part(number), pack(blobs))
-    return known
+    return known, Cut(rows, rejected)
+
+
+def sorts(sure: Sure, planned: pl.DataFrame) -> NDArray[np.uint8]:
+    """How each row stands, as the ledger has it."""
+    found = np.where(sure.again, AGAIN, REJECTED).astype(np.uint8)
+    found[sure.fine] = np.where((planned["members"] == "").to_numpy(), UNSERVED, ACCEPTED)
+    return found
+
+
+def kept_of(folder: RunFolder, number: int) -> Kept:
+    """What a live run keeps of a chunk's rows."""
+    return Kept.from_bytes(unpack(folder.parts.read(chunk_part(number)))["kept"])
 
 
 def about(folder: RunFolder, number: int) -> About:

@@ -44,7 +44,8 @@ def newest(done: list[Kept]) -> list[Kept]:
 
 
 def _drawing(unit: str, packed: bytes) -> Drawing:
-    from gateway.roster.frames import from_arrow, unpack
+    from gateway.roster.frames import from_arrow
+    from gateway.roster.packing import unpack
 
     people = from_arrow(unpack(packed)["people"])
     return Drawing(

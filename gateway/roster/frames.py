@@ -6,15 +6,11 @@ Owns: `ChunkFrames` and the columns of each table (docs/rosters.md). Refuses: wh
 from __future__ import annotations
 
 import io
-import json
-import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-from gateway.errors import StoreError
 from wugan.agency.v1 import roster_pb2
 
 Schema = dict[str, pl.DataType]
@@ -109,7 +105,6 @@ TABLES: Final[dict[str, tuple[int, Schema]]] = {
     "rejected": (roster_pb2.ROSTER_TABLE_REJECTED, REJECTED),
 }
 """Table → its number in the contract, and its columns."""
-_LENGTH: Final = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +146,6 @@ def to_arrow(frame: pl.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def from_arrow(data: bytes) -> pl.DataFrame:
-    """A frame of an Arrow IPC file."""
-    return pl.read_ipc(io.BytesIO(data))
-
-
-def pack(blobs: Mapping[str, bytes]) -> bytes:
-    """Several named byte strings as one."""
-    index = json.dumps({name: len(blob) for name, blob in blobs.items()}).encode()
-    return b"".join((_LENGTH.pack(len(index)), index, *blobs.values()))
-
-
-def unpack(data: bytes) -> dict[str, bytes]:
-    """The byte strings of `pack`.
-
-    Raises:
-        StoreError: it is none.
-    """
-    try:
-        (length,) = _LENGTH.unpack_from(data)
-        at = _LENGTH.size + length
-        blobs: dict[str, bytes] = {}
-        for name, size in json.loads(data[_LENGTH.size : at]).items():
-            blobs[name] = data[at : at + size]
-            at += size
-    except (struct.error, ValueError, TypeError, AttributeError) as error:
-        raise StoreError(
-            "a kept part of a roster is of another version; submit the roster anew",
-            "已保存的名册数据版本不符，请重新提交名册",
-            retryable=False,
-        ) from error
-    return blobs
+def from_arrow(data: bytes, columns: list[str] | None = None) -> pl.DataFrame:
+    """A frame of an Arrow IPC file, or some columns of it."""
+    return pl.read_ipc(io.BytesIO(data), columns=columns)

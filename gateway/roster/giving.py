@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.roster.frames import TABLES, from_arrow, to_arrow, unpack
+from gateway.roster.frames import TABLES, from_arrow, to_arrow
+from gateway.roster.packing import unpack
 from wugan.agency.v1 import roster_pb2
 
 MESSAGE_BYTES: Final = 2 << 20

@@ -31,6 +31,16 @@ MAX_NAME: Final = 100
 MAX_REFERENCE: Final = 256
 """Characters taken over of another member's texts."""
 _SEPARATOR: Final = ";"
+_BITS: Final = 62
+
+_NUMPY: Final[dict[pl.DataType, np.dtype[Any]]] = {
+    pl.Int8(): np.dtype(np.int8),
+    pl.Int16(): np.dtype(np.int16),
+    pl.Int32(): np.dtype(np.int32),
+    pl.Int64(): np.dtype(np.int64),
+    pl.UInt32(): np.dtype(np.uint32),
+    pl.Boolean(): np.dtype(np.bool_),
+}
 
 Index = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -185,14 +195,29 @@ def _refuse(refusal: Int32, at: Index, reason: int | Int32) -> None:
 
 def _frame(columns: Mapping[str, Any], schema: Schema) -> pl.DataFrame:
     """A table; what another member says that no cell of it can hold is 0."""
-    frame = pl.DataFrame({name: pl.Series(name, column) for name, column in columns.items()})
-    return frame.cast(dict(schema), strict=False).fill_null(0)  # type: ignore[arg-type]
+    return pl.DataFrame([_column(name, column, schema[name]) for name, column in columns.items()])
+
+
+def _column(name: str, values: Any, dtype: pl.DataType) -> pl.Series:
+    """A column of a table. Done by numpy: polars takes longer for a thousand rows than for the values in them."""
+    if isinstance(values, pl.Series):
+        found = values.alias(name)
+        return found if found.dtype == dtype else found.cast(dtype, strict=False).fill_null(0)
+    wanted = _NUMPY[dtype]
+    if values.dtype != wanted:
+        if len(values) and wanted.kind in "iu":
+            bounds = np.iinfo(wanted)
+            if int(values.min()) < bounds.min or int(values.max()) > bounds.max:
+                values = np.where((values < bounds.min) | (values > bounds.max), 0, values)
+        values = values.astype(wanted)
+    return pl.Series(name, values)
 
 
 def _in_order(parts: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
-    if not parts:
+    filled = [part for part in parts if part.height]
+    if not filled:
         return pl.DataFrame(schema=dict(schema))
-    return pl.concat(parts).sort("row", maintain_order=True)
+    return pl.concat(filled).sort("row", maintain_order=True)
 
 
 def _silent(reply: Reply) -> str:
@@ -212,14 +237,26 @@ def _listed(chosen: NDArray[np.bool_], names: Sequence[str]) -> pl.Series:
     """For each row the names whose mark is set, joined. Few combinations occur."""
     if not len(names):
         return pl.repeat("", chosen.shape[1], dtype=pl.String, eager=True)
-    packed = np.packbits(chosen, axis=0)
-    unique, inverse = np.unique(packed, axis=1, return_inverse=True)
-    bits = np.unpackbits(unique, axis=0, count=len(names)).astype(np.bool_)
+    unique, inverse = _combinations(chosen)
     texts = [
         _SEPARATOR.join(dict.fromkeys(name for name, there in zip(names, column, strict=True) if there))
-        for column in bits.T
+        for column in unique
     ]
-    return pl.Series(texts, dtype=pl.String)[inverse.reshape(-1)]
+    if len(texts) == 1:
+        return pl.Series(texts, dtype=pl.String).new_from_index(0, chosen.shape[1])
+    return pl.Series(texts, dtype=pl.String).gather(inverse)
+
+
+def _combinations(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Index]:
+    """The columns that occur, as rows, and which one each is."""
+    if len(chosen) > _BITS:
+        unique, inverse = np.unique(chosen, axis=1, return_inverse=True)
+        return unique.T, inverse.reshape(-1)
+    codes = (np.int64(1) << np.arange(len(chosen), dtype=np.int64)) @ chosen.astype(np.int64)
+    if (codes == codes[:1]).all():
+        return chosen[:, :1].T, np.zeros(chosen.shape[1], np.int64)
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    return chosen[:, first].T, inverse
 
 
 def _reasons(columns: exchange_pb2.ReasonColumns) -> Reasons:
@@ -245,6 +282,8 @@ def _by_month(found: exchange_pb2.Findings) -> frozenset[int]:
 def _reason_rows(
     member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: frozenset[int]
 ) -> pl.DataFrame:
+    if not len(reasons):
+        return pl.DataFrame(schema=dict(REASONS))
     codes, inverse = np.unique(reasons.code, return_inverse=True)
     name = pl.Series([names.get(code, "") for code in codes.tolist()], dtype=pl.String)
     month = np.array([code in by_month for code in codes.tolist()], np.bool_)
@@ -253,12 +292,12 @@ def _reason_rows(
             "row": row[reasons.subject],
             "member": pl.repeat(member, len(reasons), dtype=pl.String, eager=True),
             "code": reasons.code,
-            "name": name[inverse] if len(name) else name,
+            "name": name.gather(inverse),
             "department": reasons.department,
             "kind": reasons.kind,
             "on": reasons.on,
             "number": reasons.number,
-            "month": month[inverse] if len(month) else month,
+            "month": month[inverse],
         },
         REASONS,
     )
@@ -266,6 +305,8 @@ def _reason_rows(
 
 def _evidence_rows(member: str, row: Index, columns: Any) -> pl.DataFrame:
     count = len(columns.subject)
+    if not count:
+        return pl.DataFrame(schema=dict(EVIDENCE))
     return _frame(
         {
             "row": row[np.array(columns.subject, np.int64)],

@@ -1,6 +1,6 @@
 """A roster's file as a header and rows of text, whichever of the formats it has.
 
-Owns: telling formats apart by their first bytes, bounds on what is read, and the way from a workbook's or a Parquet
+Owns: bounds on what is read, and the way from a workbook's or a Parquet
 file's cells to text. Delimited text is read as it comes, in bounded memory; the other two are held whole while they are
 read, so their size has a bound of its own. Refuses: what a cell means (`validating`).
 """
@@ -19,15 +19,12 @@ import polars as pl
 
 from gateway.errors import RefusedError
 from gateway.roster.around import Bounds
-from gateway.roster.decoding import utf8
+from gateway.roster.decoding import Decoding
 from gateway.roster.fields import MAX_COLUMNS
+from gateway.roster.formats import PARQUET, XLSX, told
 from gateway.roster.records import Cells, cells, delimiter_of, header_of, records
-from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CSV: Final = roster_pb2.ROSTER_FORMAT_CSV
-XLSX: Final = roster_pb2.ROSTER_FORMAT_XLSX
-PARQUET: Final = roster_pb2.ROSTER_FORMAT_PARQUET
 INFLATES_AT_MOST: Final = 40
 """A workbook's parts are at most so many times as large as the file; what people fill in stays far below."""
 SMALL_WORKBOOK: Final = 64 << 20
@@ -38,10 +35,19 @@ _EXACT: Final = 10**15
 
 
 class Table(NamedTuple):
-    """A file's header, and its rows in batches."""
+    """A file's header, and its rows in batches; of delimited text also how it is read.
+
+    Args:
+        header: names of the columns.
+        batches: the rows.
+        delimiter: "" for a workbook or Parquet file.
+        decoding: its encoding is known when all rows are read.
+    """
 
     header: list[str]
     batches: Iterator[Cells]
+    delimiter: str = ""
+    decoding: Decoding | None = None
 
 
 def open_table(
@@ -74,15 +80,8 @@ def open_table(
     return _bounded(table, bounds)
 
 
-def told(start: bytes) -> int:
-    """The format that a file's first bytes tell."""
-    if start.startswith(b"PK\x03\x04"):
-        return XLSX
-    return PARQUET if start.startswith(b"PAR1") else CSV
-
-
 def _bounded(table: Table, bounds: Bounds) -> Table:
-    header, batches = table
+    header, batches = table.header, table.batches
     if not any(header):
         raise RefusedError(
             "the roster has no header; its first row must name the columns",
@@ -98,11 +97,12 @@ def _bounded(table: Table, bounds: Bounds) -> Table:
                 raise _too_large(f"more than {bounds.max_rows} rows", f"行数超过 {bounds.max_rows}")
             yield batch
 
-    return Table(header, counted())
+    return table._replace(batches=counted())
 
 
 def _text(blocks: Callable[[], Iterable[bytes]], at_once: int) -> Table:
-    parts = records(utf8(blocks()), at_once)
+    decoding = Decoding(blocks())
+    parts = records(decoding, at_once)
     first = next(parts, b"\n")
     delimiter = delimiter_of(first)
     header = header_of(first, delimiter)
@@ -114,7 +114,20 @@ def _text(blocks: Callable[[], Iterable[bytes]], at_once: int) -> Table:
             row += len(batch.row)
             yield batch
 
-    return Table(header, batches())
+    return Table(header, batches(), delimiter, decoding)
+
+
+def rows_of_text(blocks: Iterable[bytes], encoding: str, delimiter: str, width: int, at_once: int) -> Iterator[Cells]:
+    """Rows of delimited text without a header, numbered from 1.
+
+    Raises:
+        RefusedError: while iterating, it cannot be cut into records.
+    """
+    row = 1
+    for text in records(Decoding(blocks, encoding), at_once, header=False):
+        batch = cells(text, row, width, delimiter)
+        row += len(batch.row)
+        yield batch
 
 
 def _workbook(data: bytes, sheet: str, at_once: int) -> Table:

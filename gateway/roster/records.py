@@ -17,12 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
+from gateway.roster.pieces import MAX_RECORD_BYTES, QUOTE, blank_records, ends_of
 
 DELIMITERS: Final = b",\t;|"
-MAX_RECORD_BYTES: Final = 1 << 16
-"""Longest record; a quote that is never closed would make one of all that follows."""
-_QUOTE, _NEWLINE, _RETURN = 0x22, 0x0A, 0x0D
-
 Index = NDArray[np.int64]
 
 
@@ -40,18 +37,17 @@ class Cells(NamedTuple):
     uneven: Index
 
 
-def records(blocks: Iterable[bytes], at_once: int) -> Iterator[bytes]:
-    """Whole records, the header alone first, then `at_once` at a time. Blank lines are left out.
+def records(blocks: Iterable[bytes], at_once: int, *, header: bool = True) -> Iterator[bytes]:
+    """Whole records, the header alone first where there is one, then `at_once` at a time. Blank lines are left out.
 
     Raises:
         RefusedError: a record is longer than any may be; a quote is not closed.
     """
     waiting: list[bytes] = []
     count = 0
-    wanted = 1
-    done = 0
+    wanted = 1 if header else at_once
     for text in _whole(blocks):
-        ends = _ends(text)
+        ends = ends_of(text)
         start = 0
         at = 0
         while at < len(ends):
@@ -63,7 +59,6 @@ def records(blocks: Iterable[bytes], at_once: int) -> Iterator[bytes]:
             start = end
             if count == wanted:
                 yield b"".join(waiting)
-                done += count
                 waiting, count, wanted = [], 0, at_once
     if waiting:
         yield b"".join(waiting)
@@ -74,42 +69,27 @@ def _whole(blocks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for block in blocks:
         text = rest + block
-        ends = _ends(text)
+        ends = ends_of(text)
         end = int(ends[-1]) + 1 if len(ends) else 0
         rest = text[end:]
         if len(rest) > MAX_RECORD_BYTES:
             raise _too_long()
         if end:
-            whole = _without_blank_lines(text[:end])
+            whole = _without_blank_lines(text[:end], ends)
             if whole:
                 yield whole
     if rest.strip():
-        if np.count_nonzero(np.frombuffer(rest, np.uint8) == _QUOTE) % 2:
+        if np.count_nonzero(np.frombuffer(rest, np.uint8) == QUOTE) % 2:
             raise _too_long()
-        yield from filter(None, [_without_blank_lines(rest + b"\n")])
+        rest += b"\n"
+        yield from filter(None, [_without_blank_lines(rest, ends_of(rest))])
 
 
-def _ends(text: bytes) -> Index:
-    """Where the line ends are that end a record: those outside of quotes."""
-    characters = np.frombuffer(text, np.uint8)
-    ends = np.flatnonzero(characters == _NEWLINE)
-    if b'"' not in text:
-        return ends
-    quotes = np.flatnonzero(characters == _QUOTE)
-    outside: Index = ends[np.searchsorted(quotes, ends) % 2 == 0]
-    return outside
-
-
-def _without_blank_lines(text: bytes) -> bytes:
-    if b"\n\n" not in text and b"\n\r\n" not in text and text[:1] not in (b"\n", b"\r"):
+def _without_blank_lines(text: bytes, ends: Index) -> bytes:
+    blank = blank_records(text, ends)
+    if blank is None:
         return text
-    characters = np.frombuffer(text, np.uint8)
-    ends = _ends(text)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-    length = ends - starts
-    blank = (length == 0) | ((length == 1) & (characters[starts] == _RETURN))
-    if not blank.any():
-        return text
     return b"".join(text[start : end + 1] for start, end in zip(starts[~blank], ends[~blank], strict=True))
 
 
@@ -138,7 +118,7 @@ def cells(text: bytes, first_row: int, width: int, delimiter: str) -> Cells:
         width: cells of the header.
         delimiter: between cells.
     """
-    ends = _ends(text)
+    ends = ends_of(text)
     count = len(ends)
     separators = _separators(text, ends, delimiter)
     uneven = np.flatnonzero(separators != width - 1)
@@ -169,7 +149,7 @@ def _separators(text: bytes, ends: Index, delimiter: str) -> Index:
     characters = np.frombuffer(text, np.uint8)
     places = np.flatnonzero(characters == ord(delimiter))
     if b'"' in text:
-        quotes = np.flatnonzero(characters == _QUOTE)
+        quotes = np.flatnonzero(characters == QUOTE)
         places = places[np.searchsorted(quotes, places) % 2 == 0]
     upto = np.searchsorted(places, ends)
     return np.diff(upto, prepend=0)

@@ -25,6 +25,7 @@ from gateway.federation.questions import MAX_OFFICIAL
 from gateway.log import described
 from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
+from gateway.roster.pieces import Step
 from gateway.roster.progress import Figures
 from gateway.roster.run import (
     CANCELLED,
@@ -38,6 +39,7 @@ from gateway.roster.run import (
     Submitted,
     input_part,
     no_such_run,
+    not_live,
     result_part,
 )
 from gateway.sections import RosterSettings
@@ -53,6 +55,8 @@ RUN_ID_BYTES: Final = 16
 MAX_FILE_NAME: Final = 200
 MAX_COLUMNS_GIVEN: Final = 50
 MAX_EVIDENCE: Final = 100
+MAX_STEPS: Final = 1_000_000
+"""Steps in which a file is made of the one before, at most."""
 LIST_AT_MOST: Final = 1_000
 _AGAIN: Final = Backoff(first_s=2.0, longest_s=300.0, least=0.5)
 _TIDY_S: Final = 600.0
@@ -73,6 +77,7 @@ class Kept:
         running: the run itself while it is on its way.
         task: in which it is.
         changed: set, and replaced, whenever there is something new to tell.
+        over: set when it has ended.
     """
 
     submitted: Submitted
@@ -81,6 +86,7 @@ class Kept:
     running: Running | None = None
     task: asyncio.Task[None] | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def state(self) -> int:
@@ -139,13 +145,15 @@ class Rosters:
             if submitted is None:
                 parts.destroy()
             else:
-                found[parts.name] = Kept(submitted, folder, folder.ended())
+                kept = found[parts.name] = Kept(submitted, folder, folder.ended())
+                if kept.ended is not None:
+                    kept.over.set()
         return found
 
     # taking in
 
     async def submit(
-        self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int, data: AsyncIterator[bytes]
+        self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int, data: AsyncIterator[bytes | list[Step]]
     ) -> tuple[Kept, bool]:
         """Take in a file; the run, and whether it was known before. On the disk when this returns.
 
@@ -153,7 +161,7 @@ class Rosters:
             unit: whose it is.
             header: what is to be done with it.
             as_of_on: civil day as of which to answer; 0: today.
-            data: the file.
+            data: the file, or pieces of the one before where it has the same.
 
         Raises:
             RefusedError: the header is wrong, the file is not what it says, or too much waits.
@@ -190,11 +198,17 @@ class Rosters:
         self._wake.set()
         return kept, False
 
-    async def _take(self, folder: RunFolder, submitted: Submitted, data: AsyncIterator[bytes]) -> None:
+    async def _take(self, folder: RunFolder, submitted: Submitted, data: AsyncIterator[bytes | list[Step]]) -> None:
         """Put a file down, block by block, then what says that it is all there."""
         digest, size, number = hashlib.sha256(), 0, 0
         waiting = bytearray()
+        made_of: list[Step] = []
         async for piece in data:
+            if isinstance(piece, list):
+                made_of += piece
+                if len(made_of) > MAX_STEPS:
+                    raise _cut_off()
+                continue
             size += len(piece)
             if size > submitted.size:
                 raise _cut_off()
@@ -204,10 +218,17 @@ class Rosters:
                 await self._in_pool(folder.parts.write, input_part(number), bytes(waiting))
                 number += 1
                 waiting.clear()
-        if size != submitted.size or digest.digest() != submitted.sha256:
+        if not made_of and (size != submitted.size or digest.digest() != submitted.sha256):
             raise _cut_off()
         if waiting:
             await self._in_pool(folder.parts.write, input_part(number), bytes(waiting))
+        if made_of:
+            from gateway.roster.composing import compose
+
+            before = self._before(submitted)
+            if before is None:
+                raise _wrong("continues", "pieces are copied, but of no run", "未说明所接续的任务")
+            await self._in_pool(compose, folder, submitted, before, made_of)
         await self._in_pool(folder.parts.write, "run", submitted.to_json())
 
     def _understood(self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int) -> Submitted:
@@ -253,6 +274,10 @@ class Rosters:
         )
         check_context(context)
         deadline_s = min(header.deadline_s or settings.deadline_s, settings.deadline_s)
+        if header.continues:
+            self._check_continued(unit, header)
+        if (header.live or header.continues) and as_of_on != today:
+            raise _wrong("as_of", "a live roster is answered as of today", "持续名册只能按当日答复")
         return Submitted(
             run_id=header.run_id,
             unit=unit,
@@ -267,7 +292,7 @@ class Rosters:
             benefit=header.benefit,
             columns=tuple((column.field[:100], column.name[:100]) for column in header.columns),
             evidence_limit=header.evidence_limit,
-            live=header.live,
+            live=header.live or bool(header.continues),
             continues=header.continues,
             sheet=header.sheet[:100],
             ask_about_home=header.ask_about_home,
@@ -277,6 +302,33 @@ class Rosters:
             deadline_ms=now_ms + round(deadline_s * 1000),
             secret=secrets.token_bytes(32),
         )
+
+    def _check_continued(self, unit: str, header: roster_pb2.RosterHeader) -> None:
+        """A run may go on from one of the same unit that was live, is done, and asked the same.
+
+        Raises:
+            RefusedError: it may not.
+        """
+        before = self._kept.get(_name(unit, header.continues))
+        if before is None or before.state != DONE or not before.submitted.live:
+            raise not_live()
+        theirs = before.submitted
+        asked = header.purpose, header.benefit, header.ask_about_home
+        if asked != (theirs.purpose, theirs.benefit, theirs.ask_about_home):
+            raise _wrong(
+                "continues",
+                "the run before asked for another purpose, benefit or place; submit the roster without it",
+                "所接续任务的查询目的、险种或范围不同，请不带该项重新提交",
+            )
+
+    def _before(self, submitted: Submitted) -> RunFolder | None:
+        """Folder of the run that one goes on from."""
+        if not submitted.continues:
+            return None
+        return self._sibling(_name(submitted.unit, submitted.continues))
+
+    def _sibling(self, name: str) -> RunFolder:
+        return RunFolder(self._parts.folder(name))
 
     # what a unit may see
 
@@ -309,6 +361,12 @@ class Rosters:
             StoreError: it could not be written.
         """
         kept = self.find(unit, run_id)
+        if delete and kept.folder.parts.name in self._needed():
+            raise _wrong(
+                "run_id",
+                "later runs of this live roster rest on it; delete those first",
+                "该名册的后续任务仍依赖此任务，请先删除后续任务",
+            )
         if kept.ended is None:
             await self._end(kept, Ended(CANCELLED, self._clock.now_ms()))
             if kept.task is not None:
@@ -318,8 +376,15 @@ class Rosters:
             await self._forget(kept)
         return kept
 
-    async def results(self, kept: Kept, from_chunk: int) -> AsyncIterator[tuple[int, int, bytes]]:
+    async def results(
+        self, kept: Kept, from_chunk: int, *, only_changed: bool = False
+    ) -> AsyncIterator[tuple[int, int, bytes]]:
         """(number, chunks, results packed) of a run's chunks, from one on.
+
+        Args:
+            kept: the run.
+            from_chunk: number of the first that is wanted.
+            only_changed: only what the run dealt with itself.
 
         Raises:
             RefusedError: it is not done.
@@ -327,6 +392,13 @@ class Rosters:
         """
         if kept.state != DONE:
             raise _wrong("run_id", "this run is not done; watch it first", "该名册任务尚未完成", retryable=True)
+        if kept.submitted.continues and not only_changed:
+            from gateway.roster.gathering import Gathering
+
+            gathering = await self._in_pool(Gathering, kept.folder, kept.submitted.chunk_rows, self._sibling)
+            for number in range(from_chunk, gathering.chunks):
+                yield number, gathering.chunks, await self._in_pool(gathering.packed, number)
+            return
         read = await self._in_pool(kept.folder.read)
         chunks = 0 if read is None else read[0]
         for number in range(from_chunk, chunks):
@@ -380,7 +452,13 @@ class Rosters:
         """Run a run, from where it is, to its end."""
         from gateway.roster.running import Running
 
-        running = kept.running = Running(kept.submitted, kept.folder, self._around, kept.tell)
+        living = None
+        if kept.submitted.live:
+            from gateway.roster.living import Living
+
+            before = self._before(kept.submitted)
+            living = Living(kept.submitted, kept.folder, self._around, before, self._sibling)
+        running = kept.running = Running(kept.submitted, kept.folder, self._around, kept.tell, living)
         _log.info("roster begun", bytes=kept.submitted.size)
         try:
             await running.go()
@@ -398,8 +476,8 @@ class Rosters:
                 ),
             )
         else:
-            figures = figures_of(running)
-            await self._end(kept, Ended(DONE, self._clock.now_ms(), figures=figures))
+            figures, sources = figures_of(running), [] if living is None else living.sources
+            await self._end(kept, Ended(DONE, self._clock.now_ms(), figures=figures, sources=sources))
             _log.info("roster done", people=running.figures.rows_done, rejected=running.figures.rows_rejected)
 
     async def _fail(self, kept: Kept, error: WuganError) -> None:
@@ -410,6 +488,7 @@ class Rosters:
         if kept.ended is None:
             await self._in_pool(kept.folder.parts.write, "state", ended.to_json())
             kept.ended = ended
+            kept.over.set()
             kept.tell()
 
     async def _tidy(self) -> None:
@@ -417,10 +496,23 @@ class Rosters:
         while True:
             over_ms = self._clock.now_ms() - round(self._settings.keep_days * _DAY_MS)
             for kept in list(self._kept.values()):
-                if kept.ended is not None and kept.ended.at_ms < over_ms:
+                over = kept.ended is not None and kept.ended.at_ms < over_ms
+                if over and kept.folder.parts.name not in self._needed():
                     with contextlib.suppress(StoreError):
                         await self._forget(kept)
             await asyncio.sleep(_TIDY_S)
+
+    def _needed(self) -> set[str]:
+        """Folders on which others rest."""
+        needed: set[str] = set()
+        for name, kept in self._kept.items():
+            rests_on = set() if kept.ended is None else set(kept.ended.sources)
+            if kept.ended is None and kept.submitted.continues:
+                before = self._kept.get(_name(kept.submitted.unit, kept.submitted.continues))
+                if before is not None and before.ended is not None:
+                    rests_on = {before.folder.parts.name, *before.ended.sources}
+            needed |= rests_on - {name}
+        return needed
 
     async def _forget(self, kept: Kept) -> None:
         await self._in_pool(kept.folder.parts.destroy)

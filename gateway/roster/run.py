@@ -9,6 +9,12 @@
     moves-000000 …            who is to be asked about because of what was answered
     result-000000 …           the tables of a chunk's results
 
+and of a live run (`ledger`, `matching`, `composing`) also
+
+    composition               of which pieces of the file before the file is made; `input-…` is what is new in it
+    changed-000000 …, plan    rows that are new, and what is to be done with each
+    pieces, ledger, places    what the next run must know
+
 Owns: the names, and that each part says what is done and need not be done again. Refuses: doing it.
 """
 
@@ -140,13 +146,14 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: its state, when, and why it failed; how much there was to it."""
+    """How a run ended: its state, when, and why it failed; how much there was to it; whose parts its results need."""
 
     state: int
     at_ms: int
     zh: str = ""
     en: str = ""
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sources: list[str] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> bytes:
         """For the part `state`."""
@@ -256,4 +263,14 @@ def no_such_run() -> RefusedError:
         "run_id：本机构没有该名册任务，或已被删除，请重新提交",
         reason=words.REFUSAL_REASON_INVALID_ARGUMENT,
         field="run_id",
+    )
+
+
+def not_live() -> RefusedError:
+    """What a unit is told that wants to go on from what cannot be gone on from."""
+    return RefusedError(
+        "continues: this run was not live, is not done, or is not kept any more; submit the roster without it",
+        "continues：所接续的任务不是持续任务、尚未完成或已不再保存，请不带该项重新提交",
+        reason=words.REFUSAL_REASON_INVALID_ARGUMENT,
+        field="continues",
     )

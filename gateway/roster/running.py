@@ -25,15 +25,19 @@ from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
 from gateway.roster.asking import Moves, moves_from, positions, question
 from gateway.roster.cutting import About, Cut, about, cut, rows_of
-from gateway.roster.frames import pack, to_arrow
+from gateway.roster.frames import to_arrow
+from gateway.roster.living import Living
 from gateway.roster.merging import Reply, merged
+from gateway.roster.packing import pack
 from gateway.roster.planning import Planner
 from gateway.roster.progress import Figures, Standing
 from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CUT_AT_ONCE: Final = 4
-"""Chunks that are kept in memory between one member's question and the next one's."""
+CUT_AT_ONCE: Final = 16
+"""Chunks whose rows are kept in memory between being cut, asked about and merged; others are read again."""
+CUT_AHEAD: Final = 4
+"""Questions that wait for a member from which on nothing more is cut for it."""
 ANSWERS_HELD: Final = 8
 """Answers that are kept in memory until their chunk is merged; others are read again."""
 MERGED_AT_ONCE: Final = 2
@@ -52,13 +56,22 @@ class Running:
         folder: its parts.
         around: what it has in common with others.
         changed: called whenever there is something new to tell.
+        living: what it takes over from another run and leaves to the next; None: it is not live.
     """
 
-    def __init__(self, run: Submitted, folder: RunFolder, around: Around, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        run: Submitted,
+        folder: RunFolder,
+        around: Around,
+        changed: Callable[[], None],
+        living: Living | None = None,
+    ) -> None:
         self._run = run
         self._folder = folder
         self._around = around
         self._changed = changed
+        self._living = living
         self.figures = Figures()
         self.standings: dict[str, Standing] = {}
         self._open: dict[int, set[Ask]] = {}
@@ -85,15 +98,22 @@ class Running:
                 group.create_task(self._cut(group))
         except BaseExceptionGroup as several:
             raise _first(several) from None
+        if self._living is not None:
+            await self._in_pool(self._living.settle, self.figures.chunks)
 
     # the file
 
     async def _cut(self, group: asyncio.TaskGroup) -> None:
         """Cut the file, or look at what was cut before, and have each chunk asked about."""
+        living = self._living
+        if living is not None:
+            await living.prepare(self._in_pool)
+            self.figures.rows_carried = self.figures.rows_done = living.carried
+            self.figures.rows_rejected = living.carried_wrong
         read = await self._in_pool(self._folder.read)
         if read is not None:
             for number in range(read[0]):
-                self._found(group, await self._in_pool(about, self._folder, number))
+                self._found(group, await self._in_pool(about, self._folder, number), None)
         else:
             planner = Planner(
                 self._around.directory.current(),
@@ -101,22 +121,37 @@ class Running:
                 self._around.max_members,
                 ask_about_home=self._run.ask_about_home,
             )
-            chunks = cut(self._folder, self._run, planner, self._around.bounds)
+            chunks = None if living is None else living.changes(planner)
+            chunks = chunks or cut(self._folder, self._run, planner, self._around.bounds)
             while (found := await self._in_pool(next, chunks, None)) is not None:
-                self._found(group, found)
+                self._found(group, *found)
+                await self._not_too_far()
             read = await self._in_pool(self._folder.read)
         if read is not None:
             self.figures.rows_read = read[1]
         self.figures.reading = False
         self._ring()
 
-    def _found(self, group: asyncio.TaskGroup, found: About) -> None:
+    async def _not_too_far(self) -> None:
+        """Wait while every member that answers has enough to do: rows that are asked about soon stay in memory."""
+        while (
+            self.standings
+            and all(
+                len(standing.due) >= CUT_AHEAD or standing.error is not None for standing in self.standings.values()
+            )
+            and any(standing.error is None for standing in self.standings.values())
+        ):
+            await self._news.wait()
+
+    def _found(self, group: asyncio.TaskGroup, found: About, rows: Cut | None) -> None:
         """A chunk was cut."""
+        if rows is not None:
+            self._remember(found.number, rows)
         figures = self.figures
         figures.chunks += 1
         figures.rows += found.rows
         figures.rows_rejected += found.refused
-        figures.rows_read = figures.rows + figures.rows_rejected
+        figures.rows_read = figures.rows + figures.rows_rejected + figures.rows_carried
         self._people[found.number] = found.rows
         self._open[found.number] = set()
         self._due(group, {Ask(found.number, 0, member): people for member, people in found.members.items()})
@@ -172,6 +207,8 @@ class Running:
         while standing.due and standing.error is None and self._left_s() > 0:
             ask = standing.due.popleft()
             standing.under_way.add(ask)
+            if len(standing.due) < CUT_AHEAD:
+                self._ring()
             yield Chunk(_number(ask), await self._question(ask))
 
     async def _question(self, ask: Ask) -> Any:
@@ -218,7 +255,7 @@ class Running:
         wait_s = min(wait_s, max(self._left_s(), 0.0))
         standing.next_try_ms = around.clock.now_ms() + round(wait_s * 1000)
         standing.due = deque(sorted(standing.due))
-        self._tell()
+        self._ring()
         await asyncio.sleep(wait_s)
         standing.error = None
 
@@ -292,7 +329,8 @@ class Running:
             Reply(ask, positions(rows, ask, moves), held.get(ask) or self._folder.reply(ask))
             for ask in self._asks(chunk, moves)
         ]
-        tables = merged(self._around.book, self._run, chunk, rows, replies)
+        shown = chunk if self._living is None else self._living.first_chunk + chunk
+        tables = merged(self._around.book, self._run, shown, rows, replies)
         blobs = {name: to_arrow(table) for name, table in tables.items() if table.height}
         if cut_rows.rejected.height:
             blobs["rejected"] = to_arrow(cut_rows.rejected)
@@ -311,10 +349,14 @@ class Running:
         """The rows of a chunk; members ask about one at about the same time."""
         known = self._cuts.get(chunk)
         if known is None:
-            known = self._cuts[chunk] = await self._in_pool(rows_of, self._folder, chunk)
-            while len(self._cuts) > CUT_AT_ONCE:
-                self._cuts.popitem(last=False)
+            known = await self._in_pool(rows_of, self._folder, chunk)
+            self._remember(chunk, known)
         return known
+
+    def _remember(self, chunk: int, rows: Cut) -> None:
+        self._cuts[chunk] = rows
+        while len(self._cuts) > CUT_AT_ONCE:
+            self._cuts.popitem(last=False)
 
     # what is told
 

@@ -33,6 +33,8 @@ _RESIDENT: Final = adapter_words.DOCUMENT_KIND_RESIDENT_IDENTITY
 _FLOAT: Final = r"^[0-9]+(?:\.[0-9]+)?[Ee]\+?[0-9]+$"
 _AMOUNT: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,2}0*)?$"
 _FEN: Final = r"^[0-9]{1,13}(?:\.0*)?$"
+BENEFITS: Final = 16
+"""Types of benefit there is room for in a key."""
 _TEN_TO_17: Final = 10 ** np.arange(16, -1, -1, dtype=np.int64)
 
 ROWS: Final[dict[str, pl.DataType]] = {
@@ -67,11 +69,17 @@ class Sure(NamedTuple):
         rows: those that may be asked about; columns as in `ROWS`.
         rejected: those that may not, one row for each problem, with the cells of the file behind it.
         refused: how many rows that is.
+        fine: for each row whether it may be asked about.
+        again: for each row whether it may not because it stands in the roster already, and for no other reason.
+        keys: of the person and benefit of each that is fine or again.
     """
 
     rows: pl.DataFrame
     rejected: pl.DataFrame
     refused: int
+    fine: Mask
+    again: Mask
+    keys: Index
 
 
 class Validator:
@@ -81,14 +89,16 @@ class Validator:
         header: names of the file's columns.
         columns: field → position in the file (`fields.match`).
         benefit: BenefitType of rows that name none; 0: each must.
+        seen: who stands in it already.
     """
 
-    def __init__(self, header: Sequence[str], columns: dict[str, int], benefit: int) -> None:
+    def __init__(self, header: Sequence[str], columns: dict[str, int], benefit: int, seen: Seen | None = None) -> None:
         self._header = list(header)
         self._columns = columns
         self._benefit = benefit
-        self._seen = Seen()
-        self._own = _own_names(header)
+        self._seen = Seen() if seen is None else seen
+        self._own = own_names(header)
+        self._none = pl.DataFrame(schema=dict(REJECTED) | {name: pl.String() for name in self._own})
 
     def check(self, cells: Cells) -> Sure:
         """Sort some rows, which follow those of the last call."""
@@ -134,9 +144,11 @@ class Validator:
             schema=ROWS,
             strict=False,
         ).with_columns(pl.col("insured", "household").fill_null(0))
-        self._once(cells.row, keys * 16 + benefits.to_numpy(), problems)
+        whose = keys * BENEFITS + benefits.to_numpy()
+        again = self._once(cells.row, whose, problems)
         fine = ~problems.rows
-        return Sure(frame.filter(pl.Series(fine)), self._rejected(cells, problems), int((~fine).sum()))
+        told = self._rejected(cells, problems)
+        return Sure(frame.filter(pl.Series(fine)), told, int((~fine).sum()), fine, again, whose)
 
     def _amount(
         self, text: dict[str, pl.Series], yuan: str, fen: str, empty: pl.Series, problems: _Problems
@@ -145,8 +157,8 @@ class Validator:
             return _amounts(text[fen], fen, _FEN, 1, problems)
         return _amounts(text.get(yuan, empty), yuan, _AMOUNT, 100, problems)
 
-    def _once(self, rows: Index, keys: Index, problems: _Problems) -> None:
-        """Refuse who stands in the roster already, for the same benefit."""
+    def _once(self, rows: Index, keys: Index, problems: _Problems) -> Mask:
+        """Refuse who stands in the roster already, for the same benefit; these."""
         sound = np.flatnonzero(~problems.rows)
         before = self._seen.first(keys[sound], rows[sound])
         again = np.flatnonzero(before)
@@ -161,14 +173,24 @@ class Validator:
                 for row in before[again].tolist()
             ],
         )
+        marks = np.zeros(len(rows), np.bool_)
+        marks[sound[again]] = True
+        return marks
 
     def _bounded(self, frame: pl.DataFrame, problems: _Problems) -> None:
         """Refuse cells that are too long, or that were not text in any encoding known here."""
-        long = frame.select(pl.max_horizontal(pl.all().str.len_bytes()) > MAX_CELL_BYTES).to_series()
-        problems.add_where(long.to_numpy(), "", "单元格内容过长", f"a cell has more than {MAX_CELL_BYTES} bytes")
-        garbled = frame.select(pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True))).to_series()
+        found = frame.select(
+            long=pl.max_horizontal(pl.all().str.len_bytes()) > MAX_CELL_BYTES,
+            garbled=pl.any_horizontal(pl.all().str.contains("\ufffd", literal=True)),
+        )
         problems.add_where(
-            garbled.to_numpy(), "", "文字编码有误，请以 UTF-8 或 GB 18030 保存", "not text in UTF-8 or GB 18030"
+            found["long"].to_numpy(), "", "单元格内容过长", f"a cell has more than {MAX_CELL_BYTES} bytes"
+        )
+        problems.add_where(
+            found["garbled"].to_numpy(),
+            "",
+            "文字编码有误，请以 UTF-8 或 GB 18030 保存",
+            "not text in UTF-8 or GB 18030",
         )
 
     def _told(self, field: str) -> str:
@@ -179,6 +201,8 @@ class Validator:
         return field if at is None else self._header[at]
 
     def _rejected(self, cells: Cells, problems: _Problems) -> pl.DataFrame:
+        if not problems.rows.any():
+            return self._none
         found = problems.frame()
         at = found["at"]
         own = cells.frame[at].select(
@@ -219,7 +243,7 @@ class _Problems:
         return pl.DataFrame(self._found, schema=schema, orient="row").sort("at", maintain_order=True)
 
 
-def _own_names(header: Sequence[str]) -> list[str]:
+def own_names(header: Sequence[str]) -> list[str]:
     """Names of the file's columns that differ from each other and from our own."""
     taken = set(REJECTED)
     names: list[str] = []
@@ -244,16 +268,26 @@ def _tidy(column: pl.Series) -> pl.Series:
 
 def _mapped(column: pl.Series, parse: Callable[[str], Any], dtype: pl.DataType) -> tuple[pl.Series, Mask]:
     """What each text means, null for an empty one; and which texts mean nothing. Each different text is parsed once."""
+    count = len(column)
+    if _blank(column):
+        return pl.Series([None], dtype=dtype).new_from_index(0, count), np.zeros(count, np.bool_)
+    if (column == column[0]).all():
+        meaning = parse(column[0])
+        found = pl.Series([meaning], dtype=dtype).new_from_index(0, count)
+        return found, np.full(count, meaning is None)
     unique = column.unique().to_list()
-    if unique == [""]:
-        return pl.repeat(None, len(column), dtype=dtype, eager=True), np.zeros(len(column), np.bool_)
     meanings = [None if text == "" else parse(text) for text in unique]
     wrong = [text != "" and meaning is None for text, meaning in zip(unique, meanings, strict=True)]
     table = pl.DataFrame(
         [pl.Series("text", unique, pl.String), pl.Series("meaning", meanings, dtype), pl.Series("wrong", wrong)]
     )
-    found = column.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")
-    return found["meaning"], found["wrong"].to_numpy()
+    both = column.alias("text").to_frame().join(table, on="text", how="left", maintain_order="left")
+    return both["meaning"], both["wrong"].to_numpy()
+
+
+def _blank(column: pl.Series) -> bool:
+    """Whether there is nothing in it; most columns of a roster are all empty or all filled."""
+    return not len(column) or (not column[0] and bool((column == "").all()))
 
 
 def _words(
@@ -278,7 +312,7 @@ def _regions(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
         "行政区划有误，请填写六位代码（GB/T 2260），例如 330700",
         "not a GB/T 2260 code of six digits, for example 330700",
     )
-    return found.fill_null([])
+    return found.fill_null([]) if found.null_count() else found
 
 
 def _days(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
@@ -291,6 +325,8 @@ def _days(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
 
 def _amounts(column: pl.Series, field: str, form: str, factor: int, problems: _Problems) -> pl.Series:
     """Amounts in fen, of yuan or of fen."""
+    if _blank(column):
+        return pl.Series([0], dtype=pl.Int64).new_from_index(0, len(column))
     plain = column
     if column.str.contains(r"[^0-9.]").any():
         plain = column.str.replace_all(r"[,，¥￥元\s]", "")
@@ -316,6 +352,8 @@ def _names(column: pl.Series, problems: _Problems) -> pl.Series:
 
 
 def _texts(column: pl.Series, field: str, problems: _Problems) -> pl.Series:
+    if _blank(column):
+        return column
     problems.add_where(
         (column.str.len_chars() > MAX_TEXT_CHARS).to_numpy(),
         field,
@@ -335,7 +373,7 @@ def _printable(column: pl.Series, field: str, problems: _Problems) -> None:
 def _aliases(column: pl.Series, problems: _Problems) -> pl.Series:
     """Old numbers: few people have any."""
     empty = pl.Series([[]], dtype=pl.List(pl.String)).new_from_index(0, len(column))
-    if not (column != "").any():
+    if _blank(column):
         return empty
     found: list[list[str]] = empty.to_list()
     for at in np.flatnonzero((column != "").to_numpy()).tolist():
@@ -386,12 +424,16 @@ def _numbers(column: pl.Series, kinds: pl.Series, problems: _Problems) -> tuple[
         except RefusedError as error:
             problems.add_each(np.array([place]), ID_NUMBER, [(error.zh, error.en)])
             found = ""
-        if found and kind == _RESIDENT:
-            keys[place] = _keys_of(np.frombuffer(found.encode(), np.uint8).reshape(1, 18))[0]
-        else:
-            keys[place] = -1 - (int.from_bytes(hashlib.blake2b(found.encode(), digest_size=7).digest()))
+        keys[place] = key_of(found, resident=bool(found) and kind == _RESIDENT)
         normal.append(found)
     return column.clone().scatter(others, normal), keys
+
+
+def key_of(number: str, *, resident: bool) -> int:
+    """What stands for a number in its one form."""
+    if resident:
+        return int(_keys_of(np.frombuffer(number.encode(), np.uint8).reshape(1, 18))[0])
+    return -1 - int.from_bytes(hashlib.blake2b(number.encode(), digest_size=7).digest())
 
 
 def _keys_of(characters: NDArray[np.uint8]) -> Index:

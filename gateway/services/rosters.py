@@ -7,11 +7,13 @@ showing a unit what is another's, and knowing what is in a roster.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import DirectorySource
+from gateway.roster.pieces import Step
 from gateway.roster.rosters import Kept, Rosters, figures_from
 from gateway.roster.run import DONE
 from gateway.rules.wording import day_text
@@ -58,8 +60,11 @@ class RosterService:
         if first is None or first.WhichOneof("part") != "header":
             raise RefusedError("header: send it first", "header：应首先发送", field="header")
 
-        async def data() -> AsyncIterator[bytes]:
+        async def data() -> AsyncIterator[bytes | list[Step]]:
             async for each in requests:
+                if each.WhichOneof("part") == "composition":
+                    yield _steps(each.composition)
+                    continue
                 if each.WhichOneof("part") != "data" or len(each.data) > MAX_DATA_BYTES:
                     raise RefusedError(
                         f"data: send the file behind the header, at most {MAX_DATA_BYTES} bytes in one message",
@@ -102,7 +107,8 @@ class RosterService:
             if only_present or kept.ended is not None:
                 return
             await changed.wait()
-            await asyncio.sleep(_PAUSE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(kept.over.wait(), _PAUSE_S)
 
     async def fetch(self, unit: str, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
         """Give out the results of a run, chunk by chunk.
@@ -111,12 +117,13 @@ class RosterService:
             RefusedError: the unit has no such run, or it is not done; OVERLOADED or SHUTTING_DOWN, as `watch`.
         """
         kept = self._rosters.find(unit, request.run_id)
-        await self._attended(self._give(kept, request.from_chunk, write))
+        await self._attended(self._give(kept, request, write))
 
-    async def _give(self, kept: Kept, from_chunk: int, write: WriteResult) -> None:
+    async def _give(self, kept: Kept, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
         from gateway.roster.giving import messages
 
-        async for number, chunks, packed in self._rosters.results(kept, from_chunk):
+        results = self._rosters.results(kept, request.from_chunk, only_changed=request.only_changed)
+        async for number, chunks, packed in results:
             for message in messages(number, chunks, packed):
                 await write(message)
 
@@ -206,6 +213,26 @@ class RosterService:
             refused=refused,
             given_up=given_up,
         )
+
+
+def _steps(composition: roster_pb2.RosterComposition) -> list[Step]:
+    """How a file is made.
+
+    Raises:
+        RefusedError: the fields are not of equal length.
+    """
+    columns = composition.first, composition.count, composition.own_bytes
+    if len({len(column) for column in columns}) != 1:
+        raise RefusedError(
+            "composition: its fields must be of equal length", "composition：各字段长度应一致", field="composition"
+        )
+    made = []
+    for first, count, own_bytes in zip(*columns, strict=True):
+        if count:
+            made.append(Step(first, count, copied=True))
+        if own_bytes:
+            made.append(Step(0, own_bytes, copied=False))
+    return made
 
 
 def _busy() -> RefusedError:

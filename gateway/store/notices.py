@@ -144,6 +144,11 @@ class Notices:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [self._read(row) for row in rows]
 
+    async def latest(self, unit: str) -> int:
+        """Number of a unit's last notice; 0: it has none."""
+        query = sa.select(sa.func.max(status_notice.c.number)).where(status_notice.c.unit == unit)
+        return await self._reader.run(lambda connection: connection.execute(query).scalar()) or 0
+
     def _read(self, row: Any) -> KeptNotice:
         plain = self._keys.decrypt(bytes(row.body), _bound_to(row.number, row.unit))
         return KeptNotice(

@@ -59,8 +59,13 @@ def as_csv(rows: Iterable[Sequence[str]]) -> str:
 
 
 def command(running: TwoProvinces, file: Path, out: Path, *more: str) -> list[str]:
-    options = ("--config", str(running.agency_config), "--out", str(out), *more)
+    options = ("--config", str(running.agency_config), "--out", str(out), "--tables", *more)
     return [sys.executable, "-m", "gateway.cli", "roster", "run", str(file), *options]
+
+
+def cli(running: TwoProvinces, *arguments: str) -> list[str]:
+    """Another command of the agency."""
+    return [sys.executable, "-m", "gateway.cli", *arguments, "--config", str(running.agency_config)]
 
 
 def submit(running: TwoProvinces, file: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -72,10 +77,10 @@ def submit(running: TwoProvinces, file: Path, out: Path, *more: str) -> subproce
 
 
 @contextlib.contextmanager
-def begun(running: TwoProvinces, file: Path, out: Path) -> Any:
+def begun(running: TwoProvinces, file: Path, out: Path, *more: str) -> Any:
     """A command on its way; killed at the end of the block, if it still runs."""
     with subprocess.Popen(
-        command(running, file, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(running, file, out, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         try:
             yield child
@@ -83,10 +88,14 @@ def begun(running: TwoProvinces, file: Path, out: Path) -> Any:
             child.kill()
 
 
-def parts(member: FoundedMember, kind: str) -> list[str]:
-    """Names of the parts of a kind that the gateway of a member has of its newest run."""
-    folders = sorted((member.folder / "state" / "rosters").glob("*"), key=lambda each: each.stat().st_mtime)
-    return sorted(each.name for each in folders[-1].glob(f"{kind}-*")) if folders else []
+def folders(member: FoundedMember) -> set[Path]:
+    """Where the gateway of a member keeps runs."""
+    return set((member.folder / "state" / "rosters").glob("*"))
+
+
+def parts(member: FoundedMember, kind: str, before: set[Path]) -> list[str]:
+    """Names of the parts of a kind that the gateway of a member has of runs that were not there before."""
+    return sorted(each.name for folder in folders(member) - before for each in folder.glob(f"{kind}-*"))
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -118,7 +127,8 @@ def asked_at(member: FoundedMember) -> list[int]:
 
 
 def table(out: Path, name: str) -> pl.DataFrame:
-    return pl.read_parquet(out / f"{name}.parquet")
+    """A table of the results as it came."""
+    return pl.read_parquet(out / "tables" / f"{name}.parquet")
 
 
 def check(running: TwoProvinces, *requests: agency_pb2.CheckRequest) -> list[agency_pb2.CheckResponse]:

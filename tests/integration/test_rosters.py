@@ -42,15 +42,18 @@ def whole(running: TwoProvinces, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def same(one: Path, other: Path) -> None:
-    """All files of two runs are the same, but for when it was asked and what the file was called."""
-    told = [json.loads((folder / "manifest.json").read_text("utf-8"))["files"] for folder in (one, other)]
-    for files in told:
-        del files["summary.html"]
-    assert told[0] == told[1]
+    """The same files, byte by byte, but for those that tell of messages."""
+    manifests = [json.loads((folder / "manifest.json").read_text("utf-8"))["files"] for folder in (one, other)]
+    assert len(manifests[0]) > 10
+    # The page for the head of office bears the name of the file.
+    assert {**manifests[0], "summary.html": {}} == {**manifests[1], "summary.html": {}}
+    for name in ("people", "reasons", "evidence", "reason_texts", "rejected"):
+        first, second = (folder / "tables" / f"{name}.parquet" for folder in (one, other))
+        assert first.read_bytes() == second.read_bytes(), name
 
 
 def test_everybody_is_answered_as_if_asked_about_alone(running: TwoProvinces, whole: tuple[Path, Path]) -> None:
-    results = world.table(whole[1], "results")
+    results = world.table(whole[1], "people")
     assert results["row"].to_list() == list(range(1, COUNT + 1))
     assert results["chunk"].to_list() == [at // CHUNK for at in range(COUNT)]
     chosen = range(0, COUNT, 37)
@@ -81,7 +84,7 @@ def test_everybody_is_answered_as_if_asked_about_alone(running: TwoProvinces, wh
 
 
 def test_results_are_for_their_owner_only(whole: tuple[Path, Path]) -> None:
-    for path in whole[1].iterdir():
+    for path in whole[1].rglob("*"):
         assert not stat.S_IMODE(path.stat().st_mode) & 0o077, path
     assert not stat.S_IMODE(whole[1].stat().st_mode) & 0o077
 
@@ -130,7 +133,7 @@ def test_a_roster_of_hardly_anybody(running: TwoProvinces, tmp_path: Path, rows:
     file.write_text(world.as_csv(known(rows)), "utf-8")
     done = world.submit(running, file, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert world.table(tmp_path / "out", "results").height == rows
+    assert world.table(tmp_path / "out", "people").height == rows
 
 
 def test_every_format_says_the_same(running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_bad_rows_are_told_with_number_and_reason_and_nobody_is_asked_about_them
     done = world.submit(running, tmp_path / "roster.csv", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert sum(world.asked_at(running.answering)) == before + 3
-    assert world.table(tmp_path / "out", "results")["row"].to_list() == [1, 5, 7]
+    assert world.table(tmp_path / "out", "people")["row"].to_list() == [1, 5, 7]
     rejected = world.table(tmp_path / "out", "rejected")
     assert rejected.select("row", "column").rows() == [(2, "证件号码"), (3, "姓名"), (4, "居住地"), (6, "证件号码")]
     assert "check digit" in rejected["reason_en"][0]
@@ -190,11 +193,13 @@ def test_the_asking_gateway_is_killed_in_the_middle_and_goes_on(
     running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path
 ) -> None:
     before = len(world.asked_at(running.answering))
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out") as command:
         for answers in (3, 9, 14):
-            world.until(lambda wanted=answers: len(world.parts(running.asking, "answer")) >= wanted, "answers")  # type: ignore[misc]
+            world.until(lambda wanted=answers: len(world.parts(running.asking, "answer", there)) >= wanted, "answers")  # type: ignore[misc]
             world.kill(running.processes[0])
-            assert len(world.parts(running.asking, "answer")) < COUNT // CHUNK, "the run was over before it was killed"
+            answered = len(world.parts(running.asking, "answer", there))
+            assert answered < COUNT // CHUNK, "the run was over before it was killed"
             world.restart(running, 0)
         _, said = command.communicate(timeout=100)
         assert command.returncode == 0, said
@@ -208,8 +213,9 @@ def test_the_command_is_killed_in_the_middle_and_goes_on(
     running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path
 ) -> None:
     before = len(world.asked_at(running.answering))
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out"):
-        world.until(lambda: len(world.parts(running.asking, "answer")) >= 3, "answers")
+        world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
     done = world.submit(running, whole[0], tmp_path / "out")
     assert done.returncode == 0, done.stderr
     same(whole[1], tmp_path / "out")
@@ -217,8 +223,9 @@ def test_the_command_is_killed_in_the_middle_and_goes_on(
 
 
 def test_a_province_that_is_down_is_waited_for(running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path) -> None:
+    there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out") as command:
-        world.until(lambda: len(world.parts(running.asking, "answer")) >= 3, "answers")
+        world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
         world.kill(running.processes[1])
         status = [*world.command(running, whole[0], tmp_path / "out")[:4], "status", str(tmp_path / "out"), "--json"]
         status += ["--config", str(running.agency_config)]
@@ -236,7 +243,7 @@ def test_whoever_does_not_answer_by_the_deadline_is_named(running: TwoProvinces,
         (tmp_path / "roster.csv").write_text(world.as_csv(known(2)), "utf-8")
         done = world.submit(running, tmp_path / "roster.csv", tmp_path / "out", "--deadline", "2")
         assert done.returncode == 0, done.stderr
-        results = world.table(tmp_path / "out", "results")
+        results = world.table(tmp_path / "out", "people")
         member = running.answering.plan.member_id
         assert results["status"].to_list() == [0, 0]
         assert results["silent"].to_list() == [member, member]

@@ -111,27 +111,69 @@ class SubmitRosterRequest(_message.Message):
 
     HEADER_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    COMPOSITION_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
     """Then the file, in order, at most 1 MiB in one message."""
     @_builtins.property
     def header(self) -> Global___RosterHeader:
         """First, once."""
 
+    @_builtins.property
+    def composition(self) -> Global___RosterComposition:
+        """Between them, of a run that goes on from another: of which pieces of that one's file this one is made, and how much of
+        its own stands between them; `data` is then the latter only (docs/rosters.md). May be sent in several messages.
+        """
+
     def __init__(
         self,
         *,
         header: Global___RosterHeader | None = ...,
         data: _builtins.bytes = ...,
+        composition: Global___RosterComposition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["composition", b"composition", "data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["composition", b"composition", "data", b"data", "header", b"header", "part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "data"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "data", "composition"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
 Global___SubmitRosterRequest: _TypeAlias = SubmitRosterRequest  # noqa: Y015
+
+@_typing.final
+class RosterComposition(_message.Message):
+    """Steps in which a file is made of the one before, in order; parallel fields of equal length."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OWN_BYTES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def first(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Number of the first piece that is copied, from 0: the header, which must be copied first; and how many."""
+
+    @_builtins.property
+    def count(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def own_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Bytes of `data` that follow."""
+
+    def __init__(
+        self,
+        *,
+        first: _abc.Iterable[_builtins.int] | None = ...,
+        count: _abc.Iterable[_builtins.int] | None = ...,
+        own_bytes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "first", b"first", "own_bytes", b"own_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RosterComposition: _TypeAlias = RosterComposition  # noqa: Y015
 
 @_typing.final
 class RosterHeader(_message.Message):
@@ -165,7 +207,9 @@ class RosterHeader(_message.Message):
     format: Global___RosterFormat.ValueType
     """Unspecified: told by the file's first bytes."""
     size: _builtins.int
-    """Size of the file in bytes, and its SHA-256: what does not fit was cut off on the way and is not accepted."""
+    """Size of the file in bytes, and its SHA-256: what does not fit was cut off on the way and is not accepted. Where pieces
+    are copied, the SHA-256 is that of the digests of all pieces of the file.
+    """
     sha256: _builtins.bytes
     purpose: _vocabulary_pb2.Purpose.ValueType
     legal_basis: _builtins.str

@@ -1,0 +1,93 @@
+"""The end of a live run: what the next one must know of it is put down.
+
+Owns: the parts `ledger` and `places`, and from which day on a row is asked about again though nothing changed: when its
+answer may not be relied on any more; at once where there is none or a part of it is missing; after 30 days where
+nothing could be asked, so that no run is needed longer than that for what it refused. Refuses: results. Blocks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from gateway.roster.cutting import kept_of
+from gateway.roster.frames import from_arrow
+from gateway.roster.ledger import ACCEPTED, LEDGER, PLACES, Before, Ledger, Places
+from gateway.roster.matching import CARRY, Plan
+from gateway.roster.packing import unpack
+from gateway.roster.run import RunFolder, Submitted, result_part
+
+LOOKED_AT_AGAIN_DAYS: Final = 30
+
+
+def settle(
+    folder: RunFolder, run: Submitted, chunks: int, plan: Plan | None, before: Before | None, about: dict[str, Any]
+) -> list[str]:
+    """Put down the ledger and the places of a run whose results are all there; names of the folders that it rests on.
+
+    Args:
+        folder: of the run.
+        run: what was submitted.
+        chunks: how many it has.
+        plan: what was to be done, where it goes on from another.
+        before: that one.
+        about: what the next run must know.
+
+    Raises:
+        StoreError: a part could not be read or written.
+    """
+    ledger = _ledger(folder, run, chunks)
+    folder.parts.write(LEDGER, ledger.to_bytes())
+    places = _places(folder, ledger, plan, before, about)
+    folder.parts.write(PLACES, places.to_bytes())
+    return places.sources
+
+
+def _ledger(folder: RunFolder, run: Submitted, chunks: int) -> Ledger:
+    kept = [kept_of(folder, number) for number in range(chunks)]
+    starts = np.cumsum([0, *(len(each.row) for each in kept)])[:-1].astype(np.int32)
+    nothing = Ledger(*(np.zeros(0, form) for form in ("<i4", "<u8", "<i8", "<u1", "<i4", "<i4")))
+    if not kept:
+        return nothing
+    row, digest, key, sort = (np.concatenate([each[at] for each in kept]) for at in range(4))
+    due_on = np.full(len(row), run.as_of_on + LOOKED_AT_AGAIN_DAYS, np.int32)
+    for number, start in enumerate(starts.tolist()):
+        accepted = start + np.flatnonzero(kept[number].sort == ACCEPTED)
+        if len(accepted):
+            due_on[accepted] = _due(folder, number, run.as_of_on)
+    return Ledger(row, digest, key, sort, due_on, starts)
+
+
+def _due(folder: RunFolder, number: int, today: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Until when the answers about a chunk's people may be relied on."""
+    people = from_arrow(
+        unpack(folder.parts.read(result_part(number)))["people"], ["status", "partial", "valid_until_on", "members"]
+    ).filter(pl.col("members") != "")
+    whole = (people["status"] != 0) & ~people["partial"]
+    until = people.select(pl.when(whole).then("valid_until_on").otherwise(today)).to_series()
+    due: np.ndarray[Any, np.dtype[np.int32]] = until.cast(pl.Int32).to_numpy()
+    return due
+
+
+def _places(
+    folder: RunFolder, ledger: Ledger, plan: Plan | None, before: Before | None, about: dict[str, Any]
+) -> Places:
+    name = folder.parts.name
+    if plan is None or before is None:
+        at = np.arange(len(ledger.row), dtype=np.int32)
+        return Places([name], ledger.row, np.zeros(len(at), np.uint16), at, about)
+    there = before.places
+    carried = plan.what == CARRY
+    old = plan.old[carried]
+    source, at = np.zeros(len(plan.row), np.int64), np.zeros(len(plan.row), np.int32)
+    source[carried], at[carried] = there.source[old], there.at[old]
+    used = np.unique(source[carried]).tolist()
+    renamed = np.zeros(len(there.sources) + 1, np.int64)
+    renamed[used] = np.arange(len(used))
+    source = renamed[source]
+    source[~carried] = len(used)
+    at[~carried] = np.arange(int((~carried).sum()))
+    sources = [there.sources[position] for position in used] + ([name] if not carried.all() else [])
+    return Places(sources, plan.row, source.astype(np.uint16), at, about)

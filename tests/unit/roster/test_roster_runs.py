@@ -1,0 +1,260 @@
+"""Runs: who is asked where, what is made of the answers, and that a run goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from running_world import TODAY, UNIT, A, B, C, World, findings, line, roster
+
+from gateway.errors import PartnerError, RefusedError, StoreError
+from gateway.roster.run import FAILED
+from gateway.roster.running import Running
+from gateway.store.parts import PartFolder
+from tests.unit.adapters.adapters_world import number
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+STRONG, WEAK = words.SURVIVAL_STATUS_ALIVE_STRONG, words.SURVIVAL_STATUS_ALIVE_WEAK
+DECEASED, UNKNOWN = words.SURVIVAL_STATUS_DECEASED, words.SURVIVAL_STATUS_UNKNOWN
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+async def test_each_is_asked_about_where_the_file_says(world: World) -> None:
+    async with world.running():
+        await world.done(roster(line(1), line(2, C.region), line(3, f"{B.region};{C.region}"), line(4, "")))
+    assert world.asked() == {
+        B.member_id: [number(1), number(3), number(4)],
+        C.member_id: [number(2), number(3), number(4)],
+    }
+
+
+async def test_people_at_home_are_told_and_nobody_is_asked_unless_wanted(world: World) -> None:
+    data = roster(line(1, A.region), line(2))
+    async with world.running():
+        people = (await world.tables(await world.done(data)))["people"]
+        assert people["refusal"].to_list() == [words.REFUSAL_REASON_NOT_SERVED, 0]
+        assert world.asked() == {B.member_id: [number(2)]}
+        wanted = (await world.tables(await world.done(data, ask_about_home=True)))["people"]
+        assert wanted["refusal"].to_list() == [0, 0]
+    assert world.asked()[C.member_id] == [number(1)]
+
+
+async def test_the_answers_of_several_provinces_are_merged(world: World) -> None:
+    def reply(member: str, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+        return findings(question, DECEASED, decided_on=[TODAY - 100]) if member == C.member_id else findings(question)
+
+    world.members.reply = reply
+    async with world.running():
+        tables = await world.tables(await world.done(roster(line(1, f"{B.region};{C.region}"))))
+    assert tables["people"]["status"].to_list() == [words.SURVIVAL_STATUS_CONFLICT]
+    assert tables["people"]["members"].to_list() == [f"{B.member_id};{C.member_id}"]
+    assert "MEMBERS_DISAGREE" in tables["reasons"]["name"].to_list()
+    assert tables["messages"]["member"].to_list() == [B.member_id, C.member_id]
+
+
+async def test_what_was_paid_too_much_follows_from_death_and_last_payment(world: World) -> None:
+    died_on = int(np.datetime64("2026-01-31").astype(int))
+    world.members.reply = lambda _, question: findings(question, DECEASED, decided_on=[died_on])
+    async with world.running():
+        tables = await world.tables(await world.done(roster(line(1, more="3500.50,2026-05,100.25"))))
+    person = tables["people"].row(0, named=True)
+    assert (person["overpaid_months"], person["overpaid_gross_fen"]) == (4, 4 * 350_050)
+    assert (person["overpaid_offset_fen"], person["overpaid_net_fen"]) == (10_025, 4 * 350_050 - 10_025)
+    assert person["certification"] == words.CERTIFICATION_STATUS_STOP_PROPOSED
+
+
+def moved(question: exchange_pb2.Question, to: int) -> exchange_pb2.Findings:
+    """Everybody moved."""
+    made = findings(question, WEAK, flags=[1 << words.ENTITLEMENT_FLAG_MOVED] * len(question.subjects.id_number))
+    for subject in range(len(made.status)):
+        made.reasons.subject.append(subject)
+        made.reasons.code.append(1)
+        for name in ("department", "kind", "on"):
+            getattr(made.reasons, name).append(0)
+        made.reasons.number.append(to)
+    made.reason_texts.add(code=1, name="MOVED", zh="迁", en="moved")
+    return made
+
+
+async def test_whoever_moved_is_asked_about_where_they_went(world: World) -> None:
+    def reply(member: str, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+        return moved(question, C.region) if member == B.member_id else findings(question)
+
+    world.members.reply = reply
+    async with world.running():
+        tables = await world.tables(await world.done(roster(line(1), line(2, C.region), line(3))))
+    assert world.asked() == {B.member_id: [number(1), number(3)], C.member_id: [number(2), number(1), number(3)]}
+    assert tables["people"]["status"].to_list() == [STRONG] * 3
+    assert tables["people"]["members"].to_list() == [
+        f"{B.member_id};{C.member_id}", C.member_id, f"{B.member_id};{C.member_id}"
+    ]  # fmt: skip
+    flags = tables["people"]["flags"].to_list()
+    assert [bool(each >> words.ENTITLEMENT_FLAG_MOVED & 1) for each in flags] == [True, False, True]
+
+
+async def test_a_move_to_where_one_was_asked_already_or_that_nobody_serves_asks_nobody(world: World) -> None:
+    for to in (B.region, A.region, 650000):
+        world.members.reply = lambda _, question, to=to: moved(question, to)
+        async with world.running():
+            await world.done(roster(line(1)))
+        assert world.asked() == {B.member_id: [number(1)]}
+
+
+async def test_moved_people_are_not_asked_about_twice_after_a_restart(world: World) -> None:
+    silent = PartnerError("away", "无法连接", reason=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, retryable=True)
+
+    def reply(member: str, question: exchange_pb2.Question) -> exchange_pb2.Findings | PartnerError:
+        return moved(question, C.region) if member == B.member_id else silent
+
+    world.members.reply = reply
+    async with world.running():
+        kept = await world.submit(roster(line(1)))
+        while C.member_id not in dict(world.members.asked):
+            await kept.changed.wait()
+    world.members.asked.clear()
+    world.members.reply = lambda _, question: findings(question)
+    async with world.running() as rosters:
+        again = rosters.find(UNIT, kept.submitted.run_id)
+        await again.over.wait()
+        assert world.asked() == {C.member_id: [number(1)]}
+        tables = await world.tables(again)
+    assert tables["messages"]["member"].to_list() == [B.member_id, C.member_id]
+
+
+async def test_a_refusal_for_good_is_told_and_not_asked_again(world: World) -> None:
+    refused = RefusedError("no grant", "未获授权", reason=words.REFUSAL_REASON_MEMBER_NOT_PERMITTED)
+    world.members.reply = lambda member, question: refused if member == C.member_id else findings(question)
+    async with world.running():
+        kept = await world.done(roster(line(1, C.region), line(2, f"{B.region};{C.region}")))
+        people = (await world.tables(kept))["people"]
+    assert people["status"].to_list() == [0, STRONG]
+    assert people["refusal"].to_list() == [words.REFUSAL_REASON_MEMBER_NOT_PERMITTED, 0]
+    assert people["silent"].to_list() == [C.member_id, C.member_id]
+    assert people["partial"].to_list() == [True, True]
+    assert [member for member, _ in world.members.asked].count(C.member_id) == 1
+
+
+async def test_results_are_the_same_wherever_a_run_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write fails in turn, as in a crash before it; the run begins again from what is on the disk."""
+    data = roster(*(line(serial, f"{B.region};{C.region}" if serial % 3 else B.region) for serial in range(1, 26)))
+
+    def reply(member: str, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+        return moved(question, C.region) if member == B.member_id else findings(question)
+
+    whole = World(tmp_path / "whole", reply)
+    async with whole.running():
+        wanted = await whole.tables(await whole.done(data))
+    world = World(tmp_path / "cut", reply)
+    async with world.running():
+        pass
+    kept = await world.submit(data)
+    write, writes, fail_at = PartFolder.write, 0, 0
+
+    def failing(self: PartFolder, name: str, plaintext: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes == fail_at:
+            raise StoreError("no room", "空间不足", retryable=False)
+        return write(self, name, plaintext)
+
+    for attempt in range(1, 60):
+        writes, fail_at = 0, attempt
+        with monkeypatch.context() as patched:
+            patched.setattr(PartFolder, "write", failing)
+            try:
+                await _resume(world, kept.submitted.run_id)
+            except StoreError:
+                continue
+        break
+    else:
+        pytest.fail("the run never came to its end")
+    assert fail_at > 5
+    questions = [(member, tuple(numbers)) for member, numbers in world.members.asked]
+    # A question whose answer could not be written is asked again, no other.
+    assert len(questions) - len(set(questions)) <= fail_at
+    async with world.running() as rosters:
+        again = rosters.find(UNIT, kept.submitted.run_id)
+        await again.over.wait()
+        found = await world.tables(again)
+    for name, table in wanted.items():
+        if name != "messages":
+            assert table.equals(found[name]), name
+
+
+async def _resume(world: World, run_id: bytes) -> None:
+    """Run once, to the end or the failure, as the gateway would after a start."""
+    rosters = world.opened()
+    await rosters.open()
+    kept = rosters.find(UNIT, run_id)
+    await Running(kept.submitted, kept.folder, rosters._around, kept.tell).go()
+
+
+async def test_a_file_that_is_no_roster_ends_in_words(world: World) -> None:
+    async with world.running():
+        kept = await world.submit("姓名,险种\n某人,工伤\n".encode())
+        await kept.over.wait()
+    assert kept.state == FAILED
+    assert kept.ended is not None
+    assert "id_number" in kept.ended.en
+    assert "证件号码" in kept.ended.zh
+
+
+async def test_what_was_cut_off_on_the_way_leaves_nothing(world: World, tmp_path: Path) -> None:
+    async with world.running():
+        for changed in ({"size": 10}, {"size": 999}, {"sha256": bytes(32)}):
+            with pytest.raises(RefusedError):
+                await world.submit(roster(line(1)), **changed)
+        assert world.parts.folders() == []
+        assert world.rosters.list(UNIT, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"run_id": b"short"}, "run_id"),
+        ({"sha256": b"short"}, "sha256"),
+        ({"official": " "}, "official"),
+        ({"benefit": 99}, "benefit"),
+        ({"evidence_limit": 101}, "evidence_limit"),
+        ({"format": 9}, "format"),
+        ({"continues": b"x" * 16}, "continues"),
+        ({"size": 1 << 40}, "size"),
+        ({"legal_basis": ""}, "legal_basis"),
+    ],
+)
+async def test_a_wrong_header_is_refused_and_says_what(world: World, changed: dict[str, Any], field: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        await world.submit(roster(line(1)), **changed)
+    assert field in (refused.value.field or "")
+
+
+async def test_a_unit_sees_its_own_runs_only(world: World) -> None:
+    async with world.running() as rosters:
+        kept = await world.done(roster(line(1)))
+        assert rosters.find(UNIT, kept.submitted.run_id) is kept
+        with pytest.raises(RefusedError):
+            rosters.find("110200", kept.submitted.run_id)
+        assert rosters.list("110200", 10) == []
+
+
+async def test_a_run_is_forgotten_when_its_time_is_over(world: World) -> None:
+    async with world.running():
+        await world.done(roster(line(1)))
+    world.clock.advance(91 * 86_400)
+    async with world.running() as rosters:
+        for _ in range(1_000):
+            if not rosters.list(UNIT, 10):
+                break
+            await asyncio.sleep(0.001)
+        assert rosters.list(UNIT, 10) == []
+    assert world.parts.folders() == []
