@@ -134,10 +134,15 @@ def requests(*regions: int, fresh: bool = False, case: str = "BENCH-1") -> list[
 
 @contextlib.contextmanager
 def two_provinces(
-    folder: Path, extra: str = "", *, units: Sequence[str] = (UNIT,), authority: bool = False
+    folder: Path,
+    extra: str = "",
+    *,
+    units: Sequence[str] = (UNIT,),
+    authority: bool = False,
+    manifests: Sequence[Path] = (),
 ) -> Iterator[TwoProvinces]:
     """Found and start both; stop them at the end. As `provinces`."""
-    with provinces(folder, extra=extra, units=units, authority=authority) as running:
+    with provinces(folder, extra=extra, units=units, authority=authority, manifests=manifests) as running:
         yield TwoProvinces(running.asking, running.answering[0], running.authority, running.processes)
 
 
@@ -150,6 +155,7 @@ def provinces(
     extra: str = "",
     units: Sequence[str] = (UNIT,),
     authority: bool = False,
+    manifests: Sequence[Path] = (),
 ) -> Iterator[Provinces]:
     """Found and start one that asks and so many that answer; stop them at the end.
 
@@ -160,17 +166,21 @@ def provinces(
         extra: TOML appended to every gateway.toml.
         units: agencies of the one that asks.
         authority: whether the authority runs too; without it the gateways read its folder.
+        manifests: of the departments of each that answers; without any, each has one of its own.
     """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
     departments.mkdir(parents=True)
-    fill(departments / "insurance.db", now.date())
+    if not manifests:
+        fill(departments / "insurance.db", now.date())
     plans = [MemberPlan(*ASKING, units=tuple((unit, "bench") for unit in units), manifests=())]
     for neighbour in NEIGHBOURS[:answering]:
         region = neighbour[-1]
-        manifest = departments / f"health-insurance-{region}.yaml"
-        manifest.write_text(MANIFEST.replace("[330000]", f"[{region}]"), "utf-8")
-        plans.append(MemberPlan(*neighbour, units=(), manifests=(manifest,)))
+        own = tuple(manifests)
+        if not own:
+            own = (departments / f"health-insurance-{region}.yaml",)
+            own[0].write_text(MANIFEST.replace("[330000]", f"[{region}]"), "utf-8")
+        plans.append(MemberPlan(*neighbour, units=(), manifests=own))
     address = f"127.0.0.1:{free_ports(1)[0]}" if authority else ""
     home = folder / "federation"
     members = found(

@@ -31,17 +31,17 @@ CHUNK = 5_000
 def main() -> Figures:
     """Run, print a table, return the figures."""
     with tempfile.TemporaryDirectory() as scratch, two_gateways(Path(scratch), PEOPLE) as (asking, _, process):
-        used = _cpu_s(process)
+        used = cpu_s(process)
         rounds = _asked(asking)
-        answered_cpu_s = _cpu_s(process) - used
-        peak_mb = _peak_mb(process)
+        answered_cpu_s = cpu_s(process) - used
+        peak_b_mb = peak_mb(process)
     whole = sum(each["recipients"] for each in rounds)
     figures = {
         "protocol_per_s": statistics.median(each["recipients"] / each["seconds"] for each in rounds),
         "cpu_us_a": sum(each["cpu_s"] for each in rounds) / whole * 1e6,
         "cpu_us_b": answered_cpu_s / whole * 1e6,
         "peak_mb_a": rounds[-1]["peak_mb"],
-        "peak_mb_b": peak_mb,
+        "peak_mb_b": peak_b_mb,
     }
     table(
         "roster, protocol alone",
@@ -105,11 +105,13 @@ def _asked(asking: FoundedMember) -> list[dict[str, float]]:
     return rounds
 
 
-def _cpu_s(process: Started) -> float:
+def cpu_s(process: Started) -> float:
+    """Processor seconds that a process has used."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _peak_mb(process: Started) -> float:
+def peak_mb(process: Started) -> float:
+    """The most memory that a process has had, in MiB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
