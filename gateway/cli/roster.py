@@ -17,6 +17,7 @@ from gateway.cli.access_common import FILE, JSON
 from gateway.cli.language import plain, say
 from gateway.cli.late import CONFIG
 from gateway.cli.roster_decide import decide, decisions
+from gateway.cli.roster_then import compare, lateness_table
 from gateway.errors import ConfigError, StoreError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
@@ -44,6 +45,7 @@ def roster() -> None:
 
 
 roster.add_command(decide)
+roster.add_command(compare)
 roster.add_command(decisions)
 
 
@@ -242,10 +244,13 @@ async def _write(
             run.run_id, lambda done, total: shown.step(what, done, total), only_changed=only_changed
         )
         try:
-            await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
+            written = await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
         except StoreError as error:
             fail(say(error.en, error.zh), EXIT_REFUSED)
         click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
+        if written.lateness.height:
+            shown.say(say("how late departments told of what ends a benefit:", "各部门丧失资格信息的迟到情况："))
+            shown.table(lateness_table(written.lateness))
 
     if run.continues:
         await fetch(going.out / CHANGES / file_time(run.submitted_at.ToMilliseconds()), only_changed=True)

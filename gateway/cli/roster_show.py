@@ -74,6 +74,10 @@ class Shown:
         """Something to be read."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def table(self, table: Table) -> None:
+        """A table."""
+        self._console.print(table)
+
     def run(self, run: roster_pb2.RosterRun) -> None:
         """How a run stands."""
         ended = run.state not in (roster_pb2.ROSTER_STATE_WAITING, roster_pb2.ROSTER_STATE_RUNNING)

@@ -29,6 +29,7 @@ from gateway.rules.disclosure import (
     minimise_reasons,
 )
 from gateway.rules.grading import Grades
+from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.purposes import Precision
 from gateway.rules.reasons import TRACE_CODES, Reasons
 from gateway.rules.wording import reason_texts
@@ -53,7 +54,7 @@ class Terms(NamedTuple):
         evidence_limit: rows for each person at most.
         patience: class of the time they have.
         scope: how the grant narrows the answer.
-        not_alive: evidence is wanted only for people who are not answered as alive.
+        not_alive: of people who are answered as alive, evidence is wanted of events only.
     """
 
     purpose: int
@@ -131,7 +132,8 @@ def write_findings(
     disclosed: Disclosed | None = None
     told_of = gathered.evidence
     if terms.not_alive and len(told_of):
-        told_of = told_of.take(grades.status[told_of.subject] > words.SURVIVAL_STATUS_ALIVE_WEAK)
+        alive = grades.status[told_of.subject] <= words.SURVIVAL_STATUS_ALIVE_WEAK
+        told_of = told_of.take(~alive | (told_of.kind >= FIRST_EVENT))
     if terms.evidence_limit and len(told_of):
         disclosed = minimise(
             book,

@@ -240,6 +240,20 @@ STANDING: Final = (
 )
 """How those about whom something was decided stand now."""
 
+LATENESS: Final = (
+    Heading("department_name", "部门", "department", width=14),
+    Heading("kind_name", "数据项", "item", width=18),
+    Heading("records", "记录数", "records", Shown.NUMBER, 9),
+    Heading("median_days", "迟到天数（中位）", "days late (median)", Shown.NUMBER, 12),
+    Heading("p90_days", "迟到天数（九成以内）", "days late (9 in 10)", Shown.NUMBER, 14),
+    Heading("longest_days", "最长（天）", "longest (days)", Shown.NUMBER, 11),
+    Heading("months", "多付月数", "months paid meanwhile", Shown.NUMBER, 12),
+    Heading("cost_fen", "多付金额（元）", "paid meanwhile (yuan)", Shown.MONEY, 14),
+)
+"""How late departments told of what ends a benefit."""
+
+FIRST_OF_ALL: Final = Word("最早到达的记录", "the first of all records")
+
 FINDINGS: Final = {
     "REPEATED": Word("名册内重复", "repeated in the roster"),
     "SEVERAL_BENEFITS": Word("一人多险种", "one person, several benefits"),

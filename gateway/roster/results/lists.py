@@ -16,7 +16,7 @@ from gateway.roster.results.sheets import Workbook
 from gateway.roster.results.staging import Staging
 from gateway.roster.results.tables import batches, write_csv
 from gateway.rules.wording import Language
-from gateway.wording import BENEFITS, Word
+from gateway.wording import BENEFITS, DEPARTMENTS, KINDS, Word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGGED = {
@@ -123,6 +123,14 @@ class Lists:
         """unanswered.csv: whom nobody answered about, and why."""
         rows = self._results.filter(pl.col("status") == 0)
         write_csv(rows, headings.UNANSWERED, self._staging.file("unanswered.csv"), self._language)
+
+
+def late_rows(late: pl.DataFrame, language: Language) -> pl.DataFrame:
+    """How late departments told, in words."""
+    return late.with_columns(
+        department_name=worded("department", DEPARTMENTS, language, headings.FIRST_OF_ALL),
+        kind_name=worded("kind", KINDS, language, Word("", "")),
+    )
 
 
 def _nobody(evidence: pl.LazyFrame, people: pl.DataFrame) -> pl.DataFrame:

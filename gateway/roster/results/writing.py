@@ -19,7 +19,8 @@ from gateway.roster.frames import REJECTED, TABLES, ChunkFrames, empty
 from gateway.roster.results import headings
 from gateway.roster.results.counting import Counting, Counts
 from gateway.roster.results.frames import check
-from gateway.roster.results.lists import Lists
+from gateway.roster.results.lateness import Lateness
+from gateway.roster.results.lists import Lists, late_rows
 from gateway.roster.results.repeated import Numbers
 from gateway.roster.results.rows import result_rows
 from gateway.roster.results.sheets import SHEET_ROWS, Workbook
@@ -48,6 +49,7 @@ KNOWN: Final = frozenset(
         "findings.csv",
         "findings.xlsx",
         "unanswered.csv",
+        "lateness.csv",
         "messages.parquet",
         "messages.csv",
         "rejected.csv",
@@ -95,11 +97,13 @@ class Written:
         counts: what the run came to.
         files: names beneath the folder, in order; of work lists the folder only.
         units: how many work lists there are.
+        lateness: how late departments told, columns as in `lateness.LATENESS`.
     """
 
     counts: Counts
     files: tuple[str, ...]
     units: int
+    lateness: pl.DataFrame
 
 
 def write(chunks: Iterable[ChunkFrames], out: Path, options: Options) -> Written:
@@ -183,6 +187,7 @@ class _Run:
         self._rejected = _Spill(staging, "rejected", empty("rejected"), uniform=False)
         self._numbers = Numbers()
         self._counting = Counting()
+        self._lateness = Lateness()
 
     def add(self, chunk: ChunkFrames) -> None:
         self._rows.add(self._worded(chunk))
@@ -193,6 +198,7 @@ class _Run:
         self._rejected.add(chunk.rejected)
         self._numbers.add(chunk.people["id_number"])
         self._counting.add(chunk.people)
+        self._lateness.add(chunk.people, chunk.evidence)
 
     def finish(self) -> Written:
         options, staging = self._options, self._staging
@@ -221,12 +227,15 @@ class _Run:
         counts = self._counting.counts(findings, self._rejected.rows)
         lists.overpayments(counts)
         lists.unanswered()
+        late = self._lateness.frame()
+        shown = late_rows(late, language)
+        write_csv(shown.lazy(), headings.LATENESS, staging.file("lateness.csv"), language)
         units = write_work_lists(results, staging, language, options.work_lists) if options.work_lists.formats else 0
         self._write_messages()
         self._write_rejected()
         text = page(counts, options.title, options.agency, options.as_of_on, language, options.members)
         staging.file("summary.html").write_text(text, "utf-8")
-        return Written(counts, self._write_manifest(), units)
+        return Written(counts, self._write_manifest(), units, late)
 
     def _worded(self, chunk: ChunkFrames) -> pl.DataFrame:
         return result_rows(chunk, self._options.language, self._options.as_of_on, self._options.members)

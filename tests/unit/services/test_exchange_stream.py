@@ -144,7 +144,7 @@ async def test_a_stream_gives_the_same_bytes_as_exchange(
             assert exchange_pb2.Answer.FromString(answer.proof.payload) == alone
 
 
-async def test_evidence_comes_only_of_those_who_are_not_alive_where_that_is_asked(tmp_path: Path) -> None:
+async def test_traces_come_only_of_those_who_are_not_alive_where_that_is_asked(tmp_path: Path) -> None:
     asked = question(*PEOPLE)
     asked.evidence_only_where_not_alive = True
     async with province(tmp_path, register()) as (there, _):

@@ -82,7 +82,9 @@ class Question(_message.Message):
     the same id, within ten minutes, is answered again and its people counted once. Empty: every question counts.
     """
     evidence_only_where_not_alive: _builtins.bool
-    """Rows of evidence are wanted only for people who are not answered as alive (ALIVE_STRONG, ALIVE_MEDIUM, ALIVE_WEAK)."""
+    """Of people who are answered as alive (ALIVE_STRONG, ALIVE_MEDIUM, ALIVE_WEAK) only rows of evidence of events are wanted,
+    which may end a benefit: not of traces, of which they have many.
+    """
     trace: _builtins.bytes
     """Where this question is being traced: trace id (16 bytes), id of the asking span (8), flags as in W3C Trace Context (1).
     Made for this one question of an agency; empty: not traced. The answering side need not follow it.
