@@ -334,7 +334,7 @@ class RosterSettings(Settings):
         128 << 20, ge=1 << 10, le=4 << 30, description="Largest workbook or Parquet file, which is read whole, bytes."
     )
     max_rows: int = Field(5_000_000, ge=1, le=100_000_000, description="Rows of a file at most.")
-    chunk_rows: int = Field(5_000, ge=1, le=100_000, description="Rows dealt with, and people asked about, at once.")
+    chunk_rows: int = Field(10_000, ge=1, le=100_000, description="Rows dealt with, and people asked about, at once.")
     window: int = Field(4, ge=1, le=64, description="Questions under way to one member at once.")
     chunk_s: float = Field(120.0, ge=0.1, le=3_600, description="Seconds for the answer to one question, all tries.")
     deadline_s: float = Field(

@@ -39,6 +39,15 @@ EXPIRED: Final = 5
 SWEEP_AT_MOST: Final = 500
 _NUMBERS = "inbox_arrived"
 
+_earlier = inbox.alias()
+_BEHIND = sa.exists().where(
+    _earlier.c.sender == inbox.c.sender,
+    _earlier.c.order_key == inbox.c.order_key,
+    _earlier.c.state == WAITING,
+    _earlier.c.sequence < inbox.c.sequence,
+)
+"""Another one waits before it. Made once: it is looked every second, by every kind, whether there are any."""
+
 
 class Arrival(NamedTuple):
     """A delivery at the door; `content` is what is kept of it, encrypted."""
@@ -322,16 +331,9 @@ class InboxTable:
 
 def _due(connection: sa.Connection, kind: int, now_ms: int, limit: int) -> list[Row[Any]]:
     """Those that go on, and those that begin: a query for each, so that either can follow an index."""
-    earlier = inbox.alias()
-    before = sa.exists().where(
-        earlier.c.sender == inbox.c.sender,
-        earlier.c.order_key == inbox.c.order_key,
-        earlier.c.state == WAITING,
-        earlier.c.sequence < inbox.c.sequence,
-    )
     ready = sa.select(inbox).where(inbox.c.kind == kind, inbox.c.next_try_ms <= now_ms).limit(limit)
     go_on = ready.where(inbox.c.state == UNDER_WAY).order_by(inbox.c.next_try_ms)
-    begin = ready.where(inbox.c.state == WAITING, ~before).order_by(inbox.c.arrived)
+    begin = ready.where(inbox.c.state == WAITING, ~_BEHIND).order_by(inbox.c.arrived)
     return [*connection.execute(begin), *connection.execute(go_on)]
 
 
