@@ -4,7 +4,7 @@ Owns: the ledger of a run (what it knows of every row that it dealt with itself)
 speaks for each row of its file), as arrays and as parts of its folder. A run that goes on from another writes what it
 dealt with and no more; for the rest its places point to where that was. Refuses: deciding what changed (`matching`).
 
-    ledger    for each row dealt with here: number, digest, person, how it stands, from when on to ask again
+    ledger    for each row dealt with here: number, digest, person, how it stands, until when that holds
     places    for each row of the file: whose ledger, and where in it; what a later run must know of this one
     pieces    of delimited text: the file's pieces, and how it is read
 """
@@ -30,7 +30,7 @@ ACCEPTED, REJECTED, AGAIN, UNSERVED = range(4)
 LEDGER: Final = "ledger"
 PLACES: Final = "places"
 PIECES: Final = "pieces"
-_COLUMNS: Final[dict[str, str]] = {"row": "<i4", "digest": "<u8", "key": "<i8", "sort": "<u1", "due_on": "<i4"}
+_COLUMNS: Final[dict[str, str]] = {"row": "<i4", "digest": "<u8", "key": "<i8", "sort": "<u1", "holds_until": "<i4"}
 
 Index = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Ledger:
         digest: of its cells (`digests`).
         key: of person and benefit (`validating`); 0 for one that is wrong.
         sort: how it stands.
-        due_on: civil day from which on it is asked about again though nothing changed.
+        holds_until: last civil day on which it is not asked about again though nothing changed.
         starts: place of the first row of each chunk of the run.
     """
 
@@ -52,7 +52,7 @@ class Ledger:
     digest: NDArray[np.uint64]
     key: Index
     sort: NDArray[np.uint8]
-    due_on: NDArray[np.int32]
+    holds_until: NDArray[np.int32]
     starts: NDArray[np.int32]
 
     def to_bytes(self) -> bytes:
@@ -195,7 +195,7 @@ class Before:
         folder: of the run.
         places: of its rows.
         ledgers: of the runs that its places name, in that order.
-        digest, key, sort, due_on: of each row of its file.
+        digest, key, sort, holds_until: of each row of its file.
         way: how its file is read; None: it was no delimited text, or cannot be cut.
     """
 
@@ -205,7 +205,7 @@ class Before:
     digest: NDArray[np.uint64]
     key: Index
     sort: NDArray[np.uint8]
-    due_on: NDArray[np.int32]
+    holds_until: NDArray[np.int32]
     way: Way | None
 
 

@@ -152,7 +152,7 @@ def _what(run: Submitted, before: Before, old: Index, noticed: Sequence[int], mo
     there = np.flatnonzero(old >= 0)
     at = old[there]
     sort = before.sort[at]
-    due = before.due_on[at] <= run.as_of_on
+    due = before.holds_until[at] < run.as_of_on
     if moved:
         due |= sort == UNSERVED
     if noticed:

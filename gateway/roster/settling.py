@@ -1,8 +1,8 @@
 """The end of a live run: what the next one must know of it is put down.
 
-Owns: the parts `ledger` and `places`, and from which day on a row is asked about again though nothing changed: when its
-answer may not be relied on any more; at once where there is none or a part of it is missing; after 30 days where
-nothing could be asked, so that no run is needed longer than that for what it refused. Refuses: results. Blocks.
+Owns: the parts `ledger` and `places`, and until when a row holds though nothing changes: as long as its answer may be
+relied on; not at all where there is none or a part of it is missing; 30 days where nothing could be asked, so that no
+run is needed longer than that for what it refused. Refuses: results. Blocks.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ def _ledger(folder: RunFolder, run: Submitted, chunks: int) -> Ledger:
     if not kept:
         return nothing
     row, digest, key, sort = (np.concatenate([each[at] for each in kept]) for at in range(4))
-    due_on = np.full(len(row), run.as_of_on + LOOKED_AT_AGAIN_DAYS, np.int32)
+    holds_until = np.full(len(row), run.as_of_on + LOOKED_AT_AGAIN_DAYS, np.int32)
     for number, start in enumerate(starts.tolist()):
         accepted = start + np.flatnonzero(kept[number].sort == ACCEPTED)
         if len(accepted):
-            due_on[accepted] = _due(folder, number, run.as_of_on)
-    return Ledger(row, digest, key, sort, due_on, starts)
+            holds_until[accepted] = _held(folder, number)
+    return Ledger(row, digest, key, sort, holds_until, starts)
 
 
-def _due(folder: RunFolder, number: int, today: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _held(folder: RunFolder, number: int) -> np.ndarray[Any, np.dtype[np.int32]]:
     """Until when the answers about a chunk's people may be relied on."""
     people = from_arrow(
         unpack(folder.parts.read(result_part(number)))["people"], ["status", "partial", "valid_until_on", "members"]
     ).filter(pl.col("members") != "")
     whole = (people["status"] != 0) & ~people["partial"]
-    until = people.select(pl.when(whole).then("valid_until_on").otherwise(today)).to_series()
-    due: np.ndarray[Any, np.dtype[np.int32]] = until.cast(pl.Int32).to_numpy()
-    return due
+    until = people.select(pl.when(whole).then("valid_until_on").otherwise(0)).to_series()
+    held: np.ndarray[Any, np.dtype[np.int32]] = until.cast(pl.Int32).to_numpy()
+    return held
 
 
 def _places(

@@ -96,6 +96,9 @@ async def test_whoever_may_not_be_relied_on_any_more_is_asked_about_again(world:
     data = roster(*lines(1, 2, 3))
     async with world.running():
         one = await first(world, data)
+        one = await after(world, one, data)
+        assert world.asked() == {}
+        world.clock.advance(86_400)
         two = await after(world, one, data)
         assert world.asked() == {B.member_id: [number(2)]}
         world.clock.advance(19 * 86_400)
