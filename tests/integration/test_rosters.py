@@ -204,9 +204,10 @@ def test_the_asking_gateway_is_killed_in_the_middle_and_goes_on(
         _, said = command.communicate(timeout=100)
         assert command.returncode == 0, said
     same(whole[1], tmp_path / "out")
-    # One question was under way at each kill: its answer may have been lost, and then it is asked again. No other is.
+    # At each kill the answer to one question may have been on its way, and that to another about to be written down:
+    # these are asked again, under the same id, by which they count once. No other is.
     asked = len(world.asked_at(running.answering)) - before
-    assert COUNT // CHUNK <= asked <= COUNT // CHUNK + 3
+    assert COUNT // CHUNK <= asked <= COUNT // CHUNK + 3 * 2
 
 
 def test_the_command_is_killed_in_the_middle_and_goes_on(
