@@ -355,20 +355,14 @@ class Checks:
 
     def _event(self, question: exchange_pb2.Question, sealed: Sealed) -> AuditEvent:
         """An exchange as it is recorded (records of processing: 个人信息保护法 第五十五条)."""
-        context = question.context
-        return AuditEvent(
+        return AuditEvent.of(
+            question.context,
             at_ms=self._clock.now_ms(),
             direction="out",
             counterpart=sealed.header.recipient,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
             message_id=sealed.message_id,
             digest=sealed.digest,
             subjects=len(question.subjects.id_number),
-            outcome=0,
         )
 
     def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:

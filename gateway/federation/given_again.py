@@ -42,19 +42,14 @@ class GivenAgain:
         """What is recorded, to be used once more with `record_more`."""
         answer = held.answer
         return self._audit.content(
-            AuditEvent(
+            AuditEvent.of(
+                context,
                 at_ms=self._clock.now_ms(),
                 direction="again",
                 counterpart=answer.member_id,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=answer.message_id,
                 digest=answer.proof.question_digest,
                 subjects=len(answer.findings.status),
-                outcome=0,
                 decision=_OUTDATED if outdated else _AGAIN,
             )
         )

@@ -244,16 +244,11 @@ class LateChecks:
         decision: str,
         outcome: int = 0,
     ) -> AuditEvent:
-        context = question.context
-        return AuditEvent(
+        return AuditEvent.of(
+            question.context,
             at_ms=self._clock.now_ms(),
             direction="out",
             counterpart=member,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
             message_id=delivery_id,
             digest=digest,
             subjects=len(question.subjects.id_number),

@@ -100,19 +100,14 @@ class Noticed:
         found = await self._store.subscriptions.by_token(delivery.sender, notice.token, context.unit, notice.benefit)
         decision = "no such subscription any more" if found is None else f"notice {notice.sequence} received"
         record = self._store.audit.effect(
-            AuditEvent(
+            AuditEvent.of(
+                context,
                 at_ms=now_ms,
                 direction="out",
                 counterpart=delivery.sender,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=delivery.delivery_id,
                 digest=delivery_digest(delivery.delivery_id, delivery.body),
                 subjects=1,
-                outcome=0,
                 decision=decision,
             )
         )

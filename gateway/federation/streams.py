@@ -125,7 +125,7 @@ class Streams:
 
     def _record(self, way: Way) -> Sequence[asyncio.Future[Any]]:
         """Record every message in which a chunk left (records of processing: 个人信息保护法 第五十五条)."""
-        context, outcome = way.question.context, way.outcome
+        outcome = way.outcome
         written = []
         for sealed in way.sent:
             reason, said = 0, ""
@@ -136,15 +136,11 @@ class Streams:
                     words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
                     "not answered; asked in another message",
                 )
-            event = AuditEvent(
+            event = AuditEvent.of(
+                way.question.context,
                 at_ms=self._clock.now_ms(),
                 direction="out",
                 counterpart=sealed.header.recipient,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=sealed.message_id,
                 digest=sealed.digest,
                 subjects=len(way.question.subjects.id_number),

@@ -258,19 +258,14 @@ class Subscribing:
 
     def _record(self, context: exchange_pb2.Context, member: str, sent: Letter, people: int, what: str) -> Effect:
         return self._store.audit.effect(
-            AuditEvent(
+            AuditEvent.of(
+                context,
                 at_ms=sent.created_at_ms,
                 direction="out",
                 counterpart=member,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=sent.delivery_id,
                 digest=b"",
                 subjects=people,
-                outcome=0,
                 decision=what,
             )
         )

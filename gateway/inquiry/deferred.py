@@ -141,16 +141,11 @@ class DeferredQuestions:
             expires_at_ms=max(now_ms, delivery.expires_at_ms) + ANSWER_LIFE_MS,
             order_key=delivery.delivery_id,  # the last answer comes last
         )
-        context = question.context
-        event = AuditEvent(
+        event = AuditEvent.of(
+            question.context,
             at_ms=now_ms,
             direction="in",
             counterpart=delivery.sender,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
             message_id=delivery.delivery_id,
             digest=digest,
             subjects=len(question.subjects.id_number),

@@ -220,17 +220,12 @@ class Exchange:
     def _record(
         self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str
     ) -> asyncio.Future[ChainHead]:
-        context = question.context
         return self._audit.submit(
-            AuditEvent(
+            AuditEvent.of(
+                question.context,
                 at_ms=self._clock.now_ms(),
                 direction="in",
                 counterpart=opened.header.sender,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=opened.header.message_id,
                 digest=opened.digest,
                 subjects=len(question.subjects.id_number),

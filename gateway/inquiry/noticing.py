@@ -325,17 +325,12 @@ class Noticing:
 
     def _record(self, case: _Case, outcome: int, what: str, sent: Letter | None = None) -> Effect:
         """The record of processing: departments were asked about a person on a subscriber's terms; what came of it."""
-        context = case.question.context
         return self._store.audit.effect(
-            AuditEvent(
+            AuditEvent.of(
+                case.question.context,
                 at_ms=self._clock.now_ms(),
                 direction="in",
                 counterpart=case.group.member,
-                unit=context.unit,
-                official=context.official_pseudonym,
-                purpose=context.purpose,
-                legal_basis=context.legal_basis,
-                case_reference=context.case_reference,
                 message_id=_NO_ID if sent is None else sent.delivery_id,
                 digest=b"" if sent is None else delivery_digest(sent.delivery_id, sent.body),
                 subjects=1,

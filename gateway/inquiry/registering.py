@@ -196,17 +196,12 @@ def _event(
     until_ms: int,
     now_ms: int,
 ) -> AuditEvent:
-    context = change.context
     done = "subscribed to notices" if until_ms else "subscriptions to notices ended"
-    return AuditEvent(
+    return AuditEvent.of(
+        change.context,
         at_ms=now_ms,
         direction="in",
         counterpart=delivery.sender,
-        unit=context.unit,
-        official=context.official_pseudonym,
-        purpose=context.purpose,
-        legal_basis=context.legal_basis,
-        case_reference=context.case_reference,
         message_id=delivery.delivery_id,
         digest=delivery_digest(delivery.delivery_id, delivery.body),
         subjects=len(change.people.benefit),

@@ -335,16 +335,11 @@ def _event(
     decision: str,
     outcome: int = 0,
 ) -> AuditEvent:
-    context = step.context
-    return AuditEvent(
+    return AuditEvent.of(
+        step.context,
         at_ms=now_ms,
         direction=direction,  # type: ignore[arg-type]  # "in" or "out"
         counterpart=member,
-        unit=context.unit,
-        official=context.official_pseudonym,
-        purpose=context.purpose,
-        legal_basis=context.legal_basis,
-        case_reference=context.case_reference,
         message_id=message_id,
         digest=digest,
         subjects=len(step.column) // blinding.POINT_BYTES,

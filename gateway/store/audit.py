@@ -34,6 +34,7 @@ from gateway.store.tables import (
     audit_event,
 )
 from gateway.store.writer import Writer
+from wugan.federation.v1 import exchange_pb2
 
 RETENTION_MS = 3 * 366 * 86_400_000
 """Three years, leap days included."""
@@ -86,6 +87,37 @@ class AuditEvent(NamedTuple):
     subjects: int
     outcome: int
     decision: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        context: exchange_pb2.Context,
+        *,
+        at_ms: int,
+        direction: Direction,
+        counterpart: str,
+        message_id: bytes,
+        digest: bytes,
+        subjects: int,
+        outcome: int = 0,
+        decision: str = "",
+    ) -> AuditEvent:
+        """What was done under a question's context (records of processing: 个人信息保护法 第五十五条)."""
+        return cls(
+            at_ms=at_ms,
+            direction=direction,
+            counterpart=counterpart,
+            unit=context.unit,
+            official=context.official_pseudonym,
+            purpose=context.purpose,
+            legal_basis=context.legal_basis,
+            case_reference=context.case_reference,
+            message_id=message_id,
+            digest=digest,
+            subjects=subjects,
+            outcome=outcome,
+            decision=decision,
+        )
 
 
 class RecordedEvent(NamedTuple):
