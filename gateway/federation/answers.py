@@ -1,7 +1,7 @@
-"""What a member answered: whether it fits the question, and what is wrong with it where it does not.
+"""What a member answered: whether it fits the question, what is wrong with it where it does not, and its reasons.
 
-Owns: these checks. Every failure comes out as an error of our tree: what the member refused as a RefusedError, what it
-did wrong as PARTNER_FAULTY. Refuses: opening and verifying, and merging.
+Owns: these checks, and reading an answer's reasons. Every failure comes out as an error of our tree: what the member
+refused as a RefusedError, what it did wrong as PARTNER_FAULTY. Refuses: opening and verifying, and merging.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.retrying import unusable
+from gateway.rules.reasons import Reasons
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -34,6 +35,27 @@ class PartnerAnswer:
     findings: exchange_pb2.Findings
     message_id: bytes
     proof: Proof
+
+
+def reasons_in(columns: exchange_pb2.ReasonColumns) -> Reasons:
+    """Reasons as the rules take them."""
+    return Reasons(
+        subject=np.array(columns.subject, np.int32),
+        code=np.array(columns.code, np.int32),
+        department=np.array(columns.department, np.int32),
+        kind=np.array(columns.kind, np.int32),
+        on=np.array(columns.on, np.int32),
+        number=np.array(columns.number, np.int32),
+    )
+
+
+def codes_by_month(found: exchange_pb2.Findings) -> frozenset[int]:
+    """Codes of reasons whose day stands for its month."""
+    months = {
+        about_trace: precision == words.DATE_PRECISION_MONTH
+        for about_trace, precision in ((True, found.trace_dates), (False, found.event_dates))
+    }
+    return frozenset(text.code for text in found.reason_texts if months[text.about_trace])
 
 
 def answer_in(

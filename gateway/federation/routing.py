@@ -7,7 +7,7 @@ looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ MAX_REGIONS: Final = 10
 """Places that may be named for one recipient, of all kinds together."""
 MAX_DESTINATIONS: Final = 3
 """Places to which one answer may send on."""
-_MOVED: Final = 1 << words.ENTITLEMENT_FLAG_MOVED
+MOVED: Final = 1 << words.ENTITLEMENT_FLAG_MOVED
 _MOVE_REASON: Final = "MOVED"
 _MOVE_KINDS: Final = frozenset(
     {adapter_words.EVIDENCE_KIND_HOUSEHOLD_MOVED, adapter_words.EVIDENCE_KIND_RESIDENCE_MOVED}
@@ -98,29 +98,32 @@ def moved_to(directory: Directory, own_id: str, findings: exchange_pb2.Findings,
 
     What another member says is not trusted: places that are none lead nowhere, and only members are asked.
     """
-    if not findings.flags[0] & _MOVED:
+    if not findings.flags[0] & MOVED:
         return []
     members: dict[str, None] = {}
-    for region in list(dict.fromkeys(_destinations(findings)))[:MAX_DESTINATIONS]:
+    for region in list(dict.fromkeys(destinations(findings).get(0, ())))[:MAX_DESTINATIONS]:
         if is_region(region):
             members.update(dict.fromkeys(directory.members_serving(region)))
     return [member for member in members if member != own_id and member not in asked]
 
 
-def _destinations(findings: exchange_pb2.Findings) -> Iterable[int]:
-    """Where the move ended, as the reason tells; where it leaves that out, as the rows tell, newest first."""
+def destinations(findings: exchange_pb2.Findings) -> dict[int, list[int]]:
+    """Where people's moves ended, by row: as the reasons tell; where these leave it out, as the rows of evidence tell,
+    newest first. What is told need not be a region.
+    """
     reasons = findings.reasons
     codes = {text.code for text in findings.reason_texts if text.name == _MOVE_REASON}
-    told = [number for code, number in zip(reasons.code, reasons.number, strict=True) if code in codes and number]
-    if told:
-        return told
+    told: dict[int, list[int]] = {}
+    if codes:
+        for who, code, number in zip(reasons.subject, reasons.code, reasons.number, strict=True):
+            if code in codes and number:
+                told.setdefault(who, []).append(number)
     rows = findings.evidence
-    moves = [
-        (on, detail)
-        for kind, on, detail in zip(rows.kind, rows.observed_on, rows.detail, strict=True)
-        if kind in _MOVE_KINDS and detail
-    ]
-    return [detail for _, detail in sorted(moves, reverse=True)]
+    moves: dict[int, list[tuple[int, int]]] = {}
+    for who, kind, on, detail in zip(rows.subject, rows.kind, rows.observed_on, rows.detail, strict=True):
+        if kind in _MOVE_KINDS and detail and who not in told:
+            moves.setdefault(who, []).append((on, detail))
+    return told | {who: [detail for _, detail in sorted(each, reverse=True)] for who, each in moves.items()}
 
 
 def _serving(directory: Directory, field: str, region: int) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gateway.federation.answers import codes_by_month, reasons_in
 from gateway.federation.check import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import flag_days, month_text, propose
@@ -72,7 +73,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     if row.flags:
         days = _flag_days(answered)
     for found in answered:
-        reasons += _tell(book, found.reasons, {text.code: text for text in found.reason_texts}, _by_month(found))
+        reasons += _tell(book, found.reasons, {text.code: text for text in found.reason_texts}, codes_by_month(found))
     proposal, effective_month = _propose(book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on)
     return Verdict(
         status=row.status,
@@ -140,7 +141,7 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
 
 def _flag_days(answered: Sequence[exchange_pb2.Findings]) -> tuple[int, ...]:
     """The earliest day that any member told for each flag."""
-    days = np.stack([flag_days(1, _reasons(found)) for found in answered])
+    days = np.stack([flag_days(1, reasons_in(found.reasons)) for found in answered])
     told = np.where(days == 0, _NEVER, days).min(axis=0)
     return tuple(np.where(told == _NEVER, 0, told)[0].tolist())
 
@@ -162,18 +163,6 @@ def _propose(
     return int(proposals.status[0]), month_text(int(proposals.effective_on[0]))
 
 
-def _reasons(findings: exchange_pb2.Findings) -> Reasons:
-    columns = findings.reasons
-    return Reasons(
-        subject=np.array(columns.subject, np.int32),
-        code=np.array(columns.code, np.int32),
-        department=np.array(columns.department, np.int32),
-        kind=np.array(columns.kind, np.int32),
-        on=np.array(columns.on, np.int32),
-        number=np.array(columns.number, np.int32),
-    )
-
-
 class _Text(Protocol):
     """What a ReasonText of the rules and one of the contract have in common."""
 
@@ -183,15 +172,6 @@ class _Text(Protocol):
     def zh(self) -> str: ...
     @property
     def en(self) -> str: ...
-
-
-def _by_month(found: exchange_pb2.Findings) -> frozenset[int]:
-    """Codes of reasons whose day stands for its month."""
-    months = {
-        about_trace: precision == words.DATE_PRECISION_MONTH
-        for about_trace, precision in ((True, found.trace_dates), (False, found.event_dates))
-    }
-    return frozenset(text.code for text in found.reason_texts if months[text.about_trace])
 
 
 def _tell(

@@ -6,7 +6,6 @@ Owns: the columns of a question, and following moves that an answer tells of. Re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import numpy as np
 import polars as pl
@@ -15,17 +14,12 @@ from numpy.typing import NDArray
 from gateway.exchange.question import check_question
 from gateway.federation.directory import Directory
 from gateway.federation.regions import is_region
-from gateway.federation.routing import MAX_DESTINATIONS
+from gateway.federation.routing import MAX_DESTINATIONS, MOVED, destinations
 from gateway.roster.planning import SEPARATOR
 from gateway.roster.run import Ask, Submitted
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import exchange_pb2
-from wugan.federation.v1 import vocabulary_pb2 as words
-
-_MOVED: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_MOVED)
-_MOVE_REASON: Final = "MOVED"
-_MOVE_KINDS: Final = (adapter_words.EVIDENCE_KIND_HOUSEHOLD_MOVED, adapter_words.EVIDENCE_KIND_RESIDENCE_MOVED)
 
 Index = NDArray[np.int64]
 Moves = dict[str, list[int]]
@@ -97,11 +91,13 @@ def moves_from(
     """
     asked: dict[int, list[str]] = {}
     for at, findings in answers.values():
-        flags = np.array(findings.flags, np.uint32)
-        for subject in np.flatnonzero(flags & _MOVED).tolist():
+        moved = np.flatnonzero(np.array(findings.flags, np.uint32) & np.uint32(MOVED)).tolist()
+        told = destinations(findings) if moved else {}
+        for subject in moved:
             place = int(at[subject])
             known = asked.setdefault(place, [each for each in rows["members"][place].split(SEPARATOR) if each])
-            for region in _destinations(findings, subject)[:MAX_DESTINATIONS]:
+            regions = [region for region in dict.fromkeys(told.get(subject, ())) if is_region(region)]
+            for region in regions[:MAX_DESTINATIONS]:
                 for member in directory.members_serving(region):
                     if member != own_id and member not in known and len(known) < most:
                         known.append(member)
@@ -112,23 +108,3 @@ def moves_from(
             if member not in first:
                 found.setdefault(member, []).append(place)
     return dict(sorted(found.items()))
-
-
-def _destinations(findings: exchange_pb2.Findings, subject: int) -> list[int]:
-    """Where a move ended, as the reason tells; where it leaves that out, as the rows of evidence tell, newest first."""
-    reasons = findings.reasons
-    codes = {text.code for text in findings.reason_texts if text.name == _MOVE_REASON}
-    told = [
-        number
-        for who, code, number in zip(reasons.subject, reasons.code, reasons.number, strict=True)
-        if who == subject and code in codes and number
-    ]
-    if not told:
-        rows = findings.evidence
-        moves = [
-            (on, detail)
-            for who, kind, on, detail in zip(rows.subject, rows.kind, rows.observed_on, rows.detail, strict=True)
-            if who == subject and kind in _MOVE_KINDS and detail
-        ]
-        told = [detail for _, detail in sorted(moves, reverse=True)]
-    return [region for region in dict.fromkeys(told) if is_region(region)]

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from gateway.federation.partners import PartnerAnswer
+from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.roster.frames import EVIDENCE, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
 from gateway.roster.run import Ask, Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
@@ -23,7 +23,6 @@ from gateway.rules.merge import merge
 from gateway.rules.overpayment import overpaid
 from gateway.rules.reasons import Reasons
 from gateway.rules.wording import reason_texts
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_TEMPLATE: Final = 500
@@ -92,7 +91,7 @@ def merged(
             at_refused = at[np.array(found.refused.subject, np.int64)]
             partial[place, at_refused] = True
             _refuse(refusal, at_refused, np.array(found.refused.reason, np.int32))
-        days = flag_days(len(at), _reasons(found.reasons))
+        days = flag_days(len(at), reasons_in(found.reasons))
         told[at] = np.minimum(told[at], np.where(days == 0, FAR, days))
     told[told == FAR] = 0
     one = merge(book, status=status, flags=flags, decided_on=decided, last_trace_on=traced, valid_until_on=valid)
@@ -173,7 +172,7 @@ def _sparse(
             for text in found.reason_texts
         }
         names = {code: name for code, (name, _, _) in theirs.items()}
-        parts.append(_reason_rows(ask.member, row[at], _reasons(found.reasons), names, _by_month(found)))
+        parts.append(_reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found)))
         for code, told_as in theirs.items():
             texts.setdefault((ask.member, code), told_as)
         evidence.append(_evidence_rows(ask.member, row[at], found.evidence))
@@ -257,26 +256,6 @@ def _combinations(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Index]:
         return chosen[:, :1].T, np.zeros(chosen.shape[1], np.int64)
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     return chosen[:, first].T, inverse
-
-
-def _reasons(columns: exchange_pb2.ReasonColumns) -> Reasons:
-    return Reasons(
-        subject=np.array(columns.subject, np.int32),
-        code=np.array(columns.code, np.int32),
-        department=np.array(columns.department, np.int32),
-        kind=np.array(columns.kind, np.int32),
-        on=np.array(columns.on, np.int32),
-        number=np.array(columns.number, np.int32),
-    )
-
-
-def _by_month(found: exchange_pb2.Findings) -> frozenset[int]:
-    """Codes of reasons whose day stands for its month."""
-    months = {
-        about_trace: precision == words.DATE_PRECISION_MONTH
-        for about_trace, precision in ((True, found.trace_dates), (False, found.event_dates))
-    }
-    return frozenset(text.code for text in found.reason_texts if months[text.about_trace])
 
 
 def _reason_rows(

@@ -9,7 +9,7 @@ import pytest
 from gateway.clock import FakeClock
 from gateway.errors import RefusedError
 from gateway.federation.directory import Directory
-from gateway.federation.routing import MAX_REGIONS, Places, moved_to, route
+from gateway.federation.routing import MAX_REGIONS, Places, destinations, moved_to, route
 from tests.unit.services.gateways_world import ANHUI, FUJIAN, NOW_MS, ZHEJIANG, A, B, C, Listed, Party, findings
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import exchange_pb2
@@ -125,3 +125,15 @@ def test_where_the_reason_leaves_the_place_out_the_newest_row_tells() -> None:
         rows.observed_on.append(on)
         rows.detail.append(detail)
     assert next_asked(made, B) == "CD"
+
+
+def test_each_person_of_an_answer_has_moves_of_their_own() -> None:
+    made = moved(FUJIAN, flags=MOVED)
+    made.flags.extend([MOVED, 0])
+    rows = made.evidence
+    for who, on, detail in ((0, 100, ANHUI), (1, 100, SICHUAN), (1, 200, FUJIAN)):
+        rows.subject.append(who)
+        rows.kind.append(v.EVIDENCE_KIND_RESIDENCE_MOVED)
+        rows.observed_on.append(on)
+        rows.detail.append(detail)
+    assert destinations(made) == {0: [FUJIAN], 1: [FUJIAN, SICHUAN]}, "a reason comes before rows, the newest row first"
