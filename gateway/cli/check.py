@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from gateway.cli import EXIT_USAGE
+from gateway.cli.agency_options import AS_OF, BASIS, CASE, CONFIG, OFFICIAL
 from gateway.cli.language import say
 from gateway.errors import ConfigError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -38,13 +39,7 @@ def _choice(names: list[str]) -> click.Choice[str]:
         "4 答复无效。",
     )
 )
-@click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=say("agency.toml: gateway, certificate, official", "agency.toml：网关地址、证书、经办人"),
-)
+@CONFIG
 @click.option("--id", "id_number", required=True, help=say("identity number, as registered", "证件号码（按登记填写）"))
 @click.option("--name", required=True, help=say("name, as registered", "姓名（按登记填写）"))
 @click.option(
@@ -96,17 +91,10 @@ def _choice(names: list[str]) -> click.Choice[str]:
     is_flag=True,
     help=say("print what is known as each province answers", "各省答复陆续到达时即时显示"),
 )
-@click.option(
-    "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
-)
-@click.option(
-    "--case",
-    "case_reference",
-    default="",
-    help=say("your file reference (default: a random one)", "业务编号（默认随机）"),
-)
-@click.option("--official", default="", help=say("who asks (default: from the configuration)", "经办人（默认取配置）"))
-@click.option("--as-of", default="", help=say("YYYY-MM-DD, as it was known then", "YYYY-MM-DD，按当日已知信息答复"))
+@BASIS
+@CASE
+@OFFICIAL
+@AS_OF
 @click.option(
     "--evidence",
     type=click.IntRange(0, 10_000),

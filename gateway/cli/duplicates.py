@@ -15,7 +15,8 @@ import click
 from google.protobuf import json_format
 
 from gateway.cli import EXIT_USAGE
-from gateway.cli.access_common import FILE, JSON
+from gateway.cli.access_common import JSON
+from gateway.cli.agency_options import CONFIG
 from gateway.cli.language import plain, say
 from gateway.cli.matching import match, status
 from gateway.errors import ConfigError
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
     from wugan.agency.v1 import agency_pb2_grpc, duplicates_pb2
 
 _AT_ONCE: Final = 1_000
-CONFIG = click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=FILE,
-    help=say("agency.toml: gateway, certificate, official", "agency.toml：网关地址、证书、经办人"),
-)
 
 
 @click.group(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import EXIT_USAGE
-from gateway.cli.access_common import FILE, JSON, moment
+from gateway.cli.access_common import JSON, moment
+from gateway.cli.agency_options import CONFIG
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError
 
@@ -27,13 +28,6 @@ _STATES = {
     3: ("answered", "已答复"),
     4: ("lapsed", "逾期未答"),
 }
-CONFIG = click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=FILE,
-    help=say("agency.toml: gateway, certificate, official", "agency.toml：网关地址、证书、经办人"),
-)
 
 
 @click.group(help=say("Late answers to checks that were left open.", "留置查询的迟到答复。"))

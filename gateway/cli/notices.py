@@ -19,6 +19,7 @@ from google.protobuf import json_format
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
+from gateway.cli.agency_options import BASIS, CONFIG, OFFICIAL
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError
 from gateway.wording import BENEFITS, DEPARTMENTS, Word, word
@@ -33,14 +34,6 @@ _COLUMNS: Final = ("id_number", "name", "benefit", "regions")
 _AT_ONCE: Final = 1_000
 MAX_FILE_BYTES: Final = 256 << 20
 _STANDINGS: Final = {1: ("pending", "待对方确认"), 2: ("active", "生效"), 3: ("refused", "被拒绝")}
-
-CONFIG = click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=FILE,
-    help=say("agency.toml: gateway, certificate, official", "agency.toml：网关地址、证书、经办人"),
-)
 ID = click.option("--id", "id_number", default="", help=say("identity number, as registered", "证件号码（按登记填写）"))
 BENEFIT = click.option(
     "--benefit", type=click.Choice(_BENEFITS, case_sensitive=False), help=say("type of benefit", "险种")
@@ -92,13 +85,11 @@ def notices() -> None:
 )
 @LISTED
 @click.option("--days", type=click.IntRange(1, 400), default=365, show_default=True, help=say("days", "有效天数"))
-@click.option(
-    "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
-)
+@BASIS
 @click.option(
     "--case", "case_reference", default="", help=say("your file reference (default: random)", "业务编号（默认随机）")
 )
-@click.option("--official", default="", help=say("who asks (default: from the configuration)", "经办人（默认取配置）"))
+@OFFICIAL
 @CONFIG
 @JSON
 def subscribe(

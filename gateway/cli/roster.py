@@ -14,8 +14,8 @@ import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
+from gateway.cli.agency_options import AS_OF, BASIS, CASE, CONFIG, OFFICIAL
 from gateway.cli.language import plain, say
-from gateway.cli.late import CONFIG
 from gateway.cli.roster_decide import decide, decisions
 from gateway.cli.roster_then import compare, lateness_table
 from gateway.errors import ConfigError, StoreError
@@ -76,17 +76,10 @@ roster.add_command(decisions)
     show_default=True,
     help=say("why it is asked", "查询目的"),
 )
-@click.option(
-    "--basis", default="", help=say("law relied on (default: from the configuration)", "法律依据（默认取配置）")
-)
-@click.option(
-    "--case",
-    "case_reference",
-    default="",
-    help=say("your file reference (default: a random one)", "业务编号（默认随机）"),
-)
-@click.option("--official", default="", help=say("who asks (default: from the configuration)", "经办人（默认取配置）"))
-@click.option("--as-of", default="", help=say("YYYY-MM-DD, as it was known then", "YYYY-MM-DD，按当日已知信息答复"))
+@BASIS
+@CASE
+@OFFICIAL
+@AS_OF
 @click.option(
     "--evidence",
     type=click.IntRange(0, 100),
