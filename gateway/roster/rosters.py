@@ -11,17 +11,13 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import secrets
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from gateway.clock import civil_day
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
-from gateway.exchange.question import check_context
-from gateway.federation.questions import MAX_OFFICIAL
 from gateway.log import described
 from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
@@ -42,19 +38,15 @@ from gateway.roster.run import (
     not_live,
     result_part,
 )
+from gateway.roster.understanding import understood, wrong
 from gateway.sections import RosterSettings
 from gateway.store.parts import Parts
 from wugan.agency.v1 import roster_pb2
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
     from gateway.roster.running import Running
 
-RUN_ID_BYTES: Final = 16
-MAX_FILE_NAME: Final = 200
-MAX_COLUMNS_GIVEN: Final = 50
-MAX_EVIDENCE: Final = 100
 MAX_STEPS: Final = 1_000_000
 """Steps in which a file is made of the one before, at most."""
 LIST_AT_MOST: Final = 1_000
@@ -167,13 +159,22 @@ class Rosters:
             RefusedError: the header is wrong, the file is not what it says, or too much waits.
             StoreError: it could not be written.
         """
-        submitted = self._understood(unit, header, as_of_on)
+        submitted = understood(
+            unit,
+            header,
+            as_of_on,
+            settings=self._settings,
+            now_ms=self._clock.now_ms(),
+            pseudonym=self._pseudonym,
+        )
+        if submitted.continues:
+            self._check_continued(submitted)
         name = _name(unit, submitted.run_id)
         known = self._kept.get(name)
         if known is not None:
             return known, True
         if name in self._arriving:
-            raise _wrong(
+            raise wrong(
                 "run_id", "this run is being submitted by another call", "该任务正由另一请求提交", retryable=True
             )
         unfinished = sum(kept.submitted.unit == unit and kept.ended is None for kept in self._kept.values())
@@ -227,95 +228,23 @@ class Rosters:
 
             before = self._before(submitted)
             if before is None:
-                raise _wrong("continues", "pieces are copied, but of no run", "未说明所接续的任务")
+                raise wrong("continues", "pieces are copied, but of no run", "未说明所接续的任务")
             await self._in_pool(compose, folder, submitted, before, made_of)
         await self._in_pool(folder.parts.write, "run", submitted.to_json())
 
-    def _understood(self, unit: str, header: roster_pb2.RosterHeader, as_of_on: int) -> Submitted:
-        """What a header says.
-
-        Raises:
-            RefusedError: something in it is missing or wrong; `field` says what.
-        """
-        settings, now_ms = self._settings, self._clock.now_ms()
-        today = civil_day(now_ms)
-        as_of_on = as_of_on or today
-        if as_of_on > today:
-            raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
-        if len(header.run_id) != RUN_ID_BYTES:
-            raise _wrong("run_id", f"give {RUN_ID_BYTES} random bytes", f"应为 {RUN_ID_BYTES} 字节随机数")
-        if len(header.sha256) != hashlib.sha256().digest_size:
-            raise _wrong("sha256", "give the file's SHA-256", "请填写文件的 SHA-256")
-        if header.size > settings.max_bytes:
-            raise RefusedError(
-                f"size: a roster has at most {settings.max_bytes} bytes; submit it in parts",
-                f"size：名册文件至多 {settings.max_bytes} 字节，请分批提交",
-                reason=words.REFUSAL_REASON_TOO_LARGE,
-                field="size",
-            )
-        if not header.official.strip() or len(header.official) > MAX_OFFICIAL:
-            raise _wrong(
-                "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
-            )
-        if len(header.columns) > MAX_COLUMNS_GIVEN:
-            raise _wrong("columns", f"at most {MAX_COLUMNS_GIVEN}", f"至多 {MAX_COLUMNS_GIVEN} 列")
-        if header.benefit not in words.BenefitType.values():
-            raise _wrong("benefit", "not a type of benefit", "险种无效")
-        if header.evidence_limit > MAX_EVIDENCE:
-            raise _wrong("evidence_limit", f"at most {MAX_EVIDENCE}", f"至多 {MAX_EVIDENCE} 条")
-        if header.format not in roster_pb2.RosterFormat.values():
-            raise _wrong("format", "not a format of rosters", "文件格式无效")
-        context = exchange_pb2.Context(
-            unit=unit,
-            official_pseudonym=self._pseudonym(unit, header.official),
-            purpose=header.purpose,
-            legal_basis=header.legal_basis,
-            case_reference=header.case_reference,
-        )
-        check_context(context)
-        deadline_s = min(header.deadline_s or settings.deadline_s, settings.deadline_s)
-        if header.continues:
-            self._check_continued(unit, header)
-        if (header.live or header.continues) and as_of_on != today:
-            raise _wrong("as_of", "a live roster is answered as of today", "持续名册只能按当日答复")
-        return Submitted(
-            run_id=header.run_id,
-            unit=unit,
-            file_name="".join(c for c in header.file_name[:MAX_FILE_NAME] if c.isprintable()),
-            form=header.format,
-            size=header.size,
-            sha256=header.sha256,
-            purpose=header.purpose,
-            legal_basis=header.legal_basis,
-            case_reference=header.case_reference,
-            official=context.official_pseudonym,
-            benefit=header.benefit,
-            columns=tuple((column.field[:100], column.name[:100]) for column in header.columns),
-            evidence_limit=header.evidence_limit,
-            live=header.live or bool(header.continues),
-            continues=header.continues,
-            sheet=header.sheet[:100],
-            ask_about_home=header.ask_about_home,
-            as_of_on=as_of_on,
-            chunk_rows=min(header.chunk_rows or settings.chunk_rows, settings.chunk_rows),
-            submitted_at_ms=now_ms,
-            deadline_ms=now_ms + round(deadline_s * 1000),
-            secret=secrets.token_bytes(32),
-        )
-
-    def _check_continued(self, unit: str, header: roster_pb2.RosterHeader) -> None:
+    def _check_continued(self, submitted: Submitted) -> None:
         """A run may go on from one of the same unit that was live, is done, and asked the same.
 
         Raises:
             RefusedError: it may not.
         """
-        before = self._kept.get(_name(unit, header.continues))
+        before = self._kept.get(_name(submitted.unit, submitted.continues))
         if before is None or before.state != DONE or not before.submitted.live:
             raise not_live()
         theirs = before.submitted
-        asked = header.purpose, header.benefit, header.ask_about_home
+        asked = submitted.purpose, submitted.benefit, submitted.ask_about_home
         if asked != (theirs.purpose, theirs.benefit, theirs.ask_about_home):
-            raise _wrong(
+            raise wrong(
                 "continues",
                 "the run before asked for another purpose, benefit or place; submit the roster without it",
                 "所接续任务的查询目的、险种或范围不同，请不带该项重新提交",
@@ -362,7 +291,7 @@ class Rosters:
         """
         kept = self.find(unit, run_id)
         if delete and kept.folder.parts.name in self._needed():
-            raise _wrong(
+            raise wrong(
                 "run_id",
                 "later runs of this live roster rest on it; delete those first",
                 "该名册的后续任务仍依赖此任务，请先删除后续任务",
@@ -391,7 +320,7 @@ class Rosters:
             StoreError: they cannot be read.
         """
         if kept.state != DONE:
-            raise _wrong("run_id", "this run is not done; watch it first", "该名册任务尚未完成", retryable=True)
+            raise wrong("run_id", "this run is not done; watch it first", "该名册任务尚未完成", retryable=True)
         if kept.submitted.continues and not only_changed:
             from gateway.roster.gathering import Gathering
 
@@ -553,7 +482,3 @@ def _cut_off() -> RefusedError:
         field="data",
         retryable=True,
     )
-
-
-def _wrong(field: str, en: str, zh: str, *, retryable: bool = False) -> RefusedError:
-    return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field, retryable=retryable)
