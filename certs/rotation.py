@@ -320,8 +320,10 @@ class Rotator:
         return () if rotation is None else rotation.kinds
 
     async def _pause(self, seconds: float) -> None:
+        # Not `wait_for`: in Python 3.11 it forgets that it was cancelled when it was woken at the same moment.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
         self._woken.clear()
 
 

@@ -107,7 +107,8 @@ class Lines:
         new = self._new(*key)
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(new.channel.channel_ready(), CONNECT_S)
+                async with asyncio.timeout(CONNECT_S):
+                    await new.channel.channel_ready()
         except BaseException:
             await new.channel.close()
             raise

@@ -108,7 +108,8 @@ class RosterService:
                 return
             await changed.wait()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(kept.over.wait(), _PAUSE_S)
+                async with asyncio.timeout(_PAUSE_S):
+                    await kept.over.wait()
 
     async def fetch(self, unit: str, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
         """Give out the results of a run, chunk by chunk.

@@ -416,6 +416,19 @@ async def test_errors_reach_the_record_and_the_loop_goes_on(world: World) -> Non
     assert MEMBER not in {event.detail for event in world.events}
 
 
+async def test_a_loop_that_is_woken_and_cancelled_at_the_same_moment_ends(world: World) -> None:
+    import asyncio
+
+    running = asyncio.create_task(world.rotator.run(3600))
+    for _ in range(10):  # until it waits
+        await asyncio.sleep(0)
+    world.rotator.wake()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5):
+            await running
+
+
 @pytest.mark.parametrize("urgent", [False, True])
 async def test_the_steps_of_a_rotation_are_spread_but_those_of_an_urgent_one_are_not(
     world: World, monkeypatch: pytest.MonkeyPatch, urgent: bool
