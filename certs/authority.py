@@ -211,7 +211,7 @@ class Authority:
             root_key: the root's key file, where it was carried to; by default in the authority's folder.
 
         Raises:
-            AuthorityError: the key is not the root's, or there are 60 issuing CAs already.
+            AuthorityError: the key is not the root's, there are 60 issuing CAs already, or the clock is behind.
             KeyFileError: the root's key cannot be read.
             CertsError: the root has expired, or a file cannot be written.
         """
@@ -229,7 +229,8 @@ class Authority:
                     f"签发 CA 已达 {issuing.MAX_ISSUING} 个，请先销毁所签证书均已过期的 CA",
                 )
             root = profiles.Issuer(self._root, key, self.federation, current.issuer.loopback)
-            made = issuing.add(self._folder, current.number + 1, root, self._passphrase, now)
+            began = _after(current, now)
+            made = issuing.add(self._folder, current.number + 1, root, self._passphrase, began)
             self.refresh()
         return made
 
@@ -389,3 +390,17 @@ def _is_plain_http(url: str) -> bool:
         )
     except ValueError:
         return False
+
+
+def _after(current: IssuingCa, now: dt.datetime) -> dt.datetime:
+    """The time of issue of the CA that follows: its certificate begins later than that of the present one.
+
+    Which of them is newer is read from the certificates by whoever sees both, and their times have whole seconds.
+    """
+    began = max(now, current.certificate.not_valid_before_utc + profiles.BACKDATE + dt.timedelta(seconds=1))
+    if began - profiles.BACKDATE > now:
+        raise AuthorityError(
+            "the present issuing CA begins in the future; set the clock right first",
+            "现用签发 CA 的生效时间晚于当前时间，请先校正时钟",
+        )
+    return began

@@ -49,6 +49,20 @@ def test_after_a_roll_the_new_one_issues_and_both_chains_are_believed(folder: Pa
         assert verify_signing_chain(issued.der, issued.intermediates_der, roots, now).identity.member_id == MEMBER
 
 
+def test_of_two_made_in_the_same_second_the_certificates_tell_which_is_newer(folder: Path, now: dt.datetime) -> None:
+    authority = opened(folder)
+    for _ in range(3):
+        authority.roll_issuing(now=now, root_passphrase=b"root")
+    begun = [each.certificate.not_valid_before_utc for each in authority.issuing_cas]
+    assert begun == sorted(set(begun))
+    assert begun[-1] < now
+
+
+def test_a_roll_with_a_clock_that_went_back_is_refused(folder: Path, now: dt.datetime) -> None:
+    with pytest.raises(AuthorityError, match="clock"):
+        opened(folder).roll_issuing(now=now - dt.timedelta(days=1), root_passphrase=b"root")
+
+
 def test_a_roll_needs_the_root_key_and_its_passphrase(folder: Path, tmp_path: Path, now: dt.datetime) -> None:
     authority = opened(folder)
     for passphrase in (None, b"daily"):
