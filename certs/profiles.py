@@ -85,7 +85,7 @@ def root_certificate(key: ec.EllipticCurvePrivateKey, federation: str, now: dt.d
     """
     _require_curve(key.public_key(), ec.SECP384R1, "root")
     name = _authority_name(federation, "Federation Root")
-    builder = _builder(name, name, key.public_key(), now, now + ROOT_LIFETIME)
+    builder = _builder(name, name, key.public_key(), _backdated(now), now + ROOT_LIFETIME)
     builder = _authority_extensions(builder, key.public_key(), path_length=1)
     return builder.sign(key, hashes.SHA384())
 
@@ -240,34 +240,40 @@ def _issued(
 ) -> x509.CertificateBuilder:
     if lifetime <= dt.timedelta(0):
         raise ProfileError("a certificate needs a positive lifetime", "证书有效期必须大于零")
-    end = issuer.certificate.not_valid_after_utc
+    backdated, end = _backdated(now), issuer.certificate.not_valid_after_utc
     if now >= end:
         raise ProfileError(
             "the issuing certificate has expired; renew the authority first", "签发证书已过期，请先更新签发机构"
         )
-    builder = _builder(subject, issuer.certificate.subject, public_key, now, min(now + lifetime, end))
+    # Never before the issuing certificate: that may begin some seconds later than now less the backdating.
+    begin = max(backdated, issuer.certificate.not_valid_before_utc)
+    builder = _builder(subject, issuer.certificate.subject, public_key, begin, min(now + lifetime, end))
     identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return builder.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
     )
 
 
+def _backdated(now: dt.datetime) -> dt.datetime:
+    if now.tzinfo is None:
+        raise ProfileError("the time of issue needs a time zone", "签发时间必须带时区")
+    return now - BACKDATE
+
+
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
     public_key: ec.EllipticCurvePublicKey | Ed25519PublicKey,
-    now: dt.datetime,
+    begin: dt.datetime,
     end: dt.datetime,
 ) -> x509.CertificateBuilder:
-    if now.tzinfo is None:
-        raise ProfileError("the time of issue needs a time zone", "签发时间必须带时区")
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
+        .not_valid_before(begin)
         .not_valid_after(end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )

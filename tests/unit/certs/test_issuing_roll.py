@@ -56,6 +56,9 @@ def test_of_two_made_in_the_same_second_the_certificates_tell_which_is_newer(fol
     begun = [each.certificate.not_valid_before_utc for each in authority.issuing_cas]
     assert begun == sorted(set(begun))
     assert begun[-1] < now
+    issued = authority.issue_signing(MEMBER, keys.generate_signing_key().public_key(), now=now)
+    leaf = x509.load_der_x509_certificate(issued.der)
+    assert begun[-1] <= leaf.not_valid_before_utc < now
 
 
 def test_a_roll_with_a_clock_that_went_back_is_refused(folder: Path, now: dt.datetime) -> None:
