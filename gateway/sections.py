@@ -192,7 +192,7 @@ class BreakerSettings(Settings):
     longest_open_s: float = Field(300.0, ge=0.01, le=86_400, description="Seconds it is left alone at most.")
     probes: int = Field(2, ge=1, le=100, description="Calls that try it then, and successes that end it.")
     at_once: int = Field(256, ge=1, le=65_536, description="Questions under way to it at once.")
-    waiting: int = Field(64, ge=0, le=65_536, description="Questions that may wait for a place; more are refused.")
+    waiting: int = Field(256, ge=0, le=65_536, description="Questions that may wait for a place; more are refused.")
 
 
 class DepartmentBreakerSettings(BreakerSettings):
