@@ -208,6 +208,7 @@ def _member_of(at: Opened, grant: int) -> str:
 def list_(config_file: Path, json_out: bool) -> None:
     """List."""
     from gateway.cli.access_explain import described
+    from gateway.cli.access_shown import lines
     from gateway.clock import SystemClock
 
     async def work(at: Opened) -> Ledger:
@@ -220,8 +221,8 @@ def list_(config_file: Path, json_out: bool) -> None:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in listed:
-        shown = "; ".join(f"{field}={value}" for field, value in each.items() if field not in ("grant", "state"))
-        click.echo(plain(f"{each['grant']:6} {each['state']:9} {shown}"))
+        for line in lines(each):
+            click.echo(plain(line))
     if not listed:
         click.echo(say("no grants: nobody may ask anything", "尚无授权：任何人均不得查询"))
 

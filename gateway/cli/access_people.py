@@ -194,12 +194,14 @@ def list_(config_file: Path, json_out: bool) -> None:
             for each in at.administration.ledger.people.values()
         ]
 
+    from gateway.cli.access_shown import state
+
     listed = run(config_file, work)
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in listed:
         role = say(*_ROLES[each["role"]])
-        click.echo(plain(f"{each['name']:16} {role:24} {each['state']:9} {each['key_id']}"))
+        click.echo(plain(f"{each['name']:16} {role:24} {state(each['state']):9} {each['key_id']}"))
     if not listed:
         click.echo(say("nobody is enrolled yet", "尚未登记任何人员"))
