@@ -9,7 +9,9 @@ driver and the database.
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -24,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import String, UserDefinedType
 
-from adapters.connecting import Steps, read_only_engine
+from adapters.connecting import CONNECT_TIMEOUT_S, Steps, read_only_engine
 from adapters.errors import SourceDownError, SourceFaultError
 
 MAX_ROWS = 2_000_000
@@ -229,9 +231,25 @@ class Database:
             # An interruption that comes a moment before the statement begins interrupts nothing.
             if work.over.wait(_INTERRUPT_AGAIN_S):
                 return
-        stop = getattr(connection, "cancel_safe", None) or getattr(connection, "cancel", None)
+        stop = getattr(connection, "cancel_safe", None)
         if callable(stop):
+            stop(timeout=CONNECT_TIMEOUT_S)
+        elif callable(stop := getattr(connection, "cancel", None)):
             stop()
+
+    def sever(self) -> None:
+        """Break every connection, so that whoever waits for an answer over one gets an error instead.
+
+        For a database that says nothing any more; only drivers that tell their socket can be helped.
+        """
+        with self._lock:
+            connections = list(self._open)
+        for connection in connections:
+            tell = getattr(connection.driver_connection, "fileno", None)
+            with suppress(Exception):  # closed meanwhile, in whatever state
+                if callable(tell):
+                    with socket.socket(fileno=os.dup(tell())) as end:
+                        end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close every connection. No work may be under way."""

@@ -1,12 +1,14 @@
 """What the kinds share: the day, and the deadline of work done in threads.
 
-Owns: running a job in a thread within a deadline, and stopping it when the deadline or the caller does.
+Owns: running a job in a thread within a deadline, stopping it when the deadline or the caller does, and waiting for
+threads no longer than one cares to.
 Refuses: knowing any kind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
@@ -94,6 +96,31 @@ async def in_thread(
     except asyncio.CancelledError:
         give_up()
         raise
+
+
+async def ended(pools: Sequence[Executor], seconds: float) -> bool:
+    """Begin nothing more in some threads, and wait until what they do has ended, so long at most; whether it has."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not over.done():
+            over.set_result(None)
+
+    def wait() -> None:
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(settle)
+
+    # Of its own, and none that the interpreter waits for: what it waits for may never end.
+    threading.Thread(target=wait, name="closing", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            await over
+    except TimeoutError:
+        return False
+    return True
 
 
 def _quietly(stops: Callable[[], None]) -> None:

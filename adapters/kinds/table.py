@@ -11,7 +11,9 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
+
+import structlog
 
 from adapters.arrow import ArrowDatabase
 from adapters.asked import Asked
@@ -21,7 +23,7 @@ from adapters.errors import SourceDownError
 from adapters.following import TableFollower
 from adapters.gathering import Gathering
 from adapters.kinds.columns import Brought, ColumnReading
-from adapters.kinds.common import Clock, all_of, day_before, in_thread, report, too_late
+from adapters.kinds.common import Clock, all_of, day_before, ended, in_thread, report, too_late
 from adapters.manifest.model import TableManifest
 from adapters.mapping import LinkMapper, Mapper
 from adapters.values import BAD, DateReader
@@ -37,7 +39,13 @@ once. These steps (about a millisecond) bound it; a table without an index on th
 COLUMNS_FROM = 256
 """So many people or more are read in whole columns, where database and driver can."""
 
+_CLOSE_S: Final = 3.0
+"""For what is under way when the adapter is closed."""
+_SEVERED_S: Final = 10.0
+"""For what is under way to find its connection broken, the time to connect included."""
+
 Result = TypeVar("Result")
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class TableAdapter:
@@ -112,9 +120,14 @@ class TableAdapter:
         )
 
     async def close(self) -> None:
-        """Wait for the threads and close the connections."""
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
-        await asyncio.to_thread(self._stopping.shutdown, wait=True, cancel_futures=True)
+        """Wait for the threads and close the connections; those over which nothing comes any more are broken first."""
+        pools = (self._threads, self._stopping)
+        if not await ended(pools, _CLOSE_S):
+            self._database.sever()
+            if not await ended(pools, _SEVERED_S):
+                # They hold connections that nobody may close but they; the database's time limits end them.
+                _log.warning("threads left behind", adapter=self._manifest.adapter_id)
+                return
         self._database.close()
         if self._arrow is not None:
             self._arrow.close()

@@ -120,7 +120,6 @@ async def test_connections_that_died_without_a_word_do_not_hold_the_threads_for_
     await until_well(adapter)
 
 
-@pytest.mark.xfail(reason="its threads wait for a database that says nothing, and closing waits for them", run=False)
 async def test_it_can_be_closed_while_its_database_is_a_black_hole(adapter: Adapter, proxy: FaultProxy) -> None:
     await proxy.suffer(BLACK_HOLE)
     assert await asyncio.gather(*(answered(adapter) for _ in range(THREADS))) == [None] * THREADS
