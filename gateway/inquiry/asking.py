@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from adapters.contract import Adapter, ChangeFeed, Description, Evidence, Found, Lookup, Subjects
+from adapters.batches import in_batches
+from adapters.contract import Adapter, ChangeFeed, Description, Found, Lookup
 from adapters.errors import AdapterError, SourceDownError
-from adapters.texts import joined
 from gateway.clock import Clock, SystemClock
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -270,7 +268,7 @@ class Departments:
         try:
             if len(question.subjects) <= about.max_batch:
                 return await adapter.lookup(question), ""
-            return await _in_batches(adapter, question, about.max_batch), ""
+            return await in_batches(adapter.lookup, question, about.max_batch), ""
         except SourceDownError as error:
             _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
             return words.SOURCE_OUTCOME_UNAVAILABLE, "UNAVAILABLE"
@@ -280,40 +278,3 @@ class Departments:
         except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
             _log.error("source crashed", adapter=about.adapter_id, error=type(error).__name__)
             return words.SOURCE_OUTCOME_FAULTY, "CRASHED"
-
-
-async def _in_batches(adapter: Adapter, question: Lookup, size: int) -> Found:
-    """A lookup larger than the adapter takes, cut into batches asked one after another."""
-    evidence: list[Evidence] = []
-    holders: list[tuple[NDArray[np.int32], Sequence[str], Sequence[str]]] = []
-    links: list[tuple[NDArray[np.int32], Sequence[str], NDArray[np.int32]]] = []
-    complete: list[int] = []
-    subjects = question.subjects
-    aliases = list(zip(subjects.alias_subject, subjects.alias_id_number, strict=True))
-    for start in range(0, len(subjects), size):
-        inside = [(row - start, number) for row, number in aliases if start <= row < start + size]
-        part = Subjects(
-            subjects.id_number[start : start + size],
-            subjects.name[start : start + size],
-            [row for row, _ in inside],
-            [number for _, number in inside],
-        )
-        found = await adapter.lookup(replace(question, subjects=part))
-        evidence.append(replace(found.evidence, subject=found.evidence.subject + np.int32(start)))
-        holders.append((found.holders.subject + np.int32(start), found.holders.held_id_number, found.holders.held_name))
-        links.append((found.links.subject + np.int32(start), found.links.id_number, found.links.since_on))
-        complete.append(found.complete_until_on)
-    return Found(
-        holders=type(found.holders)(
-            np.concatenate([part[0] for part in holders]),
-            joined([part[1] for part in holders]),
-            joined([part[2] for part in holders]),
-        ),
-        evidence=Evidence.concatenate(evidence),
-        links=type(found.links)(
-            np.concatenate([part[0] for part in links]),
-            joined([part[1] for part in links]),
-            np.concatenate([part[2] for part in links]),
-        ),
-        complete_until_on=min(complete),
-    )

@@ -5,6 +5,10 @@ The contract a department implements to answer questions about people, in any la
 
 The gateway of the department's own province is the only caller, over mTLS. An adapter answers from the department's
 data and judges nothing: grading is the gateway's work.
+
+A message is at most 4 MiB (4,194,304 bytes) in either direction. A source that cannot be reached, or is asked too much,
+is told of by the status UNAVAILABLE; one that holds what cannot be answered with, by DATA_LOSS. A status carries no
+personal data.
 """
 
 from collections import abc as _abc
@@ -126,6 +130,7 @@ class LookupRequest(_message.Message):
     TRACES_SINCE_ON_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
+    WITHOUT_REFERENCES_FIELD_NUMBER: _builtins.int
     lookup_id: _builtins.bytes
     """Opaque id for the logs of both sides. Carries no personal data."""
     traces_since_on: _builtins.int
@@ -133,6 +138,8 @@ class LookupRequest(_message.Message):
     purpose: _vocabulary_pb2.Purpose.ValueType
     """Purpose and legal basis (政务数据共享条例) under which the data is asked."""
     legal_basis: _builtins.str
+    without_references: _builtins.bool
+    """The asker may not tell `source_reference` for this purpose: it need not be read, and its column may be left out."""
     @_builtins.property
     def subjects(self) -> _columns_pb2.SubjectColumns: ...
     @_builtins.property
@@ -148,10 +155,11 @@ class LookupRequest(_message.Message):
         traces_since_on: _builtins.int = ...,
         purpose: _vocabulary_pb2.Purpose.ValueType = ...,
         legal_basis: _builtins.str = ...,
+        without_references: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "traces_since_on", b"traces_since_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "traces_since_on", b"traces_since_on", "without_references", b"without_references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

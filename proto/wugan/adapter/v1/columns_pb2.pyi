@@ -177,7 +177,9 @@ Global___LinkColumns: _TypeAlias = LinkColumns  # noqa: Y015
 
 @_typing.final
 class EvidenceColumns(_message.Message):
-    """What is known. Every `subject` that occurs here also occurs in HolderColumns of the same response."""
+    """What is known. Every `subject` that occurs here also occurs in HolderColumns of the same answer: in this message of the
+    stream or in any other.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,7 +216,9 @@ class EvidenceColumns(_message.Message):
     def strength(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2.Strength.ValueType]: ...
     @_builtins.property
     def source_reference(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The department's own reference to the record, for disputes. Opaque; never an identity number or a name."""
+        """The department's own reference to the record, for disputes. Opaque; never an identity number or a name. Or empty where
+        the request said `without_references`.
+        """
 
     @_builtins.property
     def detail(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -1,0 +1,287 @@
+"""What a remote adapter answers, taken in message by message: bounded, checked, and made columns.
+
+Owns: the rule which messages are believed. Nothing of an answer is used when a column differs from its neighbours in
+length, a row names nobody who was asked, a number is held that was not asked of that person (someone else's record), a
+kind is none that the adapter described, a department is not its own, evidence or a link speaks of a person it does not
+hold, a day or place is none, a cell is too long, or the answer has more messages, bytes or rows than allowed. An answer
+without its last message is that of a source that did not answer. Refuses: I/O, and judging people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from adapters.contract import (
+    MAX_CELL_BYTES,
+    Description,
+    Evidence,
+    Found,
+    Holders,
+    Int32,
+    Links,
+    Lookup,
+    Subjects,
+)
+from adapters.errors import SourceDownError, SourceFaultError
+from adapters.texts import Texts, joined, series_of
+from adapters.values import FIRST_DAY, LAST_DAY
+from wugan.adapter.v1 import adapter_pb2, columns_pb2
+from wugan.adapter.v1 import vocabulary_pb2 as words
+
+COLUMNS_FROM: Final = 256
+"""So many rows or more are checked in whole columns."""
+
+_FIRST_EVENT: Final = 100
+_LAST_REGION: Final = 999_999
+_STRENGTHS: Final = max(words.Strength.values())
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """What one answer may have at most.
+
+    Args:
+        messages: of its stream.
+        payload: bytes of them together.
+        rows: of all columns together.
+    """
+
+    messages: int = 10_000
+    payload: int = 64 << 20
+    rows: int = 2_000_000
+
+
+class Incoming:
+    """One answer as it comes in.
+
+    Args:
+        question: what was asked.
+        about: what the adapter said that it offers.
+        limits: of the answer.
+    """
+
+    def __init__(self, question: Lookup, about: Description, limits: AnswerLimits) -> None:
+        self._question = question
+        self._subjects = question.subjects
+        self._about = about
+        self._limits = limits
+        self._messages = self._payload = self._rows = 0
+        self._complete_until_on: int | None = None
+        self._holders: list[Holders] = []
+        self._links: list[Links] = []
+        self._evidence: list[Evidence] = []
+        self._aliases: dict[int, set[str]] = {}
+        for row, number in zip(self._subjects.alias_subject, self._subjects.alias_id_number, strict=True):
+            self._aliases.setdefault(row, set()).add(number)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._payload
+
+    def add(self, data: bytes) -> None:
+        """Take in a message.
+
+        Raises:
+            SourceFaultError: see the module; nothing of the answer may be used.
+        """
+        self._messages += 1
+        self._payload += len(data)
+        if self._messages > self._limits.messages or self._payload > self._limits.payload:
+            raise self._fault("its answer is too large", "应答过大")
+        if self._complete_until_on is not None:
+            raise self._fault("it sent more after its last message", "末条消息之后仍有消息")
+        try:
+            message = adapter_pb2.LookupResponse.FromString(data)
+        except DecodeError as error:
+            raise self._fault("it sent what is no message of the contract", "消息不符合接口约定") from error
+        self._rows += len(message.holders.subject) + len(message.links.subject) + len(message.evidence.subject)
+        if self._rows > self._limits.rows:
+            raise self._fault("its answer has too many rows", "应答行数过多")
+        if message.HasField("holders"):
+            self._add_holders(message.holders)
+        if message.HasField("links"):
+            self._add_links(message.links)
+        if message.HasField("evidence"):
+            self._add_evidence(message.evidence)
+        if message.last:
+            self._complete_until_on = self._day(message.complete_until_on)
+
+    def found(self) -> Found:
+        """The whole answer, as the stream has ended.
+
+        Raises:
+            SourceDownError: it ended before its last message.
+            SourceFaultError: it speaks of people whom it does not hold.
+        """
+        name = self._about.adapter_id
+        if self._complete_until_on is None:
+            raise SourceDownError(
+                f"{name}: the answer ended before its last message; try again later",
+                f"{name}：应答在末条消息前中断，请稍后重试",
+            )
+        holders, links = self._held(), self._linked()
+        evidence = Evidence.concatenate(self._evidence)
+        known = np.zeros(len(self._subjects), np.bool_)
+        known[holders.subject] = True
+        if not (known[evidence.subject].all() and known[links.subject].all()):
+            raise self._fault("it told of people whom it does not list as known", "应答涉及未列为已知的人员")
+        wanted = self._wanted(evidence)
+        return Found(
+            holders=holders,
+            evidence=evidence if wanted is None else evidence.take(wanted),
+            links=links,
+            complete_until_on=self._complete_until_on,
+        )
+
+    def _held(self) -> Holders:
+        parts = self._holders
+        if len(parts) < 2:
+            return parts[0] if parts else Holders()
+        return Holders(
+            np.concatenate([part.subject for part in parts]),
+            joined([part.held_id_number for part in parts]),
+            joined([part.held_name for part in parts]),
+        )
+
+    def _linked(self) -> Links:
+        parts = self._links
+        if len(parts) < 2:
+            return parts[0] if parts else Links()
+        return Links(
+            np.concatenate([part.subject for part in parts]),
+            joined([part.id_number for part in parts]),
+            np.concatenate([part.since_on for part in parts]),
+        )
+
+    def _wanted(self, evidence: Evidence) -> NDArray[np.bool_] | None:
+        """The rows that were asked for; None: all. An adapter may tell more than it was asked."""
+        question, wanted = self._question, np.ones(len(evidence), np.bool_)
+        if question.traces_since_on:
+            wanted &= (evidence.kind >= _FIRST_EVENT) | (evidence.observed_on >= question.traces_since_on)
+        if question.kinds:
+            wanted &= np.isin(evidence.kind, np.array(question.kinds, np.int32))
+        return None if wanted.all() else wanted
+
+    def _add_holders(self, message: columns_pb2.HolderColumns) -> None:
+        rows = self._same_length("holders", message, ("subject", "held_id_number", "held_name"))
+        if rows:
+            subject = self._subject(message.subject)
+            numbers = self._texts(message.held_id_number)
+            self._require_own(subject, numbers)
+            self._holders.append(Holders(subject, numbers, self._texts(message.held_name)))
+
+    def _require_own(self, subject: Int32, numbers: Sequence[str]) -> None:
+        """Every number held is one that was asked of that person."""
+        asked = self._subjects.id_number
+        if isinstance(numbers, Texts):
+            held = numbers.series
+            odd = np.flatnonzero((held != _asked_series(self._subjects).gather(subject)).to_numpy())
+            subject, numbers = subject[odd], held.gather(odd).to_list()
+        for row, number in zip(subject.tolist(), numbers, strict=True):
+            if number != asked[row] and number not in self._aliases.get(row, ()):
+                raise self._fault(
+                    "it returned the record of somebody who was not asked about; nothing was used",
+                    "返回了未查询人员的记录，整个结果未予采用",
+                )
+
+    def _add_links(self, message: columns_pb2.LinkColumns) -> None:
+        rows = self._same_length("links", message, ("subject", "id_number", "since_on"))
+        if rows:
+            if not self._about.links:
+                raise self._fault("it returned links, and described none", "返回了未声明的号码关联")
+            self._links.append(
+                Links(self._subject(message.subject), self._texts(message.id_number), self._days(message.since_on))
+            )
+
+    def _add_evidence(self, message: columns_pb2.EvidenceColumns) -> None:
+        names = list(Evidence.INTEGER_COLUMNS)
+        without = not self._question.references and not message.source_reference
+        rows = self._same_length("evidence", message, names if without else [*names, "source_reference"])
+        if not rows:
+            return
+        kind = self._integers(message.kind, 0, max(self._about.kinds, default=0))
+        if not self._described(kind):
+            raise self._fault("it returned a kind of evidence that it did not describe", "返回了未声明的证据种类")
+        department = self._integers(message.department, self._about.department, self._about.department)
+        self._evidence.append(
+            Evidence(
+                subject=self._subject(message.subject),
+                kind=kind,
+                department=department,
+                region=self._integers(message.region, 0, _LAST_REGION),
+                observed_on=self._days(message.observed_on),
+                available_on=self._days(message.available_on),
+                strength=self._integers(message.strength, 0, _STRENGTHS),
+                source_reference=_blank(rows) if without else self._texts(message.source_reference),
+                detail=self._integers(message.detail, 0, _LAST_REGION),
+                from_on=self._days(message.from_on),
+                until_on=self._days(message.until_on),
+            )
+        )
+
+    def _described(self, kind: Int32) -> bool:
+        kinds = self._about.kinds
+        if len(kind) < COLUMNS_FROM:
+            return kinds.issuperset(kind.tolist())
+        table = np.zeros(1 + max(kinds, default=0), np.bool_)
+        table[list(kinds)] = True
+        return bool(table[kind].all())
+
+    def _same_length(self, what: str, message: object, names: Sequence[str]) -> int:
+        lengths = {len(getattr(message, name)) for name in names}
+        if len(lengths) != 1:
+            raise self._fault(f"the columns of its {what} differ in length", "各列长度不一致")
+        return lengths.pop()
+
+    def _subject(self, column: Sequence[int]) -> Int32:
+        return self._integers(column, 0, len(self._subjects) - 1)
+
+    def _days(self, column: Sequence[int]) -> Int32:
+        return self._integers(column, FIRST_DAY, LAST_DAY)
+
+    def _day(self, day: int) -> int:
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise self._fault("it returned a number that is out of range", "返回的数值超出范围")
+        return day
+
+    def _integers(self, column: Sequence[int], least: int, most: int) -> Int32:
+        values: NDArray[Any] = np.array(column)
+        if int(values.min()) < least or int(values.max()) > most:
+            raise self._fault("it returned a number that is out of range", "返回的数值超出范围")
+        return values.astype(np.int32, copy=False)
+
+    def _texts(self, column: Sequence[str]) -> Sequence[str]:
+        texts = list(column)
+        if len(texts) < COLUMNS_FROM:
+            if any(len(cell) * 4 > MAX_CELL_BYTES and len(cell.encode()) > MAX_CELL_BYTES for cell in texts):
+                raise self._too_long()
+            return texts
+        series = series_of(texts)
+        if int(series.str.len_bytes().max() or 0) > MAX_CELL_BYTES:  # type: ignore[arg-type]
+            raise self._too_long()
+        return Texts(series)
+
+    def _too_long(self) -> SourceFaultError:
+        return self._fault(f"a cell is longer than {MAX_CELL_BYTES} bytes", f"单元格超过 {MAX_CELL_BYTES} 字节")
+
+    def _fault(self, en: str, zh: str) -> SourceFaultError:
+        return SourceFaultError(f"{self._about.adapter_id}: {en}", f"{self._about.adapter_id}：{zh}")
+
+
+def _asked_series(subjects: Subjects) -> Any:
+    """The numbers asked as a column; made once, however many adapters answer."""
+    series = subjects.memo.get("id_number")
+    if series is None:
+        series = subjects.memo["id_number"] = series_of(subjects.id_number)
+    return series
+
+
+def _blank(rows: int) -> Sequence[str]:
+    return [""] * rows if rows < COLUMNS_FROM else Texts.blank(rows)

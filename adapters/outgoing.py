@@ -1,0 +1,125 @@
+"""An answer as the messages of a stream.
+
+Owns: cutting columns into messages of bounded rows and bytes, and marking the last. Refuses: changing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from adapters.contract import Evidence, Found, Holders, Int32, Links, Lookup
+from wugan.adapter.v1 import adapter_pb2, columns_pb2
+from wugan.adapter.v1 import vocabulary_pb2 as words
+
+MAX_MESSAGE_BYTES: Final = 4 << 20
+"""Of a message in either direction: what gRPC takes when nobody set anything else."""
+MESSAGE_ROWS: Final = 10_000
+"""Rows of a message at most: the first is on its way while the next is made."""
+
+
+def request(question: Lookup, lookup_id: bytes) -> bytes:
+    """A question in wire form."""
+    subjects = question.subjects
+    return adapter_pb2.LookupRequest(
+        lookup_id=lookup_id,
+        subjects=columns_pb2.SubjectColumns(
+            id_number=subjects.id_number,
+            name=subjects.name,
+            alias_subject=subjects.alias_subject,
+            alias_id_number=subjects.alias_id_number,
+        ),
+        kinds=[words.EvidenceKind.ValueType(kind) for kind in question.kinds],
+        traces_since_on=question.traces_since_on,
+        purpose=words.Purpose.ValueType(question.purpose),
+        legal_basis=question.legal_basis,
+        without_references=not question.references,
+    ).SerializeToString()
+
+
+def messages(found: Found, rows: int = MESSAGE_ROWS, most: int = MAX_MESSAGE_BYTES) -> Iterator[bytes]:
+    """The messages of an answer, the last marked as such; made one by one, as they are asked for.
+
+    Args:
+        found: the answer.
+        rows: in a message at most.
+        most: bytes of a message at most, as far as single rows allow.
+    """
+    parts = list(_parts(found, rows))
+    for part in parts[:-1]:
+        yield from _bounded(part, None, most)
+    yield from _bounded(parts[-1] if parts else Found(), found.complete_until_on, most)
+
+
+def _parts(found: Found, rows: int) -> Iterator[Found]:
+    holders, links, evidence = found.holders, found.links, found.evidence
+    if len(holders.subject) + len(links.subject) + len(evidence) <= rows:
+        yield found
+        return
+    for start in range(0, len(holders.subject), rows):
+        yield Found(holders=_of_holders(holders, start, start + rows))
+    for start in range(0, len(links.subject), rows):
+        yield Found(links=_of_links(links, start, start + rows))
+    for start in range(0, len(evidence), rows):
+        yield Found(evidence=_of_evidence(evidence, start, start + rows))
+
+
+def _bounded(part: Found, end: int | None, most: int) -> Iterator[bytes]:
+    """A part as one message, or as several where it is too large for one; `end`: the last, and complete until when."""
+    data = _filled(part, end)
+    halves = _halves(part) if len(data) > most else []
+    if len(halves) < 2:  # a single row is never so large: its cells are bounded
+        yield data
+        return
+    for half in halves[:-1]:
+        yield from _bounded(half, None, most)
+    yield from _bounded(halves[-1], end, most)
+
+
+def _halves(part: Found) -> list[Found]:
+    holders, links, evidence = part.holders, part.links, part.evidence
+    halves = []
+    for start, stop in _halved(len(holders.subject)):
+        halves.append(Found(holders=_of_holders(holders, start, stop)))
+    for start, stop in _halved(len(links.subject)):
+        halves.append(Found(links=_of_links(links, start, stop)))
+    for start, stop in _halved(len(evidence)):
+        halves.append(Found(evidence=_of_evidence(evidence, start, stop)))
+    return halves
+
+
+def _halved(rows: int) -> list[tuple[int, int]]:
+    middle = (rows + 1) // 2
+    return [(start, stop) for start, stop in ((0, middle), (middle, rows)) if start < stop]
+
+
+def _filled(part: Found, end: int | None) -> bytes:
+    holders, links, evidence = part.holders, part.links, part.evidence
+    message = adapter_pb2.LookupResponse(last=end is not None, complete_until_on=end or 0)
+    if len(holders.subject):
+        columns = columns_pb2.HolderColumns(
+            subject=holders.subject.tolist(), held_id_number=holders.held_id_number, held_name=holders.held_name
+        )
+        message.holders.CopyFrom(columns)
+    if len(links.subject):
+        pairs = columns_pb2.LinkColumns(
+            subject=links.subject.tolist(), id_number=links.id_number, since_on=links.since_on.tolist()
+        )
+        message.links.CopyFrom(pairs)
+    if len(evidence):
+        message.evidence.CopyFrom(evidence.to_message())
+    return message.SerializeToString()
+
+
+def _of_holders(holders: Holders, start: int, stop: int) -> Holders:
+    return Holders(holders.subject[start:stop], holders.held_id_number[start:stop], holders.held_name[start:stop])
+
+
+def _of_links(links: Links, start: int, stop: int) -> Links:
+    return Links(links.subject[start:stop], links.id_number[start:stop], links.since_on[start:stop])
+
+
+def _of_evidence(evidence: Evidence, start: int, stop: int) -> Evidence:
+    columns: dict[str, Int32] = {name: getattr(evidence, name)[start:stop] for name in Evidence.INTEGER_COLUMNS}
+    return replace(evidence, **columns, source_reference=evidence.source_reference[start:stop])
