@@ -12,9 +12,22 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import grpc
+
+
+class Channels(Protocol):
+    """Opens channels to remote adapters with credentials of its own."""
+
+    def open(self, address: str, tls_name: str) -> grpc.aio.Channel:
+        """A channel to an address where this name must be proven."""
+        ...
+
+    def version(self) -> object:
+        """Tells the credentials of the moment apart from others."""
+        ...
+
 
 OPTIONS: Final = (
     # What an adapter in any language sends by default at most.
@@ -56,10 +69,15 @@ class Line:
 
     Args:
         open_channel: makes a channel, with the credentials of the moment; called within a running event loop.
+        version: tells these credentials apart from others; when it changes, new calls go over a new channel.
     """
 
-    def __init__(self, open_channel: Callable[[], grpc.aio.Channel]) -> None:
+    def __init__(
+        self, open_channel: Callable[[], grpc.aio.Channel], version: Callable[[], object] = lambda: None
+    ) -> None:
         self._open_channel = open_channel
+        self._version = version
+        self._opened_with: object = None
         self._held: Held | None = None
         self._leaving: set[Held] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -72,9 +90,13 @@ class Line:
     @contextlib.contextmanager
     def call(self) -> Iterator[Held]:
         """The channel, for one call, which tells it what it hears."""
+        version = self._version()
+        if version != self._opened_with:
+            self.renew()
         held = self._held
         if held is None:
             held = self._held = Held(self._open_channel())
+            self._opened_with = version
         held.calls += 1
         try:
             yield held

@@ -63,6 +63,7 @@ class RemoteLimits:
     Args:
         timeout_s: for one lookup at most, if the question leaves more.
         max_batch: people in one lookup at most, if the adapter takes more.
+        at_once: lookups at once; one more waits, within its deadline.
         answer: what one answer may have.
         describe_s: for Describe and Check.
         learn_every_s: how often it is asked what it offers.
@@ -70,6 +71,7 @@ class RemoteLimits:
 
     timeout_s: float = 5.0
     max_batch: int = 10_000
+    at_once: int = 4
     answer: AnswerLimits = field(default_factory=AnswerLimits)
     describe_s: float = 5.0
     learn_every_s: float = 60.0
@@ -96,6 +98,7 @@ class RemoteAdapter:
         self._believed = False
         self._learned_at = 0.0
         self._learning: asyncio.Task[Description] | None = None
+        self._places = asyncio.Semaphore(self._limits.at_once)
         self._threads = ThreadPoolExecutor(2, f"adapter-{self._name}")
 
     @classmethod
@@ -155,7 +158,7 @@ class RemoteAdapter:
         """See `Adapter`."""
         end = asyncio.get_running_loop().time() + min(question.deadline_s, self._limits.timeout_s)
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(end), self._places:
                 about = await self._about()
                 size = min(about.max_batch, self._limits.max_batch)
                 kinds = self._kinds(question, about)

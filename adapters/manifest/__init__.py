@@ -2,11 +2,13 @@
 
 from adapters.manifest.load import load_manifest, load_manifest_fully, parse_manifest
 from adapters.manifest.model import ApiManifest, FileManifest, Manifest, TableManifest
+from adapters.manifest.remote import RemoteManifest
 
 __all__ = [
     "ApiManifest",
     "FileManifest",
     "Manifest",
+    "RemoteManifest",
     "TableManifest",
     "load_manifest",
     "load_manifest_fully",

@@ -13,12 +13,14 @@ from pydantic_core import ErrorDetails
 from adapters.errors import ManifestError
 from adapters.manifest.document import Document, Place
 from adapters.manifest.model import ApiManifest, FileManifest, Manifest, TableManifest
+from adapters.manifest.remote import RemoteManifest
 from adapters.manifest.vocabulary import Settings, closest
 
-_KINDS: dict[str, type[TableManifest] | type[ApiManifest] | type[FileManifest]] = {
+_KINDS: dict[str, type[TableManifest] | type[ApiManifest] | type[FileManifest] | type[RemoteManifest]] = {
     "table": TableManifest,
     "api": ApiManifest,
     "file": FileManifest,
+    "remote": RemoteManifest,
 }
 
 _TEXTS = {
@@ -65,7 +67,7 @@ def parse_manifest(document: Document) -> tuple[Manifest | None, list[ManifestEr
         missing = ("is missing; write one of", "缺少，请写") if kind is None else ("is one of", "应为以下之一")
         return (
             None,
-            [document.error(("kind",), f"{missing[0]}: table, api, file", f"{missing[1]}：table、api、file")],
+            [document.error(("kind",), f"{missing[0]}: {', '.join(_KINDS)}", f"{missing[1]}：{'、'.join(_KINDS)}")],
             [],
         )
     try:

@@ -1,44 +1,25 @@
 """The manifest as a whole: who the department is, where its data stands, and which record sets become which evidence.
 
-Owns: the models of the three kinds of manifest, and what must hold between settings. Refuses: reading YAML
+Owns: the models of the kinds of manifest that map rows, and what must hold between settings. Refuses: reading YAML
 (`adapters.manifest.document`) and reaching a source (`adapters.kinds`).
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PrivateAttr, SecretStr, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from adapters.contract import DataItem, Description
 from adapters.errors import ManifestError
-from adapters.manifest.document import Document, Place, setting_name
 from adapters.manifest.fields import Column, Date, Detail, Evidence, Identity, Only, Region, Strength, Zone
 from adapters.manifest.following import ApiChanges, TableChanges
-from adapters.manifest.secret import SecretMissingError, reveal
+from adapters.manifest.head import ManifestHead, Name, Title
+from adapters.manifest.remote import RemoteManifest
 from adapters.manifest.sources import ApiSource, Endpoint, Files, FileSource, TableSource, Text
 from adapters.manifest.usual import USUAL_KINDS
-from adapters.manifest.vocabulary import KINDS, DepartmentName, Settings, problem
-
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-
-
-def _format_version(value: object) -> object:
-    if value != "1":
-        raise problem("this program reads manifests of format 1", "本程序只读取格式版本为 1 的清单")
-    return value
-
-
-FormatVersion: TypeAlias = Annotated[int, BeforeValidator(_format_version)]
-
-
-class Title(Settings):
-    """What people call it."""
-
-    zh: Text
-    en: Text
+from adapters.manifest.vocabulary import KINDS, Settings, problem
 
 
 class CompleteUntil(Settings):
@@ -187,68 +168,21 @@ class FileLinks(Links):
     files: Files
 
 
-class ManifestBase(Settings):
-    """What every manifest says.
+class ManifestBase(ManifestHead):
+    """What every manifest says whose data is mapped here.
 
     Args:
-        manifest: version of this format: 1.
-        adapter_id: stable name within the gateway.
-        version: of this manifest.
-        title: of the source.
-        department: whose data it is.
-        regions: GB/T 2260 codes for which it can answer.
         timezone: of times without one.
         identity: where the identity stands in its rows.
         complete_until: up to which day the data is complete.
-        max_batch: people in one lookup.
-        timeout_s: for one lookup, if the question leaves more.
-        concurrency: lookups the source bears at once.
     """
 
-    manifest: FormatVersion
-    adapter_id: Name
-    version: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
-    title: Title | None = None
-    department: DepartmentName
-    regions: tuple[Annotated[int, Field(ge=110000, le=829999)], ...] = Field(min_length=1, max_length=500)
     timezone: Zone = "Asia/Shanghai"
     identity: Identity
     complete_until: CompleteUntil | None = None
-    max_batch: int = Field(10_000, ge=1, le=100_000)
-    timeout_s: float = Field(5.0, gt=0, le=600)
-    concurrency: int = Field(4, ge=1, le=64)
 
     records: tuple[Records, ...] = Field(min_length=1, max_length=100)
     links: Links | None = None
-
-    _document: Document | None = PrivateAttr(None)
-
-    @property
-    def folder(self) -> Path:
-        """From which relative paths of the manifest count."""
-        return Path(self._document.file).resolve().parent if self._document else Path.cwd()
-
-    def attach(self, document: Document) -> None:
-        """Remember where it was read from, for the lines of later errors."""
-        self._document = document
-
-    def error(self, place: Place, en: str, zh: str) -> ManifestError:
-        """An error of a setting, with file and line where the manifest was read from a file."""
-        if self._document is None:
-            name = setting_name(place)
-            return ManifestError(f"{name}: {en}", f"{name}: {zh}", setting=name)
-        return self._document.error(place, en, zh)
-
-    def reveal(self, setting: SecretStr, place: Place, *, url: bool = False) -> str:
-        """The value of a setting that may be secret.
-
-        Raises:
-            ManifestError: its variable is not set or its file cannot be read.
-        """
-        try:
-            return reveal(setting, self.folder, url=url)
-        except SecretMissingError as error:
-            raise self.error(place, error.en, error.zh) from error
 
     def identity_of(self, part: Mapped) -> Identity:
         """Where the identity stands in a record set's rows."""
@@ -346,4 +280,4 @@ class FileManifest(ManifestBase):
     links: FileLinks | None = None
 
 
-Manifest: TypeAlias = TableManifest | ApiManifest | FileManifest
+Manifest: TypeAlias = TableManifest | ApiManifest | FileManifest | RemoteManifest

@@ -66,7 +66,7 @@ class Servicer:
         self._limits = limits
         self._at_once = 0
         self._threads = ThreadPoolExecutor(2, "adapter-serving")
-        self.draining = False
+        self._draining = False
 
     @property
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -105,7 +105,7 @@ class Servicer:
     async def lookup(self, data: bytes, context: Context) -> None:
         """What is known about a batch of people."""
         await self._admit(context)
-        if self._at_once >= self._limits.at_once or self.draining:
+        if self._at_once >= self._limits.at_once or self._draining:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "too many lookups at once; ask again shortly")
         self._at_once += 1
         try:
@@ -127,6 +127,10 @@ class Servicer:
             await self._failed("Changes", error, context)
         for message in _changes(changed, request.cursor):
             await context.write(message.SerializeToString())
+
+    def drain(self) -> None:
+        """Refuse new lookups from now on."""
+        self._draining = True
 
     async def close(self) -> None:
         """Let go of the threads."""

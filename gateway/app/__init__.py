@@ -21,6 +21,7 @@ from certs.grpc_credentials import channel_options
 from certs.server_certificate import ServerCertificate
 from gateway.app.heap import settle_heap
 from gateway.app.opening import (
+    OwnChannels,
     build_adapters,
     load_keys,
     make_private,
@@ -133,7 +134,9 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 calls=lambda: desk.in_flight,
             )
         )
-        departments = Departments(build_adapters(settings), book.names_match, clock, settings.inquiry.breaker)
+        departments = Departments(
+            build_adapters(settings, OwnChannels(live)), book.names_match, clock, settings.inquiry.breaker
+        )
         stack.push_async_callback(departments.close)
         access = await open_access(settings, store, clock, stack)
         aside = Aside()

@@ -13,14 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import grpc
 import structlog
 from tuf.ngclient.fetcher import FetcherInterface
 
 from adapters.build import build, load_manifest
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
+from adapters.line import OPTIONS, Channels
 from certs.errors import CertsError
 from certs.files import read_public
+from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
 from gateway.access.terms import thresholds
 from gateway.clock import Clock
@@ -71,8 +74,32 @@ async def open_directory(
     return directory, stream
 
 
-def build_adapters(settings: GatewaySettings) -> list[Adapter]:
+class OwnChannels:
+    """Channels to remote adapters, with this gateway's own certificate as it is at the moment.
+
+    Args:
+        live: own keys.
+    """
+
+    def __init__(self, live: LiveKeys) -> None:
+        self._live = live
+
+    def open(self, address: str, tls_name: str) -> grpc.aio.Channel:
+        """A channel to an address where this name must be proven."""
+        options = [*channel_options(tls_name), *OPTIONS]
+        return grpc.aio.secure_channel(address, self._live.channel_credentials(), options=options)
+
+    def version(self) -> object:
+        """Which of the gateway's certificates that is."""
+        return self._live.tls().name
+
+
+def build_adapters(settings: GatewaySettings, channels: Channels | None = None) -> list[Adapter]:
     """The adapters of this member's departments.
+
+    Args:
+        settings: name the manifests.
+        channels: opens channels to remote adapters.
 
     Raises:
         ConfigError: a manifest is wrong, or two have one id.
@@ -80,7 +107,7 @@ def build_adapters(settings: GatewaySettings) -> list[Adapter]:
     built: list[Adapter] = []
     for path in settings.inquiry.adapters:
         try:
-            built.append(build(load_manifest(path), settings.state_dir / "adapters"))
+            built.append(build(load_manifest(path), settings.state_dir / "adapters", channels=channels))
         except AdapterError as error:
             raise ConfigError(error.en, error.zh, field="inquiry.adapters") from error
     names = [adapter.describe().adapter_id for adapter in built]
