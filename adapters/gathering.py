@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from adapters.asked import Asked, normal
 from adapters.contract import MAX_CELL_BYTES, Evidence, Found, Holders, Int32, Links, Lookup
@@ -18,11 +17,11 @@ from adapters.errors import SourceFaultError
 from adapters.held import Held
 from adapters.mapping import LinkMapper, Mapped, Mapper, require_good
 from adapters.texts import Texts, taken
+from adapters.wanted import wanted
 
 if TYPE_CHECKING:
     from adapters.columnar import MappedColumns
 
-_FIRST_EVENT = 100
 _COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
 
 
@@ -94,9 +93,9 @@ class Gathering:
             return
         if mapped.bad:
             rows = rows[~np.isin(rows, np.fromiter(mapped.bad, np.intp, len(mapped.bad)))]
-        wanted = self._wanted(columns["kind"][rows], columns["observed_on"][rows])
-        if wanted is not None:
-            rows = rows[wanted]
+        asked_for = wanted(self._question, columns["kind"][rows], columns["observed_on"][rows])
+        if asked_for is not None:
+            rows = rows[asked_for]
         if len(rows) < len(positions):  # each column is taken apart once, whatever was left out
             positions = positions[rows]
             columns = {name: column[rows] for name, column in columns.items()}
@@ -143,7 +142,7 @@ class Gathering:
     def found(self, complete_until_on: int = 0) -> Found:
         """The answer."""
         evidence = self._evidence()
-        rows = self._wanted(evidence.kind, evidence.observed_on)
+        rows = wanted(self._question, evidence.kind, evidence.observed_on)
         return Found(
             holders=self._held(),
             evidence=evidence if rows is None else evidence.take(rows),
@@ -193,13 +192,3 @@ class Gathering:
             source_reference=references,
             **columns,
         )
-
-    def _wanted(self, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
-        """The rows that were asked for; None: all."""
-        wanted: NDArray[np.bool_] | None = None
-        if self._question.traces_since_on:
-            wanted = (kind >= _FIRST_EVENT) | (observed_on >= self._question.traces_since_on)
-        if self._question.kinds:
-            of_kind = np.isin(kind, np.array(self._question.kinds, np.int32))
-            wanted = of_kind if wanted is None else wanted & of_kind
-        return None if wanted is None or wanted.all() else np.flatnonzero(wanted)

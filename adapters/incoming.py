@@ -31,13 +31,13 @@ from adapters.contract import (
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.texts import Texts, joined, series_of
 from adapters.values import FIRST_DAY, LAST_DAY
+from adapters.wanted import wanted
 from wugan.adapter.v1 import adapter_pb2, columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 COLUMNS_FROM: Final = 256
 """So many rows or more are checked in whole columns."""
 
-_FIRST_EVENT: Final = 100
 _LAST_REGION: Final = 999_999
 _STRENGTHS: Final = max(words.Strength.values())
 
@@ -132,10 +132,11 @@ class Incoming:
         known[holders.subject] = True
         if not (known[evidence.subject].all() and known[links.subject].all()):
             raise self._fault("it told of people whom it does not list as known", "应答涉及未列为已知的人员")
-        wanted = self._wanted(evidence)
+        # An adapter may tell more than it was asked.
+        rows = wanted(self._question, evidence.kind, evidence.observed_on)
         return Found(
             holders=holders,
-            evidence=evidence if wanted is None else evidence.take(wanted),
+            evidence=evidence if rows is None else evidence.take(rows),
             links=links,
             complete_until_on=self._complete_until_on,
         )
@@ -159,15 +160,6 @@ class Incoming:
             joined([part.id_number for part in parts]),
             np.concatenate([part.since_on for part in parts]),
         )
-
-    def _wanted(self, evidence: Evidence) -> NDArray[np.bool_] | None:
-        """The rows that were asked for; None: all. An adapter may tell more than it was asked."""
-        question, wanted = self._question, np.ones(len(evidence), np.bool_)
-        if question.traces_since_on:
-            wanted &= (evidence.kind >= _FIRST_EVENT) | (evidence.observed_on >= question.traces_since_on)
-        if question.kinds:
-            wanted &= np.isin(evidence.kind, np.array(question.kinds, np.int32))
-        return None if wanted.all() else wanted
 
     def _add_holders(self, message: columns_pb2.HolderColumns) -> None:
         rows = self._same_length("holders", message, ("subject", "held_id_number", "held_name"))

@@ -161,6 +161,18 @@ def own_gateway(files: TlsFiles) -> str:
     return Identity.gateway(own.federation, own.member_id).uri
 
 
+def own_tls_name(certificate: Path) -> str:
+    """The DNS name that a certificate of a federation proves.
+
+    Raises:
+        AdapterError: it is none of a federation.
+    """
+    try:
+        return certificate_identity(read_public(certificate)).tls_name
+    except CertsError as error:
+        raise AdapterError(error.en, error.zh) from error
+
+
 def called_by(uri: str) -> Callable[[Mapping[str, Iterable[bytes]]], bool]:
     """Whether the peer of a connection is this caller, over TLS 1.3 and known by this one URI name."""
     expected = [uri.encode()]

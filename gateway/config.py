@@ -82,6 +82,21 @@ class AgencySettings(Settings):
     timeout_s: float = Field(5.0, gt=0, le=600, description="Time for an answer, seconds.")
 
 
+class AdapterSettings(Settings):
+    """What `wugan adapter serve` needs to serve a department's manifest: adapter.toml."""
+
+    listen: Address = Field(description="host:port on which the province's gateway calls.")
+    tls: AgencyTlsSettings
+    passphrase_file: Path | None = Field(None, description="File with the passphrase of the key, mode 0600.")
+    caller: str = Field(
+        "", max_length=512, description="URI name of the one gateway that may call; empty: own member's."
+    )
+    state_dir: Path | None = Field(None, description="Folder for what the adapter keeps; default: beside the manifest.")
+    at_once: int = Field(32, ge=1, le=1_024, description="Lookups at once; one more is refused.")
+    ready_file: Path | None = Field(None, description="Written when calls are taken, removed when they are not.")
+    log: LogSettings = LogSettings()
+
+
 def load_gateway(path: Path) -> GatewaySettings:
     """Read gateway.toml. Raises ConfigError as `load` does."""
     return load(path, GatewaySettings)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_serve
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -112,6 +112,10 @@ def masked_name(name: str) -> str:
 
 def _day(day: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat() if day else ""
+
+
+adapter.add_command(adapter_serve.serve)
+adapter.add_command(adapter_serve.remote)
 
 
 class _Report:

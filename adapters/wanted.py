@@ -1,0 +1,27 @@
+"""Which rows of evidence a question asked for: of the kinds wanted, and no trace older than wanted.
+
+Owns: that rule, for every kind of adapter. Refuses: leaving out an event because it is old.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.contract import Int32, Lookup
+
+FIRST_EVENT: Final = 100
+"""Kinds of evidence below are traces."""
+
+
+def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
+    """The rows that were asked for; None: all."""
+    rows: NDArray[np.bool_] | None = None
+    if question.traces_since_on:
+        rows = (kind >= FIRST_EVENT) | (observed_on >= question.traces_since_on)
+    if question.kinds:
+        of_kind = np.isin(kind, np.array(question.kinds, np.int32))
+        rows = of_kind if rows is None else rows & of_kind
+    return None if rows is None or rows.all() else np.flatnonzero(rows)
