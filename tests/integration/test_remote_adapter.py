@@ -99,10 +99,8 @@ class Stuck(sdk.RowAdapter):
     items = (sdk.Item("BURIAL", "REAL_NAME"),)
 
     async def rows(self, numbers):
-        if "STUCK" in sys.argv:
-            Path(sys.argv[4]).touch()
-            await asyncio.sleep(3600)
-        return [sdk.Row(number) for number in numbers]
+        Path(sys.argv[4]).touch()
+        await asyncio.sleep(3600)
 
 sdk.serve(Stuck(), sys.argv[1], sys.argv[2], ready_file=sys.argv[3])
 """
@@ -114,7 +112,7 @@ async def test_an_adapter_killed_in_the_middle_is_down_and_found_again_when_it_i
     script, ready, reached = tmp_path / "stuck.py", tmp_path / "ready", tmp_path / "reached"
     script.write_text(STUCK, encoding="utf-8")
     command = (sys.executable, script, "127.0.0.1:0", member.department(), ready, reached)
-    async with running(*command, "STUCK", ready=ready) as (address, process):
+    async with running(*command, ready=ready) as (address, process):
         adapter = member.adapter(address, member.gateway())
         asking = asyncio.create_task(findings_from(adapter, time_s=60))
         while not reached.exists():
@@ -124,8 +122,7 @@ async def test_an_adapter_killed_in_the_middle_is_down_and_found_again_when_it_i
         findings = await asking
         assert findings.sources[0].outcome == DOWN
         only_the_other(findings)
-    command = (sys.executable, script, address, member.department(), ready, reached)
-    async with running(*command, ready=ready):
+    async with sdk.served(Knows(), address, member.department()):
         async with asyncio.timeout(30):
             while True:
                 with contextlib.suppress(SourceDownError):
