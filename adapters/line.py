@@ -17,6 +17,10 @@ from typing import Final, Protocol
 import grpc
 
 
+class LineClosedError(Exception):
+    """The line was closed for good."""
+
+
 class Channels(Protocol):
     """Opens channels to remote adapters with credentials of its own."""
 
@@ -78,6 +82,7 @@ class Line:
         self._open_channel = open_channel
         self._version = version
         self._opened_with: object = None
+        self._closed = False
         self._held: Held | None = None
         self._leaving: set[Held] = set()
         self._closing: set[asyncio.Task[None]] = set()
@@ -89,7 +94,13 @@ class Line:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[Held]:
-        """The channel, for one call, which tells it what it hears."""
+        """The channel, for one call, which tells it what it hears.
+
+        Raises:
+            LineClosedError: see the class.
+        """
+        if self._closed:
+            raise LineClosedError
         version = self._version()
         if version != self._opened_with:
             self.renew()
@@ -123,6 +134,7 @@ class Line:
 
     async def close(self) -> None:
         """Close every channel; calls in flight are cancelled."""
+        self._closed = True
         held = [*self._leaving, *([self._held] if self._held else [])]
         self._held = None
         self._leaving.clear()

@@ -5,10 +5,13 @@ Owns: cutting columns into messages of bounded rows and bytes, and marking the l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from google.protobuf.descriptor import Descriptor
+
+from adapters import packing
 from adapters.contract import Evidence, Found, Holders, Int32, Links, Lookup
 from wugan.adapter.v1 import adapter_pb2, columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -96,20 +99,25 @@ def _halved(rows: int) -> list[tuple[int, int]]:
 
 def _filled(part: Found, end: int | None) -> bytes:
     holders, links, evidence = part.holders, part.links, part.evidence
-    message = adapter_pb2.LookupResponse(last=end is not None, complete_until_on=end or 0)
+    pieces = [adapter_pb2.LookupResponse(last=end is not None, complete_until_on=end or 0).SerializeToString()]
     if len(holders.subject):
-        columns = columns_pb2.HolderColumns(
-            subject=holders.subject.tolist(), held_id_number=holders.held_id_number, held_name=holders.held_name
-        )
-        message.holders.CopyFrom(columns)
+        numbers = {"subject": holders.subject}
+        texts = {"held_id_number": holders.held_id_number, "held_name": holders.held_name}
+        pieces.append(_columns("holders", columns_pb2.HolderColumns.DESCRIPTOR, numbers, texts))
     if len(links.subject):
-        pairs = columns_pb2.LinkColumns(
-            subject=links.subject.tolist(), id_number=links.id_number, since_on=links.since_on.tolist()
-        )
-        message.links.CopyFrom(pairs)
+        numbers = {"subject": links.subject, "since_on": links.since_on}
+        pieces.append(_columns("links", columns_pb2.LinkColumns.DESCRIPTOR, numbers, {"id_number": links.id_number}))
     if len(evidence):
-        message.evidence.CopyFrom(evidence.to_message())
-    return message.SerializeToString()
+        numbers = {name: getattr(evidence, name) for name in Evidence.INTEGER_COLUMNS}
+        texts = {"source_reference": evidence.source_reference}
+        pieces.append(_columns("evidence", columns_pb2.EvidenceColumns.DESCRIPTOR, numbers, texts))
+    return b"".join(pieces)
+
+
+def _columns(name: str, message: Descriptor, numbers: Mapping[str, Int32], texts: Mapping[str, Sequence[str]]) -> bytes:
+    pieces = [packing.integers(message, column, values) for column, values in numbers.items()]
+    pieces += [packing.texts(message, column, values) for column, values in texts.items()]
+    return packing.nested(adapter_pb2.LookupResponse.DESCRIPTOR, name, b"".join(pieces))
 
 
 def _of_holders(holders: Holders, start: int, stop: int) -> Holders:

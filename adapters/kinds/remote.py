@@ -26,7 +26,7 @@ from adapters.contract import MAX_CELL_BYTES, MAX_CURSOR_BYTES, Changed, Descrip
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.incoming import AnswerLimits, Incoming
 from adapters.kinds.common import too_late
-from adapters.line import Held, Line
+from adapters.line import Held, Line, LineClosedError
 from adapters.offered import description_of, disagreement
 from adapters.outgoing import MAX_MESSAGE_BYTES, request
 from wugan.adapter.v1 import adapter_pb2
@@ -306,7 +306,7 @@ class RemoteAdapter:
             elif error.code() == grpc.StatusCode.UNAVAILABLE:
                 self._learned_at = float("-inf")  # it may come back as another version
             raise self._translated(error) from None
-        except grpc.aio.UsageError as error:
+        except (grpc.aio.UsageError, LineClosedError) as error:
             raise SourceDownError(f"{self._name}: is closed", f"{self._name}：已关闭") from error
         except asyncio.CancelledError:
             if loop.time() - began > _SILENT_S:
