@@ -25,7 +25,7 @@ from gateway.authority.founding import Plan, found
 from gateway.authority.settings import AuthorityFile
 from gateway.cli import main
 from gateway.clock import SystemClock
-from gateway.config import AgencySettings, GatewaySettings, load_gateway
+from gateway.config import AdapterSettings, AgencySettings, GatewaySettings, load_gateway
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
@@ -327,7 +327,7 @@ def test_settings_shown_in_toml_blocks_exist(document: Path) -> None:
         if block.language != "toml":
             continue
         raw = tomllib.loads(block.text)
-        unknown = [set(unknown_settings(model, raw)) for model in (GatewaySettings, AgencySettings, AuthorityFile)]
+        unknown = [set(unknown_settings(model, raw)) for model in (GatewaySettings, AgencySettings, AdapterSettings, AuthorityFile)]
         assert not all(unknown), f"{document.relative_to(ROOT)}: no such settings: {min(unknown, key=len)}"
 
 
