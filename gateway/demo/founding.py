@@ -4,7 +4,8 @@ Owns: what an administrator does by hand when provinces join, done at once. Refu
 
     authority/                  the authority (gateway.authority.founding): certificates, TUF repository, record
     members/<region>/           gateway.toml, roots.pem, state/ with keys/; for each agency units/<unit>/agency.toml;
-                                people/ with its administrators' keys; they grant every member what the demo asks
+                                people/ with its administrators' keys; they grant every member what the demo asks;
+                                departments/ that run their adapter themselves (gateway.demo.departments)
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from gateway.authority.founding import found as found_authority
 from gateway.authority.office import Office
 from gateway.clock import FakeClock, SystemClock
 from gateway.config import load_gateway
+from gateway.demo.departments import ServedDepartment, equip_department, write_tls
 from gateway.demo.ports import free_ports
 from gateway.federation.directory_build import encryption_key, member_entry, signing_key
 from gateway.inquiry.administering import Administration, found_people
@@ -50,7 +52,10 @@ ADMINISTRATORS = {"wang": SYSTEM, GRANTS: SECURITY, APPROVES: SECURITY, "sun": A
 
 @dataclass(frozen=True, slots=True)
 class MemberPlan:
-    """A member to be: its code, names, region, agencies (code → name) and the manifests of its departments."""
+    """A member to be: its code, names, region, agencies (code → name) and the manifests of its departments.
+
+    Those of `manifests` that are also in `served` are asked where the department itself runs its adapter.
+    """
 
     member_id: str
     name_zh: str
@@ -58,6 +63,7 @@ class MemberPlan:
     region: int
     units: tuple[tuple[str, str], ...]
     manifests: tuple[Path, ...]
+    served: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,7 @@ class FoundedMember:
     folder: Path
     federation_address: str
     agency_address: str
+    departments: tuple[ServedDepartment, ...] = ()
 
     @property
     def config(self) -> Path:
@@ -122,16 +129,21 @@ def found(
     clock = FakeClock(round(now.timestamp() * 1000))
     plan = Plan(FEDERATION, ROOT_PASSPHRASES, threshold=2, loopback=True)
     authority = found_authority(folder / "authority", plan, clock)
-    ports = free_ports(2 * len(plans))
+    ports = iter(free_ports(sum(2 + len(plan.served) for plan in plans)))
     founded: list[FoundedMember] = []
     entries: list[directory_pb2.Member] = []
-    for position, member_plan in enumerate(plans):
+    for member_plan in plans:
         home = folder / "members" / str(member_plan.region)
-        member = FoundedMember(
-            member_plan, home, f"127.0.0.1:{ports[2 * position]}", f"127.0.0.1:{ports[2 * position + 1]}"
+        served = tuple(
+            ServedDepartment(path, home / "departments" / path.stem, f"127.0.0.1:{next(ports)}")
+            for path in member_plan.served
         )
-        addresses = (listed or {}).get(member_plan.member_id, (member.federation_address,))
-        entries.append(_equip(authority, member, now, addresses))
+        outward, inward = f"127.0.0.1:{next(ports)}", f"127.0.0.1:{next(ports)}"
+        member = FoundedMember(member_plan, home, outward, inward, served)
+        told = (listed or {}).get(member_plan.member_id, (member.federation_address,))
+        entries.append(_equip(authority, member, now, told))
+        for department in served:
+            equip_department(authority, member_plan.member_id, department, now)
         _write_gateway_config(folder, member, authority_address, extra=extra, log_level=log_level)
         for unit, _ in member_plan.units:
             _equip_unit(authority, member, unit, now)
@@ -226,7 +238,7 @@ def _equip_unit(authority: Authority, member: FoundedMember, unit: str, now: dt.
     home = member.folder / "units" / unit
     key = keys.generate_tls_key()
     issued = authority.issue_unit_tls(plan.member_id, unit, key.public_key(), now=now)
-    _write_tls(home / "tls", authority, key, issued.pem)
+    write_tls(home / "tls", authority, key, issued.pem)
     config = f"""\
 gateway = "{member.agency_address}"
 gateway_name = "{Identity.gateway(FEDERATION, plan.member_id).tls_name}"
@@ -242,13 +254,6 @@ roots = "tls/roots.pem"
     write_file(home / "agency.toml", config.encode(), mode=PUBLIC, replace=True)
 
 
-def _write_tls(folder: Path, authority: Authority, key: keys.PrivateKey, chain_pem: bytes) -> None:
-    folder.mkdir(mode=0o700, parents=True)
-    keys.store_private_key(folder / "key.pem", key)
-    write_file(folder / "certificate.pem", chain_pem, mode=PUBLIC, replace=False)
-    write_file(folder / "roots.pem", authority.root_pem, mode=PUBLIC, replace=False)
-
-
 def _write_gateway_config(
     folder: Path, member: FoundedMember, authority_address: str, *, extra: str, log_level: str
 ) -> None:
@@ -260,7 +265,8 @@ def _write_gateway_config(
 url = "https://{authority_address}"
 tls_name = "{Identity.authority(FEDERATION).tls_name}"
 """
-    manifests = ", ".join(f'"{path}"' for path in member.plan.manifests)
+    remote = {department.manifest: department.remote for department in member.departments}
+    manifests = ", ".join(f'"{remote.get(path, path)}"' for path in member.plan.manifests)
     config = f"""\
 member_id = "{member.plan.member_id}"
 state_dir = "state"

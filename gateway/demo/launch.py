@@ -31,6 +31,8 @@ from gateway.errors import ConfigError
 
 STATE_FILE = "demo.json"
 MARKER = ".wugan-demo"
+SERVED = "justice"
+"""The department that runs its adapter itself, in the first province; the others are asked by their gateway."""
 ATTEMPTS = 3
 """Times that starting is tried anew when a port was taken between choosing and binding it."""
 
@@ -182,7 +184,7 @@ def _start_systems(
         process = start(f"departments {province.en}", command, folder / "logs" / f"departments-{province.code}.log")
         processes.append(process)
         waiting.append((process, config.ready_file))
-    plans = []
+    plans: list[MemberPlan] = []
     for province, config, endpoints in zip(provinces, configs, wait_ready(waiting), strict=True):
         manifests = write_manifests(province, config, endpoints)
         plans.append(
@@ -193,6 +195,7 @@ def _start_systems(
                 province.code,
                 tuple((agency.unit, agency.zh) for agency in province.agencies),
                 tuple(manifests),
+                tuple(path for path in manifests if path.stem == SERVED and not plans),
             )
         )
     return plans
@@ -211,11 +214,16 @@ def _start_gateways(
                 authority, ready = _start_authority(folder, address)
                 started.append(authority)
                 wait_ready([(authority, ready)])
+                departments = [department for member in members for department in member.departments]
+                for department in departments:
+                    log = folder / "logs" / f"adapter-{department.folder.name}.log"
+                    started.append(start(f"adapter of {department.folder.name}", department.command, log))
                 for member in members:
                     command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
                     log = folder / "logs" / f"gateway-{member.plan.region}.log"
                     started.append(start(f"gateway {member.plan.name_en}", command, log))
-                wait_ready([(process, member.ready_file) for process, member in zip(started[1:], members, strict=True)])
+                ready_files = [*(each.ready_file for each in departments), *(each.ready_file for each in members)]
+                wait_ready(list(zip(started[1:], ready_files, strict=True)))
         except ConfigError:
             if attempt == ATTEMPTS:
                 raise

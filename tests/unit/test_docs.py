@@ -327,7 +327,8 @@ def test_settings_shown_in_toml_blocks_exist(document: Path) -> None:
         if block.language != "toml":
             continue
         raw = tomllib.loads(block.text)
-        unknown = [set(unknown_settings(model, raw)) for model in (GatewaySettings, AgencySettings, AdapterSettings, AuthorityFile)]
+        models = (GatewaySettings, AgencySettings, AdapterSettings, AuthorityFile)
+        unknown = [set(unknown_settings(model, raw)) for model in models]
         assert not all(unknown), f"{document.relative_to(ROOT)}: no such settings: {min(unknown, key=len)}"
 
 
