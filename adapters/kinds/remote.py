@@ -29,6 +29,7 @@ from adapters.kinds.common import too_late
 from adapters.line import Held, Line, LineClosedError
 from adapters.offered import description_of, disagreement
 from adapters.outgoing import MAX_MESSAGE_BYTES, request
+from adapters.wanted import wanted
 from wugan.adapter.v1 import adapter_pb2
 
 _SERVICE: Final = adapter_pb2.DESCRIPTOR.services_by_name["AdapterService"].full_name
@@ -170,9 +171,7 @@ class RemoteAdapter:
                 found = await (part(asked) if len(asked.subjects) <= size else in_batches(part, asked, size))
         except TimeoutError:
             raise too_late(self._name) from None
-        if self._agreed is not None and not self._agreed.links and len(found.links.subject):
-            found = replace(found, links=Links())  # not agreed, so not used
-        return found
+        return self._agreed_of(found, question)
 
     async def check(self) -> None:
         """See `Adapter`: also whether it offers what was agreed."""
@@ -236,9 +235,21 @@ class RemoteAdapter:
 
     def _kinds(self, question: Lookup, about: Description) -> tuple[int, ...]:
         """The kinds to ask for: of those wanted, what was agreed; empty: all that it has."""
-        if self._agreed is None or about.kinds <= self._agreed.kinds:
+        agreed = self._agreed.kinds if self._agreed is not None else about.kinds
+        if about.kinds <= agreed:
             return question.kinds
-        return tuple(sorted(self._agreed.kinds.intersection(question.kinds or self._agreed.kinds)))
+        # Where nothing of what is wanted was agreed it is still asked whom it knows.
+        return tuple(sorted(agreed.intersection(question.kinds) or agreed))
+
+    def _agreed_of(self, found: Found, question: Lookup) -> Found:
+        """What was agreed of an answer, and nothing beyond."""
+        if self._agreed is None:
+            return found
+        if not self._agreed.links and len(found.links.subject):
+            found = replace(found, links=Links())
+        kinds = self._agreed.kinds.intersection(question.kinds or self._agreed.kinds)
+        agreed = wanted(replace(question, kinds=tuple(kinds) or (0,)), found.evidence.kind, found.evidence.observed_on)
+        return found if agreed is None else replace(found, evidence=found.evidence.take(agreed))
 
     async def _lookup(self, question: Lookup, about: Description, end: float) -> Found:
         loop = asyncio.get_running_loop()
@@ -264,9 +275,10 @@ class RemoteAdapter:
         if size < _ASIDE_BYTES:
             return work()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
         except RuntimeError as error:
             raise SourceDownError(f"{self._name}: is closed", f"{self._name}：已关闭") from error
+        return await running
 
     async def _ask(self, call: str, asked: Message, answer: type[M]) -> M:
         """One message for one."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from types import SimpleNamespace
 from typing import cast
 
@@ -50,8 +51,8 @@ class Department(sdk.RowAdapter):
     def describe(self) -> Description:
         return self.about or super().describe()
 
-    async def rows(self, numbers: object) -> list[sdk.Row]:
-        return []
+    async def rows(self, numbers: Sequence[str]) -> list[sdk.Row]:
+        return [sdk.Row(each, "安", "BURIAL", date(2026, 2, 14)) for each in numbers if each == ANNA]
 
     async def lookup(self, question: Lookup) -> Found:
         self.asked.append(question)
@@ -215,7 +216,7 @@ async def test_what_it_offers_is_asked_again_and_held_against_what_was_agreed() 
         assert adapter.describe() == agreed
         department.about = replace(agreed, items=())
         with pytest.raises(SourceFaultError, match="does not offer what was agreed: BURIAL"):
-            await asyncio.gather(*[adapter.lookup(ask(ANNA)) for _ in range(50)])
+            await asyncio.gather(*[adapter.lookup(ask(BO)) for _ in range(50)])
 
 
 async def test_only_what_was_agreed_is_asked_for() -> None:
@@ -225,7 +226,10 @@ async def test_only_what_was_agreed_is_asked_for() -> None:
     async with served(department, agreed=agreed) as (adapter, _):
         await adapter.lookup(ask(ANNA))
         await adapter.lookup(ask(ANNA, kinds=(102, 103)))
-    assert [asked.kinds for asked in department.asked] == [(103,), (103,)]
+        nothing = await adapter.lookup(ask(ANNA, kinds=(102,)))
+    assert [asked.kinds for asked in department.asked] == [(103,), (103,), (103,)]
+    assert len(nothing.holders.subject) == 1
+    assert not len(nothing.evidence)
 
 
 async def test_a_batch_larger_than_it_takes_is_refused_there() -> None:

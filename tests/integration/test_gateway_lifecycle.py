@@ -309,7 +309,7 @@ def test_a_demo_comes_up_goes_down_and_comes_up_again_and_leaves_nothing_running
         assert wugan("demo", "down", "--dir", str(folder)).returncode == 0
         state = wugan("demo", "status", "--dir", str(folder), "--json")
         assert state.returncode == 1
-        assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 5
+        assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 6
     somebody_elses = tmp_path / "precious"
     somebody_elses.mkdir()
     (somebody_elses / "thesis.txt").write_text("three years of work", "utf-8")
