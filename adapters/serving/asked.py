@@ -43,7 +43,7 @@ def lookup_of(message: adapter_pb2.LookupRequest, seconds: float, max_batch: int
         list(subjects.alias_subject),
         list(subjects.alias_id_number),
     )
-    for cells in (asked.id_number, asked.name, asked.alias_id_number, (message.legal_basis,)):
+    for cells in (asked.id_number, asked.name, asked.alias_id_number):
         _require_short(cells)
     return Lookup(
         subjects=asked,
