@@ -71,6 +71,11 @@ async def answers_well(adapter: RemoteAdapter) -> None:
     renumbered = Lookup(Subjects([number(9), number(3)], ["某", "某"], [0], [number(4)]))
     assert holders(await adapter.lookup(renumbered)) == [(0, number(4), "赵玉珍"), (1, number(3), "王秀英")]
     assert not len((await adapter.lookup(ask())).holders.subject)
+    own_alias = Lookup(Subjects([number(1)], ["某"], [0, 0], [number(1), number(1)]))
+    assert len((await adapter.lookup(own_alias)).holders.subject) == 1
+    of_another_kind = await adapter.lookup(ask(number(1), kinds=(v.EVIDENCE_KIND_OLD_AGE_SUBSIDY,)))
+    assert holders(of_another_kind) == [(0, number(1), "张建国")]
+    assert not len(of_another_kind.evidence)
     twice = await adapter.lookup(ask(number(1), number(1)))
     assert {row for row, _, _, _ in rows(twice)} == {0, 1}
     everybody = await adapter.lookup(

@@ -60,10 +60,16 @@ function problemOf(subjects) {
   return "";
 }
 
-/** Every number asked, with the row that it stands for. */
+/** Every number asked of a person, aliases included, each once: pairs of row and number. */
 function* asked(subjects) {
   for (const [row, number] of subjects.id_number.entries()) yield [row, number];
-  for (const [at, row] of subjects.alias_subject.entries()) yield [row, subjects.alias_id_number[at]];
+  const seen = new Set();
+  for (const [at, row] of subjects.alias_subject.entries()) {
+    const number = subjects.alias_id_number[at];
+    if (number === subjects.id_number[row] || seen.has(`${row} ${number}`)) continue;
+    seen.add(`${row} ${number}`);
+    yield [row, number];
+  }
 }
 
 /** Empty columns of one message. */
@@ -75,10 +81,12 @@ const columns = () => ({
   },
 });
 
-function add(message, row, found) {
+function add(message, row, found, { kinds }) {
   message.holders.subject.push(row);
   message.holders.held_id_number.push(found.id_number);
   message.holders.held_name.push(found.name);
+  // Whoever is known is told of, whatever kinds are wanted. Burials are events: no `traces_since_on` leaves them out.
+  if (kinds.length > 0 && !kinds.includes("EVIDENCE_KIND_BURIAL")) return;
   const evidence = message.evidence;
   evidence.subject.push(row);
   evidence.kind.push("EVIDENCE_KIND_BURIAL");
@@ -91,18 +99,15 @@ function add(message, row, found) {
   for (const column of ["detail", "from_on", "until_on"]) evidence[column].push(0);
 }
 
-/** Whether a question wants burials; they are events, so no `traces_since_on` leaves them out. */
-const wanted = ({ kinds }) => kinds.length === 0 || kinds.includes("EVIDENCE_KIND_BURIAL");
-
 async function answer(call) {
   const { subjects, ...question } = call.request;
   let message = columns();
-  if (subjects && wanted(question)) {
+  if (subjects) {
     for (const [row, number] of asked(subjects)) {
       if (call.cancelled) return; // the gateway gave up, or its deadline passed
       const found = buried.get(number);
-      if (found) add(message, row, found);
-      if (message.evidence.subject.length === MESSAGE_ROWS) {
+      if (found) add(message, row, found, question);
+      if (message.holders.subject.length === MESSAGE_ROWS) {
         // Backpressure: go on when the gateway has taken what was sent.
         if (!call.write(message)) await Promise.race([once(call, "drain"), once(call, "cancelled")]);
         message = columns();
