@@ -1,0 +1,25 @@
+"""The kit finds faults: an adapter that keeps every rule passes, and of a hundred that break one, each is caught by the
+case meant for it and by no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.conformance import ALL_CASES, Outcome
+from tests.unit.adapters.conformance_mutants import MUTANTS
+from tests.unit.adapters.conformance_world import Register, proved
+
+
+async def test_an_adapter_that_keeps_every_rule_passes_every_case() -> None:
+    report = await proved(Register)
+    assert {result.case.id: result.says.en for result in report.results if result.outcome != Outcome.PASSED} == {}
+    assert report.conforms
+    assert len(report.results) == len(ALL_CASES)
+
+
+@pytest.mark.parametrize("case", [case.id for case in ALL_CASES])
+async def test_an_adapter_that_breaks_one_rule_is_caught_by_the_case_meant_for_it(case: str) -> None:
+    report = await proved(MUTANTS[case], getattr(MUTANTS[case], "bounds", None))
+    told = {result.case.id: result.says.en for result in report.results if result.outcome == Outcome.FAILED}
+    told |= {result.case.id: result.says.en for result in report.results if result.outcome == Outcome.NOTED}
+    assert set(told) == {case}, told
