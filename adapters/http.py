@@ -87,6 +87,7 @@ class Client:
             self._headers[name] = text
         self._tls = self._context()
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._places = asyncio.Semaphore(manifest.concurrency)
 
     async def fetch(self, request: Request) -> Answer:
@@ -110,10 +111,13 @@ class Client:
 
     async def close(self) -> None:
         """Close its connections."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
     async def _once(self, request: Request) -> Answer:
+        if self._closed:
+            raise self._down("is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._manifest.concurrency, ssl=self._tls),

@@ -200,7 +200,7 @@ class Kit:
     async def reopen(self) -> Adapter:
         """Another adapter of the same target, after this one was closed and opened again in between."""
         await self.close()
-        self.adapter = self.target.open()
+        self.adapter = await self.target.open()
         return self.adapter
 
     async def close(self) -> None:

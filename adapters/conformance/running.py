@@ -99,7 +99,7 @@ async def conform(
         SourceDownError: its source is not reached, so that nothing can be said.
         SourceFaultError: its source answers nonsense when it is first reached.
     """
-    kit = Kit(target, target.open(), sample or Sample(), bounds, stir, now_ms)
+    kit = Kit(target, await target.open(), sample or Sample(), bounds, stir, now_ms)
     chosen = [case for case in ALL_CASES if not only or case.id.startswith(tuple(only))]
     results: dict[str, Result] = {}
 

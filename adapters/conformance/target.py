@@ -36,11 +36,11 @@ class Target(Protocol):
         """See above."""
         ...
 
-    def open(self) -> Adapter:
-        """The adapter, not yet reached.
+    async def open(self) -> Adapter:
+        """The adapter, which can describe itself from now on.
 
         Raises:
-            ManifestError: it cannot be made.
+            AdapterError: it cannot be made, or not be reached where that is needed to describe it.
         """
         ...
 
@@ -54,19 +54,19 @@ class ManifestTarget:
         now_ms: Unix time in milliseconds.
     """
 
-    local = True
-
     def __init__(self, manifest: Manifest, state_dir: Path, now_ms: Callable[[], int] = system_clock) -> None:
         self._manifest = manifest
         self._state_dir = state_dir
         self._now_ms = now_ms
+        kind: str = manifest.kind
+        self.local = kind != "remote"
 
     @property
     def name(self) -> str:
         """File of the manifest, or its adapter's id."""
         return self._manifest.adapter_id
 
-    def open(self) -> Adapter:
+    async def open(self) -> Adapter:
         """Build it."""
         return build(self._manifest, self._state_dir, self._now_ms)
 
@@ -83,7 +83,11 @@ class ProgramTarget:
     def __init__(self, name: str, make: Callable[[], Adapter], *, local: bool = True) -> None:
         self.name = name
         self.local = local
-        self.open = make
+        self._make = make
+
+    async def open(self) -> Adapter:
+        """Make it."""
+        return self._make()
 
 
 @contextlib.contextmanager

@@ -156,7 +156,11 @@ class FileAdapter:
         if not force and self._scanned_ms <= now < due:
             return None
         self._scanned_ms = now
-        self._scanning = asyncio.get_running_loop().run_in_executor(self._scans, self._take_in)
+        try:
+            self._scanning = asyncio.get_running_loop().run_in_executor(self._scans, self._take_in)
+        except RuntimeError as error:
+            name = self._manifest.adapter_id
+            raise SourceDownError(f"{name}: is closed", f"{name}：已关闭") from error
         self._scanning.add_done_callback(self._scan_done)
         return self._scanning
 

@@ -58,7 +58,7 @@ async def closed(kit: Kit) -> None:
         raise NotTried("it runs elsewhere and is not ours to close", "其在别处运行，不应由此关闭")
     closing = kit.adapter
     await kit.close()
-    kit.adapter = kit.target.open()
+    kit.adapter = await kit.target.open()
     with suppress(AdapterError):
         await kit.ask(kit.strangers[: min(kit.largest, 300)], adapter=closing)
     await kit.within(closing.close(), 0)
