@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -116,3 +118,19 @@ def test_wrong_usage_wrong_manifests_and_sources_out_of_reach_have_their_own_exi
 def test_the_cases_can_be_listed_in_both_languages() -> None:
     assert "batch.empty" in conform("--list").output
     assert "空批次得到空应答" in conform("--list", language="zh_CN.UTF-8").output
+
+
+def test_the_tutorial_ends_with_the_report_that_its_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).resolve().parents[3]
+    text = (root / "docs" / "adapters" / "tutorial.md").read_text("utf-8")
+    command, shown = re.findall(r"```sh\nwugan adapter (conform .*?)\n```\n\n```\n(.*?)```", text, re.S)[0]
+    monkeypatch.chdir(root)
+    words = shlex.split(command.replace("conformance.html", str(tmp_path / "conformance.html")))
+    result = CliRunner(env={"WUGAN_LANG": "en"}).invoke(adapter, words)
+    assert result.exit_code == 0, result.output
+    printed = result.output.splitlines()
+    for line in shown.splitlines():
+        assert line == "…" or line in printed
+    assert (tmp_path / "conformance.html").stat().st_size > 10_000
