@@ -22,7 +22,7 @@ from adapters.intake import Intake, Part, parts_of
 from adapters.kinds.common import Clock, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
 from adapters.mapping import LinkMapper, Mapped
-from adapters.tabular import FileRejectedError
+from adapters.rows import FileRejectedError
 
 _AT_ONCE_SUBJECTS = 8
 """So many are looked up without a thread: a few indexed reads in a local file."""

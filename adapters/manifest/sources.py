@@ -23,6 +23,7 @@ from pydantic import (
 
 from adapters.manifest.document import Plain
 from adapters.manifest.fields import Column
+from adapters.manifest.layout import Layout
 from adapters.manifest.vocabulary import Settings, problem
 
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -230,11 +231,13 @@ class FileSet(Settings):
 
     Args:
         pattern: of the file names, e.g. `cremation_*.csv`.
-        format: by default from the name: .xlsx is a workbook, all else CSV.
+        format: by default from the name: .xlsx is a workbook, .jsonl and .ndjson are JSON lines, .parquet is Parquet,
+            all else CSV. Lines of fixed width are so by their `layout`.
         encoding: `auto` tells UTF-8, UTF-16 and GB 18030 apart.
         delimiter: of a CSV file; `auto`: comma, tab, semicolon or bar, whichever the header has.
         sheet: of a workbook; default the first.
-        header_row: row of the column names, from 1.
+        header_row: row of the column names, from 1; CSV and workbooks have one.
+        layout: of lines of fixed width.
         mode: `snapshot`: the file with the last name holds everything, replacing what came before; `increment`: files
             add up, in order of their names.
         key: columns that identify a row within increments: a later row with the same key replaces the earlier.
@@ -242,11 +245,12 @@ class FileSet(Settings):
     """
 
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\]+$")]
-    format: Literal["auto", "csv", "xlsx"] = "auto"
+    format: Literal["auto", "csv", "xlsx", "jsonl", "parquet", "fixed"] = "auto"
     encoding: Literal["auto", "utf-8", "gb18030", "utf-16"] = "auto"
     delimiter: Literal["auto", ",", "\t", ";", "|"] = "auto"
     sheet: Text | None = None
     header_row: int = Field(1, ge=1, le=100)
+    layout: Layout | None = None
     mode: Literal["snapshot", "increment"] = "snapshot"
     key: tuple[Column, ...] = Field((), max_length=8)
     max_bad_share: float = Field(0.05, ge=0, le=1)
@@ -258,6 +262,8 @@ class FileSet(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> FileSet:
+        if (self.layout is not None) != (self.format == "fixed"):
+            raise problem("`layout` goes with format: fixed", "layout 用于且必须用于 format: fixed")
         if self.key and self.mode == "snapshot":
             raise problem("`key` is for increments; a snapshot replaces all", "key 仅用于 increment")
         return self
