@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from adapters.conformance.answers import Row, Said
 from adapters.conformance.case import Failed, Noted, NotTried, Say, case
 from adapters.conformance.kit import Kit
@@ -169,13 +171,20 @@ async def purposes(kit: Kit) -> None:
 
 @case(
     "filter.legal_basis",
-    Say("A legal basis of any length and none at all are borne", "法律依据为空或很长均可"),
-    Say("It is text for a log. It decides nothing here.", "仅用于记录，不影响结果。"),
+    Say(
+        "A legal basis as long as a cell may be, and none at all, change nothing",
+        "法律依据为空或达到长度上限均不影响结果",
+    ),
+    Say(
+        "It is text for a log, at most 256 bytes. It decides nothing here.", "仅用于记录，不超过 256 字节，不影响结果。"
+    ),
     "adapter.proto: LookupRequest.legal_basis",
 )
 async def legal_basis(kit: Kit) -> None:
-    """None, long, with odd characters."""
+    """None, as long as may be, with odd characters; and much too long, which may be refused."""
     person, said = await kit.somebody()
-    for text in ("", "《社会保险经办条例》第二十三条" * 200, "'; --\n𠮷"):
+    for text in ("", "《社会保险经办条例》第二十三条" * 5, "'; --\n𠮷"):
         if (await kit.said([person], legal_basis=text))[0].known != said.known:
             raise Failed("the person is not known any more", "查不到已知人员")
+    with suppress(AdapterError):
+        await kit.said([person], legal_basis="长" * 100_000)

@@ -389,7 +389,7 @@ class LessForAudits(Register):
         return without_last_row(found) if question.purpose == words.PURPOSE_AUDIT else found
 
 
-trips("filter.legal_basis", lambda question: len(question.legal_basis) > 1_000)
+trips("filter.legal_basis", lambda question: 200 < len(question.legal_basis.encode()) < 300, SourceFaultError)
 
 
 # the same again
