@@ -205,10 +205,10 @@ class OneRowEach(Rewriting):
 
 
 @breaks("people.many_duplicates")
-class FiveHundredRows(Register):
+class TwoHundredAndFiftyRows(Register):
     def answer(self, question: Lookup) -> Found:
         found = super().answer(question)
-        return replace(found, evidence=found.evidence.take(np.arange(min(500, len(found.evidence)))))
+        return replace(found, evidence=found.evidence.take(np.arange(min(250, len(found.evidence)))))
 
 
 @breaks("people.two_names")
@@ -417,7 +417,7 @@ class ByPosition(Register):
 class LessInACrowd(Register):
     def answer(self, question: Lookup) -> Found:
         found = super().answer(question)
-        crowd = len(set(question.subjects.id_number)) > 150
+        crowd = len(set(question.subjects.id_number)) > 40
         return without_last_row(found) if crowd else found
 
 

@@ -17,7 +17,7 @@ from wugan.adapter.v1 import vocabulary_pb2 as words
 HOTEL, DEAD = words.EVIDENCE_KIND_HOTEL_STAY, words.EVIDENCE_KIND_HOUSEHOLD_CANCELLED_DEATH
 HELD, MOVED = words.EVIDENCE_KIND_DETAINED, words.EVIDENCE_KIND_HOUSEHOLD_MOVED
 TODAY = (NOW_MS // 1000 + 8 * 3600) // 86_400
-MAX_BATCH = 200
+MAX_BATCH = 100
 ANNA, BO, CHEN, DING, NOBODY = (number(serial) for serial in range(1, 6))
 NAMES = {ANNA: "欧阳安娜", BO: "买买提·吐尔逊", CHEN: "陈", DING: ""}
 SAMPLE = Sample(

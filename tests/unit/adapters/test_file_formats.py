@@ -239,7 +239,7 @@ _JSON = st.recursive(
 ).map(lambda value: json.dumps(value).encode())
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     data=_LINES | st.lists(_JSON | _LINES, max_size=5).map(b"\n".join),
     encoding=st.sampled_from(["utf-8", "gb18030", "utf-16-le"]),
@@ -259,7 +259,7 @@ def test_any_lines_are_taken_apart_or_refused_but_never_crash(tmp_path: Path, da
             assert all(isinstance(cell, str) for cell in row.cells)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 2_000), cut=st.booleans(), byte=st.integers(0, 255), form=st.sampled_from(["xlsx", "parquet"]))
 def test_a_damaged_file_is_read_or_refused_but_never_crashes(
     tmp_path: Path, at: int, cut: bool, byte: int, form: str

@@ -49,7 +49,7 @@ _PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     data=st.binary(max_size=200)
     | st.lists(_PARTS | st.text(max_size=9), max_size=12).map(lambda p: "".join(p).encode("utf-8", "replace")),
