@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 B ?=
 SOAK ?=
+FUZZ ?=
 PYTEST_ARGS ?=
 PROTOS := $(wildcard proto/wugan/*/v1/*.proto)
 PACKAGES := gateway adapters certs
 LINTED := $(PACKAGES) tests bench examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint fmt proto proto-check bench docs lock clean
+.PHONY: help setup demo test soak fuzz lint fmt proto proto-check bench docs lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test: $(STAMP) ## all tests, two at a time
 
 soak: $(STAMP) ## two gateways under kill -9, 1,000 times; shorter with SOAK="--kills 50 --questions 5000"
 	$(BIN)/python -m tests.soak $(SOAK)
+
+fuzz: $(STAMP) ## a million malformed manifests, files and answers; shorter with FUZZ="--inputs 10000"
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 lint: $(STAMP) proto-check ## ruff, mypy strict, import directions, contract
 	$(BIN)/ruff check $(LINTED)

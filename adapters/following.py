@@ -1,9 +1,10 @@
 """Following a table: of whom it has rows newer than those read before.
 
 Owns: the place in a table (the growing column, then the key), reading on from it page by page, and going back over the
-overlap so that a row committed late is not missed. Rows of the overlap that were told already are remembered, in memory
-and within bounds: what is told again after a restart does no harm. Refuses: the meaning of rows, and rows deleted
-without a trace, which no growing column shows.
+overlap so that a row committed late is not missed. Rows of the overlap that were dealt with already are remembered, in
+memory and within bounds: what is told again after a restart does no harm. A row counts as dealt with for cursors that
+came after it was told, and for no other: whoever asks again from an earlier cursor is told again. Refuses: the meaning
+of rows, and rows deleted without a trace, which no growing column shows.
 """
 
 from __future__ import annotations
@@ -126,21 +127,31 @@ class _UnfollowableError(Exception):
 
 
 class _Reading:
-    """How far a record set was read: its furthest row, and the row from which is gone on (None: from the start)."""
+    """How far a record set was read: its furthest row, and the row from which is gone on (None: from the start).
 
-    __slots__ = ("at", "high")
+    Args:
+        high: see above.
+        at: see above.
+        turn: grows with every reading that told of somebody, so that a cursor tells what was told before it.
+    """
 
-    def __init__(self, high: Place | None, at: tuple[Cell, Cell | None] | None) -> None:
+    __slots__ = ("at", "high", "turn")
+
+    def __init__(self, high: Place | None, at: tuple[Cell, Cell | None] | None, turn: int = 0) -> None:
         self.high = high
         self.at = at
+        self.turn = turn
 
     @classmethod
     def of(cls, value: Sequence[object]) -> _Reading:
-        high, at = value
-        return cls(_place(high), _bound(at))
+        high, at, *more = value
+        turn = more[0] if more else 0
+        if len(more) > 1 or not isinstance(turn, int) or turn < 0:
+            raise TypeError("no reading")
+        return cls(_place(high), _bound(at), turn)
 
     def written(self) -> list[object]:
-        return [_plain(self.high), _plain(self.at)]
+        return [_plain(self.high), _plain(self.at), self.turn]
 
 
 class _Set:
@@ -159,7 +170,8 @@ class _Set:
         source = self._statement.source
         self._growing, self._key = source.c[names[0]], source.c[names[1]]
         self._columns = [source.c[name] for name in names]
-        self._seen: dict[bytes, Cell] = {}
+        self._seen: dict[bytes, tuple[Cell, int]] = {}
+        """Rows told, with their growing column and the turn of the cursors that came after."""
 
     def newest(self, database: Database, work: Work) -> _Reading:
         """The end of the table, from which on is told."""
@@ -176,22 +188,24 @@ class _Set:
         if reading.at is not None:
             chosen = chosen.where(self._after(*reading.at))
         rows: Rows = database.read(chosen.order_by(self._growing, self._key).limit(room), work)
-        high = reading.high
+        high, turn, after = reading.high, reading.turn, reading.turn + 1
         for row in rows:
             place = (_cell(row[0]), _cell(row[1]))
             mark = hashlib.blake2b(repr(place).encode(), digest_size=16).digest()
-            if mark in self._seen or (high is not None and place == reading.high):
+            told = self._seen.get(mark)
+            if (told is not None and told[1] <= reading.turn) or (high is not None and place == reading.high):
                 continue
             if len(self._seen) >= MAX_REMEMBERED:
                 self._seen.clear()
-            self._seen[mark] = place[0]
+            self._seen[mark] = place[0], after
+            turn = after
             people.add(row[2], row[3] if len(row) > 3 else "")
         if rows:
             last = (_cell(rows[-1][0]), _cell(rows[-1][1]))
             high = last if high is None or not _less(last, high) else high
             if len(rows) == room:
-                return _Reading(high, last), True
-        return _Reading(high, self._behind(high)), False
+                return _Reading(high, last, turn), True
+        return _Reading(high, self._behind(high), turn), False
 
     def _after(self, value: Cell, key: Cell | None) -> ColumnElement[bool]:
         bound: BindParameter[Cell] = bindparam(None, value, unique=True)
@@ -219,7 +233,7 @@ class _Set:
             except ValueError as error:
                 raise _UnfollowableError("does not read as its `form` says") from error
             start = (moment - timedelta(seconds=back)).strftime(self._settings.form)
-        self._seen = {mark: known for mark, known in self._seen.items() if not _less((known, 0), (start, 0))}
+        self._seen = {mark: known for mark, known in self._seen.items() if not _less((known[0], 0), (start, 0))}
         return start, None
 
 

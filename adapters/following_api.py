@@ -48,7 +48,7 @@ class ApiFollower:
         self._now_ms = now_ms
         identity = settings.identity or manifest.identity
         self._columns = [identity.column, *([identity.name] if identity.name else [])]
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, int] = {}
 
     async def read(self, cursor: bytes, limit: int) -> Changed:
         """See `ChangeFeed.changes`; one request. Call it within a deadline.
@@ -70,7 +70,7 @@ class ApiFollower:
         following = at if answer.nobody else text_of(field_of(answer.body, settings.next or ".")) or at
         told = People()
         if cursor:
-            self._add(told, rows, again=False)
+            self._tell(told, rows)
         written = b"c" + following.encode()
         if len(written) > MAX_CURSOR_BYTES:
             raise self._shape("next")
@@ -79,18 +79,18 @@ class ApiFollower:
     async def _since(self, cursor: bytes, size: int) -> Changed:
         now = self._now_ms()
         if not cursor:
-            return Changed([], [], self._written(now, now, self._settings.first_page))
-        since, until, page = self._moment(cursor)
+            return Changed([], [], self._written(now, now, self._settings.first_page, 0))
+        since, until, page, turn = self._moment(cursor)
         if page == self._settings.first_page:
             until = max(now, since)
         places = {"$since": self._told(since - self._settings.overlap_s * 1000), "$page": page, "$size": size}
         answer = await self._client.fetch(self._request(places))
         rows = self._rows(answer)
         people = People()
-        self._add(people, rows, again=True)
+        turn = self._add(people, rows, turn)
         if self._more(answer, rows, size):
-            return people.changed(self._written(since, until, page + 1), more=True)
-        return people.changed(self._written(until, until, self._settings.first_page), more=False)
+            return people.changed(self._written(since, until, page + 1, turn), more=True)
+        return people.changed(self._written(until, until, self._settings.first_page, turn), more=False)
 
     def _request(self, places: dict[str, object]) -> Request:
         settings = self._settings
@@ -108,14 +108,21 @@ class ApiFollower:
         except PathError as error:
             raise self._shape(str(error)) from error
 
-    def _add(self, people: People, rows: list[tuple[Json, Json]], *, again: bool) -> None:
-        """Put the people of rows together; where looks overlap, without the rows seen before."""
-        if again:
-            marks = [hashlib.blake2b(json.dumps(row).encode(), digest_size=16).digest() for row, _ in rows]
-            rows = [row for row, mark in zip(rows, marks, strict=True) if mark not in self._seen]
-            if len(self._seen) + len(marks) > MAX_REMEMBERED:
-                self._seen.clear()
-            self._seen.update(marks)
+    def _add(self, people: People, rows: list[tuple[Json, Json]], turn: int) -> int:
+        """Put the people of rows together; where looks overlap, without the rows dealt with before a cursor's turn.
+
+        Returns:
+            The turn of the cursors that come after.
+        """
+        marks = [hashlib.blake2b(json.dumps(row).encode(), digest_size=16).digest() for row, _ in rows]
+        new = [at for at, mark in enumerate(marks) if self._seen.get(mark, turn + 1) > turn]
+        if len(self._seen) + len(new) > MAX_REMEMBERED:
+            self._seen.clear()
+        self._seen.update((marks[at], turn + 1) for at in new)
+        self._tell(people, [rows[at] for at in new])
+        return turn + 1 if new else turn
+
+    def _tell(self, people: People, rows: list[tuple[Json, Json]]) -> None:
         if not rows:
             return
         try:
@@ -143,14 +150,16 @@ class ApiFollower:
         return moment.isoformat(timespec="seconds") if form == ISO else moment.strftime(form)
 
     @staticmethod
-    def _written(since: int, until: int, page: int) -> bytes:
-        return f"s{since}:{until}:{page}".encode()
+    def _written(since: int, until: int, page: int, turn: int) -> bytes:
+        return f"s{since}:{until}:{page}:{turn}".encode()
 
-    def _moment(self, cursor: bytes) -> tuple[int, int, int]:
+    def _moment(self, cursor: bytes) -> tuple[int, int, int, int]:
         parts = self._text(cursor).split(":")
-        if len(parts) != 3 or not all(part.isdigit() and len(part) < 17 for part in parts):
+        if len(parts) == 3:  # as it was written before there were turns
+            parts.append("0")
+        if len(parts) != 4 or not all(part.isascii() and part.isdigit() and len(part) < 17 for part in parts):
             raise self._foreign()
-        return cast("tuple[int, int, int]", tuple(int(part) for part in parts))
+        return cast("tuple[int, int, int, int]", tuple(int(part) for part in parts))
 
     def _text(self, cursor: bytes) -> str:
         """The cursor without the letter of its style."""

@@ -1,14 +1,15 @@
-"""One HTTP request to a department's interface, and its JSON answer within bounds.
+"""One HTTP request to a department's interface, and its answer within bounds, JSON or XML.
 
-Owns: TLS and credentials, retries within the deadline, which failures mean "down" and which "faulty", and the size and
-type of what is read. Refuses: redirects, cookies, proxies from the environment, unverified TLS, and telling any of an
-answer's content in an error.
+Owns: TLS and credentials (a token is fetched, a signature made anew for every try), retries within the deadline, which
+failures mean "down" and which "faulty", and the size and type of what is read. Refuses: redirects, cookies, proxies
+from the environment, unverified TLS, and telling any of an answer's content in an error.
 
 | what happened | means |
 |---|---|
 | no or a broken connection, 429, 502, 503, 504, a busy code | tried again while tries and time are left, then down |
 | other 5xx, certificate not trusted | down |
-| 401, 403, redirects, other 4xx, wrong type, too large, not JSON, result code not ok | faulty |
+| 401 with a token of OAuth 2.0 | once more with another token, then faulty |
+| 401, 403, redirects, other 4xx, wrong type, too large, not JSON or XML, result code not ok | faulty |
 """
 
 from __future__ import annotations
@@ -16,18 +17,22 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import cast
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 from yarl import URL
 
+from adapters import xml_answers
 from adapters.errors import SourceDownError, SourceFaultError
+from adapters.manifest.document import Place
 from adapters.manifest.model import ApiManifest
 from adapters.manifest.sources import Result
+from adapters.oauth2 import TokenDownError, TokenRefusedError, Tokens
 from adapters.paths import Json, field_of
+from adapters.signing import Signer
 from adapters.values import text_of
 
 _AGAIN = frozenset({429, 502, 503, 504})
@@ -35,10 +40,15 @@ _INLINE_BYTES = 256 * 1024
 """A larger answer is parsed in a thread, so that other questions are not kept waiting."""
 _HTTP_NOT_FOUND = 404
 _HTTP_OK = 200
+_HTTP_UNAUTHORISED = 401
 
 
 class _AgainError(SourceDownError):
     """Down, and worth another try at once."""
+
+
+class _UnauthorisedError(SourceFaultError):
+    """The token is not taken; another may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +57,16 @@ class Request:
 
     Args:
         method, url: of it.
-        body: JSON, None for a GET.
+        body: JSON, or a text that is sent as it stands; None for a GET.
         not_found_is_nobody: whether 404 means that nobody was found.
+        headers: of this request alone.
     """
 
     method: str
     url: URL
     body: object = None
     not_found_is_nobody: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +83,26 @@ class Client:
 
     Args:
         manifest: of kind `api`.
+        now_ms: Unix time in milliseconds.
 
     Raises:
         ManifestError: a secret or a certificate is missing or wrong.
     """
 
-    def __init__(self, manifest: ApiManifest) -> None:
+    def __init__(self, manifest: ApiManifest, now_ms: Callable[[], int]) -> None:
         self._manifest = manifest
         self._source = manifest.source
-        self._headers = {"Accept": self._source.content_type}
+        self._headers = {"Accept": ", ".join(self._source.content_types)}
         for name, value in self._source.headers.items():
             text = manifest.reveal(value, ("source", "headers", name))
             if not (text.isprintable() and name.isascii() and name.isprintable()):
                 raise manifest.error(("source", "headers", name), "is not a header", "不是有效的请求头")
             self._headers[name] = text
         self._tls = self._context()
+        self._signer = self._make_signer(now_ms)
+        self._tokens = self._make_tokens(now_ms)
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
         self._places = asyncio.Semaphore(manifest.concurrency)
 
     async def fetch(self, request: Request) -> Answer:
@@ -110,10 +126,13 @@ class Client:
 
     async def close(self) -> None:
         """Close its connections."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
 
     async def _once(self, request: Request) -> Answer:
+        if self._closed:
+            raise self._down("is closed")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._manifest.concurrency, ssl=self._tls),
@@ -122,16 +141,41 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=self._manifest.timeout_s),
                 raise_for_status=False,
             )
+        session, token = self._session, ""
+        if self._tokens is not None:
+            token = await self._token(session)
+            try:
+                return await self._send(session, request, token)
+            except _UnauthorisedError:
+                token = await self._token(session, instead_of=token)
+        return await self._send(session, request, token)
+
+    async def _token(self, session: aiohttp.ClientSession, instead_of: str = "") -> str:
+        assert self._tokens is not None  # noqa: S101  asked by the only caller
         try:
-            async with self._session.request(
-                request.method, request.url, json=request.body, allow_redirects=False
+            return await self._tokens.token(session, instead_of=instead_of)
+        except TokenDownError as error:
+            raise _AgainError(*self._texts(str(error))) from error
+        except TokenRefusedError as error:
+            raise self._fault(str(error)) from error
+
+    async def _send(self, session: aiohttp.ClientSession, request: Request, token: str) -> Answer:
+        data, headers = self._written(request)
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        if self._signer is not None:
+            headers |= self._signer.headers(request.method, request.url, data or b"")
+        try:
+            async with session.request(
+                request.method, request.url, data=data, headers=headers, allow_redirects=False
             ) as response:
                 if response.status == _HTTP_NOT_FOUND and request.not_found_is_nobody:
                     return Answer(None, nobody=True)
                 self._check_status(response.status)
-                if response.content_type != self._source.content_type:
-                    raise self._fault(f"an answer is not {self._source.content_type}")
-                data = await self._read(response)
+                if response.content_type not in self._source.content_types:
+                    raise self._fault(f"an answer is not {self._source.content_types[0]}")
+                answer = await self._read(response)
+                charset = response.charset
                 following = response.links.get("next")
                 next_link = str(following["url"]) if following else ""
         except aiohttp.ClientSSLError as error:
@@ -140,16 +184,51 @@ class Client:
             raise _AgainError(*self._texts(f"no connection ({type(error).__name__})")) from error
         except TimeoutError as error:
             raise self._down("no answer in time") from error
-        except (aiohttp.ClientError, ValueError) as error:
+        except (aiohttp.ClientError, ValueError, LookupError) as error:
             raise self._fault(f"not proper HTTP ({type(error).__name__})") from error
-        body = _parse(data) if len(data) <= _INLINE_BYTES else await asyncio.to_thread(_parse, data)
-        if isinstance(body, _NotJson):
-            raise self._fault("an answer is not JSON")
+        if len(answer) <= _INLINE_BYTES:
+            body = self._parsed(answer, charset)
+        else:
+            body = await asyncio.to_thread(self._parsed, answer, charset)
         return self._judge(body, next_link)
+
+    def _written(self, request: Request) -> tuple[bytes | None, dict[str, str]]:
+        """The body in bytes, because they may be signed, and headers of this try."""
+        headers = dict(request.headers)
+        if request.body is None:
+            return None, headers
+        if self._source.format == "xml":
+            headers.setdefault("Content-Type", f"{self._source.content_types[0]}; charset=utf-8")
+            return str(request.body).encode("utf-8", "replace"), headers
+        headers.setdefault("Content-Type", "application/json")
+        return json.dumps(request.body).encode(), headers
+
+    def _parsed(self, data: bytes, charset: str | None) -> Json:
+        """The answer as a tree; what is embedded in it as a text is the answer, where the settings say so."""
+        body = self._tree(data, charset, xml=self._source.format == "xml")
+        if self._source.embedded is None:
+            return body
+        text = field_of(body, self._source.embedded)
+        if not isinstance(text, str):
+            raise self._fault("no text stands where `embedded` says")
+        return self._tree(text.encode(), "utf-8", xml=text.lstrip().startswith("<"))
+
+    def _tree(self, data: bytes, charset: str | None, *, xml: bool) -> Json:
+        if not xml:
+            body = _parse(data)
+            if isinstance(body, _NotJson):
+                raise self._fault("an answer is not JSON")
+            return body
+        try:
+            return xml_answers.parse(data, charset)
+        except xml_answers.NotXmlError as error:
+            raise self._fault(f"an answer is not XML that is read ({error})") from error
 
     def _check_status(self, status: int) -> None:
         if status == _HTTP_OK:
             return
+        if status == _HTTP_UNAUTHORISED and self._tokens is not None:
+            raise _UnauthorisedError(*self._texts(f"HTTP status {status}"))
         if status in _AGAIN:
             raise _AgainError(*self._texts(f"HTTP status {status}"))
         if status >= 500:
@@ -179,6 +258,33 @@ class Client:
         if code in result.busy:
             raise _AgainError(*self._texts("busy, by its result code"))
         raise self._fault("its result code is not one of success")
+
+    def _make_signer(self, now_ms: Callable[[], int]) -> Signer | None:
+        settings, place = self._source.signing, ("source", "signing")
+        if settings is None:
+            return None
+        identity, token = (
+            self._header_text(self._manifest.reveal(value, (*place, name)), (*place, name))
+            for name, value in (("id", settings.id), ("token", settings.token))
+        )
+        try:
+            return Signer(settings, identity, token, now_ms)
+        except ValueError as error:
+            en, zh = "this machine's OpenSSL has no such method", "本机 OpenSSL 不支持该算法"
+            raise self._manifest.error((*place, "method"), en, zh) from error
+
+    def _make_tokens(self, now_ms: Callable[[], int]) -> Tokens | None:
+        settings, place = self._source.oauth2, ("source", "oauth2")
+        if settings is None:
+            return None
+        client_id = self._manifest.reveal(settings.client_id, (*place, "client_id"))
+        secret = self._manifest.reveal(settings.client_secret, (*place, "client_secret"))
+        return Tokens(settings, client_id, secret, now_ms)
+
+    def _header_text(self, text: str, place: Place) -> str:
+        if not text.isprintable():
+            raise self._manifest.error(place, "cannot stand in a header", "不能用于请求头")
+        return text
 
     def _context(self) -> ssl.SSLContext | bool:
         source = self._source

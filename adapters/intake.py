@@ -27,7 +27,8 @@ from adapters.index import Index, IndexedRow
 from adapters.manifest.model import FileLinks, FileManifest, FileRecords
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
-from adapters.tabular import FileRejectedError, Row, Table
+from adapters.rows import FileRejectedError, Row
+from adapters.tabular import Table, format_of
 from adapters.values import DateReader, text_of
 
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
@@ -201,7 +202,7 @@ class Intake:
         counts = _Counts()
         header: list[str] = []
         try:
-            self._check_size(path)
+            self._check_size(path, part)
             table = Table(path, part.files, part.columns())
             header = table.header
             tells = part.monitored and self._index.begun(part.name)
@@ -235,9 +236,10 @@ class Intake:
         if counts.bad_rows:
             _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
 
-    def _check_size(self, path: Path) -> None:
-        size = path.stat().st_size
-        bound = min(self._max_file_bytes, MAX_WORKBOOK_FILE_BYTES) if path.suffix == ".xlsx" else self._max_file_bytes
+    def _check_size(self, path: Path, part: Part) -> None:
+        size, bound = path.stat().st_size, self._max_file_bytes
+        if format_of(path, part.files) == "xlsx":
+            bound = min(bound, MAX_WORKBOOK_FILE_BYTES)
         if size > bound:
             raise FileRejectedError(f"larger than {bound} bytes", f"超过 {bound} 字节")
 

@@ -1,26 +1,25 @@
-"""Reading the files that departments drop: CSV in the encodings they come in, and workbooks.
+"""Reading the files that departments drop: which format, which encoding, which columns.
 
-Owns: telling encodings and delimiters apart, the header, and rows as cells with their row numbers. Refuses: files that
-are not what they say, and workbooks that unpack to more than memory should hold.
+Owns: telling formats, encodings and delimiters apart, the header, CSV, and rows as cells with their row numbers. The
+other formats stand in modules of their own: `adapters.lines`, and `adapters.apart` for what may ask for more memory
+than there is. Refuses: files that are not what they say.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
-import python_calamine
-
+from adapters.apart import rows_apart
+from adapters.lines import fixed_width, json_lines
 from adapters.manifest.sources import FileSet
+from adapters.rows import MAX_COLUMNS, MAX_LINE_BYTES, FileRejectedError, Row, too_long
 
-MAX_COLUMNS = 1_000
-MAX_WORKBOOK_BYTES = 768 * 2**20
+_SUFFIXES = {".xlsx": "xlsx", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 _DELIMITERS = (",", "\t", ";", "|")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -32,22 +31,9 @@ _DAMAGED_AFTER = 8
 """Text in GB 18030 stops being UTF-8 within its first few Chinese characters; what does so only later is damaged."""
 
 
-class FileRejectedError(Exception):
-    """A file cannot be used as a whole; `en` and `zh` tell why, naming columns and rows but no content."""
-
-    def __init__(self, en: str, zh: str) -> None:
-        super().__init__(en)
-        self.en = en
-        self.zh = zh
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: its number as a person sees it, its cells, and what is wrong with it as a whole, if anything."""
-
-    number: int
-    cells: Sequence[object]
-    wrong: str = ""
+def format_of(path: Path, settings: FileSet) -> str:
+    """How a file is read: as its settings say, else by its name."""
+    return settings.format if settings.format != "auto" else _SUFFIXES.get(path.suffix.lower(), "csv")
 
 
 class Table:
@@ -66,19 +52,36 @@ class Table:
     """
 
     def __init__(self, path: Path, settings: FileSet, wanted: Sequence[str]) -> None:
-        workbook = settings.format == "xlsx" or (settings.format == "auto" and path.suffix.lower() == ".xlsx")
-        self._rows = _workbook(path, settings) if workbook else _csv(path, settings)
+        form = format_of(path, settings)
         self.header: list[str] = []
-        for row in self._rows:
+        self._rows = self._headed(path, settings) if form in {"csv", "xlsx"} else iter(())
+        if form == "parquet":
+            self.header = list(wanted)
+            self._rows = rows_apart("parquet", path, {"columns": self.header})
+        elif form == "jsonl":
+            self.header = list(wanted)
+            self._rows = json_lines(path, *_text_of(path, settings), self.header)
+        elif form == "fixed" and settings.layout is not None:
+            self.header = settings.layout.names
+            self._rows = fixed_width(path, *_text_of(path, settings), settings.layout)
+        missing = [name for name in wanted if self.header.count(name) != 1]
+        if missing:
+            names = ", ".join(missing)
+            raise FileRejectedError(f"not exactly one column named: {names}", f"下列列缺失或重复：{names}")
+
+    def _headed(self, path: Path, settings: FileSet) -> Iterator[Row]:
+        """The rows of a file with a header, below it."""
+        if format_of(path, settings) == "xlsx":
+            rows = rows_apart("xlsx", path, {"sheet": settings.sheet})
+        else:
+            rows = _csv(path, settings)
+        for row in rows:
             if row.number >= settings.header_row:
                 self.header = [str(cell).strip().removeprefix("\ufeff") for cell in row.cells]
                 break
         while self.header and not self.header[-1]:
             self.header.pop()
-        missing = [name for name in wanted if self.header.count(name) != 1]
-        if missing:
-            names = ", ".join(missing)
-            raise FileRejectedError(f"not exactly one column named: {names}", f"下列列缺失或重复：{names}")
+        return rows
 
     def rows(self) -> Iterator[Row]:
         """The rows below the header; empty ones are left out.
@@ -88,6 +91,9 @@ class Table:
         """
         width = len(self.header)
         for row in self._rows:
+            if row.wrong:
+                yield row
+                continue
             cells = list(row.cells)
             if not any(cell not in ("", None) for cell in cells):
                 continue
@@ -136,20 +142,25 @@ def _is_utf8(stream: IO[bytes]) -> bool:
     return True
 
 
-def _csv(path: Path, settings: FileSet) -> Iterator[Row]:
+def _text_of(path: Path, settings: FileSet) -> tuple[str, int]:
+    """Encoding of a file as its settings say, else as it looks, and the length of its byte order mark."""
     encoding, skip = encoding_of(path)
     if settings.encoding == "utf-16":
-        encoding = encoding if encoding.startswith("utf-16") else "utf-16-le"
-    elif settings.encoding not in {"auto", encoding}:
-        encoding, skip = settings.encoding, 0
+        return (encoding if encoding.startswith("utf-16") else "utf-16-le"), skip
+    return (encoding, skip) if settings.encoding in {"auto", encoding} else (settings.encoding, 0)
+
+
+def _csv(path: Path, settings: FileSet) -> Iterator[Row]:
+    encoding, skip = _text_of(path, settings)
     with path.open("rb") as binary:
         binary.seek(skip)
         with TextIOWrapper(binary, encoding=encoding, errors="replace", newline="") as text:
-            first = [text.readline(65_536) for _ in range(settings.header_row)]
+            lines = _lines(text)
+            first = [line for _, line in zip(range(settings.header_row), lines, strict=False)]
             delimiter: str = settings.delimiter
             if delimiter == "auto":
-                delimiter = max(_DELIMITERS, key=first[-1].count)
-            reader = csv.reader(_lines(first, text), delimiter=delimiter)
+                delimiter = max(_DELIMITERS, key=first[-1].count) if first else ","
+            reader = csv.reader(_chained(first, lines), delimiter=delimiter)
             before = 0
             try:
                 for cells in reader:
@@ -163,24 +174,15 @@ def _csv(path: Path, settings: FileSet) -> Iterator[Row]:
                 ) from error
 
 
-def _lines(first: list[str], rest: TextIOWrapper) -> Iterator[str]:
+def _lines(text: TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := text.readline(MAX_LINE_BYTES):
+        number += 1
+        if len(line) == MAX_LINE_BYTES and not line.endswith(("\n", "\r")):
+            raise too_long(number)
+        yield line
+
+
+def _chained(first: list[str], rest: Iterator[str]) -> Iterator[str]:
     yield from first
     yield from rest
-
-
-def _workbook(path: Path, settings: FileSet) -> Iterator[Row]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_WORKBOOK_BYTES:
-                raise FileRejectedError("the workbook unpacks to too much; send CSV", "工作簿解压后过大，请改用 CSV")
-        with python_calamine.CalamineWorkbook.from_path(path) as book:
-            names = book.sheet_names
-            if settings.sheet is not None and settings.sheet not in names:
-                raise FileRejectedError("the workbook has no sheet of that name", "工作簿中没有该工作表")
-            sheet = book.get_sheet_by_name(settings.sheet if settings.sheet is not None else names[0])
-            for number, cells in enumerate(sheet.iter_rows(), 1):
-                if len(cells) > MAX_COLUMNS:
-                    raise FileRejectedError(f"more than {MAX_COLUMNS} columns", f"超过 {MAX_COLUMNS} 列")
-                yield Row(number, cast("Sequence[object]", cells))
-    except (python_calamine.CalamineError, zipfile.BadZipFile, IndexError, OSError) as error:
-        raise FileRejectedError("not a workbook (.xlsx) that can be read", "不是可读取的工作簿（.xlsx）") from error

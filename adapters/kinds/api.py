@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ from adapters.manifest.sources import Endpoint, Paging
 from adapters.mapping import LinkMapper, Mapper
 from adapters.paths import Json, PathError, columns_of, field_of, length_of, rows_of
 from adapters.values import DateReader, text_of
+from adapters.xml_answers import escape
 
 MAX_ROWS = 1_000_000
 """Rows of one lookup in one record set."""
@@ -62,7 +63,8 @@ class ApiAdapter:
         self._manifest = manifest
         self._description = manifest.description()
         self._now_ms = now_ms
-        self._client = Client(manifest)
+        self._client = Client(manifest, now_ms)
+        self._is_xml = manifest.source.format == "xml"
         self._base = URL(manifest.source.base_url, encoded=True)
         self._places = [_Place(r.name, r.endpoint, Mapper(manifest, r)) for r in manifest.records]
         if manifest.links is not None:
@@ -183,7 +185,7 @@ class ApiAdapter:
                 url = same_origin(request.url, turn.link)
                 if url is None:
                     raise self._shape(place, "the next page is elsewhere")
-                request = Request(request.method, url, request.body, request.not_found_is_nobody)
+                request = replace(request, url=url)
             else:
                 request = self._request(endpoint, values, turn)
 
@@ -200,8 +202,14 @@ class ApiAdapter:
         query = {key: filled(value, places, endpoint.separator) for key, value in endpoint.query.items()}
         if query:
             url = url.with_query({key: _parameter(v, endpoint.separator) for key, v in query.items() if v is not None})
+        if self._is_xml:
+            places["$ids"] = _elements(values, endpoint)
+            if "$id" in places:
+                places["$id"] = escape(values[0])
+            if turn.cursor:
+                places["$cursor"] = escape(turn.cursor)
         body = filled(endpoint.body, places, endpoint.separator)
-        return Request(endpoint.method, url, body, endpoint.not_found_is_nobody)
+        return Request(endpoint.method, url, body, endpoint.not_found_is_nobody, endpoint.headers)
 
     def _complete_until(self, told: list[int]) -> int:
         setting = self._manifest.complete_until
@@ -214,6 +222,14 @@ class ApiAdapter:
             f"{self._manifest.adapter_id}: the answer for {place.name!r} has not the shape of the manifest ({where})",
             f"{self._manifest.adapter_id}：{place.name!r} 的应答结构与清单不符（{where}）",
         )
+
+
+def _elements(values: list[str], endpoint: Endpoint) -> str:
+    """The numbers as they stand in a body of XML."""
+    numbers = [escape(value) for value in values]
+    if endpoint.item is None:
+        return endpoint.separator.join(numbers)
+    return "".join(endpoint.item.replace("$id", number) for number in numbers)
 
 
 def _parameter(value: object, separator: str) -> str:

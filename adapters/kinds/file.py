@@ -22,7 +22,7 @@ from adapters.intake import Intake, Part, parts_of
 from adapters.kinds.common import Clock, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
 from adapters.mapping import LinkMapper, Mapped
-from adapters.tabular import FileRejectedError
+from adapters.rows import FileRejectedError
 
 _AT_ONCE_SUBJECTS = 8
 """So many are looked up without a thread: a few indexed reads in a local file."""
@@ -156,7 +156,11 @@ class FileAdapter:
         if not force and self._scanned_ms <= now < due:
             return None
         self._scanned_ms = now
-        self._scanning = asyncio.get_running_loop().run_in_executor(self._scans, self._take_in)
+        try:
+            self._scanning = asyncio.get_running_loop().run_in_executor(self._scans, self._take_in)
+        except RuntimeError as error:
+            name = self._manifest.adapter_id
+            raise SourceDownError(f"{name}: is closed", f"{name}：已关闭") from error
         self._scanning.add_done_callback(self._scan_done)
         return self._scanning
 

@@ -265,6 +265,23 @@ class ApiManifest(ManifestBase):
     records: tuple[ApiRecords, ...] = Field(min_length=1, max_length=100)
     links: ApiLinks | None = None
 
+    def problems(self) -> tuple[list[ManifestError], list[ManifestError]]:
+        """As for every manifest, and that bodies are of the format."""
+        errors, warnings = super().problems()
+        bodies: list[tuple[Place, object]] = [
+            (("records", i, "endpoint", "body"), each.endpoint.body) for i, each in enumerate(self.records)
+        ]
+        if self.links is not None:
+            bodies.append((("links", "endpoint", "body"), self.links.endpoint.body))
+        if self.changes is not None:
+            bodies.append((("changes", "body"), self.changes.body))
+        for place, body in bodies:
+            text = isinstance(body, str) and not re.fullmatch(r"\$[a-z]+", body)
+            if body is not None and text != (self.source.format == "xml"):
+                en, zh = "for format: xml a text, for json a mapping or list", "format: xml 时应为文本，json 时应为结构"
+                errors.append(self.error(place, en, zh))
+        return errors, warnings
+
     @property
     def monitored(self) -> bool:
         """Whether the interface can tell of whom it has something new."""

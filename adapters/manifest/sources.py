@@ -7,12 +7,9 @@ unverified TLS and databases opened for writing: there are no settings for these
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -21,8 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from adapters.manifest.addresses import Address
+from adapters.manifest.credentials import OAuth2, Signing
 from adapters.manifest.document import Plain
 from adapters.manifest.fields import Column
+from adapters.manifest.layout import Layout
 from adapters.manifest.vocabulary import Settings, problem
 
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -67,46 +67,44 @@ class Result(Settings):
     busy: tuple[str, ...] = Field((), max_length=20)
 
 
-def _base_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise problem(
-            "write https://host[:port][/path] without user, query or fragment", "应为 https://主机[:端口][/路径]"
-        )
-    if parts.scheme == "http":
-        try:
-            loopback = parts.hostname == "localhost" or ip_address(parts.hostname).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
-            raise problem(
-                "plain http is allowed on this machine only; use https", "仅本机地址可用 http，其余请使用 https"
-            )
-    return value.rstrip("/")
-
-
 class ApiSource(Settings):
-    """An HTTP interface returning JSON.
+    """An HTTP interface returning JSON or XML.
 
     Args:
         base_url: https address; http only on this machine.
         headers: sent with every request, e.g. Authorization; values may hold `${VARIABLE}` or be `file:PATH`.
         client_certificate: for mTLS.
         ca: file of the certificate authorities trusted, instead of the machine's.
-        content_type: that an answer must have.
+        format: of the answers. XML becomes a tree of local names, so that `Envelope.Body.queryResponse.row` is a path.
+        embedded: path of a text in the answer that holds the real answer, as JSON or XML once more.
+        content_type: that an answer must have; by default application/json, or for XML text/xml, application/xml or
+            application/soap+xml. Requests with an XML body are sent with it, by default with text/xml.
+        oauth2: a token by client credentials is fetched and sent with every request.
+        signing: every request is signed.
         result: result code inside the body.
         max_response_bytes: an answer larger than this is refused.
         retries: further tries after a failed connection, 502, 503, 504 or a busy code, while time is left.
     """
 
-    base_url: Annotated[str, StringConstraints(max_length=1000), AfterValidator(_base_url)]
+    base_url: Address
     headers: dict[str, SecretStr] = Field({}, max_length=20)
     client_certificate: ClientCertificate | None = None
     ca: PathText | None = None
+    format: Literal["json", "xml"] = "json"
+    embedded: Column | None = None
     content_type: Text = "application/json"
+    oauth2: OAuth2 | None = None
+    signing: Signing | None = None
     result: Result | None = None
     max_response_bytes: int = Field(16 * 2**20, ge=1024, le=256 * 2**20)
     retries: int = Field(2, ge=0, le=10)
+
+    @property
+    def content_types(self) -> tuple[str, ...]:
+        """Types that an answer may have; the first is what requests with a body of text are sent with."""
+        if self.format == "json" or "content_type" in self.model_fields_set:
+            return (self.content_type,)
+        return ("text/xml", "application/xml", "application/soap+xml")
 
 
 class Paging(Settings):
@@ -161,7 +159,9 @@ class Endpoint(Settings):
         method: GET or POST.
         ids_per_request: people asked in one request.
         query: parameters of the address; `$ids` is joined by `separator`.
-        body: JSON body of a POST; a text that is just `$ids` becomes a list.
+        headers: of this operation besides the source's, e.g. SOAPAction.
+        body: JSON body of a POST; a text that is just `$ids` becomes a list. For XML a text, sent as it stands.
+        item: for XML: one number within the body; `$ids` becomes as many of these, each with its `$id`.
         separator: between numbers in a parameter.
         rows: path of the list of rows in the answer, `.` for the answer itself; `a[].b`: every `b` of the list `a`.
         paging: where answers have pages.
@@ -172,7 +172,9 @@ class Endpoint(Settings):
     method: Literal["GET", "POST"] = "POST"
     ids_per_request: int = Field(100, ge=1, le=10_000)
     query: dict[str, str] = Field({}, max_length=50)
+    headers: dict[str, Annotated[str, StringConstraints(max_length=500)]] = Field({}, max_length=20)
     body: Annotated[object, BeforeValidator(typed_body)] = None
+    item: Annotated[str, StringConstraints(max_length=500)] | None = None
     separator: Annotated[str, StringConstraints(min_length=1, max_length=3)] = ","
     rows: Column = "data"
     paging: Paging | None = None
@@ -182,6 +184,10 @@ class Endpoint(Settings):
     def _complete(self) -> Endpoint:
         if self.method == "GET" and self.body is not None:
             raise problem("a GET has no body; use `query`", "GET 请求没有 body，请使用 query")
+        if self.item is not None and ("$id" not in self.item or not isinstance(self.body, str)):
+            raise problem("`item` holds $id, and stands in a body of text", "item 须含 $id，且 body 须为文本")
+        if not all(text.isascii() and text.isprintable() for pair in self.headers.items() for text in pair):
+            raise problem("a header is plain ASCII text", "请求头应为 ASCII 文本")
         asked = " ".join((self.path, *self.query.values(), *_texts(self.body)))
         if not re.search(r"\$ids?\b", asked):
             raise problem(
@@ -230,11 +236,13 @@ class FileSet(Settings):
 
     Args:
         pattern: of the file names, e.g. `cremation_*.csv`.
-        format: by default from the name: .xlsx is a workbook, all else CSV.
+        format: by default from the name: .xlsx is a workbook, .jsonl and .ndjson are JSON lines, .parquet is Parquet,
+            all else CSV. Lines of fixed width are so by their `layout`.
         encoding: `auto` tells UTF-8, UTF-16 and GB 18030 apart.
         delimiter: of a CSV file; `auto`: comma, tab, semicolon or bar, whichever the header has.
         sheet: of a workbook; default the first.
-        header_row: row of the column names, from 1.
+        header_row: row of the column names, from 1; CSV and workbooks have one.
+        layout: of lines of fixed width.
         mode: `snapshot`: the file with the last name holds everything, replacing what came before; `increment`: files
             add up, in order of their names.
         key: columns that identify a row within increments: a later row with the same key replaces the earlier.
@@ -242,11 +250,12 @@ class FileSet(Settings):
     """
 
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\]+$")]
-    format: Literal["auto", "csv", "xlsx"] = "auto"
+    format: Literal["auto", "csv", "xlsx", "jsonl", "parquet", "fixed"] = "auto"
     encoding: Literal["auto", "utf-8", "gb18030", "utf-16"] = "auto"
     delimiter: Literal["auto", ",", "\t", ";", "|"] = "auto"
     sheet: Text | None = None
     header_row: int = Field(1, ge=1, le=100)
+    layout: Layout | None = None
     mode: Literal["snapshot", "increment"] = "snapshot"
     key: tuple[Column, ...] = Field((), max_length=8)
     max_bad_share: float = Field(0.05, ge=0, le=1)
@@ -258,6 +267,8 @@ class FileSet(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> FileSet:
+        if (self.layout is not None) != (self.format == "fixed"):
+            raise problem("`layout` goes with format: fixed", "layout 用于且必须用于 format: fixed")
         if self.key and self.mode == "snapshot":
             raise problem("`key` is for increments; a snapshot replaces all", "key 仅用于 increment")
         return self

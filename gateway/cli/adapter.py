@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_serve
+from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_conform, adapter_serve
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _MAX_ROWS_SHOWN = 20
 @click.group(help=say("Departments' manifests and sources", "部门数据接入清单与数据源"))
 def adapter() -> None:
     """The group."""
+
+
+adapter.add_command(adapter_conform.conform)
 
 
 @adapter.command(

@@ -183,3 +183,16 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, changes: str) -> 
     text = TEXT.replace("BASE", "https://localhost").replace("ENDPOINT", BATCH).replace("CHANGES", changes)
     with pytest.raises(ManifestError):
         manifest_in(tmp_path, text)
+
+
+async def test_whoever_asks_again_from_an_earlier_cursor_is_told_again(
+    department: Department, tmp_path: Path, log: Log
+) -> None:
+    adapter = over(department, tmp_path, log, SINCE)
+    begun = (await adapter.changes(b"", 100)).cursor
+    log.add(BO)
+    for _ in range(2):
+        told = await adapter.changes(begun, 100)
+        assert told.id_number == [BO], "they were not dealt with: the store may have failed"
+    assert (await adapter.changes(told.cursor, 100)).id_number == []
+    await adapter.close()

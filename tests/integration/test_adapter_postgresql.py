@@ -15,6 +15,7 @@ from adapters.build import build
 from adapters.contract import Adapter
 from adapters.database import Database, DatabaseError, Work
 from adapters.errors import SourceDownError
+from tests.unit.adapters import conformance_sources as sources
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, day, holders, manifest_in, now_ms, rows
 
 pytestmark = pytest.mark.integration
@@ -165,3 +166,23 @@ async def test_a_server_that_is_not_there_is_down(tmp_path: Path) -> None:
     with pytest.raises(SourceDownError):
         await built.check()
     await built.close()
+
+
+async def test_it_passes_every_case_of_the_conformance_kit(server: str, tmp_path: Path) -> None:
+    columns = "seq integer, id varchar(18), who text, type text, at timestamptz, had text, area text, ref text"
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db, db.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE stays ({columns}, begins text, ends text)")
+        cursor.execute("CREATE TABLE pairs (old text, new text)")
+        cursor.executemany("INSERT INTO stays VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", sources.ROWS)
+        cursor.executemany("INSERT INTO pairs VALUES (%s, %s)", sources.PAIRS)
+    made = len(sources.ROWS)
+
+    async def stir() -> list[str]:
+        nonlocal made
+        made += 1
+        with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
+            db.execute("INSERT INTO stays VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)", sources.another(made))
+        return [BO]
+
+    report = await sources.report_on(tmp_path, sources.table_text(server), stir)
+    assert sources.not_passed(report) == {}

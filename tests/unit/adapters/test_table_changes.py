@@ -189,3 +189,19 @@ async def test_without_the_setting_it_is_not_monitored(folder: Path) -> None:
 def test_settings_that_cannot_work_are_refused(folder: Path, changes: str) -> None:
     with pytest.raises(ManifestError):
         manifest_in(folder, TEXT.replace("CHANGES", changes))
+
+
+async def test_whoever_asks_again_from_an_earlier_cursor_is_told_again(folder: Path) -> None:
+    add(folder, 1, ANNA)
+    adapter = over(folder)
+    begun = (await adapter.changes(b"", 10)).cursor
+    add(folder, 12, BO)
+    assert (await adapter.changes(begun, 10)).id_number == [BO]
+    before = await adapter.changes(begun, 10)
+    assert before.id_number == [BO], "they were not dealt with: the store may have failed"
+    add(folder, 11, CHEN)  # committed late, within the overlap
+    for _ in range(2):
+        late = await adapter.changes(before.cursor, 10)
+        assert late.id_number == [CHEN]
+    assert (await adapter.changes(late.cursor, 10)).id_number == []
+    await adapter.close()

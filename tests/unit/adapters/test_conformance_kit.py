@@ -1,0 +1,35 @@
+"""The kit finds faults: an adapter that keeps every rule passes, and of a hundred that break one, each is caught by the
+case meant for it and by no other."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.conformance import ALL_CASES, Outcome, ProgramTarget, conform
+from tests.unit.adapters.adapters_world import now_ms
+from tests.unit.adapters.conformance_mutants import MUTANTS
+from tests.unit.adapters.conformance_world import SAMPLE, Register, Source, proved
+
+
+async def test_an_adapter_that_keeps_every_rule_passes_every_case() -> None:
+    report = await proved(Register)
+    assert {result.case.id: result.says.en for result in report.results if result.outcome != Outcome.PASSED} == {}
+    assert report.conforms
+    assert len(report.results) == len(ALL_CASES)
+
+
+@pytest.mark.parametrize("case", [case.id for case in ALL_CASES])
+async def test_an_adapter_that_breaks_one_rule_is_caught_by_the_case_meant_for_it(case: str) -> None:
+    report = await proved(MUTANTS[case], getattr(MUTANTS[case], "bounds", None))
+    told = {result.case.id: result.says.en for result in report.results if result.outcome == Outcome.FAILED}
+    told |= {result.case.id: result.says.en for result in report.results if result.outcome == Outcome.NOTED}
+    assert set(told) == {case}, told
+
+
+async def test_a_sample_of_whom_nobody_is_found_is_a_failure_and_the_rest_is_not_tried() -> None:
+    source = Source(people={})
+    report = await conform(ProgramTarget("empty", lambda: Register(source)), SAMPLE, now_ms=now_ms)
+    assert [result.case.id for result in report.failed] == ["people.known"]
+    outcomes = {result.case.id: result.outcome for result in report.results}
+    assert outcomes["people.duplicates"] is Outcome.NOT_TRIED
+    assert outcomes["evidence.kinds"] is Outcome.NOT_TRIED, "no row came of which it could be said"
