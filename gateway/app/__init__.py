@@ -23,6 +23,8 @@ from gateway.app.heap import settle_heap
 from gateway.app.opening import (
     OwnChannels,
     build_adapters,
+    build_registered,
+    forget_registered,
     load_keys,
     make_private,
     open_access,
@@ -47,6 +49,7 @@ from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
+from gateway.inquiry.enlisting import Enlisting
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
 from gateway.rules import RULES_FILE
@@ -138,7 +141,17 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             build_adapters(settings, OwnChannels(live)), book.names_match, clock, settings.inquiry.breaker
         )
         stack.push_async_callback(departments.close)
-        access = await open_access(settings, store, clock, stack)
+        enlisting = Enlisting(
+            departments.sources,
+            departments.sources.hand.live,
+            store.adapters,
+            build_registered(settings),
+            clock,
+            poll_s=settings.access.poll_s,
+            forget=forget_registered(settings),
+            exchanged=lambda: notices.exchanged(),
+        )
+        access = await open_access(settings, store, clock, stack, enlisting.take)
         aside = Aside()
         stack.callback(aside.close)
         inquiry = Inquiry(
@@ -242,7 +255,10 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run))
+        await enlisting.once()
+        await stack.enter_async_context(
+            running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run, enlisting.run)
+        )
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 

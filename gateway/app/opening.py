@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,10 +23,13 @@ from adapters.build import build, load_manifest
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from adapters.line import OPTIONS, Channels
+from adapters.manifest import manifest_of
 from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
+from gateway.access.adapters import DEPARTMENT, OVER_THE_NETWORK, Version
+from gateway.access.policy import Policy
 from gateway.access.terms import thresholds
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
@@ -40,6 +45,7 @@ from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
+from gateway.inquiry.enlisting import Build
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
 from gateway.store.alarms import Alarm
@@ -122,6 +128,44 @@ def build_adapters(settings: GatewaySettings, channels: Channels | None = None) 
     return built
 
 
+def build_registered(settings: GatewaySettings) -> Build:
+    """Makes the adapter of a registered version.
+
+    A manifest that came over the network is of a department, and may name nothing of this machine: no kind but `remote`
+    is built from one.
+    """
+
+    def read_manifest(version: Version, text: bytes) -> Callable[[], Adapter]:
+        manifest = manifest_of(text, str(Path(version.folder) / f"{version.adapter}.yaml"))
+        if manifest.adapter_id != version.adapter or hashlib.sha256(text).digest() != version.digest:
+            raise AdapterError(
+                "its manifest is not the one that was approved; register it again", "清单与批准时不一致，请重新登记"
+            )
+        if version.origin == DEPARTMENT and manifest.kind not in OVER_THE_NETWORK:
+            raise AdapterError(
+                f"a manifest of kind {manifest.kind} is registered on the gateway's host, by an administrator",
+                f"类型为 {manifest.kind} 的清单须由管理员在网关主机上登记",
+            )
+        return lambda: build(manifest, registered_state(settings, version))
+
+    return read_manifest
+
+
+def forget_registered(settings: GatewaySettings) -> Callable[[Sequence[Version]], None]:
+    """Deletes what adapters of removed versions have read; it is made again from the source where it is needed."""
+
+    def forget(versions: Sequence[Version]) -> None:
+        for version in versions:
+            shutil.rmtree(registered_state(settings, version), ignore_errors=True)
+
+    return forget
+
+
+def registered_state(settings: GatewaySettings, version: Version) -> Path:
+    """A folder of each version's own: two of one adapter may be in use at the same time."""
+    return settings.state_dir / "adapters" / "registered" / version.digest.hex()[:32]
+
+
 async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, bytes]:
     """The folder of own keys, what it holds, and the federation root."""
     slots = await asyncio.to_thread(open_slots, settings)
@@ -139,13 +183,22 @@ async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, byte
 
 
 async def open_access(
-    settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack
+    settings: GatewaySettings,
+    store: Store,
+    clock: Clock,
+    stack: contextlib.AsyncExitStack,
+    follow: Callable[[Policy | None], None],
 ) -> Access:
-    """Decides by the policy in the store, and follows it as long as the gateway runs."""
+    """Decides by the policy in the store, and follows it as long as the gateway runs; so does `follow`."""
     harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
     access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
-    watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
+
+    def use(policy: Policy | None) -> None:
+        access.use(policy)
+        follow(policy)
+
+    watch = PolicyWatch(administration, use, clock, settings.access.poll_s)
     await watch.look(first=True)
     harvest.restore(await store.alarms.read())
     watching = asyncio.create_task(watch.run())

@@ -127,6 +127,11 @@ class Notices(NamedTuple):
 
     service: NoticeService
     loops: list[Callable[[], Coroutine[Any, Any, None]]]
+    following: Following
+
+    def exchanged(self) -> None:
+        """Other adapters are asked than before."""
+        self.following.wake()
 
 
 def build_notices(
@@ -145,7 +150,10 @@ def build_notices(
     """What subscribes, follows departments, and tells and takes in notices."""
     given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
     outbox = post.outbox
-    monitored = [about.department for about, _ in departments.feeds]
+
+    def monitored() -> list[int]:
+        return [source.about.department for source in departments.feeds]
+
     registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
     noticing = Noticing(
         book,
@@ -173,7 +181,7 @@ def build_notices(
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
     tidying = Tidying(store, clock, given.renew_s)
     service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
-    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
+    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run], following)
 
 
 class Twice(NamedTuple):

@@ -192,6 +192,10 @@ class Gathering:
             Holders(at[odd], held_number.gather(odd).to_list(), held_name.gather(odd).to_list()),
         )
 
+    def evidence(self) -> Evidence:
+        """The rows of all sources so far, whomever they are about: to compare, never to tell."""
+        return Evidence.concatenate(self._evidence)
+
     def further(self) -> Subjects | None:
         """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody.
 

@@ -74,7 +74,7 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
         ),
     )
     health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))
-    health.register("departments", DepartmentVitals(seen.departments.descriptions, given.slow_s))
+    health.register("departments", DepartmentVitals(lambda: seen.departments.descriptions, given.slow_s))
     health.register("letters", seen.letters)
     health.register("alarms", AlarmVitals(seen.alarms, seen.directory))
     return health
