@@ -22,13 +22,11 @@ from certs.server_certificate import ServerCertificate
 from gateway.app.heap import settle_heap
 from gateway.app.opening import (
     OwnChannels,
-    build_adapters,
-    build_registered,
-    forget_registered,
     load_keys,
     make_private,
     open_access,
     open_cache,
+    open_departments,
     open_directory,
     read,
 )
@@ -48,8 +46,6 @@ from gateway.federation.check import Checks
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.inquiry.answering import Inquiry
-from gateway.inquiry.asking import Departments
-from gateway.inquiry.enlisting import Enlisting
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
 from gateway.rules import RULES_FILE
@@ -137,21 +133,9 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 calls=lambda: desk.in_flight,
             )
         )
-        departments = Departments(
-            build_adapters(settings, OwnChannels(live)), book.names_match, clock, settings.inquiry.breaker
-        )
+        departments, enlisting = open_departments(settings, book, store, clock, OwnChannels(live))
         stack.push_async_callback(departments.close)
-        enlisting = Enlisting(
-            departments.sources,
-            departments.sources.hand.live,
-            store.adapters,
-            build_registered(settings),
-            clock,
-            poll_s=settings.access.poll_s,
-            forget=forget_registered(settings),
-            exchanged=lambda: notices.exchanged(),
-        )
-        access = await open_access(settings, store, clock, stack, enlisting.take)
+        access = await open_access(settings, store, clock, stack, enlisting)
         aside = Aside()
         stack.callback(aside.close)
         inquiry = Inquiry(
@@ -255,10 +239,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await enlisting.once()
-        await stack.enter_async_context(
-            running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run, enlisting.run)
-        )
+        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run))
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 

@@ -45,9 +45,11 @@ from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
-from gateway.inquiry.enlisting import Build
+from gateway.inquiry.asking import Departments
+from gateway.inquiry.enlisting import Build, Enlisting
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
+from gateway.rules.book import RuleBook
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 
@@ -128,7 +130,28 @@ def build_adapters(settings: GatewaySettings, channels: Channels | None = None) 
     return built
 
 
-def build_registered(settings: GatewaySettings) -> Build:
+def open_departments(
+    settings: GatewaySettings, book: RuleBook, store: Store, clock: Clock, channels: Channels
+) -> tuple[Departments, Enlisting]:
+    """The departments of the configuration, and what brings registered ones among them and out again.
+
+    Raises:
+        ConfigError: a manifest of the configuration is wrong.
+    """
+    departments = Departments(build_adapters(settings, channels), book.names_match, clock, settings.inquiry.breaker)
+    enlisting = Enlisting(
+        departments.sources,
+        departments.sources.hand.live,
+        store.adapters,
+        build_registered(settings, channels),
+        clock,
+        poll_s=settings.access.poll_s,
+        forget=forget_registered(settings),
+    )
+    return departments, enlisting
+
+
+def build_registered(settings: GatewaySettings, channels: Channels | None = None) -> Build:
     """Makes the adapter of a registered version.
 
     A manifest that came over the network is of a department, and may name nothing of this machine: no kind but `remote`
@@ -146,7 +169,7 @@ def build_registered(settings: GatewaySettings) -> Build:
                 f"a manifest of kind {manifest.kind} is registered on the gateway's host, by an administrator",
                 f"类型为 {manifest.kind} 的清单须由管理员在网关主机上登记",
             )
-        return lambda: build(manifest, registered_state(settings, version))
+        return lambda: build(manifest, registered_state(settings, version), channels=channels)
 
     return read_manifest
 
@@ -187,22 +210,23 @@ async def open_access(
     store: Store,
     clock: Clock,
     stack: contextlib.AsyncExitStack,
-    follow: Callable[[Policy | None], None],
+    enlisting: Enlisting,
 ) -> Access:
-    """Decides by the policy in the store, and follows it as long as the gateway runs; so does `follow`."""
+    """Decides by the policy in the store, and follows it as long as the gateway runs; so does `enlisting`."""
     harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
     access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
 
     def use(policy: Policy | None) -> None:
         access.use(policy)
-        follow(policy)
+        enlisting.take(policy)
 
     watch = PolicyWatch(administration, use, clock, settings.access.poll_s)
     await watch.look(first=True)
     harvest.restore(await store.alarms.read())
-    watching = asyncio.create_task(watch.run())
-    stack.callback(watching.cancel)
+    await enlisting.once()
+    for loop in (watch.run, enlisting.run):
+        stack.callback(asyncio.create_task(loop()).cancel)
     return access
 
 

@@ -129,10 +129,6 @@ class Notices(NamedTuple):
     loops: list[Callable[[], Coroutine[Any, Any, None]]]
     following: Following
 
-    def exchanged(self) -> None:
-        """Other adapters are asked than before."""
-        self.following.wake()
-
 
 def build_notices(
     settings: GatewaySettings,
@@ -168,6 +164,7 @@ def build_notices(
         told=lambda count: metrics.NOTICES_SENT.add(by=count),
     )
     following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
+    departments.sources.listen(following.wake)
     subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
     noticed = Noticed(
         store,

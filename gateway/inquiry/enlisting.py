@@ -60,7 +60,6 @@ class Enlisting:
         forget: told of versions that were removed, whose files need not be kept any more; may block.
         clock: times the tries.
         poll_s: seconds between looks.
-        exchanged: called after the hand became another.
     """
 
     def __init__(
@@ -73,7 +72,6 @@ class Enlisting:
         *,
         poll_s: float,
         forget: Callable[[Sequence[Version]], None] = lambda _: None,
-        exchanged: Callable[[], None] = lambda: None,
     ) -> None:
         self._sources = sources
         self._fixed = list(fixed)
@@ -83,7 +81,6 @@ class Enlisting:
         self._forget = forget
         self._clock = clock
         self._poll_s = poll_s
-        self._exchanged = exchanged
         self._decided: Sequence[Version] = ()
         self._said: dict[str, Said] = {}
         self._heard_to = 0
@@ -161,7 +158,6 @@ class Enlisting:
             self._parting = {key: source for key, source in parting.items() if self._sources.is_open(source)}
             names = sorted(f"{key[0]} ({key[1].hex()[:8]}) {stage}" for key, stage in stages.items())
             _log.info("adapters exchanged", registered=names)
-            self._exchanged()
         await self._tell(stages, self._stages)
         await self._forget_removed()
 

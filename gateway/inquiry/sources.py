@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import structlog
@@ -89,6 +89,11 @@ class Sources:
         self._closing: set[asyncio.Task[None]] = set()
         self._open: set[Source] = set()
         self.hand = Hand()
+        self._listening: list[Callable[[], None]] = []
+
+    def listen(self, exchanged: Callable[[], None]) -> None:
+        """Be told whenever the hand became another."""
+        self._listening.append(exchanged)
 
     def source(self, adapter: Adapter, digest: bytes = b"") -> Source:
         """A source of an adapter; `use` takes it.
@@ -117,6 +122,8 @@ class Sources:
             source.uses += 1
             self._open.add(source)
         self._drop(before)
+        for exchanged in self._listening:
+            exchanged()
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Hand]:
