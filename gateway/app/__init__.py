@@ -133,9 +133,9 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 calls=lambda: desk.in_flight,
             )
         )
-        departments, enlisting = open_departments(settings, book, store, clock, OwnChannels(live))
+        departments, enlisting, shadowing = open_departments(settings, book, store, clock, OwnChannels(live))
         stack.push_async_callback(departments.close)
-        access = await open_access(settings, store, clock, stack, enlisting)
+        access = await open_access(settings, store, clock, stack, enlisting, shadowing)
         aside = Aside()
         stack.callback(aside.close)
         inquiry = Inquiry(

@@ -49,6 +49,7 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.enlisting import Build, Enlisting
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
+from gateway.inquiry.shadowing import Shadowing
 from gateway.rules.book import RuleBook
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
@@ -132,8 +133,8 @@ def build_adapters(settings: GatewaySettings, channels: Channels | None = None) 
 
 def open_departments(
     settings: GatewaySettings, book: RuleBook, store: Store, clock: Clock, channels: Channels
-) -> tuple[Departments, Enlisting]:
-    """The departments of the configuration, and what brings registered ones among them and out again.
+) -> tuple[Departments, Enlisting, Shadowing]:
+    """The departments of the configuration, what brings registered ones among them and out again, and what tries them.
 
     Raises:
         ConfigError: a manifest of the configuration is wrong.
@@ -148,7 +149,9 @@ def open_departments(
         poll_s=settings.access.poll_s,
         forget=forget_registered(settings),
     )
-    return departments, enlisting
+    shadowing = Shadowing(departments, store.adapters, clock, settings.inquiry.shadow)
+    departments.beside = shadowing
+    return departments, enlisting, shadowing
 
 
 def build_registered(settings: GatewaySettings, channels: Channels | None = None) -> Build:
@@ -211,8 +214,9 @@ async def open_access(
     clock: Clock,
     stack: contextlib.AsyncExitStack,
     enlisting: Enlisting,
+    shadowing: Shadowing,
 ) -> Access:
-    """Decides by the policy in the store, and follows it as long as the gateway runs; so does `enlisting`."""
+    """Decides by the policy in the store, and follows it as long as the gateway runs; so do registered adapters."""
     harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
     access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
@@ -225,7 +229,7 @@ async def open_access(
     await watch.look(first=True)
     harvest.restore(await store.alarms.read())
     await enlisting.once()
-    for loop in (watch.run, enlisting.run):
+    for loop in (watch.run, enlisting.run, shadowing.run):
         stack.callback(asyncio.create_task(loop()).cancel)
     return access
 

@@ -36,8 +36,8 @@ JUDGED_AT_MOST: Final = 64
 _TIMER_S: Final = 0.005
 """What ends so little before the deadline ended because of it."""
 
-Beside = Callable[[Hand, Lookup, Callable[[], Evidence], Narrowing], None]
-"""(hand, question, what the live sources brought, whom it is about) → nothing: sources on trial are asked beside."""
+Beside = Callable[[Hand, Lookup, Gathering, Narrowing], None]
+"""(hand, question, what the live sources brought, whom it is about) → nothing: sources in shadow are asked beside."""
 
 
 class SourceState(NamedTuple):
@@ -76,7 +76,7 @@ class Departments:
         self.sources.use([self.sources.source(adapter) for adapter in adapters])
         self.names_match = names_match
         self.beside: Beside | None = None
-        """Told of every question that was asked: asks sources on trial beside, and returns at once."""
+        """Told of every question that was asked: asks sources in shadow beside, and returns at once."""
         self.tell: Callable[[str, int, float], None] | None = None
         """Told of every lookup: adapter, SourceOutcome, seconds; those that were not made included."""
 
@@ -141,7 +141,7 @@ class Departments:
             for position, outcome in enumerate(await self._round(question, asked, end)):
                 gathering.add(position, outcome)
             if hand.shadow and self.beside is not None:
-                self.beside(hand, question, gathering.evidence, narrowing)
+                self.beside(hand, question, gathering, narrowing)
             further = gathering.further()
             if further is not None:
                 second = await self._round(replace(question, subjects=further), asked, end)

@@ -35,15 +35,19 @@ class Source:
     Args:
         adapter: asked through it.
         about: what it offers.
+        digest: of what it was made from, b"" for one of the configuration.
         breaker: leaves it alone while it keeps failing.
         bulkhead: places for those who ask it.
     """
 
-    __slots__ = ("about", "adapter", "breaker", "bulkhead", "uses")
+    __slots__ = ("about", "adapter", "breaker", "bulkhead", "digest", "uses")
 
-    def __init__(self, adapter: Adapter, about: Description, breaker: Breaker, bulkhead: Bulkhead) -> None:
+    def __init__(
+        self, adapter: Adapter, about: Description, digest: bytes, breaker: Breaker, bulkhead: Bulkhead
+    ) -> None:
         self.adapter = adapter
         self.about = about
+        self.digest = digest
         self.breaker = breaker
         self.bulkhead = bulkhead
         self.uses = 0
@@ -113,7 +117,8 @@ class Sources:
             self._known[key] = breaker
             while len(self._known) > REMEMBERED:
                 del self._known[next(iter(self._known))]
-        return Source(adapter, about, breaker, Bulkhead(self._clock, self._settings.at_once, self._settings.waiting))
+        bulkhead = Bulkhead(self._clock, self._settings.at_once, self._settings.waiting)
+        return Source(adapter, about, digest, breaker, bulkhead)
 
     def use(self, live: Sequence[Source], shadow: Sequence[Source] = ()) -> None:
         """Ask these from now on. Questions under way go on with those that they began with."""

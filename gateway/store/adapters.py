@@ -166,11 +166,11 @@ class _Say:
 
 
 class _Stand:
-    """How standings are written: a tally is added to the one there is, the rest replaces it."""
+    """How standings are written: a tally is added to the one there is, the rest, where it is said, replaces it."""
 
-    def apply(self, transaction: Transaction, payloads: Sequence[Standing]) -> list[None]:
+    def apply(self, transaction: Transaction, payloads: Sequence[tuple[Standing, bool]]) -> list[None]:
         connection, table = transaction.connection, adapter_state.c
-        for standing in payloads:
+        for standing, only_tally in payloads:
             said = {
                 "at_ms": standing.at_ms,
                 "stage": standing.stage,
@@ -184,7 +184,9 @@ class _Stand:
                 connection.execute(sa.insert(adapter_state).values(**row))
             else:
                 added = Tally(*known) + standing.tally
-                connection.execute(sa.update(adapter_state).where(here).values(**said, **added._asdict()))
+                connection.execute(
+                    sa.update(adapter_state).where(here).values({**({} if only_tally else said), **added._asdict()})
+                )
         return [None] * len(payloads)
 
 
@@ -242,7 +244,15 @@ class Adapters:
             StoreError: it could not be written.
         """
         for standing in standings:
-            await self._writer.submit(self._stand, standing)
+            await self._writer.submit(self._stand, (standing, False))
+
+    async def tally(self, adapter: str, digest: bytes, tally: Tally) -> None:
+        """Add to the tally of a version's trial.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await self._writer.submit(self._stand, (Standing(adapter, digest, 0, "", tally=tally), True))
 
     async def standings(self) -> list[Standing]:
         """How all versions do, or did last.
