@@ -46,6 +46,7 @@ from gateway.federation.check import Checks
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.inquiry.answering import Inquiry
+from gateway.inquiry.applying import Applying
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
 from gateway.rules import RULES_FILE
@@ -53,6 +54,7 @@ from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
+from gateway.services.registry import RegistryServicer
 from gateway.services.rosters import RosterService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
@@ -223,6 +225,13 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 max_concurrent_calls=settings.server.max_concurrent_calls,
                 drain_s=settings.server.drain_s,
                 connection_age_s=settings.server.connection_age_s,
+            ),
+            RegistryServicer(
+                desk,
+                settings.member_id,
+                Applying(enlisting, store.adapters, clock),
+                store.adapters,
+                notices.following,
             ),
         )
         seen = Seen(

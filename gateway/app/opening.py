@@ -28,7 +28,7 @@ from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
-from gateway.access.adapters import DEPARTMENT, OVER_THE_NETWORK, Version
+from gateway.access.adapters import DEPARTMENT, Version
 from gateway.access.policy import Policy
 from gateway.access.terms import thresholds
 from gateway.clock import Clock
@@ -45,6 +45,7 @@ from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
+from gateway.inquiry.applying import unfit
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.enlisting import Build, Enlisting
 from gateway.inquiry.harvest import Harvest
@@ -167,11 +168,8 @@ def build_registered(settings: GatewaySettings, channels: Channels | None = None
             raise AdapterError(
                 "its manifest is not the one that was approved; register it again", "清单与批准时不一致，请重新登记"
             )
-        if version.origin == DEPARTMENT and manifest.kind not in OVER_THE_NETWORK:
-            raise AdapterError(
-                f"a manifest of kind {manifest.kind} is registered on the gateway's host, by an administrator",
-                f"类型为 {manifest.kind} 的清单须由管理员在网关主机上登记",
-            )
+        if version.origin == DEPARTMENT and (problem := unfit(manifest)) is not None:
+            raise AdapterError(*problem[1:])
         return lambda: build(manifest, registered_state(settings, version), channels=channels)
 
     return read_manifest

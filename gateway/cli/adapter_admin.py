@@ -281,17 +281,18 @@ async def _again(at: Opened, version: Version) -> Version:
 async def _document(at: Opened, version: Version) -> Manifest:
     from adapters.errors import ManifestError
     from adapters.manifest import manifest_of
+    from gateway.inquiry.applying import unfit
 
     text = await at.store.adapters.document(version.digest)
     try:
         manifest = manifest_of(text or b"", version.adapter)
     except ManifestError as error:
         raise fail(error.en, error.zh, EXIT_REFUSED) from None
-    if manifest.adapter_id != version.adapter or manifest.kind not in states.OVER_THE_NETWORK:
+    problem = unfit(manifest)
+    if problem is not None or manifest.adapter_id != version.adapter:
+        _, en, zh = problem or ("", "it is another adapter's", "并非该接入的清单")
         raise fail(
-            "this manifest may not be registered over the network; register it on this host",
-            "该清单不得经网络登记，请在本机登记",
-            EXIT_REFUSED,
+            f"this manifest may not be registered over the network: {en}", f"该清单不得经网络登记：{zh}", EXIT_REFUSED
         )
     return manifest
 

@@ -90,6 +90,7 @@ class Enlisting:
         self._stages: dict[Key, str] | None = None
         self._forgotten: set[bytes] = set()
         self._woken = asyncio.Event()
+        self._looking = asyncio.Lock()
         self.versions: list[Version] = []
         """All versions as they are by both records, at the last look."""
 
@@ -105,6 +106,14 @@ class Enlisting:
     def wake(self) -> None:
         """Look now: a department said something."""
         self._woken.set()
+
+    def is_fixed(self, adapter: str) -> bool:
+        """Whether the configuration has an adapter of this name."""
+        return adapter in self._names
+
+    def said_by(self, adapter: str) -> int:
+        """How much a department said of its adapter in all."""
+        return self._said[adapter].count if adapter in self._said else 0
 
     def fault(self, version: Version) -> Fault | None:
         """Why a version is not asked though it might be; None: it is, or need not be."""
@@ -136,6 +145,10 @@ class Enlisting:
         Raises:
             StoreError: the store could not be read or written; the hand is as it was, or as it is to be.
         """
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         if self._stages is None:
             self._stages = {(each.adapter, each.digest): _told(each) for each in await self._store.standings()}
         await self._hear()

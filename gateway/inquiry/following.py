@@ -121,6 +121,23 @@ class Following:
             except TimeoutError:
                 pass
 
+    async def pushed(self, adapter_id: str, numbers: Sequence[str], names: Sequence[str]) -> None:
+        """A department tells of people by itself; without any, that it has something to tell when it is looked at.
+
+        Who is subscribed for is noted, on the disk when this returns. The place in the department's changes stays: who
+        comes that way, too, is looked at again, and told of once.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if numbers:
+            metrics.CHANGES.add(adapter_id, by=len(numbers))
+            people = await self._subscribed(adapter_id, Changed(numbers, names, b""))
+            if people:
+                await self._changes.take(Taken(adapter_id, None, people, self._clock.now_ms()))
+                self._found()
+        self.wake(adapter_id)
+
     async def look(self, about: Description, feed: ChangeFeed) -> bool:
         """Take in one page of a department's changes; whether there are more.
 
