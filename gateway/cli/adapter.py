@@ -19,6 +19,7 @@ import click
 
 from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_admin, adapter_serve, adapter_show
 from gateway.cli.adapter_new import new
+from gateway.cli.adapter_self import self_
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -243,5 +244,5 @@ def _evidence(found: Found) -> list[dict[str, object]]:
     ]
 
 
-for _command in (new, *adapter_admin.COMMANDS, *adapter_show.COMMANDS):
+for _command in (new, self_, *adapter_admin.COMMANDS, *adapter_show.COMMANDS):
     adapter.add_command(_command)
