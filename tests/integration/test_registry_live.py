@@ -30,7 +30,7 @@ def wugan(member: Member, *arguments: str, by: str = "") -> Any:
     """What a command tells, as JSON; in a thread of its own, for it has an event loop of its own."""
     signed = ["--why", "test", "--as", by, "--key", str(member.folder / "people" / f"{by}.pem")] if by else []
     config = ["--config", str(member.folder / "gateway.toml")]
-    ran = CliRunner().invoke(adapter, [*arguments, *config, *signed, "--json"])
+    ran = CliRunner(env={"WUGAN_LANG": "en"}).invoke(adapter, [*arguments, *config, *signed, "--json"])
     assert ran.exit_code == 0, ran.output
     return json.loads(ran.output)
 
@@ -131,7 +131,9 @@ def enrolled(world: SmallWorld, member: Member, folder: Path, name: str = "mount
 async def by_department(member: Member, certs: Path, *arguments: str, why: str = "test", code: int = 0) -> Any:
     reason = ["--why", why] if why else []
     where = ["--gateway", member.agency, "--certs", str(certs), "--json"]
-    ran = await asyncio.to_thread(CliRunner().invoke, adapter, ["self", *arguments, *where, *reason])
+    ran = await asyncio.to_thread(
+        CliRunner(env={"WUGAN_LANG": "en"}).invoke, adapter, ["self", *arguments, *where, *reason]
+    )
     assert ran.exit_code == code, ran.output
     return json.loads(ran.output) if not code else ran.output
 
