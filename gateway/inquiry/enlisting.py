@@ -27,7 +27,7 @@ from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.inquiry.sources import Source, Sources
 from gateway.log import described
-from gateway.store.adapters import READ_AT_MOST, Adapters, Standing
+from gateway.store.adapters import Adapters, Standing
 
 AGAIN_S: Final = 60.0
 """After so long a version that could not be built is tried again: a file or a variable may be there by then."""
@@ -91,6 +91,7 @@ class Enlisting:
         self._forgotten: set[bytes] = set()
         self._woken = asyncio.Event()
         self._looking = asyncio.Lock()
+        self._seen: tuple[Sequence[Version], int] | None = None
         self.versions: list[Version] = []
         """All versions as they are by both records, at the last look."""
 
@@ -152,6 +153,9 @@ class Enlisting:
         if self._stages is None:
             self._stages = {(each.adapter, each.digest): _told(each) for each in await self._store.standings()}
         await self._hear()
+        seen = self._decided, self._heard_to
+        if seen == self._seen and not self._faults:
+            return  # as nearly always
         self.versions = together(self._decided, self._said)
         wanted = {(each.adapter, each.digest): each for each in self.versions if each.state in (LIVE, SHADOW)}
         used: dict[Key, Source] = {}
@@ -173,19 +177,17 @@ class Enlisting:
             _log.info("adapters exchanged", registered=names)
         await self._tell(stages, self._stages)
         await self._forget_removed()
+        self._seen = seen
 
     def _parted(self, key: Key) -> Source | None:
         source = self._parting.get(key)
         return source if source is not None and self._sources.is_open(source) else None
 
     async def _hear(self) -> None:
-        while True:
-            words = await self._store.words(self._heard_to)
-            self._said = heard(words, self._said)
-            if words:
-                self._heard_to = words[-1].number
-            if len(words) < READ_AT_MOST:
-                return
+        words = await self._store.words(self._heard_to)
+        self._said = heard(words, self._said)
+        if words:
+            self._heard_to = words[-1].number
 
     async def _built(self, key: Key, version: Version) -> Source | None:
         """The source of a version, made now; None: it cannot be made, or was tried a moment ago."""

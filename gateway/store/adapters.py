@@ -7,9 +7,10 @@ administrators decided, which is signed acts (`gateway.store.acts`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -226,16 +227,21 @@ class Adapters:
         return await self._writer.submit(self._say, said)
 
     async def words(self, after: int = 0, adapter: str = "") -> list[Word]:
-        """What departments said after a number, or one of them did, the oldest first; 10,000 at most.
+        """What departments said after a number, or one of them did, the oldest first.
 
         Raises:
             StoreError: it could not be read.
         """
-        query = sa.select(adapter_word).where(adapter_word.c.number > after).order_by(adapter_word.c.number)
-        if adapter:
-            query = query.where(adapter_word.c.adapter == adapter)
-        rows = await self._reader.run(lambda connection: list(connection.execute(query.limit(READ_AT_MOST))))
-        return [Word(row[0], row[1], bytes(row[2]), *row[3:]) for row in rows]
+        words: list[Word] = []
+        while True:
+            query = sa.select(adapter_word).where(adapter_word.c.number > after).order_by(adapter_word.c.number)
+            if adapter:
+                query = query.where(adapter_word.c.adapter == adapter)
+            page = await self._reader.run(functools.partial(_rows, query.limit(READ_AT_MOST)))
+            words += [Word(row[0], row[1], bytes(row[2]), *row[3:]) for row in page]
+            if len(page) < READ_AT_MOST:
+                return words
+            after = words[-1].number
 
     async def stand(self, standings: Sequence[Standing]) -> None:
         """Write how versions do; tallies are added to those there are.
@@ -255,14 +261,19 @@ class Adapters:
         await self._writer.submit(self._stand, (Standing(adapter, digest, 0, "", tally=tally), True))
 
     async def standings(self) -> list[Standing]:
-        """How all versions do, or did last.
+        """How all versions do, or did last; of very many, the newest 10,000, the oldest of them first.
 
         Raises:
             StoreError: it could not be read.
         """
-        query = sa.select(adapter_state).order_by(adapter_state.c.adapter, adapter_state.c.at_ms).limit(READ_AT_MOST)
-        rows = await self._reader.run(lambda connection: list(connection.execute(query)))
+        query = sa.select(adapter_state).order_by(adapter_state.c.at_ms.desc(), adapter_state.c.digest)
+        rows = await self._reader.run(lambda connection: list(connection.execute(query.limit(READ_AT_MOST))))
+        rows.reverse()
         return [Standing(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], Tally(*row[6:])) for row in rows]
+
+
+def _rows(query: sa.Select[Any], connection: sa.Connection) -> list[Any]:
+    return list(connection.execute(query))
 
 
 def _bound_to(digest: bytes) -> bytes:
