@@ -204,7 +204,7 @@ async def test_a_manifest_from_the_network_of_a_kind_that_reads_this_host_is_not
         await w.office.act("li", people.APPROVE_ADAPTER, body)
         await w.look()
         (standing,) = await w.store.adapters.standings()
-        assert "on the gateway's host" in standing.fault_en
+        assert "the gateway's host" in standing.fault_en
         assert not w.departments.sources.hand.shadow
 
 
