@@ -240,6 +240,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             waiting=lambda: store.waiting,
             in_flight=lambda: desk.in_flight,
             departments=departments,
+            faults=enlisting.faults,
             partners=partners,
             letters=LetterVitals(store.outbox, store.inbox, directory),
             alarms=access.alarms,

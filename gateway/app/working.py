@@ -148,7 +148,8 @@ def build_notices(
     outbox = post.outbox
 
     def monitored() -> list[int]:
-        return [source.about.department for source in departments.feeds]
+        pushing = [about.department for about in departments.descriptions if about.pushes]
+        return [*(source.about.department for source in departments.feeds), *pushing]
 
     registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
     noticing = Noticing(

@@ -116,9 +116,9 @@ class Enlisting:
         """How much a department said of its adapter in all."""
         return self._said[adapter].count if adapter in self._said else 0
 
-    def fault(self, version: Version) -> Fault | None:
-        """Why a version is not asked though it might be; None: it is, or need not be."""
-        return self._faults.get((version.adapter, version.digest))
+    def faults(self) -> dict[str, tuple[str, str]]:
+        """Why adapters are not asked though they are to be, English and Chinese, by name."""
+        return {adapter: (fault.en, fault.zh) for (adapter, _), fault in self._faults.items()}
 
     async def run(self) -> None:
         """Look again and again until cancelled."""

@@ -21,7 +21,9 @@ from gateway.access.words import (
 )
 from gateway.clock import SystemClock
 from gateway.inquiry.sources import Sources
+from gateway.observing.health import Level
 from gateway.store.adapters import Document, Word
+from gateway.vitals.adapters import AdapterVitals
 from tests.unit.registry.registry_world import ALIVE, DEAD, database, manifest, registry
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -135,6 +137,10 @@ async def test_a_manifest_that_is_wrong_harms_its_own_adapter_alone_and_says_why
         assert [report.adapter_id for report in (await w.ask()).reports] == ["sound"]
         standing = next(each for each in await w.store.adapters.standings() if each.digest == wrong)
         assert told in standing.fault_en
+        (fact,) = await AdapterVitals(w.enlisting.faults)(0)
+        assert fact.level is Level.ATTENTION
+        assert standing.fault_en in fact.en
+        assert standing.fault_zh in fact.zh
         assert standing.fault_zh
         assert not standing.stage
 
