@@ -20,7 +20,7 @@ import structlog
 from adapters.contract import MAX_CURSOR_BYTES, Changed, ChangeFeed, Description
 from adapters.errors import AdapterError, SourceFaultError
 from gateway.clock import Clock
-from gateway.errors import StoreError
+from gateway.errors import RefusedError, StoreError
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.identities import linked_numbers
@@ -30,6 +30,7 @@ from gateway.rules.identity import normalise_numbers
 from gateway.sections import NoticesSettings
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.watches import Group, Watches
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -60,6 +61,7 @@ class Following:
         self._found = found
         self._woken: dict[str, asyncio.Event] = {}
         self._exchanged = asyncio.Event()
+        self._pushing: set[str] = set()
 
     def wake(self, adapter_id: str = "") -> None:
         """Look at a department now, or at those that there are now: it says that it has something, or they changed."""
@@ -128,15 +130,29 @@ class Following:
         comes that way, too, is looked at again, and told of once.
 
         Raises:
+            RefusedError: OVERLOADED; it pushes already, and one push asks other departments.
             StoreError: it could not be written.
         """
-        if numbers:
+        if not numbers:
+            self.wake(adapter_id)
+            return
+        if adapter_id in self._pushing:
+            raise RefusedError(
+                "one push at a time; push again when the one before was answered",
+                "同一时间只能推送一次，请在上次推送答复后重试",
+                reason=words.REFUSAL_REASON_OVERLOADED,
+                retryable=True,
+                retry_after_ms=200,
+            )
+        self._pushing.add(adapter_id)
+        try:
             metrics.CHANGES.add(adapter_id, by=len(numbers))
             people = await self._subscribed(adapter_id, Changed(numbers, names, b""))
             if people:
                 await self._changes.take(Taken(adapter_id, None, people, self._clock.now_ms()))
                 self._found()
-        self.wake(adapter_id)
+        finally:
+            self._pushing.discard(adapter_id)
 
     async def look(self, about: Description, feed: ChangeFeed) -> bool:
         """Take in one page of a department's changes; whether there are more.

@@ -23,6 +23,8 @@ from gateway.resilience.breaker import Breaker, Limits
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.sections import DepartmentBreakerSettings
 
+CLOSE_S: Final = 10.0
+"""How long an adapter may take to close; then it is left to itself."""
 REMEMBERED: Final = 512
 """Breakers remembered of sources that went, so that one which comes back the same is as it was."""
 
@@ -181,7 +183,8 @@ class Sources:
 
 async def _closed(source: Source) -> None:
     try:
-        await source.adapter.close()
+        async with asyncio.timeout(CLOSE_S):
+            await source.adapter.close()
     except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
         _log.warning("source not closed", adapter=source.about.adapter_id, error=type(error).__name__)
 

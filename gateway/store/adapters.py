@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from gateway.store.adapter_tables import TEXT_CHARS, WHO_CHARS, WHY_CHARS, adapter_document, adapter_state, adapter_word
 from gateway.store.audit import Appending, AuditEvent, audit_content, recorded_words
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import take_numbers
+from gateway.store.letters import one_at_a_time, take_numbers
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
@@ -131,6 +131,7 @@ class _KeepDocument:
         self._keys = keys
 
     def apply(self, transaction: Transaction, payloads: Sequence[Document]) -> list[bytes]:
+        one_at_a_time(transaction)
         for document in payloads:
             known = sa.select(adapter_document.c.digest).where(adapter_document.c.digest == document.digest)
             if transaction.connection.execute(known).scalar() is None:
@@ -171,6 +172,7 @@ class _Stand:
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[Standing, bool]]) -> list[None]:
         connection, table = transaction.connection, adapter_state.c
+        one_at_a_time(transaction)
         for standing, only_tally in payloads:
             said = {
                 "at_ms": standing.at_ms,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 
 from adapters.build import build
 from adapters.manifest import manifest_of
-from gateway.errors import StoreError
+from gateway.errors import RefusedError, StoreError
 from tests.unit.notices.notices_world import ANNA, Feed, World, death, findings_of, world
 from tests.unit.services.gateways_world import BO, NAMES, NOW_MS
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -144,6 +145,18 @@ async def test_a_push_is_on_the_disk_when_it_is_answered(tmp_path: Path) -> None
     async with world(tmp_path, civil) as w:
         await settled(w)
         assert await w.statuses() == [DECEASED]
+
+
+async def test_a_department_pushes_once_at_a_time(tmp_path: Path) -> None:
+    civil = Feed({ANNA: []})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        pushes = [w.following.pushed("civil-affairs", [ANNA], [""]) for _ in range(2)]
+        first, second = await asyncio.gather(*pushes, return_exceptions=True)
+        assert first is None
+        assert isinstance(second, RefusedError)
+        assert second.retryable
+        await w.following.pushed("civil-affairs", [ANNA], [""])
 
 
 async def test_of_people_nobody_subscribed_for_a_push_leaves_nothing(tmp_path: Path) -> None:

@@ -286,6 +286,23 @@ async def test_one_that_comes_back_while_it_is_asked_is_the_same_and_stays_open(
         assert not sources.is_open(source)
 
 
+async def test_an_adapter_that_hangs_while_it_is_closed_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(Slow):
+        async def close(self) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("gateway.inquiry.sources.CLOSE_S", 0.01)
+    database(tmp_path)
+    async with registry(tmp_path) as w:
+        sources = w.departments.sources
+        sources.use([sources.source(Hanging("hanging"))])
+        sources.use([])
+        await w.live(manifest())
+        assert (await w.ask()).known.tolist() == [True, False]
+
+
 async def test_questions_under_way_never_notice_that_adapters_come_and_go(tmp_path: Path) -> None:
     database(tmp_path)
     async with registry(tmp_path, share=0.5, wall=SystemClock()) as w:
