@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from federation_world import Member, SmallWorld, question_about
+from federation_world import Member, SmallWorld, channel, question_about
 from test_two_provinces import answer_to, living_in_second
 
 from adapters import sdk
@@ -20,7 +20,10 @@ from certs import keys
 from certs.authority import Authority
 from certs.identity import ROLE_DEPARTMENT, Identity
 from gateway.cli.adapter import adapter
+from gateway.demo.truth import Recipient
 from tests.unit.registry.registry_world import manifest
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 pytestmark = pytest.mark.integration
@@ -97,6 +100,7 @@ kind: remote
 source: {{address: "{address}", tls_name: {tls_name}}}
 offers:
   items: [{{evidence: BURIAL, strength: REAL_NAME, freshness_days: 30}}]
+  pushes: true
 """
 
 
@@ -138,6 +142,35 @@ async def by_department(member: Member, certs: Path, *arguments: str, why: str =
     return json.loads(ran.output) if not code else ran.output
 
 
+async def told_of(world: SmallWorld, person: Recipient, certs: Path, folder: Path) -> None:
+    """The agency that pays subscribes, the department pushes, and the agency is told."""
+    payer, member = world.member(person.paying_province), world.members[1]
+    benefit = words.BenefitType.Value(f"BENEFIT_TYPE_{person.benefit}")
+    watched = agency_pb2.WatchedPerson(
+        id_number=person.present_number, name=person.name, benefit=benefit, regions=[member.region]
+    )
+    request = agency_pb2.SubscribeRequest(
+        people=[watched], legal_basis="社会保险法 第七十四条", case_reference="TEST-2", official="zhou"
+    )
+    listing = agency_pb2.ListSubscriptionsRequest()
+    pushed = folder / "pushed.csv"
+    pushed.write_text(f"{person.present_number},{person.name}\n", "utf-8")
+    async with channel(payer.agency, payer.tls_name, payer.credentials(person.unit)) as opened:
+        stub = agency_pb2_grpc.AgencyServiceStub(opened)
+        assert (await stub.Subscribe(request, timeout=10)).accepted == 1
+        async with asyncio.timeout(20):
+            while not any(
+                each.standing == agency_pb2.SUBSCRIPTION_STANDING_ACTIVE
+                for each in (await stub.ListSubscriptions(listing, timeout=10)).subscriptions
+            ):
+                await asyncio.sleep(0.05)
+            assert await by_department(member, certs, "push", str(pushed), why="") == {"people": 1}
+            async for notice in stub.WatchNotices(agency_pb2.WatchNoticesRequest()):
+                if notice.id_number == person.present_number:
+                    assert {each.kind for each in notice.result.evidence} >= {v.EVIDENCE_KIND_BURIAL}
+                    return
+
+
 async def test_a_department_registers_its_own_adapter_and_takes_it_back(world: SmallWorld, tmp_path: Path) -> None:
     member, person = world.members[1], living_in_second(world)
     certs = enrolled(world, member, tmp_path / "certs")
@@ -166,6 +199,7 @@ async def test_a_department_registers_its_own_adapter_and_takes_it_back(world: S
             while await outcome() != words.SOURCE_OUTCOME_ANSWERED:
                 await asyncio.sleep(0.02)
         assert await by_department(member, certs, "push", why="") == {"people": 0}
+        await told_of(world, person, certs, tmp_path)
 
         await by_department(member, certs, "suspend", why="the database is moved")
         assert await outcome() is None, "at once, with the answer to the department's call"
