@@ -186,6 +186,8 @@ class Description:
     links: bool = False
     max_batch: int = 10_000
     changes: bool = False
+    pushes: bool = False
+    """It tells of changes by itself, as was agreed; on the gateway's side only."""
 
     @functools.cached_property
     def kinds(self) -> frozenset[int]:

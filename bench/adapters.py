@@ -12,6 +12,8 @@ Figures: `table_ratio` (ids a second of ours over those of the quickest by hand;
 `table_client_us` and `hand_client_us`, processor time of this process for one id; `remote_ratio` (time of a lookup by
 the remote adapter over that of the one in this process; goal at most 1.5) and `remote_client_us`.
 
+In the end adapters come and go in a gateway that answers (`bench/cycles.py`): `cycles_failed`, goal 0.
+
 `BENCH_PEOPLE=100000` makes the database smaller.
 """
 
@@ -32,6 +34,7 @@ import polars as pl
 from adapters.build import build
 from adapters.contract import Adapter, Lookup, Subjects
 from adapters.manifest import load_manifest
+from bench import cycles
 from bench.databases import DEPARTMENTS, ByHand, Databases, databases, people
 from bench.department import department
 from bench.report import Figures, table
@@ -50,7 +53,8 @@ def main() -> Figures:
         databases(PEOPLE, datetime.now(UTC).date(), (_DEPARTMENT,)) as server,
         tempfile.TemporaryDirectory() as scratch,
     ):
-        return asyncio.run(_measure(server, Path(scratch)))
+        figures = asyncio.run(_measure(server, Path(scratch)))
+    return {**figures, **cycles.measure()}
 
 
 async def _measure(server: Databases, scratch: Path) -> Figures:

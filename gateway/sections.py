@@ -218,6 +218,14 @@ class RetrySettings(Settings):
     hedge_share: float = Field(0.02, ge=0, le=1, description="Second questions at most while the first is out; share.")
 
 
+class ShadowSettings(Settings):
+    """Registered adapters that are tried before they count (docs/adapters/registration.md)."""
+
+    share: float = Field(0.1, ge=0, le=1, description="Share of questions on which an adapter in shadow is tried.")
+    people: int = Field(64, ge=1, le=10_000, description="People of such a question it is asked about at most.")
+    at_once: int = Field(2, ge=1, le=64, description="Such questions at once, of each adapter.")
+
+
 class InquirySettings(Settings):
     """How questions of others are answered."""
 
@@ -237,6 +245,7 @@ class InquirySettings(Settings):
     )
     stream_window: int = Field(4, ge=1, le=64, description="Questions of one such stream in hand at once.")
     breaker: DepartmentBreakerSettings = DepartmentBreakerSettings()
+    shadow: ShadowSettings = ShadowSettings()
 
 
 class FederationSettings(Settings):

@@ -128,11 +128,20 @@ class Document:
                 f"无法读取清单文件：{error.strerror or '不可读'}",
                 file=str(path),
             ) from error
+        return cls.parse(data, str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, file: str) -> Document:
+        """The document of a file's bytes.
+
+        Raises:
+            ManifestError: larger than `MAX_BYTES`, not UTF-8, or wrong as in the class.
+        """
         if len(data) > MAX_BYTES:
             raise ManifestError(
                 f"the manifest is larger than {MAX_BYTES // 1024} KiB",
                 f"清单文件超过 {MAX_BYTES // 1024} KiB",
-                file=str(path),
+                file=file,
             )
         try:
             text = data.decode("utf-8-sig")
@@ -141,10 +150,10 @@ class Document:
             raise ManifestError(
                 "the manifest is not UTF-8; save it as UTF-8",
                 "清单文件不是 UTF-8 编码，请另存为 UTF-8",
-                file=str(path),
+                file=file,
                 line=line,
             ) from error
-        return cls(text, str(path))
+        return cls(text, file)
 
     def line(self, place: Place) -> int:
         """The line of a setting, or of the nearest setting around it that is there."""

@@ -59,6 +59,18 @@ def load_manifest_fully(path: Path) -> tuple[Manifest | None, list[ManifestError
         return None, [error], []
 
 
+def manifest_of(data: bytes, file: str) -> Manifest:
+    """The manifest in a file's bytes; `file` is its name for messages, from whose folder relative paths count.
+
+    Raises:
+        ManifestError: the first thing that is wrong.
+    """
+    manifest, errors, _ = parse_manifest(Document.parse(data, file))
+    if manifest is None or errors:
+        raise errors[0]
+    return manifest
+
+
 def parse_manifest(document: Document) -> tuple[Manifest | None, list[ManifestError], list[ManifestError]]:
     """As `load_manifest_fully`, of a document already read."""
     kind = document.values.get("kind")

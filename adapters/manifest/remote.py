@@ -74,12 +74,14 @@ class Offers(Settings):
     Args:
         items: kinds of evidence, each once.
         links: old and new numbers of one person.
-        changes: it tells of whom it has something new.
+        changes: it tells of whom it has something new, when it is asked.
+        pushes: it tells of that by itself (docs/adapters/registration.md); may be without `changes`.
     """
 
     items: tuple[Item, ...] = Field((), max_length=200)
     links: bool = False
     changes: bool = False
+    pushes: bool = False
 
     @field_validator("items")
     @classmethod
@@ -110,7 +112,7 @@ class RemoteManifest(ManifestHead):
     @property
     def monitored(self) -> bool:
         """Whether it tells of whom it has something new."""
-        return self.offers.changes
+        return self.offers.changes or self.offers.pushes
 
     def description(self) -> Description:
         """What was agreed."""
@@ -124,6 +126,7 @@ class RemoteManifest(ManifestHead):
             links=self.offers.links,
             max_batch=self.max_batch,
             changes=self.offers.changes,
+            pushes=self.offers.pushes,
         )
 
     def problems(self) -> tuple[list[ManifestError], list[ManifestError]]:

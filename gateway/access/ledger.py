@@ -13,6 +13,7 @@ The rule, for each act in turn:
     somebody else, an owner or another security administrator: nobody both grants and approves. Withdrawn is for ever.
     The thresholds bear on what counts, never on whether an act is in order.
  6. Protecting, unprotecting and clearing alarms go by the table of roles (people.py).
+ 7. Adapters of departments are proposed, approved by somebody else, and changed by the table of adapters.py.
 
 An act that breaks the rule is refused; a record that holds one is broken, and then nothing is allowed.
 
@@ -27,10 +28,19 @@ from typing import Any, Final, NamedTuple
 
 from gateway.access import people
 from gateway.access.acts import SignedAct, Statement, read_act, verify_act
+from gateway.access.adapters import Adapters
 from gateway.access.people import ACTIVE, GONE, PROPOSED, Applicant, Person
 from gateway.access.terms import Terms, Thresholds, read_terms
 from gateway.errors import PolicyError
 
+_ON_ADAPTERS: Final = (
+    people.PROPOSE_ADAPTER,
+    people.APPROVE_ADAPTER,
+    people.PROMOTE_ADAPTER,
+    people.SUSPEND_ADAPTER,
+    people.RESUME_ADAPTER,
+    people.REMOVE_ADAPTER,
+)
 DIGEST_BYTES: Final = 16
 """Of a protected person: the store's blind index of the identity number."""
 MAX_PEOPLE: Final = 1000
@@ -76,6 +86,7 @@ class Ledger:
         self.grants: dict[int, Grant] = {}
         self.protected: dict[bytes, int] = {}
         self.cleared: set[int] = set()
+        self.adapters = Adapters()
         self._by_act: dict[str, Callable[[Statement], None]] = {
             people.ADD_PERSON: self._add_person,
             people.APPROVE_PERSON: self._approve_person,
@@ -86,6 +97,7 @@ class Ledger:
             people.PROTECT: self._protect,
             people.UNPROTECT: self._unprotect,
             people.CLEAR_ALARM: self._clear,
+            **dict.fromkeys(_ON_ADAPTERS, self.adapters.apply),
         }
 
     def counts(self, grant: Grant) -> bool:

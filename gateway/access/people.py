@@ -36,6 +36,12 @@ WITHDRAW_GRANT: Final = "grant.withdraw"
 PROTECT: Final = "person.protect"
 UNPROTECT: Final = "person.unprotect"
 CLEAR_ALARM: Final = "alarm.clear"
+PROPOSE_ADAPTER: Final = "adapter.propose"
+APPROVE_ADAPTER: Final = "adapter.approve"
+PROMOTE_ADAPTER: Final = "adapter.promote"
+SUSPEND_ADAPTER: Final = "adapter.suspend"
+RESUME_ADAPTER: Final = "adapter.resume"
+REMOVE_ADAPTER: Final = "adapter.remove"
 
 MAY: Final[dict[str, frozenset[str]]] = {
     FOUND_PEOPLE: frozenset({SYSTEM}),
@@ -48,9 +54,15 @@ MAY: Final[dict[str, frozenset[str]]] = {
     PROTECT: frozenset({SECURITY, OWNER}),
     UNPROTECT: frozenset({SECURITY}),
     CLEAR_ALARM: frozenset({AUDIT}),
+    PROPOSE_ADAPTER: frozenset({SYSTEM, OWNER}),
+    APPROVE_ADAPTER: frozenset({SECURITY, OWNER}),
+    PROMOTE_ADAPTER: frozenset({SECURITY, OWNER}),
+    SUSPEND_ADAPTER: frozenset({*SEPARATED, OWNER}),
+    RESUME_ADAPTER: frozenset({SECURITY, OWNER}),
+    REMOVE_ADAPTER: frozenset({SYSTEM, SECURITY, OWNER}),
 }
-"""Which roles may do what. Who proposed a grant may not approve it, and nobody approves a person into their own role:
-that is held by the ledger."""
+"""Which roles may do what. Who proposed a grant or an adapter may not approve it, and nobody approves a person into
+their own role: that is held by the ledger."""
 
 PROPOSED: Final = "proposed"
 ACTIVE: Final = "active"

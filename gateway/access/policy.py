@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from gateway.access.adapters import Version
 from gateway.access.ledger import Ledger
 from gateway.access.terms import Quotas, Scope, Terms
 from gateway.errors import AccessError
@@ -48,6 +49,7 @@ class Policy:
         protected: digests of people about whom nobody is told.
         cleared: alarms that an administrator cleared.
         version: number of the last act.
+        adapters: versions of departments' adapters that administrators decided on.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Policy:
         protected: frozenset[bytes] = frozenset(),
         cleared: frozenset[int] = frozenset(),
         version: int = 0,
+        adapters: tuple[Version, ...] = (),
     ) -> None:
+        self.adapters = adapters
         self.protected = protected
         self.cleared = cleared
         self.version = version
@@ -88,6 +92,7 @@ class Policy:
             protected=frozenset(ledger.protected),
             cleared=frozenset(ledger.cleared),
             version=ledger.number,
+            adapters=tuple(ledger.adapters),
         )
 
     def find(

@@ -22,11 +22,11 @@ from certs.server_certificate import ServerCertificate
 from gateway.app.heap import settle_heap
 from gateway.app.opening import (
     OwnChannels,
-    build_adapters,
     load_keys,
     make_private,
     open_access,
     open_cache,
+    open_departments,
     open_directory,
     read,
 )
@@ -46,7 +46,7 @@ from gateway.federation.check import Checks
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.inquiry.answering import Inquiry
-from gateway.inquiry.asking import Departments
+from gateway.inquiry.applying import Applying
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
 from gateway.rules import RULES_FILE
@@ -54,6 +54,7 @@ from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
+from gateway.services.registry import RegistryServicer
 from gateway.services.rosters import RosterService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
@@ -134,11 +135,9 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 calls=lambda: desk.in_flight,
             )
         )
-        departments = Departments(
-            build_adapters(settings, OwnChannels(live)), book.names_match, clock, settings.inquiry.breaker
-        )
+        departments, enlisting, shadowing = open_departments(settings, book, store, clock, OwnChannels(live))
         stack.push_async_callback(departments.close)
-        access = await open_access(settings, store, clock, stack)
+        access = await open_access(settings, store, clock, stack, enlisting, shadowing)
         aside = Aside()
         stack.callback(aside.close)
         inquiry = Inquiry(
@@ -227,6 +226,13 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 drain_s=settings.server.drain_s,
                 connection_age_s=settings.server.connection_age_s,
             ),
+            RegistryServicer(
+                desk,
+                settings.member_id,
+                Applying(enlisting, store.adapters, clock),
+                store.adapters,
+                notices.following,
+            ),
         )
         seen = Seen(
             directory=directory,
@@ -234,6 +240,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             waiting=lambda: store.waiting,
             in_flight=lambda: desk.in_flight,
             departments=departments,
+            faults=enlisting.faults,
             partners=partners,
             letters=LetterVitals(store.outbox, store.inbox, directory),
             alarms=access.alarms,

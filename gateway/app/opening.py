@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,10 +23,13 @@ from adapters.build import build, load_manifest
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from adapters.line import OPTIONS, Channels
+from adapters.manifest import manifest_of
 from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
+from gateway.access.adapters import DEPARTMENT, Version
+from gateway.access.policy import Policy
 from gateway.access.terms import thresholds
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
@@ -40,8 +45,13 @@ from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
+from gateway.inquiry.applying import unfit
+from gateway.inquiry.asking import Departments
+from gateway.inquiry.enlisting import Build, Enlisting
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
+from gateway.inquiry.shadowing import Shadowing
+from gateway.rules.book import RuleBook
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 
@@ -122,6 +132,64 @@ def build_adapters(settings: GatewaySettings, channels: Channels | None = None) 
     return built
 
 
+def open_departments(
+    settings: GatewaySettings, book: RuleBook, store: Store, clock: Clock, channels: Channels
+) -> tuple[Departments, Enlisting, Shadowing]:
+    """The departments of the configuration, what brings registered ones among them and out again, and what tries them.
+
+    Raises:
+        ConfigError: a manifest of the configuration is wrong.
+    """
+    departments = Departments(build_adapters(settings, channels), book.names_match, clock, settings.inquiry.breaker)
+    enlisting = Enlisting(
+        departments.sources,
+        departments.sources.hand.live,
+        store.adapters,
+        build_registered(settings, channels),
+        clock,
+        poll_s=settings.access.poll_s,
+        forget=forget_registered(settings),
+    )
+    shadowing = Shadowing(departments, store.adapters, clock, settings.inquiry.shadow)
+    departments.beside = shadowing
+    return departments, enlisting, shadowing
+
+
+def build_registered(settings: GatewaySettings, channels: Channels | None = None) -> Build:
+    """Makes the adapter of a registered version.
+
+    A manifest that came over the network is of a department, and may name nothing of this machine: no kind but `remote`
+    is built from one.
+    """
+
+    def read_manifest(version: Version, text: bytes) -> Callable[[], Adapter]:
+        manifest = manifest_of(text, str(Path(version.folder) / f"{version.adapter}.yaml"))
+        if manifest.adapter_id != version.adapter or hashlib.sha256(text).digest() != version.digest:
+            raise AdapterError(
+                "its manifest is not the one that was approved; register it again", "清单与批准时不一致，请重新登记"
+            )
+        if version.origin == DEPARTMENT and (problem := unfit(manifest)) is not None:
+            raise AdapterError(*problem[1:])
+        return lambda: build(manifest, registered_state(settings, version), channels=channels)
+
+    return read_manifest
+
+
+def forget_registered(settings: GatewaySettings) -> Callable[[Sequence[Version]], None]:
+    """Deletes what adapters of removed versions have read; it is made again from the source where it is needed."""
+
+    def forget(versions: Sequence[Version]) -> None:
+        for version in versions:
+            shutil.rmtree(registered_state(settings, version), ignore_errors=True)
+
+    return forget
+
+
+def registered_state(settings: GatewaySettings, version: Version) -> Path:
+    """A folder of each version's own: two of one adapter may be in use at the same time."""
+    return settings.state_dir / "adapters" / "registered" / version.digest.hex()[:32]
+
+
 async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, bytes]:
     """The folder of own keys, what it holds, and the federation root."""
     slots = await asyncio.to_thread(open_slots, settings)
@@ -139,17 +207,28 @@ async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, byte
 
 
 async def open_access(
-    settings: GatewaySettings, store: Store, clock: Clock, stack: contextlib.AsyncExitStack
+    settings: GatewaySettings,
+    store: Store,
+    clock: Clock,
+    stack: contextlib.AsyncExitStack,
+    enlisting: Enlisting,
+    shadowing: Shadowing,
 ) -> Access:
-    """Decides by the policy in the store, and follows it as long as the gateway runs."""
+    """Decides by the policy in the store, and follows it as long as the gateway runs; so do registered adapters."""
     harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
     access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
-    watch = PolicyWatch(administration, access.use, clock, settings.access.poll_s)
+
+    def use(policy: Policy | None) -> None:
+        access.use(policy)
+        enlisting.take(policy)
+
+    watch = PolicyWatch(administration, use, clock, settings.access.poll_s)
     await watch.look(first=True)
     harvest.restore(await store.alarms.read())
-    watching = asyncio.create_task(watch.run())
-    stack.callback(watching.cancel)
+    await enlisting.once()
+    for loop in (watch.run, enlisting.run, shadowing.run):
+        stack.callback(asyncio.create_task(loop()).cancel)
     return access
 
 

@@ -127,6 +127,7 @@ class Notices(NamedTuple):
 
     service: NoticeService
     loops: list[Callable[[], Coroutine[Any, Any, None]]]
+    following: Following
 
 
 def build_notices(
@@ -145,7 +146,11 @@ def build_notices(
     """What subscribes, follows departments, and tells and takes in notices."""
     given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
     outbox = post.outbox
-    monitored = [about.department for about, _ in departments.feeds]
+
+    def monitored() -> list[int]:
+        pushing = [about.department for about in departments.descriptions if about.pushes]
+        return [*(source.about.department for source in departments.feeds), *pushing]
+
     registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
     noticing = Noticing(
         book,
@@ -160,6 +165,7 @@ def build_notices(
         told=lambda count: metrics.NOTICES_SENT.add(by=count),
     )
     following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
+    departments.sources.listen(following.wake)
     subscribing = Subscribing(settings.member_id, book, directory, store, outbox, clock, given, deliver_ms=deliver_ms)
     noticed = Noticed(
         store,
@@ -173,7 +179,7 @@ def build_notices(
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
     tidying = Tidying(store, clock, given.renew_s)
     service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
-    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run])
+    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run], following)
 
 
 class Twice(NamedTuple):

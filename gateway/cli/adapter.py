@@ -1,7 +1,8 @@
-"""`wugan adapter`: prove a department's manifest before the gateway serves it.
+"""`wugan adapter`: prove a department's manifest before the gateway serves it; and what becomes of it then.
 
-Owns: telling what is wrong with a manifest or its source, and showing what becomes of one row, masked. Refuses: showing
-a whole number or name on a screen.
+The other commands of the group are in adapter_new.py, adapter_admin.py and adapter_show.py. Owns: telling what is wrong
+with a manifest or its source, and showing what becomes of one row, masked. Refuses: showing a whole number or name on a
+screen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_conform, adapter_serve
+from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_admin, adapter_conform, adapter_serve, adapter_show
+from gateway.cli.adapter_new import new
+from gateway.cli.adapter_self import self_
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -242,3 +245,7 @@ def _evidence(found: Found) -> list[dict[str, object]]:
         }
         for i in range(len(evidence))
     ]
+
+
+for _command in (new, self_, *adapter_admin.COMMANDS, *adapter_show.COMMANDS):
+    adapter.add_command(_command)

@@ -99,12 +99,17 @@ class Administration:
         statement = Statement(act, self._clock.now_ms(), body, by, self._member, self.ledger.number + 1)
         signed = sign_act(statement, key)
         self.ledger.apply(signed)
-        kept = False
+        kept = taken = False
         try:
             kept = await self._store.acts.append(ActRow(*signed), self._event(statement, signed, key, about))
+            if kept:
+                rows, head = await self._store.acts.read(self._head)
+                await asyncio.to_thread(self._take_in, rows[1:], head)
+                taken = True
         finally:
-            # What was kept comes back by reading it, like everybody else's acts.
-            self._head, self.ledger = START, Ledger(self._member, self._thresholds)
+            # Whatever went wrong: what was kept comes back by reading all of it, like everybody else's acts.
+            if not taken:
+                self._head, self.ledger = START, Ledger(self._member, self._thresholds)
         await self.refresh()
         if not kept:
             raise PolicyError(

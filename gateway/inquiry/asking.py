@@ -1,8 +1,9 @@
 """Asking the departments: every adapter at once, within the deadline, and what came back made into one set of columns.
 
 Owns: the deadline of each lookup, batches no larger than an adapter takes, the two-step asking by linked numbers, and
-leaving alone for a while an adapter that keeps failing. Refuses: grading, and to let one adapter harm another: whatever
-an adapter raises, it alone is reported, and each has places of its own for what waits for it.
+leaving alone for a while an adapter that keeps failing. Refuses: grading, deciding which adapters there are
+(`enlisting` does, while questions are under way), and to let one adapter harm another: whatever an adapter raises, it
+alone is reported, and each has places of its own for what waits for it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from adapters.errors import AdapterError, SourceDownError
 from gateway.clock import Clock, SystemClock
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
+from gateway.inquiry.sources import Hand, Source, Sources
 from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
-from gateway.resilience.breaker import Breaker, Limits, Said, State
-from gateway.resilience.bulkhead import Bulkhead
+from gateway.resilience.breaker import Said, State
 from gateway.sections import DepartmentBreakerSettings
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -34,6 +35,9 @@ JUDGED_AT_MOST: Final = 64
 """A lookup about more people may take its time: that it came too late says nothing."""
 _TIMER_S: Final = 0.005
 """What ends so little before the deadline ended because of it."""
+
+Beside = Callable[[Hand, Lookup, Gathering, Narrowing], None]
+"""(hand, question, what the live sources brought, whom it is about) → nothing: sources in shadow are asked beside."""
 
 
 class SourceState(NamedTuple):
@@ -46,26 +50,6 @@ class SourceState(NamedTuple):
     in_use: int
     in_line: int
     shed: int
-
-
-class _Source:
-    """One adapter, what it offers, and how it is doing."""
-
-    __slots__ = ("about", "adapter", "breaker", "bulkhead")
-
-    def __init__(self, adapter: Adapter, limits: Limits, settings: DepartmentBreakerSettings, clock: Clock) -> None:
-        self.adapter = adapter
-        self.about = adapter.describe()
-        self.breaker = Breaker(limits, clock, changed=self._changed)
-        self.bulkhead = Bulkhead(clock, settings.at_once, settings.waiting)
-
-    def _changed(self) -> None:
-        outage = self.breaker.outage
-        if outage is None:
-            _log.info("source is well again", adapter=self.about.adapter_id)
-        else:
-            told = {"failures": outage.failures, "seconds": round(outage.interval_ms / 1000, 1)}
-            _log.warning("source left alone", adapter=self.about.adapter_id, error=outage.reason, **told)
 
 
 class Departments:
@@ -86,17 +70,18 @@ class Departments:
         breaker: DepartmentBreakerSettings | None = None,
     ) -> None:
         settings = breaker or DepartmentBreakerSettings()
-        limits = Limits.of(settings)
         self._fair_s = settings.fair_ms / 1000
-        self._sources = [_Source(adapter, limits, settings, clock or SystemClock()) for adapter in adapters]
-        self._adapters = [source.adapter for source in self._sources]
-        self._descriptions: list[Description] = [source.about for source in self._sources]
-        self._names_match = names_match
+        self.sources = Sources(clock or SystemClock(), settings)
+        """Which adapters are asked at the moment."""
+        self.sources.use([self.sources.source(adapter) for adapter in adapters])
+        self.names_match = names_match
+        self.beside: Beside | None = None
+        """Told of every question that was asked: asks sources in shadow beside, and returns at once."""
         self.tell: Callable[[str, int, float], None] | None = None
         """Told of every lookup: adapter, SourceOutcome, seconds; those that were not made included."""
 
     def __len__(self) -> int:
-        return len(self._adapters)
+        return len(self.sources.hand.live)
 
     def states(self) -> list[SourceState]:
         """How each adapter does."""
@@ -110,18 +95,18 @@ class Departments:
                 source.bulkhead.in_line,
                 source.bulkhead.shed,
             )
-            for source in self._sources
+            for source in self.sources.hand.live
         ]
 
     @property
     def descriptions(self) -> Sequence[Description]:
         """What each adapter offers."""
-        return self._descriptions
+        return self.sources.hand.descriptions
 
     def serve(self, regions: tuple[int, ...]) -> bool:
         """Whether there is anybody to ask about people of these regions; empty: of all."""
         narrowing = Narrowing(regions) if regions else EVERYBODY
-        return any(narrowing.asks(about) for about in self._descriptions)
+        return any(narrowing.asks(about) for about in self.descriptions)
 
     async def check(self) -> list[tuple[str, AdapterError | None]]:
         """Whether each adapter reaches its source: id and error, None where it is well."""
@@ -133,12 +118,13 @@ class Departments:
                 return error
             return None
 
-        errors = await asyncio.gather(*(one(adapter) for adapter in self._adapters))
-        return [(about.adapter_id, error) for about, error in zip(self._descriptions, errors, strict=True)]
+        with self.sources.taken() as hand:
+            errors = await asyncio.gather(*(one(source.adapter) for source in hand.live))
+            return [(about.adapter_id, error) for about, error in zip(hand.descriptions, errors, strict=True)]
 
     async def close(self) -> None:
         """Close every adapter, whatever the others do."""
-        await asyncio.gather(*(adapter.close() for adapter in self._adapters), return_exceptions=True)
+        await self.sources.close()
 
     async def ask(self, question: Lookup, narrowing: Narrowing = EVERYBODY) -> Gathered:
         """Ask every adapter about the people of the question; return by its deadline with what is there.
@@ -148,37 +134,38 @@ class Departments:
         Numbers that a source links to a person are asked of every adapter in a second step within the same deadline, so
         that a person is answered for once, under all of the numbers.
         """
-        loop = asyncio.get_running_loop()
-        end = loop.time() + question.deadline_s
-        asked = [at for at, about in enumerate(self._descriptions) if narrowing.asks(about)]
-        first = await self._round(question, asked, end)
-        descriptions = [self._descriptions[at] for at in asked]
-        gathering = Gathering(question.subjects, descriptions, self._names_match, narrowing)
-        for position, outcome in enumerate(first):
-            gathering.add(position, outcome)
-        further = gathering.further()
-        if further is not None:
-            second = await self._round(replace(question, subjects=further), asked, end)
-            for position, outcome in enumerate(second):
+        end = asyncio.get_running_loop().time() + question.deadline_s
+        with self.sources.taken() as hand:
+            asked = [source for source in hand.live if narrowing.asks(source.about)]
+            gathering = Gathering(question.subjects, [source.about for source in asked], self.names_match, narrowing)
+            for position, outcome in enumerate(await self._round(question, asked, end)):
                 gathering.add(position, outcome)
-        return gathering.result()
+            if hand.shadow and self.beside is not None:
+                self.beside(hand, question, gathering, narrowing)
+            further = gathering.further()
+            if further is not None:
+                second = await self._round(replace(question, subjects=further), asked, end)
+                for position, outcome in enumerate(second):
+                    gathering.add(position, outcome)
+            return gathering.result()
 
     @property
-    def feeds(self) -> list[tuple[Description, ChangeFeed]]:
-        """The adapters that tell of whom they have something new."""
-        pairs = zip(self._descriptions, self._adapters, strict=True)
-        return [(about, adapter) for about, adapter in pairs if about.changes and isinstance(adapter, ChangeFeed)]
+    def feeds(self) -> list[Source]:
+        """Those of the moment that tell of whom they have something new; hold one with `sources.asking`."""
+        live = self.sources.hand.live
+        return [source for source in live if source.about.changes and isinstance(source.adapter, ChangeFeed)]
 
     async def look(
         self, question: Lookup, asked: Callable[[Description], bool] = lambda _: True
     ) -> list[tuple[Description, Found | int]]:
         """What some adapters say by themselves, unjudged: what each found, or the outcome that says why not."""
-        chosen = [at for at, about in enumerate(self._descriptions) if asked(about)]
         end = asyncio.get_running_loop().time() + question.deadline_s
-        outcomes = await self._round(question, chosen, end)
-        return [(self._descriptions[at], outcome) for at, outcome in zip(chosen, outcomes, strict=True)]
+        with self.sources.taken() as hand:
+            chosen = [source for source in hand.live if asked(source.about)]
+            outcomes = await self._round(question, chosen, end)
+            return [(source.about, outcome) for source, outcome in zip(chosen, outcomes, strict=True)]
 
-    async def _round(self, question: Lookup, asked: Sequence[int], end: float) -> list[Found | int]:
+    async def _round(self, question: Lookup, asked: Sequence[Source], end: float) -> list[Found | int]:
         """One lookup in each adapter asked: what it found, or the outcome that says why not."""
         loop = asyncio.get_running_loop()
         left = end - loop.time()
@@ -191,7 +178,7 @@ class Departments:
                     return [await self._one(asked[0], question, end)]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
-        tasks = [loop.create_task(self._one(i, question, end)) for i in asked]
+        tasks = [loop.create_task(self._one(source, question, end)) for source in asked]
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=left)
@@ -200,20 +187,20 @@ class Departments:
             for task in tasks:
                 task.cancel()
 
-    async def _one(self, position: int, question: Lookup, end: float) -> Found | int:
+    async def _one(self, source: Source, question: Lookup, end: float) -> Found | int:
         """A lookup in one adapter, if it is not left alone and has a place: what it found, or why nothing."""
         loop = asyncio.get_running_loop()
-        source = self._sources[position]
         began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
         try:
-            found = await self._placed(source, question, end)
+            with self.sources.asking(source):
+                found = await self._placed(source, question, end)
             outcome = found if isinstance(found, int) else words.SOURCE_OUTCOME_ANSWERED  # type: ignore[assignment]
             return found
         finally:
             if self.tell is not None:
                 self.tell(source.about.adapter_id, outcome, loop.time() - began)
 
-    async def _placed(self, source: _Source, question: Lookup, end: float) -> Found | int:
+    async def _placed(self, source: Source, question: Lookup, end: float) -> Found | int:
         if source.breaker.refuses:
             metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
             return words.SOURCE_OUTCOME_UNAVAILABLE
@@ -229,7 +216,7 @@ class Departments:
         finally:
             bulkhead.leave(taken)
 
-    async def _judged(self, source: _Source, question: Lookup, end: float) -> Found | int:
+    async def _judged(self, source: Source, question: Lookup, end: float) -> Found | int:
         """Look up, and tell the breaker how it went."""
         loop = asyncio.get_running_loop()
         given = source.breaker.admit()
@@ -245,7 +232,7 @@ class Departments:
                 tracing.span("lookup", department=name, people=people) as span,
                 calls.to_department(name, end - loop.time(), fair=fair) as call,
             ):
-                outcome, why = await self._looked_up(source, question)
+                outcome, why = await looked_up(source, question)
                 call.outcome = why or calls.ANSWERED
                 span.tell(outcome=call.outcome)
             if not why:
@@ -261,20 +248,20 @@ class Departments:
         finally:
             source.breaker.settle(given, said, why)
 
-    @staticmethod
-    async def _looked_up(source: _Source, question: Lookup) -> tuple[Found | int, str]:
-        """What an adapter found; or the outcome that says why nothing, and a short name of that."""
-        about, adapter = source.about, source.adapter
-        try:
-            if len(question.subjects) <= about.max_batch:
-                return await adapter.lookup(question), ""
-            return await in_batches(adapter.lookup, question, about.max_batch), ""
-        except SourceDownError as error:
-            _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_UNAVAILABLE, "UNAVAILABLE"
-        except AdapterError as error:
-            _log.warning("source faulty", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_FAULTY, "FAULTY"
-        except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
-            _log.error("source crashed", adapter=about.adapter_id, error=type(error).__name__)
-            return words.SOURCE_OUTCOME_FAULTY, "CRASHED"
+
+async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]:
+    """What an adapter found; or the outcome that says why nothing, and a short name of that."""
+    about, adapter = source.about, source.adapter
+    try:
+        if len(question.subjects) <= about.max_batch:
+            return await adapter.lookup(question), ""
+        return await in_batches(adapter.lookup, question, about.max_batch), ""
+    except SourceDownError as error:
+        _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
+        return words.SOURCE_OUTCOME_UNAVAILABLE, "UNAVAILABLE"
+    except AdapterError as error:
+        _log.warning("source faulty", adapter=about.adapter_id, error=type(error).__name__)
+        return words.SOURCE_OUTCOME_FAULTY, "FAULTY"
+    except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
+        _log.error("source crashed", adapter=about.adapter_id, error=type(error).__name__)
+        return words.SOURCE_OUTCOME_FAULTY, "CRASHED"

@@ -1,8 +1,8 @@
 """Following the own departments: of whom one has something new, and whether anybody subscribed for that person.
 
-Owns: a loop for each department that tells of changes; its place, which is kept; holding those people against the
-tokens of all subscribers. Whoever nobody subscribed for is forgotten at once. Refuses: asking what changed (`noticing`
-does, of everybody who may know), and one department holding up another.
+Owns: a loop for each department that tells of changes, as they come and go; its place, which is kept; holding those
+people against the tokens of all subscribers. Whoever nobody subscribed for is forgotten at once. Refuses: asking what
+changed (`noticing` does, of everybody who may know), and one department holding up another.
 
 The rule. People and the place to go on from are written in one commit: after a crash the same people are told again by
 the department, and nobody is left out. A person may be subscribed for under an old number, so the departments that link
@@ -20,7 +20,7 @@ import structlog
 from adapters.contract import MAX_CURSOR_BYTES, Changed, ChangeFeed, Description
 from adapters.errors import AdapterError, SourceFaultError
 from gateway.clock import Clock
-from gateway.errors import StoreError
+from gateway.errors import RefusedError, StoreError
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.identities import linked_numbers
@@ -30,6 +30,7 @@ from gateway.rules.identity import normalise_numbers
 from gateway.sections import NoticesSettings
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.watches import Group, Watches
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -58,35 +59,100 @@ class Following:
         self._clock = clock
         self._settings = settings
         self._found = found
+        self._woken: dict[str, asyncio.Event] = {}
+        self._exchanged = asyncio.Event()
+        self._pushing: set[str] = set()
+
+    def wake(self, adapter_id: str = "") -> None:
+        """Look at a department now, or at those that there are now: it says that it has something, or they changed."""
+        if adapter_id:
+            if adapter_id in self._woken:
+                self._woken[adapter_id].set()
+            return
+        for woken in self._woken.values():
+            woken.set()
+        self._exchanged.set()
 
     async def run(self) -> None:
-        """Follow every department until cancelled."""
-        tasks = [asyncio.create_task(self._follow(about, feed)) for about, feed in self._departments.feeds]
+        """Follow every department that tells of changes, as they come and go, until cancelled."""
+        tasks: dict[str, asyncio.Task[None]] = {}
         try:
-            await asyncio.gather(*tasks)
+            while True:
+                self._exchanged.clear()
+                # One that ended, because its department was suspended, may begin again; never a second beside it.
+                tasks = {name: task for name, task in tasks.items() if not task.done()}
+                for source in self._departments.feeds:
+                    name = source.about.adapter_id
+                    if name not in tasks:
+                        self._woken[name] = asyncio.Event()
+                        tasks[name] = asyncio.create_task(self._follow(name))
+                        tasks[name].add_done_callback(lambda _: self._exchanged.set())
+                await self._exchanged.wait()
         finally:
-            for task in tasks:
+            for task in tasks.values():
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
-    async def _follow(self, about: Description, feed: ChangeFeed) -> None:
-        failures = 0
+    async def _follow(self, name: str) -> None:
+        """Follow a department through whichever adapter it has at the moment, until it has none."""
+        failures, woken, sources = 0, self._woken[name], self._departments.sources
         while True:
+            source = next((each for each in self._departments.feeds if each.about.adapter_id == name), None)
+            if source is None or not isinstance(source.adapter, ChangeFeed):
+                del self._woken[name]
+                return
+            woken.clear()
             pause_s = self._settings.poll_s
             try:
-                if await self.look(about, feed):
-                    pause_s = 0.0
+                with sources.asking(source):
+                    if await self.look(source.about, source.adapter):
+                        pause_s = 0.0
                 failures = 0
             except (AdapterError, StoreError) as error:
                 failures += 1
                 what = described(error) if isinstance(error, StoreError) else type(error).__name__
-                _log.warning("changes not read", adapter=about.adapter_id, fault=what, failures=failures)
+                _log.warning("changes not read", adapter=name, fault=what, failures=failures)
             except Exception as error:  # noqa: BLE001  an adapter is foreign code, and the loop must go on
                 failures += 1
-                _log.error("changes not read", adapter=about.adapter_id, error=type(error).__name__, failures=failures)
+                _log.error("changes not read", adapter=name, error=type(error).__name__, failures=failures)
             if failures:
                 pause_s = min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** min(failures, 10))
-            await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(pause_s):
+                    await woken.wait()
+            except TimeoutError:
+                pass
+
+    async def pushed(self, adapter_id: str, numbers: Sequence[str], names: Sequence[str]) -> None:
+        """A department tells of people by itself; without any, that it has something to tell when it is looked at.
+
+        Who is subscribed for is noted, on the disk when this returns. The place in the department's changes stays: who
+        comes that way, too, is looked at again, and told of once.
+
+        Raises:
+            RefusedError: OVERLOADED; it pushes already, and one push asks other departments.
+            StoreError: it could not be written.
+        """
+        if not numbers:
+            self.wake(adapter_id)
+            return
+        if adapter_id in self._pushing:
+            raise RefusedError(
+                "one push at a time; push again when the one before was answered",
+                "同一时间只能推送一次，请在上次推送答复后重试",
+                reason=words.REFUSAL_REASON_OVERLOADED,
+                retryable=True,
+                retry_after_ms=200,
+            )
+        self._pushing.add(adapter_id)
+        try:
+            metrics.CHANGES.add(adapter_id, by=len(numbers))
+            people = await self._subscribed(adapter_id, Changed(numbers, names, b""))
+            if people:
+                await self._changes.take(Taken(adapter_id, None, people, self._clock.now_ms()))
+                self._found()
+        finally:
+            self._pushing.discard(adapter_id)
 
     async def look(self, about: Description, feed: ChangeFeed) -> bool:
         """Take in one page of a department's changes; whether there are more.

@@ -192,6 +192,12 @@ class Gathering:
             Holders(at[odd], held_number.gather(odd).to_list(), held_name.gather(odd).to_list()),
         )
 
+    def so_far(self) -> tuple[Evidence, frozenset[int]]:
+        """The rows of all sources so far, whomever they are about: to compare, never to tell; who did not answer."""
+        reports = [report for report in self._reports if report is not None]
+        failed = {report.department for report in reports if report.outcome != words.SOURCE_OUTCOME_ANSWERED}
+        return Evidence.concatenate(self._evidence), frozenset(failed)
+
     def further(self) -> Subjects | None:
         """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody.
 

@@ -38,7 +38,7 @@ class Registering:
 
     Args:
         policy: what is allowed at the moment; None: nothing.
-        monitored: departments here that tell of changes.
+        monitored: departments here that tell of changes, of the moment.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Registering:
         post: Post,
         clock: Clock,
         settings: NoticesSettings,
-        monitored: Sequence[int],
+        monitored: Callable[[], Sequence[int]],
     ) -> None:
         self._policy = policy
         self._watches = watches
@@ -58,7 +58,7 @@ class Registering:
         self._clock = clock
         self._lease_ms = round(settings.lease_days * 86_400_000)
         self._most = settings.max_subscriptions
-        self._monitored = sorted(set(monitored))
+        self._monitored = monitored
 
     def check(self, sender: str, purpose: int, body: bytes, now_ms: int) -> None:
         """See `gateway.post.letters.Handler`.
@@ -88,7 +88,7 @@ class Registering:
         """Why the member may not subscribe so; None: it may."""
         if change.until_ms <= now_ms:
             return _wrong("until_ms", "the time is over", "有效期已过")
-        if not self._monitored:
+        if not self._monitored():
             return RefusedError(
                 "no department of this member tells of changes; check these people from time to time instead",
                 "本方没有可推送变更的部门，请定期查询",
@@ -120,7 +120,7 @@ class Registering:
         reply = notices_pb2.SubscriptionReply(answers_to=delivery.delivery_id)
         if refused is None:
             reply.until_ms = until_ms
-            reply.monitored.extend(self._monitored)  # type: ignore[arg-type]  # numbers of the contract
+            reply.monitored.extend(sorted(set(self._monitored())))  # type: ignore[arg-type]  # numbers of the contract
         else:
             reply.refusal.reason = refused.reason
             reply.refusal.field = refused.field

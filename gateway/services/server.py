@@ -25,6 +25,7 @@ from gateway.errors import ConfigError
 from gateway.services.agency import AgencyServicer
 from gateway.services.attended import AttendedHealth, AttendedReflection
 from gateway.services.serving import Desk
+from wugan.adapter.v1 import registry_pb2, registry_pb2_grpc
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
 
@@ -32,6 +33,7 @@ _log = structlog.stdlib.get_logger(__name__)
 
 FEDERATION_SERVICE = exchange_pb2.DESCRIPTOR.services_by_name["FederationService"].full_name
 AGENCY_SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
+REGISTRY_SERVICE = registry_pb2.DESCRIPTOR.services_by_name["AdapterRegistryService"].full_name
 
 
 class _Handlers:
@@ -71,6 +73,7 @@ class Server:
         federation: answers other gateways.
         agency: answers this member's agencies.
         options: limits.
+        registry: answers this member's departments.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Server:
         federation: exchange_pb2_grpc.FederationServiceServicer,
         agency: AgencyServicer,
         options: ServerOptions,
+        registry: registry_pb2_grpc.AdapterRegistryServiceServicer | None = None,
     ) -> None:
         self._desk = desk
         self._options = options
@@ -91,7 +95,10 @@ class Server:
         exchange_pb2_grpc.add_FederationServiceServicer_to_server(federation, register)
         agency.register(register)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, register)
-        names = (FEDERATION_SERVICE, AGENCY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names: tuple[str, ...] = (FEDERATION_SERVICE, AGENCY_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        if registry is not None:
+            registry_pb2_grpc.add_AdapterRegistryServiceServicer_to_server(registry, register)
+            names = (*names, REGISTRY_SERVICE)
         answering = AttendedReflection(names, desk)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(answering, register)  # type: ignore[no-untyped-call]
         self._server = grpc.aio.server(

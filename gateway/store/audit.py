@@ -60,9 +60,9 @@ class AuditEvent(NamedTuple):
         at_ms: Unix time in milliseconds.
         direction: "in": another member asked us; "out": we asked another member; "act": a person
             changed the access policy, whose name is in `unit`, key id in `official` and the tag of whose statement
-            stands for the digest; "alarm": a member's questions look like harvesting; "again": an answer
-            that we had from another member earlier was given to one of our units again; message id and digest are
-            those of then.
+            stands for the digest, or a department said something of its own adapter (`unit` is "department/…");
+            "alarm": a member's questions look like harvesting; "again": an answer that we had from another member
+            earlier was given to one of our units again; message id and digest are those of then.
         counterpart: that member; of an act, the member whose grant it is about, or "".
         unit, official, purpose, legal_basis, case_reference: the question's Context; `official` is the pseudonym.
         message_id: of the question.

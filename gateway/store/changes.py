@@ -47,10 +47,10 @@ class ChangedPerson(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a look at a department brought: where to go on, and whom somebody subscribed for."""
+    """What a look at a department brought: where to go on, None: as before, and whom somebody subscribed for."""
 
     adapter: str
-    cursor: bytes
+    cursor: bytes | None
     people: Sequence[ChangedPerson]
     at_ms: int
 
@@ -80,9 +80,11 @@ class _Take:
     def apply(self, transaction: Transaction, payloads: Sequence[Taken]) -> list[None]:
         connection = transaction.connection
         for taken in payloads:
-            connection.execute(sa.delete(change_cursor).where(change_cursor.c.adapter == taken.adapter))
-            sealed = self._keys.encrypt(taken.cursor, _cursor_of(taken.adapter))
-            connection.execute(sa.insert(change_cursor).values(adapter=taken.adapter, at_ms=taken.at_ms, cursor=sealed))
+            if taken.cursor is not None:
+                connection.execute(sa.delete(change_cursor).where(change_cursor.c.adapter == taken.adapter))
+                sealed = self._keys.encrypt(taken.cursor, _cursor_of(taken.adapter))
+                row = {"adapter": taken.adapter, "at_ms": taken.at_ms, "cursor": sealed}
+                connection.execute(sa.insert(change_cursor).values(**row))
             people = {person.number: person for person in taken.people}
             if not people:
                 continue

@@ -31,6 +31,7 @@ from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.log import described
 from gateway.store.acts import Acts
+from gateway.store.adapters import Adapters
 from gateway.store.alarms import Alarms
 from gateway.store.answers import KeptAnswers
 from gateway.store.audit import AuditLog, read_head
@@ -100,6 +101,7 @@ class Store:
         self.reusable = ReusableAnswers(self._writer, self._reader, keys)
         self.disclosures = Disclosures(self._writer, keys, calls)
         self.acts = Acts(self._writer, self._reader, keys)
+        self.adapters = Adapters(self._writer, self._reader, keys)
         self.usage = Usage(self._writer, self._reader, keys)
         self.alarms = Alarms(self._writer, self._reader, keys)
         self.partners = PartnerStates(self._writer, self._reader)

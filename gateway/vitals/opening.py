@@ -22,6 +22,7 @@ from gateway.observing import calls, clocks, metrics, tracing
 from gateway.observing.admin import serving_admin
 from gateway.observing.health import Health
 from gateway.store.engine import QUEUE_LIMIT
+from gateway.vitals.adapters import AdapterVitals
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
 from gateway.vitals.standing import count_try, shown
@@ -42,6 +43,7 @@ class Seen:
         waiting: writes of the store under way.
         in_flight: calls being worked on.
         departments: the adapters.
+        faults: registered adapters that cannot be asked, and why.
         partners: the other members' gateways.
         letters: outbox and inbox.
         alarms: members whose questions raised an alarm, and the signals.
@@ -52,6 +54,7 @@ class Seen:
     waiting: Callable[[], int]
     in_flight: Callable[[], int]
     departments: Departments
+    faults: Callable[[], Mapping[str, tuple[str, str]]]
     partners: Partners
     letters: LetterVitals
     alarms: Callable[[], Mapping[str, Sequence[str]]]
@@ -74,7 +77,8 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
         ),
     )
     health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))
-    health.register("departments", DepartmentVitals(seen.departments.descriptions, given.slow_s))
+    health.register("departments", DepartmentVitals(lambda: seen.departments.descriptions, given.slow_s))
+    health.register("adapters", AdapterVitals(seen.faults))
     health.register("letters", seen.letters)
     health.register("alarms", AlarmVitals(seen.alarms, seen.directory))
     return health

@@ -159,13 +159,15 @@ class DepartmentVitals:
     """A `HealthSource`: this member's own departments.
 
     Args:
-        descriptions: of all adapters.
+        descriptions: of all adapters asked at the moment.
         slow_s: median seconds from which one is called slow.
         pulses: how they have been doing.
     """
 
-    def __init__(self, descriptions: Sequence[Description], slow_s: float, pulses: Pulses = calls.DEPARTMENTS) -> None:
-        self._names = {about.adapter_id: _department(about) for about in descriptions}
+    def __init__(
+        self, descriptions: Callable[[], Sequence[Description]], slow_s: float, pulses: Pulses = calls.DEPARTMENTS
+    ) -> None:
+        self._descriptions = descriptions
         self._slow_s = slow_s
         self._pulses = pulses
 
@@ -173,11 +175,12 @@ class DepartmentVitals:
         """The facts, and the figures with them."""
         facts = []
         failing = 0
-        pulses = {name: pulse for name, pulse in self._pulses.all().items() if name in self._names}
+        names = {about.adapter_id: _department(about) for about in self._descriptions()}
+        pulses = {name: pulse for name, pulse in self._pulses.all().items() if name in names}
         for name, pulse in pulses.items():
             ago_s = _failing_s(pulse)
             metrics.DEPARTMENT_FAILING.set(ago_s, name)
-            en, zh = self._names[name]
+            en, zh = names[name]
             about = f"department/{name}"
             if pulse.failures >= IN_A_ROW:
                 failing += 1
@@ -205,8 +208,8 @@ class DepartmentVitals:
                 )
         if len(pulses) > 1 and failing == len(pulses):
             facts.append(HealthFact("departments", Level.FAILING, *_NO_DEPARTMENTS))
-        if self._names and not facts:
-            count = len(self._names)
+        if names and not facts:
+            count = len(names)
             facts.append(
                 HealthFact(
                     "departments",

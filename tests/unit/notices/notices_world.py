@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from adapters.contract import Changed, Lookup
+from adapters.contract import Changed, ChangeFeed, Lookup
 from adapters.errors import SourceDownError
 from gateway.access.policy import Policy
 from gateway.clock import FakeClock
@@ -133,9 +133,14 @@ class World:
             keep_ms=400 * DAY_MS,
             invalidate=lambda who, people: self.cached.extend((who, p) for p in people),
         )
-        monitored = [about.department for about, _ in self.departments.feeds]
         self.registering = Registering(
-            lambda: self.access.policy, b.store.watches, b.store.audit, b.outbox, clock, self.settings, monitored
+            lambda: self.access.policy,
+            b.store.watches,
+            b.store.audit,
+            b.outbox,
+            clock,
+            self.settings,
+            lambda: [source.about.department for source in self.departments.feeds],
         )
         inquiry = Inquiry(BOOK, self.departments, self.access, clock, max_subjects=1000, max_evidence=100)
         self.noticing = Noticing(
@@ -185,8 +190,8 @@ class World:
 
     async def look(self) -> None:
         """B looks at every department that tells of changes, for as long as it has more."""
-        for about, feed in self.departments.feeds:
-            while await self.following.look(about, feed):
+        for source in self.departments.feeds:
+            while await self.following.look(source.about, cast(ChangeFeed, source.adapter)):
                 pass
 
     async def settle(self) -> None:

@@ -100,8 +100,9 @@ async def test_a_department_that_crashes_is_looked_at_again(tmp_path: Path) -> N
     async with world(tmp_path) as w:
         odd = Odd(answer)
         about = odd.describe()
+        w.departments.sources.use([w.departments.sources.source(odd)])
         await w.following.look(about, odd)
-        task = asyncio.create_task(w.following._follow(about, odd))
+        task = asyncio.create_task(w.following.run())
 
         async def went_on() -> bool:
             return await w.b.store.changes.cursor(about.adapter_id) == b"2"

@@ -215,7 +215,7 @@ def lookups(name: str, outcomes: list[str]) -> None:
 
 
 async def test_departments_are_told_of_by_name_and_together_when_all_fail(world: World) -> None:
-    vitals = DepartmentVitals([description("one"), description("two")], 2.0)
+    vitals = DepartmentVitals(lambda: [description("one"), description("two")], 2.0)
     assert levels(list(await vitals(NOW_MS))) == {"departments": Level.WELL}
     lookups("one", ["UNAVAILABLE"] * 3)
     lookups("two", ["ANSWERED"])
