@@ -48,6 +48,12 @@ class _LazyGroup(click.Group):
         "outbox": ("gateway.cli.post", "outbox", "What waits to be delivered to others", "待投递给其他成员的消息"),
         "inbox": ("gateway.cli.post", "inbox", "What others left here", "其他成员留置于此的消息"),
         "adapter": ("gateway.cli.adapter", "adapter", "Check a department's manifest", "检查部门数据接入清单"),
+        "catalogue": (
+            "gateway.cli.catalogue",
+            "catalogue",
+            "What the benefits need, and who offers it",
+            "数据需求清单与缺口",
+        ),
         "authority": ("gateway.cli.authority", "authority", "Run the federation's authority", "运行联盟管理机构"),
         "demo": ("gateway.cli.demo", "demo", "A generated federation to try things on", "演示用的模拟联盟"),
     }
