@@ -142,7 +142,7 @@ def of_member(member: Member, book: RuleBook) -> list[Offer]:
     """
     departments = set(member.offer.departments)
     found = []
-    listed = set(member.offer.kinds) or (set(KINDS.values()) if departments else set())
+    listed: set[int] = set(member.offer.kinds) or (set(KINDS.values()) if departments else set())
     for kind in sorted(listed & set(KINDS.values())):
         originators = departments_of(book, kind)
         for department in [one for one in originators if one in departments or not departments]:

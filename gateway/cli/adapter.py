@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.adapter_new_from import new, with_samples
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -235,3 +236,6 @@ def _evidence(found: Found) -> list[dict[str, object]]:
         }
         for i in range(len(evidence))
     ]
+
+
+adapter.add_command(with_samples(new))
