@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 from urllib.parse import quote_plus
 
+from adapters.connecting import Steps, read_only_engine
 from adapters.errors import AdapterError
 from adapters.manifest.sources import FileSet
 from adapters.paths import Json
@@ -36,6 +37,7 @@ MAX_CELL: Final = 200
 _MAX_HEADER_ROW: Final = 8
 _MAX_DEPTH: Final = 6
 _MIN_COLUMNS: Final = 2
+_TIMEOUT_S: Final = 30.0
 _VARIABLE: Final = "${DB_PASSWORD}"
 """Stands in place of a password, which is never written."""
 _JSON_LINES: Final = ("jsonl", "json_lines", "ndjson")
@@ -334,7 +336,7 @@ def _database(url: str, tables: Sequence[str]) -> list[Sample]:
 
     try:
         parsed = sqlalchemy.make_url(url)
-        engine = sqlalchemy.create_engine(parsed)
+        engine = read_only_engine(parsed, Path.cwd(), _TIMEOUT_S, Steps(0))
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         raise SampleError(
             "not a database URL, or its driver is not installed", "不是数据库 URL，或未安装驱动"

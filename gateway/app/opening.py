@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -23,6 +24,7 @@ from certs.errors import CertsError
 from certs.files import read_public
 from certs.slots import KeySlots
 from gateway.access.terms import thresholds
+from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
@@ -37,8 +39,13 @@ from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
+from gateway.inquiry.asking import Departments
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
+from gateway.quality import QUALITY_FILE
+from gateway.quality.judging import Thresholds
+from gateway.quality.recorder import Recorder
+from gateway.rules.book import RuleBook
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 
@@ -156,6 +163,32 @@ async def open_cache(
     await cache.open()
     stack.push_async_callback(cache.close)
     return cache
+
+
+def open_quality(
+    settings: GatewaySettings, book: RuleBook, departments: Departments, store: Store, clock: Clock, aside: Aside
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """What measures the quality of the departments' data as long as the gateway runs; nothing where none is wanted.
+
+    Raises:
+        ConfigError: the file of thresholds is wrong.
+    """
+    given = settings.quality
+    path = given.thresholds or QUALITY_FILE
+    thresholds = Thresholds.parse(read(path, "quality.thresholds"), str(path))
+    if not given.enabled:
+        return []
+    recorder = Recorder(
+        book,
+        store.quality,
+        clock,
+        aside,
+        sample=given.sample,
+        every_s=given.every_s,
+        differ_days=thresholds.dates_differ_days,
+    )
+    departments.noted = recorder.note
+    return [recorder.run]
 
 
 def make_private(folder: Path) -> None:

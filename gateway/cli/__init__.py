@@ -48,6 +48,7 @@ class _LazyGroup(click.Group):
         "outbox": ("gateway.cli.post", "outbox", "What waits to be delivered to others", "待投递给其他成员的消息"),
         "inbox": ("gateway.cli.post", "inbox", "What others left here", "其他成员留置于此的消息"),
         "adapter": ("gateway.cli.adapter", "adapter", "Check a department's manifest", "检查部门数据接入清单"),
+        "quality": ("gateway.cli.quality", "quality", "The quality of departments' data", "部门数据质量"),
         "catalogue": (
             "gateway.cli.catalogue",
             "catalogue",

@@ -96,6 +96,8 @@ class Departments:
         self._names_match = names_match
         self.tell: Callable[[str, int, float], None] | None = None
         """Told of every lookup: adapter, SourceOutcome, seconds; those that were not made included."""
+        self.noted: Callable[[Lookup, Sequence[Description], Sequence[Found | int]], None] | None = None
+        """Told what each source asked said to a question, unjudged; must return at once."""
 
     def __len__(self) -> int:
         return len(self._adapters)
@@ -155,6 +157,8 @@ class Departments:
         asked = [at for at, about in enumerate(self._descriptions) if narrowing.asks(about)]
         first = await self._round(question, asked, end)
         descriptions = [self._descriptions[at] for at in asked]
+        if self.noted is not None:
+            self.noted(question, descriptions, first)
         gathering = Gathering(question.subjects, descriptions, self._names_match, narrowing)
         for position, outcome in enumerate(first):
             gathering.add(position, outcome)
