@@ -87,8 +87,7 @@ def _optional(parameter: click.Parameter) -> click.Parameter:
 
 _HELP: Final = say(
     "With --from the manifest is proposed from samples of the data: files (.csv, .xlsx, .json as an interface answers) "
-    "or a database (SQLAlchemy URL). Every proposal has its reason; doubts are marked 请核对. Nothing personal is "
-    "written.",
+    "or a database (SQLAlchemy URL). Every proposal has its reason; doubts are marked. Nothing personal is written.",
     "用 --from 可依据数据样本生成建议：文件（.csv、.xlsx、接口应答 .json）或数据库（SQLAlchemy URL）。"
     "每项建议附理由，存疑处标“请核对”。不写出任何个人信息。",
 )
