@@ -194,10 +194,12 @@ def _view(
     from gateway.errors import ConfigError
     from gateway.federation.directory_held import held_directory
     from gateway.federation.regions import PROVINCES, is_region
+    from gateway.log import configure
     from gateway.rules import RULES_FILE
     from gateway.rules.book import BENEFITS, RuleBook
     from gateway.rules.kinds import DEPARTMENTS
 
+    configure("ERROR", "console")
     if not manifests and config is None:
         raise ConfigError("name manifests, or give --config", "请列出接入清单，或给出 --config")
     settings = load_gateway(config) if config is not None else None

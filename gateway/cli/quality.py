@@ -187,9 +187,11 @@ def sample(
 def _settings(config_file: Path | None, thresholds: Path | None) -> tuple[Any, Thresholds]:
     """The gateway's settings (None without a file), and the thresholds."""
     from gateway.config import load_gateway
+    from gateway.log import configure
     from gateway.quality import QUALITY_FILE
     from gateway.quality.judging import Thresholds
 
+    configure("ERROR", "console")
     try:
         settings = load_gateway(config_file) if config_file is not None else None
         path = thresholds or (settings.quality.thresholds if settings is not None else None) or QUALITY_FILE
@@ -239,11 +241,9 @@ def _called(department: str, language: Language) -> str:
 
 def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict[Any, Any], Sequence[Any]]:
     from gateway.clock import SystemClock
-    from gateway.log import configure
     from gateway.quality.counters import Key, from_bytes
     from gateway.store.engine import Store
 
-    configure("ERROR", "console")
     database = settings.state_dir / "gateway.db"
     if not database.is_file():
         raise fail(
@@ -269,11 +269,8 @@ def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict
 
 def _keep(settings: GatewaySettings, measured: Measured) -> None:
     from gateway.clock import SystemClock
-    from gateway.log import configure
     from gateway.quality.recorder import kept
     from gateway.store.engine import Store
-
-    configure("ERROR", "console")
 
     async def add() -> None:
         database, key = settings.state_dir / "gateway.db", settings.state_dir / "store.key"

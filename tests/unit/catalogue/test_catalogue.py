@@ -56,6 +56,12 @@ def lacking(offers: list[Offer], *regions: int, least: Level = Level.IMPORTANT) 
     return gaps_of(BOOK, TERMS, NEEDS, offers, regions or (ZHEJIANG,), least=least)
 
 
+@pytest.fixture(autouse=True)
+def log_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command sets up the log of its own process, which here is that of all other tests."""
+    monkeypatch.setattr("gateway.log.configure", lambda *_: None)
+
+
 # needs
 
 

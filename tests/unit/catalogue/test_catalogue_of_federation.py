@@ -72,7 +72,10 @@ def test_one_that_was_changed_or_has_expired_is_not_believed(world: World) -> No
     assert held_directory(settings, world.clock) is None
 
 
-def test_without_a_directory_own_manifests_are_shown_and_that_is_said(world: World) -> None:
+def test_without_a_directory_own_manifests_are_shown_and_that_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     config = world.folder / "gateway.toml"
     ran = CliRunner().invoke(main, ["catalogue", "gaps", "--config", str(config), "--json"])
     assert ran.exit_code == 0, ran.output
