@@ -439,9 +439,14 @@ def _unread(record: Understood, taken: set[str]) -> None:
     used |= {record.codes[0]} if record.codes else set()
     used |= {record.only[0]} if record.only else set()
     for name, shape in record.shapes.items():
-        called = spoken(name, named.TYPE) or spoken(name, named.STATUS)
+        called = (spoken(name, named.TYPE) or spoken(name, named.STATUS)) and not personal(name)
         if name not in used and called and len(shape.codes) > 1 and not shape.formats and _is_code(name, shape):
             record.unread[name] = shape.codes
+
+
+def personal(name: str) -> tuple[str, str] | None:
+    """What a column holds of the person that evidence does not need, in English and Chinese; None: nothing known."""
+    return next(((en, zh) for listed, en, zh in named.OF_THE_PERSON if spoken(name, listed)), None)
 
 
 def _reference(shapes: dict[str, Shape], taken: set[str]) -> Guess | None:

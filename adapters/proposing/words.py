@@ -69,6 +69,16 @@ STATUS: Final[Words] = (
 )  # fmt: skip
 PENALTY: Final[Words] = ("刑种", "刑罚种类", "xz", "penalty", "sentence_type")
 
+OF_THE_PERSON: Final[tuple[tuple[Words, str, str], ...]] = (
+    (("性别", "sex", "gender", "xb", "xbdm"), "sex, GB/T 2261.1", "性别，GB/T 2261.1"),
+    (("民族", "nation", "ethnic", "mzdm"), "ethnic group, GB/T 3304", "民族，GB/T 3304"),
+    (("婚姻状况", "marital"), "marital status, GB/T 2261.2", "婚姻状况，GB/T 2261.2"),
+    (("学历", "education"), "education, GB/T 4658", "学历，GB/T 4658"),
+    (("电话", "手机", "联系方式", "phone", "mobile", "tel"), "telephone", "电话"),
+    (("住址", "地址", "address"), "address", "地址"),
+    (BIRTH, "day of birth, told by the number", "出生日期，号码中已有"),
+)
+"""What departments hold of a person and evidence does not need: left where it is."""
 VALID: Final = {"有效": True, "正常": True, "已乘车": True, "成功": True, "通过": True, "BOARDED": True, "SIGNED": True,
     "PASS": True, "删除": False, "作废": False, "无效": False, "撤销": False, "冲正": False, "退票": False, "已退票": False,
     "未乘车": False, "失败": False, "REFUNDED": False, "CANCELLED": False, "VOID": False, "FAIL": False, "FAILED": False,

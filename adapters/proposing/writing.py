@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from adapters.proposing.meaning import Department, Guess, Sure, Understood
+from adapters.proposing.meaning import Department, Guess, Sure, Understood, personal
 from adapters.proposing.shapes import AMBIGUOUS
 from adapters.proposing.words import PENALTIES
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -281,7 +281,12 @@ def _unused(text: _Text, record: Understood, pad: str) -> None:
     used |= {record.only[0]} if record.only else set()
     left = [name for name in record.shapes if name not in used]
     if left:
-        text.line(f"{pad}# {text.say('not used', '未使用的列')}: {', '.join(_shown(name) for name in left[:40])}")
+        text.line(f"{pad}# {text.say('not used', '未使用的列')}: {', '.join(_left(text, name) for name in left[:40])}")
+
+
+def _left(text: _Text, name: str) -> str:
+    what = personal(name)
+    return _shown(name) + (f" ({text.say(*what)})" if what else "")
 
 
 def _shown(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 
 from adapters.contract import Description
 from adapters.errors import AdapterError
-from adapters.manifest import Manifest, load_manifest
+from adapters.manifest import ApiManifest, FileManifest, Manifest, TableManifest, load_manifest
 from gateway.catalogue.needs import departments_of
 from gateway.errors import ConfigError
 from gateway.federation.directory import Member
@@ -91,8 +91,10 @@ class Offer:
 
 def of_manifest(manifest: Manifest) -> list[Offer]:
     """What a manifest offers: an item for each kind of each record set, a kind only once."""
-    found: dict[int, Offer] = {}
     about = manifest.description()
+    if not isinstance(manifest, (TableManifest, ApiManifest, FileManifest)):
+        return of_description(about)  # one that maps no rows here tells no more than the adapter itself
+    found: dict[int, Offer] = {}
     items = {item.kind: item for item in about.items}
     for records in manifest.records:
         for kind in records.evidence.kinds():

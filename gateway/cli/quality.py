@@ -325,7 +325,10 @@ async def _sample(
                         numbers.good.update(mine.good)
                 except AdapterError as error:
                     click.echo(f"! {path.name}: {say(error.en, error.zh)}", err=True)
-                sources.append(Sampled(build(manifest, Path(state)), mine.read, mine.ill_formed))
+                try:
+                    sources.append(Sampled(build(manifest, Path(state)), mine.read, mine.ill_formed))
+                except AdapterError as error:
+                    click.echo(f"! {path.name}: {say(error.en, error.zh)}", err=True)
             if not numbers.good:
                 raise fail("no numbers to try; give --ids", "没有可试查的号码，请用 --ids 提供", EXIT_UNREACHABLE)
             today = civil_day(SystemClock().now_ms())

@@ -204,6 +204,14 @@ def test_a_register_of_changes_is_not_taken_for_deaths(tmp_path: Path) -> None:
     assert "# observed_on:" in text
 
 
+def test_what_evidence_does_not_need_of_a_person_is_named_and_left(tmp_path: Path) -> None:
+    rows = [[who, name, at % 2 + 1, f"2026030{at % 9 + 1}"] for at, (who, name) in enumerate(PEOPLE)]
+    text = propose(csv_file(tmp_path / "火化.csv", ["身份证号", "姓名", "性别", "火化日期"], rows))
+    read(text)
+    assert "未使用的列: 性别 (性别，GB/T 2261.1)" in text
+    assert "性别 的代码含义" not in text
+
+
 def test_the_day_of_birth_is_no_event_and_the_later_date_is_when_it_was_there(tmp_path: Path) -> None:
     rows = [
         [
@@ -352,6 +360,7 @@ def test_a_number_is_one_by_its_check_digit_alone(serial: int, last: str) -> Non
         (["2026-1-5", "2026-02-10"], ("iso", "%Y-%m-%d")),
         (["2026年1月5日", ""], ("%Y年%m月%d日",)),
         (["1780000000", "1780100000"], ("epoch_s",)),
+        (["45000", "45100.5"], ("excel_serial",)),
         (["330702", "330703"], ()),
         (["13800000000"], ()),
         (["2026-13-45"], ()),
