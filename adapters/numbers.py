@@ -10,6 +10,7 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import sqlalchemy
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,6 +25,15 @@ from adapters.tabular import FileRejectedError, Table
 from adapters.values import text_of
 
 _TIMEOUT_S = 30.0
+
+
+@runtime_checkable
+class Rejecting(Protocol):
+    """An adapter that takes rows in before it is asked, and leaves out those that it cannot map."""
+
+    async def taken_in(self) -> tuple[int, int]:
+        """Rows that came in the files of the moment, and those among them that were left out."""
+        ...
 
 
 @dataclass(slots=True)

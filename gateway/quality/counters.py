@@ -19,7 +19,7 @@ Counts = NDArray[np.int64]
 
 
 class C(IntEnum):
-    """Places. Of the source (kind 0) up to ILL_FORMED, of an item from ROWS on."""
+    """Places. Of the source (kind 0) up to REJECTED, of an item from ROWS on."""
 
     LOOKUPS = 0
     ANSWERED = 1
@@ -32,6 +32,9 @@ class C(IntEnum):
     NUMBERS = 7
     """Numbers read from the source itself, in samples only."""
     ILL_FORMED = 8
+    TAKEN_IN = 9
+    """Rows of dropped files, in samples only."""
+    REJECTED = 10
 
     ROWS = 12
     NO_DAY = 13

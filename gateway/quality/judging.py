@@ -42,6 +42,7 @@ class Finding(IntEnum):
     DATES_DIFFER = 9
     ILL_FORMED = 10
     KNOWN_FELL = 11
+    REJECTED = 12
 
 
 FINDINGS: Final = {
@@ -55,6 +56,7 @@ FINDINGS: Final = {
     Finding.CONTRADICTED: Word("与其他部门矛盾（死亡后仍有轨迹）", "contradicted by another department"),
     Finding.DATES_DIFFER: Word("死亡日期与其他部门不一致", "day of death differs from another department's"),
     Finding.ILL_FORMED: Word("身份号码有误", "ill-formed identity numbers"),
+    Finding.REJECTED: Word("文件中无法读取的记录", "rows of files that cannot be read"),
     Finding.KNOWN_FELL: Word("查得率较上月明显下降", "far fewer people known than the month before"),
 }
 ADVICE: Final = {
@@ -68,6 +70,7 @@ ADVICE: Final = {
     Finding.CONTRADICTED: Word("请与相关部门核对示例人员", "compare the people of the examples with that department"),
     Finding.DATES_DIFFER: Word("请核对死亡日期的口径", "compare what each takes for the day of death"),
     Finding.ILL_FORMED: Word("请清理号码字段", "clean the column of numbers"),
+    Finding.REJECTED: Word("请查看隔离目录中的行号与原因", "look at rows and reasons in the quarantine folder"),
     Finding.KNOWN_FELL: Word("请检查数据是否缺失或口径变化", "has data gone missing, or changed its meaning?"),
 }
 
@@ -211,6 +214,8 @@ def _of_source(key: Key, counts: Counts, earlier: Counts | None, thresholds: Thr
     numbers = int(counts[C.NUMBERS])
     if numbers >= thresholds.least_rows:
         yield from _judged(key, Finding.ILL_FORMED, int(counts[C.ILL_FORMED]), numbers, thresholds)
+    if int(counts[C.TAKEN_IN]) >= thresholds.least_rows:
+        yield from _judged(key, Finding.REJECTED, int(counts[C.REJECTED]), int(counts[C.TAKEN_IN]), thresholds)
     asked = int(counts[C.ASKED])
     if earlier is None or asked < thresholds.least_rows or int(earlier[C.ASKED]) < thresholds.least_rows:
         return

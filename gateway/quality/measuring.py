@@ -23,7 +23,6 @@ from gateway.quality.counters import CLASSES, SIZE, C, Counts, Example, Key, cla
 from gateway.rules.book import RuleBook
 from gateway.rules.identity import birth_on
 from gateway.rules.kinds import KIND_SLOTS
-from gateway.wording import DEPARTMENTS, KINDS, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 EXAMPLES: Final = 3
@@ -233,8 +232,8 @@ class _Flags:
         reference = masked_reference(str(rows.source_reference[row])) if len(rows.source_reference) else ""
         told = [number, day(int(rows.observed_on[row])), day(int(rows.available_on[row])), reference]
         if other >= 0:
-            against = word(DEPARTMENTS, int(rows.department[other])), word(KINDS, int(rows.kind[other]))
-            told.append(f"{against[0].zh} {against[1].zh} {day(int(rows.observed_on[other]))}")
+            # By numbers, so that each reader has it in their own language (`report.readable`).
+            told.append(f"@{rows.department[other]}:{rows.kind[other]}:{day(int(rows.observed_on[other]))}")
         return " · ".join(text or "–" for text in told)
 
 

@@ -5,6 +5,7 @@ Owns: what is shown, in which words. Refuses: counting and judging (`judging.py`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final, NamedTuple
@@ -31,6 +32,7 @@ from gateway.rules.wording import Language
 from gateway.store.quality import Shown
 from gateway.wording import DEPARTMENTS, KINDS, Word, word
 
+_AGAINST: Final = re.compile(r"@(\d{1,3}):(\d{1,3}):([\d-]*)")
 TREND: Final = 6
 """Months of the trend, the month of the report included."""
 _STYLE: Final = """
@@ -136,7 +138,12 @@ def as_data(month: Month, thresholds: Thresholds) -> dict[str, Any]:
             for one in findings(month, thresholds)
         ],
         "examples": [
-            {"kind": word(KINDS, one.kind).en, "region": one.region, "defect": C(one.defect).name, "row": one.text}
+            {
+                "kind": word(KINDS, one.kind).en,
+                "region": one.region,
+                "defect": C(one.defect).name,
+                "row": readable(one.text, "en"),
+            }
             for one in month.examples
         ],
     }
@@ -156,6 +163,16 @@ def _item_data(found: Quality) -> dict[str, Any]:
         "p95_days": found.p95_days,
         "age_median_days": found.age_median_days,
     }
+
+
+def readable(text: str, language: Language) -> str:
+    """An example with the record that contradicts it in words."""
+
+    def said(found: re.Match[str]) -> str:
+        named = word(DEPARTMENTS, int(found[1])), word(KINDS, int(found[2]))
+        return " ".join([*(one.zh if language == "zh" else one.en for one in named), found[3]])
+
+    return _AGAINST.sub(said, text)
 
 
 def page(month: Month, thresholds: Thresholds, department: str, member: str, language: Language) -> str:
@@ -341,7 +358,8 @@ class _Page:
         groups: dict[tuple[int, int], list[str]] = {}
         for example in self._month.examples:
             if example.defect in wanted:
-                groups.setdefault((example.kind, example.defect), []).append(example.text)
+                text = readable(example.text, self._language)
+                groups.setdefault((example.kind, example.defect), []).append(text)
         if not groups:
             return ""
         by_place = {place: finding for finding, places in DEFECTS.items() for place in places}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from adapters.contract import Adapter, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
+from adapters.numbers import Rejecting
 from gateway.quality.counters import C, Key, empty
 from gateway.quality.measuring import Answers, Measured, measure, month_of
 from gateway.rules.book import RuleBook
@@ -55,6 +56,10 @@ async def sample(
         counts = measured.counts.setdefault(key, empty())
         counts[C.NUMBERS] += source.read
         counts[C.ILL_FORMED] += source.ill_formed
+        if isinstance(source.adapter, Rejecting):
+            rows, bad = await source.adapter.taken_in()
+            counts[C.TAKEN_IN] += rows
+            counts[C.REJECTED] += bad
     return measured
 
 

@@ -13,6 +13,7 @@ from adapters.contract import Found, Lookup, Subjects
 from adapters.proposing.shapes import is_resident_number
 from gateway.quality.counters import BEYOND, C, Counts, Key, empty, from_bytes, percentile, to_bytes, total
 from gateway.quality.measuring import Answers, measure, month_of
+from gateway.quality.report import readable
 from tests.unit.quality.quality_world import (
     BOOK,
     CERTIFICATE,
@@ -137,8 +138,8 @@ def test_who_died_here_and_goes_to_the_doctor_there_is_told_at_both() -> None:
     assert item(measured.counts, OUTPATIENT)[C.CONTRADICTED] == 1
     texts = [one.text for one in measured.examples if one.defect == C.CONTRADICTED]
     assert len(texts) == 2
-    assert any("医保 门诊结算" in text for text in texts)
-    assert any("民政 火化" in text for text in texts)
+    assert any("医保 门诊结算" in readable(text, "zh") for text in texts)
+    assert any("civil affairs cremation 2026-08-15" in readable(text, "en") for text in texts)
 
 
 def test_a_revoked_declaration_contradicts_nothing() -> None:

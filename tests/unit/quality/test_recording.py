@@ -210,7 +210,8 @@ def test_a_source_is_sampled_by_its_own_numbers(config: Path, tmp_path: Path) ->
     drop.mkdir()
     lines = [f"{number(at)},R{at:08d},2026-0{at % 9 + 1}-01,2026-0{at % 9 + 1}-{5 + at % 20:02d}" for at in range(60)]
     (drop / "a.csv").write_text(
-        "\n".join(["id,ref,day,there", *lines, "12345,R1,2026-01-01,2026-01-02"]) + "\n", "utf-8"
+        "\n".join(["id,ref,day,there", *lines, "12345,R1,2026-01-01,2026-01-02", f"{number(1)},R2,never,"]) + "\n",
+        "utf-8",
     )
     manifest = tmp_path / "m.yaml"
     manifest.write_text(
@@ -226,7 +227,7 @@ def test_a_source_is_sampled_by_its_own_numbers(config: Path, tmp_path: Path) ->
     told = last(run)
     (item,) = told["items"]
     assert (item["kind"], item["rows"]) == ("burial", 60)
-    assert {one["finding"] for one in told["findings"]} == {"ILL_FORMED", "LATE"}
+    assert {one["finding"] for one in told["findings"]} == {"ILL_FORMED", "LATE", "REJECTED"}
     kept = CliRunner().invoke(main, ["quality", "sample", "--config", str(config), "--keep"])
     assert kept.exit_code == 0, kept.output
     shown = CliRunner().invoke(main, ["quality", "show", "--config", str(config), "--department", "burials", "--json"])
