@@ -30,6 +30,7 @@ from gateway.sections import (
     NoticesSettings,
     ObservabilitySettings,
     OutboxSettings,
+    QualitySettings,
     RosterSettings,
     RotationSettings,
     ServerSettings,
@@ -55,6 +56,7 @@ class GatewaySettings(Settings):
     directory: DirectorySettings
     authority: AuthoritySettings | None = None
     inquiry: InquirySettings = InquirySettings()
+    quality: QualitySettings = QualitySettings()
     federation: FederationSettings = FederationSettings()
     cache: CacheSettings = CacheSettings()
     access: AccessSettings = AccessSettings()

@@ -248,6 +248,15 @@ class InquirySettings(Settings):
     shadow: ShadowSettings = ShadowSettings()
 
 
+class QualitySettings(Settings):
+    """How the quality of departments' data is measured (docs/adapters/quality.md)."""
+
+    enabled: bool = Field(True, description="Whether it is measured from the gateway's own traffic.")
+    sample: int = Field(200, ge=1, le=100_000, description="Questions in a sample at most.")
+    every_s: float = Field(30.0, ge=0.1, le=3_600, description="Seconds between two samples.")
+    thresholds: Path | None = Field(None, description="File of thresholds; without it the built-in one is used.")
+
+
 class FederationSettings(Settings):
     """How others are asked."""
 

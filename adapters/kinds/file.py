@@ -126,6 +126,13 @@ class FileAdapter:
         if problem is not None:
             raise problem
 
+    async def taken_in(self) -> tuple[int, int]:
+        """Rows that the files of the moment hold, and those among them that were quarantined."""
+        files = await asyncio.to_thread(
+            lambda: [state for records in self._manifest.records for state in self._index.files(records.name).values()]
+        )
+        return sum(state.rows for state in files), sum(state.bad for state in files)
+
     async def any_number(self) -> str:
         """Some number that a dropped file holds, for trying the mapping."""
         try:

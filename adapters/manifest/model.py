@@ -231,7 +231,7 @@ class ManifestBase(ManifestHead):
             if isinstance(changes, TableChanges) and identity.column in {changes.column, changes.key}:
                 en = "rows are told apart by a key of their own, never by the identity number"
                 errors.append(self.error(("records", i, "changes"), en, "应使用记录自身的键，不得使用身份号码"))
-            if record_set.source_reference in {identity.column, identity.name}:
+            if record_set.source_reference in {identity.column, identity.name} - {None}:
                 en = "the reference to a record is never the identity number or name"
                 errors.append(self.error(("records", i, "source_reference"), en, "不得为身份号码或姓名"))
             for kind in set(record_set.evidence.kinds()) - usual:

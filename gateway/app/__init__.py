@@ -28,6 +28,7 @@ from gateway.app.opening import (
     open_cache,
     open_departments,
     open_directory,
+    open_quality,
     read,
 )
 from gateway.app.working import (
@@ -249,7 +250,15 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))
         following = asyncio.create_task(directory.follow(settings.directory.refresh_s, stream))
         stack.callback(following.cancel)
-        await stack.enter_async_context(running_all(*post.loops, *notices.loops, rosters.run, twice.nightly.run))
+        await stack.enter_async_context(
+            running_all(
+                *post.loops,
+                *notices.loops,
+                *open_quality(settings, book, departments, store, clock, aside),
+                rosters.run,
+                twice.nightly.run,
+            )
+        )
         addresses = (settings.server.federation, settings.server.agency)
         bound = await stack.enter_async_context(serving(server, *addresses, settings.server.ready_file, beside))
 

@@ -11,8 +11,9 @@ import contextlib
 import functools
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -31,6 +32,7 @@ from certs.slots import KeySlots
 from gateway.access.adapters import DEPARTMENT, Version
 from gateway.access.policy import Policy
 from gateway.access.terms import thresholds
+from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
@@ -51,6 +53,9 @@ from gateway.inquiry.enlisting import Build, Enlisting
 from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.shadowing import Shadowing
+from gateway.quality import QUALITY_FILE
+from gateway.quality.judging import Thresholds
+from gateway.quality.recorder import Recorder
 from gateway.rules.book import RuleBook
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
@@ -262,6 +267,32 @@ async def open_cache(
     await cache.open()
     stack.push_async_callback(cache.close)
     return cache
+
+
+def open_quality(
+    settings: GatewaySettings, book: RuleBook, departments: Departments, store: Store, clock: Clock, aside: Aside
+) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """What measures the quality of the departments' data as long as the gateway runs; nothing where none is wanted.
+
+    Raises:
+        ConfigError: the file of thresholds is wrong.
+    """
+    given = settings.quality
+    path = given.thresholds or QUALITY_FILE
+    thresholds = Thresholds.parse(read(path, "quality.thresholds"), str(path))
+    if not given.enabled:
+        return []
+    recorder = Recorder(
+        book,
+        store.quality,
+        clock,
+        aside,
+        sample=given.sample,
+        every_s=given.every_s,
+        differ_days=thresholds.dates_differ_days,
+    )
+    departments.noted = recorder.note
+    return [recorder.run]
 
 
 def make_private(folder: Path) -> None:

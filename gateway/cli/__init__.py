@@ -53,6 +53,13 @@ class _LazyGroup(click.Group):
             "Departments' data: check, register, approve, suspend",
             "部门数据接入：检查、登记、批准、暂停",
         ),
+        "quality": ("gateway.cli.quality", "quality", "The quality of departments' data", "部门数据质量"),
+        "catalogue": (
+            "gateway.cli.catalogue",
+            "catalogue",
+            "What the benefits need, and who offers it",
+            "数据需求清单与缺口",
+        ),
         "authority": ("gateway.cli.authority", "authority", "Run the federation's authority", "运行联盟管理机构"),
         "demo": ("gateway.cli.demo", "demo", "A generated federation to try things on", "演示用的模拟联盟"),
     }

@@ -19,6 +19,7 @@ import click
 
 from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_admin, adapter_conform, adapter_serve, adapter_show
 from gateway.cli.adapter_new import new
+from gateway.cli.adapter_new_from import with_samples
 from gateway.cli.adapter_self import self_
 from gateway.cli.language import say
 
@@ -247,5 +248,5 @@ def _evidence(found: Found) -> list[dict[str, object]]:
     ]
 
 
-for _command in (new, self_, *adapter_admin.COMMANDS, *adapter_show.COMMANDS):
+for _command in (with_samples(new), self_, *adapter_admin.COMMANDS, *adapter_show.COMMANDS):
     adapter.add_command(_command)

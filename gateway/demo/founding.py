@@ -288,6 +288,9 @@ refresh_s = {30.0 if authority_address else 1.0}
 [inquiry]
 adapters = [{manifests}]
 
+[quality]
+every_s = 2.0
+
 [log]
 level = "{log_level}"
 {extra}"""

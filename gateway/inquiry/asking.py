@@ -79,6 +79,8 @@ class Departments:
         """Told of every question that was asked: asks sources in shadow beside, and returns at once."""
         self.tell: Callable[[str, int, float], None] | None = None
         """Told of every lookup: adapter, SourceOutcome, seconds; those that were not made included."""
+        self.noted: Callable[[Lookup, Sequence[Description], Sequence[Found | int]], None] | None = None
+        """Told what each source asked said to a question, unjudged; must return at once."""
 
     def __len__(self) -> int:
         return len(self.sources.hand.live)
@@ -137,8 +139,12 @@ class Departments:
         end = asyncio.get_running_loop().time() + question.deadline_s
         with self.sources.taken() as hand:
             asked = [source for source in hand.live if narrowing.asks(source.about)]
-            gathering = Gathering(question.subjects, [source.about for source in asked], self.names_match, narrowing)
-            for position, outcome in enumerate(await self._round(question, asked, end)):
+            descriptions = [source.about for source in asked]
+            first = await self._round(question, asked, end)
+            if self.noted is not None:
+                self.noted(question, descriptions, first)
+            gathering = Gathering(question.subjects, descriptions, self.names_match, narrowing)
+            for position, outcome in enumerate(first):
                 gathering.add(position, outcome)
             if hand.shadow and self.beside is not None:
                 self.beside(hand, question, gathering, narrowing)

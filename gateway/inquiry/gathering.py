@@ -125,7 +125,7 @@ class Gathering:
         complete = 0
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
-            fits = _fits(found, len(self._asked), about) and self._use(found, about)
+            fits = fits_question(found, len(self._asked), about) and self._use(found, about)
             outcome = words.SOURCE_OUTCOME_ANSWERED if fits else words.SOURCE_OUTCOME_FAULTY
             if not fits:
                 _log.warning("source faulty", adapter=about.adapter_id, error="answer does not fit the question")
@@ -251,7 +251,7 @@ class Gathering:
         )
 
 
-def _fits(found: Found, count: int, about: Description) -> bool:
+def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links = found.holders, found.evidence, found.links
     rows, linked = len(evidence), len(links.subject)

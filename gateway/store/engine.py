@@ -52,6 +52,7 @@ from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
 from gateway.store.parts import Parts
 from gateway.store.post_office import PostOffice
+from gateway.store.quality import Quality
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
 from gateway.store.reusable import ReusableAnswers
@@ -115,6 +116,7 @@ class Store:
         self.certifications = Certifications(self._writer)
         self.duplicates = Duplicates(self._writer, self._reader, keys)
         self.matchings = Matchings(self._writer, self._reader, keys)
+        self.quality = Quality(self._writer, self._reader)
         self.once_tags = keys.once_tags
         """What stands for numbers, names, faces and references in the once-only gate; keyed."""
         self.post_office = PostOffice(self._writer, self._reader, self.audit)

@@ -27,6 +27,7 @@ from gateway.store.inbox import Arrival, Finish
 from gateway.store.late import Came, Left
 from gateway.store.letters import Letter
 from gateway.store.outbox import Attempt, Trouble
+from gateway.store.quality import Counted, Shown
 from gateway.store.reusable import Changes, Reusable
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
@@ -395,3 +396,12 @@ async def test_of_replicas_that_claim_one_person_at_once_one_is_let_through(
         claims = [once.certified((once.ANNA,), unit=unit) for unit in ("330700", "330100")]
         claimed = await asyncio.gather(*(gate.claim(each) for gate, each in zip(gates, claims, strict=True)))
         assert sorted(bool(each.accepted.all()) for each in claimed) == [False, True]
+
+
+async def test_replicas_add_up_the_quality_of_one_month(open_store: OpenStore) -> None:
+    row = Counted(202611, "civil-affairs", 2, 102, 330700, (3).to_bytes(8, "little"))
+    example = Shown(202611, "civil-affairs", 102, 330700, 20, "33***************1")
+    async with open_store() as one, open_store() as other:
+        await asyncio.gather(*(store.quality.add([row], [example]) for store in (one, other) for _ in range(5)))
+        assert [kept.counts for kept in await other.quality.read(202611, 202611)] == [(30).to_bytes(8, "little")]
+        assert await one.quality.examples(202611) == [example]

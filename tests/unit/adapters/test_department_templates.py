@@ -45,7 +45,26 @@ def test_the_templates_cover_every_evidence_kind_of_the_catalogue() -> None:
         assert manifest is not None
         offered |= {item.kind for item in manifest.description().items}
     missing = set(words.EvidenceKind.values()) - {0} - offered
-    assert {words.EvidenceKind.Name(kind) for kind in missing} <= {"EVIDENCE_KIND_RESIDENCE_MOVED"}
+    assert not {words.EvidenceKind.Name(kind) for kind in missing}
+
+
+PAGES = FOLDER.parents[1] / "docs" / "adapters" / "departments"
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_every_department_has_a_page_that_agrees_with_its_template(path: Path) -> None:
+    manifest = load_manifest(path)
+    text = (PAGES / f"{path.stem}.md").read_text("utf-8")
+    told = re.findall(r"^\| `([\w-]+)` \| ([\w, ]+|–) \| (\d+|–) \|", text, re.M)
+    expected = []
+    for records in manifest.records:
+        kinds = [words.EvidenceKind.Name(words.EvidenceKind.ValueType(kind)) for kind in records.evidence.kinds()]
+        listed = ", ".join(kind.removeprefix("EVIDENCE_KIND_") for kind in kinds) or "–"
+        expected.append((records.name, listed, str(records.freshness_days) if kinds else "–"))
+    assert told == expected, f"{path.stem}.md: the table of record sets differs from the template"
+    assert f"kind: {manifest.kind}" in text
+    for heading in ("## What it holds", "## What goes wrong", "## Mapping"):
+        assert heading in text, f"{path.stem}.md has no {heading}"
 
 
 def test_every_evidence_kind_is_usual_somewhere() -> None:
