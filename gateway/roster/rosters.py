@@ -22,7 +22,7 @@ from gateway.log import described
 from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
 from gateway.roster.pieces import Step
-from gateway.roster.progress import Figures
+from gateway.roster.progress import Figures, Province
 from gateway.roster.run import (
     CANCELLED,
     DONE,
@@ -456,18 +456,15 @@ def figures_of(running: Running) -> dict[str, Any]:
     """What is kept of how far a run came."""
     return {
         **asdict(running.figures),
-        "provinces": {
-            member: [standing.questions, standing.answered, standing.refused, standing.given_up]
-            for member, standing in sorted(running.standings.items())
-        },
+        "provinces": {member: list(standing.province) for member, standing in sorted(running.standings.items())},
     }
 
 
-def figures_from(kept: dict[str, Any]) -> tuple[Figures, dict[str, list[int]]]:
+def figures_from(kept: dict[str, Any]) -> tuple[Figures, dict[str, Province]]:
     """The reverse."""
     plain = dict(kept)
     provinces = plain.pop("provinces", {})
-    return Figures(**plain), provinces
+    return Figures(**plain), {member: Province(*each) for member, each in provinces.items()}
 
 
 def _name(unit: str, run_id: bytes) -> str:

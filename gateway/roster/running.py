@@ -254,6 +254,7 @@ class Running:
         )
         wait_s = min(wait_s, max(self._left_s(), 0.0))
         standing.next_try_ms = around.clock.now_ms() + round(wait_s * 1000)
+        standing.waits(wait_s)
         standing.due = deque(sorted(standing.due))
         self._ring()
         await asyncio.sleep(wait_s)
