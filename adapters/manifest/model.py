@@ -201,7 +201,8 @@ class ManifestBase(Settings):
         identity: where the identity stands in its rows.
         complete_until: up to which day the data is complete.
         max_batch: people in one lookup.
-        timeout_s: for one lookup, if the question leaves more.
+        timeout_s: for one lookup, if the question leaves more; of an interface asked about many people, for each round
+            of `concurrency` requests.
         concurrency: lookups the source bears at once.
     """
 

@@ -53,14 +53,15 @@ MEANING: Final = {
 
 @click.command(
     help=say(
-        "Run every agency's roster through its gateway and hold the results against the truth: precision and recall per "
-        "status, who is certified without being bothered, known deaths, proposals to stop. With --people a federation "
-        "of so many people is started in --dir first, and stopped afterwards; otherwise the one that runs there is "
-        "scored. Exit code 1 when a living person was called dead or proposed for stopping without a cause, when a "
-        "known death was missed, or when somebody was not answered; 3 when a gateway was not reached.",
+        "Run every agency's roster through its gateway and hold the results against the truth: precision and recall "
+        "per status, who is certified without being bothered, known deaths, proposals to stop. With --people a "
+        "federation of so many people is started in --dir first, and stopped afterwards; otherwise the one that runs "
+        "there is scored. Exit code 1 when a living person was called dead or proposed for stopping without a cause, "
+        "when a known death was missed, or when somebody was not answered; 3 when a gateway was not reached.",
         "将各经办机构的名册经其网关批量核验，并与真实情况比对：各状态的查准率与查全率、免打扰认证比例、"
         "已登记死亡的发现情况、拟停发情况。指定 --people 时，先在 --dir 目录启动相应人数的演示联盟，结束后停止；"
-        "否则对该目录中正在运行的联盟评分。若有在世者被判为死亡或被无故拟停发、已登记死亡被遗漏，或有人未获答复，退出码为 1；无法连接网关时为 3。",
+        "否则对该目录中正在运行的联盟评分。若有在世者被判为死亡或被无故拟停发、已登记死亡被遗漏，"
+        "或有人未获答复，退出码为 1；无法连接网关时为 3。",
     )
 )
 @DIR

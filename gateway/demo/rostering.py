@@ -1,8 +1,8 @@
 """Rosters as the demo's agencies have them, run through their gateways, and what came back.
 
 Owns: making the truth's recipients into each agency's file, handing it in over `AgencyService.SubmitRoster`, waiting
-for its end and fetching its results: the way a province goes with its own. Refuses: knowing more than the file when asking,
-and judging (`gateway.demo.score`).
+for its end and fetching its results: the way a province goes with its own. Refuses: knowing more than the file when
+asking, and judging (`gateway.demo.score`).
 """
 
 from __future__ import annotations

@@ -12,12 +12,14 @@ apart are listed as right together in gateway.demo.cases, with what nobody can k
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from gateway.demo.asking import agencies, request_for
 from gateway.demo.launch import Demo
 from gateway.demo.rostering import Ran, by_agency, run_roster
 from gateway.demo.truth import Recipient, read_truth
@@ -28,6 +30,10 @@ REFUSED = "REFUSED"
 MOVED = "MOVED"
 TWICE = "twice_in_roster"
 """The case whose second row in a roster must be refused."""
+WELL_WITHIN_S = 300.0
+"""Seconds for which departments that do not answer yet are waited for."""
+_PROBE_S = 30.0
+_AGAIN_S = 0.5
 SHOWN = 20
 """People named, masked, whose stop was wrongly proposed or whose death was missed; all are counted."""
 _FLAGS = {number: name.removeprefix("ENTITLEMENT_FLAG_") for name, number in words.EntitlementFlag.items() if number}
@@ -297,11 +303,31 @@ async def score(demo: Demo, told: Told) -> Score:
         grpc.aio.AioRpcError: a gateway was not reached, or refused a roster.
     """
     result = Score()
+    await until_well(demo)
     for agency, recipients in by_agency(each for each in read_truth(demo.truth) if each.across):
         ran = await run_roster(demo, agency, recipients, partial(told, agency[1]))
         result.rosters += 1
         count(result, recipients, ran)
     return result
+
+
+async def until_well(demo: Demo) -> None:
+    """Wait until every province answers every other one completely: files that lay there at the start are taken in."""
+    probes: dict[tuple[int, int], Recipient] = {}
+    for recipient in read_truth(demo.truth):
+        there = recipient.residence_region // 10_000 == recipient.lives_in // 10_000
+        if recipient.across and there and recipient.case == "active":
+            probes.setdefault((recipient.paying_province, recipient.lives_in), recipient)
+    end_s = asyncio.get_running_loop().time() + WELL_WITHIN_S
+    async with agencies(demo) as stub:
+        for recipient in probes.values():
+            request = request_for(recipient)
+            request.fresh = True
+            while asyncio.get_running_loop().time() < end_s:
+                response = await stub(recipient).Check(request, timeout=_PROBE_S)
+                if not response.partial:
+                    break
+                await asyncio.sleep(_AGAIN_S)
 
 
 def count(result: Score, recipients: Sequence[Recipient], ran: Ran) -> None:

@@ -54,7 +54,7 @@ class Standing:
     """What it said last when it had the run wait because of too many people."""
 
     def waits(self, wait_s: float) -> None:
-        """It is to be waited for; whoever runs the roster is told, also afterwards, if it was because of too many people."""
+        """It is waited for; if because of too many people, whoever runs the roster is told, also afterwards."""
         if self.error is not None and self.error.reason == words.REFUSAL_REASON_QUOTA_EXCEEDED:
             self.held_back += 1
             self.held_back_ms += round(wait_s * 1000)
