@@ -20,7 +20,7 @@ import structlog
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
 from gateway.log import described
 from gateway.resilience.backoff import Backoff
-from gateway.roster.around import Around
+from gateway.roster.around import Around, make_scratch
 from gateway.roster.pieces import Step
 from gateway.roster.progress import Figures, Province
 from gateway.roster.run import (
@@ -128,6 +128,8 @@ class Rosters:
             StoreError: they cannot be read.
         """
         self._kept = await self._in_pool(self._load)
+        if self._around.scratch is not None:
+            await self._in_pool(make_scratch, self._around.scratch)
 
     def _load(self) -> dict[str, Kept]:
         found: dict[str, Kept] = {}

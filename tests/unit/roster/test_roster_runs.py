@@ -15,7 +15,6 @@ from gateway.resilience.backoff import Backoff
 from gateway.roster.progress import Province
 from gateway.roster.rosters import figures_from
 from gateway.roster.run import FAILED
-from gateway.roster.running import Running
 from gateway.store.parts import PartFolder
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2
@@ -175,7 +174,7 @@ async def test_results_are_the_same_wherever_a_run_was_interrupted(
         with monkeypatch.context() as patched:
             patched.setattr(PartFolder, "write", failing)
             try:
-                await _resume(world, kept.submitted.run_id)
+                await world.resumed(kept)
             except StoreError:
                 continue
         break
@@ -192,14 +191,6 @@ async def test_results_are_the_same_wherever_a_run_was_interrupted(
     for name, table in wanted.items():
         if name != "messages":
             assert table.equals(found[name]), name
-
-
-async def _resume(world: World, run_id: bytes) -> None:
-    """Run once, to the end or the failure, as the gateway would after a start."""
-    rosters = world.opened()
-    await rosters.open()
-    kept = rosters.find(UNIT, run_id)
-    await Running(kept.submitted, kept.folder, rosters._around, kept.tell).go()
 
 
 async def test_a_file_that_is_no_roster_ends_in_words(world: World) -> None:

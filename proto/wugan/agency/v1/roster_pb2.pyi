@@ -89,6 +89,8 @@ class _RosterTableEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RosterTab
     """the messages by which the chunk was answered"""
     ROSTER_TABLE_REJECTED: _RosterTable.ValueType  # 6
     """rows of the file that are wrong"""
+    ROSTER_TABLE_DUPLICATES: _RosterTable.ValueType  # 7
+    """people whose certification was refused because there is another one (docs/duplicates.md)"""
 
 class RosterTable(_RosterTable, metaclass=_RosterTableEnumTypeWrapper): ...
 
@@ -103,6 +105,8 @@ ROSTER_TABLE_MESSAGES: RosterTable.ValueType  # 5
 """the messages by which the chunk was answered"""
 ROSTER_TABLE_REJECTED: RosterTable.ValueType  # 6
 """rows of the file that are wrong"""
+ROSTER_TABLE_DUPLICATES: RosterTable.ValueType  # 7
+"""people whose certification was refused because there is another one (docs/duplicates.md)"""
 Global___RosterTable: _TypeAlias = RosterTable  # noqa: Y015
 
 @_typing.final
