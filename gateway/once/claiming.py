@@ -59,6 +59,8 @@ class Claiming:
         self._run = run
         self._drawers = tempfile.TemporaryDirectory(prefix="claims-", dir=folder)
         self._refused: list[tuple[int, Refused]] = []
+        self._held: list[Packed] = []
+        """What is not put aside: nothing, once the roster is known to be a large one."""
         self._rows = 0
 
     async def __aenter__(self) -> Self:
@@ -96,7 +98,10 @@ class Claiming:
     async def add_packed(self, packed: Packed) -> None:
         """The next rows, as `Keying.packed` makes them; none with further numbers or a face."""
         self._rows += len(packed)
-        await asyncio.to_thread(self._put_aside, packed)
+        self._held.append(packed)
+        if self._rows >= MANY_FROM:
+            together, self._held = np.concatenate(self._held), []
+            await asyncio.to_thread(self._put_aside, together)
 
     async def finish(self, people: People) -> AsyncIterator[list[tuple[int, Refused]]]:
         """Claim everything; the rows that were refused, part by part, their findings kept.
@@ -121,14 +126,14 @@ class Claiming:
                     rows = part["row"]
                     yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
             return
-        for drawer in range(DRAWERS):
-            packed = await asyncio.to_thread(self._take, drawer)
-            for start in range(0, len(packed), AT_ONCE):
-                part = packed[start : start + AT_ONCE]
-                refused = await self._gate.claim_packed(self._unit, self._run, part)
-                if refused:
-                    rows = part["row"]
-                    yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
+        packed = np.concatenate([np.zeros(0, PACKED), *self._held])
+        packed = packed[in_order(packed)]
+        for start in range(0, len(packed), AT_ONCE):
+            part = packed[start : start + AT_ONCE]
+            refused = await self._gate.claim_packed(self._unit, self._run, part)
+            if refused:
+                rows = part["row"]
+                yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
 
     async def _noted(self, refused: list[tuple[int, Refused]], people: People) -> list[tuple[int, Refused]]:
         refused.sort()

@@ -104,7 +104,7 @@ def find_in_blocks(transaction: Transaction, tags: Sequence[bytes]) -> Iterable[
     for start in range(0, len(drawers), PURGED_AT_ONCE):
         query = sa.select(claimed.c.body).where(claimed.c.drawer.in_(drawers[start : start + PURGED_AT_ONCE]))
         for (body,) in transaction.connection.execute(query):
-            held, by = _opened(body)
+            held, by = _opened(body, changed=False)
             own = _text(held["tag"])
             at = np.searchsorted(own, wanted)
             at = np.unique(at[at < len(own)])
@@ -292,11 +292,13 @@ def _closed(held: Held, by: Sequence[By]) -> bytes:
     return len(names).to_bytes(4) + names + held.tobytes()
 
 
-def _opened(body: Any) -> tuple[Held, list[By]]:
+def _opened(body: Any, *, changed: bool = True) -> tuple[Held, list[By]]:
+    """A block, to be changed or only looked at."""
     data = bytes(body)
     end = 4 + int.from_bytes(data[:4])
     by = [(unit, bytes.fromhex(run)) for unit, run in json.loads(data[4:end])]
-    return np.frombuffer(data, HELD, offset=end).copy(), by
+    held = np.frombuffer(data, HELD, offset=end)
+    return held.copy() if changed else held, by
 
 
 def _any_block(transaction: Transaction) -> bool:
