@@ -77,7 +77,7 @@ class Asked:
             self.numbers = list(by_number)
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
-        # Not the subjects themselves, whose memo holds this: ten thousand people would wait for the collector of cycles.
+        # Not the subjects themselves, whose memo holds this: it would all wait for the collector of cycles.
         self._name = subjects.name
         self._series: pl.Series | None = None
         self._names: pl.Series | None = None
