@@ -63,7 +63,7 @@ class Asked:
         rows: for each number the rows of the question; None where position and row are the same.
     """
 
-    __slots__ = ("_columns", "_names", "_positions", "_series", "_spread", "_subjects", "numbers", "rows")
+    __slots__ = ("_columns", "_name", "_names", "_positions", "_series", "_spread", "numbers", "rows")
 
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
@@ -77,7 +77,8 @@ class Asked:
             self.numbers = list(by_number)
             self.rows = list(by_number.values())
             self._positions = {number: position for position, number in enumerate(self.numbers)}
-        self._subjects = subjects
+        # Not the subjects themselves, whose memo holds this: it would all wait for the collector of cycles.
+        self._name = subjects.name
         self._series: pl.Series | None = None
         self._names: pl.Series | None = None
         self._columns: dict[tuple[str, ...], _Spelt] = {}
@@ -139,7 +140,7 @@ class Asked:
     def trimmed_names(self) -> pl.Series:
         """The name asked with each number, if with several rows that of the first, without blanks around it."""
         if self._names is None:
-            names = series_of(self._subjects.name)
+            names = series_of(self._name)
             if self.rows is not None:
                 names = names.gather([rows[0] for rows in self.rows])
             self._names = names.str.strip_chars(_BLANKS)

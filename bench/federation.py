@@ -140,9 +140,12 @@ def two_provinces(
     units: Sequence[str] = (UNIT,),
     authority: bool = False,
     manifests: Sequence[Path] = (),
+    roster: int = 0,
 ) -> Iterator[TwoProvinces]:
     """Found and start both; stop them at the end. As `provinces`."""
-    with provinces(folder, extra=extra, units=units, authority=authority, manifests=manifests) as running:
+    with provinces(
+        folder, extra=extra, units=units, authority=authority, manifests=manifests, roster=roster
+    ) as running:
         yield TwoProvinces(running.asking, running.answering[0], running.authority, running.processes)
 
 
@@ -156,6 +159,7 @@ def provinces(
     units: Sequence[str] = (UNIT,),
     authority: bool = False,
     manifests: Sequence[Path] = (),
+    roster: int = 0,
 ) -> Iterator[Provinces]:
     """Found and start one that asks and so many that answer; stop them at the end.
 
@@ -167,6 +171,7 @@ def provinces(
         units: agencies of the one that asks.
         authority: whether the authority runs too; without it the gateways read its folder.
         manifests: of the departments of each that answers; without any, each has one of its own.
+        roster: people that each grants the others to ask about in all; 0: not said.
     """
     now = dt.datetime.now(dt.UTC)
     departments = folder / "departments"
@@ -183,8 +188,9 @@ def provinces(
         plans.append(MemberPlan(*neighbour, units=(), manifests=own))
     address = f"127.0.0.1:{free_ports(1)[0]}" if authority else ""
     home = folder / "federation"
+    extra = ANY_HOUR + extra
     members = found(
-        home, plans, now, authority_address=address, extra=ANY_HOUR + extra, log_level="WARNING", listed=listed
+        home, plans, now, authority_address=address, extra=extra, log_level="WARNING", listed=listed, roster=roster
     )
     processes: list[Started] = []
     with stopped_on_failure(processes):

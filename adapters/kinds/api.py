@@ -91,7 +91,7 @@ class ApiAdapter:
             parts += [(place, values[start : start + size]) for start in range(0, len(values), size)]
         tasks = [asyncio.ensure_future(self._part(place, values)) for place, values in parts]
         try:
-            async with asyncio.timeout(min(question.deadline_s, self._manifest.timeout_s)):
+            async with asyncio.timeout(min(question.deadline_s, self._time_s(len(question.subjects), len(parts)))):
                 answers = await asyncio.gather(*tasks)
         except TimeoutError:
             raise too_late(self._manifest.adapter_id) from None
@@ -132,6 +132,12 @@ class ApiAdapter:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    def _time_s(self, people: int, requests: int) -> float:
+        """How long a lookup may take: about many people it is many requests, of which so many are made at once."""
+        if people < _IN_THREAD_FROM:
+            return self._manifest.timeout_s
+        return self._manifest.timeout_s * max(1, -(-requests // self._manifest.concurrency))
 
     def _add(self, gathering: Gathering, place: _Place, rows: Sequence[Row]) -> None:
         if not rows:

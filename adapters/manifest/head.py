@@ -46,7 +46,8 @@ class ManifestHead(Settings):
         department: whose data it is.
         regions: GB/T 2260 codes for which it can answer.
         max_batch: people in one lookup.
-        timeout_s: for one lookup, if the question leaves more.
+        timeout_s: for one lookup, if the question leaves more; of an interface asked about many people, for each round
+            of `concurrency` requests.
         concurrency: lookups the source bears at once.
     """
 

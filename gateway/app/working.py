@@ -251,6 +251,8 @@ async def open_rosters(
         max_members=federation.max_members,
         chunk_s=given.chunk_s,
         follow_moves=federation.follow_moves,
+        gate=Gate(book, store, clock),
+        scratch=settings.state_dir / "once",
     )
     rosters = Rosters(store.parts(settings.state_dir / "rosters"), around, given, checks.pseudonym)
     try:

@@ -16,6 +16,7 @@ from rich.table import Table
 from gateway.cli.language import chinese, plain, say
 from gateway.clock import SystemClock
 from wugan.agency.v1 import roster_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 STATES: Final = {
     roster_pb2.ROSTER_STATE_WAITING: ("waiting", "排队中"),
@@ -78,14 +79,15 @@ class Shown:
         """A table."""
         self._console.print(table)
 
-    def run(self, run: roster_pb2.RosterRun) -> None:
-        """How a run stands."""
+    def run(self, run: roster_pb2.RosterRun, of: str = "") -> None:
+        """How a run stands, of one of several where it says which."""
         ended = run.state not in (roster_pb2.ROSTER_STATE_WAITING, roster_pb2.ROSTER_STATE_RUNNING)
         if run.reading:
             what = say(f"reading, {run.rows_read} rows", f"读取名册，已读 {run.rows_read} 行")
-            self.step(what, run.answered, 0, _told(run))
+            self.step(f"{of} {what}".strip(), run.answered, 0, _told(run))
         else:
-            self.step(say(*STATES[run.state]), run.answered, run.asked, _told(run), at_once=ended)
+            state = say(*STATES[run.state])
+            self.step(f"{of} {state}".strip(), run.answered, run.asked, _told(run), at_once=ended)
 
 
 def _told(run: roster_pb2.RosterRun) -> str:
@@ -95,11 +97,30 @@ def _told(run: roster_pb2.RosterRun) -> str:
     if run.seconds_left:
         left = dt.timedelta(seconds=round(run.seconds_left))
         parts.append(say(f"{left} left", f"剩余 {left}"))
+    for each in run.provinces:
+        if each.waited_for and each.reason == words.REFUSAL_REASON_QUOTA_EXCEEDED:
+            parts.append(held_back(each))
     waited = [(each.member_name_zh if chinese() else each.member_name_en) for each in run.provinces if each.waited_for]
     if waited:
         names = plain(", ".join(waited))
         parts.append(say(f"waiting for {names}", f"等待 {names}"))
     return "  ".join(parts)
+
+
+def held_back(province: roster_pb2.RosterProvince) -> str:
+    """That a province has, or had, the run wait because of too many people: how often, how long, why, until when."""
+    name = province.member_name_zh if chinese() else province.member_name_en
+    waited = dt.timedelta(seconds=province.held_back_s)
+    until = ""
+    if province.waited_for and province.HasField("next_try"):
+        at = _local(province.next_try.ToMilliseconds()).strftime("%H:%M:%S")
+        until = say(f", next try at {at}", f"，{at} 再试")
+    return plain(
+        say(
+            f"held back by {name} {province.held_back} times, {waited} in all{until}: {province.held_back_en}",
+            f"{name}限制查询 {province.held_back} 次，共等待 {waited}{until}：{province.held_back_zh}",
+        )
+    )
 
 
 def table(runs: list[roster_pb2.RosterRun]) -> Table:
@@ -142,7 +163,9 @@ def provinces(run: roster_pb2.RosterRun) -> Table:
         shown.add_column(column)
     for each in run.provinces:
         note = ""
-        if each.waited_for:
+        if each.held_back:
+            note = held_back(each)
+        elif each.waited_for:
             note = plain(each.message_zh if chinese() else each.message_en)
         shown.add_row(
             plain(each.member_name_zh if chinese() else each.member_name_en),

@@ -15,10 +15,9 @@ from rich.panel import Panel
 from gateway import wording
 from gateway.cli.language import chinese, say
 from gateway.cli.report import as_json, named, show
-from gateway.demo.asking import agencies, request_for
+from gateway.demo.asking import agencies, request_for, status_of
 from gateway.demo.cases import SHOWCASE
 from gateway.demo.launch import Demo
-from gateway.demo.score import status_of
 from gateway.demo.truth import Recipient, read_truth
 from gateway.status import from_rpc_error
 from wugan.federation.v1 import vocabulary_pb2 as words

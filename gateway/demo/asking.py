@@ -55,3 +55,8 @@ def request_for(recipient: Recipient, *, evidence_limit: int = 0) -> agency_pb2.
         official="demo-official-1",
         evidence_limit=evidence_limit,
     )
+
+
+def status_of(response: agency_pb2.CheckResponse) -> str:
+    """The status without prefix."""
+    return words.SurvivalStatus.Name(response.status).removeprefix("SURVIVAL_STATUS_")

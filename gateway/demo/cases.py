@@ -244,3 +244,17 @@ SHOWCASE: Final[tuple[str, ...]] = (
 
 SMALLEST_COMPLETE_WORLD: Final = sum(case.people for case in CASES)
 """People that a world needs to hold every case; smaller worlds hold the first of the table."""
+
+_PENSIONS: Final = ("EMPLOYEE_PENSION", "PUBLIC_INSTITUTION_PENSION")
+_DEPENDANTS: Final = ("WORK_DEATH_DEPENDANT", "NON_WORK_DEATH_DEPENDANT")
+ENDED_BY: Final[dict[str, tuple[str, ...]]] = {
+    "REMARRIED": _DEPENDANTS,
+    "ADOPTED": _DEPENDANTS,
+    "AGED_OUT": _DEPENDANTS,
+    "RE_EMPLOYED": (*_DEPENDANTS, "UNEMPLOYMENT"),
+    "EMIGRATED": ("UNEMPLOYMENT",),
+    "IMPRISONED": (*_PENSIONS, *_DEPENDANTS, "RESIDENT_PENSION", "UNEMPLOYMENT"),
+    "DETAINED": _PENSIONS,
+}
+"""EntitlementFlag → benefits which that fact ends or suspends, by the field's rules; those of the gateways are held
+against it."""

@@ -105,6 +105,7 @@ def found(
     extra: str = "",
     log_level: str = "INFO",
     listed: Mapping[str, Sequence[str]] | None = None,
+    roster: int = 0,
 ) -> list[FoundedMember]:
     """Make a federation of these members in an empty folder.
 
@@ -117,6 +118,7 @@ def found(
         log_level: of the gateways.
         listed: member → the addresses that the directory says its gateways have, where these are not the one it
             listens at: what stands before it, a relay or a balancer, or a test's own trouble.
+        roster: people that each member grants the others to ask about in all; 0: not said.
 
     Raises:
         CertsError: a file cannot be written, or a member's code is malformed.
@@ -147,7 +149,7 @@ def found(
         _write_gateway_config(folder, member, authority_address, extra=extra, log_level=log_level)
         for unit, _ in member_plan.units:
             _equip_unit(authority, member, unit, now)
-        found_access(member, now)
+        found_access(member, now, roster)
         founded.append(member)
     office = Office(folder / "authority", clock)
     try:
@@ -157,7 +159,7 @@ def found(
     return founded
 
 
-def found_access(member: FoundedMember, now: dt.datetime) -> None:
+def found_access(member: FoundedMember, now: dt.datetime, roster: int = 0) -> None:
     """Enrol a member's administrators, and let them grant every member what a demo asks: proposed by one security
     administrator, approved by another, as by hand.
 
@@ -170,10 +172,12 @@ def found_access(member: FoundedMember, now: dt.datetime) -> None:
     for name, (_, key) in people.items():
         keys.store_private_key(folder / f"{name}.pem", key)
     with ThreadPoolExecutor(1) as pool:  # there may be an event loop in this thread already
-        pool.submit(asyncio.run, _grant(member, people, now)).result()
+        pool.submit(asyncio.run, _grant(member, people, now, roster)).result()
 
 
-async def _grant(member: FoundedMember, people: Mapping[str, tuple[str, Ed25519PrivateKey]], now: dt.datetime) -> None:
+async def _grant(
+    member: FoundedMember, people: Mapping[str, tuple[str, Ed25519PrivateKey]], now: dt.datetime, roster: int
+) -> None:
     state = member.folder / "state"
     now_ms = round(now.timestamp() * 1000)
     terms = {
@@ -184,7 +188,7 @@ async def _grant(member: FoundedMember, people: Mapping[str, tuple[str, Ed25519P
         "evidence": ["*"],
         "regions": ["*"],
         "quotas": {"day": 0, "official_day": 0, "minute": 0, "second": 0},
-        "roster": 0,
+        "roster": roster,
         "from_ms": now_ms,
         "until_ms": now_ms + round(KEY_LIFE.total_seconds() * 1000),
         "why": "agreement of the demonstration federation",

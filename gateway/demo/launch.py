@@ -129,7 +129,8 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
     processes: list[Started] = []
     with stopped_on_failure(processes):
         plans = _start_systems(folder, world.provinces, configs, processes)
-        members = _start_gateways(folder, plans, processes, dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC))
+        now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
+        members = _start_gateways(folder, plans, processes, now, people)
     demo = Demo(folder, seed, world.as_of_on, [_about(member) for member in members], processes)
     demo.save()
     return demo
@@ -202,12 +203,12 @@ def _start_systems(
 
 
 def _start_gateways(
-    folder: Path, plans: Sequence[MemberPlan], processes: list[Started], now: dt.datetime
+    folder: Path, plans: Sequence[MemberPlan], processes: list[Started], now: dt.datetime, roster: int
 ) -> list[FoundedMember]:
     """Found the federation, start its authority and its gateways; on fresh ports if one was taken meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
         address = f"127.0.0.1:{free_ports(1)[0]}"
-        members = found(folder / "federation", plans, now, authority_address=address)
+        members = found(folder / "federation", plans, now, authority_address=address, roster=roster)
         started: list[Started] = []
         try:
             with stopped_on_failure(started):

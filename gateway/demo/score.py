@@ -1,7 +1,9 @@
-"""How right the federation is: a sample of recipients asked about, the answers held against the truth.
+"""How right the federation is: every agency's roster run through its gateway, the results held against the truth.
 
-Owns: the sample, the counting, precision and recall per status. Refuses: excusing anything: an answer that the truth
-file does not list as right is wrong, and a living person called DECEASED fails the whole score.
+Owns: the counting. Refuses: excusing anything: an answer that the truth file does not list as right is wrong. The score
+is not passed when one living person is called DECEASED, or is proposed for stopping though nothing ended the benefit;
+when one death of which a department has a record is certified or left to a routine check; or when somebody was not
+answered.
 
 Precision of a status: of the answers that gave it, the share for which it was right. Recall: of the people for whom it
 is what a perfect reader of the evidence answers, the share that got a right answer. Statuses the evidence cannot tell
@@ -11,27 +13,33 @@ apart are listed as right together in gateway.demo.cases, with what nobody can k
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-
-import grpc
 
 from gateway.demo.asking import agencies, request_for
 from gateway.demo.launch import Demo
+from gateway.demo.rostering import Ran, by_agency, run_roster
 from gateway.demo.truth import Recipient, read_truth
-from gateway.status import from_rpc_error
-from wugan.agency.v1 import agency_pb2
+from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CONCURRENCY = 16
-TIMEOUT_S = 20.0
 REFUSED = "REFUSED"
 MOVED = "MOVED"
-_REFUSALS = frozenset({words.REFUSAL_REASON_INVALID_ID_NUMBER})
-"""Refusals that are the right answer to a wrongly written roster row."""
+TWICE = "twice_in_roster"
+"""The case whose second row in a roster must be refused."""
+WELL_WITHIN_S = 300.0
+"""Seconds for which departments that do not answer yet are waited for."""
+_PROBE_S = 30.0
+_AGAIN_S = 0.5
+SHOWN = 20
+"""People named, masked, whose stop was wrongly proposed or whose death was missed; all are counted."""
+_FLAGS = {number: name.removeprefix("ENTITLEMENT_FLAG_") for name, number in words.EntitlementFlag.items() if number}
+_DOUBTED = ("STOP_PROPOSED", "SUSPECT")
+
+Told = Callable[[str, roster_pb2.RosterRun], None]
 
 
 @dataclass(slots=True)
@@ -54,54 +62,147 @@ class Tally:
         return self.expected_met / self.expected if self.expected else 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a roster's results say of a row.
+
+    Args:
+        status: SurvivalStatus without prefix, or REFUSED: the row was; "" where nobody answered.
+        certification: CertificationStatus without prefix; where nobody answered, RefusalReason without prefix.
+        flags: EntitlementFlags without prefix.
+        partial: somebody did not answer.
+        reasons: names of the reasons.
+    """
+
+    status: str
+    certification: str = ""
+    flags: tuple[str, ...] = ()
+    partial: bool = False
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Somebody who was got wrong in a way that must not be: who, masked, and why.
+
+    Args:
+        who: masked number.
+        case: of the truth.
+        answered: status and proposal.
+        reasons: names of the reasons that the results give.
+    """
+
+    who: str
+    case: str
+    answered: str
+    reasons: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Score:
-    """The result of one scoring."""
+    """The result of one scoring.
+
+    Args:
+        asked: rows of all rosters.
+        rosters: how many.
+        tallies: by status.
+        grades: (status, certification) → people.
+        lives: (status, case) → people: what is behind a status.
+        living_called_dead: living people called DECEASED.
+        living_stopped: living people proposed for stopping though nothing ended their benefit.
+        living_ended: fact → living people proposed for stopping because of it, rightly.
+        deaths_known: dead people of whose death a department has a record.
+        deaths_stopped: of these, proposed for stopping.
+        deaths_suspected: of these, to be verified.
+        deaths_unknown: dead people of whose death nobody has a record.
+        mistakes: the first of those who made the score fail.
+    """
 
     asked: int = 0
+    rosters: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
+    grades: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lives: Counter[tuple[str, str]] = field(default_factory=Counter)
     flags_expected: int = 0
     flags_raised: int = 0
     living_called_dead: int = 0
+    living_stopped: int = 0
+    living_ended: Counter[str] = field(default_factory=Counter)
+    deaths_known: int = 0
+    deaths_stopped: int = 0
+    deaths_suspected: int = 0
+    deaths_unknown: int = 0
     failed: Counter[str] = field(default_factory=Counter)
     wrong: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     partial: int = 0
+    mistakes: list[Mistake] = field(default_factory=list)
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def add(
-        self, recipient: Recipient, status: str, flags: Sequence[str], must: Sequence[str], *, partial: bool
-    ) -> None:
-        """Count one answer: its status and flags, and the flags that it must have."""
+    def add(self, recipient: Recipient, answered: Answered) -> None:
+        """Count one row."""
         self.asked += 1
-        self.partial += partial
-        right = recipient.is_right(status)
-        given = self.tallies.setdefault(status, Tally())
-        given.given += 1
-        given.given_rightly += right
-        expected = self.tallies.setdefault(recipient.expected, Tally())
-        expected.expected += 1
-        expected.expected_met += right
-        missing = sorted(set(must) - set(flags))
-        self.flags_expected += len(must)
-        self.flags_raised += len(must) - len(missing)
-        self.living_called_dead += recipient.is_intolerable(status)
-        if not right or missing:
-            self.wrong[recipient.case, recipient.expected, " ".join([status, *(f"-{flag}" for flag in missing)])] += 1
-        about = recipient.about
-        if about.cannot_know_en:
-            self.cases[recipient.case] = (about.cannot_know_en, about.cannot_know_zh)
+        if not answered.status:
+            self.failed[answered.certification or "NO_RESULT"] += 1
+            return
+        self._status(recipient, answered)
+        if answered.status == REFUSED:
+            return
+        self.grades[answered.status, answered.certification] += 1
+        self.lives[answered.status, recipient.case] += 1
+        (self._living if recipient.alive else self._dead)(recipient, answered)
+
+    @property
+    def certified(self) -> int:
+        """People certified without bothering anyone."""
+        return sum(count for (_, proposal), count in self.grades.items() if proposal == "CERTIFIED")
+
+    @property
+    def judged(self) -> int:
+        """People about whom there is a result."""
+        return self.grades.total()
+
+    @property
+    def certified_share(self) -> float:
+        """Share certified without bothering anyone, of all about whom there is a result."""
+        return self.certified / self.judged if self.judged else 0.0
+
+    @property
+    def death_recall(self) -> float:
+        """Share of the deaths known to any department that led to a proposal or a doubt; 1 where there is none."""
+        found = self.deaths_stopped + self.deaths_suspected
+        return found / self.deaths_known if self.deaths_known else 1.0
 
     @property
     def passed(self) -> bool:
-        """Whether nobody living was called dead and every question was answered."""
-        return not self.living_called_dead and not self.failed
+        """Whether nobody living is called dead or to be stopped, no known death is missed, and everybody answered."""
+        missed = self.deaths_known - self.deaths_stopped - self.deaths_suspected
+        return not (self.living_called_dead or self.living_stopped or missed or self.failed)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {
             "asked": self.asked,
+            "rosters": self.rosters,
             "passed": self.passed,
+            "certified_share": self.certified_share,
             "living_called_dead": self.living_called_dead,
+            "living_stop_proposed": self.living_stopped,
+            "living_benefit_ended": dict(sorted(self.living_ended.items())),
+            "deaths": {
+                "known": self.deaths_known,
+                "recall": self.death_recall,
+                "stop_proposed": self.deaths_stopped,
+                "suspected": self.deaths_suspected,
+                "unknown_to_all": self.deaths_unknown,
+            },
+            "grades": {
+                status: {
+                    "people": sum(count for (of, _), count in self.grades.items() if of == status),
+                    "proposals": {proposal: n for (of, proposal), n in sorted(self.grades.items()) if of == status},
+                    "lives": dict(self.lives_of(status)),
+                }
+                for status in self.statuses()
+            },
             "failed": dict(self.failed),
             "partial": self.partial,
             "flag_recall": self.flags_raised / self.flags_expected if self.flags_expected else 1.0,
@@ -118,56 +219,156 @@ class Score:
                 {"case": case, "expected": expected, "answered": answered, "count": count}
                 for (case, expected, answered), count in self.wrong.most_common()
             ],
+            "mistakes": [
+                {"who": each.who, "case": each.case, "answered": each.answered, "reasons": list(each.reasons)}
+                for each in self.mistakes
+            ],
             "cannot_know": {case: {"en": en, "zh": zh} for case, (en, zh) in sorted(self.cases.items())},
         }
 
+    def statuses(self) -> list[str]:
+        """The statuses that were given, in the order of the contract."""
+        given = {status for status, _ in self.grades}
+        return [name for name in (_status_name(number) for number in words.SurvivalStatus.values()) if name in given]
 
-async def score(demo: Demo, sample: int, seed: int) -> Score:
-    """Ask about a sample of those who live in another province than the one that pays (all, if there are fewer).
+    def lives_of(self, status: str) -> list[tuple[str, int]]:
+        """The lives behind a status, the most frequent first."""
+        found = [(case, count) for (of, case), count in self.lives.items() if of == status]
+        return sorted(found, key=lambda each: (-each[1], each[0]))
 
-    At least one recipient of every case is in the sample, so that rare lives are never left out.
+    def _status(self, recipient: Recipient, answered: Answered) -> None:
+        self.partial += answered.partial
+        right = recipient.is_right(answered.status)
+        if answered.status == REFUSED and recipient.case == TWICE and recipient.again:
+            return  # the first of the two rows is the one that counts
+        given = self.tallies.setdefault(answered.status, Tally())
+        given.given += 1
+        given.given_rightly += right
+        expected = self.tallies.setdefault(recipient.expected, Tally())
+        expected.expected += 1
+        expected.expected_met += right
+        must = _expected_flags(recipient)
+        missing = sorted(set(must) - set(answered.flags))
+        self.flags_expected += len(must)
+        self.flags_raised += len(must) - len(missing)
+        self.living_called_dead += recipient.is_intolerable(answered.status)
+        if not right or missing:
+            told = " ".join([answered.status, *(f"-{flag}" for flag in missing)])
+            self.wrong[recipient.case, recipient.expected, told] += 1
+        about = recipient.about
+        if about.cannot_know_en:
+            self.cases[recipient.case] = (about.cannot_know_en, about.cannot_know_zh)
+
+    def _living(self, recipient: Recipient, answered: Answered) -> None:
+        if answered.certification != "STOP_PROPOSED":
+            return
+        causes = [flag for flag in recipient.ended_by if flag in answered.flags]
+        if causes and answered.status != "DECEASED":
+            self.living_ended.update(causes[:1])
+            return
+        self.living_stopped += 1
+        self._mistake(recipient, answered)
+
+    def _dead(self, recipient: Recipient, answered: Answered) -> None:
+        if not recipient.death_known:
+            self.deaths_unknown += 1
+            return
+        self.deaths_known += 1
+        self.deaths_stopped += answered.certification == "STOP_PROPOSED"
+        self.deaths_suspected += answered.certification == "SUSPECT"
+        if answered.certification not in _DOUBTED:
+            self._mistake(recipient, answered)
+
+    def _mistake(self, recipient: Recipient, answered: Answered) -> None:
+        if len(self.mistakes) < SHOWN:
+            told = f"{answered.status}/{answered.certification}"
+            self.mistakes.append(Mistake(masked(recipient.id_number), recipient.case, told, answered.reasons))
+
+
+def masked(number: str) -> str:
+    """A number of which nobody is told by: its first four characters and its last two."""
+    text = number.strip()
+    return f"{text[:4]}{'*' * max(0, len(text) - 6)}{text[-2:]}"
+
+
+async def score(demo: Demo, told: Told) -> Score:
+    """Run a roster for each agency of the demo about those who live in another province, and count.
+
+    Args:
+        demo: runs.
+        told: (unit, how its run stands), whenever its gateway tells.
+
+    Raises:
+        RefusedError: a roster failed.
+        grpc.aio.AioRpcError: a gateway was not reached, or refused a roster.
     """
-    chosen = _sample([each for each in read_truth(demo.truth) if each.across], sample, seed)
     result = Score()
-    gate = asyncio.Semaphore(CONCURRENCY)
-    async with agencies(demo) as stub:
-
-        async def one(recipient: Recipient) -> None:
-            async with gate:
-                request = request_for(recipient)
-                try:
-                    response = await stub(recipient).Check(request, timeout=TIMEOUT_S)
-                except grpc.aio.AioRpcError as error:
-                    ours = from_rpc_error(error)
-                    if ours is not None and ours.reason in _REFUSALS:
-                        result.add(recipient, REFUSED, (), (), partial=False)
-                    else:
-                        result.failed[ours.code if ours is not None else error.code().name] += 1
-                    return
-            # Whoever is asked about everywhere is found where they live, which nobody has moved away from.
-            expected = [flag for flag in recipient.flags if request.regions or flag != MOVED]
-            result.add(recipient, status_of(response), flags_of(response), expected, partial=response.partial)
-
-        await asyncio.gather(*(one(recipient) for recipient in chosen))
+    await until_well(demo)
+    for agency, recipients in by_agency(each for each in read_truth(demo.truth) if each.across):
+        ran = await run_roster(demo, agency, recipients, partial(told, agency[1]))
+        result.rosters += 1
+        count(result, recipients, ran)
     return result
 
 
-def status_of(response: agency_pb2.CheckResponse) -> str:
-    """The status without prefix."""
-    return words.SurvivalStatus.Name(response.status).removeprefix("SURVIVAL_STATUS_")
+async def until_well(demo: Demo) -> None:
+    """Wait until every province answers every other one completely: files that lay there at the start are taken in."""
+    probes: dict[tuple[int, int], Recipient] = {}
+    for recipient in read_truth(demo.truth):
+        there = recipient.residence_region // 10_000 == recipient.lives_in // 10_000
+        if recipient.across and there and recipient.case == "active":
+            probes.setdefault((recipient.paying_province, recipient.lives_in), recipient)
+    end_s = asyncio.get_running_loop().time() + WELL_WITHIN_S
+    async with agencies(demo) as stub:
+        for recipient in probes.values():
+            request = request_for(recipient)
+            request.fresh = True
+            while asyncio.get_running_loop().time() < end_s:
+                response = await stub(recipient).Check(request, timeout=_PROBE_S)
+                if not response.partial:
+                    break
+                await asyncio.sleep(_AGAIN_S)
 
 
-def flags_of(response: agency_pb2.CheckResponse) -> list[str]:
-    """The flags without prefix."""
-    return [words.EntitlementFlag.Name(flag).removeprefix("ENTITLEMENT_FLAG_") for flag in response.flags]
+def count(result: Score, recipients: Sequence[Recipient], ran: Ran) -> None:
+    """Count the results of a roster; a recipient about whom there is none counts as not answered."""
+    found = dict.fromkeys(ran.rejected["row"].to_list(), Answered(REFUSED))
+    for row, status, flags, certification, incomplete, refusal in ran.people.iter_rows():
+        if refusal and not status:
+            found[row] = Answered("", words.RefusalReason.Name(refusal).removeprefix("REFUSAL_REASON_"))
+            continue
+        proposal = words.CertificationStatus.Name(certification).removeprefix("CERTIFICATION_STATUS_")
+        found[row] = Answered(_status_name(status), proposal, _flag_names(flags), incomplete)
+    wrongs = _reasons(ran, found, recipients)
+    for row, recipient in enumerate(recipients):
+        answered = found.get(row, Answered(""))
+        if row in wrongs:
+            answered = replace(answered, reasons=wrongs[row])
+        result.add(recipient, answered)
 
 
-def _sample(everyone: list[Recipient], size: int, seed: int) -> list[Recipient]:
-    shuffled = random.Random(seed).sample(everyone, len(everyone))
-    first: dict[str, Recipient] = {}
-    for recipient in shuffled:
-        first.setdefault(recipient.case, recipient)
-    chosen = list(first.values())
-    held = {id(recipient) for recipient in chosen}
-    rest = (recipient for recipient in shuffled if id(recipient) not in held)
-    return [*chosen, *(recipient for recipient, _ in zip(rest, range(max(0, size - len(chosen))), strict=False))]
+def _reasons(ran: Ran, found: dict[int, Answered], recipients: Sequence[Recipient]) -> dict[int, tuple[str, ...]]:
+    """Why those were answered so about whom it may have to be told: proposals to stop, and dead people."""
+    wanted = {
+        row for row, answered in found.items() if answered.certification == "STOP_PROPOSED" or not recipients[row].alive
+    }
+    told: dict[int, list[str]] = {}
+    for row, name in ran.reasons.iter_rows():
+        if row in wanted:
+            told.setdefault(row, []).append(name)
+    return {row: tuple(dict.fromkeys(names)) for row, names in told.items()}
+
+
+def _expected_flags(recipient: Recipient) -> list[str]:
+    """Whoever is asked about everywhere is found where they live, which nobody has moved away from."""
+    at_home = recipient.residence_region // 10_000 == recipient.paying_province // 10_000
+    told_where = recipient.residence_region and not at_home
+    return [flag for flag in recipient.flags if told_where or flag != MOVED]
+
+
+def _status_name(number: int) -> str:
+    return words.SurvivalStatus.Name(number).removeprefix("SURVIVAL_STATUS_") if number else ""  # type: ignore[arg-type]
+
+
+def _flag_names(bits: int) -> tuple[str, ...]:
+    return tuple(name for number, name in _FLAGS.items() if bits >> number & 1)

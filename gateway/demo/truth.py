@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from gateway.demo.cases import BY_LABEL, Case
+from gateway.demo.cases import BY_LABEL, ENDED_BY, Case
 from gateway.errors import ConfigError
 
 
@@ -27,6 +27,7 @@ class Recipient:
         case: label of the case (`gateway.demo.cases`).
         alive: whether the person is alive.
         died_on: "YYYY-MM-DD", "" while alive.
+        death_known: whether a department anywhere in the federation has a record of the death, be it only a lead.
         expected: SurvivalStatus without prefix that a perfect reader of the evidence answers, or REFUSED.
         right: every status that is not wrong, `expected` first.
         flags: EntitlementFlags without prefix that the answer must raise.
@@ -46,6 +47,7 @@ class Recipient:
     case: str
     alive: bool
     died_on: str
+    death_known: bool
     expected: str
     right: tuple[str, ...]
     flags: tuple[str, ...]
@@ -76,6 +78,11 @@ class Recipient:
     def is_intolerable(self, status: str) -> bool:
         """Whether a living person is called dead, which must never happen."""
         return self.alive and status == "DECEASED"
+
+    @property
+    def ended_by(self) -> tuple[str, ...]:
+        """The facts on record that end or suspend this benefit of a living person: a stop is rightly proposed."""
+        return tuple(flag for flag in self.flags if self.benefit in ENDED_BY.get(flag, ()))
 
 
 _FIELDS = tuple(field.name for field in fields(Recipient))

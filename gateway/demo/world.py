@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,19 @@ from gateway.demo.people import BENEFITS, People, build_people
 from gateway.demo.regions import PROVINCES, Agency, Province
 from gateway.demo.truth import Recipient
 from gateway.errors import ConfigError
+from wugan.adapter.v1 import vocabulary_pb2 as words
 
+DEATHS = (
+    words.EVIDENCE_KIND_HOUSEHOLD_CANCELLED_DEATH,
+    words.EVIDENCE_KIND_DEATH_CERTIFICATE,
+    words.EVIDENCE_KIND_CREMATION,
+    words.EVIDENCE_KIND_BURIAL,
+    words.EVIDENCE_KIND_DEATH_SETTLEMENT,
+    words.EVIDENCE_KIND_VISIT_FOUND_DEAD,
+    words.EVIDENCE_KIND_DEATH_REPORT,
+    words.EVIDENCE_KIND_DECLARED_DEAD,
+)
+"""Kinds of record that say that somebody is dead."""
 MAX_PEOPLE = 5_000_000
 """More would not fit the memory of an ordinary machine."""
 
@@ -58,7 +71,7 @@ class NumberChanges:
     changed_on: Days
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class World:
     """Everything there is.
 
@@ -79,6 +92,13 @@ class World:
     events: Events
     registers: Registers
     changes: NumberChanges
+
+    @cached_property
+    def told_dead(self) -> NDArray[np.bool_]:
+        """Of which people a department says, or has heard, that they are dead."""
+        found = np.zeros(len(self.people), np.bool_)
+        found[self.events.person[np.isin(self.events.kind, DEATHS)]] = True
+        return found
 
     def province(self, code: int) -> Province:
         """The province with this GB/T 2260 code.
@@ -146,6 +166,7 @@ class World:
             case=case.label,
             alive=case.alive,
             died_on=calendar.iso(int(people.died_on[row])),
+            death_known=not case.alive and bool(self.told_dead[row]),
             expected=case.expected,
             right=case.right,
             flags=tuple(flags),

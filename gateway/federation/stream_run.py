@@ -24,6 +24,7 @@ from gateway.federation.directory import Gateway
 from gateway.federation.lines import Line
 from gateway.federation.retrying import Again, Failed, failed_by, faulty, late, left_alone, row_of, unreachable
 from gateway.federation.stream_parts import TRY_SHARE, Outward, Over, Way, answers_to, open_chunk, seal_chunk
+from gateway.federation.stream_unary import UnaryStream
 from gateway.federation.trying import FIRST, RETRY, Told
 from gateway.observing import clocks, metrics
 from gateway.resilience.breaker import Pass, Said
@@ -72,6 +73,8 @@ class StreamRun:
         self._why: WuganError | None = None
         """Why the last stream failed, or nobody is asked."""
         self._call: Any = None
+        self._unary = False
+        """The member knows no streams."""
         self._broken: Failed | None = None
         """Why this side gave up the stream that is open."""
 
@@ -180,7 +183,8 @@ class StreamRun:
 
     async def _over(self, over: Over, line: Line) -> Failed | None:
         """Send and receive over one stream until it ends; how it failed."""
-        call = self._call = line.stub.ExchangeStream()
+        call = self._call = UnaryStream(line.stub) if self._unary else line.stub.ExchangeStream()
+        unknown = False
         tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -192,7 +196,8 @@ class StreamRun:
             tasks = [receiving, asyncio.ensure_future(self._send(over, line, call))]
             await receiving
         except grpc.aio.AioRpcError as error:
-            self._broken = self._broken or failed_by(error)
+            unknown = error.code() is grpc.StatusCode.UNIMPLEMENTED and not self._unary and not over.answers
+            self._broken = None if unknown else self._broken or failed_by(error)
         except TimeoutError:
             self._broken = Failed(late(), row_of("DEADLINE_EXCEEDED", ""))
         except asyncio.CancelledError:
@@ -206,7 +211,22 @@ class StreamRun:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, *over.opening, return_exceptions=True)
+        if unknown:  # the member knows no streams: what was to go over this one goes by calls of its own
+            self._unary, over.open = True, False
+            self._send_again(over)
+            return await self._over(over, line)
         return self._broken
+
+    def _send_again(self, over: Over) -> None:
+        """Nothing that was sent over a stream that is not known was read."""
+        for way in reversed(list(self._sent.values())):
+            way.sent.pop()
+            if way.given is not None:
+                self._settle(over, way.given, Said.NOTHING, "UNIMPLEMENTED")
+                way.given = None
+            self._waiting.appendleft(way)
+            way.at(way.end, self._expire)
+        self._sent.clear()
 
     def _after(self, over: Over, failed: Failed | None) -> float:
         """Have what was lost sent again, or give up what must be; how long to wait before the next stream."""

@@ -201,8 +201,10 @@ class Access:
         if self._harvest is not None:
             self._harvest.implausible(member, unit, seen, allowed, self._clock.now_ms())
 
-    def watch(self, member: str, unit: str, decision: Decision, numbers: Sequence[str]) -> None:
-        """Look at whom an allowed question is about, before anybody is asked.
+    def watch(
+        self, member: str, unit: str, decision: Decision, numbers: Sequence[str], *, streamed: bool = False
+    ) -> None:
+        """Look at whom an allowed question, perhaps of a stream, is about, before anybody is asked.
 
         Raises:
             AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.
@@ -210,7 +212,7 @@ class Access:
         if self._harvest is None or decision.again:
             return
         now_ms = self._clock.now_ms()
-        if self._harvest.look(member, unit, decision.roster, numbers, now_ms):
+        if self._harvest.look(member, unit, decision.roster, numbers, now_ms, streamed=streamed):
             decision.explanation = f"{decision.grant}: looks like harvesting, an alarm was raised"
             raise _held(self._harvest.held_ms(member, unit, now_ms) or 1)
 

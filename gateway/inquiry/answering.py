@@ -74,12 +74,14 @@ class Prepared(NamedTuple):
         time_s: seconds until the answer must be there.
         refused: why each is refused, None where it is answered.
         groups: those that are, by what they have in common.
+        streamed: they came over a stream.
     """
 
     sender: str
     time_s: float
     refused: list[WuganError | None]
     groups: dict[Terms, list[_Allowed]]
+    streamed: bool = False
 
 
 _UNANSWERED = WuganError("no answer was made", "未作出答复")
@@ -135,9 +137,9 @@ class Inquiry:
             questions: as they came.
             time_s: seconds until the answer must be there.
             accounts: one for each question; is told how access was decided.
-            parts: the people of each question, or what is wrong with it, where `read_people` was called before.
+            parts: the people of each question, or what is wrong with it, of questions that came over a stream.
         """
-        prepared = Prepared(sender, time_s, [], {})
+        prepared = Prepared(sender, time_s, [], {}, parts is not None)
         room = self.max_subjects
         for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
             try:
@@ -236,7 +238,7 @@ class Inquiry:
             question.evidence_only_where_not_alive,
         )
         if not account.counted:
-            self._access.watch(sender, context.unit, decision, part.numbers)
+            self._access.watch(sender, context.unit, decision, part.numbers, streamed=prepared.streamed)
         return terms, _Allowed(position, question, part, decision, account.counted)
 
     async def _batch(

@@ -4,7 +4,9 @@ What is looked for, each member for itself, within the last one to two windows:
 
     sequential   people born on one day in one place whose order codes follow each other, or every other one (of one
                  sex): somebody goes through the numbers there can be (GB 11643: six digits of place, eight of birth,
-                 three of order, a check digit). Any order of asking, any number of questions.
+                 three of order, a check digit). Any order of asking, any number of questions. Not people of a stream
+                 under a grant that expects a roster: a town's roster has such numbers, the grant says how many may be
+                 asked about (`roster`), and who goes through numbers meets people whom nobody knows (`unknown`).
     roster       more people in a civil day than the grant's roster explains
     odd-hours    many people at hours when agencies are closed, Asia/Shanghai; not under a grant that expects a roster,
                  which is run at night, and is held to what it expects
@@ -56,9 +58,16 @@ class _Window:
 
     orders: dict[int, int] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+    expected: Seen = field(default_factory=Seen)
+    """Of streams of a roster that the grant expects: these make no sequence, not with others either."""
     odd: int = 0
     placed: int = 0
     unknown: int = 0
+
+    @property
+    def held(self) -> int:
+        """Numbers held in columns."""
+        return self.seen.count + self.expected.count
 
 
 @dataclass(slots=True)
@@ -76,7 +85,7 @@ class _Member:
     @property
     def many(self) -> bool:
         """Whether something was noted among many."""
-        return bool(self.now.seen.count or self.before.seen.count)
+        return bool(self.now.held or self.before.held)
 
 
 class Harvest:
@@ -129,7 +138,9 @@ class Harvest:
         member.next_ms = now_ms + member.hold_ms
         return 0
 
-    def look(self, member_id: str, unit: str, roster: int, numbers: Sequence[str], now_ms: int) -> bool:
+    def look(
+        self, member_id: str, unit: str, roster: int, numbers: Sequence[str], now_ms: int, *, streamed: bool = False
+    ) -> bool:
         """Take in whom a question is about; whether an alarm was raised by it.
 
         Args:
@@ -138,10 +149,14 @@ class Harvest:
             roster: people the grant expects; 0: not said.
             numbers: normalised.
             now_ms: Unix time in milliseconds.
+            streamed: the question is a part of a roster, as far as the asker says.
         """
         member = self._of(member_id)
         self._turn(member, now_ms)
-        fresh, sequence = self._note(member, numbers)
+        if roster and streamed:
+            fresh, sequence = self._note_expected(member, numbers), 0
+        else:
+            fresh, sequence = self._note(member, numbers)
         day = civil_day(now_ms)
         if day != member.day:
             member.day, member.day_people = day, 0
@@ -201,12 +216,12 @@ class Harvest:
 
     def _shift(self, member: _Member) -> None:
         self._prefixes -= len(member.before.orders)
-        self._many -= member.before.seen.count
+        self._many -= member.before.held
         member.before, member.now = member.now, _Window()
 
     def _forget(self, member: _Member) -> None:
         self._prefixes -= len(member.now.orders) + len(member.before.orders)
-        self._many -= member.now.seen.count + member.before.seen.count
+        self._many -= member.now.held + member.before.held
         member.now, member.before = _Window(), _Window()
 
     def _note(self, member: _Member, numbers: Sequence[str]) -> tuple[int, int]:
@@ -231,14 +246,25 @@ class Harvest:
         self._make_room()
         return fresh, sequence
 
+    def _note_expected(self, member: _Member, numbers: Sequence[str]) -> int:
+        """Note people of a roster that is expected; how many are new."""
+        found, resident = sequences.read(numbers)
+        now, before = member.now, member.before
+        known = before.expected.holds(found) | before.seen.holds(found) | now.seen.holds(found)
+        _mark_alone(known, found, _noted_alone(member, found))
+        held = now.expected.count
+        new = int(np.count_nonzero(now.expected.add(found[~known])))
+        self._many += now.expected.count - held
+        self._make_room()
+        return len(numbers) - resident + new
+
     def _note_many(self, member: _Member, numbers: Sequence[str]) -> tuple[int, int]:
         """The same for many at once."""
         found, resident = sequences.read(numbers)
         now, before = member.now, member.before
-        known = before.seen.holds(found)
+        known = before.seen.holds(found) | before.expected.holds(found) | now.expected.holds(found)
         alone = _noted_alone(member, found)
-        for at, bits in alone.items():
-            known[at] |= bool(bits >> int(found[at] % sequences.ORDERS) & 1)
+        _mark_alone(known, found, alone)
         found, places = found[~known], np.flatnonzero(~known)
         held = now.seen.count
         new = now.seen.add(found)
@@ -285,7 +311,7 @@ class Harvest:
         while self._prefixes > MAX_PREFIXES:
             self._shift(max(self._members.values(), key=lambda each: len(each.now.orders) + len(each.before.orders)))
         while self._many > MAX_MANY:
-            self._shift(max(self._members.values(), key=lambda each: each.now.seen.count + each.before.seen.count))
+            self._shift(max(self._members.values(), key=lambda each: each.now.held + each.before.held))
 
     def _odd(self, now_ms: int) -> bool:
         first, last = self._settings.odd_from_hour, self._settings.odd_until_hour
@@ -324,7 +350,8 @@ def _split(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
 def _among_many(member: _Member, prefix: int, bit: int) -> bool:
     """Whether a number was noted among many."""
     number = np.array([prefix * sequences.ORDERS + bit.bit_length() - 1])
-    return bool(member.now.seen.holds(number)[0] or member.before.seen.holds(number)[0])
+    sets = (each for window in (member.now, member.before) for each in (window.seen, window.expected))
+    return any(bool(each.holds(number)[0]) for each in sets)
 
 
 def _noted_alone(member: _Member, found: NDArray[np.int64]) -> dict[int, int]:
@@ -338,6 +365,12 @@ def _noted_alone(member: _Member, found: NDArray[np.int64]) -> dict[int, int]:
         for at, prefix in enumerate(prefixes)
         if prefix in now or prefix in before
     }
+
+
+def _mark_alone(known: NDArray[np.bool_], found: NDArray[np.int64], alone: dict[int, int]) -> None:
+    """Mark those numbers that were noted by themselves."""
+    for at, bits in alone.items():
+        known[at] |= bool(bits >> int(found[at] % sequences.ORDERS) & 1)
 
 
 def _has_run(bits: int, length: int, step: int) -> bool:

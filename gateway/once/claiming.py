@@ -6,9 +6,10 @@
             ...
 
 Owns: the order in which a roster is claimed. Tags are as good as random numbers: claimed chunk by chunk, each chunk
-would touch every page of the table. So they are put aside by their first bits and claimed in the order of tags, where
-neighbours share pages; a million people then cost a tenth of it. Those with linked numbers or faces, a few, are claimed
-as they come and so before the others. Refuses: text on the disk: what is put aside are keyed tags.
+would touch every page of the table. So they are put aside by their first bits and claimed in the order of tags: those
+of a large roster in columns (`gateway.store.claimed`), some drawers in a transaction. Those with linked numbers or
+faces, a few, are claimed as they come and so before the others. Refuses: text on the disk: what is put aside are keyed
+tags.
 
 However often it is done again, the same run refuses the same rows, if it is handed the same rows in the same order and
 nobody else claimed meanwhile.
@@ -27,11 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.once.gate import Gate, Refused
-from gateway.once.keyed import PACKED, Certified, Packed, in_order
+from gateway.once.keyed import Certified, in_order
+from gateway.store.claimed import DRAWERS as BLOCKS
+from gateway.store.claimed import PACKED, Packed
 
 DRAWERS: Final = 64
 AT_ONCE: Final = 5_000
-"""Claims in one transaction."""
+"""Claims of a small roster in one transaction."""
+MANY_FROM: Final = 20_000
+"""Rows from which on a roster is claimed in columns."""
+_IN_ONE: Final = BLOCKS // DRAWERS
 
 People = Callable[[NDArray[np.int64]], Certified]
 """Rows → these people, in this order, with their text."""
@@ -53,6 +59,9 @@ class Claiming:
         self._run = run
         self._drawers = tempfile.TemporaryDirectory(prefix="claims-", dir=folder)
         self._refused: list[tuple[int, Refused]] = []
+        self._held: list[Packed] = []
+        """What is not put aside: nothing, once the roster is known to be a large one."""
+        self._rows = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,7 +93,15 @@ class Claiming:
             )
             self._refused += [(int(certified.row[special[each.place]]), each) for each in refused]
             packed = np.delete(packed, special)
-        await asyncio.to_thread(self._put_aside, packed)
+        await self.add_packed(packed)
+
+    async def add_packed(self, packed: Packed) -> None:
+        """The next rows, as `Keying.packed` makes them; none with further numbers or a face."""
+        self._rows += len(packed)
+        self._held.append(packed)
+        if self._rows >= MANY_FROM:
+            together, self._held = np.concatenate(self._held), []
+            await asyncio.to_thread(self._put_aside, together)
 
     async def finish(self, people: People) -> AsyncIterator[list[tuple[int, Refused]]]:
         """Claim everything; the rows that were refused, part by part, their findings kept.
@@ -97,14 +114,26 @@ class Claiming:
         """
         if self._refused:
             yield await self._noted(self._refused, people)
-        for drawer in range(DRAWERS):
-            packed = await asyncio.to_thread(self._take, drawer)
-            for start in range(0, len(packed), AT_ONCE):
-                part = packed[start : start + AT_ONCE]
-                refused = await self._gate.claim_packed(self._unit, self._run, part)
+        if self._rows >= MANY_FROM:
+            elsewhere = await self._gate.elsewhere()
+            for drawer in range(DRAWERS):
+                part = await asyncio.to_thread(self._take, drawer)
+                within = drawer * _IN_ONE, (drawer + 1) * _IN_ONE - 1
+                if not len(part):
+                    continue
+                refused = await self._gate.claim_drawers(self._unit, self._run, part, within, elsewhere)
                 if refused:
                     rows = part["row"]
                     yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
+            return
+        packed = np.concatenate([np.zeros(0, PACKED), *self._held])
+        packed = packed[in_order(packed)]
+        for start in range(0, len(packed), AT_ONCE):
+            part = packed[start : start + AT_ONCE]
+            refused = await self._gate.claim_packed(self._unit, self._run, part)
+            if refused:
+                rows = part["row"]
+                yield await self._noted([(int(rows[each.place]), each) for each in refused], people)
 
     async def _noted(self, refused: list[tuple[int, Refused]], people: People) -> list[tuple[int, Refused]]:
         refused.sort()

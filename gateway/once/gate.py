@@ -22,11 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.clock import Clock, civil_day
-from gateway.once.keyed import Certified, Keying, Packed
+from gateway.once.keyed import Certified, Keying
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import Index, Int32, Mask
+from gateway.store.claimed import Many, Packed
 from gateway.store.duplicates import Finding
 from gateway.store.engine import Store
+from gateway.store.once_tables import TAG_BYTES
 from wugan.agency.v1 import duplicates_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -52,6 +54,13 @@ class Refused(NamedTuple):
     unit: str
     member: str
     certified_on: int
+
+
+class Elsewhere(NamedTuple):
+    """Tags of people who draw at another member, too, in order, and the member of each."""
+
+    tags: NDArray[np.bytes_]
+    members: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,8 @@ class Gate:
     """
 
     def __init__(self, book: RuleBook, store: Store, clock: Clock) -> None:
-        self.keying = Keying(book, store.once_tags)
+        self.keying = Keying(book, store)
+        self._cycle_days = book.grading.cycle_days
         self._store = store
         self._clock = clock
 
@@ -143,6 +153,39 @@ class Gate:
                 Refused(places[each.place], each.kind, each.unit, "", each.certified_on)
                 for each in await self._store.certifications.claim(claims)
             ]
+        return sorted(refused)
+
+    async def elsewhere(self) -> Elsewhere:
+        """Who is known to draw at another member, too: for claiming a roster."""
+        found = await self._store.duplicates.all_elsewhere(words.DUPLICATE_KIND_OTHER_MEMBER)
+        tags = np.array(sorted(found), f"S{TAG_BYTES}")
+        return Elsewhere(tags, [found[tag] for tag in sorted(found)])
+
+    async def claim_drawers(
+        self, unit: str, run: bytes, packed: Packed, drawers: tuple[int, int], elsewhere: Elsewhere
+    ) -> list[Refused]:
+        """Claim those of a roster that lie in some drawers (`gateway.store.claimed`), in order of tags and rows.
+
+        Raises:
+            StoreError: nothing could be written, and nothing was claimed.
+        """
+        tags = np.ascontiguousarray(packed["tag"]).view(f"S{TAG_BYTES}")
+        known = np.isin(tags, elsewhere.tags) if len(elsewhere.tags) else np.zeros(len(tags), np.bool_)
+        places = np.flatnonzero(known)
+        members = [elsewhere.members[at] for at in np.searchsorted(elsewhere.tags, tags[places]).tolist()]
+        refused = [
+            Refused(place, words.DUPLICATE_KIND_OTHER_MEMBER, "", member, 0)
+            for place, member in zip(places.tolist(), members, strict=True)
+        ]
+        asked = np.flatnonzero(~known)
+        many = Many(unit, run, packed if len(asked) == len(packed) else packed[asked], self._cycle_days, *drawers)
+        found = await self._store.certifications.claim_many(many)
+        refused += [
+            Refused(int(asked[place]), kind, other, "", since)
+            for place, kind, other, since in zip(
+                found.place.tolist(), found.kind.tolist(), found.unit, found.certified_on.tolist(), strict=True
+            )
+        ]
         return sorted(refused)
 
     async def note(self, certified: Certified, refused: Sequence[Refused]) -> None:

@@ -1,38 +1,35 @@
 """Certifications as the gate's table knows them: keyed tags and days in one packed column, no text.
 
-Owns: making them of text, cutting them apart, and their order. Refuses: I/O.
+Owns: making them of text, in columns, and their order. Refuses: I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import Index, Int32, same_length
-from gateway.store.certifications import NOTHING, Claims
+from gateway.store.certifications import Claims
+from gateway.store.claimed import PACKED, Packed
 from gateway.store.once_tables import CHECK_BYTES, TAG_BYTES
+from gateway.store.tagging import Tags, Texts
 
-Texts = Sequence[str]
-Tagging = Callable[[str, Iterable[str], int], list[bytes]]
-"""(what the texts are, the texts, bytes of a tag) → what stands for them; keyed."""
 
-PACKED: Final = np.dtype(
-    [
-        ("tag", f"V{TAG_BYTES}"),
-        ("person", f"V{TAG_BYTES}"),
-        ("name", f"V{CHECK_BYTES}"),
-        ("reference", f"V{CHECK_BYTES}"),
-        ("benefit", "<i2"),
-        ("row", "<i8"),
-        ("certified_on", "<i4"),
-    ]
-)
-Packed = NDArray[np.void]
+class Tagging(Protocol):
+    """What stands for texts, and for what stands for them; keyed. `gateway.store.engine.Store` has it."""
+
+    def once_tags(self, label: str, texts: Texts) -> Tags:
+        """Tags of texts of a kind."""
+        ...
+
+    def once_again(self, label: str, made: Tags) -> Tags:
+        """Tags of tags."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,10 @@ class Certified:
     unit: str
     run: bytes
     row: NDArray[np.int64]
-    id_number: Texts
-    name: Texts
+    id_number: Sequence[str]
+    name: Sequence[str]
     benefit: Int32
-    reference: Texts
+    reference: Sequence[str]
     certified_on: Int32
     linked: Sequence[tuple[int, str]] = field(default=())
     faces: Sequence[tuple[int, str]] = field(default=())
@@ -92,11 +89,14 @@ class Keying:
         self._book = book
         self._tagging = tagging
 
-    def tags(self, id_number: Texts, benefit: Int32) -> list[bytes]:
-        """What stands for a normalised number and the class of a benefit."""
-        names = self._book.exclusions.names
-        classes = self._book.exclusions.of(benefit).tolist()
-        return self._tagging("number", [f"{names[c]} {n}" for c, n in zip(classes, id_number, strict=True)], TAG_BYTES)
+    def tags(self, id_number: Sequence[str], benefit: Int32) -> list[bytes]:
+        """What stands for normalised numbers and the classes of benefits."""
+        found: list[bytes] = self._claimed_as(self.persons(Texts.of(id_number)), benefit).tolist()
+        return found
+
+    def persons(self, id_number: Texts) -> Tags:
+        """What stands for normalised numbers."""
+        return self._tagging.once_tags("person", id_number)
 
     def exclusion(self, benefit: int) -> str:
         """The class of a benefit, by name."""
@@ -105,18 +105,35 @@ class Keying:
 
     def pack(self, certified: Certified) -> Packed:
         """The columns without text."""
-        packed = np.zeros(len(certified), PACKED)
-        packed["tag"] = _void(self.tags(certified.id_number, certified.benefit), TAG_BYTES)
-        packed["person"] = _void(self._tagging("person", certified.id_number, TAG_BYTES), TAG_BYTES)
-        distinct = dict.fromkeys(certified.name)
-        keys = [self._book.name_key(name) for name in distinct]
-        checks = dict(zip(distinct, self._checks("name", keys), strict=True))
-        packed["name"] = _void([checks[name] for name in certified.name], CHECK_BYTES)
-        if any(certified.reference):
-            packed["reference"] = _void(self._checks("reference", certified.reference), CHECK_BYTES)
-        packed["benefit"] = certified.benefit
-        packed["row"] = certified.row
-        packed["certified_on"] = certified.certified_on
+        keys = {name: self._book.name_key(name) for name in dict.fromkeys(certified.name)}
+        return self.packed(
+            id_number=Texts.of(certified.id_number),
+            name_key=Texts.of([keys[name] for name in certified.name]),
+            reference=Texts.of(certified.reference),
+            benefit=certified.benefit,
+            row=certified.row,
+            certified_on=certified.certified_on,
+        )
+
+    def packed(
+        self,
+        *,
+        id_number: Texts,
+        name_key: Texts,
+        reference: Texts,
+        benefit: Int32,
+        row: NDArray[np.int64],
+        certified_on: Int32,
+    ) -> Packed:
+        """The same of columns of text: names as they are compared, otherwise as in `Certified`."""
+        packed = np.zeros(len(row), PACKED)
+        packed["person"] = self.persons(id_number)
+        packed["tag"] = self._claimed_as(packed["person"], benefit)
+        packed["name"] = self._checks("name", name_key)
+        packed["reference"] = self._checks("reference", reference)
+        packed["benefit"] = benefit
+        packed["row"] = row
+        packed["certified_on"] = certified_on
         return packed
 
     def pairs(self, certified: Certified) -> tuple[list[tuple[int, bytes]], list[tuple[int, bytes]]]:
@@ -124,7 +141,7 @@ class Keying:
         places = [place for place, _ in certified.linked]
         numbers = self.tags([number for _, number in certified.linked], certified.benefit[places])
         shown = [(place, template) for place, template in certified.faces if template]
-        faces = self._tagging("face", [template for _, template in shown], TAG_BYTES)
+        faces = self._tagging.once_tags("face", Texts.of([template for _, template in shown])).tolist()
         return (
             list(zip(places, numbers, strict=True)),
             [(place, face) for (place, _), face in zip(shown, faces, strict=True)],
@@ -138,16 +155,24 @@ class Keying:
         row = packed["row"].tolist()
         return Claims(unit, run, row, tag, person, name, reference, benefit, since, until.tolist(), linked, faces)
 
-    def _checks(self, label: str, texts: Sequence[str]) -> list[bytes]:
-        checks = self._tagging(label, texts, CHECK_BYTES)
-        return [check if text else NOTHING for check, text in zip(checks, texts, strict=True)]
+    def _claimed_as(self, person: Tags, benefit: Int32) -> Tags:
+        """What stands for a person and the class of a benefit."""
+        exclusions = self._book.exclusions
+        classes = exclusions.of(benefit)
+        found = np.zeros(len(person), f"V{TAG_BYTES}")
+        for number in np.unique(classes).tolist():
+            mine = np.flatnonzero(classes == number)
+            found[mine] = self._tagging.once_again(exclusions.names[number], person[mine])
+        return found
+
+    def _checks(self, label: str, texts: Texts) -> NDArray[np.void]:
+        """The first bytes of the tag; nothing where there is no text."""
+        made = self._tagging.once_tags(label, texts).view(np.uint8).reshape(-1, TAG_BYTES)[:, :CHECK_BYTES].copy()
+        made[texts.length == 0] = 0
+        return made.view(f"V{CHECK_BYTES}").reshape(-1)
 
 
 def in_order(packed: Packed) -> Index:
     """The order of tags, and of rows where they are equal: neighbours stand near each other in the table."""
     halves = np.frombuffer(packed["tag"].tobytes(), ">u8").reshape(-1, 2)
     return np.lexsort((packed["row"], halves[:, 1], halves[:, 0]))
-
-
-def _void(tags: Sequence[bytes], size: int) -> NDArray[np.void]:
-    return np.frombuffer(b"".join(tags), f"V{size}")

@@ -5,14 +5,17 @@ Owns: the shape of it. Refuses: building it, which is the composition root's.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from gateway.clock import Clock
 from gateway.federation.directory import DirectorySource
 from gateway.federation.streams import Chunk, ChunkOutcome
+from gateway.once.gate import Gate
 from gateway.resilience.backoff import Random, chance
 from gateway.rules.book import RuleBook
 
@@ -69,6 +72,8 @@ class Around:
         chunk_s: seconds for one question, with all tries.
         follow_moves: whether people are asked about where an answer says that they moved.
         drawn: the chance that jitters waits.
+        gate: where certifications are claimed; None: nowhere.
+        scratch: a private folder, for what is put aside meanwhile.
     """
 
     member_id: str
@@ -83,3 +88,13 @@ class Around:
     chunk_s: float
     follow_moves: bool
     drawn: Random = chance
+    gate: Gate | None = None
+    scratch: Path | None = None
+
+
+def make_scratch(folder: Path) -> Path:
+    """A private folder for what is put aside while a roster is claimed; what a crash left in it is removed."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in folder.glob("claims-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return folder

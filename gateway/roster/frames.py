@@ -6,7 +6,7 @@ Owns: `ChunkFrames` and the columns of each table (docs/rosters.md). Refuses: wh
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -88,6 +88,13 @@ MESSAGES: Final[Schema] = {
     "rules_digest": pl.String(),
     "cached": pl.Boolean(),
 }
+DUPLICATES: Final[Schema] = {
+    "row": pl.Int64(),
+    "kind": pl.Int8(),
+    "unit": pl.String(),
+    "member": pl.String(),
+    "certified_on": pl.Int32(),
+}
 REJECTED: Final[Schema] = {
     "row": pl.Int64(),
     "column": pl.String(),
@@ -103,6 +110,7 @@ TABLES: Final[dict[str, tuple[int, Schema]]] = {
     "reason_texts": (roster_pb2.ROSTER_TABLE_REASON_TEXTS, REASON_TEXTS),
     "messages": (roster_pb2.ROSTER_TABLE_MESSAGES, MESSAGES),
     "rejected": (roster_pb2.ROSTER_TABLE_REJECTED, REJECTED),
+    "duplicates": (roster_pb2.ROSTER_TABLE_DUPLICATES, DUPLICATES),
 }
 """Table → its number in the contract, and its columns."""
 
@@ -119,6 +127,8 @@ class ChunkFrames:
         reason_texts: texts of the codes that occur.
         messages: the messages by which the chunk was answered.
         rejected: rows of the input that are wrong.
+        duplicates: who was refused by the once-only gate: a DuplicateKind, and the agency or member that it collides
+            with, and the day of the certification there.
     """
 
     chunk: int
@@ -128,6 +138,7 @@ class ChunkFrames:
     reason_texts: pl.DataFrame
     messages: pl.DataFrame
     rejected: pl.DataFrame
+    duplicates: pl.DataFrame = field(default_factory=lambda: empty("duplicates"))
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """The frames by the names of their tables."""

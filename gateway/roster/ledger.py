@@ -224,14 +224,24 @@ def before_of(folder: RunFolder, siblings: Siblings) -> Before:
         raise not_live()
     places = Places.from_bytes(folder.parts.read(PLACES))
     ledgers = [Ledger.from_bytes(siblings(name).parts.read(LEDGER)) for name in places.sources]
-    count = len(places.row)
-    columns = {name: np.empty(count, form) for name, form in _COLUMNS.items() if name != "row"}
-    for source, ledger in enumerate(ledgers):
-        mine = np.flatnonzero(places.source == source) if len(ledgers) > 1 else slice(None)
-        at = places.at[mine]
+    return Before(folder, places, ledgers, way=way_of(folder), **_spoken_for(places, ledgers))
+
+
+def _spoken_for(places: Places, ledgers: list[Ledger]) -> dict[str, Any]:
+    """For every row what its ledger says. Nearly all are the first run's: these are taken at once, then the rest."""
+    names = [name for name in _COLUMNS if name != "row"]
+    if not ledgers:
+        return {name: np.empty(0, _COLUMNS[name]) for name in names}
+    sizes = np.bincount(places.source, minlength=len(ledgers))
+    most = int(sizes.argmax())
+    at = places.at if len(ledgers) == 1 else np.where(places.source == most, places.at, 0)
+    columns = {name: getattr(ledgers[most], name).take(at) for name in names}
+    others = np.flatnonzero(places.source != most) if len(ledgers) > 1 else np.zeros(0, np.int64)
+    for source in np.unique(places.source[others]).tolist():
+        mine = others[places.source[others] == source]
         for name, column in columns.items():
-            column[mine] = getattr(ledger, name)[at]
-    return Before(folder, places, ledgers, way=way_of(folder), **columns)
+            column[mine] = getattr(ledgers[source], name)[places.at[mine]]
+    return columns
 
 
 def way_of(folder: RunFolder) -> Way | None:

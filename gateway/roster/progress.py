@@ -7,9 +7,32 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.errors import WuganError
 from gateway.roster.run import Ask
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+
+class Province(NamedTuple):
+    """How far a run is, or came, with one member: what is kept of it.
+
+    Args:
+        questions: chunks to be asked about.
+        answered, refused, given_up: of these.
+        held_back: how often it had the run wait because too many people were asked about.
+        held_back_ms: for how long in all.
+        held_zh, held_en: what it said of that last.
+    """
+
+    questions: int = 0
+    answered: int = 0
+    refused: int = 0
+    given_up: int = 0
+    held_back: int = 0
+    held_back_ms: int = 0
+    held_zh: str = ""
+    held_en: str = ""
 
 
 @dataclass(slots=True)
@@ -25,6 +48,24 @@ class Standing:
     failures: int = 0
     error: WuganError | None = None
     next_try_ms: int = 0
+    held_back: int = 0
+    held_back_ms: int = 0
+    held: WuganError | None = None
+    """What it said last when it had the run wait because of too many people."""
+
+    def waits(self, wait_s: float) -> None:
+        """It is waited for; if because of too many people, whoever runs the roster is told, also afterwards."""
+        if self.error is not None and self.error.reason == words.REFUSAL_REASON_QUOTA_EXCEEDED:
+            self.held_back += 1
+            self.held_back_ms += round(wait_s * 1000)
+            self.held = self.error
+
+    @property
+    def province(self) -> Province:
+        """What is kept of it."""
+        zh, en = ("", "") if self.held is None else (self.held.zh, self.held.en)
+        counts = self.questions, self.answered, self.refused, self.given_up
+        return Province(*counts, self.held_back, self.held_back_ms, zh, en)
 
 
 @dataclass(slots=True)

@@ -20,9 +20,9 @@ import structlog
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
 from gateway.log import described
 from gateway.resilience.backoff import Backoff
-from gateway.roster.around import Around
+from gateway.roster.around import Around, make_scratch
 from gateway.roster.pieces import Step
-from gateway.roster.progress import Figures
+from gateway.roster.progress import Figures, Province
 from gateway.roster.run import (
     CANCELLED,
     DONE,
@@ -128,6 +128,8 @@ class Rosters:
             StoreError: they cannot be read.
         """
         self._kept = await self._in_pool(self._load)
+        if self._around.scratch is not None:
+            await self._in_pool(make_scratch, self._around.scratch)
 
     def _load(self) -> dict[str, Kept]:
         found: dict[str, Kept] = {}
@@ -456,18 +458,15 @@ def figures_of(running: Running) -> dict[str, Any]:
     """What is kept of how far a run came."""
     return {
         **asdict(running.figures),
-        "provinces": {
-            member: [standing.questions, standing.answered, standing.refused, standing.given_up]
-            for member, standing in sorted(running.standings.items())
-        },
+        "provinces": {member: list(standing.province) for member, standing in sorted(running.standings.items())},
     }
 
 
-def figures_from(kept: dict[str, Any]) -> tuple[Figures, dict[str, list[int]]]:
+def figures_from(kept: dict[str, Any]) -> tuple[Figures, dict[str, Province]]:
     """The reverse."""
     plain = dict(kept)
     provinces = plain.pop("provinces", {})
-    return Figures(**plain), provinces
+    return Figures(**plain), {member: Province(*each) for member, each in provinces.items()}
 
 
 def _name(unit: str, run_id: bytes) -> str:

@@ -24,6 +24,7 @@ from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around
 from gateway.roster.asking import Moves, moves_from, positions, question
+from gateway.roster.certifying import Certifying, claims
 from gateway.roster.cutting import About, Cut, about, cut, rows_of
 from gateway.roster.frames import to_arrow
 from gateway.roster.living import Living
@@ -98,6 +99,10 @@ class Running:
                 group.create_task(self._cut(group))
         except BaseExceptionGroup as several:
             raise _first(several) from None
+        around = self._around
+        if around.gate is not None and around.scratch is not None and claims(self._run):
+            certifying = Certifying(self._run, self._folder, around.gate, around.book, around.scratch)
+            await certifying.go(self.figures.chunks, self._in_pool)
         if self._living is not None:
             await self._in_pool(self._living.settle, self.figures.chunks)
 
@@ -254,6 +259,7 @@ class Running:
         )
         wait_s = min(wait_s, max(self._left_s(), 0.0))
         standing.next_try_ms = around.clock.now_ms() + round(wait_s * 1000)
+        standing.waits(wait_s)
         standing.due = deque(sorted(standing.due))
         self._ring()
         await asyncio.sleep(wait_s)

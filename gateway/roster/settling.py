@@ -83,7 +83,7 @@ def _places(
     old = plan.old[carried]
     source, at = np.zeros(len(plan.row), np.int64), np.zeros(len(plan.row), np.int32)
     source[carried], at[carried] = there.source[old], there.at[old]
-    used = np.unique(source[carried]).tolist()
+    used = np.flatnonzero(np.bincount(source[carried], minlength=1)).tolist() if carried.any() else []
     renamed = np.zeros(len(there.sources) + 1, np.int64)
     renamed[used] = np.arange(len(used))
     source = renamed[source]

@@ -226,6 +226,11 @@ class RuleBook:
         """What a name is compared by; see `names.name_key`."""
         return name_key(name, self._variants)
 
+    @property
+    def replaced_ideographs(self) -> list[str]:
+        """The characters from U+4E00 to U+9FFF that names are not compared by as they stand."""
+        return [chr(code) for code in self._variants if 0x4E00 <= code <= 0x9FFF]
+
     def names_match(self, one: str, other: str) -> bool:
         """Whether two registers may mean the same person. A name that a register does not have contradicts nothing."""
         if one == other:

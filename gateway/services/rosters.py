@@ -14,6 +14,7 @@ from typing import Final
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import DirectorySource
 from gateway.roster.pieces import Step
+from gateway.roster.progress import Province
 from gateway.roster.rosters import Kept, Rosters, figures_from
 from gateway.roster.run import DONE
 from gateway.rules.wording import day_text
@@ -171,15 +172,13 @@ class RosterService:
             shown.delete_at.FromMilliseconds(ended.at_ms + self._keep_ms)
             shown.message_zh, shown.message_en = ended.zh, ended.en
             figures, provinces = figures_from(ended.figures)
-            for member, (questions, answered, refused, given_up) in provinces.items():
-                self._province(shown, member, questions, answered, refused, given_up)
+            for member, province in provinces.items():
+                self._province(shown, member, province)
         elif running is not None:
             figures = running.figures
             shown.rows_per_s, shown.seconds_left = running.rate(), running.left_s()
             for member, standing in sorted(running.standings.items()):
-                about = self._province(
-                    shown, member, standing.questions, standing.answered, standing.refused, standing.given_up
-                )
+                about = self._province(shown, member, standing.province)
                 if standing.error is not None:
                     about.waited_for = True
                     about.reason = standing.error.reason
@@ -197,9 +196,7 @@ class RosterService:
             shown.reading = False
         return shown
 
-    def _province(
-        self, shown: roster_pb2.RosterRun, member_id: str, questions: int, answered: int, refused: int, given_up: int
-    ) -> roster_pb2.RosterProvince:
+    def _province(self, shown: roster_pb2.RosterRun, member_id: str, province: Province) -> roster_pb2.RosterProvince:
         try:
             member = self._directory.current().member(member_id)
             name_zh, name_en = member.name_zh, member.name_en
@@ -209,10 +206,14 @@ class RosterService:
             member_id=member_id,
             member_name_zh=name_zh,
             member_name_en=name_en,
-            questions=questions,
-            answered=answered,
-            refused=refused,
-            given_up=given_up,
+            questions=province.questions,
+            answered=province.answered,
+            refused=province.refused,
+            given_up=province.given_up,
+            held_back=province.held_back,
+            held_back_s=round(province.held_back_ms / 1000),
+            held_back_zh=province.held_zh,
+            held_back_en=province.held_en,
         )
 
 

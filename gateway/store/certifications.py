@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.store.claimed import ClaimMany, Many, Refusals, find_in_blocks, purge_blocks, release_in_blocks
 from gateway.store.letters import one_at_a_time
 from gateway.store.once_tables import CHECK_BYTES, certification
 from gateway.store.rows import BulkInsert, Transaction
@@ -188,9 +189,8 @@ class _Release:
         gone = []
         for given in payloads:
             count = 0
-            for held in _find(transaction, given.tags).values():
-                if held.unit != given.unit:
-                    continue
+            own = [held for held in _find(transaction, given.tags).values() if held.unit == given.unit]
+            for held in own:
                 # Linked numbers and the face go with it. No index finds them: an official does this, once in a while.
                 count += transaction.connection.execute(
                     sa.delete(certification).where(
@@ -200,6 +200,7 @@ class _Release:
                         certification.c.row == held.row,
                     )
                 ).rowcount
+            count += release_in_blocks(transaction, [(held.person, held.unit, held.run, held.row) for held in own])
             gone.append(count)
         return gone
 
@@ -212,7 +213,7 @@ class _Purge:
         for before_on in payloads:
             over = sa.select(certification.c.tag).where(certification.c.until_on < before_on).limit(PURGE_AT_MOST)
             rows = transaction.connection.execute(sa.delete(certification).where(certification.c.tag.in_(over)))
-            gone.append(rows.rowcount)
+            gone.append(rows.rowcount + purge_blocks(transaction, before_on))
         return gone
 
 
@@ -221,7 +222,7 @@ class Certifications:
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
-        self._claim, self._release, self._purge = _Claim(), _Release(), _Purge()
+        self._claim, self._release, self._purge, self._many = _Claim(), _Release(), _Purge(), ClaimMany()
 
     async def claim(self, claims: Claims) -> list[Collision]:
         """Make claims, all in one transaction; those that were refused, in their order.
@@ -230,6 +231,14 @@ class Certifications:
             StoreError: nothing could be written, and nothing was claimed.
         """
         return await self._writer.submit(self._claim, claims)
+
+    async def claim_many(self, many: Many) -> Refusals:
+        """The same for people of a roster, those of some drawers.
+
+        Raises:
+            StoreError: nothing could be written, and nothing was claimed.
+        """
+        return await self._writer.submit(self._many, many)
 
     async def release(self, unit: str, tags: Sequence[bytes]) -> int:
         """Give up what a unit holds of these tags; how many rows that were.
@@ -248,7 +257,7 @@ _COLUMNS: Final = ", ".join(column.name for column in certification.columns)
 
 
 def _find(transaction: Transaction, tags: Sequence[bytes]) -> dict[bytes, _Held]:
-    found: dict[bytes, _Held] = {}
+    found: dict[bytes, _Held] = {row[0]: _Held._make(row) for row in find_in_blocks(transaction, tags)}
     for part in _parts(tags):
         rows: Any
         if transaction.embedded is not None:

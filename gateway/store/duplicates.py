@@ -260,6 +260,15 @@ class Duplicates:
 
         return await self._reader.run(read)
 
+    async def all_elsewhere(self, kind: int) -> dict[bytes, str]:
+        """Everybody with an open finding of a kind; with which member."""
+        query = sa.select(duplicate.c.tag, duplicate.c.member).where(
+            duplicate.c.kind == kind, duplicate.c.settled_at_ms == 0
+        )
+        return await self._reader.run(
+            lambda connection: {bytes(row.tag): row.member for row in connection.execute(query)}
+        )
+
     async def open_with(self, member: str, kind: int) -> set[bytes]:
         """Tags of people with an open finding of a kind with a member."""
         query = sa.select(duplicate.c.tag).where(

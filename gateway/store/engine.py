@@ -119,6 +119,8 @@ class Store:
         self.quality = Quality(self._writer, self._reader)
         self.once_tags = keys.once_tags
         """What stands for numbers, names, faces and references in the once-only gate; keyed."""
+        self.once_again = keys.once_again
+        """What stands for a person and a class of benefits, of what stands for the person; keyed."""
         self.post_office = PostOffice(self._writer, self._reader, self.audit)
         self.order_key = keys.order_key
         """(partner, normalised number) → what keeps deliveries about a person in order; keyed."""

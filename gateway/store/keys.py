@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from gateway.errors import StoreError
 from gateway.store.post_tables import ORDER_KEY_BYTES
 from gateway.store.tables import BLIND_INDEX_BYTES, USE_TAG_BYTES
+from gateway.store.tagging import Tags, Texts, again, tags
 
 KEY_BYTES = 32
 _BODY_VERSION = b"\x01"
@@ -120,16 +120,18 @@ class StoreKeys:
         """What an answer that may be used again is found by: HMAC-SHA256 of all that it was asked under, 32 bytes."""
         return _mac(self._cache, terms)
 
-    def once_tags(self, label: str, texts: Iterable[str], size: int) -> list[bytes]:
-        """What stands for numbers, names, faces and references in the once-only gate: HMAC-SHA256, cut to `size` bytes.
+    def once_tags(self, label: str, texts: Texts) -> Tags:
+        """What stands for numbers, names, faces and references in the once-only gate; see `gateway.store.tagging`.
 
         Args:
             label: what the texts are; under another label the same text has another tag.
             texts: the texts.
-            size: bytes of a tag, at most 32.
         """
-        keyed, prefix = self._once, label.encode() + b"\x00"
-        return [_mac(keyed, prefix + text.encode())[:size] for text in texts]
+        return tags(_mac(self._once, label.encode()), texts)
+
+    def once_again(self, label: str, made: Tags) -> Tags:
+        """Tags of such tags, under a label of their own."""
+        return again(_mac(self._once, b"again\x00" + label.encode()), made)
 
     def act_mac(self, data: bytes) -> bytes:
         """HMAC-SHA256 for one link of the administrative acts."""

@@ -34,6 +34,16 @@ certification = sa.Table(
 )
 """Who was certified: a row for each number of a person and class of benefits, and one for each face, by keyed tag."""
 
+claimed = sa.Table(
+    "claimed",
+    metadata,
+    sa.Column("drawer", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("oldest_on", sa.Integer, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""Who was certified by whole rosters, in packed columns (`gateway.store.claimed`); `oldest_on`: when the first of them
+ends."""
+
 duplicate = sa.Table(
     "duplicate",
     metadata,

@@ -10,7 +10,9 @@ import ipaddress
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -368,6 +370,26 @@ async def test_a_server_that_never_answers_is_left_at_the_deadline(department: D
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+
+
+async def test_many_people_may_take_a_lookup_s_time_for_each_round_of_requests(
+    department: Department, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[float] = []
+    timeout = asyncio.timeout
+
+    def noting(seconds: float) -> asyncio.Timeout:
+        allowed.append(seconds)
+        return timeout(seconds)
+
+    monkeypatch.setattr("adapters.kinds.api.asyncio", SimpleNamespace(**{**vars(asyncio), "timeout": noting}))
+    endpoint = BATCH.replace("ids_per_request: 2", "ids_per_request: 50")
+    async with adapter(department, tmp_path, endpoint, "timeout_s: 5", "timeout_s: 5\nconcurrency: 2") as api:
+        await api.lookup(replace(ask(ANNA, BO), deadline_s=120.0))
+        many = ask(*(number(serial) for serial in range(1_000, 1_300)))
+        await api.lookup(replace(many, deadline_s=120.0))
+        await api.lookup(replace(many, deadline_s=7.0))
+    assert allowed == [5.0, 15.0, 7.0]
 
 
 async def test_headers_carry_the_secret_and_a_broken_one_is_refused(

@@ -278,11 +278,17 @@ def test_a_gateway_with_a_wrong_configuration_says_what_and_stops(world: SmallWo
     assert "wugan certs enrol" in done.stderr
 
 
-def test_the_demo_scores_itself_and_nobody_living_is_called_dead(world: SmallWorld) -> None:
-    done = wugan("demo", "score", "--dir", str(world.demo.folder), "--sample", "120", "--json")
+def test_the_demo_scores_itself_by_rosters_and_nobody_living_is_called_dead_or_to_be_stopped(world: SmallWorld) -> None:
+    done = wugan("demo", "score", "--dir", str(world.demo.folder), "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout)
-    assert result["asked"] >= 60
+    assert result["asked"] >= 100
+    assert result["rosters"] >= 2
+    assert result["living_stop_proposed"] == 0
+    assert result["deaths"]["recall"] == 1.0
+    assert result["deaths"]["known"] >= 5
+    assert 0.2 < result["certified_share"] < 1
+    assert result["partial"] == 0
     assert result["living_called_dead"] == 0
     assert result["failed"] == {}
     assert result["wrong"] == []

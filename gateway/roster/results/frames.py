@@ -43,7 +43,7 @@ def check(chunk: ChunkFrames, after_row: int = 0) -> int:
         if first <= after_row or (len(rows) > 1 and not bool((rows.diff().drop_nulls() > 0).all())):
             raise _wrong("people.row", "rows must ascend, each only once", "行号应递增且不得重复")
         last = int(newest)
-    for name in ("reasons", "evidence"):
+    for name in ("reasons", "evidence", "duplicates"):
         frame: pl.DataFrame = getattr(chunk, name)
         if frame.height and not bool(frame["row"].is_in(rows.implode()).all()):
             raise _wrong(f"{name}.row", "about nobody of this chunk", "不属于本批人员")

@@ -261,6 +261,7 @@ FINDINGS: Final = {
     "IDENTITY_LINKED": Word("号码变更或关联", "number changed or linked"),
     "IDENTITY_CONFLICT": Word("身份冲突", "identity conflict"),
     "DUPLICATE_BENEFIT": Word("异地重复领取", "drawn elsewhere, too"),
+    "CERTIFIED_TWICE": Word("重复认证", "certified twice"),
     "CONFLICT": Word("信息冲突", "conflicting records"),
     "MISUSE_AFTER_DEATH": Word("死亡后仍有使用记录", "used after death"),
 }

@@ -6,6 +6,7 @@ whose hash occurs twice are looked at. Refuses: other provinces' rosters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ import polars as pl
 from gateway.roster.results.rows import worded
 from gateway.rules.names import name_key
 from gateway.rules.wording import Language
-from gateway.wording import BENEFITS
+from gateway.wording import BENEFITS, DUPLICATES, Word, word
 
 _NAMED_ROWS: Final = 5
 """How many other rows a finding names."""
@@ -86,6 +87,29 @@ class Numbers:
             ),
         ]
         return pl.concat(parts), again
+
+
+def twice(refused: pl.DataFrame, language: Language, members: Mapping[str, Word]) -> pl.DataFrame:
+    """Findings of people whose certification was refused at the once-only gate, columns as in REPEATED.
+
+    Args:
+        refused: rows of the table `duplicates`.
+        language: of the explanations.
+        members: names of members.
+    """
+    chinese = language == "zh"
+    told = []
+    for kind, unit, member, on in refused.select("kind", "unit", "member", "certified_on").iter_rows():
+        found = word(DUPLICATES, kind)
+        named = members.get(member)
+        of = unit if named is None else (named.zh if chinese else named.en)
+        day = str(np.datetime64(on, "D")) if on else ""
+        other = ("，" if chinese else ", ").join(filter(None, (of or member, day)))
+        text = found.zh if chinese else found.en
+        told.append(f"{text}（{other}）" if chinese else f"{text} ({other})")
+    return pl.DataFrame(
+        {"row": refused["row"], "finding": ["CERTIFIED_TWICE"] * refused.height, "what": told}, schema=REPEATED
+    )
 
 
 def _found(rows: pl.DataFrame, group: list[str], finding: str, what: pl.Expr, before: str, after: str) -> pl.DataFrame:

@@ -21,7 +21,7 @@ from gateway.roster.results.counting import Counting, Counts
 from gateway.roster.results.frames import check
 from gateway.roster.results.lateness import Lateness
 from gateway.roster.results.lists import Lists, late_rows
-from gateway.roster.results.repeated import Numbers
+from gateway.roster.results.repeated import Numbers, twice
 from gateway.roster.results.rows import result_rows
 from gateway.roster.results.sheets import SHEET_ROWS, Workbook
 from gateway.roster.results.staging import Staging, staged
@@ -184,6 +184,7 @@ class _Run:
         self._reasons = _Spill(staging, "reasons", nobody.reasons)
         self._texts = nobody.reason_texts
         self._messages = _Spill(staging, "messages", nobody.messages)
+        self._twice = [empty("duplicates")]
         self._rejected = _Spill(staging, "rejected", empty("rejected"), uniform=False)
         self._numbers = Numbers()
         self._counting = Counting()
@@ -196,6 +197,8 @@ class _Run:
         self._texts = pl.concat([self._texts, chunk.reason_texts]).unique(maintain_order=True)
         self._messages.add(chunk.messages)
         self._rejected.add(chunk.rejected)
+        if chunk.duplicates.height:
+            self._twice.append(chunk.duplicates)
         self._numbers.add(chunk.people["id_number"])
         self._counting.add(chunk.people)
         self._lateness.add(chunk.people, chunk.evidence)
@@ -223,7 +226,7 @@ class _Run:
                 book.sheet(title, headings.RESULT, batches(results, headings.RESULT))
         lists = Lists(results, pl.scan_parquet(evidence_path), staging, language, options.members)
         lists.stops()
-        findings = lists.findings(repeated)
+        findings = lists.findings(pl.concat([repeated, twice(pl.concat(self._twice), language, options.members)]))
         counts = self._counting.counts(findings, self._rejected.rows)
         lists.overpayments(counts)
         lists.unanswered()

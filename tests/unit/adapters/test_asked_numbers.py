@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import polars as pl
 import pytest
@@ -85,3 +88,23 @@ def test_positions_are_spread_over_the_rows_they_stand_for(serials: list[int], c
     assert asked.rows is not None
     assert rows.tolist() == [row for position in positions for row in asked.rows[position]]
     assert source.tolist() == [at for at, position in enumerate(positions) for _ in asked.rows[position]]
+
+
+class Number(str):
+    """A number whose end can be noticed."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_people_are_forgotten_with_their_question_and_not_when_the_collector_comes() -> None:
+    gc.disable()
+    try:
+        numbers = [Number(ANNA), Number(BO)]
+        noticed = [weakref.ref(number) for number in numbers]
+        subjects = Subjects(numbers, ["安娜", "博"])
+        assert Asked.of(subjects) is Asked.of(subjects)
+        assert Asked.of(subjects).trimmed_names.to_list() == ["安娜", "博"]
+        del numbers, subjects
+        assert [each() for each in noticed] == [None, None]
+    finally:
+        gc.enable()

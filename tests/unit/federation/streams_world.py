@@ -103,6 +103,26 @@ class Far:
         return [read.number for read in self.read]
 
 
+class Old(Far):
+    """A gateway that knows no streams, and answers each question by itself, as a function says."""
+
+    def __init__(self, federation: Federation, reply: Callable[[Read], envelope_pb2.Envelope]) -> None:
+        super().__init__(federation, at_once)
+        self._reply = reply
+        self.calls: list[float | None] = []
+
+    async def __call__(self, envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        self.calls.append(call.time_remaining())
+        read = Read(self, opened_at(self.federation, B, envelope))
+        self.read.append(read)
+        await asyncio.sleep(0)
+        return self._reply(read)
+
+    async def stream(self, envelopes: AsyncIterator[envelope_pb2.Envelope], call: Any) -> None:
+        self.streams += 1
+        raise rpc_error(grpc.StatusCode.UNIMPLEMENTED)
+
+
 async def at_once(_far: Far, reads: AsyncIterator[Read], write: Writing) -> None:
     """Answer each question as it is read."""
     async for read in reads:
@@ -185,6 +205,17 @@ async def world_of(folder: Path, *scripts: Script) -> AsyncIterator[tuple[World,
     federation.at(B, far)
     async with stored(folder, federation.clock) as store:
         yield World(federation, store), far
+
+
+@contextlib.asynccontextmanager
+async def world_of_old(
+    folder: Path, reply: Callable[[Read], envelope_pb2.Envelope]
+) -> AsyncIterator[tuple[World, Old]]:
+    federation = Federation()
+    old = Old(federation, reply)
+    federation.at(B, old)
+    async with stored(folder, federation.clock) as store:
+        yield World(federation, store), old
 
 
 def errors(outcomes: Sequence[ChunkOutcome]) -> dict[int, str]:

@@ -61,11 +61,18 @@ class Watched(Harvest):
         numbered(len(self.alarms))
 
     def asks(
-        self, numbers: Sequence[str], *, size: int = 1, roster: int = 0, now_ms: int = NOW_MS, unit: str = UNIT
+        self,
+        numbers: Sequence[str],
+        *,
+        size: int = 1,
+        roster: int = 0,
+        now_ms: int = NOW_MS,
+        unit: str = UNIT,
+        streamed: bool = False,
     ) -> bool:
         """The member asks about these people, so many a question; whether that raised an alarm."""
         parts = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-        return sum(self.look(A.member_id, unit, roster, part, now_ms) for part in parts) > 0
+        return sum(self.look(A.member_id, unit, roster, part, now_ms, streamed=streamed) for part in parts) > 0
 
     @property
     def signals(self) -> list[str]:
@@ -127,8 +134,8 @@ def test_a_roster_of_a_whole_county_raises_no_alarm() -> None:
         people.add(number(330702, born, min(999, int(chance.expovariate(1 / 150)))))
     listed = list(people)
     chance.shuffle(listed)
-    watched = Watched()
-    assert not watched.asks(listed, size=3000, roster=60_000)
+    assert not Watched().asks(listed, size=3000, roster=60_000)
+    assert not Watched().asks(listed, size=3000, roster=60_000, streamed=True)
 
 
 def test_a_scan_is_seen_across_questions_and_windows_that_touch_but_not_across_days() -> None:
@@ -258,6 +265,45 @@ def test_a_roster_that_the_grant_expects_may_be_run_at_night_and_no_more_than_it
     assert not watched.asks(people[:100], roster=100, size=25, now_ms=NIGHT_MS)
     assert watched.asks(people, roster=100, now_ms=NIGHT_MS)
     assert watched.signals == [ROSTER]
+
+
+@pytest.mark.parametrize("size", [3, MANY, 1000])
+def test_a_stream_of_a_roster_that_the_grant_expects_may_hold_numbers_that_follow_each_other(size: int) -> None:
+    people = scan(400)
+    watched = Watched()
+    assert not watched.asks(people, size=size, roster=400, streamed=True)
+    assert not watched.asks(people, size=size, roster=400, streamed=True)  # the next night
+    assert not watched.alarms
+
+
+@pytest.mark.parametrize("size", [3, MANY])
+def test_a_stream_beyond_what_the_grant_expects_is_an_alarm_whatever_its_numbers(size: int) -> None:
+    watched = Watched()
+    assert watched.asks(scan(400), size=size, roster=200, streamed=True)
+    assert watched.signals == [ROSTER]
+
+
+@pytest.mark.parametrize(("roster", "streamed"), [(0, True), (400, False)])
+def test_without_a_roster_in_the_grant_or_without_a_stream_a_scan_is_one(roster: int, streamed: bool) -> None:
+    watched = Watched()
+    assert watched.asks(scan(400), size=MANY, roster=roster, streamed=streamed)
+    assert watched.signals == [SEQUENTIAL]
+
+
+def test_asking_about_some_of_a_roster_alone_makes_no_sequence_with_the_rest_of_it() -> None:
+    people = scan(400)
+    watched = Watched()
+    watched.asks(people, size=MANY, roster=400, streamed=True)
+    assert not watched.asks(people[:100], roster=400)
+    assert watched.asks(scan(SETTINGS.sequential_people, 500), roster=10_000)
+    assert watched.signals == [SEQUENTIAL]
+
+
+def test_whom_nobody_knows_is_counted_in_a_roster_that_is_expected_too() -> None:
+    watched = Watched(unknown_people=10)
+    assert not watched.asks(scan(400), size=MANY, roster=400, streamed=True)
+    watched.answered(A.member_id, UNIT, 400, 300, NOW_MS)
+    assert watched.signals == [UNKNOWN]
 
 
 def test_without_odd_hours_there_are_none() -> None:

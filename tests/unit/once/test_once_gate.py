@@ -230,9 +230,11 @@ async def of_roster(gate: Gate, folder: Path, chunks: Sequence[Certified]) -> li
     return sorted(refused)
 
 
+@pytest.mark.parametrize("many_from", [1, 10_000])
 async def test_a_whole_roster_is_claimed_and_refuses_the_same_rows_however_often(
-    gate: Gate, store: Store, tmp_path: Path
+    gate: Gate, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many_from: int
 ) -> None:
+    monkeypatch.setattr("gateway.once.claiming.MANY_FROM", many_from)
     numbers = [f"{each:018d}" for each in range(700)]
     numbers[400], numbers[650] = numbers[3], numbers[3]
     await gate.claim(certified((numbers[10],), unit="330100"))
@@ -251,3 +253,25 @@ async def test_a_whole_roster_is_claimed_and_refuses_the_same_rows_however_often
     assert await of_roster(gate, tmp_path, chunks) == expected
     told = [kind for kind, *_ in await found(store)]
     assert sorted(told) == [TWICE, NUMBER, FACE, UNIT]  # who stands there three times is one finding
+
+
+async def test_what_a_roster_claimed_binds_single_claims_is_given_up_and_forgotten(
+    gate: Gate, store: Store, tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.once.claiming.MANY_FROM", 1)
+    numbers = [f"{each:018d}" for each in range(300)]
+    await gate.claim(certified((numbers[0],), linked=[(0, ANNA)]))
+    await of_roster(gate, tmp_path, [certified(*((number,) for number in numbers[1:]))])
+    assert refused(await gate.claim(certified((numbers[7],), unit="330100"))) == [(0, UNIT)]
+    assert refused(await gate.claim(certified((BO,), unit="330100", linked=[(0, numbers[8])]))) == [(0, UNIT)]
+    assert refused(await gate.claim(certified((ANNA,), run="r2"))) == [(0, NUMBER)]
+    assert await gate.release("330700", numbers[7], PENSION) == 1
+    assert await gate.release("330100", numbers[8], PENSION) == 0
+    assert refused(await gate.claim(certified((numbers[7],), unit="330100"))) == []
+    assert refused(await gate.claim(certified((numbers[8],), unit="330100"))) == [(0, UNIT)]
+    clock.advance(500 * 86_400)
+    gone = 0
+    while done := await gate.tidy():
+        gone += done
+    assert gone >= 300
+    assert refused(await gate.claim(certified((numbers[8],), unit="330100", on=TODAY))) == []

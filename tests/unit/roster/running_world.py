@@ -18,12 +18,14 @@ from gateway.errors import WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
+from gateway.once.gate import Gate
 from gateway.roster.around import Around, Bounds
 from gateway.roster.frames import TABLES, from_arrow
 from gateway.roster.packing import unpack
 from gateway.roster.pieces import Step
 from gateway.roster.rosters import Kept, Rosters
 from gateway.roster.run import DONE
+from gateway.roster.running import Running
 from gateway.sections import RosterSettings
 from gateway.store.keys import StoreKeys
 from gateway.store.parts import Parts
@@ -113,6 +115,9 @@ class World:
         self.settings = RosterSettings(**{"chunk_rows": 10, **settings})
         self.parts = Parts(folder / "rosters", StoreKeys(b"k" * 32))
         self.pool = ThreadPoolExecutor(2)
+        self.gate: Gate | None = None
+        self.as_of_on = 0
+        self.scratch = folder / "once"
         self.rosters = self.opened()
 
     def opened(self) -> Rosters:
@@ -131,6 +136,8 @@ class World:
             chunk_s=5.0,
             follow_moves=True,
             drawn=lambda: 0.0,
+            gate=self.gate,
+            scratch=self.scratch,
         )
         return Rosters(self.parts, around, given, lambda unit, official: b"p" * 32)
 
@@ -145,6 +152,13 @@ class World:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def resumed(self, kept: Kept) -> None:
+        """Run a run once, to its end or the failure, as a gateway would after a start."""
+        rosters = self.opened()
+        await rosters.open()
+        again = rosters.find(UNIT, kept.submitted.run_id)
+        await Running(again.submitted, again.folder, rosters._around, again.tell).go()
 
     async def submit(self, data: bytes, *, made_of: Sequence[Step] = (), **changed: Any) -> Kept:
         """Hand in a file."""
@@ -167,7 +181,7 @@ class World:
             for start in range(0, len(data), 1 << 20):
                 yield data[start : start + (1 << 20)]
 
-        kept, _ = await self.rosters.submit(UNIT, roster_pb2.RosterHeader(**plain), 0, pieces())
+        kept, _ = await self.rosters.submit(UNIT, roster_pb2.RosterHeader(**plain), self.as_of_on, pieces())
         return kept
 
     async def done(self, data: bytes, **changed: Any) -> Kept:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from running_world import TODAY, UNIT, A, B, C, World, findings, line, roster
 
-from gateway.errors import PartnerError, RefusedError, StoreError
+from gateway.errors import AccessError, PartnerError, RefusedError, StoreError
+from gateway.resilience.backoff import Backoff
+from gateway.roster.progress import Province
+from gateway.roster.rosters import figures_from
 from gateway.roster.run import FAILED
-from gateway.roster.running import Running
 from gateway.store.parts import PartFolder
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2
@@ -172,7 +174,7 @@ async def test_results_are_the_same_wherever_a_run_was_interrupted(
         with monkeypatch.context() as patched:
             patched.setattr(PartFolder, "write", failing)
             try:
-                await _resume(world, kept.submitted.run_id)
+                await world.resumed(kept)
             except StoreError:
                 continue
         break
@@ -189,14 +191,6 @@ async def test_results_are_the_same_wherever_a_run_was_interrupted(
     for name, table in wanted.items():
         if name != "messages":
             assert table.equals(found[name]), name
-
-
-async def _resume(world: World, run_id: bytes) -> None:
-    """Run once, to the end or the failure, as the gateway would after a start."""
-    rosters = world.opened()
-    await rosters.open()
-    kept = rosters.find(UNIT, run_id)
-    await Running(kept.submitted, kept.folder, rosters._around, kept.tell).go()
 
 
 async def test_a_file_that_is_no_roster_ends_in_words(world: World) -> None:
@@ -216,6 +210,33 @@ async def test_what_was_cut_off_on_the_way_leaves_nothing(world: World, tmp_path
                 await world.submit(roster(line(1)), **changed)
         assert world.parts.folders() == []
         assert world.rosters.list(UNIT, 10) == []
+
+
+async def test_a_province_that_holds_a_roster_back_is_told_of_meanwhile_and_in_the_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.roster.running.BACKOFF", Backoff(first_s=0.001, longest_s=0.001, least=0.5))
+    throttled = AccessError(
+        "too many", "人数过多", reason=words.REFUSAL_REASON_QUOTA_EXCEEDED, retryable=True, retry_after_ms=40
+    )
+    silent = PartnerError("away", "无法连接", reason=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, retryable=True)
+    said: list[AccessError | PartnerError] = [throttled, silent, throttled]
+    world.members.reply = lambda _, question: said.pop() if said else findings(question)
+    meanwhile = []
+    async with world.running():
+        kept = await world.submit(roster(line(1)))
+        while kept.ended is None:
+            if kept.running is not None:
+                meanwhile += [standing.province for standing in kept.running.standings.values()]
+            await kept.changed.wait()
+    assert any(province.held_back == 1 and province.answered == 0 for province in meanwhile)
+    _, provinces = figures_from(kept.ended.figures)
+    assert provinces == {B.member_id: Province(1, 1, 0, 0, 2, 80, "人数过多", "too many")}
+
+
+def test_what_an_earlier_version_kept_of_a_province_is_read() -> None:
+    _, provinces = figures_from({"provinces": {B.member_id: [3, 2, 1, 0]}})
+    assert provinces == {B.member_id: Province(3, 2, 1, 0)}
 
 
 @pytest.mark.parametrize(

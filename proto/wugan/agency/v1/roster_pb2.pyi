@@ -89,6 +89,8 @@ class _RosterTableEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RosterTab
     """the messages by which the chunk was answered"""
     ROSTER_TABLE_REJECTED: _RosterTable.ValueType  # 6
     """rows of the file that are wrong"""
+    ROSTER_TABLE_DUPLICATES: _RosterTable.ValueType  # 7
+    """people whose certification was refused because there is another one (docs/duplicates.md)"""
 
 class RosterTable(_RosterTable, metaclass=_RosterTableEnumTypeWrapper): ...
 
@@ -103,6 +105,8 @@ ROSTER_TABLE_MESSAGES: RosterTable.ValueType  # 5
 """the messages by which the chunk was answered"""
 ROSTER_TABLE_REJECTED: RosterTable.ValueType  # 6
 """rows of the file that are wrong"""
+ROSTER_TABLE_DUPLICATES: RosterTable.ValueType  # 7
+"""people whose certification was refused because there is another one (docs/duplicates.md)"""
 Global___RosterTable: _TypeAlias = RosterTable  # noqa: Y015
 
 @_typing.final
@@ -448,6 +452,10 @@ class RosterProvince(_message.Message):
     MESSAGE_ZH_FIELD_NUMBER: _builtins.int
     MESSAGE_EN_FIELD_NUMBER: _builtins.int
     NEXT_TRY_FIELD_NUMBER: _builtins.int
+    HELD_BACK_FIELD_NUMBER: _builtins.int
+    HELD_BACK_S_FIELD_NUMBER: _builtins.int
+    HELD_BACK_ZH_FIELD_NUMBER: _builtins.int
+    HELD_BACK_EN_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
     member_name_zh: _builtins.str
     member_name_en: _builtins.str
@@ -461,6 +469,13 @@ class RosterProvince(_message.Message):
     reason: _vocabulary_pb2_1.RefusalReason.ValueType
     message_zh: _builtins.str
     message_en: _builtins.str
+    held_back: _builtins.int
+    """It had the run wait because too many people were asked about (a quota is used up, or an alarm of harvesting stands that
+    its administrators have to clear): how often, for how many seconds in all, and what it said last. Stays when it goes on.
+    """
+    held_back_s: _builtins.int
+    held_back_zh: _builtins.str
+    held_back_en: _builtins.str
     @_builtins.property
     def next_try(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -478,10 +493,14 @@ class RosterProvince(_message.Message):
         message_zh: _builtins.str = ...,
         message_en: _builtins.str = ...,
         next_try: _timestamp_pb2.Timestamp | None = ...,
+        held_back: _builtins.int = ...,
+        held_back_s: _builtins.int = ...,
+        held_back_zh: _builtins.str = ...,
+        held_back_en: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["next_try", b"next_try"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "given_up", b"given_up", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "next_try", b"next_try", "questions", b"questions", "reason", b"reason", "refused", b"refused", "waited_for", b"waited_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "given_up", b"given_up", "held_back", b"held_back", "held_back_en", b"held_back_en", "held_back_s", b"held_back_s", "held_back_zh", b"held_back_zh", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "next_try", b"next_try", "questions", b"questions", "reason", b"reason", "refused", b"refused", "waited_for", b"waited_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,60 @@
+"""What the commands of `wugan demo` share: their options, and how an error ends them. Refuses: commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from gateway.cli import EXIT_USAGE
+from gateway.cli.language import say
+from gateway.errors import WuganError
+
+R = TypeVar("R")
+
+DIR = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo-state"),
+    show_default=True,
+    help=say("folder the demo lives in", "演示数据目录"),
+)
+JSON = click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+
+
+def world_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Of which world, and where it lives."""
+    for option in (
+        click.option(
+            "--seed", type=click.IntRange(0), default=1, show_default=True, help=say("of the world", "随机种子")
+        ),
+        click.option(
+            "--people",
+            type=click.IntRange(60, 5_000_000),
+            default=600,
+            show_default=True,
+            help=say("people in the world", "人数"),
+        ),
+        click.option(
+            "--provinces",
+            type=click.IntRange(2, 31),
+            default=3,
+            show_default=True,
+            help=say("provinces in the federation", "省份数量"),
+        ),
+        DIR,
+    ):
+        command = option(command)
+    return command
+
+
+def or_exit(work: Callable[[], R]) -> R:
+    """The result, or the error told and the end."""
+    try:
+        return work()
+    except WuganError as error:
+        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
+        raise SystemExit(EXIT_USAGE) from None
