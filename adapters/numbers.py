@@ -21,7 +21,8 @@ from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.manifest import FileManifest, Manifest, TableManifest
 from adapters.proposing.samples import spread
 from adapters.proposing.shapes import is_resident_number
-from adapters.tabular import FileRejectedError, Table
+from adapters.rows import FileRejectedError
+from adapters.tabular import Table
 from adapters.values import text_of
 
 _TIMEOUT_S = 30.0

@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from adapters.contract import DataItem, Description
 from adapters.errors import ManifestError
+from adapters.manifest.document import Place
 from adapters.manifest.fields import Column, Date, Detail, Evidence, Identity, Only, Region, Strength, Zone
 from adapters.manifest.following import ApiChanges, TableChanges
 from adapters.manifest.head import ManifestHead, Name, Title

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli import EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_USAGE, adapter_admin, adapter_conform, adapter_serve, adapter_show
+from gateway.cli import (
+    EXIT_FAULTY,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+    adapter_admin,
+    adapter_conform,
+    adapter_serve,
+    adapter_show,
+)
 from gateway.cli.adapter_new import new
 from gateway.cli.adapter_new_from import with_samples
 from gateway.cli.adapter_self import self_
