@@ -22,7 +22,8 @@ from adapters.errors import AdapterError
 from adapters.manifest.sources import FileSet
 from adapters.paths import Json
 from adapters.proposing.shapes import looks_named, looks_personal
-from adapters.tabular import FileRejectedError, Table, encoding_of
+from adapters.rows import FileRejectedError
+from adapters.tabular import Table, encoding_of
 
 MAX_ROWS: Final = 2_000
 _FIRST: Final = 1_000
