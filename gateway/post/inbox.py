@@ -39,6 +39,11 @@ SWEEP_S: Final = 60.0
 _Key = tuple[str, bytes]
 
 
+_FEW: Final = 4
+"""Less than a fourth of the places are few to look for more work for."""
+_GATHER_S: Final = 0.02
+
+
 @dataclass(slots=True, eq=False)
 class _Lane:
     kind: int
@@ -99,6 +104,8 @@ class Inbox:
         while True:
             lane.woken.clear()
             try:
+                if 0 < lane.workers - len(lane.running) < lane.workers // _FEW:
+                    await asyncio.sleep(_GATHER_S)  # others end as well: looking costs the same for one as for all
                 free = lane.workers - len(lane.running)
                 for held in await self._table.due(lane.kind, self._clock.now_ms(), free, list(lane.running)):
                     self._start(lane, held)

@@ -73,7 +73,8 @@ inbox = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
     sa.Index("ix_inbox_arrived", "state", "kind", "arrived"),
     sa.Index("ix_inbox_next_try_ms", "state", "kind", "next_try_ms"),
-    sa.Index("ix_inbox_order_key", "sender", "order_key", "sequence"),
+    # The state first: most rows of a person were dealt with, and who looks for one that waits must not pass over them.
+    sa.Index("ix_inbox_behind", "sender", "order_key", "state", "sequence"),
     sa.Index("ix_inbox_keep_until_ms", "state", "keep_until_ms"),
 )
 """What was accepted of others. A row that was dealt with stays, without content: it is not accepted again."""

@@ -149,7 +149,7 @@ def test_every_help_is_shown_in_chinese(chinese: Walk) -> None:
 
 
 def test_every_option_is_explained_in_both_languages(english: Walk, chinese: Walk) -> None:
-    file_names = {"gateway.toml", "Show the version and exit."}
+    file_names = {"gateway.toml", "adapter.toml", "Show the version and exit."}
     for command, texts in chinese[1].items():
         for text in texts:
             assert text in file_names or CHINESE.search(text), f"wugan {command}: an option says only {text!r}"

@@ -16,7 +16,7 @@ from gateway.errors import EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import open_receipt, seal, verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.post.letters import Handled, Received
-from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish
+from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish, _due
 from gateway.store.post_tables import inbox
 from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
@@ -70,6 +70,47 @@ async def hand_over(site: Site, *payloads: bytes, peer: Identity | None = None) 
 
 
 # the table
+
+
+async def test_looking_for_what_is_due_does_not_cost_more_the_more_was_dealt_with(tmp_path: Path) -> None:
+    people, rounds = 20, 40
+    clock = FakeClock(NOW_MS)
+    async with open_store(tmp_path, clock) as store:
+        arrivals = [
+            arrival(person + people * each, order_key=bytes([person]) * 16)
+            for each in range(rounds)
+            for person in range(people)
+        ]
+        await store.inbox.accept(arrivals)
+        steps = [await _steps(tmp_path, clock)]
+        for done in arrivals[: people * (rounds - 3)]:
+            store.inbox.finish(Finish(done.sender, done.delivery_id, DONE))
+        last = arrivals[people * (rounds - 3)]
+        assert await store.inbox.finish(Finish(last.sender, last.delivery_id, DONE))
+        steps.append(await _steps(tmp_path, clock))
+        due = await store.inbox.due(NOTICE, NOW_MS, people)
+        assert [held.delivery_id for held in due] == [
+            each.delivery_id
+            for each in (*arrivals[people * (rounds - 3) + 1 : people * (rounds - 2)], arrivals[people * (rounds - 2)])
+        ]
+    assert steps[1] < 2 * steps[0]
+
+
+async def _steps(folder: Path, clock: FakeClock) -> int:
+    """How many steps of SQLite's machine it takes, in hundreds."""
+    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    with engine.connect() as connection:
+        connection.connection.driver_connection.set_progress_handler(count, 100)  # type: ignore[union-attr]
+        assert len(_due(connection, NOTICE, clock.now_ms(), 20)) == 20
+    engine.dispose()
+    return counted
 
 
 async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:
