@@ -72,7 +72,7 @@ async def hand_over(site: Site, *payloads: bytes, peer: Identity | None = None) 
 # the table
 
 
-async def test_looking_for_what_is_due_does_not_cost_more_the_more_was_dealt_with(tmp_path: Path) -> None:
+async def test_looking_for_what_is_due_does_not_go_past_what_was_dealt_with(tmp_path: Path) -> None:
     people, rounds = 20, 40
     clock = FakeClock(NOW_MS)
     async with open_store(tmp_path, clock) as store:
@@ -93,7 +93,8 @@ async def test_looking_for_what_is_due_does_not_cost_more_the_more_was_dealt_wit
             each.delivery_id
             for each in (*arrivals[people * (rounds - 3) + 1 : people * (rounds - 2)], arrivals[people * (rounds - 2)])
         ]
-    assert steps[1] < 2 * steps[0]
+    # There is less that waits. With an index that leads past what was dealt with it is nearly as much as before.
+    assert 2 * steps[1] < steps[0]
 
 
 async def _steps(folder: Path, clock: FakeClock) -> int:
