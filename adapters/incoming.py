@@ -38,13 +38,17 @@ from wugan.adapter.v1 import vocabulary_pb2 as words
 COLUMNS_FROM: Final = 256
 """So many rows or more are checked in whole columns."""
 
+_LEAST_ROWS: Final = 10_000
+_ROWS_EACH: Final = 1_000
+_LEAST_BYTES: Final = 4 << 20
+_BYTES_EACH: Final = 64 << 10
 _LAST_REGION: Final = 999_999
 _STRENGTHS: Final = max(words.Strength.values())
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """What one answer may have at most.
+    """What one answer may have at most, however many people it is about; see `about`.
 
     Args:
         messages: of its stream.
@@ -55,6 +59,14 @@ class AnswerLimits:
     messages: int = 10_000
     payload: int = 64 << 20
     rows: int = 2_000_000
+
+    def about(self, people: int) -> AnswerLimits:
+        """The limits for so many people: an answer about one needs no room for ten thousand."""
+        return AnswerLimits(
+            self.messages,
+            min(self.payload, _LEAST_BYTES + people * _BYTES_EACH),
+            min(self.rows, _LEAST_ROWS + people * _ROWS_EACH),
+        )
 
 
 class Incoming:
@@ -70,7 +82,7 @@ class Incoming:
         self._question = question
         self._subjects = question.subjects
         self._about = about
-        self._limits = limits
+        self._limits = limits.about(len(question.subjects))
         self._messages = self._payload = self._rows = 0
         self._complete_until_on: int | None = None
         self._holders: list[Holders] = []

@@ -171,7 +171,7 @@ class RemoteAdapter:
                 found = await (part(asked) if len(asked.subjects) <= size else in_batches(part, asked, size))
         except TimeoutError:
             raise too_late(self._name) from None
-        return self._agreed_of(found, question)
+        return self._agreed_of(found, question, about)
 
     async def check(self) -> None:
         """See `Adapter`: also whether it offers what was agreed."""
@@ -241,12 +241,14 @@ class RemoteAdapter:
         # Where nothing of what is wanted was agreed it is still asked whom it knows.
         return tuple(sorted(agreed.intersection(question.kinds) or agreed))
 
-    def _agreed_of(self, found: Found, question: Lookup) -> Found:
+    def _agreed_of(self, found: Found, question: Lookup, about: Description) -> Found:
         """What was agreed of an answer, and nothing beyond."""
         if self._agreed is None:
             return found
         if not self._agreed.links and len(found.links.subject):
             found = replace(found, links=Links())
+        if about.kinds <= self._agreed.kinds:
+            return found
         kinds = self._agreed.kinds.intersection(question.kinds or self._agreed.kinds)
         agreed = wanted(replace(question, kinds=tuple(kinds) or (0,)), found.evidence.kind, found.evidence.observed_on)
         return found if agreed is None else replace(found, evidence=found.evidence.take(agreed))

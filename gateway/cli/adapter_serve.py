@@ -41,7 +41,10 @@ _CERTS = click.option(
 )
 @_MANIFEST
 @click.option(
-    "--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="adapter.toml"
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=say("settings: adapter.toml", "配置文件 adapter.toml"),
 )
 @click.option("--listen", help=say("host:port", "监听地址 主机:端口"))
 @_CERTS

@@ -51,6 +51,7 @@ class Member:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.now = dt.datetime.now(dt.UTC)
         self.authority = Authority.create(folder / "ca", FEDERATION, now=self.now, root_passphrase=b"root")
 

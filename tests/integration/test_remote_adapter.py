@@ -67,6 +67,11 @@ async def test_a_built_in_kind_is_served_next_to_its_data(member: Member, tmp_pa
             with pytest.raises(SourceFaultError, match="PERMISSION_DENIED"):
                 await refused.lookup(asked)
             await refused.close()
+        elsewhere = Member(tmp_path / "elsewhere")
+        unknown = member.adapter(address, elsewhere.gateway())
+        with pytest.raises(SourceDownError):
+            await unknown.lookup(asked)
+        await unknown.close()
         for wrong in (tls_name_of("cremations"), "localhost"):
             elsewhere = member.adapter(address, member.gateway(), wrong)
             with pytest.raises(SourceDownError):

@@ -15,7 +15,7 @@ EVIDENCE = columns_pb2.EvidenceColumns.DESCRIPTOR
 NATURAL = st.integers(0, 2**31 - 1) | st.integers(0, 300) | st.sampled_from([127, 128, 2**14 - 1, 2**14, 2**28])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(NATURAL, max_size=60), st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-70, 70), max_size=60))
 def test_integers_of_any_size_are_read_as_they_were_written(natural: list[int], signed: list[int]) -> None:
     data = b"".join(
@@ -36,7 +36,7 @@ def test_integers_of_any_size_are_read_as_they_were_written(natural: list[int], 
 CELLS = st.lists(st.text(max_size=12) | st.text(min_size=60, max_size=150), max_size=40)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(CELLS)
 def test_texts_of_any_length_are_read_as_they_were_written(cells: list[str]) -> None:
     lazy = Texts(pl.Series(cells, dtype=pl.String))

@@ -239,6 +239,13 @@ def test_an_answer_has_bounds(limits: AnswerLimits) -> None:
         taken_in(QUESTION, list(messages(SOUND, 1)), limits)
 
 
+def test_an_answer_about_few_people_has_narrower_bounds() -> None:
+    repeated = [0] * 12_001
+    taken_in(QUESTION, list(messages(Found(known(QUESTION, *repeated[:12_000])))))
+    with pytest.raises(SourceFaultError, match="too many rows"):
+        taken_in(QUESTION, list(messages(Found(known(QUESTION, *repeated)))))
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 255))
 def test_whatever_bytes_come_are_an_answer_or_an_error_of_the_tree(noise: bytes, at: int, byte: int) -> None:

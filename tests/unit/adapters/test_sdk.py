@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -170,3 +172,14 @@ def test_a_word_that_is_none_is_told_with_the_one_that_was_meant() -> None:
 
     with pytest.raises(sdk.SourceFaultError, match="did you mean BURIAL"):
         Wrong().describe()
+
+
+async def test_the_adapter_in_the_document_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Path(__file__).parents[3] / "docs" / "adapters" / "remote.md"
+    (block,) = re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.S)
+    started: list[tuple[Adapter, dict[str, str]]] = []
+    monkeypatch.setattr(sdk, "serve", lambda adapter, **given: started.append((adapter, given)))
+    exec(compile(block, str(document), "exec"), {"OURS": {ANNA}})
+    ((adapter, given),) = started
+    assert given == {"listen": "0.0.0.0:7443", "certs": "certs"}
+    assert rows(await adapter.lookup(ask(ANNA, BO))) == [(0, "BURIAL", "2026-02-14", "")]
