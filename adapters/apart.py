@@ -31,7 +31,7 @@ Format = Literal["xlsx", "parquet"]
 
 def rows_apart(
     form: Format,
-    path: Path,
+    source: Path | bytes,
     settings: Mapping[str, object],
     *,
     memory_bytes: int = MEMORY_BYTES,
@@ -41,7 +41,7 @@ def rows_apart(
 
     Args:
         form: of the file.
-        path: of it.
+        source: its path, or its content where it stands on no disk.
         settings: what the reading of that format needs to know.
         memory_bytes: the process may have.
         cpu_s: seconds of processor time it may take.
@@ -49,24 +49,29 @@ def rows_apart(
     Raises:
         FileRejectedError: it cannot be read, or not within these bounds.
     """
-    order = {"form": form, "path": str(path), "memory_bytes": memory_bytes, "cpu_s": cpu_s, **settings}
+    path = None if isinstance(source, bytes) else str(source)
+    order = {"form": form, "path": path, "memory_bytes": memory_bytes, "cpu_s": cpu_s, **settings}
     environment = {"PYTHONPATH": os.pathsep.join(sys.path), "POLARS_MAX_THREADS": "1", "PATH": os.defpath}
     with subprocess.Popen(  # noqa: S603  our own module, by our own interpreter
         [sys.executable, "-m", "adapters.apart_reading", json.dumps(order)],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
     ) as process:
+        assert process.stdin is not None  # noqa: S101  it was asked for
         assert process.stdout is not None  # noqa: S101  it was asked for
         try:
+            with contextlib.suppress(OSError), process.stdin as into:  # it may have ended: its output tells why
+                if isinstance(source, bytes):
+                    into.write(source)  # it reads all of it before it writes
             rows = 0
             while line := process.stdout.readline(_MAX_ROW_BYTES):
                 told = _told(line)
                 if isinstance(told, dict):
                     if "end" in told:
                         return
-                    raise FileRejectedError(str(told.get("en")), str(told.get("zh")))
+                    raise FileRejectedError(str(told.get("en")), str(told.get("zh")), str(told.get("why", "")))
                 rows += 1
                 if rows > MAX_ROWS or len(told) > MAX_COLUMNS + 1:
                     break
@@ -75,7 +80,9 @@ def rows_apart(
             with contextlib.suppress(OSError):
                 process.kill()
     raise FileRejectedError(
-        "cannot be read within the bounds of memory and time; send CSV", "在内存与时间限制内无法读取，请改用 CSV"
+        "cannot be read within the bounds of memory and time; send CSV",
+        "在内存与时间限制内无法读取，请改用 CSV",
+        "bounds",
     )
 
 

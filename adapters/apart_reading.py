@@ -6,6 +6,7 @@ whether that was all. Refuses: being imported by anything: it is run.
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ Write = Callable[[int, Sequence[object]], None]
 
 
 class _RejectedError(Exception):
-    """The file cannot be used; both languages."""
+    """The file cannot be used; both languages, and of what sort it is."""
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     order: dict[str, Any] = json.loads(sys.argv[1])
     _bound(order["memory_bytes"], order["cpu_s"])
     out = sys.stdout
+    source = io.BytesIO(sys.stdin.buffer.read()) if order["path"] is None else order["path"]
     dump = json.JSONEncoder(ensure_ascii=True, default=_told, check_circular=False).encode
 
     def write(number: int, cells: Sequence[object]) -> None:
@@ -35,13 +37,13 @@ def main() -> None:
 
     try:
         if order["form"] == "xlsx":
-            _workbook(order["path"], order["sheet"], write)
+            _workbook(source, order["sheet"], write)
         else:
-            _parquet(order["path"], order["columns"], write)
+            _parquet(source, order["columns"], write)
         out.write('{"end": true}\n')
     except _RejectedError as error:
-        en, zh = error.args
-        out.write(dump({"en": en, "zh": zh}) + "\n")
+        en, zh, *why = error.args
+        out.write(dump({"en": en, "zh": zh, "why": "".join(why)}) + "\n")
 
 
 def _bound(memory_bytes: int, cpu_s: int) -> None:
@@ -62,14 +64,14 @@ def _told(value: object) -> object:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _workbook(path: str, sheet: str | None, write: Write) -> None:
+def _workbook(source: str | io.BytesIO, sheet: str | None, write: Write) -> None:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
-        with CalamineWorkbook.from_path(path) as book:
+        with CalamineWorkbook.from_object(source) as book:
             names = book.sheet_names
             if sheet is not None and sheet not in names:
-                raise _RejectedError("the workbook has no sheet of that name", "工作簿中没有该工作表")
+                raise _RejectedError("the workbook has no sheet of that name", "工作簿中没有该工作表", "sheet")
             page = book.get_sheet_by_name(sheet if sheet is not None else names[0])
             _write_all(page.iter_rows(), write)
     except (CalamineError, IndexError, OSError, ValueError) as error:
@@ -83,11 +85,11 @@ def _write_all(rows: Iterable[Sequence[object]], write: Write) -> None:
         write(number, cells)
 
 
-def _parquet(path: str, columns: list[str], write: Write) -> None:
+def _parquet(source: str | io.BytesIO, columns: list[str], write: Write) -> None:
     import polars as pl
 
     try:
-        table = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        table = pl.scan_parquet(source, glob=False, hive_partitioning=False)
         schema = table.collect_schema()
         missing = [name for name in columns if name not in schema]
         if missing:

@@ -14,12 +14,18 @@ MAX_LINE_BYTES = 1 << 20
 
 
 class FileRejectedError(Exception):
-    """A file cannot be used as a whole; `en` and `zh` tell why, naming columns and rows but no content."""
+    """A file cannot be used as a whole; `en` and `zh` tell why, naming columns and rows but no content.
 
-    def __init__(self, en: str, zh: str) -> None:
+    Args:
+        en, zh: why.
+        why: "sheet" where a workbook lacks the sheet wanted, "bounds" where reading takes too much, else "".
+    """
+
+    def __init__(self, en: str, zh: str, why: str = "") -> None:
         super().__init__(en)
         self.en = en
         self.zh = zh
+        self.why = why
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,9 @@ adapter.add_command(adapter_conform.conform)
 def check(manifest: Path, numbers: tuple[str, ...], json_out: bool) -> None:
     """Run the three steps and stop at the first that fails."""
     from adapters.manifest import load_manifest_fully
+    from gateway.log import configure
 
+    configure("ERROR")  # what the kinds log would stand among what is printed
     report = _Report(json_out)
     loaded, errors, warnings = load_manifest_fully(manifest)
     report.problems("errors", errors)

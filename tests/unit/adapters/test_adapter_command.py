@@ -111,3 +111,12 @@ def test_masks_hide_all_but_the_ends() -> None:
     assert masked_number("110105491231002") == "11************2"
     assert (masked_number("123"), masked_number("")) == ("***", "")
     assert (masked_name("欧阳娜娜"), masked_name("李"), masked_name("")) == ("欧***", "*", "")
+
+
+def test_json_stays_one_object_when_rows_are_left_out(path: Path) -> None:
+    manifest = path.read_text("utf-8").replace("{11: OUTPATIENT}", "{11: OUTPATIENT, 99: ignore}")
+    path.write_text(manifest, encoding="utf-8")
+    with sqlite3.connect(path.parent / "hi.db") as db:
+        db.execute("INSERT INTO settlements VALUES (?, '欧阳安娜', '99', '2026-03-01', 'REF-78')", (ANNA,))
+    db.close()
+    assert json.loads(check(path, "--json", "--id", ANNA).output)["exit_code"] == 0
