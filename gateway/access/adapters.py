@@ -34,6 +34,7 @@ LIVE: Final = "live"
 SUSPENDED: Final = "suspended"
 REMOVED: Final = "removed"
 STATES: Final = (PROPOSED, SHADOW, LIVE, SUSPENDED, REMOVED)
+STATES_ZH: Final = dict(zip(STATES, ("待批准", "试运行", "已启用", "已暂停", "已移除"), strict=True))
 
 HOST: Final = "host"
 """An administrator proposed it on the gateway's host: its manifest may name files, databases and secrets there."""
@@ -156,7 +157,7 @@ class Adapters:
         if after is None:
             raise PolicyError(
                 f"{known.name} is {known.state}; {statement.act} does not follow on that",
-                f"{known.name} 当前状态为 {known.state}，不能执行 {statement.act}",
+                f"{known.name} 当前状态为“{STATES_ZH[known.state]}”，不能执行 {statement.act}",
             )
         if statement.act == people.APPROVE_ADAPTER and known.proposed_by == statement.by:
             raise PolicyError(
@@ -227,7 +228,7 @@ def _known(version: Version) -> PolicyError:
         )
     return PolicyError(
         f"{version.name} is registered already; it is {version.state}",
-        f"{version.name} 已登记，当前状态为 {version.state}",
+        f"{version.name} 已登记，当前状态为“{STATES_ZH[version.state]}”",
     )
 
 

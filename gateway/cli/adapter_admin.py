@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from gateway.access.adapters import Version
 
 
+LOOKED_AT = 16
+"""Characters of a digest by which somebody says which version of a department they looked at."""
+
+
 @click.command(
     help=say(
         "Register MANIFEST: propose it to whoever approves. It is kept byte for byte; change a letter, and it is "
@@ -103,6 +107,15 @@ def approve(
         version = only(chosen(known.versions, adapter, digest, [states.PROPOSED]))
         body = _named(version, why)
         if version.origin == states.DEPARTMENT:
+            if len(digest) < LOOKED_AT:
+                # The department may replace what it proposed: what is approved is what was looked at.
+                raise fail(
+                    f"a department proposed it; look at it with `wugan adapter show {adapter} --manifest`, and say "
+                    f"which version you approve: --digest {version.digest.hex()[:LOOKED_AT]}",
+                    f"该版本由部门提交，请先用 `wugan adapter show {adapter} --manifest` 核对，再注明所批准的版本："
+                    f"--digest {version.digest.hex()[:LOOKED_AT]}",
+                    EXIT_USAGE,
+                )
             described = await _document(at, version)
             body |= {"version": described.version, "kind": described.kind, "folder": ""}
             body["origin"] = states.DEPARTMENT

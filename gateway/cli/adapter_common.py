@@ -19,13 +19,7 @@ if TYPE_CHECKING:
     from gateway.access.adapters import Version
     from gateway.store.adapters import Standing
 
-STATES = {
-    states.PROPOSED: ("proposed", "待批准"),
-    states.SHADOW: ("shadow", "试运行"),
-    states.LIVE: ("live", "已启用"),
-    states.SUSPENDED: ("suspended", "已暂停"),
-    states.REMOVED: ("removed", "已移除"),
-}
+STATES = {state: (state, zh) for state, zh in states.STATES_ZH.items()}
 ORIGINS = {
     "configuration": ("configuration", "配置文件"),
     states.HOST: ("registered here", "本机登记"),
@@ -75,11 +69,14 @@ def chosen(known: Sequence[Version], adapter: str, digest: str, wanted: Sequence
         )
     found = [each for each in of if each.state in wanted and each.digest.hex().startswith(digest.lower())]
     if not found:
-        now = ", ".join(f"{each.digest.hex()[:8]} {each.state}" for each in of if each.state != states.REMOVED) or "-"
-        which = " / ".join(wanted)
+        there = [each for each in of if each.state != states.REMOVED]
+        now, now_zh = (
+            ", ".join(f"{each.digest.hex()[:8]} {STATES[each.state][word]}" for each in there) for word in (0, 1)
+        )
+        which, which_zh = (" / ".join(STATES[state][word] for state in wanted) for word in (0, 1))
         raise fail(
-            f"no version of {adapter} is {which} (of that digest); there are: {now}",
-            f"{adapter} 没有处于 {which} 状态（或该摘要）的版本；现有：{now}",
+            f"no version of {adapter} is {which} (of that digest); there are: {now or 'none'}",
+            f"{adapter} 没有“{which_zh}”状态（或该摘要）的版本；现有：{now_zh or '无'}",
             EXIT_REFUSED,
         )
     return found

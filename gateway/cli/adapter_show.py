@@ -33,6 +33,18 @@ _TALLY = (
     ("mean_ms", "milliseconds on average", "平均耗时（毫秒）"),
     ("longest_ms", "milliseconds at most", "最长耗时（毫秒）"),
 )
+_STEPS = {
+    "propose": ("proposed", "提交"),
+    "approve": ("approved", "批准"),
+    "promote": ("promoted", "启用"),
+    "suspend": ("suspended", "暂停"),
+    "resume": ("resumed", "恢复"),
+    "remove": ("removed", "移除"),
+    "department registered": ("department: registered", "部门登记"),
+    "department suspended": ("department: suspended", "部门暂停"),
+    "department resumed": ("department: resumed", "部门恢复"),
+    "department withdrawn": ("department: withdrawn", "部门撤回"),
+}
 
 
 @click.command("list", help=say("List adapters: of the configuration, and registered.", "列出接入：配置文件与登记的。"))
@@ -99,7 +111,8 @@ def show(config_file: Path, adapter: str, manifest: bool, json_out: bool) -> Non
             for written in each["manifest"].splitlines():
                 click.echo(plain(f"    | {written}"))
     for each in told["history"]:
-        click.echo(plain(f"{each['at']}  {each['what']:16} {each['digest'][:8]}  {each['by']}: {each['why']}"))
+        what = say(*_STEPS.get(each["what"], (each["what"], each["what"])))
+        click.echo(plain(f"{each['at']}  {what}  {each['digest'][:8]}  {each['by']}: {each['why']}"))
 
 
 def _figure(trial: dict[str, int], name: str) -> int:

@@ -64,14 +64,11 @@ class Following:
         self._pushing: set[str] = set()
 
     def wake(self, adapter_id: str = "") -> None:
-        """Look at a department now, or at those that there are now: it says that it has something, or they changed."""
-        if adapter_id:
-            if adapter_id in self._woken:
-                self._woken[adapter_id].set()
-            return
-        for woken in self._woken.values():
-            woken.set()
-        self._exchanged.set()
+        """Look at a department now, for it says that it has something; without a name: other departments are asked."""
+        if not adapter_id:
+            self._exchanged.set()
+        elif adapter_id in self._woken:
+            self._woken[adapter_id].set()
 
     async def run(self) -> None:
         """Follow every department that tells of changes, as they come and go, until cancelled."""
@@ -81,8 +78,10 @@ class Following:
                 self._exchanged.clear()
                 # One that ended, because its department was suspended, may begin again; never a second beside it.
                 tasks = {name: task for name, task in tasks.items() if not task.done()}
-                for source in self._departments.feeds:
-                    name = source.about.adapter_id
+                names = [source.about.adapter_id for source in self._departments.feeds]
+                for name in tasks.keys() - names:
+                    self._woken[name].set()
+                for name in names:
                     if name not in tasks:
                         self._woken[name] = asyncio.Event()
                         tasks[name] = asyncio.create_task(self._follow(name))

@@ -142,6 +142,15 @@ async def by_department(member: Member, certs: Path, *arguments: str, why: str =
     return json.loads(ran.output) if not code else ran.output
 
 
+def approve_without_a_digest(member: Member) -> str:
+    """What it says."""
+    signed = ["--why", "test", "--as", "li", "--key", str(member.folder / "people" / "li.pem")]
+    arguments = ["approve", "mountain-burials", "--config", str(member.folder / "gateway.toml"), *signed]
+    ran = CliRunner(env={"WUGAN_LANG": "en"}).invoke(adapter, arguments)
+    assert ran.exit_code == 2
+    return ran.output
+
+
 async def told_of(world: SmallWorld, person: Recipient, certs: Path, folder: Path) -> None:
     """The agency that pays subscribes, the department pushes, and the agency is told."""
     payer, member = world.member(person.paying_province), world.members[1]
@@ -191,7 +200,9 @@ async def test_a_department_registers_its_own_adapter_and_takes_it_back(world: S
         assert await outcome() is None
         assert "is live" in (await by_department(member, certs, "push", why="", code=1))
 
-        await asyncio.to_thread(wugan, member, "approve", "mountain-burials", by="li")
+        unsaid = await asyncio.to_thread(approve_without_a_digest, member)
+        assert told["digest"][:16] in unsaid, "what is approved is what was looked at"
+        await asyncio.to_thread(wugan, member, "approve", "mountain-burials", "--digest", told["digest"][:16], by="li")
         await taken_up(member, "mountain-burials", in_use=True)
         assert await outcome() is None, "in shadow it takes part in no answer"
         await asyncio.to_thread(wugan, member, "promote", "mountain-burials", "--untried", by="li")

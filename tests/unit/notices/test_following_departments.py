@@ -112,6 +112,36 @@ async def test_a_department_that_crashes_is_looked_at_again(tmp_path: Path) -> N
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_departments_are_followed_as_they_come_and_go_and_one_that_is_back_goes_on(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [], BO: []})
+    async with world(tmp_path, civil, poll_s=3_600) as w:
+        sources = w.departments.sources
+        sources.listen(w.following.wake)
+        await w.subscribe(ANNA, BO)
+        task = await running(w)
+
+        async def told(*people: str) -> None:
+            async def all_of_them() -> bool:
+                return {each.id_number for each in await w.told()} == set(people)
+
+            await until(all_of_them, f"{len(people)} notices")
+
+        sources.use([])
+
+        async def left_alone() -> bool:
+            return not w.following._woken
+
+        await until(left_alone, "the end of following")
+        civil.record(ANNA, death())
+        sources.use([sources.source(civil)])
+        await told(ANNA)
+        civil.record(BO, death())
+        w.following.wake(civil.about.adapter_id)  # an hour before the next look
+        await told(ANNA, BO)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_pages_are_taken_one_after_another(tmp_path: Path) -> None:
     civil = Feed({ANNA: [], BO: []})
     async with world(tmp_path, civil, page=1) as w:
