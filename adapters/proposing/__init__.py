@@ -3,7 +3,8 @@
     samples.py   reading a sample: CSV, workbook, JSON lines, a JSON answer, tables of a database
     shapes.py    what the values of a column look like: number of a person, name, date, code, region, reference
     words.py     what columns, tables and codes are called in departments' systems, and what that means
-    meaning.py   which column is what, and which evidence a row is
+    guesses.py   what is proposed, with how sure it is and why
+    meaning.py   which column is what, and which evidence a row is (days.py: which date)
     writing.py   the manifest as text, each proposal with its reason, doubts marked 请核对
 
 Nothing personal of the sample leaves this package: what is written are names of columns, formats, and codes that repeat

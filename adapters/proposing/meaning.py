@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
-from adapters.asked import normal
 from adapters.manifest.usual import USUAL_KINDS
 from adapters.mapping import FROM_KINDS, REGION_DETAIL_KINDS, UNTIL_KINDS
 from adapters.proposing import words as named
+from adapters.proposing.days import find_days
+from adapters.proposing.guesses import Department, Guess, Sure, Understood
 from adapters.proposing.samples import Column, Sample, SampleError
-from adapters.proposing.shapes import AMBIGUOUS, PROVINCES, Shape, shape_of
+from adapters.proposing.shapes import PROVINCES, Shape, shape_of
 from adapters.proposing.words import MEANINGS, Meaning, spoken
 from adapters.values import text_of
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -33,78 +32,6 @@ _OWN_CITY: Final = re.compile(r"[A-Za-z]{0,4}(\d{4})", re.ASCII)
 """A department's own code of a prefecture: the first four digits of GB/T 2260, maybe with letters before."""
 _FIRST_EVENT: Final = 100
 """Kinds from here on are events (vocabulary.proto)."""
-
-
-class Sure(IntEnum):
-    """How sure a proposal is."""
-
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """One proposal: a column, or a word of the manifest, and why; `en` and `zh` name no value of the sample."""
-
-    value: str
-    sure: Sure
-    en: str
-    zh: str
-
-
-@dataclass(slots=True)
-class Understood:
-    """What a sample seems to be.
-
-    Args:
-        sample: which.
-        identity, name, observed, available, region, reference, since, until, penalty, other_place: columns.
-        kind: Meaning of its rows, None: nothing is known, so that it is a register.
-        kind_why: why.
-        codes: column of codes and code → kind, "ignore" where the code says nothing to us.
-        unread: other columns of codes, with codes that say nothing to us.
-        only: column of a status, the values that count, and whether they are the ones or all but them.
-        links: columns of an old and a new number, where the sample holds both.
-        shapes: of every column.
-        freshness_days: within which nearly everything was there.
-        region_codes: the department's own codes → GB/T 2260.
-        province: in which most rows are, 0: not told.
-    """
-
-    sample: Sample
-    shapes: dict[str, Shape]
-    identity: Guess
-    name: Guess | None = None
-    observed: Guess | None = None
-    available: Guess | None = None
-    region: Guess | None = None
-    region_codes: dict[str, int] = field(default_factory=dict)
-    reference: Guess | None = None
-    since: Guess | None = None
-    until: Guess | None = None
-    penalty: Guess | None = None
-    other_place: Guess | None = None
-    kind: Meaning | None = None
-    kind_why: Guess | None = None
-    codes: tuple[str, dict[str, str]] | None = None
-    unread: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    only: tuple[str, tuple[str, ...], bool, Sure] | None = None
-    links: tuple[str, str] | None = None
-    freshness_days: int = 31
-    freshness_told: bool = False
-    province: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Department:
-    """All samples together: the department, its regions, and each record set."""
-
-    number: int
-    why: Guess
-    regions: tuple[int, ...]
-    regions_told: bool
-    records: tuple[Understood, ...]
 
 
 def understand(samples: Sequence[Sample], regions: tuple[int, ...], language: str) -> Department:
@@ -140,7 +67,7 @@ def _one(sample: Sample) -> Understood | None:
     record.links = _links(identity.value, others)
     record.name = _best(shapes, taken, named.NAME, lambda shape: shape.person >= 0.5, "汉字姓名", "Chinese names")
     taken |= _columns(record.name)
-    _dates(record, by_name, taken)
+    find_days(record, by_name, taken)
     _regions(record, by_name, taken)
     record.penalty = _words_in(shapes, taken, named.PENALTIES)
     taken |= _columns(record.penalty)
@@ -203,94 +130,6 @@ def _best(
         f"its values look like {en}" + (", and it is called so" if by_name else ""),
         f"值的形式为{zh}" + ("，列名相符" if by_name else ""),
     )
-
-
-# dates
-
-
-def _dates(record: Understood, by_name: dict[str, Column], taken: set[str]) -> None:
-    shapes = record.shapes
-    able = [name for name, shape in shapes.items() if name not in taken and (shape.formats or shape.native)]
-    able = [name for name in able if not _accident(name, shapes[name])]
-    born = [normal(text_of(value))[6:14] for value in by_name[record.identity.value].values]
-    able = [name for name in able if not (spoken(name, named.BIRTH) or _is_birth(shapes[name], born))]
-
-    def pick(listed: named.Words) -> str | None:
-        scored = [(spoken(name, listed), -place, name) for place, name in enumerate(able) if spoken(name, listed)]
-        return max(scored)[2] if scored else None
-
-    for listed, setting in ((named.FROM, "since"), (named.UNTIL, "until")):
-        if (name := pick(listed)) is not None and len(able) > 1:
-            able.remove(name)
-            setattr(record, setting, Guess(name, Sure.MEDIUM, "a date that is called so", "日期列，列名相符"))
-    available = pick(named.AVAILABLE) if len(able) > 1 else None
-    rest = [name for name in able if name != available]
-    if not rest:
-        return
-    observed = max(rest, key=lambda name: (_called_date(name), shapes[name].share_filled))
-    called = _called_date(observed) > 0
-    if available is None and len(rest) > 1:
-        available = _later(observed, [name for name in rest if name != observed], shapes)
-    clear = called and len(rest) == 1 and not set(shapes[observed].formats) & AMBIGUOUS
-    sure = Sure.HIGH if clear else Sure.MEDIUM if called else Sure.LOW
-    read = round(100 * (1 - shapes[observed].undated))
-    en, zh = f"{read} % of its values read as dates", f"{read}% 的值可按所列格式读为日期"
-    if len(rest) > 1:
-        further = ", ".join(name for name in rest if name != observed)
-        en, zh = f"{en}; other dates: {further}", f"{zh}；另有日期列：{further}"
-    record.observed = Guess(observed, sure, en, zh)
-    if available is not None:
-        by = spoken(available, named.AVAILABLE) > 0
-        record.available = Guess(
-            available,
-            Sure.MEDIUM if by else Sure.LOW,
-            "a later date" + (" that is called so" if by else ", never before the event"),
-            "较晚的日期" + ("，列名相符" if by else "，不早于发生日期"),
-        )
-        _freshness(record)
-
-
-def _called_date(name: str) -> int:
-    """How well a name fits the day of an event; one that merely ends as dates do fits a little."""
-    return spoken(name, named.OBSERVED) or int(name.lower().endswith(named.DATE_ENDINGS))
-
-
-def _accident(name: str, shape: Shape) -> bool:
-    """Whether numbers only happen to read as dates: nothing calls them dates, and they are all there is."""
-    called = max(_called_date(name), *(spoken(name, listed) for listed in (named.AVAILABLE, named.FROM, named.UNTIL)))
-    return not shape.native and set(shape.formats) <= AMBIGUOUS and not called
-
-
-def _is_birth(shape: Shape, born: Sequence[str]) -> bool:
-    """Whether a date is the person's day of birth, which the number tells anyway."""
-    import datetime as dt
-
-    pairs = [(day, text) for day, text in zip(shape.days, born, strict=True) if day and text.isdigit()]
-    same = sum((dt.date(1970, 1, 1) + dt.timedelta(days=day)).strftime("%Y%m%d") == text for day, text in pairs)
-    return bool(pairs) and same >= 0.8 * len(pairs)
-
-
-def _later(observed: str, others: Sequence[str], shapes: dict[str, Shape]) -> str | None:
-    """A date that is hardly ever before the event, and there for nearly every row."""
-    event = shapes[observed].days
-    for name in others:
-        pairs = [(one, two) for one, two in zip(event, shapes[name].days, strict=True) if one and two]
-        if len(pairs) >= _NEARLY * shapes[observed].filled and sum(two >= one for one, two in pairs) >= _NEARLY * len(
-            pairs
-        ):
-            return name
-    return None
-
-
-def _freshness(record: Understood) -> None:
-    """Days within which nineteen of twenty rows were there."""
-    if record.observed is None or record.available is None:
-        return
-    event, there = record.shapes[record.observed.value].days, record.shapes[record.available.value].days
-    late = sorted(two - one for one, two in zip(event, there, strict=True) if one and two and two >= one)
-    if late:
-        record.freshness_days = min(3660, max(1, late[min(len(late) - 1, int(len(late) * 0.95))]))
-        record.freshness_told = True
 
 
 # places

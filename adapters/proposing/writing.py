@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from adapters.proposing.meaning import Department, Guess, Sure, Understood, personal
+from adapters.proposing.guesses import Department, Guess, Sure, Understood
+from adapters.proposing.meaning import personal
 from adapters.proposing.shapes import AMBIGUOUS
 from adapters.proposing.words import PENALTIES
 from wugan.adapter.v1 import vocabulary_pb2 as words

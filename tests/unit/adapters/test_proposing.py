@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import openpyxl
 import pytest
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from adapters.asked import normal
 from adapters.manifest import Manifest, parse_manifest
 from adapters.manifest.document import Document
+from adapters.manifest.sources import FileSet
 from adapters.proposing import SampleError, propose
 from adapters.proposing.shapes import is_resident_number, shape_of
 from gateway.cli import main
@@ -159,6 +160,23 @@ def test_the_tables_of_a_database_and_the_links_between_numbers(tmp_path: Path) 
     assert manifest.links is not None
     assert (manifest.links.identity.column, manifest.links.linked) == ("ysfzh", "xsfzh")
     assert {one.name for one in manifest.records} == {"setl-d", "hmbg"}
+    accepted(text, tmp_path)
+
+
+def test_json_lines_are_understood_where_a_manifest_can_name_them(tmp_path: Path) -> None:
+    path = tmp_path / "火化_20261001.jsonl"
+    rows = [
+        {"id": who, "person": {"name": name}, "火化日期": f"2026030{at % 9 + 1}"}
+        for at, (who, name) in enumerate(PEOPLE)
+    ]
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    if "jsonl" not in get_args(FileSet.model_fields["format"].annotation):
+        with pytest.raises(SampleError, match="JSON lines"):
+            propose(path)
+        return
+    text = propose(path)
+    manifest = read(text)
+    assert (manifest.identity.column, manifest.identity.name) == ("id", "person.name")
     accepted(text, tmp_path)
 
 
