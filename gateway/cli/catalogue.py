@@ -189,6 +189,7 @@ def _view(
     from gateway.catalogue.basis import Terms
     from gateway.catalogue.needs import needs_of
     from gateway.catalogue.offers import manifests_in, of_manifest, of_member, provinces_of
+    from gateway.cli.registered import live_manifests
     from gateway.clock import SystemClock
     from gateway.config import load_gateway
     from gateway.errors import ConfigError
@@ -208,7 +209,8 @@ def _view(
     book = RuleBook.parse(rule_file.read_bytes(), str(rule_file))
     read = Terms.parse(term_file.read_bytes(), str(term_file))
     paths = [*manifests, *(settings.inquiry.adapters if settings is not None else ())]
-    offers = [offer for manifest in manifests_in(paths) for offer in of_manifest(manifest)]
+    registered = live_manifests(config, settings) if config is not None and settings is not None else []
+    offers = [offer for manifest in (*manifests_in(paths), *registered) for offer in of_manifest(manifest)]
     unserved: tuple[int, ...] = ()
     if settings is not None:
         directory = held_directory(settings, SystemClock())

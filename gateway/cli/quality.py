@@ -22,6 +22,7 @@ from gateway.cli.language import chinese, plain, say
 from gateway.errors import WuganError
 
 if TYPE_CHECKING:
+    from adapters.manifest import Manifest
     from gateway.config import GatewaySettings
     from gateway.quality.judging import Found, Thresholds
     from gateway.quality.measuring import Measured
@@ -168,8 +169,8 @@ def sample(
     if keep and config_file is None:
         raise fail("--keep needs --config", "--keep 须与 --config 同用", EXIT_USAGE)
     settings, bounds = _settings(config_file, thresholds)
-    paths = [manifest] if manifest is not None else list(settings.inquiry.adapters)
-    measured = _sampled(paths, settings, ids, people, bounds)
+    manifests = _manifests(manifest, config_file, settings)
+    measured = _sampled(manifests, settings, ids, people, bounds)
     if keep:
         _keep(settings, measured)
     shown = kept(measured)[1]
@@ -200,6 +201,20 @@ def _settings(config_file: Path | None, thresholds: Path | None) -> tuple[Any, T
         raise fail(error.en, error.zh, EXIT_USAGE) from None
     except OSError as error:
         raise fail(f"{error.filename}: {error.strerror}", f"{error.filename}：无法读取", EXIT_USAGE) from None
+
+
+def _manifests(manifest: Path | None, config_file: Path | None, settings: GatewaySettings) -> list[Manifest]:
+    """The one given, or all that the gateway works with."""
+    from adapters.errors import AdapterError
+    from adapters.manifest import load_manifest
+    from gateway.cli.registered import live_manifests
+
+    try:
+        if manifest is not None or config_file is None:
+            return [load_manifest(path) for path in (manifest,) if path is not None]
+        return [*map(load_manifest, settings.inquiry.adapters), *live_manifests(config_file, settings)]
+    except AdapterError as error:
+        raise fail(error.en, error.zh, EXIT_USAGE) from None
 
 
 def _this_month() -> int:
@@ -284,7 +299,7 @@ def _keep(settings: GatewaySettings, measured: Measured) -> None:
 
 
 def _sampled(
-    paths: Sequence[Path], settings: GatewaySettings | None, ids: Path | None, people: int, bounds: Thresholds
+    manifests: Sequence[Manifest], settings: GatewaySettings | None, ids: Path | None, people: int, bounds: Thresholds
 ) -> Measured:
     """A sample of the sources of these manifests; one that cannot be reached is told and counted as unavailable."""
     from adapters.errors import AdapterError
@@ -295,15 +310,15 @@ def _sampled(
     book = RuleBook.parse(rules.read_bytes(), str(rules))
     given = ids.read_text("utf-8-sig", "replace").splitlines() if ids is not None else None
     try:
-        return asyncio.run(_sample(paths, given, people, book, bounds.dates_differ_days))
+        return asyncio.run(_sample(manifests, given, people, book, bounds.dates_differ_days))
     except AdapterError as error:
         raise fail(error.en, error.zh, EXIT_USAGE) from None
 
 
 async def _sample(
-    paths: Sequence[Path], given: Sequence[str] | None, people: int, book: RuleBook, differ_days: int
+    manifests: Sequence[Manifest], given: Sequence[str] | None, people: int, book: RuleBook, differ_days: int
 ) -> Measured:
-    from adapters.build import build, load_manifest
+    from adapters.build import build
     from adapters.errors import AdapterError
     from adapters.numbers import Numbers, numbers_of
     from gateway.clock import SystemClock, civil_day
@@ -316,19 +331,18 @@ async def _sample(
     with tempfile.TemporaryDirectory(prefix="wugan-quality-") as state:
         sources: list[Sampled] = []
         try:
-            for path in paths:
-                manifest = load_manifest(path)
+            for manifest in manifests:
                 mine = Numbers()
                 try:
                     if given is None:
-                        mine = await asyncio.to_thread(numbers_of, manifest, max(1, people // len(paths)))
+                        mine = await asyncio.to_thread(numbers_of, manifest, max(1, people // max(1, len(manifests))))
                         numbers.good.update(mine.good)
                 except AdapterError as error:
-                    click.echo(f"! {path.name}: {say(error.en, error.zh)}", err=True)
+                    click.echo(f"! {manifest.adapter_id}: {say(error.en, error.zh)}", err=True)
                 try:
                     sources.append(Sampled(build(manifest, Path(state)), mine.read, mine.ill_formed))
                 except AdapterError as error:
-                    click.echo(f"! {path.name}: {say(error.en, error.zh)}", err=True)
+                    click.echo(f"! {manifest.adapter_id}: {say(error.en, error.zh)}", err=True)
             if not numbers.good:
                 raise fail("no numbers to try; give --ids", "没有可试查的号码，请用 --ids 提供", EXIT_UNREACHABLE)
             today = civil_day(SystemClock().now_ms())

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from federation_world import SmallWorld, channel
+from test_registry_live import wugan
 
 from gateway.cli import main
 from gateway.demo.asking import request_for
 from gateway.demo.truth import Recipient
+from tests.unit.registry.registry_world import database, manifest
 from wugan.agency.v1 import agency_pb2_grpc
 
 pytestmark = pytest.mark.integration
@@ -25,7 +27,6 @@ WAIT_S = 20.0
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WUGAN_LANG", "zh")
-    monkeypatch.setattr("gateway.log.configure", lambda *_: None)
 
 
 def shown(*words: str) -> Any:
@@ -74,3 +75,24 @@ def test_the_catalogue_of_a_running_gateway_counts_the_other_members_and_names_p
     unserved = {row["region"][:6] for row in gaps if row["lack"] == "无成员服务"}
     assert len(unserved) == 31 - 2
     assert not {str(member.region) for member in world.members} & unserved
+
+
+def test_a_registered_adapter_is_in_the_catalogue_as_long_as_it_is_live(world: SmallWorld, tmp_path: Path) -> None:
+    member = world.members[0]
+    config = str(member.folder / "gateway.toml")
+    database(tmp_path, "civil.db")
+    file = tmp_path / "city.yaml"
+    file.write_bytes(manifest("1", adapter="city-cremations"))
+    wugan(member, "register", str(file), by="wang")
+    wugan(member, "approve", "city-cremations", by="li")
+
+    def offered() -> bool:
+        ran = CliRunner().invoke(main, ["catalogue", "show", "--config", config, "--region", "330000", "--json"])
+        assert ran.exit_code == 0, ran.output
+        return "city-cremations" in ran.stdout
+
+    assert not offered(), "in shadow it counts for nothing"
+    wugan(member, "promote", "city-cremations", "--untried", by="li")
+    assert offered()
+    wugan(member, "remove", "city-cremations", by="li")
+    assert not offered()
