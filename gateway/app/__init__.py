@@ -200,7 +200,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
         rosters = await stack.enter_async_context(
-            open_rosters(settings, book, directory, store, partners, checks, clock)
+            open_rosters(settings, book, directory, store, partners, checks, notices.subscribing, clock)
         )
         twice = build_duplicates(settings, book, access, directory, store, post, rosters, checks, clock)
         roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))

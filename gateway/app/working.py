@@ -126,6 +126,7 @@ class Notices(NamedTuple):
     """Status-change notices, of both sides, joined."""
 
     service: NoticeService
+    subscribing: Subscribing
     loops: list[Callable[[], Coroutine[Any, Any, None]]]
     following: Following
 
@@ -179,7 +180,8 @@ def build_notices(
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
     tidying = Tidying(store, clock, given.renew_s)
     service = NoticeService(subscribing, noticed, store.subscriptions, checks.pseudonym, directory, clock)
-    return Notices(service, [following.run, noticing.run, subscribing.run, tidying.run], following)
+    loops = [following.run, noticing.run, subscribing.run, tidying.run]
+    return Notices(service, subscribing, loops, following)
 
 
 class Twice(NamedTuple):
@@ -234,6 +236,7 @@ async def open_rosters(
     store: Store,
     partners: Partners,
     checks: Checks,
+    subscribing: Subscribing,
     clock: Clock,
 ) -> AsyncIterator[Rosters]:
     """Whole-roster runs, those included that were left unfinished; the threads that they work in."""
@@ -253,6 +256,7 @@ async def open_rosters(
         follow_moves=federation.follow_moves,
         gate=Gate(book, store, clock),
         scratch=settings.state_dir / "once",
+        subscribes=subscribing,
     )
     rosters = Rosters(store.parts(settings.state_dir / "rosters"), around, given, checks.pseudonym)
     try:

@@ -113,6 +113,15 @@ roster.add_command(decisions)
     ),
 )
 @click.option(
+    "--subscribe",
+    is_flag=True,
+    help=say(
+        "of a live roster, subscribe to notices about everybody whom it asks about; the next run asks about those of "
+        "whom one came",
+        "持续名册同时订阅所查询人员的状态变更通知，下次执行时核验有通知的人员",
+    ),
+)
+@click.option(
     "--full",
     is_flag=True,
     help=say("of a live roster, also write the results of everybody anew", "持续名册同时重新写出全部人员的结果"),
@@ -157,6 +166,7 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         as_of=given["as_of"],
         evidence_limit=given["evidence"],
         live=given["live"],
+        subscribe=given["subscribe"],
         sheet=given["sheet"],
         ask_about_home=given["home"],
         deadline_s=given["deadline_s"] or 0,
@@ -175,6 +185,12 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
         with Shown(Console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
             last = await _follow(client, shown, going, recipients)
+            if last.subscribed:
+                made = (
+                    f"{last.subscribed} subscriptions to notices made or renewed",
+                    f"已订阅或续订 {last.subscribed} 项通知",
+                )
+                shown.say(say(*made))
             await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
         going.written(out)
 

@@ -6,18 +6,21 @@ Owns: the shape of it. Refuses: building it, which is the composition root's.
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from gateway.clock import Clock
+from gateway.errors import RefusedError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.streams import Chunk, ChunkOutcome
+from gateway.federation.subscribing import Wanted
 from gateway.once.gate import Gate
 from gateway.resilience.backoff import Random, chance
 from gateway.rules.book import RuleBook
+from wugan.federation.v1 import exchange_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,16 @@ class News(Protocol):
         ...
 
 
+class Subscribes(Protocol):
+    """Who subscribes to notices; see `gateway.federation.subscribing.Subscribing`."""
+
+    async def subscribe(
+        self, context: exchange_pb2.Context, people: Sequence[Wanted], until_ms: int
+    ) -> tuple[int, list[tuple[int, RefusedError]]]:
+        """Subscribe for people, or renew; how many subscriptions that makes, and which were refused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Around:
     """What runs have in common.
@@ -74,6 +87,7 @@ class Around:
         drawn: the chance that jitters waits.
         gate: where certifications are claimed; None: nowhere.
         scratch: a private folder, for what is put aside meanwhile.
+        subscribes: subscribes to notices; None: nobody does.
     """
 
     member_id: str
@@ -90,6 +104,7 @@ class Around:
     drawn: Random = chance
     gate: Gate | None = None
     scratch: Path | None = None
+    subscribes: Subscribes | None = None
 
 
 def make_scratch(folder: Path) -> Path:

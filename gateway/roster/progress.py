@@ -82,3 +82,4 @@ class Figures:
     chunks: int = 0
     chunks_done: int = 0
     reading: bool = True
+    subscribed: int = 0

@@ -100,6 +100,7 @@ class Submitted:
     submitted_at_ms: int
     deadline_ms: int
     secret: bytes
+    subscribe: bool = False
 
     def to_json(self) -> bytes:
         """For the part `run`."""

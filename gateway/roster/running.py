@@ -22,7 +22,7 @@ from gateway.errors import PartnerError, StoreError
 from gateway.federation.partners import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.resilience.backoff import Backoff
-from gateway.roster.around import Around
+from gateway.roster.around import Around, Subscribes
 from gateway.roster.asking import Moves, moves_from, positions, question
 from gateway.roster.certifying import Certifying, claims
 from gateway.roster.cutting import About, Cut, about, cut, rows_of
@@ -33,6 +33,7 @@ from gateway.roster.packing import pack
 from gateway.roster.planning import Planner
 from gateway.roster.progress import Figures, Standing
 from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
+from gateway.roster.subscribing import subscribe_for
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 CUT_AT_ONCE: Final = 16
@@ -83,6 +84,7 @@ class Running:
         self._moves_of: dict[int, Moves] = {}
         self._news = asyncio.Event()
         self._merging = asyncio.Semaphore(MERGED_AT_ONCE)
+        self._subscribing = asyncio.Semaphore(1)
         self._paces: deque[tuple[float, int]] = deque()
 
     async def go(self) -> None:
@@ -162,6 +164,8 @@ class Running:
         self._due(group, {Ask(found.number, 0, member): people for member, people in found.members.items()})
         if not self._open[found.number]:
             group.create_task(self._next(group, found.number))
+        if self._run.subscribe and self._around.subscribes is not None:
+            group.create_task(self._subscribe(found.number, self._around.subscribes))
         self._tell()
 
     def _due(self, group: asyncio.TaskGroup, asks: dict[Ask, int]) -> None:
@@ -308,6 +312,14 @@ class Running:
             self._moves_of.pop(chunk, None)
             self._cuts.pop(chunk, None)
         self._ring()
+
+    async def _subscribe(self, chunk: int, subscribes: Subscribes) -> None:
+        """Subscribe for a chunk's people, beside everything else."""
+        async with self._subscribing:
+            now_ms = self._around.clock.now_ms()
+            made = await subscribe_for(self._run, self._folder, chunk, subscribes, now_ms, self._in_pool)
+        self.figures.subscribed += made
+        self._tell()
 
     def _follow(self, chunk: int, rows: pl.DataFrame) -> Moves:
         """Who is to be asked about elsewhere; put down, so that it is the same after a restart."""

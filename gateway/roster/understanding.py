@@ -84,6 +84,8 @@ def understood(
     deadline_s = min(header.deadline_s or settings.deadline_s, settings.deadline_s)
     if (header.live or header.continues) and as_of_on != today:
         raise wrong("as_of", "a live roster is answered as of today", "持续名册只能按当日答复")
+    if header.subscribe and not (header.live or header.continues):
+        raise wrong("subscribe", "only a live roster is brought notices", "仅持续名册可订阅状态变更通知")
     return Submitted(
         run_id=header.run_id,
         unit=unit,
@@ -107,6 +109,7 @@ def understood(
         submitted_at_ms=now_ms,
         deadline_ms=now_ms + round(deadline_s * 1000),
         secret=secrets.token_bytes(32),
+        subscribe=header.subscribe,
     )
 
 

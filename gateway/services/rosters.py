@@ -189,7 +189,7 @@ class RosterService:
             return shown
         for name in (
             *("rows_read", "reading", "rows_rejected", "rows_done", "rows_carried", "asked", "answered"),
-            *("chunks", "chunks_done"),
+            *("chunks", "chunks_done", "subscribed"),
         ):
             setattr(shown, name, getattr(figures, name))
         if ended is not None and ended.state == DONE:

@@ -159,3 +159,10 @@ def test_the_gateway_forgot_the_run_before_and_everybody_is_asked(running: TwoPr
     world.said_by(world.cli(running, "roster", "cancel", str(live.out), "--delete"))
     assert live.run(rows) == CHUNK
     assert live.run(rows) == 0
+
+
+def test_a_live_roster_subscribes_for_its_people_where_they_live(live: Live) -> None:
+    live.run(known(60), "--subscribe")
+    listing = world.cli(live.running, "notices", "list", "--json")
+    world.until(lambda: world.said_by(listing).count("STANDING_ACTIVE") == 60, "the other side watches all of them")
+    assert live.run(known(60), "--subscribe") == 0

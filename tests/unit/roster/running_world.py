@@ -19,7 +19,7 @@ from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.once.gate import Gate
-from gateway.roster.around import Around, Bounds
+from gateway.roster.around import Around, Bounds, Subscribes
 from gateway.roster.frames import TABLES, from_arrow
 from gateway.roster.packing import unpack
 from gateway.roster.pieces import Step
@@ -117,6 +117,7 @@ class World:
         self.pool = ThreadPoolExecutor(2)
         self.gate: Gate | None = None
         self.as_of_on = 0
+        self.subscribes: Subscribes | None = None
         self.scratch = folder / "once"
         self.rosters = self.opened()
 
@@ -138,6 +139,7 @@ class World:
             drawn=lambda: 0.0,
             gate=self.gate,
             scratch=self.scratch,
+            subscribes=self.subscribes,
         )
         return Rosters(self.parts, around, given, lambda unit, official: b"p" * 32)
 

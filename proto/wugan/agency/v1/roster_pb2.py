@@ -27,47 +27,47 @@ from wugan.adapter.v1 import vocabulary_pb2 as wugan_dot_adapter_dot_v1_dot_voca
 from wugan.federation.v1 import vocabulary_pb2 as wugan_dot_federation_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwugan/agency/v1/roster.proto\x12\x0fwugan.agency.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wugan/adapter/v1/vocabulary.proto\x1a$wugan/federation/v1/vocabulary.proto\"\x99\x01\n\x13SubmitRosterRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.wugan.agency.v1.RosterHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x39\n\x0b\x63omposition\x18\x03 \x01(\x0b\x32\".wugan.agency.v1.RosterCompositionH\x00\x42\x06\n\x04part\"D\n\x11RosterComposition\x12\r\n\x05\x66irst\x18\x01 \x03(\r\x12\r\n\x05\x63ount\x18\x02 \x03(\r\x12\x11\n\town_bytes\x18\x03 \x03(\x04\"\xe3\x03\n\x0cRosterHeader\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.wugan.agency.v1.RosterFormat\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12*\n\x07purpose\x18\x06 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x13\n\x0blegal_basis\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x08 \x01(\t\x12\x10\n\x08official\x18\t \x01(\t\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x31\n\x07\x62\x65nefit\x18\x0b \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12.\n\x07\x63olumns\x18\x0c \x03(\x0b\x32\x1d.wugan.agency.v1.RosterColumn\x12\x16\n\x0e\x65vidence_limit\x18\r \x01(\r\x12\x0c\n\x04live\x18\x0e \x01(\x08\x12\x11\n\tcontinues\x18\x0f \x01(\x0c\x12\x12\n\nchunk_rows\x18\x10 \x01(\r\x12\x12\n\ndeadline_s\x18\x11 \x01(\r\x12\r\n\x05sheet\x18\x12 \x01(\t\x12\x16\n\x0e\x61sk_about_home\x18\x13 \x01(\x08\"+\n\x0cRosterColumn\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"N\n\x14SubmitRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun\x12\r\n\x05known\x18\x02 \x01(\x08\"\xbc\x05\n\tRosterRun\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.wugan.agency.v1.RosterState\x12\x30\n\x0csubmitted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdelete_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfile_name\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x08 \x01(\t\x12*\n\x07purpose\x18\t \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x0c\n\x04live\x18\x0b \x01(\x08\x12\x11\n\tcontinues\x18\x0c \x01(\x0c\x12\x11\n\trows_read\x18\r \x01(\x04\x12\x0f\n\x07reading\x18\x0e \x01(\x08\x12\x15\n\rrows_rejected\x18\x0f \x01(\x04\x12\x11\n\trows_done\x18\x10 \x01(\x04\x12\x14\n\x0crows_carried\x18\x11 \x01(\x04\x12\r\n\x05\x61sked\x18\x12 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x13 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x14 \x01(\r\x12\x13\n\x0b\x63hunks_done\x18\x15 \x01(\r\x12\x12\n\nrows_per_s\x18\x16 \x01(\x01\x12\x14\n\x0cseconds_left\x18\x17 \x01(\x01\x12\x32\n\tprovinces\x18\x18 \x03(\x0b\x32\x1f.wugan.agency.v1.RosterProvince\x12\x12\n\nmessage_zh\x18\x19 \x01(\t\x12\x12\n\nmessage_en\x18\x1a \x01(\t\"\x8d\x03\n\x0eRosterProvince\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x16\n\x0emember_name_zh\x18\x02 \x01(\t\x12\x16\n\x0emember_name_en\x18\x03 \x01(\t\x12\x11\n\tquestions\x18\x04 \x01(\r\x12\x10\n\x08\x61nswered\x18\x05 \x01(\r\x12\x0f\n\x07refused\x18\x06 \x01(\r\x12\x10\n\x08given_up\x18\x07 \x01(\r\x12\x12\n\nwaited_for\x18\x08 \x01(\x08\x12\x32\n\x06reason\x18\t \x01(\x0e\x32\".wugan.federation.v1.RefusalReason\x12\x12\n\nmessage_zh\x18\n \x01(\t\x12\x12\n\nmessage_en\x18\x0b \x01(\t\x12,\n\x08next_try\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\theld_back\x18\r \x01(\r\x12\x13\n\x0bheld_back_s\x18\x0e \x01(\r\x12\x14\n\x0cheld_back_zh\x18\x0f \x01(\t\x12\x14\n\x0cheld_back_en\x18\x10 \x01(\t\":\n\x12WatchRosterRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x14\n\x0conly_present\x18\x02 \x01(\x08\">\n\x13WatchRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun\"N\n\x12\x46\x65tchResultRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x12\n\nfrom_chunk\x18\x02 \x01(\r\x12\x14\n\x0conly_changed\x18\x03 \x01(\x08\"\x87\x01\n\x13\x46\x65tchResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12+\n\x05table\x18\x02 \x01(\x0e\x32\x1c.wugan.agency.v1.RosterTable\x12\r\n\x05\x61rrow\x18\x03 \x01(\x0c\x12\x15\n\rlast_of_chunk\x18\x04 \x01(\x08\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\r\"#\n\x12ListRostersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"?\n\x13ListRostersResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.wugan.agency.v1.RosterRun\"5\n\x13\x43\x61ncelRosterRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0e\n\x06\x64\x65lete\x18\x02 \x01(\x08\"?\n\x14\x43\x61ncelRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun*w\n\x0cRosterFormat\x12\x1d\n\x19ROSTER_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11ROSTER_FORMAT_CSV\x10\x01\x12\x16\n\x12ROSTER_FORMAT_XLSX\x10\x02\x12\x19\n\x15ROSTER_FORMAT_PARQUET\x10\x03*\xab\x01\n\x0bRosterState\x12\x1c\n\x18ROSTER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ROSTER_STATE_WAITING\x10\x01\x12\x18\n\x14ROSTER_STATE_RUNNING\x10\x02\x12\x15\n\x11ROSTER_STATE_DONE\x10\x03\x12\x17\n\x13ROSTER_STATE_FAILED\x10\x04\x12\x1a\n\x16ROSTER_STATE_CANCELLED\x10\x05*\xeb\x01\n\x0bRosterTable\x12\x1c\n\x18ROSTER_TABLE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROSTER_TABLE_PEOPLE\x10\x01\x12\x18\n\x14ROSTER_TABLE_REASONS\x10\x02\x12\x19\n\x15ROSTER_TABLE_EVIDENCE\x10\x03\x12\x1d\n\x19ROSTER_TABLE_REASON_TEXTS\x10\x04\x12\x19\n\x15ROSTER_TABLE_MESSAGES\x10\x05\x12\x19\n\x15ROSTER_TABLE_REJECTED\x10\x06\x12\x1b\n\x17ROSTER_TABLE_DUPLICATES\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cwugan/agency/v1/roster.proto\x12\x0fwugan.agency.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!wugan/adapter/v1/vocabulary.proto\x1a$wugan/federation/v1/vocabulary.proto\"\x99\x01\n\x13SubmitRosterRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.wugan.agency.v1.RosterHeaderH\x00\x12\x0e\n\x04\x64\x61ta\x18\x02 \x01(\x0cH\x00\x12\x39\n\x0b\x63omposition\x18\x03 \x01(\x0b\x32\".wugan.agency.v1.RosterCompositionH\x00\x42\x06\n\x04part\"D\n\x11RosterComposition\x12\r\n\x05\x66irst\x18\x01 \x03(\r\x12\r\n\x05\x63ount\x18\x02 \x03(\r\x12\x11\n\town_bytes\x18\x03 \x03(\x04\"\xf6\x03\n\x0cRosterHeader\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x11\n\tfile_name\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.wugan.agency.v1.RosterFormat\x12\x0c\n\x04size\x18\x04 \x01(\x04\x12\x0e\n\x06sha256\x18\x05 \x01(\x0c\x12*\n\x07purpose\x18\x06 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x13\n\x0blegal_basis\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x08 \x01(\t\x12\x10\n\x08official\x18\t \x01(\t\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x31\n\x07\x62\x65nefit\x18\x0b \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12.\n\x07\x63olumns\x18\x0c \x03(\x0b\x32\x1d.wugan.agency.v1.RosterColumn\x12\x16\n\x0e\x65vidence_limit\x18\r \x01(\r\x12\x0c\n\x04live\x18\x0e \x01(\x08\x12\x11\n\tcontinues\x18\x0f \x01(\x0c\x12\x12\n\nchunk_rows\x18\x10 \x01(\r\x12\x12\n\ndeadline_s\x18\x11 \x01(\r\x12\r\n\x05sheet\x18\x12 \x01(\t\x12\x16\n\x0e\x61sk_about_home\x18\x13 \x01(\x08\x12\x11\n\tsubscribe\x18\x14 \x01(\x08\"+\n\x0cRosterColumn\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"N\n\x14SubmitRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun\x12\r\n\x05known\x18\x02 \x01(\x08\"\xd0\x05\n\tRosterRun\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12+\n\x05state\x18\x02 \x01(\x0e\x32\x1c.wugan.agency.v1.RosterState\x12\x30\n\x0csubmitted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64\x65\x61\x64line\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tdelete_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tfile_name\x18\x07 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x08 \x01(\t\x12*\n\x07purpose\x18\t \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\r\n\x05\x61s_of\x18\n \x01(\t\x12\x0c\n\x04live\x18\x0b \x01(\x08\x12\x11\n\tcontinues\x18\x0c \x01(\x0c\x12\x11\n\trows_read\x18\r \x01(\x04\x12\x0f\n\x07reading\x18\x0e \x01(\x08\x12\x15\n\rrows_rejected\x18\x0f \x01(\x04\x12\x11\n\trows_done\x18\x10 \x01(\x04\x12\x14\n\x0crows_carried\x18\x11 \x01(\x04\x12\r\n\x05\x61sked\x18\x12 \x01(\x04\x12\x10\n\x08\x61nswered\x18\x13 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x14 \x01(\r\x12\x13\n\x0b\x63hunks_done\x18\x15 \x01(\r\x12\x12\n\nrows_per_s\x18\x16 \x01(\x01\x12\x14\n\x0cseconds_left\x18\x17 \x01(\x01\x12\x32\n\tprovinces\x18\x18 \x03(\x0b\x32\x1f.wugan.agency.v1.RosterProvince\x12\x12\n\nmessage_zh\x18\x19 \x01(\t\x12\x12\n\nmessage_en\x18\x1a \x01(\t\x12\x12\n\nsubscribed\x18\x1b \x01(\x04\"\x8d\x03\n\x0eRosterProvince\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x16\n\x0emember_name_zh\x18\x02 \x01(\t\x12\x16\n\x0emember_name_en\x18\x03 \x01(\t\x12\x11\n\tquestions\x18\x04 \x01(\r\x12\x10\n\x08\x61nswered\x18\x05 \x01(\r\x12\x0f\n\x07refused\x18\x06 \x01(\r\x12\x10\n\x08given_up\x18\x07 \x01(\r\x12\x12\n\nwaited_for\x18\x08 \x01(\x08\x12\x32\n\x06reason\x18\t \x01(\x0e\x32\".wugan.federation.v1.RefusalReason\x12\x12\n\nmessage_zh\x18\n \x01(\t\x12\x12\n\nmessage_en\x18\x0b \x01(\t\x12,\n\x08next_try\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\theld_back\x18\r \x01(\r\x12\x13\n\x0bheld_back_s\x18\x0e \x01(\r\x12\x14\n\x0cheld_back_zh\x18\x0f \x01(\t\x12\x14\n\x0cheld_back_en\x18\x10 \x01(\t\":\n\x12WatchRosterRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x14\n\x0conly_present\x18\x02 \x01(\x08\">\n\x13WatchRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun\"N\n\x12\x46\x65tchResultRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x12\n\nfrom_chunk\x18\x02 \x01(\r\x12\x14\n\x0conly_changed\x18\x03 \x01(\x08\"\x87\x01\n\x13\x46\x65tchResultResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\r\x12+\n\x05table\x18\x02 \x01(\x0e\x32\x1c.wugan.agency.v1.RosterTable\x12\r\n\x05\x61rrow\x18\x03 \x01(\x0c\x12\x15\n\rlast_of_chunk\x18\x04 \x01(\x08\x12\x0e\n\x06\x63hunks\x18\x05 \x01(\r\"#\n\x12ListRostersRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"?\n\x13ListRostersResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.wugan.agency.v1.RosterRun\"5\n\x13\x43\x61ncelRosterRequest\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x0e\n\x06\x64\x65lete\x18\x02 \x01(\x08\"?\n\x14\x43\x61ncelRosterResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.wugan.agency.v1.RosterRun*w\n\x0cRosterFormat\x12\x1d\n\x19ROSTER_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n\x11ROSTER_FORMAT_CSV\x10\x01\x12\x16\n\x12ROSTER_FORMAT_XLSX\x10\x02\x12\x19\n\x15ROSTER_FORMAT_PARQUET\x10\x03*\xab\x01\n\x0bRosterState\x12\x1c\n\x18ROSTER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14ROSTER_STATE_WAITING\x10\x01\x12\x18\n\x14ROSTER_STATE_RUNNING\x10\x02\x12\x15\n\x11ROSTER_STATE_DONE\x10\x03\x12\x17\n\x13ROSTER_STATE_FAILED\x10\x04\x12\x1a\n\x16ROSTER_STATE_CANCELLED\x10\x05*\xeb\x01\n\x0bRosterTable\x12\x1c\n\x18ROSTER_TABLE_UNSPECIFIED\x10\x00\x12\x17\n\x13ROSTER_TABLE_PEOPLE\x10\x01\x12\x18\n\x14ROSTER_TABLE_REASONS\x10\x02\x12\x19\n\x15ROSTER_TABLE_EVIDENCE\x10\x03\x12\x1d\n\x19ROSTER_TABLE_REASON_TEXTS\x10\x04\x12\x19\n\x15ROSTER_TABLE_MESSAGES\x10\x05\x12\x19\n\x15ROSTER_TABLE_REJECTED\x10\x06\x12\x1b\n\x17ROSTER_TABLE_DUPLICATES\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wugan.agency.v1.roster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROSTERFORMAT']._serialized_start=2659
-  _globals['_ROSTERFORMAT']._serialized_end=2778
-  _globals['_ROSTERSTATE']._serialized_start=2781
-  _globals['_ROSTERSTATE']._serialized_end=2952
-  _globals['_ROSTERTABLE']._serialized_start=2955
-  _globals['_ROSTERTABLE']._serialized_end=3190
+  _globals['_ROSTERFORMAT']._serialized_start=2698
+  _globals['_ROSTERFORMAT']._serialized_end=2817
+  _globals['_ROSTERSTATE']._serialized_start=2820
+  _globals['_ROSTERSTATE']._serialized_end=2991
+  _globals['_ROSTERTABLE']._serialized_start=2994
+  _globals['_ROSTERTABLE']._serialized_end=3229
   _globals['_SUBMITROSTERREQUEST']._serialized_start=156
   _globals['_SUBMITROSTERREQUEST']._serialized_end=309
   _globals['_ROSTERCOMPOSITION']._serialized_start=311
   _globals['_ROSTERCOMPOSITION']._serialized_end=379
   _globals['_ROSTERHEADER']._serialized_start=382
-  _globals['_ROSTERHEADER']._serialized_end=865
-  _globals['_ROSTERCOLUMN']._serialized_start=867
-  _globals['_ROSTERCOLUMN']._serialized_end=910
-  _globals['_SUBMITROSTERRESPONSE']._serialized_start=912
-  _globals['_SUBMITROSTERRESPONSE']._serialized_end=990
-  _globals['_ROSTERRUN']._serialized_start=993
-  _globals['_ROSTERRUN']._serialized_end=1693
-  _globals['_ROSTERPROVINCE']._serialized_start=1696
-  _globals['_ROSTERPROVINCE']._serialized_end=2093
-  _globals['_WATCHROSTERREQUEST']._serialized_start=2095
-  _globals['_WATCHROSTERREQUEST']._serialized_end=2153
-  _globals['_WATCHROSTERRESPONSE']._serialized_start=2155
-  _globals['_WATCHROSTERRESPONSE']._serialized_end=2217
-  _globals['_FETCHRESULTREQUEST']._serialized_start=2219
-  _globals['_FETCHRESULTREQUEST']._serialized_end=2297
-  _globals['_FETCHRESULTRESPONSE']._serialized_start=2300
-  _globals['_FETCHRESULTRESPONSE']._serialized_end=2435
-  _globals['_LISTROSTERSREQUEST']._serialized_start=2437
-  _globals['_LISTROSTERSREQUEST']._serialized_end=2472
-  _globals['_LISTROSTERSRESPONSE']._serialized_start=2474
-  _globals['_LISTROSTERSRESPONSE']._serialized_end=2537
-  _globals['_CANCELROSTERREQUEST']._serialized_start=2539
-  _globals['_CANCELROSTERREQUEST']._serialized_end=2592
-  _globals['_CANCELROSTERRESPONSE']._serialized_start=2594
-  _globals['_CANCELROSTERRESPONSE']._serialized_end=2657
+  _globals['_ROSTERHEADER']._serialized_end=884
+  _globals['_ROSTERCOLUMN']._serialized_start=886
+  _globals['_ROSTERCOLUMN']._serialized_end=929
+  _globals['_SUBMITROSTERRESPONSE']._serialized_start=931
+  _globals['_SUBMITROSTERRESPONSE']._serialized_end=1009
+  _globals['_ROSTERRUN']._serialized_start=1012
+  _globals['_ROSTERRUN']._serialized_end=1732
+  _globals['_ROSTERPROVINCE']._serialized_start=1735
+  _globals['_ROSTERPROVINCE']._serialized_end=2132
+  _globals['_WATCHROSTERREQUEST']._serialized_start=2134
+  _globals['_WATCHROSTERREQUEST']._serialized_end=2192
+  _globals['_WATCHROSTERRESPONSE']._serialized_start=2194
+  _globals['_WATCHROSTERRESPONSE']._serialized_end=2256
+  _globals['_FETCHRESULTREQUEST']._serialized_start=2258
+  _globals['_FETCHRESULTREQUEST']._serialized_end=2336
+  _globals['_FETCHRESULTRESPONSE']._serialized_start=2339
+  _globals['_FETCHRESULTRESPONSE']._serialized_end=2474
+  _globals['_LISTROSTERSREQUEST']._serialized_start=2476
+  _globals['_LISTROSTERSREQUEST']._serialized_end=2511
+  _globals['_LISTROSTERSRESPONSE']._serialized_start=2513
+  _globals['_LISTROSTERSRESPONSE']._serialized_end=2576
+  _globals['_CANCELROSTERREQUEST']._serialized_start=2578
+  _globals['_CANCELROSTERREQUEST']._serialized_end=2631
+  _globals['_CANCELROSTERRESPONSE']._serialized_start=2633
+  _globals['_CANCELROSTERRESPONSE']._serialized_end=2696
 # @@protoc_insertion_point(module_scope)

@@ -204,6 +204,7 @@ class RosterHeader(_message.Message):
     DEADLINE_S_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
     ASK_ABOUT_HOME_FIELD_NUMBER: _builtins.int
+    SUBSCRIBE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.bytes
     """Made by the client, 16 random bytes: a submission that is repeated under the same id is the same run."""
     file_name: _builtins.str
@@ -240,6 +241,10 @@ class RosterHeader(_message.Message):
     """People whom the file has in this gateway's own province are asked about in all others, too; else they are named as not
     served.
     """
+    subscribe: _builtins.bool
+    """Of a live roster: subscribe to status-change notices about everybody whom the run asks about and whose place of residence
+    it has, so that the next run asks about those of whom a notice came. Takes a grant for change monitoring over there.
+    """
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___RosterColumn]:
         """Where the file's names of columns are not known here: field (docs/rosters.md) and name in the file."""
@@ -266,10 +271,11 @@ class RosterHeader(_message.Message):
         deadline_s: _builtins.int = ...,
         sheet: _builtins.str = ...,
         ask_about_home: _builtins.bool = ...,
+        subscribe: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "ask_about_home", b"ask_about_home", "benefit", b"benefit", "case_reference", b"case_reference", "chunk_rows", b"chunk_rows", "columns", b"columns", "continues", b"continues", "deadline_s", b"deadline_s", "evidence_limit", b"evidence_limit", "file_name", b"file_name", "format", b"format", "legal_basis", b"legal_basis", "live", b"live", "official", b"official", "purpose", b"purpose", "run_id", b"run_id", "sha256", b"sha256", "sheet", b"sheet", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "ask_about_home", b"ask_about_home", "benefit", b"benefit", "case_reference", b"case_reference", "chunk_rows", b"chunk_rows", "columns", b"columns", "continues", b"continues", "deadline_s", b"deadline_s", "evidence_limit", b"evidence_limit", "file_name", b"file_name", "format", b"format", "legal_basis", b"legal_basis", "live", b"live", "official", b"official", "purpose", b"purpose", "run_id", b"run_id", "sha256", b"sha256", "sheet", b"sheet", "size", b"size", "subscribe", b"subscribe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,6 +361,7 @@ class RosterRun(_message.Message):
     PROVINCES_FIELD_NUMBER: _builtins.int
     MESSAGE_ZH_FIELD_NUMBER: _builtins.int
     MESSAGE_EN_FIELD_NUMBER: _builtins.int
+    SUBSCRIBED_FIELD_NUMBER: _builtins.int
     run_id: _builtins.bytes
     state: Global___RosterState.ValueType
     file_name: _builtins.str
@@ -382,6 +389,8 @@ class RosterRun(_message.Message):
     message_zh: _builtins.str
     """Why it failed."""
     message_en: _builtins.str
+    subscribed: _builtins.int
+    """Subscriptions made or renewed (RosterHeader.subscribe)."""
     @_builtins.property
     def submitted_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -425,10 +434,11 @@ class RosterRun(_message.Message):
         provinces: _abc.Iterable[Global___RosterProvince] | None = ...,
         message_zh: _builtins.str = ...,
         message_en: _builtins.str = ...,
+        subscribed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "delete_at", b"delete_at", "ended_at", b"ended_at", "submitted_at", b"submitted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "as_of", b"as_of", "asked", b"asked", "case_reference", b"case_reference", "chunks", b"chunks", "chunks_done", b"chunks_done", "continues", b"continues", "deadline", b"deadline", "delete_at", b"delete_at", "ended_at", b"ended_at", "file_name", b"file_name", "live", b"live", "message_en", b"message_en", "message_zh", b"message_zh", "provinces", b"provinces", "purpose", b"purpose", "reading", b"reading", "rows_carried", b"rows_carried", "rows_done", b"rows_done", "rows_per_s", b"rows_per_s", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "run_id", b"run_id", "seconds_left", b"seconds_left", "state", b"state", "submitted_at", b"submitted_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "as_of", b"as_of", "asked", b"asked", "case_reference", b"case_reference", "chunks", b"chunks", "chunks_done", b"chunks_done", "continues", b"continues", "deadline", b"deadline", "delete_at", b"delete_at", "ended_at", b"ended_at", "file_name", b"file_name", "live", b"live", "message_en", b"message_en", "message_zh", b"message_zh", "provinces", b"provinces", "purpose", b"purpose", "reading", b"reading", "rows_carried", b"rows_carried", "rows_done", b"rows_done", "rows_per_s", b"rows_per_s", "rows_read", b"rows_read", "rows_rejected", b"rows_rejected", "run_id", b"run_id", "seconds_left", b"seconds_left", "state", b"state", "submitted_at", b"submitted_at", "subscribed", b"subscribed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
