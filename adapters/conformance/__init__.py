@@ -7,7 +7,7 @@ from adapters.conformance.case import Case, Group, Outcome, Say
 from adapters.conformance.kit import Bounds
 from adapters.conformance.running import ALL_CASES, Report, Result, conform
 from adapters.conformance.sample import Person, Sample, SampleError
-from adapters.conformance.target import ManifestTarget, ProgramTarget, Target
+from adapters.conformance.target import ManifestTarget, ProgramTarget, RemoteTarget, Target
 
 __all__ = [
     "ALL_CASES",
@@ -18,6 +18,7 @@ __all__ = [
     "Outcome",
     "Person",
     "ProgramTarget",
+    "RemoteTarget",
     "Report",
     "Result",
     "Sample",

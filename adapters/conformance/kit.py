@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from adapters.build import system_clock
 from adapters.conformance.answers import Answer, Said, said_of
@@ -50,6 +50,15 @@ class Bounds:
     rows: int = 1_000
     answer_bytes: int = 256 * 2**20
     at_once: int = 8
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """An adapter that runs elsewhere, and remembers what it said of itself."""
+
+    async def learn(self) -> Description:
+        """Ask it again."""
+        ...
 
 
 Stir = Callable[[], Awaitable[Sequence[str]]]
@@ -196,6 +205,12 @@ class Kit:
             if await one() == await other():
                 return False
         return True
+
+    async def described(self) -> Description:
+        """What the adapter says of itself now; one that runs elsewhere is asked anew."""
+        if isinstance(self.adapter, Learning):
+            return await self.within(self.adapter.learn(), self.bounds.deadline_s)
+        return self.adapter.describe()
 
     async def reopen(self) -> Adapter:
         """Another adapter of the same target, after this one was closed and opened again in between."""

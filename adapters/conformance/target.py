@@ -7,15 +7,22 @@ does.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from adapters.build import build, system_clock
 from adapters.contract import Adapter
 from adapters.manifest import Manifest
+
+if TYPE_CHECKING:
+    from adapters.tls import TlsFiles
+
+MAX_BATCH: Final = 100_000
+"""People in one lookup, whatever an adapter says."""
 
 
 class Target(Protocol):
@@ -69,6 +76,42 @@ class ManifestTarget:
     async def open(self) -> Adapter:
         """Build it."""
         return build(self._manifest, self._state_dir, self._now_ms)
+
+
+class RemoteTarget:
+    """An adapter behind `AdapterService`, wherever it runs; opening it again is connecting again.
+
+    Args:
+        address: host:port.
+        tls_name: DNS name that its certificate must prove.
+        files: certificate to call with, its key, and the authorities to believe.
+        timeout_s: for one lookup at most.
+    """
+
+    local = False
+
+    def __init__(self, address: str, tls_name: str, files: TlsFiles, timeout_s: float) -> None:
+        self.name = address
+        self._tls_name = tls_name
+        self._files = files
+        self._timeout_s = timeout_s
+
+    async def open(self) -> Adapter:
+        """Connect, and ask what it offers."""
+        from adapters.kinds.remote import RemoteAdapter, RemoteLimits
+        from adapters.line import Line
+        from adapters.tls import FileChannels
+
+        channels = FileChannels(self._files)
+        opens = functools.partial(channels.open, self.name, self._tls_name)
+        limits = RemoteLimits(timeout_s=self._timeout_s, max_batch=MAX_BATCH)
+        adapter = RemoteAdapter(Line(opens, channels.version), limits, name=self.name)
+        try:
+            await adapter.learn()
+        except BaseException:
+            await adapter.close()
+            raise
+        return adapter
 
 
 class ProgramTarget:

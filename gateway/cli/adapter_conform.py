@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
     from adapters.conformance import Bounds, Report, Result, Sample, Target
 
 _MOST_PEOPLE = 100_000
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 _MARKS = {"passed": "✓", "noted": "!", "failed": "✗", "not_tried": "-"}
 
 
 @click.command(
     help=say(
-        "Prove an adapter by the cases of the contract. TARGET is a manifest. Without --sample only those cases are "
-        "tried that need nobody, or a number that the source itself names. "
+        "Prove an adapter by the cases of the contract. TARGET is a manifest, or host:port of an AdapterService. "
+        "Without --sample only those cases are tried that need nobody, or a number that the source itself names. "
         "Exit codes: 0 conforms, 1 does not, 2 wrong usage or manifest, 3 not reached, 4 it answers nonsense at once.",
-        "按接入规范逐项检查接入。TARGET 为清单文件。未给出 --sample 时，只检查无需人员样例、"
+        "按接入规范逐项检查接入。TARGET 为清单文件，或 AdapterService 的 主机:端口。"
+        "未给出 --sample 时，只检查无需人员样例、"
         "或数据源可自行给出样例的项目。退出码：0 符合，1 不符合，2 用法或清单有误，3 无法连接，4 首次应答即有误。",
     )
 )
@@ -62,6 +65,20 @@ _MARKS = {"passed": "✓", "noted": "!", "failed": "✗", "not_tried": "-"}
     multiple=True,
     help=say("beginning of the ids of cases to try; repeatable", "只检查编号以此开头的项目，可重复"),
 )
+@click.option(
+    "--certs",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=say(
+        "for host:port: folder with certificate.pem, key.pem, roots.pem to call with",
+        "主机:端口 时：调用所用证书目录（certificate.pem、key.pem、roots.pem）",
+    ),
+)
+@click.option(
+    "--tls-name",
+    help=say(
+        "for host:port: DNS name it must prove; default: the host", "主机:端口 时：对方证书须证明的域名，默认为主机名"
+    ),
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help=say("write a page", "写出网页报告"))
 @click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
 @click.option("--list", "listing", is_flag=True, help=say("list the cases and end", "列出检查项目"))
@@ -71,6 +88,8 @@ def conform(
     people: int,
     deadline: float,
     only: tuple[str, ...],
+    certs: Path | None,
+    tls_name: str | None,
     html: Path | None,
     json_out: bool,
     listing: bool,
@@ -84,7 +103,7 @@ def conform(
             click.echo(f"{case.id:<32}{say(*case.rule)}")
         return
     if target is None:
-        raise click.UsageError(say("give TARGET: a manifest", "请给出 TARGET：清单文件"))
+        raise click.UsageError(say("give TARGET: a manifest or host:port", "请给出 TARGET：清单文件或 主机:端口"))
     unknown = cases_named(only)
     if unknown:
         raise click.UsageError(say(f"no case begins with {unknown[0]!r}", f"没有编号以 {unknown[0]!r} 开头的项目"))
@@ -94,7 +113,8 @@ def conform(
         _fail(error.en, error.zh, EXIT_USAGE, json_out)
     bounds = Bounds(people=people, deadline_s=deadline)
     with tempfile.TemporaryDirectory(prefix="wugan-conform-") as state:
-        report = asyncio.run(_run(target, Path(state), given, bounds, only, json_out))
+        opened = _Opened(target, Path(state), certs, tls_name)
+        report = asyncio.run(_run(opened, given, bounds, only, json_out))
     if html is not None:
         _write(html, report, json_out)
     if json_out:
@@ -107,9 +127,7 @@ def conform(
     raise SystemExit(0 if report.conforms else EXIT_REFUSED)
 
 
-async def _run(
-    name: str, state: Path, sample: Sample | None, bounds: Bounds, only: tuple[str, ...], json_out: bool
-) -> Report:
+async def _run(opened: _Opened, sample: Sample | None, bounds: Bounds, only: tuple[str, ...], json_out: bool) -> Report:
     """The report, or the end with the exit code of what went wrong first."""
     from adapters.conformance import conform
     from adapters.errors import AdapterError, ManifestError, SourceDownError
@@ -117,7 +135,7 @@ async def _run(
 
     configure("ERROR")  # what the kinds log would stand among what is printed
     try:
-        target = _target(name, state)
+        target = _target(opened, bounds.deadline_s)
         progress = _Progress()
         try:
             return await conform(target, sample, bounds=bounds, only=only, told=progress.tell)
@@ -131,16 +149,34 @@ async def _run(
         _fail(error.en, error.zh, EXIT_FAULTY, json_out)
 
 
-def _target(name: str, state: Path) -> Target:
+class _Opened(NamedTuple):
+    """What is to be proved, as it was given."""
+
+    target: str
+    state: Path
+    certs: Path | None
+    tls_name: str | None
+
+
+def _target(opened: _Opened, timeout_s: float) -> Target:
     """What is proved.
 
     Raises:
         ManifestError: the manifest is wrong.
     """
     from adapters.build import load_manifest
-    from adapters.conformance import ManifestTarget
+    from adapters.conformance import ManifestTarget, RemoteTarget
 
-    return ManifestTarget(load_manifest(Path(name)), state)
+    address = _ADDRESS.fullmatch(opened.target)
+    if address is None or Path(opened.target).exists():
+        return ManifestTarget(load_manifest(Path(opened.target)), opened.state)
+    if opened.certs is None:
+        raise click.UsageError(say("an address needs --certs", "地址须与 --certs 同用"))
+    from adapters.tls import TlsFiles
+
+    certs = opened.certs
+    files = TlsFiles(certs / "certificate.pem", certs / "key.pem", certs / "roots.pem")
+    return RemoteTarget(opened.target, opened.tls_name or address[1].strip("[]"), files, timeout_s)
 
 
 class _Progress:

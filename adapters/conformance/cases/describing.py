@@ -118,7 +118,7 @@ async def max_batch(kit: Kit) -> None:
 async def stable(kit: Kit) -> None:
     """`Describe` again, after it was asked about people."""
     await kit.ask(kit.strangers[:1])
-    if kit.adapter.describe() != kit.about:
+    if await kit.described() != kit.about:
         raise Failed("the second description differs from the first", "第二次描述与第一次不同")
 
 

@@ -132,7 +132,7 @@ async def events_kept(kit: Kit) -> None:
     "filter.references",
     Say("Asked without references, it gives the same rows", "不查询来源编号时各行不变"),
     Say("An adapter may leave references out then, and nothing else.", "此时可省略来源编号，其余不得变化。"),
-    "adapters/contract.py",
+    "adapter.proto: LookupRequest.without_references",
 )
 async def references(kit: Kit) -> None:
     """Without references."""

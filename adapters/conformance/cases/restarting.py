@@ -39,7 +39,7 @@ async def description(kit: Kit) -> None:
     """`Describe` before and after."""
     await kit.reopen()
     await kit.within(kit.adapter.check(), kit.bounds.deadline_s)
-    if kit.adapter.describe() != kit.about:
+    if await kit.described() != kit.about:
         raise Failed("the description differs", "描述不同")
 
 
