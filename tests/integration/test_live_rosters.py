@@ -164,5 +164,6 @@ def test_the_gateway_forgot_the_run_before_and_everybody_is_asked(running: TwoPr
 def test_a_live_roster_subscribes_for_its_people_where_they_live(live: Live) -> None:
     live.run(known(60), "--subscribe")
     listing = world.cli(live.running, "notices", "list", "--json")
-    world.until(lambda: world.said_by(listing).count("STANDING_ACTIVE") == 60, "the other side watches all of them")
+    # Over there no department tells of changes: that is the reply, and it is kept for each of them.
+    world.until(lambda: world.said_by(listing).count("REASON_NOT_SERVED") == 60, "the other side replied")
     assert live.run(known(60), "--subscribe") == 0
