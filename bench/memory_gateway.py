@@ -12,6 +12,7 @@ from pathlib import Path
 from adapters.contract import Adapter
 from bench.memory import departments
 from gateway import app
+from gateway.app import opening
 from gateway.clock import SystemClock, civil_day
 from gateway.config import GatewaySettings, load_gateway
 
@@ -24,10 +25,10 @@ def main() -> None:
     given = parser.parse_args()
     made: Sequence[Adapter] = departments(given.people, civil_day(SystemClock().now_ms()))
 
-    def from_memory(_settings: GatewaySettings) -> list[Adapter]:
+    def from_memory(_settings: GatewaySettings, _channels: object = None) -> list[Adapter]:
         return list(made)
 
-    vars(app)["build_adapters"] = from_memory  # the name that it is called by there
+    vars(opening)["build_adapters"] = from_memory  # the name that it is called by there
     app.run(load_gateway(given.config))
 
 

@@ -246,7 +246,7 @@ def _issued(
             "the issuing certificate has expired; renew the authority first", "签发证书已过期，请先更新签发机构"
         )
     # Never before the issuing certificate: that may begin some seconds later than now less the backdating.
-    begin = max(backdated, issuer.certificate.not_valid_before_utc)
+    begin = max(backdated, min(issuer.certificate.not_valid_before_utc, now))
     builder = _builder(subject, issuer.certificate.subject, public_key, begin, min(now + lifetime, end))
     identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return builder.add_extension(
