@@ -228,26 +228,7 @@ class OutboxTable:
 
     async def due(self, partner: str, now_ms: int, limit: int) -> list[Due]:
         """Letters that may be sent to a partner now, in order: of each order key only the first that waits."""
-        earlier = outbox.alias()
-        before = sa.exists().where(
-            earlier.c.partner == outbox.c.partner,
-            earlier.c.order_key == outbox.c.order_key,
-            earlier.c.state == WAITING,
-            earlier.c.sequence < outbox.c.sequence,
-        )
-        query = (
-            sa.select(outbox)
-            .where(
-                outbox.c.partner == partner,
-                outbox.c.state == WAITING,
-                outbox.c.next_try_ms <= now_ms,
-                outbox.c.expires_at_ms > now_ms,
-                ~before,
-            )
-            .order_by(outbox.c.sequence)
-            .limit(limit)
-        )
-        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        rows = await self._reader.run(lambda connection: _due(connection, partner, now_ms, limit))
         return [Due(row.sequence, self._letter(row), row.failures) for row in rows]
 
     async def partners(self) -> list[str]:
@@ -275,6 +256,30 @@ class OutboxTable:
             delivery_id,
             row.created_at_ms,
         )
+
+
+def _due(connection: sa.Connection, partner: str, now_ms: int, limit: int) -> Sequence[Row[Any]]:
+    earlier = outbox.alias()
+    before = sa.exists().where(
+        earlier.c.partner == outbox.c.partner,
+        earlier.c.order_key == outbox.c.order_key,
+        earlier.c.state == WAITING,
+        earlier.c.sequence < outbox.c.sequence,
+    )
+    query = (
+        sa.select(outbox)
+        .where(
+            outbox.c.partner == partner,
+            outbox.c.state == WAITING,
+            outbox.c.next_try_ms <= now_ms,
+            # A sum, so that the database does not take the index of that time and sort all that waits for anybody.
+            outbox.c.expires_at_ms + 0 > now_ms,
+            ~before,
+        )
+        .order_by(outbox.c.sequence)
+        .limit(limit)
+    )
+    return connection.execute(query).all()
 
 
 def _until(state: int, before_ms: int) -> sa.Select[tuple[int]]:

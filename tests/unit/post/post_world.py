@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from gateway.clock import FakeClock
 from gateway.errors import PartnerError, WuganError
 from gateway.exchange.envelope import open_delivery
@@ -193,3 +195,21 @@ def effect(apply: Callable[..., Any], payload: Any = None) -> Effect:
             return [apply(transaction, each) for each in payloads]
 
     return Effect(_Own(), payload)
+
+
+def steps(folder: Path, work: Callable[[sa.Connection], object]) -> int:
+    """How many steps of SQLite's machine something takes in the store of a folder, in hundreds."""
+    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(count, 100)
+        work(connection)
+    engine.dispose()
+    return counted

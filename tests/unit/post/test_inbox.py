@@ -18,7 +18,7 @@ from gateway.exchange.keys import VerifyKey
 from gateway.post.letters import Handled, Received
 from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish, _due
 from gateway.store.post_tables import inbox
-from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, two_sites, until
+from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import delivery_pb2, envelope_pb2
@@ -81,35 +81,22 @@ async def test_looking_for_what_is_due_costs_no_more_the_more_waits_or_was_dealt
             for each in range(rounds)
             for person in range(people)
         ]
+
+        def look(connection: sa.Connection) -> None:
+            assert len(_due(connection, NOTICE, NOW_MS, people)) == people
+
         await store.inbox.accept(arrivals[: 2 * people])
-        few = await _steps(tmp_path, clock)
+        few = steps(tmp_path, look)
         await store.inbox.accept(arrivals[2 * people :])
-        many_wait = await _steps(tmp_path, clock)
+        many_wait = steps(tmp_path, look)
         done = [store.inbox.finish(Finish(each.sender, each.delivery_id, DONE)) for each in arrivals[: -left * people]]
         assert all(await asyncio.gather(*done))
-        many_done = await _steps(tmp_path, clock)
+        many_done = steps(tmp_path, look)
         due = await store.inbox.due(NOTICE, NOW_MS, people)
         first = arrivals[-left * people : (1 - left) * people]
         assert [held.delivery_id for held in due] == [each.delivery_id for each in first]
     assert many_wait < 2 * few
     assert many_done < 2 * few
-
-
-async def _steps(folder: Path, clock: FakeClock) -> int:
-    """How many steps of SQLite's machine it takes, in hundreds."""
-    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
-    counted = 0
-
-    def count() -> int:
-        nonlocal counted
-        counted += 1
-        return 0
-
-    with engine.connect() as connection:
-        connection.connection.driver_connection.set_progress_handler(count, 100)  # type: ignore[union-attr]
-        assert len(_due(connection, NOTICE, clock.now_ms(), 20)) == 20
-    engine.dispose()
-    return counted
 
 
 async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:

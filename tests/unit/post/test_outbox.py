@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, RefusedError, StoreError
-from gateway.store.outbox import DEAD, WAITING
-from tests.unit.post.post_world import DAY_MS, Site, away, open_store, two_sites, until
+from gateway.store.outbox import DEAD, WAITING, _due
+from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -252,6 +253,18 @@ async def test_a_dead_letter_is_not_retried_once_the_other_side_may_have_forgott
     await a.store.outbox.sweep(NOW_MS + 2000, 0)
     assert not await a.store.post_office.retry_letter(late.delivery_id, NOW_MS + 30 * DAY_MS)
     assert not await a.store.post_office.retry_letter(b"\0" * 16, NOW_MS)
+
+
+async def test_looking_for_what_is_due_costs_no_more_the_more_waits(tmp_path: Path) -> None:
+    def look(connection: sa.Connection) -> None:
+        assert len(_due(connection, B.member_id, NOW_MS, 20)) == 20
+
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        site = Site(A, B, store, FakeClock(NOW_MS))
+        await site.leave(*[b"news"] * 20)
+        few = steps(tmp_path, look)
+        await site.leave(*[b"news"] * 600)
+        assert steps(tmp_path, look) < 2 * few
 
 
 async def test_no_more_is_taken_for_a_partner_than_may_wait(tmp_path: Path) -> None:
