@@ -30,6 +30,7 @@ from gateway.cli.adapter_new import new
 from gateway.cli.adapter_new_from import with_samples
 from gateway.cli.adapter_self import self_
 from gateway.cli.language import say
+from gateway.masking import masked_name, masked_number
 
 if TYPE_CHECKING:
     from adapters.contract import Adapter, Found
@@ -115,16 +116,6 @@ async def _sample(built: Adapter, numbers: tuple[str, ...], seconds: float) -> F
     if not wanted:
         return None
     return await built.lookup(Lookup(Subjects(wanted, [""] * len(wanted)), deadline_s=seconds))
-
-
-def masked_number(number: str) -> str:
-    """A number with all but its province and last character hidden."""
-    return number[:2] + "*" * max(0, len(number) - 3) + number[-1:] if len(number) > 3 else "*" * len(number)
-
-
-def masked_name(name: str) -> str:
-    """A name of which the first character shows."""
-    return name[:1] + "*" * (len(name) - 1) if len(name) > 1 else "*" * len(name)
 
 
 def _day(day: int) -> str:

@@ -18,6 +18,7 @@ from adapters.contract import Description, Evidence, Found, Lookup
 from adapters.mapping import FROM_KINDS
 from gateway.federation.regions import PROVINCES
 from gateway.inquiry.gathering import fits_question
+from gateway.masking import masked_number, masked_reference
 from gateway.quality.contradictions import contradictions
 from gateway.quality.counters import CLASSES, SIZE, C, Counts, Example, Key, classes, empty
 from gateway.rules.book import RuleBook
@@ -243,19 +244,6 @@ def _well_placed(region: NDArray[np.int32]) -> NDArray[np.bool_]:
     known: NDArray[np.bool_] = six & _PROVINCE[np.clip(region // 10_000, 0, 99)]
     placed: NDArray[np.bool_] = known & ((region // 100 % 100 != 0) | (region % 100 == 0))
     return placed
-
-
-def masked_number(number: str) -> str:
-    """A number with all but its province and last character hidden."""
-    return number[:2] + "*" * max(0, len(number) - 3) + number[-1:] if len(number) > 3 else "*" * len(number)
-
-
-def masked_reference(reference: str) -> str:
-    """A reference with its middle hidden: at least half of it, and all of a short one."""
-    shown = min(4, len(reference) // 4)
-    if not reference:
-        return ""
-    return reference[:shown] + "*" * (len(reference) - 2 * shown) + reference[len(reference) - shown :]
 
 
 def day(number: int) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli.adapter import adapter, masked_name, masked_number
+from gateway.cli.adapter import adapter
+from gateway.masking import masked_name, masked_number
 from tests.unit.adapters.adapters_world import ANNA, BO
 
 TEXT = """\
