@@ -95,15 +95,3 @@ _OPTIONS: Final = (
     click.Option(["--from", "samples"], multiple=True, help=say("sample; repeatable", "样本，可重复")),
     click.Option(["--table", "tables"], multiple=True, help=say("table of the database; repeatable", "库表名，可重复")),
 )
-
-
-@click.command(help=say("Write a manifest to begin with.", "生成一份接入清单。"))
-@click.argument("department", required=False)
-@click.option("--id", "adapter_id", default="", help=say("id of the adapter", "接入标识"))
-@click.option(
-    "--region", "regions", multiple=True, type=click.IntRange(110000, 829999), help=say("region code", "行政区划代码")
-)
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=say("new file to write", "写入的新文件"))
-def new(**_: Any) -> None:
-    """Nothing without a sample."""
-    raise click.UsageError(say("give --from SAMPLE", "请给出 --from 样本"))
