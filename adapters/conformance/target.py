@@ -105,13 +105,7 @@ class RemoteTarget:
         channels = FileChannels(self._files)
         opens = functools.partial(channels.open, self.name, self._tls_name)
         limits = RemoteLimits(timeout_s=self._timeout_s, max_batch=MAX_BATCH)
-        adapter = RemoteAdapter(Line(opens, channels.version), limits, name=self.name)
-        try:
-            await adapter.learn()
-        except BaseException:
-            await adapter.close()
-            raise
-        return adapter
+        return await RemoteAdapter.learned(Line(opens, channels.version), limits, self.name)
 
 
 class ProgramTarget:

@@ -109,7 +109,12 @@ class RemoteAdapter:
         Raises:
             AdapterError: it cannot be reached, or describes nonsense; the channel is closed then.
         """
-        adapter = cls(Line.over(channel), limits)
+        return await cls.learned(Line.over(channel), limits)
+
+    @classmethod
+    async def learned(cls, line: Line, limits: RemoteLimits | None, name: str = "remote") -> RemoteAdapter:
+        """The same over a line, which is closed with it; `name` is for errors. Raises as `over`."""
+        adapter = cls(line, limits, name=name)
         try:
             await adapter.learn()
         except BaseException:
