@@ -8,13 +8,14 @@ making the question (`questions`), choosing whom to ask (`routing`), grading (th
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from gateway.clock import Clock, civil_day
-from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.directory import DirectorySource
@@ -23,13 +24,15 @@ from gateway.federation.kept import Held, linked_numbers
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.routing import moved_to, route
+from gateway.log import described
 from gateway.observing import tracing
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
-from gateway.store.chain import Content
 from gateway.store.engine import Store
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _UNREACHABLE = frozenset(
     {
@@ -90,9 +93,9 @@ class Checked:
     awaited: tuple[str, ...] = ()
 
     async def recorded(self) -> None:
-        """Return when the answers and the record of the exchanges are on the disk.
+        """Return when the record of the exchanges is on the disk.
 
-        To be awaited before anything of this leaves the gateway.
+        To be awaited before anything of this leaves the gateway. What proves the answers is written behind it.
 
         Raises:
             StoreError: they could not be written.
@@ -313,11 +316,10 @@ class Checks:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
         left: list[AuditEvent] = []
-        ready: list[Content] = []
 
-        def leaves(sealed: Sealed) -> None:  # while it is on its way, so that the answer need not wait for it
+        def leaves(sealed: Sealed) -> None:  # while it is on its way, so that the answer need not wait for the disk
             left.append(self._event(question, sealed))
-            ready.append(self._store.audit.content(left[-1]))
+            recorded.append(self._submitted(left[-1]))
 
         try:
             answer = await self._partners.ask(member_id, Asking(question, leaves), time_s)
@@ -335,26 +337,35 @@ class Checks:
         except asyncio.CancelledError:  # given up, but the question may have been dealt with
             recorded += self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
             raise
-        for event, content in zip(left, ready, strict=True):
-            if event.digest == answer.proof.question_digest:
-                recorded.append(self._store.audit.submit_content(content, more=True))
-            else:  # an earlier try, or another at the same time
+        for event in left:
+            if event.digest != answer.proof.question_digest:  # an earlier try, or another at the same time
                 unanswered = event._replace(
                     outcome=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, decision="not answered; asked in another message"
                 )
-                recorded.append(self._store.audit.submit(unanswered, more=True))
-        kept = self._keep(question, answer)
-        recorded.append(kept)
-        if cache is not None:
-            kept.add_done_callback(functools.partial(_hold, cache, question, answer, mark, time_s))
+                recorded.append(self._store.audit.submit(unanswered))
+        self._keep(question, answer).add_done_callback(_taken_note)
+        if cache is not None:  # behind whoever waits for the answer
+            asyncio.get_running_loop().call_soon(cache.put, question, answer, mark, time_s)
         return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:
-        """Record exchanges of which no answer came."""
+        """Record of exchanges that no answer came of them."""
         return [self._store.audit.submit(event._replace(outcome=outcome, decision=decision)) for event in left]
 
+    def _submitted(self, event: AuditEvent) -> asyncio.Future[Any]:
+        """Have it recorded that a question left; what is wrong with that is seen when it is awaited."""
+        try:
+            return self._store.audit.submit(event)
+        except StoreError as error:
+            failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
     def _event(self, question: exchange_pb2.Question, sealed: Sealed) -> AuditEvent:
-        """An exchange as it is recorded (records of processing: 个人信息保护法 第五十五条)."""
+        """An exchange as it is recorded (records of processing: 个人信息保护法 第五十五条).
+
+        It counts as answered unless a later row of the same message says otherwise.
+        """
         return AuditEvent.of(
             question.context,
             at_ms=self._clock.now_ms(),
@@ -366,24 +377,21 @@ class Checks:
         )
 
     def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
-        """Keep what proves the answer, to be found by the numbers it is about."""
+        """Keep what proves the answer, to be found by the numbers it is about.
+
+        Raises:
+            StoreError: too much is waiting already, or the store is closed.
+        """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
         subjects = question.subjects
         numbers = [*subjects.id_number, *subjects.alias_id_number, *linked_numbers(answer.findings)]
-        return self._store.answers.submit(signed, numbers)
+        return self._store.answers.submit(signed, numbers, behind=True)
 
 
-def _hold(
-    cache: AnswerCache,
-    question: exchange_pb2.Question,
-    answer: PartnerAnswer,
-    mark: int,
-    time_s: float,
-    kept: asyncio.Future[Any],
-) -> None:
-    """Once the answer is kept, and behind whoever waited for that, let it be given again."""
-    if not kept.cancelled() and kept.exception() is None:
-        kept.get_loop().call_soon(cache.put, question, answer, mark, time_s)
+def _taken_note(kept: asyncio.Future[Any]) -> None:
+    """An answer that could not be kept was given all the same: its proof is in it, and the exchange on record."""
+    if not kept.cancelled() and (error := kept.exception()) is not None:
+        _log.error("answer not kept", fault=described(error))
 
 
 def _late() -> PartnerError:

@@ -135,10 +135,15 @@ class KeptAnswers:
         self._keep = _Keep(keys)
 
     def submit(
-        self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS
+        self,
+        answer: SignedAnswer,
+        id_numbers: Sequence[str],
+        retain_ms: int = RETENTION_MS,
+        *,
+        behind: bool = False,
     ) -> asyncio.Future[None]:
-        """Have an answer kept; the future says when it is on the disk. As `effect`."""
-        return self._writer.submit(self._keep, self.effect(answer, id_numbers, retain_ms).payload)
+        """Have an answer kept; the future says when it is on the disk. As `effect`; `behind`: nobody waits for it."""
+        return self._writer.submit(self._keep, self.effect(answer, id_numbers, retain_ms).payload, behind=behind)
 
     def effect(self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS) -> Effect:
         """What keeps an answer, to be committed with other writes. Keeping the same one again changes nothing.

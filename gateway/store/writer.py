@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.clock import Clock
 from gateway.log import described
 from gateway.observing import calls
-from gateway.pacing import when_idle
+from gateway.pacing import LONGEST_S, when_idle
 from gateway.store.faults import closed, failed, overloaded
 from gateway.store.rows import Transaction
 
@@ -71,6 +71,8 @@ class Writer:
         self._open = True
         # Of the event loop: what gathers.
         self._gathered: list[_Operation] = []
+        self._due = False
+        self._behind: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         # Between the two: what was handed over (None: stop), and how many operations; the thread counts what it wrote.
         self._queue: SimpleQueue[list[_Operation] | None] = SimpleQueue()
@@ -86,7 +88,9 @@ class Writer:
         """Operations submitted whose transaction has not ended."""
         return len(self._gathered) + self._handed_over - self._written
 
-    def submit(self, kind: Kind[P, T], payload: P, *, more: bool = False, now: bool = False) -> asyncio.Future[T]:
+    def submit(
+        self, kind: Kind[P, T], payload: P, *, more: bool = False, now: bool = False, behind: bool = False
+    ) -> asyncio.Future[T]:
         """Have it written; the future's result comes once it is on the disk. Call it from the event loop.
 
         What is submitted first is on the disk first, or at the same time. Cancelling the future does not undo the
@@ -97,6 +101,7 @@ class Writer:
             payload: what is written.
             more: something else is submitted right after it, to be committed with it.
             now: it was gathered for long enough already.
+            behind: nobody waits for it: it is written with what is submitted next, or by itself after 20 ms.
 
         Raises:
             StoreError: OVERLOADED, too much is waiting; SHUTTING_DOWN, the store is closed. The future raises
@@ -109,14 +114,23 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._gathered.append((kind, payload, future))
-        if now or (self._alone() and not more):
+        if self._loop is not loop:
+            self._loop, self._due, self._behind = loop, False, None
+        if behind:
+            if not self._due and self._behind is None:
+                self._behind = loop.call_later(LONGEST_S, self._hand_over)
+        elif now or (self._alone() and not more):
             self._hand_over()
-        elif len(self._gathered) == 1 or self._loop is not loop:
-            self._loop = loop
+        elif not self._due:
+            self._due = True
             when_idle(loop, self._clock, self._hand_over)
         return future
 
     def _hand_over(self) -> None:
+        self._due = False
+        if self._behind is not None:
+            self._behind.cancel()
+            self._behind = None
         if self._gathered:
             self._handed_over += len(self._gathered)
             self._queue.put(self._gathered)

@@ -9,14 +9,16 @@ from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
-from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.check import Checked
 from gateway.federation.questions import Case, Recipient
 from gateway.federation.routing import MAX_REGIONS, Places
-from gateway.store.audit import AuditEvent
+from gateway.store.audit import Appending, AuditEvent
 from gateway.store.engine import Store
+from gateway.store.faults import overloaded
 from tests.unit.adapters.adapters_world import number
 from tests.unit.services.gateways_world import (
     ANHUI,
@@ -299,9 +301,10 @@ async def test_every_message_is_recorded_the_one_that_was_lost_as_unanswered(fed
     checked = await check(federation, store, recipient())
     assert asked(checked) == [B.member_id]
     recorded = await events(store)
-    assert [event.message_id for event in recorded] == messages
-    assert [event.outcome for event in recorded] == [words.REFUSAL_REASON_PARTNER_UNAVAILABLE, 0]
-    assert recorded[0].decision
+    lost, answered = messages
+    assert [event.message_id for event in recorded] == [lost, answered, lost]
+    assert [event.outcome for event in recorded] == [0, 0, words.REFUSAL_REASON_PARTNER_UNAVAILABLE]
+    assert recorded[-1].decision
 
 
 async def test_one_member_down_leaves_the_others_answer_and_both_are_recorded(federation: Asked, store: Store) -> None:
@@ -334,14 +337,16 @@ async def test_a_member_that_refuses_the_person_has_not_answered(federation: Ask
     refused = exchange_pb2.SubjectRefusals(subject=[0], reason=[words.REFUSAL_REASON_INVALID_ID_NUMBER])
     federation.answers(B, findings=findings(0, refused=refused))
     assert (await refusal(federation, store, recipient())).code == "INVALID_ID_NUMBER"
-    (event,) = await events(store)
+    left, event = await events(store)
+    assert (left.message_id, left.outcome) == (event.message_id, 0)
     assert event.outcome == words.REFUSAL_REASON_INVALID_ID_NUMBER
 
 
 async def test_a_faulty_answer_is_recorded_and_not_kept(federation: Asked, store: Store) -> None:
     federation.answers(B, STRONG, STRONG)
     assert (await refusal(federation, store, recipient())).code == "PARTNER_FAULTY"
-    (event,) = await events(store)
+    left, event = await events(store)
+    assert (left.message_id, left.outcome) == (event.message_id, 0)
     assert event.outcome == words.REFUSAL_REASON_PARTNER_FAULTY
     assert await store.answers.find(ANNA) == []
 
@@ -380,7 +385,68 @@ async def test_a_question_given_up_by_the_agency_is_recorded_all_the_same(federa
         await asking
     await store.audit.record(_any_event())
     outcomes = [event.outcome for event in await events(store)]
-    assert outcomes[0] == words.REFUSAL_REASON_DEADLINE_EXCEEDED
+    assert outcomes[:2] == [0, words.REFUSAL_REASON_DEADLINE_EXCEEDED]
+
+
+async def test_the_record_of_a_question_is_on_the_disk_while_the_answer_is_awaited(
+    federation: Asked, store: Store
+) -> None:
+    asked_b, go_on = asyncio.Event(), asyncio.Event()
+    answers = answering(
+        federation, B, lambda asked: exchange_pb2.Answer(context=asked.context, findings=findings(STRONG))
+    )
+
+    async def waits(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        asked_b.set()
+        await go_on.wait()
+        return await answers(envelope, call)
+
+    federation.at(B, waits)
+    asking = asyncio.ensure_future(check(federation, store, recipient()))
+    await asked_b.wait()
+    await store.audit.record(_any_event())
+    assert [event.counterpart for event in await events(store)] == [B.member_id, C.member_id]
+    go_on.set()
+    await asking
+
+
+async def test_no_answer_leaves_without_the_record_of_its_question(
+    federation: Asked, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.answers(B, STRONG)
+
+    def fail(*_: Any) -> None:
+        raise sa.exc.OperationalError("insert", {}, Exception("disk full"))
+
+    monkeypatch.setattr(Appending, "apply", fail)
+    with pytest.raises(StoreError):
+        await check(federation, store, recipient())
+
+
+async def test_a_store_that_takes_no_more_lets_no_answer_out(
+    federation: Asked, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.answers(B, STRONG)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise overloaded()
+
+    monkeypatch.setattr(store.audit, "submit", full)
+    with pytest.raises(StoreError) as caught:
+        await check(federation, store, recipient())
+    assert caught.value.code == "OVERLOADED"
+
+
+async def test_an_answer_does_not_wait_for_its_copy(
+    federation: Asked, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    federation.answers(B, STRONG)
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(store.answers, "submit", lambda *_, **__: never)
+    checked = await check(federation, store, recipient())
+    assert asked(checked) == [B.member_id]
+    never.set_exception(overloaded())
+    await asyncio.sleep(0)  # its failure is noted, not raised: the answer was given
 
 
 def _any_event() -> AuditEvent:

@@ -69,6 +69,36 @@ async def test_an_idle_event_loop_commits_after_one_round(writer: Writer) -> Non
     assert held.batches == [1, 1, 1]
 
 
+async def test_what_nobody_waits_for_is_written_with_what_comes_next(tmp_path: Path, clock: FakeClock) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    writer = Writer(engine, clock, limit=LIMIT, alone=lambda: True)
+    held = Held()
+    held.go.set()
+    behind = [writer.submit(held, number, behind=True) for number in range(2)]
+    assert await writer.submit(held, 2) == 2
+    assert [future.result() for future in behind] == [0, 1]
+    assert held.batches == [3]
+    await writer.close()
+
+
+async def test_what_nobody_waits_for_is_written_by_itself_after_a_while(writer: Writer) -> None:
+    held = Held()
+    held.go.set()
+    assert await writer.submit(held, 1, behind=True) == 1
+    assert await writer.submit(held, 2, behind=True) == 2
+    assert held.batches == [1, 1]
+
+
+async def test_what_nobody_waits_for_is_written_when_the_store_closes(tmp_path: Path, clock: FakeClock) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    writer = Writer(engine, clock, limit=LIMIT)
+    held = Held()
+    held.go.set()
+    behind = writer.submit(held, 1, behind=True)
+    await writer.close()
+    assert await behind == 1
+
+
 async def test_a_call_that_is_alone_waits_for_no_others(tmp_path: Path, clock: FakeClock) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
     writer = Writer(engine, clock, limit=LIMIT, alone=lambda: True)
