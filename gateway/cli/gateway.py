@@ -30,6 +30,9 @@ def gateway() -> None:
 )
 def run(config_file: Path) -> None:
     """Serve until told to stop."""
+    from gateway.grpc_engine import settle_engine
+
+    settle_engine()  # before anything below loads gRPC
     from gateway import app
     from gateway.config import load_gateway
     from gateway.errors import WuganError
