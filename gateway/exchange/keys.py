@@ -14,12 +14,16 @@ from typing import Final, Protocol
 
 from gateway.errors import ConfigError
 from gateway.exchange.header import is_member_id
-from gateway.exchange.suites import SUITE_1, Decrypt, Encrypt, Sign, Suite, Verify
+from gateway.exchange.suites import SUITE_1, Decrypt, Encrypt, Prepare, Sign, Suite, Verify
 
 FOREVER_MS: Final = (1 << 63) - 1
 """Validity end of a key that has none of its own."""
 
 _ID_BYTES: Final = 16
+
+
+def _nothing() -> None:
+    """All that can be done ahead for a key of which nothing can."""
 
 
 def key_id(public_raw: bytes) -> str:
@@ -86,11 +90,13 @@ class EncryptionKey:
     encrypt: Encrypt = field(repr=False)
     public_raw: bytes = field(repr=False)
     key_id: str
+    prepare: Prepare = field(repr=False, default=_nothing)
 
     @classmethod
     def from_raw(cls, public_raw: bytes, suite: Suite = SUITE_1) -> EncryptionKey:
         """From the raw public key; suite 1: the 1,216 bytes of X-Wing. Raises ConfigError."""
-        return cls(suite, suite.encrypter(public_raw), public_raw, key_id(public_raw))
+        encrypt, prepare = suite.encrypter(public_raw)
+        return cls(suite, encrypt, public_raw, key_id(public_raw), prepare)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

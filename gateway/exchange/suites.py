@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from gateway.errors import ConfigError
+from gateway.exchange.encapsulating import XWingSealer
 from gateway.exchange.refusals import rejected, unsupported
 from wugan.federation.v1 import envelope_pb2 as wire
 
@@ -34,6 +35,9 @@ Encrypt: TypeAlias = Callable[[bytes, bytes], bytes]
 Decrypt: TypeAlias = Callable[[bytes, bytes], bytes]
 """Ciphertext, info to plaintext; raises EnvelopeError (ENVELOPE_REJECTED) unless both are as sealed."""
 
+Prepare: TypeAlias = Callable[[], None]
+"""Does ahead what sealing the next message takes and depends on the key alone."""
+
 DIGEST_BYTES: Final = 32
 """Length of a message digest in every suite (SHA-256, SM3)."""
 
@@ -43,6 +47,13 @@ class Signer(NamedTuple):
 
     sign: Sign
     public_raw: bytes
+
+
+class Encrypter(NamedTuple):
+    """A public encryption key: the operation, and what can be done ahead of it."""
+
+    encrypt: Encrypt
+    prepare: Prepare
 
 
 class Opener(NamedTuple):
@@ -86,7 +97,7 @@ class Suite(Protocol):
         """Private decryption key from its raw form. Raises ConfigError if that is no key."""
         ...
 
-    def encrypter(self, public_raw: bytes) -> Encrypt:
+    def encrypter(self, public_raw: bytes) -> Encrypter:
         """Public encryption key from its raw form. Raises ConfigError if that is no key."""
         ...
 
@@ -166,23 +177,18 @@ class XWingEd25519:
 
         return Opener(decrypt, mlkem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw())
 
-    def encrypter(self, public_raw: bytes) -> Encrypt:
+    def encrypter(self, public_raw: bytes) -> Encrypter:
         """X-Wing public key from its 1,216 bytes. Raises ConfigError."""
         if len(public_raw) != self._MLKEM_PUBLIC_BYTES + self._X25519_PUBLIC_BYTES:
             raise _no_key("encryption_keys.public_key")
         try:
-            public = hpke.MLKEM768X25519PublicKey(
+            sealer = XWingSealer(
                 MLKEM768PublicKey.from_public_bytes(public_raw[: self._MLKEM_PUBLIC_BYTES]),
                 X25519PublicKey.from_public_bytes(public_raw[self._MLKEM_PUBLIC_BYTES :]),
             )
         except ValueError:
             raise _no_key("encryption_keys.public_key") from None
-        run = self._hpke.encrypt
-
-        def encrypt(plaintext: bytes, info: bytes) -> bytes:
-            return run(plaintext, public, info)
-
-        return encrypt
+        return Encrypter(sealer.seal, sealer.prepare)
 
 
 SUITE_1: Final[Suite] = XWingEd25519()

@@ -19,7 +19,7 @@ import grpc
 from gateway.clock import Clock
 from gateway.errors import EnvelopeError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
-from gateway.exchange.keys import OwnKeys
+from gateway.exchange.keys import EncryptionKey, OwnKeys
 from gateway.exchange.question import QUESTION_ID_BYTES
 from gateway.federation.directory import DirectorySource, Gateway
 from gateway.federation.lines import Lines
@@ -230,8 +230,10 @@ class Tries:
         said, name = Said.NOTHING, "CANCELLED"
         try:
             with tracing.span("seal", partner=way.member_id, questions=len(way.askings)):
-                sealed = self._seal(way)
-            outcome = await self._exchanged(gateway, sealed, time_s, way.askings)
+                now_ms = self._clock.now_ms()
+                key = self._directory.current().encryption_key(way.member_id, now_ms)
+                sealed = self._seal(way, key, now_ms)
+            outcome = await self._exchanged(gateway, sealed, time_s, way.askings, key)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
                 if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
@@ -252,12 +254,11 @@ class Tries:
             if self.tell is not None:
                 self.tell(Told(way.member_id, gateway.address, kind, name, loop.time() - began))
 
-    def _seal(self, way: _Way) -> Sealed:
-        now_ms = self._clock.now_ms()
+    def _seal(self, way: _Way, key: EncryptionKey, now_ms: int) -> Sealed:
         return seal(
             self._own(),
             way.member_id,
-            self._directory.current().encryption_key(way.member_id, now_ms),
+            key,
             kind=envelope_pb2.MESSAGE_KIND_QUESTION,
             purpose=way.purpose,  # type: ignore[arg-type]  # sealing checks it
             payloads=[asking.payload for asking in way.askings],
@@ -266,12 +267,14 @@ class Tries:
         )
 
     async def _exchanged(
-        self, gateway: Gateway, sealed: Sealed, time_s: float, askings: Sequence[Asking]
+        self, gateway: Gateway, sealed: Sealed, time_s: float, askings: Sequence[Asking], key: EncryptionKey
     ) -> Opened | Failed:
         """The verified answer to a sealed question, or why there is none."""
         waiting = list(askings)
 
         def left() -> None:
+            if waiting:
+                key.prepare()  # for the next one, while the partner is at work
             while waiting:
                 waiting.pop(0).leaves(sealed)
 

@@ -172,6 +172,8 @@ class Exchange:
         for outcome in outcomes:
             metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
+        if parts is None:
+            recipient_key.prepare()  # for the next one, while the disk is at work
         try:
             with tracing.span("record"):
                 await record.written()

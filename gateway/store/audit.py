@@ -69,7 +69,7 @@ class AuditEvent(NamedTuple):
         digest: SHA-256 that the answer's signature carries, of the question. Only a keyed tag of it is kept: empty in
             an event that was read back.
         subjects: how many people it was about.
-        outcome: 0: answered; otherwise the RefusalReason.
+        outcome: 0: answered, unless a later event of the same message says otherwise; else the RefusalReason.
         decision: in English: which grant allowed it and what is left of its quotas, or why it was refused; of an act,
             what was done, and the signature; where we asked, another member's own words, if it refused.
     """
