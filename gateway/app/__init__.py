@@ -44,6 +44,7 @@ from gateway.aside import Aside
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.federation.check import Checks
+from gateway.federation.kept import Invalidate
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.inquiry.answering import Inquiry
@@ -170,9 +171,10 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
         partners = await stack.enter_async_context(open_partners(settings, live, directory, channel, store, clock))
-        post = build_post(settings, live, directory, store, inquiry, channel, clock)
-        stack.push_async_callback(post.carrier.close)
         cache = await open_cache(settings, store, directory, clock, stack)
+        forget: Invalidate = cache.forget if cache is not None else lambda _member, _people: None
+        post = build_post(settings, live, directory, store, inquiry, channel, clock, forget)
+        stack.push_async_callback(post.carrier.close)
         checks = Checks(
             settings.member_id,
             partners,
@@ -193,7 +195,6 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             max_subjects=settings.inquiry.max_subjects,
             max_evidence=settings.inquiry.max_evidence,
         )
-        forget = cache.forget if cache is not None else lambda _member, _people: None
         notices = build_notices(
             settings, book, departments, access, monitoring, directory, store, post, checks, clock, forget
         )

@@ -25,10 +25,11 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.enrolling import EstEnroller, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
+from gateway.federation.kept import Invalidate
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory
 from gateway.federation.live_keys import LiveKeys
-from gateway.federation.noticed import Invalidate, Noticed, PeopleNoticed
+from gateway.federation.noticed import Noticed, PeopleNoticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
 from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
@@ -98,6 +99,7 @@ def build_post(
     inquiry: Inquiry,
     channel: ChannelFactory,
     clock: Clock,
+    forget: Invalidate,
 ) -> Post:
     """What carries letters to and from other gateways, with those who deal with them."""
     given, lifetime_ms = settings.outbox, settings.messages.lifetime_ms
@@ -105,7 +107,7 @@ def build_post(
     carrier = DeliveryCarrier(directory, channel)
     outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
     inbox = Inbox(store.inbox, clock, given)
-    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s)
+    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s, invalidate=forget)
     most = settings.inquiry.max_subjects
     questions = DeferredQuestions(inquiry, directory.current, outbox, store.audit, clock, given, max_subjects=most)
     inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, questions, workers=given.question_workers)

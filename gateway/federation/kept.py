@@ -7,12 +7,15 @@ time, and deciding who may be given what (`answer_cache`).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.federation.partners import PartnerAnswer
 from wugan.federation.v1 import exchange_pb2
+
+Invalidate = Callable[[str, Sequence[bytes]], None]
+"""Told that what is known of people (blind indexes) from a member is out of date."""
 
 OVERHEAD_BYTES: Final = 2048
 """What an answer takes in memory besides its proof: the object, its places in the tables, the parsed message's own."""

@@ -22,6 +22,7 @@ from gateway.exchange.header import read
 from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
 from gateway.federation.check import Checked, MemberResult
+from gateway.federation.kept import Invalidate, linked_numbers
 from gateway.log import described
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest, letter
@@ -65,9 +66,20 @@ class LateChecks:
     Args:
         longest_ms: how long a check may be left at most.
         poll_s: seconds between looks whether questions lapsed, and for what other instances noted.
+        invalidate: told whom a late answer is about, so that a cache forgets what was known of them before.
     """
 
-    def __init__(self, store: Store, outbox: Outbox, clock: Clock, *, longest_ms: int, poll_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        longest_ms: int,
+        poll_s: float,
+        invalidate: Invalidate = lambda _member, _people: None,
+    ) -> None:
+        self._invalidate = invalidate
         self._store = store
         self._outbox = outbox
         self._clock = clock
@@ -168,19 +180,27 @@ class LateChecks:
                 retryable=False,
             )
         outcome, decision = 0, "late answer"
+        about: list[bytes] = []
         try:
             findings = findings_in(late.answer, question)
+            numbers = [*question.subjects.id_number, *question.subjects.alias_id_number, *linked_numbers(findings)]
+            about = [self._store.reusable.blind_index(number) for number in numbers]
             if not findings.status[0]:
                 outcome, decision = findings.refused.reason[0], "late answer: this person is refused"
         except RefusedError as error:
             outcome, decision = error.reason, error.en
         now_ms = self._clock.now_ms()
         event = self._event(question, delivery.sender, late.answers_to, late.question_digest, decision, outcome)
+
+        def after() -> None:
+            self._invalidate(delivery.sender, about)
+            self._tell()
+
         effects = [
             self._store.audit.effect(event),
             self._store.late.noting(
                 Came(late.answers_to, ANSWERED if late.final else PARTIAL, now_ms, keep(delivery.proof))
-            )._replace(after=self._tell),
+            )._replace(after=after),
         ]
         if not outcome:
             subjects = question.subjects

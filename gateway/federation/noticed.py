@@ -8,7 +8,7 @@ another unit's people.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Final, NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from gateway.errors import PartnerError, RefusedError
 from gateway.exchange.tokens import KEY_ID_BYTES, TOKEN_BYTES
 from gateway.federation.answers import PartnerAnswer, check_findings
 from gateway.federation.check import Checked, MemberResult
+from gateway.federation.kept import Invalidate
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest
 from gateway.store.audit import AuditEvent
@@ -33,9 +34,6 @@ _log = structlog.stdlib.get_logger(__name__)
 MAX_EVIDENCE: Final = 10_000
 _POLL_S: Final = 5.0
 _PAGE: Final = 100
-
-Invalidate = Callable[[str, Sequence[bytes]], None]
-"""Told that what is known of people (blind indexes) from a member is out of date."""
 
 
 class Told(NamedTuple):

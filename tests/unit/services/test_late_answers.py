@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,17 @@ async def test_the_proof_of_a_late_answer_verifies_names_its_question_and_is_kep
     signed = await world.a.store.answers.produce(kept.member, kept.message_id, kept.position)
     assert signed is not None
     assert signed.payload == proof.payload
+
+
+async def test_a_late_answer_ends_what_was_known_of_the_person_before(world: World) -> None:
+    ended: list[tuple[str, Sequence[bytes]]] = []
+    world.agency.late._late._invalidate = lambda member, people: ended.append((member, people))
+    await world.check(only_leave=True)
+    async with world.running():
+        await until(lambda: world.told_of(1))
+    ((member, people),) = ended
+    assert member == B.member_id
+    assert world.a.store.reusable.blind_index(ANNA) in people
 
 
 async def test_what_is_only_left_asks_nobody_now(world: World) -> None:
