@@ -105,7 +105,6 @@ def _settle_interpreter() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    gc.enable()
     sys.setswitchinterval(SWITCH_S)
 
 

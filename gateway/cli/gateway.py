@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import click
@@ -31,7 +30,6 @@ def gateway() -> None:
 )
 def run(config_file: Path) -> None:
     """Serve until told to stop."""
-    gc.disable()  # until all is loaded, of which nothing is garbage; `app.run` puts the collector to work
     from gateway import app
     from gateway.config import load_gateway
     from gateway.errors import WuganError
@@ -41,8 +39,6 @@ def run(config_file: Path) -> None:
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
         raise SystemExit(EXIT_USAGE) from None
-    finally:
-        gc.enable()
 
 
 @gateway.command(

@@ -30,9 +30,9 @@ from gateway.config import load_gateway
 from gateway.demo.founding import APPROVES, GRANTS, FoundedMember, MemberPlan, found
 from gateway.demo.processes import Started, stop, stopped_on_failure, wait_ready
 from gateway.inquiry.administering import Administration
-from gateway.matching.nightly import EVERYBODY
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
+from gateway.store.matchings import EVERYBODY
 
 HEADER = ("人员编号", "证件号码", "姓名", "险种", "居住地", "月待遇", "最近发放月份", "网格")
 SETTINGS = """
