@@ -1,12 +1,41 @@
 """Shared by all tests: gRPC is held to TLS 1.3, moves bytes as in a gateway, and is quiet about refused handshakes,
 before any test module loads it.
+
+Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
+the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones.
 """
 
+import functools
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
 
 from certs import require_tls13
 from gateway.grpc_engine import settle_engine
 
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 require_tls13()
 settle_engine()
+
+_configure = structlog.configure
+
+
+@functools.wraps(_configure)
+def _configure_for_one_test(**settings: object) -> None:
+    _configure(**(settings | {"cache_logger_on_first_use": False}))  # type: ignore[arg-type]
+
+
+structlog.configure = _configure_for_one_test
+
+
+@pytest.fixture(autouse=True)
+def _logging_of_one_test() -> Iterator[None]:
+    """A test that sets up logging does so for itself."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()

@@ -41,7 +41,7 @@ _STATES: Final = {
 def match(config_file: Path, json_out: bool, member: str) -> None:
     """Ask for it."""
     from certs.identity import is_member_id
-    from gateway.matching.nightly import EVERYBODY
+    from gateway.store.matchings import EVERYBODY
 
     settings = _settings(config_file)
     if member and (not is_member_id(member) or member == settings.member_id):
@@ -62,7 +62,7 @@ def match(config_file: Path, json_out: bool, member: str) -> None:
 @JSON
 def status(config_file: Path, json_out: bool, member: str) -> None:
     """Tell."""
-    from gateway.matching.nightly import EVERYBODY
+    from gateway.store.matchings import EVERYBODY
 
     found = _with_store(config_file, lambda store, _: store.matchings.read(member))
     standing = [standing_as_data(each) for each in found if each.member != EVERYBODY]

@@ -17,10 +17,8 @@ from gateway.federation.directory import DirectorySource
 from gateway.log import described
 from gateway.matching.matching import Matching
 from gateway.sections import DuplicatesSettings
-from gateway.store.matchings import Matchings
+from gateway.store.matchings import EVERYBODY, Matchings
 
-EVERYBODY: Final = "*"
-"""Stands for all members where an operator asks for matching."""
 _HOUR_S: Final = 3_600
 TIDY_S: Final = 3_600.0
 

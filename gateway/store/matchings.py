@@ -7,7 +7,7 @@ it; it is encrypted, because the secret of this side is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,9 @@ from gateway.store.once_tables import matching
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
+
+EVERYBODY: Final = "*"
+"""Stands for all members where an operator asks for matching."""
 
 
 class Standing(NamedTuple):

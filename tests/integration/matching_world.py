@@ -30,9 +30,9 @@ from gateway.config import load_gateway
 from gateway.demo.founding import APPROVES, GRANTS, FoundedMember, MemberPlan, found
 from gateway.demo.processes import Started, stop, stopped_on_failure, wait_ready
 from gateway.inquiry.administering import Administration
-from gateway.matching.nightly import EVERYBODY
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
+from gateway.store.matchings import EVERYBODY
 
 HEADER = ("人员编号", "证件号码", "姓名", "险种", "居住地", "月待遇", "最近发放月份", "网格")
 SETTINGS = """
@@ -41,7 +41,7 @@ odd_people = 1000000000
 unknown_people = 1000000000
 
 [outbox]
-poll_s = 0.1
+poll_s = 0.2
 retry_first_s = 0.1
 retry_longest_s = 0.5
 
@@ -50,7 +50,7 @@ chunk_rows = 500
 
 [duplicates]
 matching = true
-poll_s = 0.05
+poll_s = 0.2
 column_people = 64
 """
 WAIT_S = 90.0
@@ -156,6 +156,22 @@ class Province:
 
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(asyncio.run, go()).result()
+
+    def want(self) -> None:
+        """What `match` does, for whoever has to ask again and again."""
+
+        async def want(store: Store) -> None:
+            await store.matchings.want(EVERYBODY, SystemClock().now_ms())
+
+        self.in_store(want)
+
+    def alarmed(self) -> bool:
+        """Whether `alarms` would tell of any, likewise."""
+
+        async def read(store: Store) -> bool:
+            return bool(await store.alarms.read())
+
+        return self.in_store(read)
 
     def alarms(self) -> list[dict[str, Any]]:
         return list(json.loads(self.told("access", "alarms", "--json", config=self.member.config)))

@@ -17,7 +17,7 @@ from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, StoreError
 from gateway.exchange.replay import ReplayGuard, admit
 from gateway.once.gate import Gate
-from gateway.store import replay, reusable
+from gateway.store import migrations, replay, reusable
 from gateway.store.acts import ActRow
 from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
@@ -216,12 +216,40 @@ async def test_commits_are_durable_whatever_the_servers_default(store: Store) ->
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
 
 
-async def test_the_migrated_schema_is_the_one_in_the_code(store: Store) -> None:
-    with store._engine.connect() as connection:
+async def test_a_new_store_is_as_one_that_went_through_all_versions(url: str, open_store: OpenStore) -> None:
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        migrations._migrate(connection)
+    with engine.begin() as connection:
+        assert migrations.current(connection) == migrations.NEWEST
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+        migrated = _schema(connection)
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    async with open_store():
+        with engine.connect() as connection:
+            made = _schema(connection)
+    engine.dispose()
+    assert made == migrated
+    assert {kind for kind, *_ in made} == {"column", "constraint", "index"}
 
 
-async def test_gateways_that_start_together_migrate_once(open_store: OpenStore) -> None:
+def _schema(connection: sa.Connection) -> set[tuple[object, ...]]:
+    """Columns in no order, constraints and indexes, as the server itself tells them."""
+    return {
+        tuple(row)
+        for query in (
+            "SELECT 'column', table_name, column_name, data_type, character_maximum_length, is_nullable, column_default"
+            " FROM information_schema.columns WHERE table_schema = 'public'",
+            "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+            " FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
+            "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",
+        )
+        for row in connection.exec_driver_sql(query)
+    }
+
+
+async def test_gateways_that_start_together_make_one_store(open_store: OpenStore) -> None:
     stores = await asyncio.gather(*(asyncio.to_thread(open_store) for _ in range(4)))
     for one in stores:
         await one.audit.record(event())

@@ -152,22 +152,44 @@ def test_sub_keys_differ_by_use_and_by_store() -> None:
         keys.decrypt(keys.encrypt(b"body", b"row"), b"another row")
 
 
-async def test_the_migrated_schema_is_the_one_in_the_code(store: Store, tmp_path: Path) -> None:
-    with store._engine.connect() as connection:
+async def test_a_new_store_is_as_one_that_went_through_all_versions(store: Store, tmp_path: Path) -> None:
+    migrated = sa.create_engine(f"sqlite:///{tmp_path / 'migrated.db'}")
+    with migrated.begin() as connection:
+        migrations._migrate(connection)
+        assert migrations.current(connection) == migrations.NEWEST
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
-    fresh = sa.create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
-    metadata.create_all(fresh)
+    assert _normalised(store._engine) == _normalised(migrated)
+    assert _rows(migrated) == _rows(store._engine) - {"store_meta"} == {"alembic_version"}
+    migrated.dispose()
+
+
+async def test_a_store_of_the_first_version_goes_through_the_others(open_store: OpenStore, state: Path) -> None:
+    state.mkdir(mode=0o700)
+    first = sa.create_engine(f"sqlite:///{state / 'wugan.db'}")
+    with first.begin() as connection:
+        migrations._migrate(connection, migrations._KNOWN[0])
+    first.dispose()
+    store, fresh = open_store(), sa.create_engine(f"sqlite:///{state / 'fresh.db'}")
+    await store.audit.record(event())
+    with fresh.begin() as connection:
+        migrations._make(connection)
     assert _normalised(store._engine) == _normalised(fresh)
     fresh.dispose()
+    await store.close()
 
 
 def _normalised(engine: sa.Engine) -> dict[str, set[str]]:
     """Every table's and index's parts, in no order: also what Alembic does not compare, such as WITHOUT ROWID."""
     with engine.connect() as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name <> 'alembic_version'"
-        ).all()
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").all()
     return {name: {part.strip(" \t,") for part in sql.replace("(", "(\n").splitlines()} for name, sql in rows}
+
+
+def _rows(engine: sa.Engine) -> set[str]:
+    """The tables that are not empty."""
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        return {name for name in names if connection.exec_driver_sql(f"SELECT 1 FROM {name} LIMIT 1").first()}
 
 
 def test_the_newest_version_is_the_one_the_code_works_with() -> None:
@@ -176,12 +198,13 @@ def test_the_newest_version_is_the_one_the_code_works_with() -> None:
     assert {script.revision for script in scripts.walk_revisions()} == set(migrations._KNOWN)
 
 
-async def test_an_ordinary_start_does_not_load_alembic(open_store: OpenStore, state: Path) -> None:
-    await open_store().close()
+def test_neither_the_first_nor_an_ordinary_start_loads_alembic(state: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from gateway.clock import FakeClock;"
         "from gateway.store.engine import Store;"
-        f"Store.open(Path({str(state / 'wugan.db')!r}), key=Path({str(state / 'store.key')!r}), clock=FakeClock());"
+        "start = lambda: Store.open("
+        f"Path({str(state / 'wugan.db')!r}), key=Path({str(state / 'store.key')!r}), clock=FakeClock());"
+        "start(); start();"
         "assert 'alembic' not in sys.modules"
     )
     subprocess.run(
