@@ -20,7 +20,7 @@ from gateway.federation.answers import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.once.gate import Gate
 from gateway.roster.around import Around, Bounds, Subscribes
-from gateway.roster.frames import TABLES, from_arrow
+from gateway.roster.frames import FACES, KEPT, TABLES, from_arrow
 from gateway.roster.packing import unpack
 from gateway.roster.pieces import Step
 from gateway.roster.rosters import Kept, Rosters
@@ -195,12 +195,14 @@ class World:
 
     async def tables(self, kept: Kept, *, only_changed: bool = False) -> dict[str, pl.DataFrame]:
         """The results of a run."""
-        held: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+        held: dict[str, list[pl.DataFrame]] = {name: [] for name in KEPT}
         async for _, _, packed in self.rosters.results(kept, 0, only_changed=only_changed):
             for name, blob in unpack(packed).items():
                 held[name].append(from_arrow(blob))
         return {
-            name: pl.concat(parts, how="diagonal") if parts else pl.DataFrame(schema=dict(TABLES[name][1]))
+            name: pl.concat(parts, how="diagonal")
+            if parts
+            else pl.DataFrame(schema=FACES if name == "faces" else dict(TABLES[name][1]))
             for name, parts in held.items()
         }
 
