@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from adapters import sdk
 from adapters.asked import Asked
 from adapters.batches import in_batches
+from adapters.build import build
 from adapters.columnar import ColumnMapper
 from adapters.contract import DataItem, Description, Faces, Found, Holders, Lookup, Subjects
 from adapters.errors import ManifestError, SourceFaultError
 from adapters.faces import face_token
 from adapters.gathering import Gathering
 from adapters.incoming import AnswerLimits, Incoming
-from adapters.build import build
 from adapters.manifest import load_manifest
 from adapters.mapping import Mapper
 from adapters.outgoing import messages, request

@@ -1,6 +1,6 @@
 """Every purpose against every field of an answer as it leaves: a new field of the contract has to be put in here first.
 
-The person has one trace, one event with a place, one penal event with a span, a linked number and a face; each value is told
+The person has one trace, one event with a place, one penal event with a span, a linked number and a face; each is told
 apart from every other, so a field that carries what its purpose does not allow shows.
 """
 
