@@ -192,7 +192,7 @@ class FaceColumns(_message.Message):
     def subject(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
     @_builtins.property
     def token(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """16 bytes: the beginning of SHA-256("wugan-face-v1" 0x00 || platform || 0x00 || template), as docs/protocol.md has it."""
+        """16 bytes: the beginning of SHA-256("wugan-face-v1" 0x00 || platform || 0x00 || template), as docs/duplicates.md has it."""
 
     @_builtins.property
     def observed_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
