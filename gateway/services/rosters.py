@@ -179,6 +179,8 @@ class RosterService:
             shown.rows_per_s, shown.seconds_left = running.rate(), running.left_s()
             for member, standing in sorted(running.standings.items()):
                 about = self._province(shown, member, standing.province)
+                if standing.again_ms:
+                    about.asks_again.FromMilliseconds(standing.again_ms)
                 if standing.error is not None:
                     about.waited_for = True
                     about.reason = standing.error.reason
@@ -214,6 +216,8 @@ class RosterService:
             held_back_s=round(province.held_back_ms / 1000),
             held_back_zh=province.held_zh,
             held_back_en=province.held_en,
+            lacking=province.lacking,
+            asked_again=province.again,
         )
 
 

@@ -112,7 +112,7 @@ class World:
         self.members = Members(reply)
         self.news = News()
         self.parties: tuple[Party, ...] = (A, B, C)
-        self.settings = RosterSettings(**{"chunk_rows": 10, **settings})
+        self.settings = RosterSettings(**{"chunk_rows": 10, "departments_s": 0.0, **settings})
         self.parts = Parts(folder / "rosters", StoreKeys(b"k" * 32))
         self.pool = ThreadPoolExecutor(2)
         self.gate: Gate | None = None
@@ -134,6 +134,7 @@ class World:
             pool=self.pool,
             bounds=Bounds(given.max_bytes, given.max_whole_bytes, given.max_rows),
             max_members=10,
+            departments_s=given.departments_s,
             chunk_s=5.0,
             follow_moves=True,
             drawn=lambda: 0.0,
