@@ -14,7 +14,8 @@ import numpy as np
 
 from gateway.clock import civil_day
 from gateway.matching.roll import Drawing
-from gateway.roster.rosters import Kept, Rosters
+from gateway.roster.rosters import Rosters
+from gateway.roster.shelf import Kept
 
 _COLUMNS: Final = ["row", "id_number", "name", "benefit", "reference"]
 

@@ -15,8 +15,9 @@ from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import DirectorySource
 from gateway.roster.pieces import Step
 from gateway.roster.progress import Province
-from gateway.roster.rosters import Kept, Rosters, figures_from
+from gateway.roster.rosters import Rosters
 from gateway.roster.run import DONE
+from gateway.roster.shelf import Kept, figures_from
 from gateway.rules.wording import day_text
 from gateway.services.days import civil_day_of
 from wugan.agency.v1 import roster_pb2

@@ -23,9 +23,10 @@ from gateway.roster.around import Around, Bounds, Subscribes
 from gateway.roster.frames import FACES, KEPT, TABLES, from_arrow
 from gateway.roster.packing import unpack
 from gateway.roster.pieces import Step
-from gateway.roster.rosters import Kept, Rosters
+from gateway.roster.rosters import Rosters
 from gateway.roster.run import DONE
 from gateway.roster.running import Running
+from gateway.roster.shelf import Kept
 from gateway.sections import RosterSettings
 from gateway.store.keys import StoreKeys
 from gateway.store.parts import Parts

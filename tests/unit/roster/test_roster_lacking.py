@@ -18,8 +18,8 @@ from gateway.errors import PartnerError, StoreError, WuganError
 from gateway.resilience.backoff import Backoff
 from gateway.roster.lacking import MOST_TRIES, WAITS, Lacking, lacks
 from gateway.roster.progress import Province
-from gateway.roster.rosters import figures_from
 from gateway.roster.run import Ask
+from gateway.roster.shelf import figures_from
 from gateway.store.parts import PartFolder
 from tests.unit.adapters.adapters_world import number
 from wugan.adapter.v1 import vocabulary_pb2 as v

@@ -19,8 +19,8 @@ from gateway.exchange.question import MAX_NUMBER
 from gateway.roster.ledger import Places
 from gateway.roster.matching import Plan
 from gateway.roster.pieces import matched, pieces_of, steps
-from gateway.roster.rosters import Kept
 from gateway.roster.run import CANCELLED
+from gateway.roster.shelf import Kept
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
