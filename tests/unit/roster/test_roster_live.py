@@ -146,7 +146,7 @@ async def test_places_that_get_a_province_are_asked_about(world: World) -> None:
         assert world.asked() == {C.member_id: [number(2)]}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 3)), max_size=16), min_size=2, max_size=4),
     st.booleans(),
