@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adapters.contract import Evidence, Found, Holders, Links, Lookup, Subjects
+from adapters.contract import Evidence, Faces, Found, Holders, Links, Lookup, Subjects
 from adapters.texts import joined
 
 
@@ -62,4 +62,7 @@ def together(parts: list[tuple[int, Found]]) -> Found:
             np.concatenate([found.links.since_on for _, found in parts]),
         ),
         complete_until_on=min(found.complete_until_on for _, found in parts),
+        faces=Faces.concatenate(
+            [replace(found.faces, subject=found.faces.subject + np.int32(start)) for start, found in parts]
+        ),
     )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from adapters.arrow import READABLE, Kind
 from adapters.contract import MAX_CELL_BYTES
 from adapters.distinct import Codes, Distinct, days, distinct
-from adapters.mapping import FROM_KINDS, PENALTIES, REGION_DETAIL_KINDS, UNTIL_KINDS, Mapper, Part
+from adapters.faces import FACE_KIND, FACE_STRENGTH
+from adapters.mapping import FROM_KINDS, PENALTIES, REGION_DETAIL_KINDS, TOO_LONG, UNTIL_KINDS, Mapper, Part
 from adapters.values import BAD, DateReader, text_of
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
@@ -43,6 +44,7 @@ class MappedColumns:
         row: rows of evidence.
         columns: kind to until_on, for every row; only those in `row` mean something.
         source_reference: of every row; None where there is none.
+        face: rows of checks whose face counts, and its token.
     """
 
     counts: Mask | None = None
@@ -50,6 +52,7 @@ class MappedColumns:
     row: Rows = field(default_factory=lambda: np.zeros(0, np.intp))
     columns: dict[str, Int32] = field(default_factory=dict)
     source_reference: pl.Series | None = None
+    face: list[tuple[int, bytes]] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)
     ignored: int = 0
 
@@ -85,17 +88,22 @@ class ColumnMapper:
             if isinstance(part.reader, DateReader) and known[part.at] == "timestamptz" and part.reader.has_empty:
                 return None
         others = {part.at for part in (mapper.kind, *mapper.parts) if part.reader and part.at not in dates}
-        for at in {*others, mapper.filter.at, mapper.reference_at} - {-1}:
+        for at in {*others, mapper.filter.at, mapper.face_at, mapper.reference_at} - {-1}:
             if known[at] in {"date", "timestamp", "timestamptz"}:
                 return None
         return cls(mapper, known)
 
-    def columns(self, *, references: bool) -> tuple[str, ...]:
-        """The columns to be read, in order; without that of the reference where it is not needed."""
-        names = self.mapper.columns
-        return names if references or not self.mapper.read_for_reference else names[:-1]
+    def columns(self, *, references: bool, faces: bool) -> tuple[str, ...]:
+        """The columns to be read, in order; without that of the reference where it is not needed, and without that of
+        the face where neither is.
+        """
+        mapper, names = self.mapper, self.mapper.columns
+        if references:
+            return names
+        unread = int(mapper.read_for_reference) + (0 if faces else mapper.read_for_face)
+        return names[: len(names) - unread]
 
-    def map(self, columns: Sequence[pl.Series], *, references: bool) -> MappedColumns:
+    def map(self, columns: Sequence[pl.Series], *, references: bool, faces: bool = False) -> MappedColumns:
         """A block of rows, given as the columns of `columns`; see `Mapper.map`.
 
         Rows that do not count are read with the others and left out of what is told: to look at a code is cheaper than
@@ -123,7 +131,20 @@ class ColumnMapper:
         self._fill(mapped, columns, evidence, known)
         if references and mapper.reference_at >= 0:
             self._refer(mapped, columns, evidence, known)
+        if faces and mapper.face_at >= 0:
+            self._show(mapped, columns[mapper.face_at], evidence)
         return mapped
+
+    def _show(self, mapped: MappedColumns, templates: pl.Series, evidence: Mask) -> None:
+        found = mapped.columns
+        there = evidence & (found["kind"] == FACE_KIND) & (found["strength"] == FACE_STRENGTH)
+        rows = np.flatnonzero(there)
+        for row, template in zip(rows.tolist(), templates.gather(rows).to_list(), strict=True):
+            token = self.mapper.face_of(template)
+            if token == TOO_LONG:
+                mapped.bad.setdefault(row, "face: too long")
+            elif token:
+                mapped.face.append((row, token))
 
     def _fill(
         self, mapped: MappedColumns, columns: Sequence[pl.Series], evidence: Mask, known: dict[int, Distinct]

@@ -8,7 +8,7 @@ says what its department knows; grading is the gateway's.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -75,6 +75,56 @@ class Links:
     subject: Int32 = field(default_factory=lambda: _EMPTY)
     id_number: Sequence[str] = ()
     since_on: Int32 = field(default_factory=lambda: _EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """Faces under which the source checked people who were there, as tokens (`adapters.faces`); sparse.
+
+    `observed_on` is the newest day on which that face was checked, `region` where.
+    """
+
+    subject: Int32 = field(default_factory=lambda: _EMPTY)
+    token: Sequence[bytes] = ()
+    observed_on: Int32 = field(default_factory=lambda: _EMPTY)
+    region: Int32 = field(default_factory=lambda: _EMPTY)
+
+    def __len__(self) -> int:
+        return len(self.subject)
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Faces:
+        """The rows selected by an index or a mask."""
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        token = [self.token[row] for row in index.tolist()]
+        return Faces(self.subject[index], token, self.observed_on[index], self.region[index])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Faces]) -> Faces:
+        """Several sources' rows as one, nothing is copied when there is only one part."""
+        filled = [part for part in parts if len(part)]
+        if len(filled) < 2:
+            return filled[0] if filled else Faces()
+        return Faces(
+            np.concatenate([part.subject for part in filled]),
+            [token for part in filled for token in part.token],
+            np.concatenate([part.observed_on for part in filled]),
+            np.concatenate([part.region for part in filled]),
+        )
+
+    @staticmethod
+    def newest(rows: Iterable[tuple[int, bytes, int, int]]) -> Faces:
+        """Of (subject, token, day, region) each face of a person once, the newest check of it."""
+        held: dict[tuple[int, bytes], tuple[int, int]] = {}
+        for subject, token, day, region in rows:
+            known = held.get((subject, token))
+            if known is None or day > known[0]:
+                held[subject, token] = day, region
+        return Faces(
+            np.array([subject for subject, _ in held], np.int32),
+            [token for _, token in held],
+            np.array([day for day, _ in held.values()], np.int32),
+            np.array([region for _, region in held.values()], np.int32),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +258,7 @@ class Lookup:
         legal_basis: the law or agreement relied on.
         references: whether `source_reference` is needed. Where it is not, an adapter need not read it and may leave it
             empty; a row of which nothing but its reference is wrong then counts.
+        faces: whether faces are wanted; where not, they are not read.
     """
 
     subjects: Subjects
@@ -217,6 +268,7 @@ class Lookup:
     purpose: int = 0
     legal_basis: str = ""
     references: bool = True
+    faces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +279,7 @@ class Found:
     evidence: Evidence = field(default_factory=Evidence)
     links: Links = field(default_factory=Links)
     complete_until_on: int = 0
+    faces: Faces = field(default_factory=Faces)
 
 
 @dataclass(frozen=True, slots=True)

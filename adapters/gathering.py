@@ -7,13 +7,15 @@ answer: whoever fills it raises instead of calling `found`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adapters.asked import Asked, normal
-from adapters.contract import MAX_CELL_BYTES, Evidence, Found, Holders, Int32, Links, Lookup
+from adapters.contract import MAX_CELL_BYTES, Evidence, Faces, Found, Holders, Int32, Links, Lookup
 from adapters.errors import SourceFaultError
+from adapters.faces import FACE_KIND
 from adapters.held import Held
 from adapters.mapping import LinkMapper, Mapped, Mapper, require_good
 from adapters.texts import Texts, taken
@@ -45,6 +47,7 @@ class Gathering:
         self._columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
         self._held_columns: Held | None = None
         self._parts: list[Evidence] = []
+        self._faces: list[tuple[int, bytes, int, int]] = []
         self.skipped = 0
         self.ignored = 0
 
@@ -57,7 +60,9 @@ class Gathering:
         if not columns or not columns[0]:
             return
         positions = self._asked.find(columns[0], mapper.name)
-        self.add(mapper, positions, mapper.map(columns, references=self._question.references))
+        self.add(
+            mapper, positions, mapper.map(columns, references=self._question.references, faces=self._question.faces)
+        )
 
     def add(self, mapper: Mapper, positions: Sequence[int], mapped: Mapped) -> None:
         """A block already mapped: `positions` says for each of its rows whose it is."""
@@ -68,6 +73,9 @@ class Gathering:
             holders[positions[row], name] = None
         if not mapped.row:
             return
+        for i, token in enumerate(mapped.face):
+            if token and mapped.row[i] not in mapped.bad:
+                self._faces.append((positions[mapped.row[i]], token, mapped.observed_on[i], mapped.region[i]))
         if mapped.bad:
             good = [i for i, row in enumerate(mapped.row) if row not in mapped.bad]
             self._position.extend(positions[mapped.row[i]] for i in good)
@@ -89,6 +97,7 @@ class Gathering:
             self._held_columns = Held(self._asked)
         self._held_columns.add(positions, mapped.name, mapped.counts)
         rows, columns, references = mapped.row, mapped.columns, mapped.source_reference
+        every = positions
         if not len(rows):
             return
         if mapped.bad:
@@ -100,6 +109,10 @@ class Gathering:
             positions = positions[rows]
             columns = {name: column[rows] for name, column in columns.items()}
             references = None if references is None else references.gather(rows)
+        for row, token in mapped.face:
+            if row not in mapped.bad:
+                day, region = (int(mapped.columns[name][row]) for name in ("observed_on", "region"))
+                self._faces.append((int(every[row]), token, day, region))
         texts = Texts.blank(len(rows)) if references is None else Texts(references)
         self._parts.append(self._spread_evidence(positions, columns, texts))
 
@@ -148,6 +161,7 @@ class Gathering:
             evidence=evidence if rows is None else evidence.take(rows),
             links=self._linked(),
             complete_until_on=complete_until_on,
+            faces=self._shown(),
         )
 
     def _held(self) -> Holders:
@@ -171,6 +185,14 @@ class Gathering:
         others = [number for _, number in self._links]
         days = np.array(list(self._links.values()), np.int32)
         return Links(subject, others, days) if source is None else Links(subject, taken(others, source), days[source])
+
+    def _shown(self) -> Faces:
+        since = self._question.traces_since_on
+        found = Faces.newest(row for row in self._faces if row[2] >= since)
+        if self._question.kinds and FACE_KIND not in self._question.kinds:
+            return Faces()
+        subject, source = self._asked.spread(found.subject)
+        return found if source is None else replace(found.take(source), subject=subject)
 
     def _evidence(self) -> Evidence:
         parts = self._parts

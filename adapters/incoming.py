@@ -2,9 +2,10 @@
 
 Owns: the rule which messages are believed. Nothing of an answer is used when a column differs from its neighbours in
 length, a row names nobody who was asked, a number is held that was not asked of that person (someone else's record), a
-kind is none that the adapter described, a department is not its own, evidence or a link speaks of a person it does not
-hold, a day or place is none, a cell is too long, or the answer has more messages, bytes or rows than allowed. An answer
-without its last message is that of a source that did not answer. Refuses: I/O, and judging people.
+kind is none that the adapter described, a department is not its own, evidence, a link or a face speaks of a person it
+does not hold, a day or place is none, a cell is too long, a face comes without face checks or is no token, or the
+answer has more messages, bytes or rows than allowed. An answer without its last message is that of a source that did
+not answer. Refuses: I/O, and judging people.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from adapters.contract import (
     MAX_CELL_BYTES,
     Description,
     Evidence,
+    Faces,
     Found,
     Holders,
     Int32,
@@ -29,6 +31,7 @@ from adapters.contract import (
     Subjects,
 )
 from adapters.errors import SourceDownError, SourceFaultError
+from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import Texts, joined, series_of
 from adapters.values import FIRST_DAY, LAST_DAY
 from adapters.wanted import wanted
@@ -88,6 +91,7 @@ class Incoming:
         self._holders: list[Holders] = []
         self._links: list[Links] = []
         self._evidence: list[Evidence] = []
+        self._faces: list[Faces] = []
         self._aliases: dict[int, set[str]] = {}
         for row, number in zip(self._subjects.alias_subject, self._subjects.alias_id_number, strict=True):
             self._aliases.setdefault(row, set()).add(number)
@@ -114,6 +118,7 @@ class Incoming:
         except DecodeError as error:
             raise self._fault("it sent what is no message of the contract", "消息不符合接口约定") from error
         self._rows += len(message.holders.subject) + len(message.links.subject) + len(message.evidence.subject)
+        self._rows += len(message.faces.subject)
         if self._rows > self._limits.rows:
             raise self._fault("its answer has too many rows", "应答行数过多")
         if message.HasField("holders"):
@@ -122,6 +127,8 @@ class Incoming:
             self._add_links(message.links)
         if message.HasField("evidence"):
             self._add_evidence(message.evidence)
+        if message.HasField("faces"):
+            self._add_faces(message.faces)
         if message.last:
             self._complete_until_on = self._day(message.complete_until_on)
 
@@ -142,7 +149,8 @@ class Incoming:
         evidence = Evidence.concatenate(self._evidence)
         known = np.zeros(len(self._subjects), np.bool_)
         known[holders.subject] = True
-        if not (known[evidence.subject].all() and known[links.subject].all()):
+        faces = Faces.concatenate(self._faces)
+        if not (known[evidence.subject].all() and known[links.subject].all() and known[faces.subject].all()):
             raise self._fault("it told of people whom it does not list as known", "应答涉及未列为已知的人员")
         # An adapter may tell more than it was asked.
         rows = wanted(self._question, evidence.kind, evidence.observed_on)
@@ -151,6 +159,7 @@ class Incoming:
             evidence=evidence if rows is None else evidence.take(rows),
             links=links,
             complete_until_on=self._complete_until_on,
+            faces=faces.take(faces.observed_on >= self._question.traces_since_on) if self._question.faces else Faces(),
         )
 
     def _held(self) -> Holders:
@@ -229,6 +238,18 @@ class Incoming:
                 until_on=self._days(message.until_on),
             )
         )
+
+    def _add_faces(self, message: columns_pb2.FaceColumns) -> None:
+        rows = self._same_length("faces", message, ("subject", "token", "observed_on", "region"))
+        if not rows:
+            return
+        if FACE_KIND not in self._about.kinds:
+            raise self._fault("it returned faces, and described no face checks", "返回了人脸但未声明人脸认证")
+        tokens = list(message.token)
+        if {len(token) for token in tokens} != {FACE_TOKEN_BYTES}:
+            raise self._fault("it returned a face that is no token", "返回的人脸标记长度有误")
+        days, region = self._days(message.observed_on), self._integers(message.region, 0, _LAST_REGION)
+        self._faces.append(Faces(self._subject(message.subject), tokens, days, region))
 
     def _described(self, kind: Int32) -> bool:
         kinds = self._about.kinds

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from adapters.contract import MAX_CELL_BYTES
 from adapters.errors import SourceFaultError
+from adapters.faces import FACE_KIND, FACE_STRENGTH, face_token
 from adapters.manifest.fields import Identity, Only
 from adapters.manifest.model import Links, ManifestBase, Records
 from adapters.values import BAD, CodeReader, DateReader, Reader, detail_reader, region_reader, text_of
@@ -45,6 +46,8 @@ REGION_DETAIL_KINDS = frozenset(
         words.EVIDENCE_KIND_DUPLICATE_BENEFIT,
     }
 )
+TOO_LONG = b"-"
+"""Stands for the token of a template id that is none."""
 PENALTIES = frozenset(words.PenaltyKind.values()) - {0}
 
 
@@ -55,6 +58,7 @@ class Mapped:
     Attributes:
         holder_row, name: rows that count at all: the person is known, under this name ("" where there is none).
         row ... until_on: rows of evidence as columns of equal length.
+        face: of each of these the token of the face that counts, b"" where there is none; empty: not wanted.
         bad: row to the setting and what was wrong with its column, for rows that could not be mapped.
         ignored: rows whose code is no evidence.
     """
@@ -71,6 +75,7 @@ class Mapped:
     detail: Sequence[int] = ()
     from_on: Sequence[int] = ()
     until_on: Sequence[int] = ()
+    face: Sequence[bytes] = ()
     bad: dict[int, str] = field(default_factory=dict)
     ignored: int = 0
 
@@ -132,7 +137,9 @@ class Mapper:
 
     Attributes:
         columns: names of the columns that rows must have, in the order `map` takes them; the identity number first.
-        filter, name_at, kind, parts, reference_at: the compiled settings, for who maps whole columns.
+        filter, name_at, kind, parts, face_at, platform, reference_at: the compiled settings, for who maps whole
+            columns.
+        read_for_face: how many of the columns before that of the reference serve the face only.
         read_for_reference: whether the last of the columns serves the reference only.
     """
 
@@ -182,15 +189,19 @@ class Mapper:
                 self.detail = Part("detail", wanted.at(detail.column), detail_reader(detail))
         when_and_where = (self._observed, self._available, self._region, self._strength)
         self.parts = (*when_and_where, self.detail, self.from_on, self.until_on)
+        self.platform = "" if records.face is None else records.face.platform
+        without = len(wanted.names)
+        self.face_at = wanted.at(None if records.face is None else records.face.column)
+        self.read_for_face = len(wanted.names) - without
         without = len(wanted.names)
         self.reference_at = wanted.at(records.source_reference)
         self.read_for_reference = len(wanted.names) > without
         self.columns = tuple(wanted.names)
 
-    def map(self, columns: Sequence[Sequence[object]], *, references: bool = True) -> Mapped:
+    def map(self, columns: Sequence[Sequence[object]], *, references: bool = True, faces: bool = False) -> Mapped:
         """A block of rows, given as columns in the order of `self.columns`, each of the same length.
 
-        Without `references` that column is not looked at, and stays empty.
+        Without `references` that column is not looked at, and stays empty; so is that of faces without `faces`.
 
         Bad rows are told, not raised: what becomes of them is the caller's affair (`require_good`).
         """
@@ -216,6 +227,8 @@ class Mapper:
             kinds = list(compress(kinds, is_evidence))
         self._fill(mapped, columns, rows, kinds)
         mapped.source_reference = self._references(columns, rows, mapped) if references else [""] * len(rows)
+        if faces and self.face_at >= 0:
+            mapped.face = self._faces(columns[self.face_at], mapped)
         return mapped
 
     def _fill(
@@ -270,6 +283,23 @@ class Mapper:
             elif reference and type(number) is str and number and number in reference:
                 mapped.bad.setdefault(row, "source_reference: holds the identity number")
         return references
+
+    def _faces(self, values: Sequence[object], mapped: Mapped) -> list[bytes]:
+        """Tokens of the checks at which the person was there by the record."""
+        found = [b""] * len(mapped.row)
+        for i, (kind, strength) in enumerate(zip(mapped.kind, mapped.strength, strict=True)):
+            if kind == FACE_KIND and strength == FACE_STRENGTH:
+                found[i] = self.face_of(values[i])
+                if found[i] == TOO_LONG:
+                    mapped.bad.setdefault(mapped.row[i], "face: too long")
+        return found
+
+    def face_of(self, value: object) -> bytes:
+        """The token of a template id; b"" where there is none, TOO_LONG where it is none."""
+        template = text_of(value)
+        if len(template) * 4 > MAX_CELL_BYTES and len(template.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+            return TOO_LONG
+        return face_token(self.platform, template) if template else b""
 
     def _names(self, values: Sequence[object], rows: Sequence[int], mapped: Mapped) -> list[str]:
         names = [text_of(value) for value in values]

@@ -12,7 +12,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor
 
 from adapters import packing
-from adapters.contract import Evidence, Found, Holders, Int32, Links, Lookup
+from adapters.contract import Evidence, Faces, Found, Holders, Int32, Links, Lookup
 from wugan.adapter.v1 import adapter_pb2, columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
@@ -38,6 +38,7 @@ def request(question: Lookup, lookup_id: bytes) -> bytes:
         purpose=words.Purpose.ValueType(question.purpose),
         legal_basis=question.legal_basis,
         without_references=not question.references,
+        with_faces=question.faces,
     ).SerializeToString()
 
 
@@ -56,8 +57,8 @@ def messages(found: Found, rows: int = MESSAGE_ROWS, most: int = MAX_MESSAGE_BYT
 
 
 def _parts(found: Found, rows: int) -> Iterator[Found]:
-    holders, links, evidence = found.holders, found.links, found.evidence
-    if len(holders.subject) + len(links.subject) + len(evidence) <= rows:
+    holders, links, evidence, faces = found.holders, found.links, found.evidence, found.faces
+    if len(holders.subject) + len(links.subject) + len(evidence) + len(faces) <= rows:
         yield found
         return
     for start in range(0, len(holders.subject), rows):
@@ -66,6 +67,8 @@ def _parts(found: Found, rows: int) -> Iterator[Found]:
         yield Found(links=_of_links(links, start, start + rows))
     for start in range(0, len(evidence), rows):
         yield Found(evidence=_of_evidence(evidence, start, start + rows))
+    for start in range(0, len(faces), rows):
+        yield Found(faces=_of_faces(faces, start, start + rows))
 
 
 def _bounded(part: Found, end: int | None, most: int) -> Iterator[bytes]:
@@ -89,6 +92,8 @@ def _halves(part: Found) -> list[Found]:
         halves.append(Found(links=_of_links(links, start, stop)))
     for start, stop in _halved(len(evidence)):
         halves.append(Found(evidence=_of_evidence(evidence, start, stop)))
+    for start, stop in _halved(len(part.faces)):
+        halves.append(Found(faces=_of_faces(part.faces, start, stop)))
     return halves
 
 
@@ -111,6 +116,15 @@ def _filled(part: Found, end: int | None) -> bytes:
         numbers = {name: getattr(evidence, name) for name in Evidence.INTEGER_COLUMNS}
         texts = {"source_reference": evidence.source_reference}
         pieces.append(_columns("evidence", columns_pb2.EvidenceColumns.DESCRIPTOR, numbers, texts))
+    if len(part.faces):
+        faces = part.faces
+        told = columns_pb2.FaceColumns(
+            subject=faces.subject.tolist(),
+            token=faces.token,
+            observed_on=faces.observed_on.tolist(),
+            region=faces.region.tolist(),
+        )
+        pieces.append(adapter_pb2.LookupResponse(faces=told).SerializeToString())
     return b"".join(pieces)
 
 
@@ -126,6 +140,11 @@ def _of_holders(holders: Holders, start: int, stop: int) -> Holders:
 
 def _of_links(links: Links, start: int, stop: int) -> Links:
     return Links(links.subject[start:stop], links.id_number[start:stop], links.since_on[start:stop])
+
+
+def _of_faces(faces: Faces, start: int, stop: int) -> Faces:
+    part = slice(start, stop)
+    return Faces(faces.subject[part], faces.token[part], faces.observed_on[part], faces.region[part])
 
 
 def _of_evidence(evidence: Evidence, start: int, stop: int) -> Evidence:

@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 from adapters.asked import Asked
 from adapters.contract import Adapter, Changed, DataItem, Description, Found, Lookup
 from adapters.errors import SourceDownError, SourceFaultError
+from adapters.faces import face_token
 from adapters.manifest.vocabulary import DEPARTMENTS, KINDS, STRENGTHS, closest
 from adapters.sdk_columns import found_in_columns, found_in_rows
 
@@ -49,6 +50,7 @@ __all__ = [
     "RowAdapter",
     "SourceDownError",
     "SourceFaultError",
+    "face_token",
     "serve",
     "served",
 ]
@@ -84,6 +86,7 @@ class Row:
         reference: the department's own, for disputes: at most 256 bytes, never the number or name.
         detail: penalty kind or region, for the kinds that have one.
         from_on, until_on: for the kinds that have them.
+        face: of a face check, `face_token(platform, template)`: what stands for the face platform's template.
     """
 
     number: str
@@ -97,6 +100,7 @@ class Row:
     detail: int = 0
     from_on: date | None = None
     until_on: date | None = None
+    face: bytes = b""
 
 
 Rows: TypeAlias = Iterable[Row] | Awaitable[Iterable[Row]] | AsyncIterable[Row]

@@ -8,6 +8,7 @@ column, never what stands in it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -15,8 +16,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from adapters.asked import Asked
-from adapters.contract import MAX_CELL_BYTES, Description, Evidence, Found, Holders, Int32, Lookup
+from adapters.contract import MAX_CELL_BYTES, Description, Evidence, Faces, Found, Holders, Int32, Lookup
 from adapters.errors import SourceFaultError
+from adapters.faces import FACE_KIND, FACE_STRENGTH, FACE_TOKEN_BYTES
 from adapters.manifest.vocabulary import KINDS, STRENGTHS
 from adapters.texts import taken
 from adapters.values import FIRST_DAY, LAST_DAY
@@ -34,6 +36,7 @@ FIELDS: Final = (
     "detail",
     "from_on",
     "until_on",
+    "face",
 )
 _SHANGHAI: Final = ZoneInfo("Asia/Shanghai")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
@@ -85,6 +88,7 @@ def found_in_columns(
         "from_on": read.days("from_on"),
         "until_on": read.days("until_on"),
     }
+    faces = _faces(read, told, position, rows, asked) if question.faces else Faces()
     subject, source = asked.spread(position[rows])
     rows = rows if source is None else rows[source]
     evidence = Evidence(
@@ -94,7 +98,19 @@ def found_in_columns(
         **{name: column[rows] for name, column in told.items()},
     )
     until = 0 if complete_until is None else complete_until.toordinal() - _EPOCH
-    return Found(holders=_holders(list(held), asked), evidence=evidence, complete_until_on=until)
+    return Found(holders=_holders(list(held), asked), evidence=evidence, complete_until_on=until, faces=faces)
+
+
+def _faces(read: _Reader, told: Mapping[str, Int32], position: Int32, rows: Any, asked: Asked) -> Faces:
+    """The faces of checks at which the person was there."""
+    tokens = read.tokens("face")
+    found = Faces.newest(
+        (int(position[row]), tokens[row], int(told["observed_on"][row]), int(told["region"][row]))
+        for row in rows.tolist()
+        if tokens[row] and told["kind"][row] == FACE_KIND and told["strength"][row] == FACE_STRENGTH
+    )
+    subject, source = asked.spread(found.subject)
+    return found if source is None else replace(found.take(source), subject=subject)
 
 
 def _holders(held: Sequence[tuple[int, str]], asked: Asked) -> Holders:
@@ -142,6 +158,13 @@ class _Reader:
             raise self.fault(name, f"holds more than {MAX_CELL_BYTES} bytes", f"超过 {MAX_CELL_BYTES} 字节")
         return texts
 
+    def tokens(self, name: str) -> list[bytes]:
+        """A column of tokens of faces, b"" where there is none."""
+        tokens = [b"" if each is None else each for each in self._column(name, b"")]
+        if not all(isinstance(each, bytes) and len(each) in (0, FACE_TOKEN_BYTES) for each in tokens):
+            raise self.fault(name, "holds what is no token of a face", "含非人脸标记的取值")
+        return tokens
+
     def words(self, name: str, known: Mapping[str, int]) -> Int32:
         """A column of words or their numbers; 0 where there is none."""
         table: dict[object, int] = {None: 0, "": 0, 0: 0}
@@ -184,7 +207,7 @@ class _Reader:
 
     def _column(self, name: str, otherwise: object) -> Sequence[Any]:
         given = self._columns.get(name, otherwise)
-        if given is None or isinstance(given, str | int | date):
+        if given is None or isinstance(given, str | int | date | bytes):
             return [given] * len(self.numbers)
         column = _listed(given)
         self._require_length(name, len(column))

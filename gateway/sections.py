@@ -361,6 +361,12 @@ class RosterSettings(Settings):
         le=2_592_000,
         description="Seconds until silent members are not waited for, at most.",
     )
+    departments_s: float = Field(
+        120.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which departments that did not answer are waited for in all; 0: not at all",
+    )
     at_once: int = Field(2, ge=1, le=64, description="Rosters dealt with at once; more wait.")
     waiting: int = Field(20, ge=1, le=10_000, description="Rosters of one unit that are not done, at most.")
     threads: int = Field(2, ge=1, le=64, description="Threads that read, merge and write.")

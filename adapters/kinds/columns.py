@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from adapters.arrow import READABLE, ArrowDatabase, Kind, sql_of
 from adapters.asked import Asked
 from adapters.columnar import ColumnMapper
+from adapters.contract import Lookup
 from adapters.database import Database, DatabaseError, Statement, Work
 from adapters.gathering import Gathering
 from adapters.mapping import LinkMapper, Mapper
@@ -51,7 +52,7 @@ class ColumnReading:
         self._chunk = database.chunk
         self._ways: dict[int, _Way | None] = {}
 
-    def records(self, mapper: Mapper, statement: Statement, asked: Asked, references: bool, work: Work) -> Brought:
+    def records(self, mapper: Mapper, statement: Statement, asked: Asked, question: Lookup, work: Work) -> Brought:
         """What a record set holds about the people asked about.
 
         Raises:
@@ -61,7 +62,8 @@ class ColumnReading:
         way = self._way(statement, mapper, mapper.columns)
         if way is None or way.mapper is None:
             return self._by_rows(mapper, statement, asked, work)
-        names = way.mapper.columns(references=references)
+        wanted = {"references": question.references, "faces": question.faces}
+        names = way.mapper.columns(**wanted)
         frames = self._frames(statement, way, names, asked, mapper.forms, work)
         if frames is None:
             return self._by_rows(mapper, statement, asked, work)
@@ -69,7 +71,7 @@ class ColumnReading:
         for frame in frames:
             columns = frame.get_columns()
             positions = asked.find_column(columns[0], mapper.forms, mapper.name)
-            blocks.append((positions, way.mapper.map(columns, references=references)))
+            blocks.append((positions, way.mapper.map(columns, **wanted)))
 
         def bring(gathering: Gathering) -> None:
             for positions, mapped in blocks:

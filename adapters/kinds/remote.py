@@ -22,8 +22,9 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from adapters.batches import in_batches
-from adapters.contract import MAX_CELL_BYTES, MAX_CURSOR_BYTES, Changed, Description, Found, Links, Lookup
+from adapters.contract import MAX_CELL_BYTES, MAX_CURSOR_BYTES, Changed, Description, Faces, Found, Links, Lookup
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
+from adapters.faces import FACE_KIND
 from adapters.incoming import AnswerLimits, Incoming
 from adapters.kinds.common import too_late
 from adapters.line import Held, Line, LineClosedError
@@ -252,6 +253,8 @@ class RemoteAdapter:
             return found
         if not self._agreed.links and len(found.links.subject):
             found = replace(found, links=Links())
+        if FACE_KIND not in self._agreed.kinds and len(found.faces):
+            found = replace(found, faces=Faces())
         if about.kinds <= self._agreed.kinds:
             return found
         kinds = self._agreed.kinds.intersection(question.kinds or self._agreed.kinds)

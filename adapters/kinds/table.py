@@ -188,7 +188,7 @@ class TableAdapter:
         asked = Asked.of(question.subjects)
         until = asyncio.get_running_loop().time() + min(question.deadline_s, self._manifest.timeout_s)
         jobs: list[Callable[[Work], Brought]] = [
-            functools.partial(_told, mapper.name, columns.records, mapper, statement, asked, question.references)
+            functools.partial(_told, mapper.name, columns.records, mapper, statement, asked, question)
             for mapper, statement in self._sets
         ]
         jobs += [

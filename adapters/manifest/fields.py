@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
+from adapters.faces import PLATFORM
 from adapters.manifest.vocabulary import DetailValue, KindOrIgnore, KindOrNone, Settings, StrengthName, problem
 
 MAX_CODES = 2_000
@@ -183,6 +184,18 @@ class DetailField(Settings):
     def _complete(self) -> DetailField:
         _one_of(self, "fixed", "column")
         return self
+
+
+class FaceField(Settings):
+    """The face under which a check was passed; it leaves the department as a token only (`adapters.faces`).
+
+    Args:
+        platform: the face platform, as all members that use it have agreed to call it.
+        column: of its template id.
+    """
+
+    platform: Annotated[str, StringConstraints(pattern=rf"^{PLATFORM}$")]
+    column: Column
 
 
 class Only(Settings):

@@ -13,8 +13,9 @@ from pydantic import Field, StringConstraints, model_validator
 
 from adapters.contract import DataItem, Description
 from adapters.errors import ManifestError
+from adapters.faces import FACE_KIND
 from adapters.manifest.document import Place
-from adapters.manifest.fields import Column, Date, Detail, Evidence, Identity, Only, Region, Strength, Zone
+from adapters.manifest.fields import Column, Date, Detail, Evidence, FaceField, Identity, Only, Region, Strength, Zone
 from adapters.manifest.following import ApiChanges, TableChanges
 from adapters.manifest.head import ManifestHead, Name, Title
 from adapters.manifest.remote import RemoteManifest
@@ -83,6 +84,7 @@ class Records(Mapped):
         region: where; default: the manifest's region if it has just one, else not given.
         strength: how well the department knew the person.
         source_reference: column of the department's own reference, for disputes; never the identity number.
+        face: of face checks, the face by which the person was known (人脸模板编号); interfaces and tables have it.
         detail, from_on, until_on: for the kinds that have them; elsewhere they are left out by themselves.
         bad_rows: a row that cannot be mapped: `fault`: nothing of the answer is used; `skip`: the row is counted and
             left out. A file's bad rows are quarantined either way.
@@ -97,6 +99,7 @@ class Records(Mapped):
     region: Region | None = None
     strength: Strength | None = None
     source_reference: Column | None = None
+    face: FaceField | None = None
     detail: Detail | None = None
     from_on: Date | None = None
     until_on: Date | None = None
@@ -110,6 +113,8 @@ class Records(Mapped):
                 raise problem("evidence needs `observed_on`: the day it happened", "证据须有 observed_on（发生日期）")
             if self.strength is None:
                 raise problem("evidence needs a `strength`", "证据须有 strength（强度）")
+        if self.face is not None and FACE_KIND not in self.evidence.kinds():
+            raise problem("`face` belongs to FACE_CHECK", "face 只用于 FACE_CHECK")
         return self
 
 
@@ -161,6 +166,12 @@ class FileRecords(Records):
 
     files: Files
     changes: bool = False
+
+    @model_validator(mode="after")
+    def _faceless(self) -> FileRecords:
+        if self.face is not None:
+            raise problem("faces are read from interfaces and tables only", "face 只能取自接口或数据库表")
+        return self
 
 
 class FileLinks(Links):
@@ -235,6 +246,9 @@ class ManifestBase(ManifestHead):
             if record_set.source_reference in {identity.column, identity.name} - {None}:
                 en = "the reference to a record is never the identity number or name"
                 errors.append(self.error(("records", i, "source_reference"), en, "不得为身份号码或姓名"))
+            if record_set.face is not None and record_set.face.column in {identity.column, identity.name}:
+                en = "a template id is never the identity number or name"
+                errors.append(self.error(("records", i, "face"), en, "不得为身份号码或姓名"))
             for kind in set(record_set.evidence.kinds()) - usual:
                 word = next(word for word, number in KINDS.items() if number == kind)
                 en = f"{word} is unusual for this department; is it meant?"

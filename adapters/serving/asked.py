@@ -53,6 +53,7 @@ def lookup_of(message: adapter_pb2.LookupRequest, seconds: float, max_batch: int
         purpose=message.purpose,
         legal_basis=message.legal_basis,
         references=not message.without_references,
+        faces=message.with_faces,
     )
 
 

@@ -255,6 +255,7 @@ async def open_rosters(
         bounds=Bounds(given.max_bytes, given.max_whole_bytes, given.max_rows),
         max_members=federation.max_members,
         chunk_s=given.chunk_s,
+        departments_s=given.departments_s,
         follow_moves=federation.follow_moves,
         gate=Gate(book, store, clock),
         scratch=settings.state_dir / "once",

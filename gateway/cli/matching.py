@@ -106,10 +106,10 @@ def _line(data: dict[str, Any]) -> str:
         return f"{data['member']}  {say('wanted', '待开始')}"
     state = next(say(en, zh) for name, en, zh in _STATES.values() if name == data["state"])
     told = say(
-        f"{data['answered']} of {data['people']} people answered, {data['their_rows']} rows of theirs, "
-        f"{data['found']} draw in both",
-        f"本方 {data['people']} 人中已比对 {data['answered']} 人，对方 {data['their_rows']} 行，"
-        f"重复领取 {data['found']} 人",
+        f"{data['answered']} of {data['people']} people and faces answered, {data['their_rows']} rows of theirs, "
+        f"{data['found']} found",
+        f"本方人员及人脸共 {data['people']} 项，已比对 {data['answered']} 项，对方 {data['their_rows']} 行，"
+        f"发现重复领取 {data['found']} 人",
     )
     return "  ".join(each for each in (data["member"], state, told, data["last_step_at"], data["reason"]) if each)
 

@@ -212,7 +212,7 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
 async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> roster_pb2.RosterRun:
     """Hand in the file, unless that was done before, and follow the run to its end; how it stands then."""
     from gateway.cli.client import fail
-    from gateway.cli.roster_show import held_back
+    from gateway.cli.roster_show import held_back, lacking
 
     header = going.header
     if await client.stands(header.run_id) is None:
@@ -230,6 +230,8 @@ async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> ros
     for each in last.provinces:
         if each.held_back:
             shown.say(held_back(each))
+        if each.lacking:
+            shown.say(lacking(each))
     if last.state != roster_pb2.ROSTER_STATE_DONE:
         failed = say("the roster was cancelled", "名册任务已取消")
         if last.state == roster_pb2.ROSTER_STATE_FAILED:

@@ -100,6 +100,7 @@ def _told(run: roster_pb2.RosterRun) -> str:
     for each in run.provinces:
         if each.waited_for and each.reason == words.REFUSAL_REASON_QUOTA_EXCEEDED:
             parts.append(held_back(each))
+    parts += [lacking(each) for each in run.provinces if each.HasField("asks_again")]
     waited = [(each.member_name_zh if chinese() else each.member_name_en) for each in run.provinces if each.waited_for]
     if waited:
         names = plain(", ".join(waited))
@@ -120,6 +121,23 @@ def held_back(province: roster_pb2.RosterProvince) -> str:
             f"held back by {name} {province.held_back} times, {waited} in all{until}: {province.held_back_en}",
             f"{name}限制查询 {province.held_back} 次，共等待 {waited}{until}：{province.held_back_zh}",
         )
+    )
+
+
+def lacking(province: roster_pb2.RosterProvince) -> str:
+    """That departments of a province did not answer: in how many questions, how often they were asked again, and when
+    they will be.
+    """
+    name = province.member_name_zh if chinese() else province.member_name_en
+    of = f"{province.lacking}/{province.questions}"
+    if province.HasField("asks_again"):
+        at = _local(province.asks_again.ToMilliseconds()).strftime("%H:%M:%S")
+        en, zh = f"; asked again at {at}", f"，{at} 再次查询"
+    else:
+        en = f"; asked again {province.asked_again} times. See silent_sources in the results, and run them again later"
+        zh = f"，已再次查询 {province.asked_again} 次。见结果中的“未答复来源”，可稍后重新运行"
+    return plain(
+        say(f"{name}: departments did not answer in {of} questions{en}", f"{name}有部门未答复（{of} 批次）{zh}")
     )
 
 
@@ -167,6 +185,8 @@ def provinces(run: roster_pb2.RosterRun) -> Table:
             note = held_back(each)
         elif each.waited_for:
             note = plain(each.message_zh if chinese() else each.message_en)
+        elif each.lacking:
+            note = lacking(each)
         shown.add_row(
             plain(each.member_name_zh if chinese() else each.member_name_en),
             *(str(count) for count in (each.questions, each.answered, each.refused, each.given_up)),

@@ -218,6 +218,8 @@ CASES: Final[tuple[Case, ...]] = (
     _living("suspended_sentence", 8, STRONG, MEDIUM, group="pension"),
     _living("detained", 8, STRONG, MEDIUM, WEAK, flags="DETAINED", group="pension"),
     _living("released", 8, STRONG, MEDIUM, group="pension"),
+    # One living person as two people of two numbers, whom two provinces pay: no register links them, but the face does.
+    Case("face_shared", 6, STRONG, (STRONG, MEDIUM), group="pension", people=2),
 )
 """Every case, those that the demo shows first."""
 

@@ -58,6 +58,8 @@ def _ordinary(ledger: Ledger) -> None:
         rows = np.repeat(travellers, 3)
         ledger.add(rows, kind, ledger.days_ago(rows, 5, 300), at=ledger.rng.choice(ledger.places, rows.size))
     ledger.add(travellers, words.EVIDENCE_KIND_BORDER_CROSSING, ledger.days_ago(travellers, 10, 200))
+    one_face = _of(ledger, "face_shared")
+    ledger.add(one_face, words.EVIDENCE_KIND_FACE_CHECK, ledger.days_ago(one_face, 10, 80))
     twofold = _of(ledger, "several_registrations")
     # The health department still knows the second registration.
     ledger.add(twofold, words.EVIDENCE_KIND_VACCINATION, ledger.days_ago(twofold, 20, 80), held=OTHER)

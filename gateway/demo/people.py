@@ -104,6 +104,11 @@ class People:
     def __len__(self) -> int:
         return len(self.case)
 
+    def template(self, row: int) -> str:
+        """The face platform's template of a person, in all provinces; two people of one face have one."""
+        shared = self.case[row] == INDEX["face_shared"]
+        return f"FT{min(row, int(self.partner[row])) if shared else row:08d}"
+
     def of(self, *labels: str) -> NDArray[np.int64]:
         """Rows of these cases."""
         return np.flatnonzero(np.isin(self.case, [INDEX[label] for label in labels]))
@@ -201,7 +206,8 @@ def build_people(rng: np.random.Generator, provinces: Sequence[Province], count:
     local = case == INDEX["local_resident"]
     home_province[local] = pay[local]
     paired = np.flatnonzero(partner > np.arange(count))
-    # Two people of one number live in different provinces and are paid by different ones, if there are three or more.
+    # Two people of one number, or one face, live in different provinces and are paid by different ones, if there are
+    # three or more.
     home_province[partner[paired]] = pay[paired]
     pay[partner[paired]] = home_province[paired]
 
@@ -211,6 +217,8 @@ def build_people(rng: np.random.Generator, provinces: Sequence[Province], count:
         benefit[rows] = rng.choice(len(BENEFITS), rows.size, p=shares)
     birth_on = _births(rng, case, benefit, as_of_on)
     female = rng.random(count) < 0.5
+    same_face = paired[case[paired] == INDEX["face_shared"]]
+    birth_on[partner[same_face]], female[partner[same_face]] = birth_on[same_face], female[same_face]
     several = np.flatnonzero(
         np.isin(case, [INDEX["number_changed"], INDEX["number_changed_died"], INDEX["several_registrations"]])
     )
@@ -219,7 +227,7 @@ def build_people(rng: np.random.Generator, provinces: Sequence[Province], count:
         rng, rng.choice(_COUNTIES, owner.size), birth_on[owner], female[owner], (case == INDEX["number_lower_x"])[owner]
     )
     present, further = number[:count], number[count:]
-    for row in paired.tolist():
+    for row in paired[case[paired] == INDEX["number_shared"]].tolist():
         present[int(partner[row])] = present[row]
 
     low, high = np.array(_CENTS)[benefit].T

@@ -213,7 +213,7 @@ def _registers(people: People) -> Registers:
     """
     known = np.setdiff1d(np.arange(len(people)), people.of("unknown_person"))
     moved = np.flatnonzero(people.moved_on)
-    paired = np.flatnonzero(people.partner >= 0)
+    paired = people.of("number_shared")
     twofold = people.of("several_registrations")
     person = np.concatenate([known, moved, paired, twofold])
     province = np.concatenate(

@@ -21,6 +21,8 @@ MAX_NUMBER = 40
 """Characters of an identity number as written at most."""
 MAX_ALIASES = 8
 """Further numbers for one person at most."""
+MAX_FACES = 8
+"""Faces told of one person at most."""
 QUESTION_ID_BYTES = 16
 
 _PURPOSES = frozenset(adapter_words.Purpose.DESCRIPTOR.values_by_number) - {0}

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from adapters.faces import FACE_TOKEN_BYTES
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
+from gateway.exchange.question import MAX_FACES
 from gateway.federation.retrying import unusable
 from gateway.rules.reasons import Reasons
 from wugan.federation.v1 import exchange_pb2
@@ -107,6 +109,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
     if {len(column) for column in dense} != {subjects}:
         raise unusable("has columns of a wrong length")
     reasons, evidence, links, refused = findings.reasons, findings.evidence, findings.links, findings.refused
+    faces = findings.faces
     groups = (
         (reasons.subject, (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
         (
@@ -126,6 +129,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         ),
         (links.subject, (links.id_number, links.since_on)),
         (refused.subject, (refused.reason,)),
+        (faces.subject, (faces.token,)),
     )
     for rows, columns in groups:
         count = len(rows)
@@ -133,6 +137,10 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
             raise unusable("has columns of a wrong length")
         if count and _largest(rows) >= subjects:
             raise unusable("speaks of people who were not asked about")
+    if faces.subject and (
+        len(faces.subject) > MAX_FACES * subjects or {len(token) for token in faces.token} != {FACE_TOKEN_BYTES}
+    ):
+        raise unusable("holds faces that are none, or too many")
     if max(_largest(reasons.code), _largest(reasons.number)) > _INT32_MAX:
         raise unusable("gives reasons out of range")
     if not _occurring(reasons.code) <= {text.code for text in findings.reason_texts}:

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from adapters.faces import FACE_KIND
 from gateway.access.policy import Entry, Policy
 from gateway.access.terms import EVERYTHING, Scope
 from gateway.clock import Clock
@@ -172,6 +173,19 @@ class Access:
             return frozenset()
         found = self.policy.open_to(member, purpose, self._clock.now_ms())
         return frozenset().union(*(entry.benefits for entry in found if not entry.scope.regions))
+
+    def comparable_faces(self, member: str, purpose: int) -> frozenset[int]:
+        """Benefits whose recipients' faces may be compared, too: of grants that leave face checks."""
+        if self.policy is None:
+            return frozenset()
+        found = self.policy.open_to(member, purpose, self._clock.now_ms())
+        return frozenset().union(
+            *(
+                entry.benefits
+                for entry in found
+                if not entry.scope.regions and (entry.scope.kinds is None or FACE_KIND in entry.scope.kinds)
+            )
+        )
 
     def compare(self, member: str, context: exchange_pb2.Context, people: int) -> Decision:
         """Decide on comparing so many blinded people of a member, and count them.

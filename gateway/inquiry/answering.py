@@ -20,7 +20,7 @@ from gateway.errors import RefusedError, WuganError
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.inquiry.findings import Part, Terms, wants_faces, write_findings
 from gateway.inquiry.gathering import Gathered
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
@@ -256,6 +256,7 @@ class Inquiry:
                 legal_basis=terms.legal_basis,
                 # What may not be told is not read either.
                 references=self._book.disclosure(terms.purpose).references,
+                faces=wants_faces(self._book, terms.purpose, terms.scope),
             ),
             self._access.narrowing(terms.scope),
         )

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from gateway.access.terms import EVERYTHING, KIND_NAMES, Scope
 from gateway.errors import RefusedError
 from gateway.exchange.columns import put_columns
+from gateway.exchange.question import MAX_FACES
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
 from gateway.rules.disclosure import (
     Disclosed,
     Narrowed,
+    may_tell_faces,
     may_tell_last_trace,
     may_tell_numbers,
     minimise,
+    minimise_faces,
     minimise_last_trace,
     minimise_reasons,
 )
@@ -152,7 +155,14 @@ def write_findings(
         written = _write_each(book, terms, parts, shared, dense, told, disclosed)
     if gathered.link_subject and may_tell_numbers(book, terms.purpose):
         _tell_links(written, parts, gathered)
+    if len(gathered.faces) and may_tell_faces(book, terms.purpose, narrowed):
+        _tell_faces(book, terms, narrowed, written, parts, gathered)
     return written
+
+
+def wants_faces(book: RuleBook, purpose: int, scope: Scope) -> bool:
+    """Whether departments are to be asked for faces: what may not be told is not read either."""
+    return may_tell_faces(book, purpose, _narrowed(scope))
 
 
 def _write_large(
@@ -343,3 +353,35 @@ def _tell_links(written: Sequence[exchange_pb2.Findings], parts: Sequence[Part],
             links.subject.append(row)
             links.id_number.append(number)
             links.since_on.append(since)
+
+
+def _tell_faces(
+    book: RuleBook,
+    terms: Terms,
+    narrowed: Narrowed | None,
+    written: Sequence[exchange_pb2.Findings],
+    parts: Sequence[Part],
+    gathered: Gathered,
+) -> None:
+    """Add the tokens of faces, the newest of each person; none of a person in identity conflict."""
+    faces = gathered.faces
+    told = minimise_faces(
+        faces.observed_on,
+        faces.region,
+        as_of_on=terms.as_of_on,
+        cycle_days=book.grading.cycle_days,
+        narrowed=narrowed,
+    )
+    told &= ~gathered.identity_conflict[faces.subject]
+    rows = np.flatnonzero(told)
+    rows = rows[np.lexsort((-faces.observed_on[rows], faces.subject[rows]))]
+    owner = [(at, row) for at, part in enumerate(parts) for row in part.rows]
+    before, count = -1, 0
+    for at_row, subject in zip(rows.tolist(), faces.subject[rows].tolist(), strict=True):
+        count = count + 1 if subject == before else 1
+        before = subject
+        if count > MAX_FACES:
+            continue
+        at, row = owner[subject]
+        written[at].faces.subject.append(row)
+        written[at].faces.token.append(faces.token[at_row])

@@ -7,14 +7,15 @@ Refuses: asking anybody, and grading.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import Description, Evidence, Found, Holders, Subjects
+from adapters.contract import Description, Evidence, Faces, Found, Holders, Subjects
+from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import series_of
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -54,6 +55,7 @@ class Gathered:
         identity_conflict: whether some source holds the number under another name.
         linked: whether further numbers of the person were found.
         link_subject, link_id_number, link_since_on: those numbers, parallel.
+        faces: under which sources checked people who were there, each face of a person once.
         reports: every adapter asked, in the order of configuration.
         earliest_complete_until_on: day up to which all answering sources are complete, 0: not known.
     """
@@ -66,6 +68,7 @@ class Gathered:
     link_id_number: list[str]
     link_since_on: list[int]
     reports: list[SourceReport]
+    faces: Faces = field(default_factory=Faces)
 
     @property
     def partial(self) -> bool:
@@ -81,7 +84,8 @@ class Gathering:
 
     The rule of trust: a source's answer is used whole or not at all. It is thrown away, and the source reported as
     faulty, when columns differ in length or a number is out of range; when evidence is of another department or
-    of a kind that the adapter did not describe, or speaks of a person it did not list as known; or when the number it
+    of a kind that the adapter did not describe, or speaks of a person it did not list as known; when it has faces and
+    did not describe face checks; or when the number it
     holds is none of those asked for that person (someone else's record). A different name under the right number does
     not make a source faulty: it makes the person an identity conflict.
 
@@ -117,6 +121,7 @@ class Gathering:
         self._conflict = np.zeros(count, np.bool_)
         self._evidence: list[Evidence] = []
         self._links: dict[tuple[int, str], int] = {}
+        self._faces: list[Faces] = []
         self._reports: list[SourceReport | None] = [None] * len(descriptions)
 
     def add(self, position: int, outcome: Found | int) -> None:
@@ -151,6 +156,9 @@ class Gathering:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
             if self._narrowing.holds(about):
                 self._placed[holders.subject if rows is None else rows[holders.subject]] = True
+        if len(found.faces):
+            faces = found.faces
+            self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
         if not len(links.subject):
             return True
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
@@ -229,11 +237,13 @@ class Gathering:
     def result(self) -> Gathered:
         """All of it as columns, without what is known of people who may not be told of."""
         links, evidence = self._links, Evidence.concatenate(self._evidence)
+        faces = self._seen_faces()
         hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
         if np.count_nonzero(hidden):
             self._known &= ~hidden
             self._conflict &= ~hidden
             evidence = evidence.take(~hidden[evidence.subject])
+            faces = faces.take(~hidden[faces.subject])
             links = {(row, number): since for (row, number), since in links.items() if not hidden[row]}
         linked = np.zeros(len(self._subjects), np.bool_)
         link_subject = [row for row, _ in links]
@@ -248,21 +258,34 @@ class Gathering:
             link_id_number=[number for _, number in links],
             link_since_on=list(links.values()),
             reports=[report for report in self._reports if report is not None],
+            faces=faces,
         )
+
+    def _seen_faces(self) -> Faces:
+        """The faces of all sources, each of a person once: several steps, and several sources, may have it."""
+        parts = [
+            zip(each.subject.tolist(), each.token, each.observed_on.tolist(), each.region.tolist(), strict=True)
+            for each in self._faces
+        ]
+        return Faces.newest(row for part in parts for row in part) if parts else Faces()
 
 
 def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
-    holders, evidence, links = found.holders, found.evidence, found.links
-    rows, linked = len(evidence), len(links.subject)
+    holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
+    rows, linked, shown = len(evidence), len(links.subject), len(faces)
     fits = (
         len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
         and linked == len(links.id_number) == len(links.since_on)
         and (about.links or not linked)
+        and len(faces.token) == len(faces.observed_on) == len(faces.region) == shown
+        and (not shown or FACE_KIND in about.kinds)
+        and all(len(token) == FACE_TOKEN_BYTES for token in faces.token)
         and len(evidence.source_reference) == rows
         and {len(getattr(evidence, name)) for name in Evidence.INTEGER_COLUMNS} == {rows}
         and _in_range(holders.subject, count)
         and _in_range(links.subject, count)
+        and _in_range(faces.subject, count)
         and _in_range(evidence.subject, count)
         and _in_range(evidence.strength, _STRENGTHS)
     )
@@ -271,6 +294,8 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     known = np.zeros(count, np.bool_)
     known[holders.subject] = True
     if linked and np.count_nonzero(known[links.subject]) != linked:
+        return False
+    if shown and np.count_nonzero(known[faces.subject]) != shown:
         return False
     return not rows or bool(
         np.count_nonzero(known[evidence.subject]) == rows

@@ -1,7 +1,8 @@
 """Private set intersection by Diffie-Hellman on Curve25519: the reckoning of it.
 
     point(x)   the first u = SHA-512("wugan-matching-point-v1" 0x00 || i || x) mod p, i = 0, 1, 2 …, that is the
-               coordinate of a point of the curve (u³ + 486662 u² + u is a square); x is class of benefits, 0x00, number
+               coordinate of a point of the curve (u³ + 486662 u² + u is a square); x: class of benefits, 0x00, number,
+               or for a face: "face", 0x00 0x00, class of benefits, 0x00, token (`adapters.faces`)
     blinded    X25519(a, point(x)): what leaves; a is the member's secret for this session
     token      SHA-256("wugan-matching-token-v1" 0x00 || session || X25519(b, blinded)), its first 16 bytes: what comes
                back, the same whichever of the two secrets was put to it first
@@ -99,6 +100,13 @@ def tokens(session: bytes, secret: bytes, blinded: bytes) -> bytes:
 def text_of(exclusion: str, id_number: str) -> bytes:
     """What is compared of a person: the class of benefits and the normalised number."""
     return exclusion.encode() + b"\x00" + id_number.encode()
+
+
+def text_of_face(exclusion: str, token: bytes) -> bytes:
+    """What is compared of a face: the class of benefits and the token, which has the platform's id in it. No class has
+    a zero byte, so that no face is ever equal to a person.
+    """
+    return b"face\x00\x00" + exclusion.encode() + b"\x00" + token
 
 
 def random_session() -> bytes:

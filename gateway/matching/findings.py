@@ -1,7 +1,7 @@
 """What becomes of people who were found to draw at another member, too.
 
-Owns: a finding for each agency that pays them, and that findings end which are found no more. Refuses: telling the
-other member more than that it has found them itself.
+Owns: a finding for each agency that pays them, by their number or, where it is another one there, by their face; and
+that findings end which are found no more. Refuses: telling the other member more than that it has found them itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from gateway.store.letters import Effect
 from wugan.agency.v1 import duplicates_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_KIND = words.DUPLICATE_KIND_OTHER_MEMBER
+_BY_NUMBER = words.DUPLICATE_KIND_OTHER_MEMBER
+_BY_FACE = words.DUPLICATE_KIND_OTHER_FACE
 
 
 class Findings:
@@ -35,7 +36,10 @@ class Findings:
         """
         people = await self._roll.find(tags)
         findings = []
+        found: dict[int, set[bytes]] = {_BY_NUMBER: set(), _BY_FACE: set()}
         for person in people:
+            kind: int = _BY_FACE if person.by_face else _BY_NUMBER
+            found[kind].add(person.tag)
             body = duplicates_pb2.Duplicate(
                 id_number=person.id_number,
                 name=person.name,
@@ -43,12 +47,12 @@ class Findings:
                 reference=person.reference,
                 exclusion=self._keying.exclusion(person.benefit),
             ).SerializeToString()
-            findings.append(Finding(person.tag, person.unit, _KIND, member, now_ms, now_ms + KEEP_MS, body))
-        found = {person.tag for person in people}
-        over = sorted(await self._duplicates.open_with(member, _KIND) - found)
+            findings.append(Finding(person.tag, person.unit, kind, member, now_ms, now_ms + KEEP_MS, body))
         effects = []
         if findings:
             effects.append(self._duplicates.noting(findings))
-        if over:
-            effects.append(self._duplicates.ending(Ending(over, _KIND, member, now_ms)))
-        return len(found), effects
+        for of_kind, tagged in found.items():
+            over = sorted(await self._duplicates.open_with(member, of_kind) - tagged)
+            if over:
+                effects.append(self._duplicates.ending(Ending(over, of_kind, member, now_ms)))
+        return sum(map(len, found.values())), effects

@@ -103,7 +103,7 @@ class Matching:
         before = session
         if session is None or session.state != DONE or session.epoch != _epoch(now_ms):
             session = self._fresh(member, blinding.random_session(), now_ms, began=True)
-        await self._rounds.open(session, benefits, now_ms)
+        await self._rounds.open(session, benefits, self._access.comparable_faces(member, PURPOSE), now_ms)
         effects = await self._outcome(
             session, await self._rounds.reply(session, self._context(now_ms), always=True), now_ms
         )
@@ -147,7 +147,8 @@ class Matching:
             await self._access.settle(decision)
             opened = session.state == DONE or not session.round
             if opened:
-                await self._rounds.open(session, self._access.comparable(member, PURPOSE), now_ms)
+                comparable = (self._access.comparable(member, PURPOSE), self._access.comparable_faces(member, PURPOSE))
+                await self._rounds.open(session, *comparable, now_ms)
             await self._rounds.take_in(session, step)
             reply = await self._rounds.reply(session, self._context(now_ms), always=opened)
         except StoreError:

@@ -1,8 +1,9 @@
 """Who of this member's people draws: read from wherever rosters are kept, a batch at a time.
 
-Owns: `Drawn`, what this package asks of rosters; tags of all who draw; points of those who are to be sent, and the text
-of those who were found, by reading once more. Refuses: holding numbers or names: tags and points are all that stays,
-for half an hour, so that several members are served by one reading.
+Owns: `Drawn`, what this package asks of rosters; tags of all who draw, and of the faces under which they were checked;
+points of those that are to be sent, and the text of those who were found, by reading once more. Refuses: holding
+numbers, names or faces: tags and points are all that stays, for half an hour, so that several members are served by one
+reading.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.clock import Clock
-from gateway.matching.blinding import POINT_BYTES, points_of, text_of
+from gateway.matching.blinding import POINT_BYTES, points_of, text_of, text_of_face
 from gateway.matching.columns import Rows, joined, rows_of, within
 from gateway.once.keyed import Keying
 from gateway.rules.columns import Int32
@@ -32,6 +33,8 @@ class Drawing(NamedTuple):
     name: Sequence[str]
     benefit: Int32
     reference: Sequence[str]
+    faces: Sequence[tuple[int, bytes]] = ()
+    """(place, token) of the faces by which these people were certified."""
 
     def __repr__(self) -> str:
         """Nothing of the people, whoever logs it."""
@@ -64,7 +67,7 @@ class Protected(Protocol):
 
 
 class Person(NamedTuple):
-    """Somebody as an agency has them."""
+    """Somebody as an agency has them; `by_face`: found by their face alone, not by their number."""
 
     tag: bytes
     unit: str
@@ -72,6 +75,7 @@ class Person(NamedTuple):
     name: str
     benefit: int
     reference: str
+    by_face: bool = False
 
     def __repr__(self) -> str:
         """Nothing of the person, whoever logs it."""
@@ -100,18 +104,19 @@ class Roll:
         self._protected = protected
         self._held: _Held | None = None
 
-    async def look(self, benefits: frozenset[int]) -> Rows:
-        """Tags of everybody who draws one of these benefits, in order, each once; without protected people.
+    async def look(self, benefits: frozenset[int], of_faces: frozenset[int] = frozenset()) -> Rows:
+        """Tags of everybody who draws one of these benefits, and of the faces of those who draw one of those, in order,
+        each once; without protected people.
 
         Raises:
             StoreError: rosters cannot be read.
         """
-        allowed = np.array(sorted(benefits), np.int32)
-        found = [await asyncio.to_thread(self._tags, part, allowed) async for part in self._drawn.parts()]
+        allowed, shown = (np.array(sorted(each), np.int32) for each in (benefits, of_faces))
+        found = [await asyncio.to_thread(self._tags, part, allowed, shown) async for part in self._drawn.parts()]
         return await asyncio.to_thread(lambda: np.unique(joined(found)))
 
     async def points(self, tags: Rows) -> tuple[Rows, Points]:
-        """Those of these people, given in order, who are still there, in order, and their points.
+        """Those of these people and faces, given in order, who are still there, in order, and their points.
 
         Raises:
             StoreError: rosters cannot be read.
@@ -130,7 +135,7 @@ class Roll:
         return tags, points
 
     async def find(self, tags: Rows) -> list[Person]:
-        """These people as their agencies have them; of one agency, the first row.
+        """These people, and those of these faces, as their agencies have them; of one agency, the first row.
 
         Raises:
             StoreError: rosters cannot be read.
@@ -139,7 +144,9 @@ class Roll:
         if len(tags):
             async for part in self._drawn.parts():
                 for person in await asyncio.to_thread(self._those, part, tags):
-                    found.setdefault((person.tag, person.unit), person)
+                    known = found.get((person.tag, person.unit))
+                    if known is None or (known.by_face and not person.by_face):
+                        found[person.tag, person.unit] = person
         return list(found.values())
 
     def forget_old(self) -> None:
@@ -147,29 +154,51 @@ class Roll:
         if self._held is not None and self._clock.monotonic() - self._held.at_s >= HOLD_S:
             self._held = None
 
-    def _tags(self, part: Drawing, allowed: Int32) -> Rows:
+    def _tags(self, part: Drawing, allowed: Int32, shown: Int32) -> Rows:
         tags = rows_of(b"".join(self._keying.tags(part.id_number, part.benefit)))
-        keep = np.isin(part.benefit, allowed)
+        free = np.ones(len(tags), np.bool_)
         narrowing = self._protected()
         if narrowing.protects:
-            keep[narrowing.all_protected(part.id_number)] = False
-        return tags[keep]
+            free[narrowing.all_protected(part.id_number)] = False
+        people = tags[free & np.isin(part.benefit, allowed)]
+        place, faces = self._faces(part)
+        return joined([people, faces[(free & np.isin(part.benefit, shown))[place]]])
+
+    def _faces(self, part: Drawing) -> tuple[NDArray[np.int64], Rows]:
+        """Whose the faces of some people are, and their tags."""
+        place = np.array([at for at, _ in part.faces], np.int64)
+        tags = self._keying.face_tags([token for _, token in part.faces], part.benefit[place])
+        return place, rows_of(b"".join(tags))
 
     def _make(self, part: Drawing, wanted: Rows, points: Points, made: NDArray[np.bool_]) -> None:
         """Fill in the points of those who are wanted and not made yet."""
-        tags = rows_of(b"".join(self._keying.tags(part.id_number, part.benefit)))
+        people = len(part.id_number)
+        place, faces = self._faces(part)
+        tags = joined([rows_of(b"".join(self._keying.tags(part.id_number, part.benefit))), faces])
         rows = within(tags, wanted).nonzero()[0]
         places, first = np.unique(np.searchsorted(wanted, tags[rows]), return_index=True)
         new = ~made[places]
         places, rows = places[new], rows[first[new]]
-        benefits = part.benefit[rows].tolist()
+        of_face = rows >= people
+        whose = rows.copy()
+        whose[of_face] = place[rows[of_face] - people]
+        benefits = part.benefit[whose].tolist()
         classes = {benefit: self._keying.exclusion(benefit) for benefit in set(benefits)}
-        texts = [text_of(classes[each], part.id_number[row]) for row, each in zip(rows.tolist(), benefits, strict=True)]
+        texts = [
+            text_of(classes[each], part.id_number[row])
+            if row < people
+            else text_of_face(classes[each], part.faces[row - people][1])
+            for row, each in zip(rows.tolist(), benefits, strict=True)
+        ]
         points[places] = np.frombuffer(points_of(texts), f"V{POINT_BYTES}")
         made[places] = True
 
     def _those(self, part: Drawing, wanted: Rows) -> list[Person]:
         tags = self._keying.tags(part.id_number, part.benefit)
+        place, faces = self._faces(part)
+        by_number = within(rows_of(b"".join(tags)), wanted)
+        by_face = np.zeros(len(tags), np.bool_)
+        by_face[place[within(faces, wanted)]] = True
         return [
             Person(
                 tags[at],
@@ -178,6 +207,7 @@ class Roll:
                 part.name[at],
                 int(part.benefit[at]),
                 part.reference[at],
+                by_face=not by_number[at],
             )
-            for at in within(rows_of(b"".join(tags)), wanted).nonzero()[0].tolist()
+            for at in (by_number | by_face).nonzero()[0].tolist()
         ]

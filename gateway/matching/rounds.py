@@ -46,10 +46,17 @@ class Rounds:
         self._settings = settings
         self._held: tuple[bytes, Columns] | None = None
 
-    async def open(self, session: Session, benefits: frozenset[int], now_ms: int) -> None:
-        """Put up the columns of people who came since the last round, and the places of those who went."""
+    async def open(self, session: Session, benefits: frozenset[int], of_faces: frozenset[int], now_ms: int) -> None:
+        """Put up the columns of people and faces that came since the last round, and the places of those that went.
+
+        Args:
+            session: of which it is a round.
+            benefits: whose recipients are compared.
+            of_faces: whose recipients' faces are, too.
+            now_ms: the time.
+        """
         columns = self._columns(session)
-        present = await self._roll.look(benefits)
+        present = await self._roll.look(benefits, of_faces)
         new, gone = await asyncio.to_thread(_changes, columns, len(session.own), present)
         session.round += 1
         session.round_at_ms, session.state, session.heard = now_ms, RUNNING, False

@@ -26,11 +26,10 @@ from gateway.once.keyed import Certified, Keying
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import Index, Int32, Mask
 from gateway.store.claimed import Many, Packed
-from gateway.store.duplicates import Finding
+from gateway.store.duplicates import Elsewhere, Finding
 from gateway.store.engine import Store
 from gateway.store.once_tables import TAG_BYTES
 from wugan.agency.v1 import duplicates_pb2
-from wugan.federation.v1 import vocabulary_pb2 as words
 
 KEEP_MS: Final = 400 * 86_400_000
 """How long a finding is kept after it was found last."""
@@ -56,11 +55,11 @@ class Refused(NamedTuple):
     certified_on: int
 
 
-class Elsewhere(NamedTuple):
-    """Tags of people who draw at another member, too, in order, and the member of each."""
+class DrawElsewhere(NamedTuple):
+    """Tags of people who draw at another member, too, in order, and how and where each does."""
 
     tags: NDArray[np.bytes_]
-    members: list[str]
+    those: list[Elsewhere]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class Gate:
         tags = packed["tag"].tolist()
         elsewhere = await self._elsewhere(tags)
         refused = [
-            Refused(place, words.DUPLICATE_KIND_OTHER_MEMBER, "", elsewhere[tag], 0)
+            Refused(place, elsewhere[tag].kind, "", elsewhere[tag].member, 0)
             for place, tag in enumerate(tags)
             if tag in elsewhere
         ]
@@ -155,14 +154,14 @@ class Gate:
             ]
         return sorted(refused)
 
-    async def elsewhere(self) -> Elsewhere:
+    async def elsewhere(self) -> DrawElsewhere:
         """Who is known to draw at another member, too: for claiming a roster."""
-        found = await self._store.duplicates.all_elsewhere(words.DUPLICATE_KIND_OTHER_MEMBER)
+        found = await self._store.duplicates.all_elsewhere()
         tags = np.array(sorted(found), f"S{TAG_BYTES}")
-        return Elsewhere(tags, [found[tag] for tag in sorted(found)])
+        return DrawElsewhere(tags, [found[tag] for tag in sorted(found)])
 
     async def claim_drawers(
-        self, unit: str, run: bytes, packed: Packed, drawers: tuple[int, int], elsewhere: Elsewhere
+        self, unit: str, run: bytes, packed: Packed, drawers: tuple[int, int], elsewhere: DrawElsewhere
     ) -> list[Refused]:
         """Claim those of a roster that lie in some drawers (`gateway.store.claimed`), in order of tags and rows.
 
@@ -172,10 +171,9 @@ class Gate:
         tags = np.ascontiguousarray(packed["tag"]).view(f"S{TAG_BYTES}")
         known = np.isin(tags, elsewhere.tags) if len(elsewhere.tags) else np.zeros(len(tags), np.bool_)
         places = np.flatnonzero(known)
-        members = [elsewhere.members[at] for at in np.searchsorted(elsewhere.tags, tags[places]).tolist()]
+        those = [elsewhere.those[at] for at in np.searchsorted(elsewhere.tags, tags[places]).tolist()]
         refused = [
-            Refused(place, words.DUPLICATE_KIND_OTHER_MEMBER, "", member, 0)
-            for place, member in zip(places.tolist(), members, strict=True)
+            Refused(place, each.kind, "", each.member, 0) for place, each in zip(places.tolist(), those, strict=True)
         ]
         asked = np.flatnonzero(~known)
         many = Many(unit, run, packed if len(asked) == len(packed) else packed[asked], self._cycle_days, *drawers)
@@ -187,6 +185,18 @@ class Gate:
             )
         ]
         return sorted(refused)
+
+    async def claim_faces(self, unit: str, run: bytes, packed: Packed, drawers: tuple[int, int]) -> list[Refused]:
+        """Claim the faces of a roster's people that lie in some drawers, in order of tags and rows: those of other
+        people.
+
+        Raises:
+            StoreError: nothing could be written, and nothing was claimed.
+        """
+        many = Many(unit, run, packed, self._cycle_days, *drawers, faces=True)
+        found = await self._store.certifications.claim_many(many)
+        columns = found.place.tolist(), found.kind.tolist(), found.unit, found.certified_on.tolist()
+        return [Refused(place, kind, other, "", since) for place, kind, other, since in zip(*columns, strict=True)]
 
     async def note(self, certified: Certified, refused: Sequence[Refused]) -> None:
         """Keep the findings of rows that were refused; places are those of `certified`.
@@ -230,9 +240,7 @@ class Gate:
         claims = await self._store.certifications.purge(civil_day(now_ms) - KEPT_DAYS)
         return claims + await self._store.duplicates.purge(now_ms)
 
-    async def _elsewhere(self, tags: Sequence[bytes]) -> dict[bytes, str]:
+    async def _elsewhere(self, tags: Sequence[bytes]) -> dict[bytes, Elsewhere]:
         """Who is known to draw at another member, too."""
-        duplicates = self._store.duplicates
-        if not tags or not await duplicates.any(words.DUPLICATE_KIND_OTHER_MEMBER):
-            return {}
-        return await duplicates.open_elsewhere(tags, words.DUPLICATE_KIND_OTHER_MEMBER)
+        kept = self._store.duplicates
+        return await kept.open_elsewhere(tags) if tags and await kept.any_elsewhere() else {}

@@ -46,7 +46,7 @@ class Certified:
         reference: the agency's own id of the registration; "" none.
         certified_on: the day as of which it was certified; the cycle begins there.
         linked: (place, normalised number): further numbers of the person.
-        faces: (place, template): the face by which a person was certified; a template id or what stands for one.
+        faces: (place, token): the face by which a person was certified (`adapters.faces`).
     """
 
     unit: str
@@ -58,7 +58,7 @@ class Certified:
     reference: Sequence[str]
     certified_on: Int32
     linked: Sequence[tuple[int, str]] = field(default=())
-    faces: Sequence[tuple[int, str]] = field(default=())
+    faces: Sequence[tuple[int, bytes]] = field(default=())
 
     def __len__(self) -> int:
         return len(self.row)
@@ -140,12 +140,26 @@ class Keying:
         """Tags of further numbers of people, and of faces, with the places of those people."""
         places = [place for place, _ in certified.linked]
         numbers = self.tags([number for _, number in certified.linked], certified.benefit[places])
-        shown = [(place, template) for place, template in certified.faces if template]
-        faces = self._tagging.once_tags("face", Texts.of([template for _, template in shown])).tolist()
+        shown = [(place, token) for place, token in certified.faces if token]
+        faces = self._faces([token for _, token in shown]).tolist()
         return (
             list(zip(places, numbers, strict=True)),
             [(place, face) for (place, _), face in zip(shown, faces, strict=True)],
         )
+
+    def faces(self, packed: Packed, place: Index, token: Sequence[bytes]) -> Packed:
+        """Faces by which some of these people were certified: the same columns, tags of the faces instead of theirs."""
+        shown = packed[place]
+        shown["tag"] = self._faces(token)
+        return shown
+
+    def face_tags(self, token: Sequence[bytes], benefit: Int32) -> list[bytes]:
+        """What stands for faces and the classes of benefits drawn under them."""
+        found: list[bytes] = self._claimed_as(self._faces(token), benefit, "face/").tolist()
+        return found
+
+    def _faces(self, token: Sequence[bytes]) -> Tags:
+        return self._tagging.once_tags("face", Texts.of([each.hex() for each in token]))
 
     def claims(self, unit: str, run: bytes, packed: Packed, linked: Any = (), faces: Any = ()) -> Claims:
         """What the table is asked for."""
@@ -155,14 +169,14 @@ class Keying:
         row = packed["row"].tolist()
         return Claims(unit, run, row, tag, person, name, reference, benefit, since, until.tolist(), linked, faces)
 
-    def _claimed_as(self, person: Tags, benefit: Int32) -> Tags:
-        """What stands for a person and the class of a benefit."""
+    def _claimed_as(self, person: Tags, benefit: Int32, kind: str = "") -> Tags:
+        """What stands for a person, or a face, and the class of a benefit."""
         exclusions = self._book.exclusions
         classes = exclusions.of(benefit)
         found = np.zeros(len(person), f"V{TAG_BYTES}")
         for number in np.unique(classes).tolist():
             mine = np.flatnonzero(classes == number)
-            found[mine] = self._tagging.once_again(exclusions.names[number], person[mine])
+            found[mine] = self._tagging.once_again(kind + exclusions.names[number], person[mine])
         return found
 
     def _checks(self, label: str, texts: Texts) -> NDArray[np.void]:

@@ -83,6 +83,7 @@ class Around:
         bounds: of files.
         max_members: asked about one person at most.
         chunk_s: seconds for one question, with all tries.
+        departments_s: seconds for which departments that did not answer are waited for, of each member.
         follow_moves: whether people are asked about where an answer says that they moved.
         drawn: the chance that jitters waits.
         gate: where certifications are claimed; None: nowhere.
@@ -100,6 +101,7 @@ class Around:
     bounds: Bounds
     max_members: int
     chunk_s: float
+    departments_s: float
     follow_moves: bool
     drawn: Random = chance
     gate: Gate | None = None

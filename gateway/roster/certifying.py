@@ -1,8 +1,9 @@
 """A run's certifications claimed at the once-only gate (一人只能认证成功一次), in columns.
 
 Owns: which people of a run are claimed (those it certifies, for certification and as of today, with the further numbers
-that the file has of them), that a run which goes on claims the same and is refused the same, and what becomes of those
-who are refused: they are a doubt (SUSPECT), with a row in the table `duplicates`. The parts:
+that the file has of them and the faces under which they were checked), that a run which goes on claims the same and is
+refused the same, and what becomes of those who are refused: they are a doubt (SUSPECT), with a row in the table
+`duplicates`. The parts:
 
     once        the rows that were refused, once everybody is claimed
     result-…    of chunks with such rows, written anew
@@ -87,20 +88,20 @@ class Certifying:
         self._last_rows = []
         async with Claiming(self._gate, unit, run, self._scratch) as claiming:
             for number in range(chunks):
-                linked, packed = await in_pool(self._certified, number)
+                linked, packed, faces = await in_pool(self._certified, number)
                 if linked is not None:
                     await claiming.add(linked)
                 if len(packed):
-                    await claiming.add_packed(packed)
+                    await claiming.add_packed(packed, faces)
             async for part in claiming.finish(self._people):
                 found += part
         found.sort()
         columns = [(row, each.kind, each.unit, each.member, each.certified_on) for row, each in found]
         return pl.DataFrame(columns, schema=dict(DUPLICATES), orient="row")
 
-    def _certified(self, number: int) -> tuple[Certified | None, Packed]:
-        """Those whom a chunk certifies: with further numbers, and the others."""
-        people = self._result(number)
+    def _certified(self, number: int) -> tuple[Certified | None, Packed, Packed | None]:
+        """Those whom a chunk certifies: with further numbers, and the others; and the faces of these."""
+        people, faces = self._result(number)
         rows = people["row"]
         self._last_rows.append(int(rows[-1]) if len(rows) else (self._last_rows or [0])[-1])
         people = people.filter(pl.col("certification") == CERTIFIED)
@@ -112,7 +113,7 @@ class Certifying:
             people = people.join(several, on="row", how="anti", maintain_order="left")
             if those.height:
                 pairs = [(at, alias) for at, aliases in enumerate(those["aliases"].to_list()) for alias in aliases]
-                linked = self._as_certified(those, pairs)
+                linked = self._as_certified(those, pairs, faces)
         packed = self._gate.keying.packed(
             id_number=texts(people["id_number"]),
             name_key=texts(name_keys(self._book, people["name"])),
@@ -121,19 +122,23 @@ class Certifying:
             row=people["row"].to_numpy(),
             certified_on=np.full(people.height, self._run.as_of_on, np.int32),
         )
-        return linked, packed
+        place, token = _placed(people, faces)
+        return linked, packed, self._gate.keying.faces(packed, place, token) if len(place) else None
 
     def _people(self, rows: NDArray[np.int64]) -> Certified:
         """Some people of the run, in order of rows."""
         chunks = np.searchsorted(np.array(self._last_rows), rows)
         wanted = pl.DataFrame({"row": rows})
         parts = [
-            wanted.join(self._result(number), on="row", how="inner", maintain_order="left")
+            wanted.join(self._result(number)[0], on="row", how="inner", maintain_order="left")
             for number in np.unique(chunks).tolist()
         ]
         return self._as_certified(pl.concat(parts), [])
 
-    def _as_certified(self, people: pl.DataFrame, linked: list[tuple[int, str]]) -> Certified:
+    def _as_certified(
+        self, people: pl.DataFrame, linked: list[tuple[int, str]], faces: pl.DataFrame | None = None
+    ) -> Certified:
+        place, token = _placed(people, faces)
         return Certified(
             self._run.unit,
             self._run.run_id,
@@ -144,13 +149,16 @@ class Certifying:
             people["reference"].to_list(),
             np.full(people.height, self._run.as_of_on, np.int32),
             linked=linked,
+            faces=list(zip(place.tolist(), token, strict=True)),
         )
 
-    def _result(self, number: int) -> pl.DataFrame:
+    def _result(self, number: int) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """Of a chunk the people, and the faces by which some were certified."""
         blobs = unpack(self._folder.parts.read(result_part(number)))
         if "people" not in blobs:
-            return pl.DataFrame(schema=dict(PEOPLE)).select(_COLUMNS)
-        return from_arrow(blobs["people"], _COLUMNS)
+            return pl.DataFrame(schema=dict(PEOPLE)).select(_COLUMNS), None
+        faces = from_arrow(blobs["faces"]) if "faces" in blobs else None
+        return from_arrow(blobs["people"], _COLUMNS), faces
 
     def _mark(self, refused: pl.DataFrame, chunks: int) -> None:
         """Make a doubt of those who were refused, in the results of their chunks."""
@@ -181,6 +189,14 @@ class Certifying:
                 left = left.filter(left > rows[-1])
                 if "duplicates" not in blobs:
                     yield number, blobs
+
+
+def _placed(people: pl.DataFrame, faces: pl.DataFrame | None) -> tuple[NDArray[np.int64], list[bytes]]:
+    """Faces of some people, and the place of each among them."""
+    if faces is None or not faces.height or not people.height:
+        return np.zeros(0, np.int64), []
+    found = faces.join(people.select("row").with_row_index("place"), on="row", how="inner", maintain_order="left")
+    return found["place"].to_numpy().astype(np.int64), found["token"].to_list()
 
 
 def texts(column: pl.Series) -> Texts:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 import numpy as np
 
 from gateway.clock import civil_day
 from gateway.matching.roll import Drawing
-from gateway.roster.rosters import Kept, Rosters
+from gateway.roster.rosters import Rosters
+from gateway.roster.shelf import Kept
+
+_COLUMNS: Final = ["row", "id_number", "name", "benefit", "reference"]
 
 
 class DrawnByRosters:
@@ -47,11 +51,18 @@ def _drawing(unit: str, packed: bytes) -> Drawing:
     from gateway.roster.frames import from_arrow
     from gateway.roster.packing import unpack
 
-    people = from_arrow(unpack(packed)["people"])
+    blobs = unpack(packed)
+    people = from_arrow(blobs["people"], _COLUMNS)
+    faces: list[tuple[int, bytes]] = []
+    if "faces" in blobs:
+        there = people.select("row").with_row_index("place")
+        shown = from_arrow(blobs["faces"]).join(there, on="row", how="inner", maintain_order="left")
+        faces = shown.select("place", "token").rows()
     return Drawing(
         unit,
         people["id_number"].to_list(),
         people["name"].to_list(),
         people["benefit"].to_numpy().astype(np.int32),
         people["reference"].to_list(),
+        faces,
     )

@@ -95,6 +95,11 @@ DUPLICATES: Final[Schema] = {
     "member": pl.String(),
     "certified_on": pl.Int32(),
 }
+FACES: Final[Schema] = {
+    "row": pl.Int64(),
+    "token": pl.Binary(),
+}
+"""By which faces people were certified. It stays in the gateway: no agency gets it."""
 REJECTED: Final[Schema] = {
     "row": pl.Int64(),
     "column": pl.String(),
@@ -113,6 +118,8 @@ TABLES: Final[dict[str, tuple[int, Schema]]] = {
     "duplicates": (roster_pb2.ROSTER_TABLE_DUPLICATES, DUPLICATES),
 }
 """Table → its number in the contract, and its columns."""
+KEPT: Final = (*TABLES, "faces")
+"""What is kept of a chunk's results, and taken over by later runs of a live roster."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from gateway.roster.frames import TABLES, to_arrow
+from gateway.roster.frames import KEPT, to_arrow
 from gateway.roster.ledger import LEDGER, PLACES, Ledger, Places, Siblings
 from gateway.roster.origins import Origins
 from gateway.roster.packing import pack
@@ -63,7 +63,7 @@ class Gathering:
             for name, table in tables.items():
                 parts.setdefault(name, []).append(table)
         blobs = {}
-        for name in TABLES:
+        for name in KEPT:
             if name in parts:
                 whole = pl.concat(parts[name], how="diagonal")
                 if "row" in whole.columns:

@@ -67,7 +67,8 @@ class Plan:
         count = len(self.row)
         new = np.ones(count, np.bool_)
         if count:
-            steady = (np.diff(self.old) == 1) | ((self.old[1:] < 0) & (self.old[:-1] < 0))
+            were = self.old[:-1] >= 0
+            steady = np.where(were, np.diff(self.old) == 1, self.old[1:] < 0)
             new[1:] = (np.diff(self.row) != 1) | ~steady | (self.what[1:] != self.what[:-1])
         first = np.flatnonzero(new)
         about = {"header": self.header, "changed": self.changed, "about": self.about}

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
-from gateway.roster.frames import EVIDENCE, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
+from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
 from gateway.roster.run import Ask, Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import flag_days, propose
@@ -161,7 +161,7 @@ def _sparse(
     own = {text.code: (text.name, text.zh, text.en) for text in reason_texts(book, merging.code.tolist())}
     parts = [_reason_rows("", row, merging, {code: name for code, (name, _, _) in own.items()}, frozenset())]
     texts = {("", code): told_as for code, told_as in own.items()}
-    evidence = []
+    evidence, faces = [], []
     messages: list[tuple[Any, ...]] = []
     for ask, at, came in replies:
         if isinstance(came, Refusal):
@@ -176,10 +176,14 @@ def _sparse(
         for code, told_as in theirs.items():
             texts.setdefault((ask.member, code), told_as)
         evidence.append(_evidence_rows(ask.member, row[at], found.evidence))
+        if found.faces.subject:
+            at_faces = row[at][np.array(found.faces.subject, np.int64)]
+            faces.append(pl.DataFrame({"row": at_faces, "token": list(found.faces.token)}, schema=dict(FACES)))
         messages.append(_message(number, ask.member, came))
     return {
         "reasons": _in_order(parts, REASONS),
         "evidence": _in_order(evidence, EVIDENCE),
+        "faces": _in_order(faces, FACES).unique(maintain_order=True),
         "reason_texts": pl.DataFrame(
             [(*key, *told_as) for key, told_as in sorted(texts.items())], schema=dict(REASON_TEXTS), orient="row"
         ),

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from gateway.clock import Clock
 from gateway.errors import WuganError
+from gateway.roster.lacking import Lacking
 from gateway.roster.run import Ask
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_RATE_S: Final = 20.0
+"""Seconds over which the rate is told."""
 
 
 class Province(NamedTuple):
@@ -23,6 +28,8 @@ class Province(NamedTuple):
         held_back: how often it had the run wait because too many people were asked about.
         held_back_ms: for how long in all.
         held_zh, held_en: what it said of that last.
+        lacking: questions whose answers lack departments.
+        again: how often a question was asked again because of that.
     """
 
     questions: int = 0
@@ -33,12 +40,17 @@ class Province(NamedTuple):
     held_back_ms: int = 0
     held_zh: str = ""
     held_en: str = ""
+    lacking: int = 0
+    again: int = 0
 
 
 @dataclass(slots=True)
 class Standing:
     """How far a run is with one member."""
 
+    lacking: Lacking
+    again_ms: int = 0
+    """When departments that did not answer are asked again; 0: they are not waited for."""
     due: deque[Ask] = field(default_factory=deque)
     under_way: set[Ask] = field(default_factory=set)
     questions: int = 0
@@ -65,7 +77,33 @@ class Standing:
         """What is kept of it."""
         zh, en = ("", "") if self.held is None else (self.held.zh, self.held.en)
         counts = self.questions, self.answered, self.refused, self.given_up
-        return Province(*counts, self.held_back, self.held_back_ms, zh, en)
+        lacking = len(self.lacking) + self.lacking.left, self.lacking.again
+        return Province(*counts, self.held_back, self.held_back_ms, zh, en, *lacking)
+
+
+class Pace:
+    """People answered, and how fast of late.
+
+    Args:
+        clock: tells how time goes.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._paces: deque[tuple[float, int]] = deque()
+
+    def add(self, people: int) -> None:
+        """So many were answered."""
+        self._paces.append((self._clock.monotonic(), people))
+
+    def rate(self) -> float:
+        """People answered a second, of late; 0: not known."""
+        now = self._clock.monotonic()
+        while self._paces and self._paces[0][0] < now - _RATE_S:
+            self._paces.popleft()
+        if len(self._paces) < 2 or now <= self._paces[0][0]:
+            return 0.0
+        return sum(people for _, people in list(self._paces)[1:]) / (now - self._paces[0][0])
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@
     input-000000 …            the file, in blocks
     chunk-000000 …            rows that may be asked about, with whom to ask, and rows that are wrong
     read                      how many chunks and rows there are, once the whole file is read
-    answer-000000-0-MEMBER …  a member's signed answer about a chunk; refused-… where it has none, for good
+    answer-000000-0-MEMBER …  a member's signed answer about a chunk; refused-… where it has none, for good;
+                              partly-… as long as it lacks departments that are asked again
     moves-000000 …            who is to be asked about because of what was answered
     result-000000 …           the tables of a chunk's results
 
@@ -198,21 +199,29 @@ class RunFolder:
         chunks, rows = json.loads(self.parts.read("read"))
         return int(chunks), int(rows)
 
-    def asks(self) -> dict[Ask, bool]:
-        """The questions that need not be asked any more, and whether each was answered."""
-        found: dict[Ask, bool] = {}
-        for name in self.parts.names():
+    def asks(self) -> dict[Ask, str]:
+        """The questions that were dealt with: "answer", "refused", or "partly" where departments are asked again."""
+        found: dict[Ask, str] = {}
+        for name in self.parts.names():  # "partly" comes after "answer", which counts
             kind, _, rest = name.partition("-")
-            if kind in ("answer", "refused"):
+            if kind in ("answer", "refused", "partly"):
                 chunk, phase, member = rest.split("-", 2)
-                found[Ask(int(chunk), int(phase), member)] = kind == "answer"
+                found.setdefault(Ask(int(chunk), int(phase), member), kind)
         return found
 
-    def keep(self, ask: Ask, answer: PartnerAnswer, at_ms: int) -> None:
-        """Keep a signed answer."""
+    def keep(self, ask: Ask, answer: PartnerAnswer, at_ms: int, *, partly: bool = False) -> None:
+        """Keep a signed answer; `partly`: until a better one comes, or it is accepted."""
         about = json.dumps({"at_ms": at_ms, "message_id": answer.message_id.hex()}).encode()
         proof = agency_pb2.Proof(**answer.proof._asdict()).SerializeToString()
-        self.parts.write(f"answer-{ask.part}", len(about).to_bytes(_LENGTH_BYTES) + about + proof)
+        data = len(about).to_bytes(_LENGTH_BYTES) + about + proof
+        self.parts.write(f"{'partly' if partly else 'answer'}-{ask.part}", data)
+        if not partly:
+            self.parts.remove(f"partly-{ask.part}")
+
+    def accept(self, ask: Ask) -> None:
+        """An answer that lacks departments is the one that counts."""
+        self.parts.write(f"answer-{ask.part}", self.parts.read(f"partly-{ask.part}"))
+        self.parts.remove(f"partly-{ask.part}")
 
     def refuse(self, ask: Ask, error: WuganError) -> Refusal:
         """Keep that there is no answer."""
@@ -221,10 +230,11 @@ class RunFolder:
         return refusal
 
     def reply(self, ask: Ask) -> PartnerAnswer | Refusal:
-        """What came of a question that is settled."""
+        """What came of a question that was dealt with."""
         if self.parts.has(f"refused-{ask.part}"):
             return Refusal(**json.loads(self.parts.read(f"refused-{ask.part}")))
-        data = self.parts.read(f"answer-{ask.part}")
+        whole = self.parts.has(f"answer-{ask.part}")
+        data = self.parts.read(f"{'answer' if whole else 'partly'}-{ask.part}")
         end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES])
         about = json.loads(data[_LENGTH_BYTES:end])
         proof = agency_pb2.Proof.FromString(data[end:])

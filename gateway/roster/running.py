@@ -1,9 +1,9 @@
 """A run on its way: the file is cut, members are asked, each at its own pace, chunks whose members are done are merged.
 
-Owns: what is asked next, waiting for members that fail while the others go on, giving up at the deadline, and that
-whatever was answered is on the disk before it counts, so that nobody is asked twice. Memory is bounded
-by what is under way: rows, questions and answers lie on the disk until they are needed. Refuses: the wire
-(`gateway.federation.streams`), rules, and deciding when a run begins.
+Owns: what is asked next, waiting for members that fail while the others go on, asking again where departments did not
+answer (`lacking`), giving up at the deadline, and that whatever was answered is on the disk before it counts, so that
+nobody is asked twice. Memory is bounded by what is under way: rows, questions and answers lie on the disk until they
+are needed (`making`). Refuses: the wire (`gateway.federation.streams`), rules, and deciding when a run begins.
 """
 
 from __future__ import annotations
@@ -11,41 +11,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, TypeVar
-
-import polars as pl
 
 from gateway.errors import PartnerError, StoreError
 from gateway.federation.partners import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.resilience.backoff import Backoff
 from gateway.roster.around import Around, Subscribes
-from gateway.roster.asking import Moves, moves_from, positions, question
 from gateway.roster.certifying import Certifying, claims
-from gateway.roster.cutting import About, Cut, about, cut, rows_of
-from gateway.roster.frames import to_arrow
+from gateway.roster.cutting import About, Cut, about, cut
+from gateway.roster.lacking import Lacking, lacks
 from gateway.roster.living import Living
-from gateway.roster.merging import Reply, merged
-from gateway.roster.packing import pack
+from gateway.roster.making import Making
 from gateway.roster.planning import Planner
-from gateway.roster.progress import Figures, Standing
-from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
+from gateway.roster.progress import Figures, Pace, Standing
+from gateway.roster.run import Ask, RunFolder, Submitted
 from gateway.roster.subscribing import subscribe_for
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-CUT_AT_ONCE: Final = 16
-"""Chunks whose rows are kept in memory between being cut, asked about and merged; others are read again."""
 CUT_AHEAD: Final = 4
 """Questions that wait for a member from which on nothing more is cut for it."""
-ANSWERS_HELD: Final = 8
-"""Answers that are kept in memory until their chunk is merged; others are read again."""
 MERGED_AT_ONCE: Final = 2
 BACKOFF: Final = Backoff(first_s=1.0, longest_s=300.0, least=0.5)
-_RATE_S: Final = 20.0
-"""Seconds over which the rate is told."""
 
 T = TypeVar("T")
 
@@ -78,14 +67,13 @@ class Running:
         self.standings: dict[str, Standing] = {}
         self._open: dict[int, set[Ask]] = {}
         self._people: dict[int, int] = {}
-        self._settled: dict[Ask, bool] = {}
-        self._cuts: OrderedDict[int, Cut] = OrderedDict()
-        self._held: OrderedDict[Ask, PartnerAnswer] = OrderedDict()
-        self._moves_of: dict[int, Moves] = {}
+        self._settled: dict[Ask, str] = {}
+        self._lacked: dict[Ask, int] = {}
+        self._making = Making(run, folder, around, self._in_pool, lambda: 0 if living is None else living.first_chunk)
         self._news = asyncio.Event()
         self._merging = asyncio.Semaphore(MERGED_AT_ONCE)
         self._subscribing = asyncio.Semaphore(1)
-        self._paces: deque[tuple[float, int]] = deque()
+        self._pace = Pace(around.clock)
 
     async def go(self) -> None:
         """Run to the end; then every chunk's results are on the disk.
@@ -95,7 +83,7 @@ class Running:
             DirectoryError: the directory has expired.
             StoreError: a part could not be read or written.
         """
-        self._settled = await self._in_pool(self._folder.asks)
+        self._settled, self._lacked = await self._in_pool(self._dealt_with)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._cut(group))
@@ -107,6 +95,12 @@ class Running:
             await certifying.go(self.figures.chunks, self._in_pool)
         if self._living is not None:
             await self._in_pool(self._living.settle, self.figures.chunks)
+
+    def _dealt_with(self) -> tuple[dict[Ask, str], dict[Ask, int]]:
+        """What was asked before a restart, and of answers that were to be asked for again what they lack."""
+        asks = self._folder.asks()
+        replies = {ask: self._folder.reply(ask) for ask, came in asks.items() if came == "partly"}
+        return asks, {ask: lacks(came.findings) for ask, came in replies.items() if isinstance(came, PartnerAnswer)}
 
     # the file
 
@@ -153,7 +147,7 @@ class Running:
     def _found(self, group: asyncio.TaskGroup, found: About, rows: Cut | None) -> None:
         """A chunk was cut."""
         if rows is not None:
-            self._remember(found.number, rows)
+            self._making.remember(found.number, rows)
         figures = self.figures
         figures.chunks += 1
         figures.rows += found.rows
@@ -173,18 +167,23 @@ class Running:
         for ask, people in asks.items():
             standing = self.standings.get(ask.member)
             if standing is None:
-                standing = self.standings[ask.member] = Standing()
+                clock = asyncio.get_running_loop().time
+                lacking = Lacking(self._around.departments_s, clock, self._around.drawn)
+                standing = self.standings[ask.member] = Standing(lacking)
                 group.create_task(self._ask(group, ask.member, standing))
             standing.questions += 1
             self.figures.asked += people
-            answered = self._settled.get(ask)
-            if answered is None:
+            came = self._settled.get(ask)
+            standing.answered += came in ("answer", "partly")
+            standing.refused += came == "refused"
+            self.figures.answered += people if came in ("answer", "partly") else 0
+            if came is None:
                 self._open[ask.chunk].add(ask)
                 standing.due.append(ask)
-            else:
-                standing.answered += answered
-                standing.refused += not answered
-                self.figures.answered += people if answered else 0
+            elif came == "partly":
+                self._open[ask.chunk].add(ask)
+                if not standing.lacking.add(ask, self._lacked[ask]):
+                    group.create_task(self._accept(group, ask))
         self._ring()
 
     # members
@@ -206,10 +205,33 @@ class Running:
                         await self._came(group, standing, outcome)
                 if standing.error is not None:
                     await self._wait(standing)
+            elif standing.lacking and not self.figures.reading:
+                await self._ask_again(group, standing, news)
             elif self._over():
                 return
             else:
                 await news.wait()
+
+    async def _ask_again(self, group: asyncio.TaskGroup, standing: Standing, news: asyncio.Event) -> None:
+        """Nothing else is due: ask again where departments did not answer, or wait until it is time, or give up."""
+        wait_s = standing.lacking.wait_s(self._left_s())
+        standing.again_ms = 0
+        if wait_s is None:
+            for ask in standing.lacking.end():
+                await self._accept(group, ask)
+        elif wait_s > 0:
+            standing.again_ms = self._around.clock.now_ms() + round(wait_s * 1000)
+            self._tell()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await news.wait()
+        else:
+            standing.due.extend(standing.lacking.take())
+
+    async def _accept(self, group: asyncio.TaskGroup, ask: Ask) -> None:
+        """An answer that lacks departments is the one that counts."""
+        await self._in_pool(self._folder.accept, ask)
+        await self._settle(group, ask)
 
     async def _feed(self, standing: Standing) -> AsyncGenerator[Chunk, None]:
         """Questions that are due, until there is none, or the member fails."""
@@ -218,32 +240,28 @@ class Running:
             standing.under_way.add(ask)
             if len(standing.due) < CUT_AHEAD:
                 self._ring()
-            yield Chunk(_number(ask), await self._question(ask))
-
-    async def _question(self, ask: Ask) -> Any:
-        rows = (await self._rows(ask.chunk)).rows
-        moves = self._moves_of.get(ask.chunk, {})
-        return await self._in_pool(lambda: question(self._run, ask, rows, positions(rows, ask, moves)))
+            yield Chunk(_number(ask), await self._making.question(ask))
 
     async def _came(self, group: asyncio.TaskGroup, standing: Standing, outcome: ChunkOutcome) -> None:
         """A question was answered, refused, or failed."""
         ask = next(each for each in standing.under_way if _number(each) == outcome.number)
         standing.under_way.discard(ask)
+        again = ask in standing.lacking
         if outcome.answer is not None:
-            await self._in_pool(self._folder.keep, ask, outcome.answer, self._around.clock.now_ms())
-            self._held[ask] = outcome.answer
-            while len(self._held) > ANSWERS_HELD:
-                self._held.popitem(last=False)
-            standing.answered += 1
             standing.failures, standing.error, standing.next_try_ms = 0, None, 0
-            people = len(outcome.answer.findings.status)
-            self.figures.answered += people
-            self._pace(people)
-            await self._settle(group, ask)
+            if not again:
+                standing.answered += 1
+                people = len(outcome.answer.findings.status)
+                self.figures.answered += people
+                self._pace.add(people)
+            await self._answered(group, standing, ask, outcome.answer)
             return
         error = outcome.error or PartnerError("no answer came", "未收到答复")
         if isinstance(error, StoreError):
             raise error
+        if again:
+            self._in_vain(standing, ask, None)
+            return
         if error.retryable and self._left_s() > 0:
             standing.due.appendleft(ask)
             if standing.error is None:
@@ -254,6 +272,32 @@ class Running:
         await self._in_pool(self._folder.refuse, ask, error)
         standing.refused += 1
         await self._settle(group, ask)
+
+    async def _answered(self, group: asyncio.TaskGroup, standing: Standing, ask: Ask, answer: PartnerAnswer) -> None:
+        """Keep an answer; where it lacks departments it counts until a better one comes."""
+        lack, lacking = lacks(answer.findings), standing.lacking
+        again = ask in lacking
+        better = not again or lacking.fewer(ask, lack)
+        partly = lack > 0 and (again or lacking.add(ask, lack))
+        if better:
+            now_ms = self._around.clock.now_ms()
+            await self._in_pool(functools.partial(self._folder.keep, ask, answer, now_ms, partly=partly))
+            self._making.hold(ask, answer)
+        if not partly:
+            if again:
+                lacking.came(ask, 0)
+                self._ring()
+            await self._settle(group, ask)
+        elif again:
+            self._in_vain(standing, ask, lack)
+        else:
+            self._tell()
+
+    def _in_vain(self, standing: Standing, ask: Ask, lack: int | None) -> None:
+        """Departments did not answer again; the questions that were to be asked again for them wait, too."""
+        standing.lacking.came(ask, lack)
+        standing.due = deque(each for each in standing.due if each not in standing.lacking)
+        self._tell()
 
     async def _wait(self, standing: Standing) -> None:
         """Wait before a member that failed is tried again; its other questions wait, too."""
@@ -273,6 +317,8 @@ class Running:
         """The deadline is over: what is due is not asked any more."""
         while standing.due:
             ask = standing.due.popleft()
+            if ask in standing.lacking:
+                continue  # it has an answer
             error = standing.error or PartnerError(
                 "the other province did not answer before the roster's deadline",
                 "对方省份未在名册时限内答复",
@@ -296,21 +342,19 @@ class Running:
 
     async def _next(self, group: asyncio.TaskGroup, chunk: int) -> None:
         """What a chunk whose questions are all dealt with needs next: to follow moves, or to be merged."""
+        making = self._making
         async with self._merging:
-            if not await self._in_pool(self._folder.parts.has, result_part(chunk)):
-                cut_rows = await self._rows(chunk)
-                if chunk not in self._moves_of:
-                    moves = await self._in_pool(self._follow, chunk, cut_rows.rows)
-                    self._moves_of[chunk] = moves
+            if not await making.has(chunk):
+                moves = await making.follow(chunk)
+                if moves is not None:
                     self._due(group, {Ask(chunk, 1, member): len(places) for member, places in moves.items()})
                     if self._open[chunk]:
                         return
-                await self._in_pool(self._merge, chunk, cut_rows, self._moves_of[chunk], self._taken(chunk))
+                await making.make(chunk)
             self.figures.chunks_done += 1
             self.figures.rows_done += self._people.pop(chunk)
             del self._open[chunk]
-            self._moves_of.pop(chunk, None)
-            self._cuts.pop(chunk, None)
+            making.forget(chunk)
         self._ring()
 
     async def _subscribe(self, chunk: int, subscribes: Subscribes) -> None:
@@ -321,79 +365,16 @@ class Running:
         self.figures.subscribed += made
         self._tell()
 
-    def _follow(self, chunk: int, rows: pl.DataFrame) -> Moves:
-        """Who is to be asked about elsewhere; put down, so that it is the same after a restart."""
-        folder = self._folder
-        if folder.parts.has(moves_part(chunk)):
-            found: Moves = json.loads(folder.parts.read(moves_part(chunk)))
-            return found
-        if not self._around.follow_moves:
-            return {}
-        answers = {}
-        for ask in self._asks(chunk, {}):
-            came = self._held.get(ask) or folder.reply(ask)
-            if not isinstance(came, Refusal):
-                answers[ask] = positions(rows, ask, {}), came.findings
-        around = self._around
-        moves = moves_from(around.directory.current(), around.member_id, rows, answers, around.max_members)
-        if moves:
-            folder.parts.write(moves_part(chunk), json.dumps(moves).encode())
-        return moves
-
-    def _merge(self, chunk: int, cut_rows: Cut, moves: Moves, held: dict[Ask, PartnerAnswer]) -> None:
-        """Make a chunk's results, and put them down."""
-        rows = cut_rows.rows
-        replies = [
-            Reply(ask, positions(rows, ask, moves), held.get(ask) or self._folder.reply(ask))
-            for ask in self._asks(chunk, moves)
-        ]
-        shown = chunk if self._living is None else self._living.first_chunk + chunk
-        tables = merged(self._around.book, self._run, shown, rows, replies)
-        blobs = {name: to_arrow(table) for name, table in tables.items() if table.height}
-        if cut_rows.rejected.height:
-            blobs["rejected"] = to_arrow(cut_rows.rejected)
-        self._folder.parts.write(result_part(chunk), pack(blobs))
-
-    def _asks(self, chunk: int, moves: Moves) -> list[Ask]:
-        """All questions of a chunk."""
-        first = [Ask(chunk, 0, member) for member in about(self._folder, chunk).members]
-        return first + [Ask(chunk, 1, member) for member in moves]
-
-    def _taken(self, chunk: int) -> dict[Ask, PartnerAnswer]:
-        """Answers of a chunk that are still in memory, which they leave."""
-        return {ask: self._held.pop(ask) for ask in [ask for ask in self._held if ask.chunk == chunk]}
-
-    async def _rows(self, chunk: int) -> Cut:
-        """The rows of a chunk; members ask about one at about the same time."""
-        known = self._cuts.get(chunk)
-        if known is None:
-            known = await self._in_pool(rows_of, self._folder, chunk)
-            self._remember(chunk, known)
-        return known
-
-    def _remember(self, chunk: int, rows: Cut) -> None:
-        self._cuts[chunk] = rows
-        while len(self._cuts) > CUT_AT_ONCE:
-            self._cuts.popitem(last=False)
-
     # what is told
 
     def rate(self) -> float:
         """People answered a second, of late; 0: not known."""
-        now = self._around.clock.monotonic()
-        while self._paces and self._paces[0][0] < now - _RATE_S:
-            self._paces.popleft()
-        if len(self._paces) < 2 or now <= self._paces[0][0]:
-            return 0.0
-        return sum(people for _, people in list(self._paces)[1:]) / (now - self._paces[0][0])
+        return self._pace.rate()
 
     def left_s(self) -> float:
         """Seconds left at that rate; 0: not known."""
         rate = self.rate()
         return (self.figures.asked - self.figures.answered) / rate if rate and not self.figures.reading else 0.0
-
-    def _pace(self, people: int) -> None:
-        self._paces.append((self._around.clock.monotonic(), people))
 
     def _left_s(self) -> float:
         """Seconds until the deadline."""

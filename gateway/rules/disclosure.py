@@ -224,6 +224,24 @@ def may_tell_numbers(book: RuleBook, purpose: int) -> bool:
     return book.disclosure(purpose).numbers
 
 
+def may_tell_faces(book: RuleBook, purpose: int, narrowed: Narrowed | None = None) -> bool:
+    """Whether tokens of faces may be told: where the grant leaves face checks; never those of a person in identity
+    conflict.
+    """
+    told = narrowed is None or bool(narrowed.told[kinds.EVIDENCE_KIND_FACE_CHECK])
+    return told and book.disclosure(purpose).faces
+
+
+def minimise_faces(
+    observed_on: Int32, region: Int32, *, as_of_on: int, cycle_days: int, narrowed: Narrowed | None = None
+) -> Mask:
+    """Which faces may be told: those checked in the cycle, and within the grant's regions."""
+    told: Mask = (observed_on <= as_of_on) & (observed_on > as_of_on - cycle_days)
+    if narrowed is not None and narrowed.regions:
+        told &= within(region, narrowed.regions)
+    return told
+
+
 def _permitted(
     book: RuleBook,
     scope: Scope,

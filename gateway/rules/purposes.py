@@ -64,6 +64,7 @@ class Disclosure:
     numbers: bool
     last_trace: bool
     penal_detail: bool
+    faces: bool = False
 
 
 NOTHING: Final = Disclosure(
@@ -147,6 +148,7 @@ def read_disclosures(section: Section) -> Mapping[int, Disclosure]:
             numbers=entry.boolean("numbers"),
             last_trace=entry.boolean("last_trace"),
             penal_detail=entry.boolean("penal_detail"),
+            faces=entry.boolean("faces", default=False),
         )
         entry.close()
     section.close()

@@ -15,8 +15,9 @@ from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import DirectorySource
 from gateway.roster.pieces import Step
 from gateway.roster.progress import Province
-from gateway.roster.rosters import Kept, Rosters, figures_from
+from gateway.roster.rosters import Rosters
 from gateway.roster.run import DONE
+from gateway.roster.shelf import Kept, figures_from
 from gateway.rules.wording import day_text
 from gateway.services.days import civil_day_of
 from wugan.agency.v1 import roster_pb2
@@ -179,6 +180,8 @@ class RosterService:
             shown.rows_per_s, shown.seconds_left = running.rate(), running.left_s()
             for member, standing in sorted(running.standings.items()):
                 about = self._province(shown, member, standing.province)
+                if standing.again_ms:
+                    about.asks_again.FromMilliseconds(standing.again_ms)
                 if standing.error is not None:
                     about.waited_for = True
                     about.reason = standing.error.reason
@@ -214,6 +217,8 @@ class RosterService:
             held_back_s=round(province.held_back_ms / 1000),
             held_back_zh=province.held_zh,
             held_back_en=province.held_en,
+            lacking=province.lacking,
+            asked_again=province.again,
         )
 
 

@@ -57,6 +57,8 @@ class Many(NamedTuple):
         packed: columns of PACKED.
         cycle_days: how long each holds.
         first, last: drawers.
+        faces: the tags are of faces, by which these people were certified: another person's face is refused, whoever
+            certified whom.
     """
 
     unit: str
@@ -65,6 +67,7 @@ class Many(NamedTuple):
     cycle_days: int
     first: int
     last: int
+    faces: bool = False
 
     def __repr__(self) -> str:
         """Nothing of the people, whoever logs it."""
@@ -164,7 +167,7 @@ def _claim(transaction: Transaction, many: Many) -> Refusals:
         there = at < len(held)
         there[there] = _text(held["tag"])[at[there]] == tags[turn][there]
         met, other = turn[there], at[there]
-        kind[met] = _kinds(new[met], held[other], by)
+        kind[met] = _kinds_of_faces(new[met], held[other]) if many.faces else _kinds(new[met], held[other], by)
         against[met], since[met] = held["by"][other], held["certified_on"][other]
         taken = kind[met] == 0
         held[other[taken]] = new[met[taken]]
@@ -211,6 +214,12 @@ def _kinds(new: Held, other: Held, by: Sequence[By]) -> NDArray[np.int8]:
         0,
     )
     return kinds.astype(np.int8)
+
+
+def _kinds_of_faces(new: Held, other: Held) -> NDArray[np.int8]:
+    """Whether a face is another person's."""
+    another = (other["until_on"] >= new["certified_on"]) & (_text(new["person"]) != _text(other["person"]))
+    return np.where(another, words.DUPLICATE_KIND_OTHER_FACE, 0).astype(np.int8)
 
 
 def _differ(one: NDArray[np.bytes_], other: NDArray[np.bytes_]) -> NDArray[np.bool_]:

@@ -69,6 +69,18 @@ class Kept(NamedTuple):
         return f"<Kept {self.number}>"
 
 
+class Elsewhere(NamedTuple):
+    """That a person draws at another member, too: under the same number or, by the face, under another one.
+
+    Args:
+        kind: DuplicateKind.
+        member: the other member.
+    """
+
+    kind: int
+    member: str
+
+
 class Ending(NamedTuple):
     """Findings of a kind that are found no more."""
 
@@ -244,30 +256,20 @@ class Duplicates:
 
         return await self._reader.run(read)
 
-    async def open_elsewhere(self, tags: Sequence[bytes], kind: int) -> dict[bytes, str]:
-        """Of these people those with an open finding of a kind; with which member."""
+    async def open_elsewhere(self, tags: Sequence[bytes]) -> dict[bytes, Elsewhere]:
+        """Of these people those with an open finding that has to do with another member."""
 
-        def read(connection: sa.Connection) -> dict[bytes, str]:
-            found: dict[bytes, str] = {}
+        def read(connection: sa.Connection) -> dict[bytes, Elsewhere]:
+            found: dict[bytes, Elsewhere] = {}
             for start in range(0, len(tags), AT_ONCE):
-                query = sa.select(duplicate.c.tag, duplicate.c.member).where(
-                    duplicate.c.tag.in_(tags[start : start + AT_ONCE]),
-                    duplicate.c.kind == kind,
-                    duplicate.c.settled_at_ms == 0,
-                )
-                found |= {bytes(row.tag): row.member for row in connection.execute(query)}
+                found |= _elsewhere(connection, duplicate.c.tag.in_(tags[start : start + AT_ONCE]))
             return found
 
         return await self._reader.run(read)
 
-    async def all_elsewhere(self, kind: int) -> dict[bytes, str]:
-        """Everybody with an open finding of a kind; with which member."""
-        query = sa.select(duplicate.c.tag, duplicate.c.member).where(
-            duplicate.c.kind == kind, duplicate.c.settled_at_ms == 0
-        )
-        return await self._reader.run(
-            lambda connection: {bytes(row.tag): row.member for row in connection.execute(query)}
-        )
+    async def all_elsewhere(self) -> dict[bytes, Elsewhere]:
+        """Everybody with an open finding that has to do with another member."""
+        return await self._reader.run(_elsewhere)
 
     async def open_with(self, member: str, kind: int) -> set[bytes]:
         """Tags of people with an open finding of a kind with a member."""
@@ -276,9 +278,9 @@ class Duplicates:
         )
         return await self._reader.run(lambda connection: {bytes(row.tag) for row in connection.execute(query)})
 
-    async def any(self, kind: int) -> bool:
-        """Whether there is an open finding of a kind at all."""
-        query = sa.select(duplicate.c.number).where(duplicate.c.kind == kind, duplicate.c.settled_at_ms == 0).limit(1)
+    async def any_elsewhere(self) -> bool:
+        """Whether there is an open finding that has to do with another member at all."""
+        query = sa.select(duplicate.c.number).where(*_OPEN_ELSEWHERE).limit(1)
         return await self._reader.run(lambda connection: connection.execute(query).first() is not None)
 
     async def purge(self, now_ms: int) -> int:
@@ -294,6 +296,16 @@ class Duplicates:
         body = self._keys.decrypt(bytes(row.body), _bound_to(row.number))
         times = (row.first_at_ms, row.last_at_ms, row.settled_at_ms)
         return Kept(row.number, bytes(row.tag), row.kind, row.member, *times, body)
+
+
+_OPEN_ELSEWHERE: Final = (duplicate.c.member != "", duplicate.c.settled_at_ms == 0)
+
+
+def _elsewhere(connection: sa.Connection, *those: Any) -> dict[bytes, Elsewhere]:
+    """Of several findings of one person that of the number counts before that of the face."""
+    query = sa.select(duplicate.c.tag, duplicate.c.kind, duplicate.c.member).where(*_OPEN_ELSEWHERE, *those)
+    rows = connection.execute(query.order_by(duplicate.c.kind, duplicate.c.number)).all()
+    return {bytes(row.tag): Elsewhere(row.kind, row.member) for row in rows}
 
 
 def _bound_to(number: int) -> bytes:

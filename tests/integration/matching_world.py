@@ -1,4 +1,7 @@
-"""Two provinces with rosters of their own, and no departments: real gateways that compare whom they pay."""
+"""Two provinces with rosters of their own: real gateways that compare whom they pay.
+
+They have no departments, or each the same face platform: with it they answer each other's questions.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import datetime as dt
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +57,25 @@ matching = true
 poll_s = 0.2
 column_people = 64
 """
+PLATFORM = """\
+manifest: 1
+adapter_id: face-authentication
+version: "1"
+department: FACE_AUTHENTICATION
+regions: [{region}]
+kind: table
+source: {{url: "sqlite:///face.db"}}
+identity: {{column: number, name: name}}
+records:
+  - name: checks
+    table: checked
+    evidence: FACE_CHECK
+    observed_on: {{column: day, formats: ["%Y-%m-%d"]}}
+    strength: IN_PERSON
+    face: {{platform: national.face-check, column: template}}
+"""
+Faces = Mapping[int, str]
+"""Serial of a person → template under which the platform checked them."""
 WAIT_S = 90.0
 T = TypeVar("T")
 
@@ -134,9 +157,10 @@ class Province:
 
         return self.in_store(read)
 
-    def duplicates(self) -> list[dict[str, Any]]:
-        """What the agency is shown."""
-        return [json.loads(line) for line in self.told("duplicates", "list", "--json").splitlines()]
+    def duplicates(self, kind: str = "OTHER_MEMBER") -> list[dict[str, Any]]:
+        """What the agency is shown of people who draw twice in this way."""
+        found = [json.loads(line) for line in self.told("duplicates", "list", "--json").splitlines()]
+        return [each for each in found if each["kind"] == f"DUPLICATE_KIND_{kind}"]
 
     def recorded(self) -> list[AuditEvent]:
         """The record of processing."""
@@ -231,17 +255,45 @@ def until(true: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+def platform(folder: Path, region: int, faces: Faces) -> tuple[Path, ...]:
+    """The face platform of a province, as a department of it; its manifest."""
+    folder.mkdir()
+    with sqlite3.connect(folder / "face.db") as database:
+        database.execute("CREATE TABLE checked (number TEXT, name TEXT, day TEXT, template TEXT)")
+        today = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=20)
+        rows = [(*person(serial), today.isoformat(), template) for serial, template in faces.items()]
+        database.executemany("INSERT INTO checked VALUES (?, ?, ?, ?)", rows)
+    manifest = folder / "face.yaml"
+    manifest.write_text(PLATFORM.format(region=region), "utf-8")
+    return (manifest,)
+
+
 @contextlib.contextmanager
-def pair(folder: Path, extra: str = "", *, granted: bool = True) -> Iterator[Pair]:
-    """Found and start both; stop them at the end."""
-    plans = [MemberPlan(*ASKING, units=(("110100", "北京"),), manifests=())]
-    plans.append(MemberPlan(*ANSWERING, units=(("330100", "杭州"),), manifests=()))
+def pair(
+    folder: Path, extra: str = "", *, granted: bool = True, faces: tuple[Faces, Faces] | None = None
+) -> Iterator[Pair]:
+    """Found and start both; stop them at the end.
+
+    Args:
+        folder: where.
+        extra: settings of both.
+        granted: whether each lets the other compare rosters.
+        faces: what the face platform has of people who live in the one, and in the other.
+    """
+    platforms: list[tuple[Path, ...]] = [(), ()]
+    purposes = ["AUDIT"]
+    if faces is not None:
+        places = (ASKING[3], ANSWERING[3])
+        platforms = [platform(folder / f"platform-{at}", at, of) for at, of in zip(places, faces, strict=True)]
+        purposes.append("CERTIFICATION")
+    plans = [MemberPlan(*ASKING, units=(("110100", "北京"),), manifests=platforms[0])]
+    plans.append(MemberPlan(*ANSWERING, units=(("330100", "杭州"),), manifests=platforms[1]))
     members = found(folder / "federation", plans, dt.datetime.now(dt.UTC), extra=SETTINGS + extra, log_level="WARNING")
     provinces = [Province(member, member.plan.units[0][0]) for member in members]
     processes: list[Started] = []
     if granted:
-        provinces[0].grant(provinces[1].member_id)
-        provinces[1].grant(provinces[0].member_id)
+        provinces[0].grant(provinces[1].member_id, purposes=purposes)
+        provinces[1].grant(provinces[0].member_id, purposes=purposes)
     try:
         with stopped_on_failure(processes):
             for province in provinces:

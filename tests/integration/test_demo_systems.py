@@ -17,11 +17,13 @@ import pytest
 
 from adapters.build import build
 from adapters.contract import Adapter, Found, Lookup, Subjects
+from adapters.faces import face_token
 from adapters.manifest import load_manifest
 from gateway.demo.cases import ALIVE
 from gateway.demo.histories import OTHER
 from gateway.demo.processes import Started, start, stop, wait_ready
 from gateway.demo.systems import SystemsConfig, materialise, write_manifests
+from gateway.demo.systems.face_authentication import PLATFORM
 from gateway.demo.world import World, build_world
 from gateway.inquiry.asking import Departments
 from gateway.rules.book import RuleBook
@@ -110,6 +112,22 @@ def histories(world: World) -> Iterator[Fact]:
         columns = (events.kind, events.observed_on, events.available_on, events.detail, events.from_on, events.until_on)
         kind, observed_on, available_on, detail, from_on, until_on = (int(column[row]) for column in columns)
         yield (number, kind, observed_on, available_on, detail, from_on, until_on)
+
+
+async def test_one_face_under_two_numbers_is_the_same_token_in_both_provinces(
+    running: Running, adapters: dict[str, Adapter]
+) -> None:
+    people = running.world.people
+    pairs = [(row, int(people.partner[row])) for row in people.of("face_shared").tolist()]
+    here = running.world.index(HERE)
+    checked = [(row, partner) for row, partner in pairs if people.home_province[row] == here]
+    assert checked
+    subjects = Subjects([people.number[row] for row, _ in checked], [people.name[row] for row, _ in checked])
+    found = await adapters["face-authentication"].lookup(Lookup(subjects, deadline_s=30, faces=True))
+    tokens = dict(zip(found.faces.subject.tolist(), found.faces.token, strict=True))
+    for at, (_, partner) in enumerate(checked):
+        assert people.home_province[partner] != here
+        assert tokens[at] == face_token(PLATFORM, people.template(partner))
 
 
 async def test_places_and_names_come_through(running: Running, adapters: dict[str, Adapter]) -> None:

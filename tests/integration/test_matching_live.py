@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 from matching_world import Pair, Province, pair, person, until
 
+from adapters.faces import face_token
+
 pytestmark = pytest.mark.integration
 BOTH = [3, 500, 999]
+IN_FIRST, IN_SECOND = 700, 1700
+"""One person with two numbers: the one draws in the first province, the other in the second."""
 
 
 @pytest.fixture(scope="class")
 def matched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """A thousand people on either side, three of them in both rosters; compared."""
+    """A thousand people on either side, three of them in both rosters; compared. Some were checked by face, where they
+    live: in the other province.
+    """
     folder = tmp_path_factory.mktemp("matching")
-    with pair(folder) as both:
+    faces = {IN_SECOND: "T-9", 3: "T-3", 1200: "T-12"}, {IN_FIRST: "T-9", 3: "T-3", 10: "T-10"}
+    with pair(folder, faces=faces) as both:
         both.first.pays(range(1000), folder, "330700")
         both.second.pays([*BOTH, *range(1000, 1997)], folder, "110100")
         both.matched()
@@ -32,13 +39,23 @@ class TestTwoRosters:
         for province, other in ((matched.first, matched.second), (matched.second, matched.first)):
             found = province.duplicates()
             assert sorted(each["id_number"] for each in found) == wanted
-            assert {each["kind"] for each in found} == {"DUPLICATE_KIND_OTHER_MEMBER"}
             assert {each["member_id"] for each in found} == {other.member_id}
             assert {each["exclusion"] for each in found} == {"OLD_AGE"}
-            assert province.standing()["found"] == len(BOTH)
+            assert province.standing()["found"] == len(BOTH) + 1
             assert not province.alarms()
             told = province.told("duplicates", "status", config=province.member.config)
-            assert f"{other.member_id}  done  1000 of 1000 people answered, 1024 rows of theirs, 3 draw in both" in told
+            assert f"{other.member_id}  done  1003 of 1003 people and faces answered, 1024 rows of theirs, 4 found" in told
+
+    def test_one_face_that_draws_under_two_numbers_is_found_on_both_sides(self, matched: Pair) -> None:
+        for province, other, serial in (
+            (matched.first, matched.second, IN_FIRST),
+            (matched.second, matched.first, IN_SECOND),
+        ):
+            (found,) = province.duplicates("OTHER_FACE")
+            assert (found["id_number"], found["member_id"]) == (person(serial)[0], other.member_id)
+            assert found["exclusion"] == "OLD_AGE"
+            (line,) = [each for each in province.told("duplicates", "list").splitlines() if person(serial)[0] in each]
+            assert "one face, two people" in line
 
     def test_a_finding_refuses_the_certification_until_it_is_settled(self, matched: Pair) -> None:
         number = matched.first.duplicates()[0]["number"]
@@ -48,7 +65,9 @@ class TestTwoRosters:
         assert len(matched.second.duplicates()) == len(BOTH), "the other side decides for itself"
 
     def test_nothing_of_a_person_went_over_or_lies_in_clear(self, matched: Pair) -> None:
-        numbers = [person(serial)[0].encode() for serial in (*BOTH, 1, 1001)]
+        numbers = [person(serial)[0].encode() for serial in (*BOTH, IN_FIRST, IN_SECOND, 1, 1001)]
+        token = face_token("national.face-check", "T-9")
+        numbers += [token, token.hex().encode()]
         for province in (matched.first, matched.second):
             for path in (province.member.folder / "state").rglob("*"):
                 if path.is_file():

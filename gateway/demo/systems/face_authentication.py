@@ -1,7 +1,8 @@
 """Face authentication and home visits (人脸认证、上门核查): the province's own certification app.
 
 As found in life: an app vendor's interface: POST, cursor paging, a numeric result code, Unix seconds, the vendor's
-own city codes, and every failed attempt in the same list as the successes.
+own city codes, and every failed attempt in the same list as the successes. All provinces use one platform, whose
+template ids mean the same face everywhere.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from wugan.adapter.v1 import vocabulary_pb2 as words
 NAME = "face-authentication"
 HEADER = "X-App-Secret"
 MAX_NUMBERS = 100
+PLATFORM = "national.face-check"
 DATABASE = ("face-authentication", "authlog.db")
 
 _OUTCOMES: dict[int, str] = {
@@ -43,6 +45,7 @@ def fill(source: Source, folder: Path) -> None:
         "auth_time INTEGER",
         "upload_time INTEGER",
         "city TEXT",
+        "template_id TEXT",
     )
     write_database(folder.joinpath(*DATABASE), [Table("auth_log", columns, _attempts(source), ["cert_no"])])
 
@@ -91,6 +94,7 @@ def manifest(place: Place) -> Settings:
                 },
                 "strength": "IN_PERSON",
                 "source_reference": "seq",
+                "face": {"platform": PLATFORM, "column": "templateId"},
                 "freshness_days": "3",
             }
         ],
@@ -123,6 +127,7 @@ def _record(row: Record) -> Record:
         "authTime": row["auth_time"],
         "uploadTime": row["upload_time"],
         "city": row["city"],
+        "templateId": row["template_id"],
     }
 
 
@@ -131,5 +136,6 @@ def _attempts(source: Source) -> Iterator[Sequence[object]]:
         at, city = (row.on * 86_400 + row.second - 8 * 3600), _CITIES.get(row.region, "")
         known = row.known_on * 86_400 + row.second - 8 * 3600 + 300
         if row.serial % _FAILED_ONE_IN == 0:
-            yield row.number, row.name, _FAILED, at - 240, at - 240, city
-        yield row.number, row.name, _OUTCOMES[row.kind], at, known, city
+            yield row.number, row.name, _FAILED, at - 240, at - 240, city, None
+        template = row.template if row.kind == words.EVIDENCE_KIND_FACE_CHECK else None
+        yield row.number, row.name, _OUTCOMES[row.kind], at, known, city, template

@@ -36,6 +36,7 @@ class Row(NamedTuple):
         detail: as in EvidenceKind.
         from_on: as in EvidenceKind, 0: none.
         until_on: as in EvidenceKind, 0: none.
+        template: of the person's face, as the face platform has it.
     """
 
     serial: int
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     detail: int
     from_on: int
     until_on: int
+    template: str
 
     def at(self, pattern: str = "%Y-%m-%d", between: str = " ") -> str:
         """When it happened, civil time: the day by its pattern, then HH:MM:SS."""
@@ -151,7 +153,8 @@ class Source:
             # Spread over the day from six in the morning to six in the evening, the same for the same world.
             second = 21_600 + serial * 7_919 % 43_200
             name = people.name[person]
-            yield Row(serial, kind, number, name, region, on, known_on, second, detail, from_on, until_on)
+            told = (region, on, known_on, second, detail, from_on, until_on)
+            yield Row(serial, kind, number, name, *told, people.template(person))
 
 
 @lru_cache(100_000)

@@ -13,7 +13,7 @@ AS_OF = 20_780
 
 @pytest.fixture(scope="session")
 def small_world() -> World:
-    return build_world(seed=5, provinces=3, people=SMALLEST_COMPLETE_WORLD, as_of_on=AS_OF)
+    return build_world(seed=12, provinces=3, people=SMALLEST_COMPLETE_WORLD, as_of_on=AS_OF)
 
 
 @pytest.fixture(scope="session")

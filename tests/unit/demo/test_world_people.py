@@ -76,7 +76,7 @@ def test_every_number_is_valid_and_tells_birth_and_sex(seed: int, provinces: int
     world = build_world(seed, provinces, people, AS_OF + as_of)
     everyone = world.people
     for row, number in enumerate(everyone.number):
-        if everyone.partner[row] >= 0:
+        if CASES[int(everyone.case[row])].label == "number_shared":
             continue  # the second of two people of one number bears the first one's
         assert ric.validate(number) == number
         assert normalise_number(number) == number
@@ -88,7 +88,8 @@ def test_every_number_is_valid_and_tells_birth_and_sex(seed: int, provinces: int
 
 def test_nobody_shares_a_number_but_those_whose_case_it_is(town: World) -> None:
     people = town.people
-    alone = [number for row, number in enumerate(people.number) if people.partner[row] < 0]
+    shared = set(people.of("number_shared").tolist())
+    alone = [number for row, number in enumerate(people.number) if row not in shared]
     assert len(set(alone) | set(people.other_number.values())) == len(alone) + len(people.other_number)
     for row in people.of("number_shared").tolist():
         assert people.number[row] == people.number[int(people.partner[row])]
@@ -216,3 +217,16 @@ def test_a_province_that_is_not_there_is_refused(small_world: World) -> None:
         small_world.province(540000)
     with pytest.raises(ConfigError):
         small_world.agency(540100)
+
+
+def test_one_face_is_two_people_of_two_provinces_and_nobody_elses_is(town: World) -> None:
+    people = town.people
+    rows = people.of("face_shared").tolist()
+    assert rows
+    for row in rows:
+        other = int(people.partner[row])
+        assert people.template(row) == people.template(other)
+        assert people.number[row] != people.number[other]
+        assert people.birth_on[row] == people.birth_on[other]
+        assert people.home_province[row] != people.home_province[other]
+    assert len({people.template(row) for row in range(len(people))}) == len(people) - len(rows) // 2

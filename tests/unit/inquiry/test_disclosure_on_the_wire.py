@@ -1,6 +1,6 @@
 """Every purpose against every field of an answer as it leaves: a new field of the contract has to be put in here first.
 
-The person has one trace, one event with a place, one penal event with a span, and a linked number; each value is told
+The person has one trace, one event with a place, one penal event with a span, a linked number and a face; each is told
 apart from every other, so a field that carries what its purpose does not allow shows.
 """
 
@@ -14,6 +14,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from adapters.faces import face_token
 from gateway.access.terms import KIND_NAMES, PURPOSE_NAMES, Scope
 from tests.unit.rules.rules_world import Row, civil, row
 from tests.unit.services.gateways_world import (
@@ -37,6 +38,7 @@ SEEN, SEEN_MONTH, SEEN_KNOWN = civil("2026-05-17"), civil("2026-05-01"), civil("
 MOVED, MOVED_KNOWN = civil("2025-03-05"), civil("2025-03-06")
 SENTENCED, SENTENCE_KNOWN, FREE = civil("2020-03-05"), civil("2020-03-07"), civil("2022-03-04")
 LINKED_ON = 0
+FACE = face_token("a.platform", "T-7")
 
 ORDER = ("CERTIFICATION", "CHANGE_MONITORING", "OVERPAYMENT_RECOVERY", "DISPUTE_REVIEW", "AUDIT")
 MATRIX: dict[str, tuple[set[Any], ...]] = {
@@ -70,6 +72,8 @@ MATRIX: dict[str, tuple[set[Any], ...]] = {
     "links.subject": ({0}, {0}, {0}, {0}, set()),
     "links.id_number": ({NEW_ANNA}, {NEW_ANNA}, {NEW_ANNA}, {NEW_ANNA}, set()),
     "links.since_on": ({LINKED_ON}, {LINKED_ON}, {LINKED_ON}, {LINKED_ON}, set()),
+    "faces.subject": ({0}, set(), set(), set(), {0}),
+    "faces.token": ({FACE}, set(), set(), set(), {FACE}),
     "last_trace_on": ({0, SEEN},) * 5,
     "last_trace_date": ({words.DATE_PRECISION_DAY},) * 5,
     "trace_dates": (
@@ -133,7 +137,7 @@ def person() -> list[Row]:
 
 
 async def told(purpose: str, scope: Scope | None = None) -> exchange_pb2.Findings:
-    department = Register({ANNA: person(), NEW_ANNA: []}, links={ANNA: NEW_ANNA})
+    department = Register({ANNA: person(), NEW_ANNA: []}, links={ANNA: NEW_ANNA}, faces={ANNA: (FACE, SEEN, 340102)})
     access = access_of(terms() if scope is None else terms(scope=scope))
     asked = question(ANNA, "x", purpose=PURPOSE_NAMES[purpose])
     return await findings_for(inquiry(department, access=access), asked, sender=B.member_id)
@@ -198,6 +202,8 @@ async def test_no_field_carries_a_kind_that_the_grant_leaves_out(purpose: str, n
     if MOVE not in allowed:
         assert not values(narrow, "reasons.number") & {350000, 350102}
         assert MOVED not in values(narrow, "reasons.on")
+    if v.EVIDENCE_KIND_FACE_CHECK not in kinds or scope.regions == (340103,):
+        assert not narrow.faces.token
     if PENAL not in allowed:
         assert FREE not in values(narrow, "reasons.on")
     places = {340102: TRACE, 340103: MOVE, 340104: PENAL}
@@ -211,3 +217,30 @@ async def test_without_evidence_wanted_no_field_of_a_row_carries_anything() -> N
     department = Register({ANNA: person()})
     findings = await findings_for(inquiry(department), question(ANNA, evidence_limit=0), sender=B.member_id)
     assert all(values(findings, field) == set() for field in TOLD_OF_ROWS)
+
+
+@pytest.mark.parametrize(
+    ("checked_on", "told_of"),
+    [(civil("2026-05-17"), True), (civil("2024-05-17"), False), (civil("2030-01-01"), False)],
+)
+async def test_only_faces_of_the_cycle_are_told(checked_on: int, told_of: bool) -> None:
+    department = Register({ANNA: person()}, faces={ANNA: (FACE, checked_on, 340102)})
+    findings = await findings_for(
+        inquiry(department), question(ANNA, purpose=v.PURPOSE_CERTIFICATION), sender=B.member_id
+    )
+    assert list(findings.faces.token) == ([FACE] if told_of else [])
+
+
+async def test_departments_are_not_asked_for_faces_that_may_not_be_told() -> None:
+    for purpose, wanted in (("CERTIFICATION", True), ("CHANGE_MONITORING", False)):
+        department = Register({ANNA: person()}, faces={ANNA: (FACE, SEEN, 340102)})
+        await findings_for(inquiry(department), question(ANNA, purpose=PURPOSE_NAMES[purpose]), sender=B.member_id)
+        assert {each.faces for each in department.asked} == {wanted}
+
+
+async def test_of_a_person_in_identity_conflict_no_face_is_told() -> None:
+    department = Register({ANNA: person()}, names={ANNA: "另一人"}, faces={ANNA: (FACE, SEEN, 340102)})
+    findings = await findings_for(
+        inquiry(department), question(ANNA, purpose=v.PURPOSE_CERTIFICATION), sender=B.member_id
+    )
+    assert not findings.faces.subject

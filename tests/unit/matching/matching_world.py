@@ -45,11 +45,17 @@ def people(serials: Iterable[int]) -> list[str]:
     return [f"33070219{50 + serial // 10_000:02d}{serial % 10_000:04d}123X" for serial in serials]
 
 
-def drawing(numbers: Sequence[str], *, unit: str = "jinhua", benefit: int = PENSION) -> Drawing:
+def drawing(
+    numbers: Sequence[str],
+    *,
+    unit: str = "jinhua",
+    benefit: int = PENSION,
+    faces: Sequence[tuple[int, bytes]] = (),
+) -> Drawing:
     count = len(numbers)
     names = [f"某{number[-6:]}" for number in numbers]
     references = [f"R-{number[-8:]}" for number in numbers]
-    return Drawing(unit, list(numbers), names, np.full(count, benefit, np.int32), references)
+    return Drawing(unit, list(numbers), names, np.full(count, benefit, np.int32), references, faces)
 
 
 class Rosters:
@@ -108,12 +114,13 @@ class Side:
     def allow(self, allowed: Policy) -> None:
         self.access.use(allowed)
 
-    async def found(self, unit: str = "jinhua") -> list[str]:
-        """Numbers of those whom an agency is shown as drawing at the other member, too."""
+    async def found(self, unit: str = "jinhua", *, by_face: bool = False) -> list[str]:
+        """Numbers of those whom an agency is shown as drawing at the other member, too; under another number."""
         kept = await self.store.duplicates.list(unit, 0, 1000, settled=False)
-        assert {each.kind for each in kept} <= {words.DUPLICATE_KIND_OTHER_MEMBER}
+        kind = words.DUPLICATE_KIND_OTHER_FACE if by_face else words.DUPLICATE_KIND_OTHER_MEMBER
         assert {each.member for each in kept} <= {self.site.other.member_id}
-        return sorted(duplicates_pb2.Duplicate.FromString(each.body).id_number for each in kept)
+        those = [duplicates_pb2.Duplicate.FromString(each.body) for each in kept if each.kind == kind]
+        return sorted(each.id_number for each in those)
 
     async def session(self) -> Session:
         session = await self.matching.session(self.site.other.member_id)

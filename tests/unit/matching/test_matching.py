@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from adapters.faces import face_token
 from gateway.access.terms import Quotas, Scope
 from gateway.errors import RefusedError
 from gateway.matching.blinding import POINT_BYTES
@@ -425,3 +428,110 @@ async def test_a_secret_that_changes_ends_the_session(tmp_path: Path) -> None:
         await w.match()
         session = await w.a.session()
         assert (session.state, session.by_us, session.reason) == (STOPPED, True, words.REFUSAL_REASON_INVALID_ARGUMENT)
+
+
+# faces
+
+FACE = [face_token("a.platform", f"T-{each}") for each in range(100)]
+
+
+def faced(serials: range, faces: dict[int, bytes], **more: object) -> Rosters:
+    """Some of these people with faces: place → token."""
+    return Rosters(drawing(people(serials), faces=list(faces.items()), **more))  # type: ignore[arg-type]
+
+
+async def test_one_face_under_two_numbers_is_found_on_both_sides_and_nobody_else(tmp_path: Path) -> None:
+    elsewhere = face_token("another.platform", "T-8")
+    of_a = faced(range(100), {3: FACE[3], 7: FACE[7], 8: FACE[8], 97: FACE[97]})
+    of_b = faced(range(95, 200), {0: FACE[50], 2: FACE[97], 60: FACE[7], 61: FACE[61], 62: elsewhere}, unit="hefei")
+    async with world(tmp_path, of_a, of_b) as w:
+        await w.match()
+        assert await w.a.found(by_face=True) == people([7])
+        assert await w.b.found("hefei", by_face=True) == people([155])
+        both = people(range(95, 100))  # who draws under one number is one finding, whatever the face
+        assert await w.a.found() == await w.b.found("hefei") == both
+        assert ((await w.a.session()).found, (await w.b.session()).found) == (6, 6)
+
+
+async def test_one_face_on_benefits_that_do_not_exclude_each_other_is_not_told(tmp_path: Path) -> None:
+    of_b = faced(range(50, 60), {0: FACE[3], 1: FACE[4]}, benefit=INJURY)
+    async with world(tmp_path, faced(range(9), {3: FACE[3], 4: FACE[4]}), of_b) as w:
+        await w.match()
+        assert await w.a.found(by_face=True) == []
+        w.b.rosters.kept = [drawing(people(range(50, 60)), benefit=RESIDENT, faces=[(0, FACE[3])])]
+        await w.match()
+        assert await w.a.found(by_face=True) == people([3])
+        assert await w.b.found(by_face=True) == people([50])
+
+
+async def test_nothing_of_a_face_goes_over_or_lies_in_clear(tmp_path: Path) -> None:
+    async with world(
+        tmp_path, faced(range(60), {3: FACE[3], 7: FACE[7]}), faced(range(50, 150), {60: FACE[7], 61: FACE[61]})
+    ) as w:
+        await w.match()
+        rows = [s.column[at : at + POINT_BYTES] for s in w.steps() for at in range(0, len(s.column), POINT_BYTES)]
+        assert len(set(rows)) == len(rows)
+        assert {len(step.column) // POINT_BYTES for step in w.steps()} <= {0, 64}, "faces are told apart by nothing"
+        written = b"".join(step.SerializeToString() for step in w.steps())
+        kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        for token in (FACE[3], FACE[7], FACE[61]):
+            assert token not in written
+            assert token.hex().encode() not in written
+            assert token not in kept
+
+
+async def test_a_finding_of_a_face_is_refused_at_the_gate_and_over_when_it_is_found_no_more(tmp_path: Path) -> None:
+    from tests.unit.once.test_once_gate import certified, refused
+
+    async with world(tmp_path, faced(range(10), {3: FACE[3]}), faced(range(20, 30), {0: FACE[3]})) as w:
+        await w.match()
+        claims = certified(*[(number,) for number in people(range(10))], unit="jinhua")
+        claimed = await w.a.gate.claim(claims)
+        assert refused(claimed) == [(3, words.DUPLICATE_KIND_OTHER_FACE)]
+        assert claimed.member == [w.b.site.party.member_id]
+        w.b.rosters.kept = [drawing(people(range(20, 30)), faces=[(0, FACE[4])])]
+        await w.match()
+        assert await w.a.found(by_face=True) == await w.b.found(by_face=True) == []
+        assert not refused(await w.a.gate.claim(claims))
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+async def test_a_grant_without_face_checks_leaves_faces_at_home(tmp_path: Path, side: str) -> None:
+    of_a, of_b = faced(range(10), {3: FACE[3]}), faced(range(9, 30), {12: FACE[3]})
+    async with world(tmp_path, of_a, of_b) as w:
+        scope = Scope(frozenset({v.EVIDENCE_KIND_OUTPATIENT}))
+        (w.a if side == "a" else w.b).allow(policy(terms(scope=scope)))
+        await w.match()
+        assert await w.a.found(by_face=True) == await w.b.found(by_face=True) == []
+        assert await w.a.found() == people([9]), "people are compared all the same"
+
+
+async def test_faces_of_protected_people_are_left_out(tmp_path: Path) -> None:
+    protected = frozenset({digest_of(people([3])[0])})
+    async with world(tmp_path, faced(range(10), {3: FACE[3]}), faced(range(20, 30), {0: FACE[3]})) as w:
+        w.a.allow(policy(terms(), protected=protected))
+        await w.match()
+        assert await w.b.found(by_face=True) == []
+
+
+@settings(deadline=None, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), max_size=8, unique_by=lambda pair: pair[0]),
+    st.lists(st.tuples(st.integers(4, 11), st.integers(0, 5)), max_size=8, unique_by=lambda pair: pair[0]),
+)
+async def test_whoever_draws_where_what_is_found_is_what_is_common(
+    tmp_path_factory: pytest.TempPathFactory, mine: list[tuple[int, int]], theirs: list[tuple[int, int]]
+) -> None:
+    sides = [
+        Rosters(
+            drawing(people([who for who, _ in each]), faces=[(at, FACE[face]) for at, (_, face) in enumerate(each)])
+        )
+        for each in (mine, theirs)
+    ]
+    async with world(tmp_path_factory.mktemp("m"), *sides) as w:
+        await w.match()
+        for side, own, other in ((w.a, mine, theirs), (w.b, theirs, mine)):
+            numbers, faces = {who for who, _ in other}, {face for _, face in other}
+            assert await side.found() == people(sorted(who for who, _ in own if who in numbers))
+            wanted = sorted(who for who, face in own if who not in numbers and face in faces)
+            assert await side.found(by_face=True) == people(wanted)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.faces import face_token
 from gateway.clock import FakeClock, civil_day
 from gateway.errors import RefusedError
 from gateway.once.claiming import Claiming
@@ -27,6 +28,7 @@ INJURY = words.BENEFIT_TYPE_WORK_INJURY
 ANNA, BO, CHEN = "330702195001011234", "330702195202022345", "330702196003033456"
 TODAY = civil_day(FakeClock().now_ms())
 TWICE, NUMBER, NAME, FACE, UNIT, MEMBER = range(1, 7)
+FACE_1, FACE_2, FACE_3 = (face_token("a.platform", f"T-{each}") for each in "123")
 
 
 def certified(*people: tuple[Any, ...], unit: str = "330700", run: str = "r1", **more: Any) -> Certified:
@@ -112,8 +114,8 @@ async def test_an_agency_may_correct_number_and_name_of_its_own_registration(gat
 
 
 async def test_one_face_passes_for_one_person_only(gate: Gate) -> None:
-    await gate.claim(certified((ANNA,), faces=[(0, "T-1")]))
-    later = certified((BO,), (ANNA, "安娜", INJURY), (CHEN,), run="r2", faces=[(0, "T-1"), (1, "T-1"), (2, "")])
+    await gate.claim(certified((ANNA,), faces=[(0, FACE_1)]))
+    later = certified((BO,), (ANNA, "安娜", INJURY), (CHEN,), run="r2", faces=[(0, FACE_1), (1, FACE_1), (2, b"")])
     assert refused(await gate.claim(later)) == [(0, FACE)]
 
 
@@ -126,10 +128,10 @@ async def test_a_cycle_ends(gate: Gate) -> None:
 
 
 async def test_what_an_agency_gives_up_another_may_take(gate: Gate) -> None:
-    await gate.claim(certified((ANNA,), linked=[(0, BO)], faces=[(0, "T-1")]))
+    await gate.claim(certified((ANNA,), linked=[(0, BO)], faces=[(0, FACE_1)]))
     assert await gate.release("330100", ANNA, PENSION) == 0
     assert await gate.release("330700", ANNA, RESIDENT) == 3
-    assert refused(await gate.claim(certified((BO,), unit="330100", faces=[(0, "T-1")]))) == []
+    assert refused(await gate.claim(certified((BO,), unit="330100", faces=[(0, FACE_1)]))) == []
 
 
 async def test_who_draws_in_another_province_is_refused_until_that_is_settled(gate: Gate, store: Store) -> None:
@@ -175,14 +177,15 @@ def _rest(of: Certified) -> tuple[Any, ...]:
 
 
 async def test_nothing_of_a_person_is_on_the_disk_in_clear(gate: Gate, tmp_path: Path) -> None:
-    await gate.claim(certified((ANNA, "安娜乌尔汗", PENSION, "REF-77"), faces=[(0, "TEMPLATE-9")]))
+    await gate.claim(certified((ANNA, "安娜乌尔汗", PENSION, "REF-77"), faces=[(0, FACE_1)]))
     await gate.claim(certified((ANNA, "安娜乌尔汗", PENSION, "REF-78"), unit="330100"))
     files = list(tmp_path.glob("wugan.db*"))
     assert files
     for file in files:
         data = file.read_bytes()
-        for text in (ANNA, "安娜乌尔汗", "REF-77", "REF-78", "TEMPLATE-9"):
+        for text in (ANNA, "安娜乌尔汗", "REF-77", "REF-78", FACE_1.hex()):
             assert text.encode() not in data
+        assert FACE_1 not in data
 
 
 claims = st.lists(
@@ -246,7 +249,7 @@ async def test_a_whole_roster_is_claimed_and_refuses_the_same_rows_however_often
         *((number,) for number in numbers[600:]),
         row=range(600, 700),
         linked=[(5, numbers[20])],
-        faces=[(6, "T"), (7, "T")],
+        faces=[(6, FACE_1), (7, FACE_1)],
     )
     expected = [(10, UNIT), (20, NUMBER), (400, TWICE), (607, FACE), (650, TWICE)]
     assert await of_roster(gate, tmp_path, chunks) == expected
@@ -275,3 +278,55 @@ async def test_what_a_roster_claimed_binds_single_claims_is_given_up_and_forgott
         gone += done
     assert gone >= 300
     assert refused(await gate.claim(certified((numbers[8],), unit="330100", on=TODAY))) == []
+
+
+@pytest.mark.parametrize("many_from", [1, 10_000])
+async def test_one_face_is_refused_in_a_roster_in_the_next_and_at_another_agency(
+    gate: Gate, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many_from: int
+) -> None:
+    monkeypatch.setattr("gateway.once.claiming.MANY_FROM", many_from)
+    numbers = [f"{each:018d}" for each in range(90)]
+
+    def roster(of: range, unit: str, run: str, faces: list[tuple[int, bytes]], **more: Any) -> list[Certified]:
+        people = [(numbers[each],) for each in of]
+        return [certified(*people, unit=unit, run=run, row=of, faces=faces, **more)]
+
+    mine = roster(range(30), "330700", "r1", [(3, FACE_1), (20, FACE_1), (5, FACE_2), (6, FACE_2), (7, FACE_3)])
+    for _ in range(2):
+        assert await of_roster(gate, tmp_path, mine) == [(6, FACE), (20, FACE)]
+    again = roster(range(25, 60), "330700", "r2", [(0, FACE_1), (1, FACE_3)], linked=[(1, numbers[7])])
+    assert await of_roster(gate, tmp_path, again) == [(25, FACE), (26, NUMBER)]
+    other = roster(range(60, 90), "330100", "r3", [(0, FACE_1), (29, FACE_2)])
+    assert await of_roster(gate, tmp_path, other) == [(60, FACE), (89, FACE)]
+    assert [(kind, unit) for kind, _, unit in await found(store, "330100")] == [(FACE, "330700")] * 2
+    assert refused(await gate.claim(certified(("X",), faces=[(0, FACE_3)]))) == [(0, FACE)]
+
+
+faced = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=9)
+
+
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(faced, min_size=1, max_size=3), st.booleans())
+async def test_a_face_is_held_by_the_person_who_was_certified_with_it_first(
+    tmp_path_factory: pytest.TempPathFactory, rosters: list[list[tuple[int, int]]], columns: bool
+) -> None:
+    """Rosters of different agencies; of each person a benefit of their own, so that nothing but faces collides."""
+    folder = tmp_path_factory.mktemp("faces")
+    async with Store.open(folder / "wugan.db", key=folder / "store.key", clock=FakeClock()) as store:
+        gate = Gate(BOOK, store, FakeClock())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("gateway.once.claiming.MANY_FROM", 1 if columns else 10_000)
+            holder: dict[int, int] = {}
+            for at, roster in enumerate(rosters):
+                whose = dict(roster)  # each person stands in a roster once
+                people = list(whose.items())
+                given_ = certified(
+                    *((f"N{person}", "安娜", PENSION, f"R{person}") for person, _ in people),
+                    run=f"run{at}",
+                    faces=[(place, b"%016d" % face) for place, (_, face) in enumerate(people)],
+                )
+                expected = []
+                for row, (person, face) in enumerate(people, start=1):
+                    if holder.setdefault(face, person) != person:
+                        expected.append((row, FACE))
+                assert await of_roster(gate, folder, [given_]) == expected

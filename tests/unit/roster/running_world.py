@@ -20,12 +20,13 @@ from gateway.federation.answers import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
 from gateway.once.gate import Gate
 from gateway.roster.around import Around, Bounds, Subscribes
-from gateway.roster.frames import TABLES, from_arrow
+from gateway.roster.frames import FACES, KEPT, TABLES, from_arrow
 from gateway.roster.packing import unpack
 from gateway.roster.pieces import Step
-from gateway.roster.rosters import Kept, Rosters
+from gateway.roster.rosters import Rosters
 from gateway.roster.run import DONE
 from gateway.roster.running import Running
+from gateway.roster.shelf import Kept
 from gateway.sections import RosterSettings
 from gateway.store.keys import StoreKeys
 from gateway.store.parts import Parts
@@ -112,7 +113,7 @@ class World:
         self.members = Members(reply)
         self.news = News()
         self.parties: tuple[Party, ...] = (A, B, C)
-        self.settings = RosterSettings(**{"chunk_rows": 10, **settings})
+        self.settings = RosterSettings(**{"chunk_rows": 10, "departments_s": 0.0, **settings})
         self.parts = Parts(folder / "rosters", StoreKeys(b"k" * 32))
         self.pool = ThreadPoolExecutor(2)
         self.gate: Gate | None = None
@@ -134,6 +135,7 @@ class World:
             pool=self.pool,
             bounds=Bounds(given.max_bytes, given.max_whole_bytes, given.max_rows),
             max_members=10,
+            departments_s=given.departments_s,
             chunk_s=5.0,
             follow_moves=True,
             drawn=lambda: 0.0,
@@ -195,12 +197,14 @@ class World:
 
     async def tables(self, kept: Kept, *, only_changed: bool = False) -> dict[str, pl.DataFrame]:
         """The results of a run."""
-        held: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+        held: dict[str, list[pl.DataFrame]] = {name: [] for name in KEPT}
         async for _, _, packed in self.rosters.results(kept, 0, only_changed=only_changed):
             for name, blob in unpack(packed).items():
                 held[name].append(from_arrow(blob))
         return {
-            name: pl.concat(parts, how="diagonal") if parts else pl.DataFrame(schema=dict(TABLES[name][1]))
+            name: pl.concat(parts, how="diagonal")
+            if parts
+            else pl.DataFrame(schema=FACES if name == "faces" else dict(TABLES[name][1]))
             for name, parts in held.items()
         }
 

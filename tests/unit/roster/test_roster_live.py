@@ -19,8 +19,8 @@ from gateway.exchange.question import MAX_NUMBER
 from gateway.roster.ledger import Places
 from gateway.roster.matching import Plan
 from gateway.roster.pieces import matched, pieces_of, steps
-from gateway.roster.rosters import Kept
 from gateway.roster.run import CANCELLED
+from gateway.roster.shelf import Kept
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -146,7 +146,7 @@ async def test_places_that_get_a_province_are_asked_about(world: World) -> None:
         assert world.asked() == {C.member_id: [number(2)]}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.lists(st.tuples(st.integers(1, 14), st.integers(0, 3)), max_size=16), min_size=2, max_size=4),
     st.booleans(),

@@ -15,16 +15,20 @@ from running_world import TODAY, UNIT, World, findings, line, roster
 from gateway.errors import StoreError
 from gateway.once.gate import Gate
 from gateway.roster.certifying import name_keys, texts
+from gateway.roster.drawing import DrawnByRosters
+from gateway.roster.giving import messages
 from gateway.roster.results.writing import Options, write
 from gateway.store.engine import Store
 from gateway.store.parts import PartFolder
 from gateway.store.tagging import Texts
 from tests.unit.adapters.adapters_world import number
-from tests.unit.once.test_once_gate import NAME, NUMBER, PENSION, certified, refused
+from tests.unit.once.test_once_gate import FACE as OTHER_FACE
+from tests.unit.once.test_once_gate import FACE_1, FACE_2, FACE_3, NAME, NUMBER, PENSION, certified, refused
 from tests.unit.once.test_once_gate import UNIT as OTHER_UNIT
 from tests.unit.rules.rules_world import BOOK
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.agency.v1 import duplicates_pb2
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 CERTIFIED, SUSPECT = words.CERTIFICATION_STATUS_CERTIFIED, words.CERTIFICATION_STATUS_SUSPECT
@@ -119,10 +123,54 @@ async def test_an_old_number_of_the_file_is_the_person(world: World) -> None:
     ) == [(0, OTHER_UNIT)]
 
 
+def shown(world: World, faces: dict[int, bytes]) -> None:
+    """Members have checked these people under these faces."""
+
+    def reply(_: str, question: exchange_pb2.Question) -> exchange_pb2.Findings:
+        row_of = {each: row for row, each in enumerate(question.subjects.id_number)}
+        there = [(row_of[number(serial)], face) for serial, face in faces.items() if number(serial) in row_of]
+        told = exchange_pb2.FaceTokens(subject=[row for row, _ in there], token=[face for _, face in there])
+        found: exchange_pb2.Findings = findings(question, faces=told)
+        return found
+
+    world.members.reply = reply
+
+
+async def test_one_face_is_certified_for_one_person_of_a_roster_and_of_all_rosters_of_the_member(world: World) -> None:
+    shown(world, {2: FACE_1, 14: FACE_1, 5: FACE_2, 21: FACE_3})
+    claimed = await gate(world).claim(certified((number(90),), unit=ELSEWHERE, faces=[(0, FACE_2)], on=TODAY - 10))
+    assert not refused(claimed)
+    async with world.running():
+        tables = await world.tables(await world.done(roster(*(line(serial) for serial in range(25)))))
+        assert [row for row, proposal, _ in stands(tables) if proposal == SUSPECT] == [6, 15]
+        assert tables["duplicates"].rows() == [
+            (6, OTHER_FACE, ELSEWHERE, "", TODAY - 10),
+            (15, OTHER_FACE, UNIT, "", TODAY),
+        ]
+        shown(world, {30: FACE_3, 31: FACE_1})
+        tables = await world.tables(await world.done(roster(line(30), line(31)), file_name="another.csv"))
+        assert tables["duplicates"].select("row", "kind").rows() == [(1, OTHER_FACE), (2, OTHER_FACE)]
+    kept = await gate(world)._store.duplicates.list(UNIT, 0, 10, settled=False)
+    assert [each.kind for each in kept] == [OTHER_FACE] * 4
+
+
+async def test_faces_stay_in_the_gateway_and_are_taken_over_by_a_live_roster(world: World) -> None:
+    shown(world, {2: FACE_1})
+    async with world.running():
+        first = await world.done(roster(*(line(serial) for serial in range(5))), live=True)
+        data = roster(*(line(serial) for serial in range(6)))
+        kept = await world.done(data, live=True, continues=first.submitted.run_id)
+        packed = [each async for _, _, each in world.rosters.results(kept, 0)]
+        assert not any(FACE_1 in message.SerializeToString() for each in packed for message in messages(0, 1, each))
+        parts = [part async for part in DrawnByRosters(world.rosters).parts()]
+    assert [(part.id_number[at], face) for part in parts for at, face in part.faces] == [(number(2), FACE_1)]
+
+
 async def test_a_run_that_is_broken_off_anywhere_refuses_the_same_and_gives_the_same_bytes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await held_elsewhere(world, 3, 17)
+    shown(world, {2: FACE_1, 14: FACE_1, 22: FACE_1})
     data = roster(*(line(serial) for serial in range(25)))
     async with world.running():
         wanted = [packed async for _, _, packed in world.rosters.results(await world.done(data), 0)]
@@ -183,15 +231,17 @@ def test_findings_name_with_whom_it_collides(tmp_path: Path) -> None:
         (row, OTHER_UNIT, ELSEWHERE, "", 20_000),
         (row + 1, NAME, UNIT, "", 20_001),
         (row + 2, NUMBER, UNIT, "", 0),
+        (row + 3, OTHER_FACE, "", "11330000002482285J", 0),
     ]
     schema = chunks[1].duplicates.schema
     chunks[1] = chunks[1].__class__(
         **{**chunks[1].tables(), "chunk": 1, "duplicates": pl.DataFrame(refusals, schema=schema, orient="row")}
     )
     counted = write(chunks, tmp_path / "out", Options(as_of_on=TODAY)).counts
-    assert counted.findings["CERTIFIED_TWICE"] == 3
+    assert counted.findings["CERTIFIED_TWICE"] == 4
     text = (tmp_path / "out" / "findings.csv").read_text("utf-8-sig")
     assert "其他经办机构已认证（330700，2024-10-04）" in text
+    assert "一张脸对应多人（11330000002482285J" in text
     assert "重复认证" in (tmp_path / "out" / "summary.html").read_text("utf-8")
 
 

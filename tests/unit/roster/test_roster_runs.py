@@ -13,8 +13,8 @@ from running_world import TODAY, UNIT, A, B, C, World, findings, line, roster
 from gateway.errors import AccessError, PartnerError, RefusedError, StoreError
 from gateway.resilience.backoff import Backoff
 from gateway.roster.progress import Province
-from gateway.roster.rosters import figures_from
 from gateway.roster.run import FAILED
+from gateway.roster.shelf import figures_from
 from gateway.store.parts import PartFolder
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2

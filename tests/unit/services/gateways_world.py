@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_status import rpc_status
 from stdnum.cn import uscc
 
-from adapters.contract import Adapter, DataItem, Description, Found, Holders, Links, Lookup
+from adapters.contract import Adapter, DataItem, Description, Faces, Found, Holders, Links, Lookup
 from certs.identity import Identity
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, EVERYTHING, PURPOSE_NAMES, Quotas, Terms
@@ -445,12 +445,15 @@ class Register:
         department: int = v.DEPARTMENT_HEALTH_INSURANCE,
         names: Mapping[str, str] | None = None,
         links: Mapping[str, str] | None = None,
+        faces: Mapping[str, tuple[bytes, int, int]] | None = None,
         error: Exception | None = None,
         regions: tuple[int, ...] = (ANHUI,),
     ) -> None:
         self.people = people
         self.names = NAMES if names is None else names
         self.links = links or {}
+        self.faces = faces or {}
+        """Token, day and region of the check, by number."""
         self.error = error
         self.asked: list[Lookup] = []
         items = tuple(DataItem(kind, v.STRENGTH_REAL_NAME, 1) for kind in v.EvidenceKind.values()[1:])
@@ -469,12 +472,15 @@ class Register:
         held: list[tuple[int, str, str]] = []
         linked: list[tuple[int, str]] = []
         rows: list[Row] = []
+        shown: list[tuple[int, bytes, int, int]] = []
         for asked, subjects in question.subjects.rows_by_number().items():
             for subject in subjects if asked in self.people else ():
                 held.append((subject, asked, self.names[asked]))
                 rows += [row.of(subject) for row in self.people[asked]]
                 if asked in self.links:
                     linked.append((subject, self.links[asked]))
+                if asked in self.faces and question.faces:
+                    shown.append((subject, *self.faces[asked]))
         found = evidence(rows)
         found.department[:] = self.about.department
         found.strength[found.strength == 0] = v.STRENGTH_REAL_NAME
@@ -483,6 +489,7 @@ class Register:
             Holders(_column(held), [each[1] for each in held], [each[2] for each in held]),
             found,
             Links(_column(linked), [each[1] for each in linked], zeros),
+            faces=Faces.newest(shown),
         )
 
     async def check(self) -> None:

@@ -131,6 +131,7 @@ class LookupRequest(_message.Message):
     PURPOSE_FIELD_NUMBER: _builtins.int
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
     WITHOUT_REFERENCES_FIELD_NUMBER: _builtins.int
+    WITH_FACES_FIELD_NUMBER: _builtins.int
     lookup_id: _builtins.bytes
     """Opaque id for the logs of both sides. Carries no personal data."""
     traces_since_on: _builtins.int
@@ -140,6 +141,8 @@ class LookupRequest(_message.Message):
     legal_basis: _builtins.str
     without_references: _builtins.bool
     """The asker may not tell `source_reference` for this purpose: it need not be read, and its column may be left out."""
+    with_faces: _builtins.bool
+    """FaceColumns are wanted. Without it they need not be read, and are not used."""
     @_builtins.property
     def subjects(self) -> _columns_pb2.SubjectColumns: ...
     @_builtins.property
@@ -156,10 +159,11 @@ class LookupRequest(_message.Message):
         purpose: _vocabulary_pb2.Purpose.ValueType = ...,
         legal_basis: _builtins.str = ...,
         without_references: _builtins.bool = ...,
+        with_faces: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "traces_since_on", b"traces_since_on", "without_references", b"without_references"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "traces_since_on", b"traces_since_on", "with_faces", b"with_faces", "without_references", b"without_references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,6 +178,7 @@ class LookupResponse(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     COMPLETE_UNTIL_ON_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
     complete_until_on: _builtins.int
     """The day up to which the source's data is complete, 0: not known."""
     last: _builtins.bool
@@ -183,6 +188,8 @@ class LookupResponse(_message.Message):
     def links(self) -> _columns_pb2.LinkColumns: ...
     @_builtins.property
     def evidence(self) -> _columns_pb2.EvidenceColumns: ...
+    @_builtins.property
+    def faces(self) -> _columns_pb2.FaceColumns: ...
     def __init__(
         self,
         *,
@@ -191,10 +198,11 @@ class LookupResponse(_message.Message):
         evidence: _columns_pb2.EvidenceColumns | None = ...,
         complete_until_on: _builtins.int = ...,
         last: _builtins.bool = ...,
+        faces: _columns_pb2.FaceColumns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "holders", b"holders", "links", b"links"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "faces", b"faces", "holders", b"holders", "links", b"links"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until_on", b"complete_until_on", "evidence", b"evidence", "holders", b"holders", "last", b"last", "links", b"links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until_on", b"complete_until_on", "evidence", b"evidence", "faces", b"faces", "holders", b"holders", "last", b"last", "links", b"links"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

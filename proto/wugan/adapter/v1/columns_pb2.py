@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from wugan.adapter.v1 import vocabulary_pb2 as wugan_dot_adapter_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ewugan/adapter/v1/columns.proto\x12\x10wugan.adapter.v1\x1a!wugan/adapter/v1/vocabulary.proto\"\x98\x01\n\x0eSubjectColumns\x12\x11\n\tid_number\x18\x01 \x03(\t\x12\x0c\n\x04name\x18\x02 \x03(\t\x12\x35\n\rdocument_kind\x18\x03 \x03(\x0e\x32\x1e.wugan.adapter.v1.DocumentKind\x12\x15\n\ralias_subject\x18\x04 \x03(\r\x12\x17\n\x0f\x61lias_id_number\x18\x05 \x03(\t\"K\n\rHolderColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12\x16\n\x0eheld_id_number\x18\x02 \x03(\t\x12\x11\n\theld_name\x18\x03 \x03(\t\";\n\x0e\x43hangedColumns\x12\x16\n\x0eheld_id_number\x18\x01 \x03(\t\x12\x11\n\theld_name\x18\x02 \x03(\t\"C\n\x0bLinkColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12\x11\n\tid_number\x18\x02 \x03(\t\x12\x10\n\x08since_on\x18\x03 \x03(\x11\"\xb8\x02\n\x0f\x45videnceColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12,\n\x04kind\x18\x02 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x30\n\ndepartment\x18\x03 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0e\n\x06region\x18\x04 \x03(\r\x12\x13\n\x0bobserved_on\x18\x05 \x03(\x11\x12\x14\n\x0c\x61vailable_on\x18\x06 \x03(\x11\x12,\n\x08strength\x18\x07 \x03(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x18\n\x10source_reference\x18\x08 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\t \x03(\r\x12\x0f\n\x07\x66rom_on\x18\n \x03(\x11\x12\x10\n\x08until_on\x18\x0b \x03(\x11\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ewugan/adapter/v1/columns.proto\x12\x10wugan.adapter.v1\x1a!wugan/adapter/v1/vocabulary.proto\"\x98\x01\n\x0eSubjectColumns\x12\x11\n\tid_number\x18\x01 \x03(\t\x12\x0c\n\x04name\x18\x02 \x03(\t\x12\x35\n\rdocument_kind\x18\x03 \x03(\x0e\x32\x1e.wugan.adapter.v1.DocumentKind\x12\x15\n\ralias_subject\x18\x04 \x03(\r\x12\x17\n\x0f\x61lias_id_number\x18\x05 \x03(\t\"K\n\rHolderColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12\x16\n\x0eheld_id_number\x18\x02 \x03(\t\x12\x11\n\theld_name\x18\x03 \x03(\t\";\n\x0e\x43hangedColumns\x12\x16\n\x0eheld_id_number\x18\x01 \x03(\t\x12\x11\n\theld_name\x18\x02 \x03(\t\"C\n\x0bLinkColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12\x11\n\tid_number\x18\x02 \x03(\t\x12\x10\n\x08since_on\x18\x03 \x03(\x11\"R\n\x0b\x46\x61\x63\x65\x43olumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12\r\n\x05token\x18\x02 \x03(\x0c\x12\x13\n\x0bobserved_on\x18\x03 \x03(\x11\x12\x0e\n\x06region\x18\x04 \x03(\r\"\xb8\x02\n\x0f\x45videnceColumns\x12\x0f\n\x07subject\x18\x01 \x03(\r\x12,\n\x04kind\x18\x02 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x30\n\ndepartment\x18\x03 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0e\n\x06region\x18\x04 \x03(\r\x12\x13\n\x0bobserved_on\x18\x05 \x03(\x11\x12\x14\n\x0c\x61vailable_on\x18\x06 \x03(\x11\x12,\n\x08strength\x18\x07 \x03(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x18\n\x10source_reference\x18\x08 \x03(\t\x12\x0e\n\x06\x64\x65tail\x18\t \x03(\r\x12\x0f\n\x07\x66rom_on\x18\n \x03(\x11\x12\x10\n\x08until_on\x18\x0b \x03(\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHANGEDCOLUMNS']._serialized_end=378
   _globals['_LINKCOLUMNS']._serialized_start=380
   _globals['_LINKCOLUMNS']._serialized_end=447
-  _globals['_EVIDENCECOLUMNS']._serialized_start=450
-  _globals['_EVIDENCECOLUMNS']._serialized_end=762
+  _globals['_FACECOLUMNS']._serialized_start=449
+  _globals['_FACECOLUMNS']._serialized_end=531
+  _globals['_EVIDENCECOLUMNS']._serialized_start=534
+  _globals['_EVIDENCECOLUMNS']._serialized_end=846
 # @@protoc_insertion_point(module_scope)

@@ -176,6 +176,47 @@ class LinkColumns(_message.Message):
 Global___LinkColumns: _TypeAlias = LinkColumns  # noqa: Y015
 
 @_typing.final
+class FaceColumns(_message.Message):
+    """Faces under which the source checked a person who was there (EVIDENCE_KIND_FACE_CHECK, STRENGTH_IN_PERSON), by the face
+    platform's template. One row for each face that differs; people without one have none. Every `subject` that occurs here
+    also occurs in HolderColumns of the same answer.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    OBSERVED_ON_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def token(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """16 bytes: the beginning of SHA-256("wugan-face-v1" 0x00 || platform || 0x00 || template), as docs/duplicates.md has it."""
+
+    @_builtins.property
+    def observed_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The newest day on which it was checked, and where."""
+
+    @_builtins.property
+    def region(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        subject: _abc.Iterable[_builtins.int] | None = ...,
+        token: _abc.Iterable[_builtins.bytes] | None = ...,
+        observed_on: _abc.Iterable[_builtins.int] | None = ...,
+        region: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["observed_on", b"observed_on", "region", b"region", "subject", b"subject", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FaceColumns: _TypeAlias = FaceColumns  # noqa: Y015
+
+@_typing.final
 class EvidenceColumns(_message.Message):
     """What is known. Every `subject` that occurs here also occurs in HolderColumns of the same answer: in this message of the
     stream or in any other.

@@ -466,6 +466,9 @@ class RosterProvince(_message.Message):
     HELD_BACK_S_FIELD_NUMBER: _builtins.int
     HELD_BACK_ZH_FIELD_NUMBER: _builtins.int
     HELD_BACK_EN_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
+    ASKED_AGAIN_FIELD_NUMBER: _builtins.int
+    ASKS_AGAIN_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
     member_name_zh: _builtins.str
     member_name_en: _builtins.str
@@ -486,8 +489,15 @@ class RosterProvince(_message.Message):
     held_back_s: _builtins.int
     held_back_zh: _builtins.str
     held_back_en: _builtins.str
+    lacking: _builtins.int
+    """Questions whose answers lack departments of the province: they are asked again until they come whole, or the time for it
+    is up (`departments_s` of the gateway). How many there are, how often one was asked again, and when the next one will be.
+    """
+    asked_again: _builtins.int
     @_builtins.property
     def next_try(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def asks_again(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -507,10 +517,13 @@ class RosterProvince(_message.Message):
         held_back_s: _builtins.int = ...,
         held_back_zh: _builtins.str = ...,
         held_back_en: _builtins.str = ...,
+        lacking: _builtins.int = ...,
+        asked_again: _builtins.int = ...,
+        asks_again: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_try", b"next_try"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asks_again", b"asks_again", "next_try", b"next_try"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "given_up", b"given_up", "held_back", b"held_back", "held_back_en", b"held_back_en", "held_back_s", b"held_back_s", "held_back_zh", b"held_back_zh", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "next_try", b"next_try", "questions", b"questions", "reason", b"reason", "refused", b"refused", "waited_for", b"waited_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "asked_again", b"asked_again", "asks_again", b"asks_again", "given_up", b"given_up", "held_back", b"held_back", "held_back_en", b"held_back_en", "held_back_s", b"held_back_s", "held_back_zh", b"held_back_zh", "lacking", b"lacking", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "next_try", b"next_try", "questions", b"questions", "reason", b"reason", "refused", b"refused", "waited_for", b"waited_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -222,6 +222,7 @@ class Findings(_message.Message):
     LAST_TRACE_DATE_FIELD_NUMBER: _builtins.int
     CACHEABLE_UNTIL_MS_FIELD_NUMBER: _builtins.int
     STALE_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    FACES_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which the answer was made, and the time of making, Unix milliseconds."""
     made_at_ms: _builtins.int
@@ -280,6 +281,10 @@ class Findings(_message.Message):
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceReport]:
         """Every source that was asked, the silent ones included."""
 
+    @_builtins.property
+    def faces(self) -> Global___FaceTokens:
+        """Tokens of the faces under which a subject was checked within the cycle, where the purpose allows."""
+
     def __init__(
         self,
         *,
@@ -304,14 +309,43 @@ class Findings(_message.Message):
         last_trace_date: _vocabulary_pb2_1.DatePrecision.ValueType = ...,
         cacheable_until_ms: _builtins.int = ...,
         stale_until_ms: _builtins.int = ...,
+        faces: Global___FaceTokens | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "links", b"links", "reasons", b"reasons", "refused", b"refused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "faces", b"faces", "links", b"links", "reasons", b"reasons", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "cacheable_until_ms", b"cacheable_until_ms", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "stale_until_ms", b"stale_until_ms", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "cacheable_until_ms", b"cacheable_until_ms", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "faces", b"faces", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "stale_until_ms", b"stale_until_ms", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Findings: _TypeAlias = Findings  # noqa: Y015
+
+@_typing.final
+class FaceTokens(_message.Message):
+    """Tokens of faces (FaceColumns of the adapter contract has how they are made); at most eight for a subject, each once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def token(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """16 bytes each."""
+
+    def __init__(
+        self,
+        *,
+        subject: _abc.Iterable[_builtins.int] | None = ...,
+        token: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FaceTokens: _TypeAlias = FaceTokens  # noqa: Y015
 
 @_typing.final
 class ReasonColumns(_message.Message):

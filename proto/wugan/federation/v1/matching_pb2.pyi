@@ -52,7 +52,7 @@ class MatchingStep(_message.Message):
     key: _builtins.bytes
     """X25519 public key of the sender's secret, by which it is seen that this has not changed."""
     column: _builtins.bytes
-    """Blinded people of the sender, 32 bytes each, in no order; some are nobody."""
+    """Blinded people of the sender, and faces under which they were checked, 32 bytes each, in no order; some are nobody."""
     tokens: _builtins.bytes
     """For each row of the oldest column of the other side that has none yet: 16 bytes, equal on both sides for a person
     whom both have.
