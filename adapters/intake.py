@@ -3,8 +3,7 @@
 Owns: which files count and in which order, the reading of each version once, bad rows with their reasons (mode 0600),
 and the rejection of whole files. Refuses: half-written files, and guessing at a row that does not read.
 
-A file is taken when it has rested for the time set: neither its content (mtime) nor its directory entry (ctime, which a
-copy that keeps old times cannot keep) has changed, and it is still the same after reading.
+A file is taken when it has rested where it lies (`adapters.dropping`), and if it is still the same after reading.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ import structlog
 
 from adapters import touched
 from adapters.asked import normal
+from adapters.dropping import Drop, Dropped, Look, NotYetError
 from adapters.index import Index, IndexedRow
 from adapters.manifest.model import FileLinks, FileManifest, FileRecords
 from adapters.manifest.sources import FileSet
@@ -32,7 +32,6 @@ from adapters.tabular import Table, format_of
 from adapters.values import DateReader, text_of
 
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
-MAX_FILES = 10_000
 _BLOCK = 5_000
 _QUARANTINED_AT_MOST = 10_000
 _LINKS = "links"
@@ -86,10 +85,6 @@ def parts_of(manifest: FileManifest) -> list[Part]:
     return parts
 
 
-class _NotYetError(Exception):
-    """The file changed while it was read; the next scan sees to it."""
-
-
 class _Counts:
     """How a file goes in."""
 
@@ -106,61 +101,75 @@ class _Counts:
 
 
 class Intake:
-    """The drop folder of one adapter.
+    """What is dropped for one adapter.
 
     Args:
-        folder: into which files are dropped.
+        drop: where files are dropped.
         quarantine: where bad rows go.
-        settle_s: how long a file must have rested, seconds.
         max_file_bytes: a larger file is rejected.
         index: where good rows go.
         parts: what is read.
         now_ms: Unix time in milliseconds.
+
+    Attributes:
+        others: files at the last look that no record set names.
+        waiting: files at the last look that had not rested.
     """
 
     def __init__(
         self,
         *,
-        folder: Path,
+        drop: Drop,
         quarantine: Path,
-        settle_s: float,
         max_file_bytes: int,
         index: Index,
         parts: Sequence[Part],
         now_ms: Callable[[], int],
     ) -> None:
-        self._folder = folder
+        self._drop = drop
         self._quarantine = quarantine
-        self._settle_ns = round(settle_s * 1e9)
         self._max_file_bytes = max_file_bytes
         self._index = index
         self._parts = parts
         self._now_ms = now_ms
         self.stopped = False
+        self.others = 0
+        self.waiting = 0
 
     def scan(self) -> None:
         """Take in what has come. Blocks; for a thread.
 
         Raises:
-            OSError: the folder cannot be read.
+            OSError, SourceDownError: it cannot be looked where files are dropped, or one cannot be read.
         """
-        present = self._present()
-        for part in self._parts:
-            known = self._index.files(part.name)
-            mine = {name: version for name, version in present if fnmatch.fnmatchcase(name, part.files.pattern)}
-            for name, file in known.items():
-                if file.rejected and name not in mine:
-                    self._index.forget_rejected(file)
-            names = list(mine)
-            if part.files.mode == "snapshot":
-                in_force = max((name for name, file in known.items() if not file.rejected), default="")
-                # An older one is no news, not even when the one in force has been taken away.
-                names = [name for name in names[-1:] if name >= in_force]
-            for name in names:
-                version = mine[name]
-                if version and (name not in known or known[name].version != version):
-                    self._take(part, name, version)
-            self._begin(part)
+        with self._drop.look() as look:
+            patterns = [part.files.pattern for part in self._parts]
+            named = [file for file in look.files if any(fnmatch.fnmatchcase(file.name, each) for each in patterns)]
+            self.others = len(look.files) - len(named)
+            self.waiting = sum(not file.version for file in named)
+            for part in self._parts:
+                self._scan(part, look)
+
+    def stop(self) -> None:
+        """Take in no more, and end what is under way."""
+        self.stopped = True
+        self._drop.stop()
+
+    def _scan(self, part: Part, look: Look) -> None:
+        known = self._index.files(part.name)
+        mine = [file for file in look.files if fnmatch.fnmatchcase(file.name, part.files.pattern)]
+        there = {file.name for file in mine}
+        for name, state in known.items():
+            if state.rejected and name not in there:
+                self._index.forget_rejected(state)
+        if part.files.mode == "snapshot":
+            in_force = max((name for name, state in known.items() if not state.rejected), default="")
+            # An older one is no news, not even when the one in force has been taken away.
+            mine = [file for file in mine[-1:] if file.name >= in_force]
+        for file in mine:
+            if file.version and (file.name not in known or known[file.name].version != file.version):
+                self._take(part, file, look)
+        self._begin(part)
 
     def _begin(self, part: Part) -> None:
         """Tell changes from the next file on: what the first ones bring is no news."""
@@ -170,61 +179,55 @@ class Intake:
                 self._index.begin(part.name)
 
     def first_number(self) -> str:
-        """Some number in the newest file of a record set, for trying the mapping; "" if there is none."""
-        for part in self._parts:
-            names = [name for name, _ in self._present() if fnmatch.fnmatchcase(name, part.files.pattern)]
-            for name in reversed(names):
-                table = Table(self._folder / name, part.files, part.columns())
-                at = table.header.index(part.mapper.columns[0])
-                number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
-                if number:
-                    return normal(number)
+        """Some number in the newest file of a record set, for trying the mapping; "" if there is none.
+
+        Raises:
+            OSError, SourceDownError, FileRejectedError: nothing can be read.
+        """
+        with self._drop.look() as look:
+            for part in self._parts:
+                for file in reversed(
+                    [each for each in look.files if fnmatch.fnmatchcase(each.name, part.files.pattern)]
+                ):
+                    check_size(file, part.files, self._max_file_bytes)
+                    with look.taken(file) as path:
+                        table = Table(path, part.files, part.columns())
+                        at = table.header.index(part.mapper.columns[0])
+                        number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
+                    if number:
+                        return normal(number)
         return ""
 
-    def _present(self) -> list[tuple[str, str]]:
-        """Names and versions of the files there are, in order of their names; "" for one that has not rested."""
-        rested_ns = self._now_ms() * 1_000_000 - self._settle_ns
-        present: list[tuple[str, str]] = []
-        with os.scandir(self._folder) as entries:
-            for entry in islice(entries, MAX_FILES):
-                name = entry.name
-                if name.startswith((".", "~")) or name.lower().endswith((".tmp", ".part")):
-                    continue
-                if not entry.is_file(follow_symlinks=False):
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                rested = max(status.st_mtime_ns, status.st_ctime_ns) <= rested_ns
-                present.append((name, _version(status) if rested else ""))
-        return sorted(present)
-
-    def _take(self, part: Part, name: str, version: str) -> None:
-        path = self._folder / name
+    def _take(self, part: Part, dropped: Dropped, look: Look) -> None:
         counts = _Counts()
+        name, version = dropped.name, dropped.version
         header: list[str] = []
         try:
-            self._check_size(path, part)
-            table = Table(path, part.files, part.columns())
-            header = table.header
-            tells = part.monitored and self._index.begun(part.name)
-            with self._index.writing() as connection:
-                if tells:
-                    touched.watch(connection, part.name)
-                file = self._index.begin_file(connection, part.name, name, version)
-                if part.files.mode == "snapshot":
-                    self._index.clear(connection, part.name, file)
-                self._fill(connection, part, table, file, counts)
-                if counts.bad_rows > counts.rows * part.files.max_bad_share:
-                    raise FileRejectedError(
-                        f"{counts.bad_rows} bad rows of {counts.rows}", f"{counts.rows} 行中有 {counts.bad_rows} 行有误"
+            check_size(dropped, part.files, self._max_file_bytes)
+            with look.taken(dropped) as path:
+                table = Table(path, part.files, part.columns())
+                header = table.header
+                tells = part.monitored and self._index.begun(part.name)
+                with self._index.writing() as connection:
+                    if tells:
+                        touched.watch(connection, part.name)
+                    file = self._index.begin_file(connection, part.name, name, version)
+                    if part.files.mode == "snapshot":
+                        self._index.clear(connection, part.name, file)
+                    self._fill(connection, part, table, file, counts)
+                    if counts.bad_rows > counts.rows * part.files.max_bad_share:
+                        raise FileRejectedError(
+                            f"{counts.bad_rows} bad rows of {counts.rows}",
+                            f"{counts.rows} 行中有 {counts.bad_rows} 行有误",
+                        )
+                    if not look.unchanged(dropped):
+                        raise NotYetError
+                    if tells:
+                        touched.tell(connection)
+                    self._index.end_file(
+                        connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
                     )
-                if _version(path.stat()) != version:
-                    raise _NotYetError
-                if tells:
-                    touched.tell(connection)
-                self._index.end_file(
-                    connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
-                )
-        except (_NotYetError, FileNotFoundError):
+        except (NotYetError, FileNotFoundError):
             return
         except FileRejectedError as error:
             why = f"{error.en} / {error.zh}"
@@ -236,20 +239,13 @@ class Intake:
         if counts.bad_rows:
             _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
 
-    def _check_size(self, path: Path, part: Part) -> None:
-        size, bound = path.stat().st_size, self._max_file_bytes
-        if format_of(path, part.files) == "xlsx":
-            bound = min(bound, MAX_WORKBOOK_FILE_BYTES)
-        if size > bound:
-            raise FileRejectedError(f"larger than {bound} bytes", f"超过 {bound} 字节")
-
     def _fill(self, connection: sqlite3.Connection, part: Part, table: Table, file: int, counts: _Counts) -> None:
         rows = table.rows()
         places = [table.header.index(name) for name in part.columns()]
         writer = _Writer(self._index, connection, part, file)
         while block := list(islice(rows, _BLOCK)):
             if self.stopped:
-                raise _NotYetError
+                raise NotYetError
             counts.rows += len(block)
             good: list[Row] = []
             for row in block:
@@ -280,8 +276,16 @@ class Intake:
             writer.writerows([number or "", reason, *cells] for number, reason, cells in counts.bad)
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+def check_size(file: Dropped, settings: FileSet, max_bytes: int) -> None:
+    """Return when a file is not larger than what is read.
+
+    Raises:
+        FileRejectedError: it is.
+    """
+    if format_of(Path(file.name), settings) == "xlsx":
+        max_bytes = min(max_bytes, MAX_WORKBOOK_FILE_BYTES)
+    if file.size > max_bytes:
+        raise FileRejectedError(f"larger than {max_bytes} bytes", f"超过 {max_bytes} 字节")
 
 
 def _wrong_number(cell: object) -> str:

@@ -1,4 +1,4 @@
-"""The kind `file`: a department that drops files into a folder.
+"""The kind `file`: a department that drops files into a folder, here or on an SFTP server.
 
 Owns: when the folder is looked at, and lookups in the index. Refuses: reading a dropped file in a lookup
 (`adapters.intake` does it once), and an answer while a file that belongs to it is missing or rejected.
@@ -15,11 +15,12 @@ from pathlib import Path
 
 from adapters.asked import Asked
 from adapters.contract import Changed, Description, Found, Lookup
+from adapters.dropping import NotYetError, drop_of
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.gathering import Gathering
 from adapters.index import FoundRow, Index, IndexBrokenError
 from adapters.intake import Intake, Part, parts_of
-from adapters.kinds.common import Clock, day_before, in_thread, report, too_late
+from adapters.kinds.common import Clock, Lying, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
 from adapters.mapping import LinkMapper, Mapped
 from adapters.rows import FileRejectedError
@@ -74,9 +75,8 @@ class FileAdapter:
                 "状态目录中的索引不可用，请检查权限，或删除后重建",
             ) from error
         self._intake = Intake(
-            folder=manifest.folder / source.folder,
+            drop=drop_of(manifest, state_dir, now_ms),
             quarantine=manifest.folder / source.quarantine if source.quarantine else state_dir / "quarantine",
-            settle_s=source.settle_s,
             max_file_bytes=source.max_file_bytes,
             index=self._index,
             parts=self._parts,
@@ -133,19 +133,32 @@ class FileAdapter:
         )
         return sum(state.rows for state in files), sum(state.bad for state in files)
 
+    async def lying(self) -> tuple[list[Lying], int, int]:
+        """What was found at the last look; see `Dropping`."""
+        return await asyncio.to_thread(self._lying), self._intake.others, self._intake.waiting
+
     async def any_number(self) -> str:
         """Some number that a dropped file holds, for trying the mapping."""
         try:
             return await asyncio.to_thread(self._intake.first_number)
-        except (OSError, FileRejectedError):
+        except (OSError, FileRejectedError, NotYetError, SourceDownError):
             return ""
 
     async def close(self) -> None:
         """Stop taking files in, wait for the threads and close the index."""
-        self._intake.stopped = True
+        self._intake.stop()
         await asyncio.to_thread(self._scans.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         self._index.close()
+
+    def _lying(self) -> list[Lying]:
+        told: list[Lying] = []
+        for part in self._parts:
+            states = self._index.files(part.name).values()
+            good = [state for state in states if not state.rejected]
+            rows, bad = sum(state.rows for state in good), sum(state.bad for state in good)
+            told.append(Lying(part.name, len(good), len(states) - len(good), rows, bad))
+        return told
 
     async def _scan(self, *, force: bool) -> None:
         if self._scanning is not None:
@@ -189,6 +202,8 @@ class FileAdapter:
                 f"{self._manifest.adapter_id}: the drop folder cannot be read ({what})",
                 f"{self._manifest.adapter_id}：无法读取投递目录（{what}）",
             )
+        except SourceDownError as error:
+            problem = error
         except sqlite3.Error as error:
             problem = self._broken(type(error).__name__)
         with suppress(sqlite3.Error):
