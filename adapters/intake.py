@@ -10,79 +10,37 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from adapters import touched
+from adapters import intake_columns, touched
 from adapters.asked import normal
+from adapters.blocks import Block
 from adapters.dropping import Drop, Dropped, Look, NotYetError
-from adapters.index import Index, IndexedRow
-from adapters.manifest.model import FileLinks, FileManifest, FileRecords
+from adapters.index import Index
+from adapters.intake_columns import MAX_SEGMENTS, ColumnIntake, block_of, column_blocks
+from adapters.intake_rows import RowWriter
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
+from adapters.parts import Part
 from adapters.rows import FileRejectedError, Row
 from adapters.tabular import Table, format_of
-from adapters.values import DateReader, text_of
+from adapters.values import text_of, wrong_number
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
 _BLOCK = 5_000
 _QUARANTINED_AT_MOST = 10_000
 _LINKS = "links"
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One record set or the links, as files.
-
-    Args:
-        name: of the record set, or "links".
-        files: which files and how they are read.
-        mapper: what its rows become.
-        newest: reader and column of the date up to which it is complete.
-        monitored: whether it is told of whom it changes something.
-        digest: changes with anything that changes how a file is read.
-    """
-
-    name: str
-    files: FileSet
-    mapper: Mapper | LinkMapper
-    digest: str
-    newest: tuple[str, DateReader] | None = None
-    monitored: bool = False
-
-    def columns(self) -> list[str]:
-        """Every column that a file must have, the mapper's first."""
-        more = [*self.files.key, *([self.newest[0]] if self.newest else [])]
-        return [*self.mapper.columns, *(name for name in dict.fromkeys(more) if name not in self.mapper.columns)]
-
-
-def parts_of(manifest: FileManifest) -> list[Part]:
-    """The record sets of a manifest, and its links last."""
-    complete = manifest.complete_until
-
-    def digest(settings: FileRecords | FileLinks) -> str:
-        read = (settings, manifest.identity_of(settings), manifest.timezone, manifest.regions, complete)
-        return hashlib.sha256(repr(read).encode()).hexdigest()[:32]
-
-    parts: list[Part] = []
-    for records in manifest.records:
-        newest = None
-        if complete is not None and complete.date is not None and complete.of == records.name:
-            newest = (complete.date.column, DateReader(complete.date, manifest.timezone))
-        mapper = Mapper(manifest, records)
-        parts.append(Part(records.name, records.files, mapper, digest(records), newest, records.changes))
-    links = manifest.links
-    if links is not None:
-        parts.append(Part(_LINKS, links.files, LinkMapper(manifest, links), digest(links)))
-    return parts
 
 
 class _Counts:
@@ -214,7 +172,11 @@ class Intake:
                     file = self._index.begin_file(connection, part.name, name, version)
                     if part.files.mode == "snapshot":
                         self._index.clear(connection, part.name, file)
-                    self._fill(connection, part, table, file, counts)
+                    stream = self._in_columns(part, dropped, path, table)
+                    if stream is None:
+                        self._fill(connection, part, table, file, counts)
+                    else:
+                        self._fill_columns(connection, part, table, file, counts, stream)
                     if counts.bad_rows > counts.rows * part.files.max_bad_share:
                         raise FileRejectedError(
                             f"{counts.bad_rows} bad rows of {counts.rows}",
@@ -234,6 +196,8 @@ class Intake:
             self._index.reject_file(part.name, name, version, why)
             counts.bad.insert(0, (0, why, ()))
             _log.warning("file rejected", part=part.name, reason=error.en)
+        finally:
+            self._index.sweep()
         if counts.bad:
             self._put_aside(part.name, name, header, counts)
         if counts.bad_rows:
@@ -242,14 +206,14 @@ class Intake:
     def _fill(self, connection: sqlite3.Connection, part: Part, table: Table, file: int, counts: _Counts) -> None:
         rows = table.rows()
         places = [table.header.index(name) for name in part.columns()]
-        writer = _Writer(self._index, connection, part, file)
+        writer = RowWriter(self._index, connection, part, file)
         while block := list(islice(rows, _BLOCK)):
             if self.stopped:
                 raise NotYetError
             counts.rows += len(block)
             good: list[Row] = []
             for row in block:
-                wrong = row.wrong or _wrong_number(row.cells[places[0]])
+                wrong = row.wrong or wrong_number(row.cells[places[0]])
                 if wrong:
                     counts.add_bad(row, wrong)
                 else:
@@ -264,6 +228,66 @@ class Intake:
             if part.newest is not None:
                 days = part.newest[1].column(columns[part.columns().index(part.newest[0])])
                 counts.newest_on = max(counts.newest_on, *days)
+
+    def _in_columns(
+        self, part: Part, dropped: Dropped, path: Path, table: Table
+    ) -> Iterator[Block | Iterator[Row]] | None:
+        """The blocks of a large file that goes in by columns; None: it goes in row by row."""
+        if dropped.size < intake_columns.LARGE_BYTES or part.monitored or isinstance(part.mapper, LinkMapper):
+            return None
+        if self._index.segments_of(part.name) >= MAX_SEGMENTS:
+            return None
+        return column_blocks(path, part.files, table)
+
+    def _fill_columns(
+        self,
+        connection: sqlite3.Connection,
+        part: Part,
+        table: Table,
+        file: int,
+        counts: _Counts,
+        stream: Iterator[Block | Iterator[Row]],
+    ) -> None:
+        assert isinstance(part.mapper, Mapper)  # noqa: S101  links never come here
+        places = [table.header.index(name) for name in part.mapper.columns]
+        reader = None
+        if part.newest is not None:
+            reader = part.newest[1]
+            places.append(table.header.index(part.newest[0]))
+        segment = self._index.segment()
+        try:
+            intake = ColumnIntake(part.mapper, places, reader, segment)
+            for block in stream:
+                if isinstance(block, Block):
+                    self._take_block(intake, block.columns, block.row, counts)
+                    continue
+                while rows := list(islice(block, _BLOCK)):
+                    counts.rows += sum(bool(row.wrong) for row in rows)
+                    for row in rows:
+                        if row.wrong:
+                            counts.add_bad(row, row.wrong)
+                    rows = [row for row in rows if not row.wrong]
+                    if rows:
+                        self._take_block(intake, block_of(rows, len(table.header)), rows.__getitem__, counts)
+            counts.newest_on = intake.newest_on
+            segment.finish()
+            self._index.use(connection, part.name, file, segment)
+        except BaseException:
+            segment.give_up()
+            raise
+
+    def _take_block(
+        self,
+        intake: ColumnIntake,
+        columns: Sequence[pl.Series],
+        row: Callable[[int], Row],
+        counts: _Counts,
+    ) -> None:
+        if self.stopped:
+            raise NotYetError
+        counts.rows += len(columns[0])
+        for at, what in sorted(intake.write(columns).items()):
+            counts.add_bad(row(at), what)
 
     def _put_aside(self, part: str, name: str, header: Sequence[str], counts: _Counts) -> None:
         """Write the bad rows where people see to them: the only place where they stand in clear."""
@@ -286,96 +310,3 @@ def check_size(file: Dropped, settings: FileSet, max_bytes: int) -> None:
         max_bytes = min(max_bytes, MAX_WORKBOOK_FILE_BYTES)
     if file.size > max_bytes:
         raise FileRejectedError(f"larger than {max_bytes} bytes", f"超过 {max_bytes} 字节")
-
-
-def _wrong_number(cell: object) -> str:
-    """Why a cell cannot hold an identity number, "" if it can."""
-    if isinstance(cell, (float, int)) and not -1e15 < cell < 1e15:
-        return "identity number stored as a number has lost digits / 身份号码以数值存储，已丢失精度"
-    text = text_of(cell)
-    if not text:
-        return "no identity number / 缺少身份号码"
-    return "identity number too long / 身份号码过长" if len(text) > 64 else ""
-
-
-class _Writer:
-    """Writes mapped blocks of one file into the index, in order."""
-
-    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int) -> None:
-        self._index = index
-        self._connection = connection
-        self._part = part
-        self._file = file
-        columns = part.columns()
-        self._keys = [columns.index(name) for name in part.files.key]
-
-    def write(self, columns: Sequence[Sequence[object]]) -> dict[int, str]:
-        """Write a block; which of its rows are bad, and why."""
-        keys = self._row_keys(columns)
-        mapper = self._part.mapper
-        if isinstance(mapper, LinkMapper):
-            self._index.add(self._connection, self._links(mapper, columns, keys))
-            return {}
-        mapped = mapper.map(columns)
-        people = [str(number) for number in columns[0]]
-        evidence = {row: i for i, row in enumerate(mapped.row)}
-        seal, person_of = self._index.keys.seal, self._index.keys.person
-        rows: list[IndexedRow] = []
-        counted = set(mapped.holder_row)
-        gone = [key for row, key in enumerate(keys) if key is not None and row not in counted]
-        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
-            if row in mapped.bad:
-                continue
-            person = person_of(people[row])
-            head = (self._part.name, person, self._file, keys[row], seal(name, person))
-            i = evidence.get(row)
-            if i is None:
-                rows.append((*head, 0, 0, 0, 0, 0, "", 0, 0, 0))
-                continue
-            rows.append(
-                (
-                    *head,
-                    mapped.kind[i],
-                    mapped.region[i],
-                    mapped.observed_on[i],
-                    mapped.available_on[i],
-                    mapped.strength[i],
-                    mapped.source_reference[i],
-                    mapped.detail[i],
-                    mapped.from_on[i],
-                    mapped.until_on[i],
-                )
-            )
-        if self._part.monitored:
-            sealed = {row[1]: (row[1], row[4]) for row in rows}
-            known = ((number, person_of(number)) for number in people)
-            touched.know(
-                self._connection, ((who, seal(number, who), sealed[who][1]) for number, who in known if who in sealed)
-            )
-        self._index.add(self._connection, rows)
-        if gone:
-            self._index.remove(self._connection, self._part.name, gone, self._file)
-        return mapped.bad
-
-    def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:
-        if not self._keys:
-            return [None] * len(columns[0])
-        cells = zip(*(columns[at] for at in self._keys), strict=True)
-        return [self._index.keys.row([text_of(cell) for cell in row]) for row in cells]
-
-    def _links(
-        self, mapper: LinkMapper, columns: Sequence[Sequence[object]], keys: Sequence[bytes | None]
-    ) -> list[IndexedRow]:
-        rows: list[IndexedRow] = []
-        vault = self._index.keys
-        for key, number, other, since in zip(keys, *mapper.map(columns), strict=False):
-            pairs = [(normal(number), normal(other), key)]
-            if mapper.both_ways:
-                pairs.append((normal(other), normal(number), None if key is None else vault.row([key.hex(), "back"])))
-            for one, two, own_key in pairs:
-                if one and two:
-                    person = vault.person(one)
-                    sealed = vault.seal(two, person)
-                    head = (self._part.name, person, self._file, own_key, sealed)
-                    rows.append((*head, 0, 0, since, 0, 0, "", 0, 0, 0))
-        return rows
