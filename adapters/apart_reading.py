@@ -99,12 +99,15 @@ def _parquet(source: str | io.BytesIO, columns: list[str], write: Write) -> None
         if nested:
             names = ", ".join(nested)
             raise _RejectedError(f"columns that hold lists or objects: {names}", f"下列列为列表或对象：{names}")
-        number = 0
+        number, rows = 0, int(table.select(pl.len()).collect().item())
         for block in table.select(columns).collect_batches(maintain_order=True, chunk_size=_AT_ONCE):
             for start in range(0, len(block), _AT_ONCE):
                 for cells in block.slice(start, _AT_ONCE).iter_rows():
                     number += 1
                     write(number, cells)
+        if number != rows:
+            # Where memory does not suffice the batches end early, without an error.
+            raise MemoryError
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise _RejectedError("not a Parquet file that can be read", "不是可读取的 Parquet 文件") from error
 

@@ -28,7 +28,7 @@ _CHECK = "10X98765432"
 """Weights and check characters of ISO 7064 MOD 11-2 as GB 11643-1999 uses them."""
 _MAKING = threading.Lock()
 """Columns are made once, by the first of several threads; one lock for all, because most questions need none."""
-_BLANKS = "".join(chr(point) for point in range(0x3001) if chr(point).isspace())
+BLANKS = "".join(chr(point) for point in range(0x3001) if chr(point).isspace())
 """What `str.strip` takes away."""
 
 
@@ -143,7 +143,7 @@ class Asked:
             names = series_of(self._name)
             if self.rows is not None:
                 names = names.gather([rows[0] for rows in self.rows])
-            self._names = names.str.strip_chars(_BLANKS)
+            self._names = names.str.strip_chars(BLANKS)
         return self._names
 
     def column(self, forms: Sequence[str]) -> pl.Series:

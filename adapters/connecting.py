@@ -15,6 +15,8 @@ import sqlalchemy
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
+from adapters import dameng
+
 CONNECT_TIMEOUT_S = 5
 _STEPS_AT_A_TIME = 5_000
 
@@ -83,7 +85,20 @@ def read_only_engine(url: URL, folder: Path, timeout_s: float, steps: Steps) -> 
             }
     elif name in {"mysql", "mariadb"}:
         options["isolation_level"] = "AUTOCOMMIT"
-        first = ["SET SESSION TRANSACTION READ ONLY"]
+        # Each of the two servers reads the limit meant for it; to the other it is a comment.
+        first = [
+            "SET SESSION TRANSACTION READ ONLY",
+            f"SET @wugan_maria = 1 /*M!100100 , SESSION max_statement_time = {timeout_s:.3f} */",
+            f"SET @wugan_my = 1 /*!50708 , SESSION max_execution_time = {milliseconds} */",
+        ]
+        if url.get_driver_name() == "pymysql":
+            options["connect_args"] = {
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "read_timeout": milliseconds / 1000 + 1,
+                "write_timeout": milliseconds / 1000 + 1,
+            }
+    elif name == "dm":
+        dameng.make_loadable()
     engine = sqlalchemy.create_engine(url, **options)
     if first:
 

@@ -32,7 +32,9 @@ from adapters.errors import SourceDownError, SourceFaultError
 MAX_ROWS = 2_000_000
 """Rows of one lookup in one record set; a source that has more for a batch is not what the manifest describes."""
 
-_CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "mssql": 1_000}
+_CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "dm": 900, "mssql": 1_000}
+_AT_MOST = {"sqlite": 30_000, "oracle": 1_000, "dm": 1_000, "mssql": 2_000, "mysql": 5_000, "mariadb": 5_000}
+"""Numbers in one list, whatever a manifest says: Oracle takes no more (ORA-01795), others no more parameters."""
 _DEFAULT_CHUNK = 1_000
 _INTERRUPTS = 200
 _INTERRUPT_AGAIN_S = 0.05
@@ -132,7 +134,9 @@ class Database:
         self._dialect: Dialect = self._engine.dialect
         self._schema = schema
         self._arrays = self._dialect.name == "postgresql"
-        self.chunk = chunk or _CHUNKS.get(self._dialect.name, _DEFAULT_CHUNK)
+        name = self._dialect.name
+        self.chunk = chunk or _CHUNKS.get(name, _DEFAULT_CHUNK)
+        self.chunk = min(self.chunk, _AT_MOST.get(name, self.chunk))
         self._timeout_s = timeout_s
         self._local = threading.local()
         self._open: set[Any] = set()
@@ -208,7 +212,8 @@ class Database:
         Raises:
             DatabaseError: the database failed, or the work was cancelled.
         """
-        compiled = chosen.compile(dialect=self._dialect)
+        # Some databases want a limit as a number in the text, where a driver's cursor would find a mark of Core's.
+        compiled = chosen.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
         values = compiled.construct_params()
         names = compiled.positiontup if compiled.positional else None
         return self._run(str(compiled), values if names is None else tuple(values[name] for name in names), work)
@@ -357,7 +362,11 @@ class Database:
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._engine.raw_connection()
+            try:
+                connection = self._engine.raw_connection()
+            except self._dialect.loaded_dbapi.Error as error:
+                # Whatever a driver calls it: who does not come in asks again later.
+                raise DatabaseError(down=True, kind=type(error).__name__, gone=True) from error
             self._local.connection = connection
             self._local.driver = connection.driver_connection
             with self._lock:

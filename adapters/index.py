@@ -3,13 +3,15 @@
 Owns: an SQLite database in the adapter's state folder. People are found by a keyed hash of their number (HMAC-SHA-256,
 cut to 128 bits), names and linked numbers are encrypted (AES-256-GCM, bound to the person), and the keys stand beside
 in a file of mode 0600. Without them the index is worthless and is built anew. A file goes in as one transaction, so
-that a lookup sees all of it or nothing. Refuses: plaintext numbers and names.
+that a lookup sees all of it or nothing. A large file's rows stand beside the database in columns (`adapters.segments`);
+the database says which of these count. Refuses: plaintext numbers and names.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from adapters import touched
+from adapters.segments import Segment, SegmentBrokenError, SegmentWriter
+from adapters.tags import Tags
 
 _FORMAT = "1"
 _DIGEST_BYTES = 16
@@ -41,8 +45,9 @@ CREATE TABLE IF NOT EXISTS rows (
     from_on INTEGER, until_on INTEGER, UNIQUE (part, key)
 );
 CREATE INDEX IF NOT EXISTS rows_person ON rows (person);
+CREATE TABLE IF NOT EXISTS segments (file INTEGER PRIMARY KEY, part TEXT NOT NULL, folder TEXT NOT NULL);
 """
-_EMPTY = ("DELETE FROM rows", "DELETE FROM files", "DELETE FROM about", *touched.EMPTY)
+_EMPTY = ("DELETE FROM rows", "DELETE FROM segments", "DELETE FROM files", "DELETE FROM about", *touched.EMPTY)
 _FIND = """
 SELECT part, person, name, kind, region, observed_on, available_on, strength, source_reference, detail, from_on,
     until_on FROM rows WHERE person IN ({})
@@ -106,6 +111,8 @@ class Keys:
 
     def __init__(self, path: Path) -> None:
         secret = _secret(path)
+        self.secret = hmac.digest(secret, b"wugan-index-segments", "sha256")
+        self.tags = Tags(self.secret)
         self._people = hmac.digest(secret, b"wugan-index-people", "sha256")
         self._rows = hmac.digest(secret, b"wugan-index-rows", "sha256")
         self._cipher = AESGCM(hmac.digest(secret, b"wugan-index-text", "sha256"))
@@ -173,8 +180,17 @@ class Index:
         self._open: set[sqlite3.Connection] = set()
         self._lock = threading.Lock()
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._segments: dict[str, Segment] = {}
+        self._folder = folder / "segments"
         with self.writing() as connection:
             self._prepare(connection, parts)
+            for name, file in connection.execute("SELECT folder, file FROM segments").fetchall():
+                try:
+                    self._segments[name] = Segment(self._folder / name, self.keys.secret)
+                except SegmentBrokenError:  # its file is read again
+                    connection.execute("DELETE FROM segments WHERE file = ?", (file,))
+                    connection.execute("DELETE FROM files WHERE id = ?", (file,))
+        self.sweep()
 
     def close(self) -> None:
         """Close every connection."""
@@ -214,6 +230,7 @@ class Index:
                 part = label.removeprefix("part ")
                 connection.execute("DELETE FROM rows WHERE part = ?", (part,))
                 connection.execute("DELETE FROM files WHERE part = ?", (part,))
+                connection.execute("DELETE FROM segments WHERE part = ?", (part,))
                 connection.execute("DELETE FROM begun WHERE part = ?", (part,))
                 connection.execute("DELETE FROM about WHERE name = ?", (label,))
         about = {"format": _FORMAT, "check": self.keys.check, **digests}
@@ -231,6 +248,7 @@ class Index:
         known = connection.execute("SELECT id FROM files WHERE part = ? AND name = ?", (part, name)).fetchone()
         if known is not None:
             connection.execute("DELETE FROM rows WHERE part = ? AND file = ?", (part, known[0]))
+            connection.execute("DELETE FROM segments WHERE file = ?", (known[0],))
             connection.execute("UPDATE files SET version = ? WHERE id = ?", (version, known[0]))
             return int(known[0])
         made = connection.execute("INSERT INTO files (part, name, version) VALUES (?, ?, ?)", (part, name, version))
@@ -261,6 +279,7 @@ class Index:
     def clear(self, connection: sqlite3.Connection, part: str, but: int) -> None:
         """Take out every other file of a part with its rows: a snapshot has come."""
         connection.execute("DELETE FROM rows WHERE part = ?", (part,))
+        connection.execute("DELETE FROM segments WHERE part = ?", (part,))
         connection.execute("DELETE FROM files WHERE part = ? AND id <> ?", (part, but))
 
     def add(self, connection: sqlite3.Connection, rows: Iterable[IndexedRow]) -> None:
@@ -271,28 +290,69 @@ class Index:
         """Take out rows by key that a file, of no earlier name than theirs, says count no longer."""
         connection.executemany(_REMOVE, ((part, key, file) for key in keys))
 
-    def find(self, people: Sequence[bytes]) -> list[FoundRow]:
-        """Every row of these people in every part.
+    def segments_of(self, part: str) -> int:
+        """How many files of a part stand in columns."""
+        counted = self._reader().execute("SELECT COUNT(*) FROM segments WHERE part = ?", (part,)).fetchone()
+        return int(counted[0])
+
+    def segment(self) -> SegmentWriter:
+        """A new segment to be written."""
+        return SegmentWriter(self._folder / os.urandom(8).hex(), self.keys.secret)
+
+    def use(self, connection: sqlite3.Connection, part: str, file: int, written: SegmentWriter) -> None:
+        """Let a file's rows be those of a segment that was written; from the end of the transaction on."""
+        name = written.folder.name
+        self._segments[name] = Segment(written.folder, self.keys.secret)
+        connection.execute("INSERT INTO segments VALUES (?, ?, ?)", (file, part, name))
+
+    def sweep(self) -> None:
+        """Take away segments that do not count any more; who reads one just now goes on with it."""
+        used = {name for (name,) in self._reader().execute("SELECT folder FROM segments").fetchall()}
+        for name in self._segments.keys() - used:
+            self._segments.pop(name, None)
+        if self._folder.is_dir():
+            for folder in self._folder.iterdir():
+                if folder.name not in used:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def find(self, numbers: Sequence[str]) -> tuple[list[tuple[int, FoundRow]], list[tuple[str, Segment]]]:
+        """Every row of these people in every part, each with the place of its number; and the segments beside.
 
         Raises:
             IndexBrokenError: the index cannot be read.
         """
-        found: list[FoundRow] = []
         try:
-            cursor = self._reader().cursor()
-            # One transaction: a file that goes in meanwhile is seen for everybody or for nobody.
-            cursor.execute("BEGIN")
             try:
-                for start in range(0, len(people), _AT_ONCE[-1]):
-                    chunk = people[start : start + _AT_ONCE[-1]]
-                    size = next(size for size in _AT_ONCE if len(chunk) <= size)
-                    # Asking for the last one again fills the statement up without changing what is found.
-                    chunk = [*chunk, *[chunk[-1]] * (size - len(chunk))]
-                    found += cursor.execute(_FINDS[size], chunk).fetchall()
-            finally:
-                cursor.execute("COMMIT")
-        except sqlite3.Error as error:
+                return self._find(numbers)
+            except KeyError:  # a segment that stopped to count just now
+                return self._find(numbers)
+        except (sqlite3.Error, KeyError) as error:
             raise IndexBrokenError("the index cannot be read") from error
+
+    def _find(self, numbers: Sequence[str]) -> tuple[list[tuple[int, FoundRow]], list[tuple[str, Segment]]]:
+        found: list[tuple[int, FoundRow]] = []
+        cursor = self._reader().cursor()
+        # One transaction: a file that goes in meanwhile is seen for everybody or for nobody.
+        cursor.execute("BEGIN")
+        try:
+            told = cursor.execute("SELECT part, folder FROM segments ORDER BY file").fetchall()
+            segments = [(part, self._segments[name]) for part, name in told]
+            if cursor.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()[0]:
+                people = {self.keys.person(number): place for place, number in enumerate(numbers)}
+                found = [(people[row[1]], row) for row in self._rows(cursor, list(people))]
+        finally:
+            cursor.execute("COMMIT")
+        return found, segments
+
+    @staticmethod
+    def _rows(cursor: sqlite3.Cursor, people: Sequence[bytes]) -> list[FoundRow]:
+        found: list[FoundRow] = []
+        for start in range(0, len(people), _AT_ONCE[-1]):
+            chunk = people[start : start + _AT_ONCE[-1]]
+            size = next(size for size in _AT_ONCE if len(chunk) <= size)
+            # Asking for the last one again fills the statement up without changing what is found.
+            chunk = [*chunk, *[chunk[-1]] * (size - len(chunk))]
+            found += cursor.execute(_FINDS[size], chunk).fetchall()
         return found
 
     def begun(self, part: str) -> bool:

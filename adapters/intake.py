@@ -3,91 +3,44 @@
 Owns: which files count and in which order, the reading of each version once, bad rows with their reasons (mode 0600),
 and the rejection of whole files. Refuses: half-written files, and guessing at a row that does not read.
 
-A file is taken when it has rested for the time set: neither its content (mtime) nor its directory entry (ctime, which a
-copy that keeps old times cannot keep) has changed, and it is still the same after reading.
+A file is taken when it has rested where it lies (`adapters.dropping`), and if it is still the same after reading.
 """
 
 from __future__ import annotations
 
 import csv
 import fnmatch
-import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from adapters import touched
+from adapters import intake_columns, touched
 from adapters.asked import normal
-from adapters.index import Index, IndexedRow
-from adapters.manifest.model import FileLinks, FileManifest, FileRecords
+from adapters.blocks import Block
+from adapters.dropping import Drop, Dropped, Look, NotYetError
+from adapters.index import Index
+from adapters.intake_columns import MAX_SEGMENTS, ColumnIntake, block_of, column_blocks
+from adapters.intake_rows import RowWriter
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
+from adapters.parts import Part
 from adapters.rows import FileRejectedError, Row
 from adapters.tabular import Table, format_of
-from adapters.values import DateReader, text_of
+from adapters.values import text_of, wrong_number
+
+if TYPE_CHECKING:
+    import polars as pl
 
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
-MAX_FILES = 10_000
 _BLOCK = 5_000
 _QUARANTINED_AT_MOST = 10_000
 _LINKS = "links"
 _log = structlog.stdlib.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One record set or the links, as files.
-
-    Args:
-        name: of the record set, or "links".
-        files: which files and how they are read.
-        mapper: what its rows become.
-        newest: reader and column of the date up to which it is complete.
-        monitored: whether it is told of whom it changes something.
-        digest: changes with anything that changes how a file is read.
-    """
-
-    name: str
-    files: FileSet
-    mapper: Mapper | LinkMapper
-    digest: str
-    newest: tuple[str, DateReader] | None = None
-    monitored: bool = False
-
-    def columns(self) -> list[str]:
-        """Every column that a file must have, the mapper's first."""
-        more = [*self.files.key, *([self.newest[0]] if self.newest else [])]
-        return [*self.mapper.columns, *(name for name in dict.fromkeys(more) if name not in self.mapper.columns)]
-
-
-def parts_of(manifest: FileManifest) -> list[Part]:
-    """The record sets of a manifest, and its links last."""
-    complete = manifest.complete_until
-
-    def digest(settings: FileRecords | FileLinks) -> str:
-        read = (settings, manifest.identity_of(settings), manifest.timezone, manifest.regions, complete)
-        return hashlib.sha256(repr(read).encode()).hexdigest()[:32]
-
-    parts: list[Part] = []
-    for records in manifest.records:
-        newest = None
-        if complete is not None and complete.date is not None and complete.of == records.name:
-            newest = (complete.date.column, DateReader(complete.date, manifest.timezone))
-        mapper = Mapper(manifest, records)
-        parts.append(Part(records.name, records.files, mapper, digest(records), newest, records.changes))
-    links = manifest.links
-    if links is not None:
-        parts.append(Part(_LINKS, links.files, LinkMapper(manifest, links), digest(links)))
-    return parts
-
-
-class _NotYetError(Exception):
-    """The file changed while it was read; the next scan sees to it."""
 
 
 class _Counts:
@@ -106,61 +59,75 @@ class _Counts:
 
 
 class Intake:
-    """The drop folder of one adapter.
+    """What is dropped for one adapter.
 
     Args:
-        folder: into which files are dropped.
+        drop: where files are dropped.
         quarantine: where bad rows go.
-        settle_s: how long a file must have rested, seconds.
         max_file_bytes: a larger file is rejected.
         index: where good rows go.
         parts: what is read.
         now_ms: Unix time in milliseconds.
+
+    Attributes:
+        others: files at the last look that no record set names.
+        waiting: files at the last look that had not rested.
     """
 
     def __init__(
         self,
         *,
-        folder: Path,
+        drop: Drop,
         quarantine: Path,
-        settle_s: float,
         max_file_bytes: int,
         index: Index,
         parts: Sequence[Part],
         now_ms: Callable[[], int],
     ) -> None:
-        self._folder = folder
+        self._drop = drop
         self._quarantine = quarantine
-        self._settle_ns = round(settle_s * 1e9)
         self._max_file_bytes = max_file_bytes
         self._index = index
         self._parts = parts
         self._now_ms = now_ms
         self.stopped = False
+        self.others = 0
+        self.waiting = 0
 
     def scan(self) -> None:
         """Take in what has come. Blocks; for a thread.
 
         Raises:
-            OSError: the folder cannot be read.
+            OSError, SourceDownError: it cannot be looked where files are dropped, or one cannot be read.
         """
-        present = self._present()
-        for part in self._parts:
-            known = self._index.files(part.name)
-            mine = {name: version for name, version in present if fnmatch.fnmatchcase(name, part.files.pattern)}
-            for name, file in known.items():
-                if file.rejected and name not in mine:
-                    self._index.forget_rejected(file)
-            names = list(mine)
-            if part.files.mode == "snapshot":
-                in_force = max((name for name, file in known.items() if not file.rejected), default="")
-                # An older one is no news, not even when the one in force has been taken away.
-                names = [name for name in names[-1:] if name >= in_force]
-            for name in names:
-                version = mine[name]
-                if version and (name not in known or known[name].version != version):
-                    self._take(part, name, version)
-            self._begin(part)
+        with self._drop.look() as look:
+            patterns = [part.files.pattern for part in self._parts]
+            named = [file for file in look.files if any(fnmatch.fnmatchcase(file.name, each) for each in patterns)]
+            self.others = len(look.files) - len(named)
+            self.waiting = sum(not file.version for file in named)
+            for part in self._parts:
+                self._scan(part, look)
+
+    def stop(self) -> None:
+        """Take in no more, and end what is under way."""
+        self.stopped = True
+        self._drop.stop()
+
+    def _scan(self, part: Part, look: Look) -> None:
+        known = self._index.files(part.name)
+        mine = [file for file in look.files if fnmatch.fnmatchcase(file.name, part.files.pattern)]
+        there = {file.name for file in mine}
+        for name, state in known.items():
+            if state.rejected and name not in there:
+                self._index.forget_rejected(state)
+        if part.files.mode == "snapshot":
+            in_force = max((name for name, state in known.items() if not state.rejected), default="")
+            # An older one is no news, not even when the one in force has been taken away.
+            mine = [file for file in mine[-1:] if file.name >= in_force]
+        for file in mine:
+            if file.version and (file.name not in known or known[file.name].version != file.version):
+                self._take(part, file, look)
+        self._begin(part)
 
     def _begin(self, part: Part) -> None:
         """Tell changes from the next file on: what the first ones bring is no news."""
@@ -170,90 +137,83 @@ class Intake:
                 self._index.begin(part.name)
 
     def first_number(self) -> str:
-        """Some number in the newest file of a record set, for trying the mapping; "" if there is none."""
-        for part in self._parts:
-            names = [name for name, _ in self._present() if fnmatch.fnmatchcase(name, part.files.pattern)]
-            for name in reversed(names):
-                table = Table(self._folder / name, part.files, part.columns())
-                at = table.header.index(part.mapper.columns[0])
-                number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
-                if number:
-                    return normal(number)
+        """Some number in the newest file of a record set, for trying the mapping; "" if there is none.
+
+        Raises:
+            OSError, SourceDownError, FileRejectedError: nothing can be read.
+        """
+        with self._drop.look() as look:
+            for part in self._parts:
+                for file in reversed(
+                    [each for each in look.files if fnmatch.fnmatchcase(each.name, part.files.pattern)]
+                ):
+                    check_size(file, part.files, self._max_file_bytes)
+                    with look.taken(file) as path:
+                        table = Table(path, part.files, part.columns())
+                        at = table.header.index(part.mapper.columns[0])
+                        number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
+                    if number:
+                        return normal(number)
         return ""
 
-    def _present(self) -> list[tuple[str, str]]:
-        """Names and versions of the files there are, in order of their names; "" for one that has not rested."""
-        rested_ns = self._now_ms() * 1_000_000 - self._settle_ns
-        present: list[tuple[str, str]] = []
-        with os.scandir(self._folder) as entries:
-            for entry in islice(entries, MAX_FILES):
-                name = entry.name
-                if name.startswith((".", "~")) or name.lower().endswith((".tmp", ".part")):
-                    continue
-                if not entry.is_file(follow_symlinks=False):
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                rested = max(status.st_mtime_ns, status.st_ctime_ns) <= rested_ns
-                present.append((name, _version(status) if rested else ""))
-        return sorted(present)
-
-    def _take(self, part: Part, name: str, version: str) -> None:
-        path = self._folder / name
+    def _take(self, part: Part, dropped: Dropped, look: Look) -> None:
         counts = _Counts()
+        name, version = dropped.name, dropped.version
         header: list[str] = []
         try:
-            self._check_size(path, part)
-            table = Table(path, part.files, part.columns())
-            header = table.header
-            tells = part.monitored and self._index.begun(part.name)
-            with self._index.writing() as connection:
-                if tells:
-                    touched.watch(connection, part.name)
-                file = self._index.begin_file(connection, part.name, name, version)
-                if part.files.mode == "snapshot":
-                    self._index.clear(connection, part.name, file)
-                self._fill(connection, part, table, file, counts)
-                if counts.bad_rows > counts.rows * part.files.max_bad_share:
-                    raise FileRejectedError(
-                        f"{counts.bad_rows} bad rows of {counts.rows}", f"{counts.rows} 行中有 {counts.bad_rows} 行有误"
+            check_size(dropped, part.files, self._max_file_bytes)
+            with look.taken(dropped) as path:
+                table = Table(path, part.files, part.columns())
+                header = table.header
+                tells = part.monitored and self._index.begun(part.name)
+                with self._index.writing() as connection:
+                    if tells:
+                        touched.watch(connection, part.name)
+                    file = self._index.begin_file(connection, part.name, name, version)
+                    if part.files.mode == "snapshot":
+                        self._index.clear(connection, part.name, file)
+                    stream = self._in_columns(part, dropped, path, table)
+                    if stream is None:
+                        self._fill(connection, part, table, file, counts)
+                    else:
+                        self._fill_columns(connection, part, table, file, counts, stream)
+                    if counts.bad_rows > counts.rows * part.files.max_bad_share:
+                        raise FileRejectedError(
+                            f"{counts.bad_rows} bad rows of {counts.rows}",
+                            f"{counts.rows} 行中有 {counts.bad_rows} 行有误",
+                        )
+                    if not look.unchanged(dropped):
+                        raise NotYetError
+                    if tells:
+                        touched.tell(connection)
+                    self._index.end_file(
+                        connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
                     )
-                if _version(path.stat()) != version:
-                    raise _NotYetError
-                if tells:
-                    touched.tell(connection)
-                self._index.end_file(
-                    connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
-                )
-        except (_NotYetError, FileNotFoundError):
+        except (NotYetError, FileNotFoundError):
             return
         except FileRejectedError as error:
             why = f"{error.en} / {error.zh}"
             self._index.reject_file(part.name, name, version, why)
             counts.bad.insert(0, (0, why, ()))
             _log.warning("file rejected", part=part.name, reason=error.en)
+        finally:
+            self._index.sweep()
         if counts.bad:
             self._put_aside(part.name, name, header, counts)
         if counts.bad_rows:
             _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
 
-    def _check_size(self, path: Path, part: Part) -> None:
-        size, bound = path.stat().st_size, self._max_file_bytes
-        if format_of(path, part.files) == "xlsx":
-            bound = min(bound, MAX_WORKBOOK_FILE_BYTES)
-        if size > bound:
-            raise FileRejectedError(f"larger than {bound} bytes", f"超过 {bound} 字节")
-
     def _fill(self, connection: sqlite3.Connection, part: Part, table: Table, file: int, counts: _Counts) -> None:
         rows = table.rows()
         places = [table.header.index(name) for name in part.columns()]
-        writer = _Writer(self._index, connection, part, file)
+        writer = RowWriter(self._index, connection, part, file)
         while block := list(islice(rows, _BLOCK)):
             if self.stopped:
-                raise _NotYetError
+                raise NotYetError
             counts.rows += len(block)
             good: list[Row] = []
             for row in block:
-                wrong = row.wrong or _wrong_number(row.cells[places[0]])
+                wrong = row.wrong or wrong_number(row.cells[places[0]])
                 if wrong:
                     counts.add_bad(row, wrong)
                 else:
@@ -269,6 +229,66 @@ class Intake:
                 days = part.newest[1].column(columns[part.columns().index(part.newest[0])])
                 counts.newest_on = max(counts.newest_on, *days)
 
+    def _in_columns(
+        self, part: Part, dropped: Dropped, path: Path, table: Table
+    ) -> Iterator[Block | Iterator[Row]] | None:
+        """The blocks of a large file that goes in by columns; None: it goes in row by row."""
+        if dropped.size < intake_columns.LARGE_BYTES or part.monitored or isinstance(part.mapper, LinkMapper):
+            return None
+        if self._index.segments_of(part.name) >= MAX_SEGMENTS:
+            return None
+        return column_blocks(path, part.files, table)
+
+    def _fill_columns(
+        self,
+        connection: sqlite3.Connection,
+        part: Part,
+        table: Table,
+        file: int,
+        counts: _Counts,
+        stream: Iterator[Block | Iterator[Row]],
+    ) -> None:
+        assert isinstance(part.mapper, Mapper)  # noqa: S101  links never come here
+        places = [table.header.index(name) for name in part.mapper.columns]
+        reader = None
+        if part.newest is not None:
+            reader = part.newest[1]
+            places.append(table.header.index(part.newest[0]))
+        segment = self._index.segment()
+        try:
+            intake = ColumnIntake(part.mapper, places, reader, segment)
+            for block in stream:
+                if isinstance(block, Block):
+                    self._take_block(intake, block.columns, block.row, counts)
+                    continue
+                while rows := list(islice(block, _BLOCK)):
+                    counts.rows += sum(bool(row.wrong) for row in rows)
+                    for row in rows:
+                        if row.wrong:
+                            counts.add_bad(row, row.wrong)
+                    rows = [row for row in rows if not row.wrong]
+                    if rows:
+                        self._take_block(intake, block_of(rows, len(table.header)), rows.__getitem__, counts)
+            counts.newest_on = intake.newest_on
+            segment.finish()
+            self._index.use(connection, part.name, file, segment)
+        except BaseException:
+            segment.give_up()
+            raise
+
+    def _take_block(
+        self,
+        intake: ColumnIntake,
+        columns: Sequence[pl.Series],
+        row: Callable[[int], Row],
+        counts: _Counts,
+    ) -> None:
+        if self.stopped:
+            raise NotYetError
+        counts.rows += len(columns[0])
+        for at, what in sorted(intake.write(columns).items()):
+            counts.add_bad(row(at), what)
+
     def _put_aside(self, part: str, name: str, header: Sequence[str], counts: _Counts) -> None:
         """Write the bad rows where people see to them: the only place where they stand in clear."""
         self._quarantine.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -280,98 +300,13 @@ class Intake:
             writer.writerows([number or "", reason, *cells] for number, reason, cells in counts.bad)
 
 
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+def check_size(file: Dropped, settings: FileSet, max_bytes: int) -> None:
+    """Return when a file is not larger than what is read.
 
-
-def _wrong_number(cell: object) -> str:
-    """Why a cell cannot hold an identity number, "" if it can."""
-    if isinstance(cell, (float, int)) and not -1e15 < cell < 1e15:
-        return "identity number stored as a number has lost digits / 身份号码以数值存储，已丢失精度"
-    text = text_of(cell)
-    if not text:
-        return "no identity number / 缺少身份号码"
-    return "identity number too long / 身份号码过长" if len(text) > 64 else ""
-
-
-class _Writer:
-    """Writes mapped blocks of one file into the index, in order."""
-
-    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int) -> None:
-        self._index = index
-        self._connection = connection
-        self._part = part
-        self._file = file
-        columns = part.columns()
-        self._keys = [columns.index(name) for name in part.files.key]
-
-    def write(self, columns: Sequence[Sequence[object]]) -> dict[int, str]:
-        """Write a block; which of its rows are bad, and why."""
-        keys = self._row_keys(columns)
-        mapper = self._part.mapper
-        if isinstance(mapper, LinkMapper):
-            self._index.add(self._connection, self._links(mapper, columns, keys))
-            return {}
-        mapped = mapper.map(columns)
-        people = [str(number) for number in columns[0]]
-        evidence = {row: i for i, row in enumerate(mapped.row)}
-        seal, person_of = self._index.keys.seal, self._index.keys.person
-        rows: list[IndexedRow] = []
-        counted = set(mapped.holder_row)
-        gone = [key for row, key in enumerate(keys) if key is not None and row not in counted]
-        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
-            if row in mapped.bad:
-                continue
-            person = person_of(people[row])
-            head = (self._part.name, person, self._file, keys[row], seal(name, person))
-            i = evidence.get(row)
-            if i is None:
-                rows.append((*head, 0, 0, 0, 0, 0, "", 0, 0, 0))
-                continue
-            rows.append(
-                (
-                    *head,
-                    mapped.kind[i],
-                    mapped.region[i],
-                    mapped.observed_on[i],
-                    mapped.available_on[i],
-                    mapped.strength[i],
-                    mapped.source_reference[i],
-                    mapped.detail[i],
-                    mapped.from_on[i],
-                    mapped.until_on[i],
-                )
-            )
-        if self._part.monitored:
-            sealed = {row[1]: (row[1], row[4]) for row in rows}
-            known = ((number, person_of(number)) for number in people)
-            touched.know(
-                self._connection, ((who, seal(number, who), sealed[who][1]) for number, who in known if who in sealed)
-            )
-        self._index.add(self._connection, rows)
-        if gone:
-            self._index.remove(self._connection, self._part.name, gone, self._file)
-        return mapped.bad
-
-    def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:
-        if not self._keys:
-            return [None] * len(columns[0])
-        cells = zip(*(columns[at] for at in self._keys), strict=True)
-        return [self._index.keys.row([text_of(cell) for cell in row]) for row in cells]
-
-    def _links(
-        self, mapper: LinkMapper, columns: Sequence[Sequence[object]], keys: Sequence[bytes | None]
-    ) -> list[IndexedRow]:
-        rows: list[IndexedRow] = []
-        vault = self._index.keys
-        for key, number, other, since in zip(keys, *mapper.map(columns), strict=False):
-            pairs = [(normal(number), normal(other), key)]
-            if mapper.both_ways:
-                pairs.append((normal(other), normal(number), None if key is None else vault.row([key.hex(), "back"])))
-            for one, two, own_key in pairs:
-                if one and two:
-                    person = vault.person(one)
-                    sealed = vault.seal(two, person)
-                    head = (self._part.name, person, self._file, own_key, sealed)
-                    rows.append((*head, 0, 0, since, 0, 0, "", 0, 0, 0))
-        return rows
+    Raises:
+        FileRejectedError: it is.
+    """
+    if format_of(Path(file.name), settings) == "xlsx":
+        max_bytes = min(max_bytes, MAX_WORKBOOK_FILE_BYTES)
+    if file.size > max_bytes:
+        raise FileRejectedError(f"larger than {max_bytes} bytes", f"超过 {max_bytes} 字节")

@@ -7,6 +7,8 @@ without a number.
 from __future__ import annotations
 
 import fnmatch
+import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.asked import normal
 from adapters.connecting import Steps, read_only_engine
+from adapters.dropping import NotYetError, drop_of
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
+from adapters.intake import check_size
 from adapters.manifest import FileManifest, Manifest, TableManifest
 from adapters.proposing.samples import spread
 from adapters.proposing.shapes import is_resident_number
@@ -101,20 +105,25 @@ def _from_tables(manifest: TableManifest, limit: int, found: Numbers) -> None:
 
 
 def _from_files(manifest: FileManifest, limit: int, found: Numbers) -> None:
-    folder = manifest.folder / Path(manifest.source.folder)
     share = max(1, limit // len(manifest.records))
-    try:
-        names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    except OSError as error:
-        raise SourceDownError("the folder cannot be read", "无法读取文件夹") from error
-    for records in manifest.records:
-        matching = [name for name in names if fnmatch.fnmatchcase(name, records.files.pattern)]
-        column = manifest.identity_of(records).column
-        for name in matching[-1:]:
-            try:
-                table = Table(folder / name, records.files, [column])
-                at = table.header.index(column)
-                cells = (row.cells[at] for row in spread(table.rows()) if not row.wrong)
-                found.take(cells, len(found.good) + share)
-            except FileRejectedError as error:
-                raise SourceFaultError(error.en, error.zh) from error
+    with tempfile.TemporaryDirectory(prefix="wugan-numbers-") as scratch:
+        try:
+            with drop_of(manifest, Path(scratch), _now_ms).look() as look:
+                for records in manifest.records:
+                    matching = [file for file in look.files if fnmatch.fnmatchcase(file.name, records.files.pattern)]
+                    column = manifest.identity_of(records).column
+                    for file in matching[-1:]:
+                        check_size(file, records.files, manifest.source.max_file_bytes)
+                        with look.taken(file) as path:
+                            table = Table(path, records.files, [column])
+                            at = table.header.index(column)
+                            cells = (row.cells[at] for row in spread(table.rows()) if not row.wrong)
+                            found.take(cells, len(found.good) + share)
+        except (OSError, NotYetError) as error:
+            raise SourceDownError("the folder cannot be read", "无法读取文件夹") from error
+        except FileRejectedError as error:
+            raise SourceFaultError(error.en, error.zh) from error
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

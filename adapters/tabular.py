@@ -60,10 +60,10 @@ class Table:
             self._rows = rows_apart("parquet", path, {"columns": self.header})
         elif form == "jsonl":
             self.header = list(wanted)
-            self._rows = json_lines(path, *_text_of(path, settings), self.header)
+            self._rows = json_lines(path, *text_of_file(path, settings), self.header)
         elif form == "fixed" and settings.layout is not None:
             self.header = settings.layout.names
-            self._rows = fixed_width(path, *_text_of(path, settings), settings.layout)
+            self._rows = fixed_width(path, *text_of_file(path, settings), settings.layout)
         missing = [name for name in wanted if self.header.count(name) != 1]
         if missing:
             names = ", ".join(missing)
@@ -89,8 +89,16 @@ class Table:
         Raises:
             FileRejectedError: the file turns out to be broken.
         """
+        return self.checked(self._rows)
+
+    def checked(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Rows of this file with what is wrong with them; empty ones are left out.
+
+        Raises:
+            FileRejectedError: the file turns out to be broken.
+        """
         width = len(self.header)
-        for row in self._rows:
+        for row in rows:
             if row.wrong:
                 yield row
                 continue
@@ -142,7 +150,7 @@ def _is_utf8(stream: IO[bytes]) -> bool:
     return True
 
 
-def _text_of(path: Path, settings: FileSet) -> tuple[str, int]:
+def text_of_file(path: Path, settings: FileSet) -> tuple[str, int]:
     """Encoding of a file as its settings say, else as it looks, and the length of its byte order mark."""
     encoding, skip = encoding_of(path)
     if settings.encoding == "utf-16":
@@ -150,28 +158,42 @@ def _text_of(path: Path, settings: FileSet) -> tuple[str, int]:
     return (encoding, skip) if settings.encoding in {"auto", encoding} else (settings.encoding, 0)
 
 
+def delimiter_of(header: str, settings: FileSet) -> str:
+    """What stands between the cells of a CSV file, by its header."""
+    return max(_DELIMITERS, key=header.count) if settings.delimiter == "auto" else settings.delimiter
+
+
 def _csv(path: Path, settings: FileSet) -> Iterator[Row]:
-    encoding, skip = _text_of(path, settings)
+    encoding, skip = text_of_file(path, settings)
     with path.open("rb") as binary:
         binary.seek(skip)
         with TextIOWrapper(binary, encoding=encoding, errors="replace", newline="") as text:
             lines = _lines(text)
             first = [line for _, line in zip(range(settings.header_row), lines, strict=False)]
-            delimiter: str = settings.delimiter
-            if delimiter == "auto":
-                delimiter = max(_DELIMITERS, key=first[-1].count) if first else ","
-            reader = csv.reader(_chained(first, lines), delimiter=delimiter)
-            before = 0
-            try:
-                for cells in reader:
-                    if len(cells) > MAX_COLUMNS:
-                        raise FileRejectedError(f"more than {MAX_COLUMNS} columns", f"超过 {MAX_COLUMNS} 列")
-                    yield Row(before + 1, cells)
-                    before = reader.line_num
-            except csv.Error as error:
-                raise FileRejectedError(
-                    f"not proper CSV after row {before}", f"第 {before} 行之后不是有效的 CSV"
-                ) from error
+            delimiter = delimiter_of(first[-1] if first else "", settings)
+            yield from _cut(_chained(first, lines), delimiter, 0)
+
+
+def csv_rows(text: TextIOWrapper, delimiter: str, before: int) -> Iterator[Row]:
+    """The rows of CSV text that follows after so many lines.
+
+    Raises:
+        FileRejectedError: it turns out to be broken.
+    """
+    return _cut(_lines(text), delimiter, before)
+
+
+def _cut(lines: Iterator[str], delimiter: str, before: int) -> Iterator[Row]:
+    reader = csv.reader(lines, delimiter=delimiter)
+    start = before
+    try:
+        for cells in reader:
+            if len(cells) > MAX_COLUMNS:
+                raise FileRejectedError(f"more than {MAX_COLUMNS} columns", f"超过 {MAX_COLUMNS} 列")
+            yield Row(before + 1, cells)
+            before = start + reader.line_num
+    except csv.Error as error:
+        raise FileRejectedError(f"not proper CSV after row {before}", f"第 {before} 行之后不是有效的 CSV") from error
 
 
 def _lines(text: TextIOWrapper) -> Iterator[str]:

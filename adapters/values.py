@@ -53,6 +53,16 @@ def text_of(value: object) -> str:
     return str(value).strip()
 
 
+def wrong_number(cell: object) -> str:
+    """Why a cell cannot hold an identity number, "" if it can."""
+    if isinstance(cell, (float, int)) and not -1e15 < cell < 1e15:
+        return "identity number stored as a number has lost digits / 身份号码以数值存储，已丢失精度"
+    text = text_of(cell)
+    if not text:
+        return "no identity number / 缺少身份号码"
+    return "identity number too long / 身份号码过长" if len(text) > 64 else ""
+
+
 def day_of(value: date) -> int:
     """Days from 1970-01-01, or `BAD` for a year that no living register holds."""
     day = value.toordinal() - _EPOCH

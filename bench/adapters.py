@@ -12,6 +12,9 @@ Figures: `table_ratio` (ids a second of ours over those of the quickest by hand;
 `table_client_us` and `hand_client_us`, processor time of this process for one id; `remote_ratio` (time of a lookup by
 the remote adapter over that of the one in this process; goal at most 1.5) and `remote_client_us`.
 
+A dropped file of five million rows is taken in and asked about (`bench/files.py`): `file_index_s`, `file_index_mb`,
+`file_ids_per_s`.
+
 In the end adapters come and go in a gateway that answers (`bench/cycles.py`): `cycles_failed`, goal 0.
 
 `BENCH_PEOPLE=100000` makes the database smaller.
@@ -34,7 +37,7 @@ import polars as pl
 from adapters.build import build
 from adapters.contract import Adapter, Lookup, Subjects
 from adapters.manifest import load_manifest
-from bench import cycles
+from bench import cycles, files
 from bench.databases import DEPARTMENTS, ByHand, Databases, databases, people
 from bench.department import department
 from bench.report import Figures, table
@@ -54,7 +57,7 @@ def main() -> Figures:
         tempfile.TemporaryDirectory() as scratch,
     ):
         figures = asyncio.run(_measure(server, Path(scratch)))
-    return {**figures, **cycles.measure()}
+    return {**figures, **files.measure(), **cycles.measure()}
 
 
 async def _measure(server: Databases, scratch: Path) -> Figures:

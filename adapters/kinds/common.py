@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import structlog
@@ -34,6 +35,33 @@ class Sampling(Protocol):
 
     async def any_number(self) -> str:
         """Some number that the source holds, or "" when it cannot tell."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies where files are dropped for one record set.
+
+    Args:
+        records: its name.
+        files: taken in.
+        rejected: files that cannot be used.
+        rows, bad: of the files taken in.
+    """
+
+    records: str
+    files: int
+    rejected: int
+    rows: int
+    bad: int
+
+
+@runtime_checkable
+class Dropping(Protocol):
+    """An adapter into which files are dropped, that can tell what it found."""
+
+    async def lying(self) -> tuple[list[Lying], int, int]:
+        """By record set; files that no record set names; files that had not rested at the last look."""
         ...
 
 

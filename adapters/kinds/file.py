@@ -1,4 +1,4 @@
-"""The kind `file`: a department that drops files into a folder.
+"""The kind `file`: a department that drops files into a folder, here or on an SFTP server.
 
 Owns: when the folder is looked at, and lookups in the index. Refuses: reading a dropped file in a lookup
 (`adapters.intake` does it once), and an answer while a file that belongs to it is missing or rejected.
@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+
 from adapters.asked import Asked
-from adapters.contract import Changed, Description, Found, Lookup
+from adapters.columnar import MappedColumns
+from adapters.contract import Changed, Description, Found, Int32, Lookup
+from adapters.dropping import NotYetError, drop_of
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.gathering import Gathering
 from adapters.index import FoundRow, Index, IndexBrokenError
-from adapters.intake import Intake, Part, parts_of
-from adapters.kinds.common import Clock, day_before, in_thread, report, too_late
+from adapters.intake import Intake
+from adapters.kinds.common import Clock, Lying, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
-from adapters.mapping import LinkMapper, Mapped
+from adapters.mapping import LinkMapper, Mapped, Mapper
+from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
+from adapters.segments import COLUMNS, Segment, SegmentBrokenError
 
 _AT_ONCE_SUBJECTS = 8
 """So many are looked up without a thread: a few indexed reads in a local file."""
@@ -74,9 +82,8 @@ class FileAdapter:
                 "状态目录中的索引不可用，请检查权限，或删除后重建",
             ) from error
         self._intake = Intake(
-            folder=manifest.folder / source.folder,
+            drop=drop_of(manifest, state_dir, now_ms),
             quarantine=manifest.folder / source.quarantine if source.quarantine else state_dir / "quarantine",
-            settle_s=source.settle_s,
             max_file_bytes=source.max_file_bytes,
             index=self._index,
             parts=self._parts,
@@ -133,19 +140,32 @@ class FileAdapter:
         )
         return sum(state.rows for state in files), sum(state.bad for state in files)
 
+    async def lying(self) -> tuple[list[Lying], int, int]:
+        """What was found at the last look; see `Dropping`."""
+        return await asyncio.to_thread(self._lying), self._intake.others, self._intake.waiting
+
     async def any_number(self) -> str:
         """Some number that a dropped file holds, for trying the mapping."""
         try:
             return await asyncio.to_thread(self._intake.first_number)
-        except (OSError, FileRejectedError):
+        except (OSError, FileRejectedError, NotYetError, SourceDownError):
             return ""
 
     async def close(self) -> None:
         """Stop taking files in, wait for the threads and close the index."""
-        self._intake.stopped = True
+        self._intake.stop()
         await asyncio.to_thread(self._scans.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         self._index.close()
+
+    def _lying(self) -> list[Lying]:
+        told: list[Lying] = []
+        for part in self._parts:
+            states = self._index.files(part.name).values()
+            good = [state for state in states if not state.rejected]
+            rows, bad = sum(state.rows for state in good), sum(state.bad for state in good)
+            told.append(Lying(part.name, len(good), len(states) - len(good), rows, bad))
+        return told
 
     async def _scan(self, *, force: bool) -> None:
         if self._scanning is not None:
@@ -189,6 +209,8 @@ class FileAdapter:
                 f"{self._manifest.adapter_id}: the drop folder cannot be read ({what})",
                 f"{self._manifest.adapter_id}：无法读取投递目录（{what}）",
             )
+        except SourceDownError as error:
+            problem = error
         except sqlite3.Error as error:
             problem = self._broken(type(error).__name__)
         with suppress(sqlite3.Error):
@@ -225,30 +247,52 @@ class FileAdapter:
         return _State(missing, fault, notice is not None, notice, newest)
 
     def _read(self, question: Lookup, state: _State) -> Found:
-        asked = Asked(question.subjects)
+        asked = Asked.of(question.subjects)
         gathering = Gathering(question, asked, self._manifest.department)
         keys = self._index.keys
-        people = {keys.person(number): position for position, number in enumerate(asked.numbers)}
         try:
-            found: dict[str, list[FoundRow]] = {}
+            rows, segments = self._index.find(asked.numbers)
+            found: dict[str, list[tuple[int, FoundRow]]] = {}
             # In the order of the question, whatever order the index has them in: that of keyed hashes.
-            for row in sorted(self._index.find(list(people)), key=lambda row: people[row[1]]):
-                found.setdefault(row[0], []).append(row)
+            for each in sorted(rows, key=itemgetter(0)):
+                found.setdefault(each[1][0], []).append(each)
             for part in self._parts:
-                rows = found.get(part.name)
-                if rows is None:
+                mine = found.get(part.name)
+                if mine is None:
                     continue
-                positions = [people[row[1]] for row in rows]
-                names = [keys.open(row[2], row[1]) for row in rows]
+                positions = [place for place, _ in mine]
+                names = [keys.open(row[2], row[1]) for _, row in mine]
                 if isinstance(part.mapper, LinkMapper):
                     numbers = [asked.numbers[position] for position in positions]
-                    gathering.add_pairs(part.mapper, numbers, names, [row[5] for row in rows])
+                    gathering.add_pairs(part.mapper, numbers, names, [row[5] for _, row in mine])
                 else:
-                    gathering.add(part.mapper, positions, _mapped(rows, names))
-        except (IndexBrokenError, sqlite3.Error) as error:
+                    gathering.add(part.mapper, positions, _mapped([row for _, row in mine], names))
+            if segments:
+                self._read_segments(segments, asked, gathering, question.references)
+        except (IndexBrokenError, SegmentBrokenError, sqlite3.Error) as error:
             raise self._broken(type(error).__name__) from error
         report(self._manifest.adapter_id, gathering)
         return gathering.found(self._complete_until(state))
+
+    def _read_segments(
+        self, segments: Sequence[tuple[str, Segment]], asked: Asked, gathering: Gathering, references: bool
+    ) -> None:
+        """What stands in columns about those asked about."""
+        few = len(asked.numbers) <= _AT_ONCE_SUBJECTS
+        tags = self._index.keys.tags.of(asked.numbers) if few else self._index.keys.tags.of_column(asked.series)
+        mappers = {part.name: part.mapper for part in self._parts}
+        for name, segment in segments:
+            mapper = mappers.get(name)
+            whose, rows = segment.find(tags)
+            if not isinstance(mapper, Mapper) or not len(rows):
+                continue
+            columns = {column: segment.column(column, rows) for column in COLUMNS}
+            told = segment.references(rows) if references else [""] * len(rows)
+            if few:
+                mapped = rows_of_columns(segment.names(rows), columns, told)
+                gathering.add(mapper, whose.tolist(), mapped)
+            else:
+                gathering.add_columns(mapper, whose.astype(np.int32), columns_of(segment.names(rows), columns, told))
 
     def _changed(self, cursor: bytes, limit: int) -> Changed:
         """In a thread: the changes after a cursor, which is the number of one, and tells whose index it is of."""
@@ -283,6 +327,23 @@ class FileAdapter:
     def _broken(self, what: str) -> SourceDownError:
         name = self._manifest.adapter_id
         return SourceDownError(f"{name}: the index cannot be used ({what})", f"{name}：索引不可用（{what}）")
+
+
+def rows_of_columns(names: list[str], columns: dict[str, Int32], references: list[str]) -> Mapped:
+    """Rows of a segment as a mapped block of rows."""
+    evidence = np.flatnonzero(columns["kind"]).tolist()
+    told = {name: column[evidence].tolist() for name, column in columns.items()}
+    return Mapped(
+        range(len(names)), names, row=evidence, source_reference=[references[row] for row in evidence], **told
+    )
+
+
+def columns_of(names: list[str], columns: dict[str, Int32], references: list[str]) -> MappedColumns:
+    """Rows of a segment as a mapped block of columns."""
+    from adapters.texts import series_of
+
+    rows = np.flatnonzero(columns["kind"])
+    return MappedColumns(name=series_of(names), row=rows, columns=columns, source_reference=series_of(references))
 
 
 def _mapped(rows: list[FoundRow], names: list[str]) -> Mapped:

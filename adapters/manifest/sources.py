@@ -23,6 +23,7 @@ from adapters.manifest.credentials import OAuth2, Signing
 from adapters.manifest.document import Plain
 from adapters.manifest.fields import Column
 from adapters.manifest.layout import Layout
+from adapters.manifest.sftp import Sftp
 from adapters.manifest.vocabulary import Settings, problem
 
 Text: TypeAlias = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -214,21 +215,29 @@ def _texts(value: object) -> list[str]:
 
 
 class FileSource(Settings):
-    """A folder into which the department drops files.
+    """A folder into which the department drops files, here or on an SFTP server.
 
     Args:
         folder: that folder; a relative path counts from the manifest.
+        sftp: or one on a server.
         quarantine: folder for rejected rows; default: `quarantine` in the adapter's state.
         settle_s: a file is picked up once it has not changed for this long.
         scan_every_s: how often the folder is looked at, at most.
         max_file_bytes: a larger file is refused.
     """
 
-    folder: PathText
+    folder: PathText | None = None
+    sftp: Sftp | None = None
     quarantine: PathText | None = None
     settle_s: float = Field(2.0, ge=0, le=3600)
     scan_every_s: float = Field(30.0, ge=0, le=86_400)
     max_file_bytes: int = Field(4 * 2**30, ge=1, le=64 * 2**30)
+
+    @model_validator(mode="after")
+    def _placed(self) -> FileSource:
+        if (self.folder is None) == (self.sftp is None):
+            raise problem("give exactly one of: folder, sftp", "须且只能写一个：folder、sftp")
+        return self
 
 
 class FileSet(Settings):

@@ -11,6 +11,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from gateway.masking import masked_name, masked_number
 if TYPE_CHECKING:
     from adapters.contract import Adapter, Found
     from adapters.errors import AdapterError
+    from adapters.kinds.common import Lying
     from adapters.manifest import Manifest
 
 _MAX_ROWS_SHOWN = 20
@@ -80,6 +82,7 @@ async def _try(manifest: Manifest, numbers: tuple[str, ...], report: _Report) ->
     """Build the adapter, reach its source, map a row; the exit code."""
     from adapters.build import build
     from adapters.errors import AdapterError, ManifestError, SourceDownError
+    from adapters.kinds.common import Dropping
 
     with tempfile.TemporaryDirectory(prefix="wugan-adapter-") as state:
         try:
@@ -88,7 +91,11 @@ async def _try(manifest: Manifest, numbers: tuple[str, ...], report: _Report) ->
             report.problems("errors", [error])
             return EXIT_USAGE
         try:
-            await built.check()
+            try:
+                await built.check()
+            finally:
+                if isinstance(built, Dropping):
+                    report.files(*await built.lying())
             report.reached()
             found = await _sample(built, numbers, manifest.timeout_s)
             report.sample(found)
@@ -165,6 +172,23 @@ class _Report:
             self._say("✓", "changes are followed: notices can begin here", "可跟踪变更，能够发起状态变更通知")
         else:
             self._say("!", "changes are not followed: no notice begins here", "未配置变更跟踪，此来源不会发起变更通知")
+
+    def files(self, found: Sequence[Lying], others: int, waiting: int) -> None:
+        """What lies where files are dropped."""
+        self._told["files"] = [asdict(each) for each in found]
+        self._told["files_not_named"], self._told["files_waiting"] = others, waiting
+        for each in found:
+            rejected = (f", {each.rejected} rejected", f"，拒收 {each.rejected} 个") if each.rejected else ("", "")
+            self._say(
+                "✓" if each.files and not each.rejected else "!",
+                f"{each.records}: {each.files} files, {each.rows} rows, {each.bad} of them bad{rejected[0]}",
+                f"{each.records}：文件 {each.files} 个，{each.rows} 行，其中有误 {each.bad} 行{rejected[1]}",
+            )
+        if others:
+            self._say("!", f"{others} files are named by no record set", f"有 {others} 个文件不属于任何记录集")
+        if waiting:
+            en = f"{waiting} files have not rested yet (settle_s); check again a little later"
+            self._say("!", en, f"有 {waiting} 个文件尚未静置（settle_s），请稍后再检查")
 
     def reached(self) -> None:
         """The source answers in the shape of the manifest."""

@@ -194,8 +194,8 @@ class Enlisting:
         before = self._faults.get(key)
         if before is not None and self._clock.monotonic() - before.at < AGAIN_S:
             return None
-        text = await self._store.document(version.digest)
         try:
+            text = await self._document(version)
             if version.adapter in self._names:
                 raise AdapterError(
                     f"the configuration has an adapter named {version.adapter}; take one of the two away",
@@ -217,6 +217,17 @@ class Enlisting:
         self._faults[key] = fault
         _log.error("registered adapter not in use", adapter=version.adapter, fault=fault.en)
         return None
+
+    async def _document(self, version: Version) -> bytes | None:
+        """The manifest of a version; one that cannot be read is that version's fault and nobody else's."""
+        try:
+            return await self._store.document(version.digest)
+        except StoreError as error:
+            _log.error("manifest not read", adapter=version.adapter, fault=described(error))
+            raise AdapterError(
+                "its manifest cannot be read from the database: it was changed or damaged; register it again",
+                "无法从数据库读取其清单：内容被改动或损坏，请重新登记",
+            ) from error
 
     async def _tell(self, stages: dict[Key, str], before: dict[Key, str]) -> None:
         """Write what changed of how versions stand."""

@@ -45,6 +45,22 @@ records:
     from_on: {column: at, formats: [iso]}
     source_reference: ref
 """
+_HEAD = "manifest: 1\nadapter_id: a\nversion: 1\ndepartment: HEALTH\nregions: [330000]\nidentity: {column: id}\n"
+_ROWS = "    evidence: OUTPATIENT\n    observed_on: at\n    strength: REAL_NAME\n"
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMV3HeJDpjrASKGLWdopD"
+_OAUTH = "{token_url: https://a.example/t, client_id: a, client_secret: '${S}'}"
+SMALL = [
+    text.encode()
+    for text in (
+        f"{_HEAD}kind: table\nsource: {{url: 'sqlite:///a.db'}}\nrecords:\n  - name: r\n    table: t\n{_ROWS}"
+        "links: {table: l, identity: {column: o}, linked: n}\n",
+        f"{_HEAD}kind: api\nsource: {{base_url: https://a.example, oauth2: {_OAUTH}}}\nrecords:\n  - name: r\n"
+        f"    endpoint: {{path: /q, body: {{ids: $ids, p: $page}}, paging: {{style: page}}}}\n{_ROWS}",
+        f"{_HEAD}kind: file\nsource:\n  sftp: {{host: h, user: u, password: '${{P}}', folder: f, host_key: {_KEY}}}\n"
+        f"records:\n  - name: r\n    files: '*.csv'\n{_ROWS}",
+    )
+]
+"""Short manifests of several kinds: most of a change hits something that means something."""
 ROWS = [
     {
         "id": "330702195001010017",
@@ -74,13 +90,16 @@ class Fuzzed:
     Args:
         folder: for files.
         templates: folder of manifests.
+
+    Attributes:
+        mapper: of the rows that files and answers hold.
     """
 
     def __init__(self, folder: Path, templates: Path) -> None:
         self._path = folder / "input"
         manifest, _, _ = parse_manifest(Document(MANIFEST, "manifest"))
         assert manifest is not None
-        self._mapper = Mapper(manifest, manifest.records[0])
+        self.mapper = Mapper(manifest, manifest.records[0])
         self._layout = Layout.model_validate(
             {"columns": [{"column": name, "width": 20} for name in NAMES], "unit": "bytes"}
         )
@@ -106,7 +125,10 @@ class Fuzzed:
             "jsonl": (self._jsonl, [lines.encode()]),
             "fixed": (self._fixed, [fixed.encode("gb18030")]),
             "sample": (self._sample, [sample.encode()]),
-            "manifest": (self._manifest, [path.read_bytes() for path in sorted(templates.glob("*.yaml"))]),
+            "manifest": (
+                self._manifest,
+                [MANIFEST.encode(), *SMALL, *(path.read_bytes() for path in sorted(templates.glob("*.yaml")))],
+            ),
         }
 
     def _xml(self, data: bytes) -> None:
@@ -120,7 +142,7 @@ class Fuzzed:
     def _rows(self, body: Json, path: str) -> None:
         rows = list(rows_of(body, path))
         if rows:
-            self._mapper.map(columns_of(rows, self._mapper.columns))
+            self.mapper.map(columns_of(rows, self.mapper.columns))
 
     def _csv(self, data: bytes) -> None:
         self._table(data, FileSet(pattern="*", format="csv"))
@@ -133,11 +155,11 @@ class Fuzzed:
 
     def _table(self, data: bytes, settings: FileSet) -> None:
         self._path.write_bytes(data)
-        table = Table(self._path, settings, self._mapper.columns)
-        places = [table.header.index(name) for name in self._mapper.columns]
+        table = Table(self._path, settings, self.mapper.columns)
+        places = [table.header.index(name) for name in self.mapper.columns]
         rows = [row.cells for row in table.rows() if not row.wrong]
         if rows:
-            self._mapper.map([[cells[at] for cells in rows] for at in places])
+            self.mapper.map([[cells[at] for cells in rows] for at in places])
 
     @staticmethod
     def _sample(data: bytes) -> None:

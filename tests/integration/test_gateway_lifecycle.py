@@ -15,14 +15,24 @@ from pathlib import Path
 
 import grpc
 import pytest
-from federation_world import SmallWorld, channel, ours
+from federation_world import Member, SmallWorld, channel, ours
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from certs.keys import load_signing_key
+from gateway.access import adapters as states
+from gateway.access import people as roles
+from gateway.access.terms import thresholds
+from gateway.clock import SystemClock
+from gateway.config import load_gateway
 from gateway.demo import launch
 from gateway.demo.asking import request_for
 from gateway.demo.processes import Started, start, stop, wait_ready
 from gateway.demo.truth import Recipient
+from gateway.inquiry.administering import Administration
+from gateway.store.adapters import Document
+from gateway.store.engine import Store
+from tests.unit.registry.registry_world import manifest
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -87,10 +97,13 @@ async def test_a_deadline_too_short_for_anybody_is_said_to_be_so(slow_world: Sma
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found_again(slow_world: SmallWorld) -> None:
+async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found_again(
+    slow_world: SmallWorld, tmp_path: Path
+) -> None:
     recipient = slow_world.recipient("active")
     answering = recipient.lives_in
     at, process = gateway_of(slow_world, answering)
+    await registered(slow_world.member(answering), tmp_path)
     async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
         before = admitted(slow_world, answering)
         log = process.log
@@ -110,6 +123,7 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
         assert ours(caught.value).code == "PARTNER_UNAVAILABLE"
         assert ours(caught.value).retryable
 
+        damage(member)
         command = ("gateway.cli", "gateway", "run", "--config", str(member.folder / "gateway.toml"))
         slow_world.demo.processes[at] = start(process.name, command, log)
         slow_world.demo.save()
@@ -118,6 +132,51 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
             while (again := await _answered(stub, recipient)) is None:
                 pass
         assert not again.partial
+        await asyncio.to_thread(sound_is_asked_and_the_others_are_named, member)
+
+
+async def registered(member: Member, folder: Path) -> None:
+    """Three adapters brought into use: two sound ones, and one of a format that no program reads."""
+    with contextlib.closing(sqlite3.connect(folder / "sound.db")) as db:
+        db.execute("CREATE TABLE cremation (id_no TEXT, full_name TEXT, cremated TEXT, reg_no TEXT)")
+    settings, clock = load_gateway(member.folder / "gateway.toml"), SystemClock()
+    database = settings.state_dir / "gateway.db"
+    keys = {name: load_signing_key(member.folder / "people" / f"{name}.pem") for name in ("wang", "li")}
+    async with Store.open(database, key=settings.state_dir / "store.key", clock=clock) as store:
+        office = Administration(store, member.member_id, thresholds(settings.access), clock)
+        for name in ("sound", "outdated", "damaged"):
+            text = manifest(adapter=name, database="sound.db")
+            if name == "outdated":
+                text = text.replace(b"manifest: 1", b"manifest: 0")
+            digest = await store.adapters.keep(Document(name, text, clock.now_ms()))
+            body = {"adapter": name, "digest": digest.hex(), "why": "test"}
+            more = {"version": "1", "kind": "table", "origin": states.HOST, "folder": str(folder)}
+            await office.enact(roles.PROPOSE_ADAPTER, body | more, by="wang", key=keys["wang"])
+            await office.enact(roles.APPROVE_ADAPTER, body, by="li", key=keys["li"])
+            await office.enact(roles.PROMOTE_ADAPTER, body, by="li", key=keys["li"])
+
+
+def damage(member: Member) -> None:
+    """While the gateway is down, the manifest of one of them is damaged; and it is to show its health from now on."""
+    config = member.folder / "gateway.toml"
+    config.write_text(config.read_text("utf-8") + '\n[observability]\nlisten = "127.0.0.1:0"\n', "utf-8")
+    database = load_gateway(config).state_dir / "gateway.db"
+    with contextlib.closing(sqlite3.connect(database)) as db, db:
+        db.execute("UPDATE adapter_document SET body = zeroblob(length(body)) WHERE adapter = 'damaged'")
+
+
+def sound_is_asked_and_the_others_are_named(member: Member) -> None:
+    config = ("--config", str(member.folder / "gateway.toml"), "--json")
+    listed = {each["adapter"]: each for each in json.loads(wugan("adapter", "list", *config).stdout)}
+    assert listed["sound"]["in_use"]
+    assert not listed["outdated"]["in_use"]
+    assert "format 1" in json.dumps(listed["outdated"])
+    assert not listed["damaged"]["in_use"]
+    assert "changed" in json.dumps(listed["damaged"])
+    health = wugan("gateway", "health", *config).stdout
+    assert "adapter/outdated" in health
+    assert "adapter/damaged" in health
+    assert "adapter/sound" not in health
 
 
 async def _answered(

@@ -1,0 +1,105 @@
+"""Rows of dropped files into the index's database, block by block.
+
+Owns: what becomes of a mapped block there: sealed, under its keys, in order. Refuses: files and blocks as such.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from adapters import touched
+from adapters.asked import normal
+from adapters.index import Index, IndexedRow
+from adapters.mapping import LinkMapper
+from adapters.parts import Part
+from adapters.values import text_of
+
+
+class RowWriter:
+    """Writes blocks of one file into the index, in order.
+
+    Args:
+        index, connection: of the index, within a transaction.
+        part: whose rows they are.
+        file: of the index.
+    """
+
+    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int) -> None:
+        self._index = index
+        self._connection = connection
+        self._part = part
+        self._file = file
+        columns = part.columns()
+        self._keys = [columns.index(name) for name in part.files.key]
+
+    def write(self, columns: Sequence[Sequence[object]]) -> dict[int, str]:
+        """Write a block; which of its rows are bad, and why."""
+        keys = self._row_keys(columns)
+        mapper = self._part.mapper
+        if isinstance(mapper, LinkMapper):
+            self._index.add(self._connection, self._links(mapper, columns, keys))
+            return {}
+        mapped = mapper.map(columns)
+        people = [str(number) for number in columns[0]]
+        evidence = {row: i for i, row in enumerate(mapped.row)}
+        seal, person_of = self._index.keys.seal, self._index.keys.person
+        rows: list[IndexedRow] = []
+        counted = set(mapped.holder_row)
+        gone = [key for row, key in enumerate(keys) if key is not None and row not in counted]
+        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
+            if row in mapped.bad:
+                continue
+            person = person_of(people[row])
+            head = (self._part.name, person, self._file, keys[row], seal(name, person))
+            i = evidence.get(row)
+            if i is None:
+                rows.append((*head, 0, 0, 0, 0, 0, "", 0, 0, 0))
+                continue
+            rows.append(
+                (
+                    *head,
+                    mapped.kind[i],
+                    mapped.region[i],
+                    mapped.observed_on[i],
+                    mapped.available_on[i],
+                    mapped.strength[i],
+                    mapped.source_reference[i],
+                    mapped.detail[i],
+                    mapped.from_on[i],
+                    mapped.until_on[i],
+                )
+            )
+        if self._part.monitored:
+            sealed = {row[1]: (row[1], row[4]) for row in rows}
+            known = ((number, person_of(number)) for number in people)
+            touched.know(
+                self._connection, ((who, seal(number, who), sealed[who][1]) for number, who in known if who in sealed)
+            )
+        self._index.add(self._connection, rows)
+        if gone:
+            self._index.remove(self._connection, self._part.name, gone, self._file)
+        return mapped.bad
+
+    def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:
+        if not self._keys:
+            return [None] * len(columns[0])
+        cells = zip(*(columns[at] for at in self._keys), strict=True)
+        return [self._index.keys.row([text_of(cell) for cell in row]) for row in cells]
+
+    def _links(
+        self, mapper: LinkMapper, columns: Sequence[Sequence[object]], keys: Sequence[bytes | None]
+    ) -> list[IndexedRow]:
+        rows: list[IndexedRow] = []
+        vault = self._index.keys
+        for key, number, other, since in zip(keys, *mapper.map(columns), strict=False):
+            pairs = [(normal(number), normal(other), key)]
+            if mapper.both_ways:
+                pairs.append((normal(other), normal(number), None if key is None else vault.row([key.hex(), "back"])))
+            for one, two, own_key in pairs:
+                if one and two:
+                    person = vault.person(one)
+                    sealed = vault.seal(two, person)
+                    head = (self._part.name, person, self._file, own_key, sealed)
+                    rows.append((*head, 0, 0, since, 0, 0, "", 0, 0, 0))
+        return rows

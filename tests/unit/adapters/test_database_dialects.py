@@ -1,0 +1,130 @@
+"""What is sent to databases that tests cannot start: statements of their real dialects, and how long lists are."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from adapters import dameng
+from adapters.database import Database, DatabaseError, Work
+from adapters.manifest import TableManifest
+from adapters.manifest.model import Manifest
+from tests.unit.adapters.adapters_world import manifest_in
+
+URLS = {
+    "oracle": "oracle+oracledb://reader:secret@127.0.0.1:9/?service_name=share",
+    "mysql": "mysql+pymysql://reader:secret@127.0.0.1:9/share",
+    "mariadb": "mariadb+pymysql://reader:secret@127.0.0.1:9/share",
+}
+LISTS = {"oracle": 1_000, "mysql": 5_000, "mariadb": 5_000}
+
+
+def opened(name: str, folder: Path, chunk: int | None = None) -> Database:
+    return Database(URLS[name], folder=folder, schema="share", chunk=chunk, timeout_s=1)
+
+
+@pytest.fixture(params=URLS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Statements with their parameters, as they would go to the driver."""
+    calls: list[tuple[str, Any]] = []
+
+    def run(_: Database, sql: str, parameters: Any, __: Work) -> list[tuple[object, ...]]:
+        calls.append((sql, parameters))
+        return []
+
+    monkeypatch.setattr(Database, "_run", run)
+    return calls
+
+
+def test_no_list_is_longer_than_the_database_takes(dialect: str, tmp_path: Path, sent: list[tuple[str, Any]]) -> None:
+    numbers = [f"{at:018d}" for at in range(6_000)]
+    for chunk in (None, 50_000, 7):
+        database = opened(dialect, tmp_path, chunk)
+        statement = database.statement("insured", None, ("id", "name"), "id")
+        sent.clear()
+        database.rows(statement, numbers, Work())
+        asked: set[str] = set()
+        for sql, parameters in sent:
+            values = list(parameters.values() if isinstance(parameters, dict) else parameters)
+            (inside,) = re.findall(r"IN \((.*)\)", sql) or [""]
+            assert inside.count(",") + 1 == len(values) <= min(LISTS[dialect], chunk or LISTS[dialect])
+            assert not any(value in sql for value in values), "numbers are parameters"
+            asked.update(values)
+        assert asked == set(numbers)
+
+
+def test_the_first_row_and_the_newest_day_are_asked_for_in_plain_statements(
+    dialect: str, tmp_path: Path, sent: list[tuple[str, Any]]
+) -> None:
+    database = opened(dialect, tmp_path)
+    statement = database.statement(None, "SELECT id, at FROM settlements WHERE state = 'a:b'", ("id", "at"), "at")
+    database.first(statement, Work())
+    database.newest(statement, Work())
+    chosen = select(statement.source.c.id).where(statement.source.c.at > "2026").order_by(statement.source.c.at)
+    database.read(chosen.limit(500), Work())
+    for sql, parameters in sent:
+        assert "POSTCOMPILE" not in sql
+        assert "'a:b'" in sql
+        marks = len(re.findall(r"%\(\w+\)s|(?<=[ (]):\w+", sql))
+        assert marks == len(parameters)
+    assert all(("FETCH FIRST" in sql) == (dialect == "oracle") for sql, _ in (sent[0], sent[2]))
+
+
+def test_dameng_is_loaded_without_the_half_of_its_dialect_that_does_not_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "dmSQLAlchemy"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import sync\nfrom .dmasync import dialect_async\n")
+    (package / "sync.py").write_text("WHOLE = True\n")
+    (package / "dmasync.py").write_text("from sqlalchemy.util import what_is_no_more\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("dmSQLAlchemy", "dmSQLAlchemy.sync", "dmSQLAlchemy.dmasync"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    dameng.make_loadable()
+    assert importlib.import_module("dmSQLAlchemy.sync").WHOLE
+    (package / "dmasync.py").write_text("dialect_async = 'theirs'\n")
+    for name in [name for name in sys.modules if name.startswith("dmSQLAlchemy")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+    dameng.make_loadable()
+    assert importlib.import_module("dmSQLAlchemy").dialect_async == "theirs", (
+        "where it loads by itself it is left alone"
+    )
+    for name in [name for name in sys.modules if name.startswith("dmSQLAlchemy")]:
+        del sys.modules[name]
+
+
+def test_a_database_that_is_away_is_down_and_its_driver_is_the_real_one(dialect: str, tmp_path: Path) -> None:
+    database = opened(dialect, tmp_path)
+    with pytest.raises(DatabaseError) as refused:
+        database.first(database.statement("insured", None, ("id",), "id"), Work())
+    assert refused.value.down
+    assert "secret" not in str(refused.value)
+
+
+def test_a_manifest_names_such_a_database(dialect: str, tmp_path: Path) -> None:
+    text = f"""\
+manifest: 1
+adapter_id: insured
+version: 1
+department: HEALTH_INSURANCE
+regions: [330000]
+kind: table
+source: {{url: "{URLS[dialect]}", chunk: 50000}}
+identity: {{column: id}}
+records: [{{name: insured, table: insured, evidence: none}}]
+"""
+    made: Manifest = manifest_in(tmp_path, text)
+    assert isinstance(made, TableManifest)
