@@ -44,7 +44,8 @@ class TestTwoRosters:
             assert province.standing()["found"] == len(BOTH) + 1
             assert not province.alarms()
             told = province.told("duplicates", "status", config=province.member.config)
-            assert f"{other.member_id}  done  1003 of 1003 people and faces answered, 1024 rows of theirs, 4 found" in told
+            answered = "1003 of 1003 people and faces answered, 1024 rows of theirs, 4 found"
+            assert f"{other.member_id}  done  {answered}" in told
 
     def test_one_face_that_draws_under_two_numbers_is_found_on_both_sides(self, matched: Pair) -> None:
         for province, other, serial in (
