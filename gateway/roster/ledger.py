@@ -57,8 +57,9 @@ class Ledger:
 
     def to_bytes(self) -> bytes:
         """For a part."""
+        columns = [np.ascontiguousarray(getattr(self, name)) for name in (*_COLUMNS, "starts")]
         names = [*_COLUMNS, "starts"]
-        return pack({name: np.ascontiguousarray(getattr(self, name)).tobytes() for name in names})
+        return pack({name: column.view(np.uint8).data for name, column in zip(names, columns, strict=True)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Ledger:

@@ -85,14 +85,18 @@ class Living:
             return None
         return cut_changes(self._folder, self._run, self._plan, self._before, planner, self._siblings)
 
-    def settle(self, chunks: int) -> None:
+    def settle(self, chunks: int, rows: int) -> None:
         """Leave to the next run what it needs.
+
+        Args:
+            chunks: how many the run has of its own.
+            rows: how many rows these have, wrong ones included.
 
         Raises:
             StoreError: it could not be written.
         """
         about = {**self._about, "next_chunk": self.first_chunk + chunks}
-        self.sources = settle(self._folder, self._run, chunks, self._plan, self._before, about)
+        self.sources = settle(self._folder, self._run, chunks, rows, self._plan, self._before, about)
 
 
 def _keys(numbers: Sequence[str]) -> list[int]:

@@ -15,8 +15,8 @@ from gateway.errors import StoreError
 _LENGTH: Final = struct.Struct(">I")
 
 
-def pack(blobs: Mapping[str, bytes]) -> bytes:
-    """Several named byte strings as one."""
+def pack(blobs: Mapping[str, bytes | memoryview]) -> bytes:
+    """Several named byte strings as one; views are of bytes."""
     index = json.dumps({name: len(blob) for name, blob in blobs.items()}).encode()
     return b"".join((_LENGTH.pack(len(index)), index, *blobs.values()))
 

@@ -59,10 +59,6 @@ class Pieces:
         """SHA-256 of the digests: stands for the whole file."""
         return hashlib.sha256(self.digests).digest()
 
-    def digest(self, number: int) -> bytes:
-        """Of one."""
-        return self.digests[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]
-
     def __len__(self) -> int:
         """How many."""
         return len(self.sizes)
@@ -109,18 +105,34 @@ def pieces_of(blocks: Iterable[bytes], *, header: bool = True) -> Pieces | None:
 
 def matched(new: Pieces, old: Pieces) -> Index:
     """For each piece the one of another file that it equals, -1 where there is none. None is taken twice."""
-    places: dict[bytes, list[int]] = {}
-    for number in range(len(old) - 1, -1, -1):
-        places.setdefault(old.digest(number), []).append(number)
-    nothing: list[int] = []
     found = np.full(len(new), -1, np.int64)
-    for number in range(len(new)):
-        same = places.get(new.digest(number), nothing)
-        if same:
-            found[number] = same.pop()
-    if len(new) and found[0] != 0:  # under another header the same bytes mean something else
+    if not len(new) or not len(old):
+        return found
+    mine, theirs = (np.frombuffer(each.digests, f"S{DIGEST_BYTES}") for each in (new, old))
+    _, code = np.unique(np.concatenate((mine, theirs)), return_inverse=True)
+    # Of equal ones the first is the other's first, the second its second.
+    wanted, there = (_with_turns(part, len(code)) for part in (code[: len(mine)], code[len(mine) :]))
+    order = np.argsort(there)
+    at = order[np.minimum(np.searchsorted(there, wanted, sorter=order), len(there) - 1)]
+    same = there[at] == wanted
+    found[same] = at[same]
+    if found[0] != 0:  # under another header the same bytes mean something else
         found[:] = -1
     return found
+
+
+def _with_turns(code: Index, turns: int) -> Index:
+    """Codes, of which there are several, made different by which of its kind each is, counted from 0 to less than so
+    many.
+    """
+    order = np.argsort(code, kind="stable")
+    inside = code[order]
+    new = np.ones(len(code), np.bool_)
+    new[1:] = inside[1:] != inside[:-1]
+    place = np.arange(len(code))
+    turn = np.empty(len(code), np.int64)
+    turn[order] = place - np.maximum.accumulate(np.where(new, place, 0))
+    return code * np.int64(turns) + turn
 
 
 def steps(sizes: Index, found: Index) -> list[Step]:

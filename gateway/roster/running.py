@@ -94,7 +94,9 @@ class Running:
             certifying = Certifying(self._run, self._folder, around.gate, around.book, around.scratch)
             await certifying.go(self.figures.chunks, self._in_pool)
         if self._living is not None:
-            await self._in_pool(self._living.settle, self.figures.chunks)
+            figures = self.figures
+            own = figures.rows + figures.rows_rejected - self._living.carried_wrong
+            await self._in_pool(self._living.settle, figures.chunks, own)
 
     def _dealt_with(self) -> tuple[dict[Ask, str], dict[Ask, int]]:
         """What was asked before a restart, and of answers that were to be asked for again what they lack."""

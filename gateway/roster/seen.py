@@ -6,7 +6,7 @@ Owns: a set of 64-bit keys with the rows that they were first seen in, 12 bytes 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +68,19 @@ class Seen:
 
     def _add(self, run: _Run) -> None:
         while self._runs and len(self._runs[-1][0]) <= 2 * len(run[0]):
-            keys = np.concatenate((self._runs[-1][0], run[0]))
-            rows = np.concatenate((self._runs.pop()[1], run[1]))
-            order = np.argsort(keys, kind="stable")
-            run = keys[order], rows[order]
+            run = _merged(self._runs.pop(), run)
         self._runs.append(run)
+
+
+def _merged(one: _Run, other: _Run) -> _Run:
+    """Two runs as one, without a copy of both beside it: no key is in both."""
+    at = np.searchsorted(one[0], other[0])
+    at += np.arange(len(at))
+    rest = np.ones(len(one[0]) + len(at), np.bool_)
+    rest[at] = False
+    columns: list[Any] = []
+    for mine, theirs in zip(one, other, strict=True):
+        whole = np.empty(len(rest), mine.dtype)
+        whole[rest], whole[at] = mine, theirs
+        columns.append(whole)
+    return columns[0], columns[1]

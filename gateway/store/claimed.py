@@ -102,16 +102,21 @@ def find_in_blocks(transaction: Transaction, tags: Sequence[bytes]) -> Iterable[
     """Of these tags those that lie in blocks, as rows of `certification`."""
     if not tags or not _any_block(transaction):
         return
-    wanted = np.sort(np.frombuffer(b"".join(tags), f"S{TAG_BYTES}"))
-    drawers = np.unique(drawers_of(wanted)).tolist()
-    for start in range(0, len(drawers), PURGED_AT_ONCE):
-        query = sa.select(claimed.c.body).where(claimed.c.drawer.in_(drawers[start : start + PURGED_AT_ONCE]))
-        for (body,) in transaction.connection.execute(query):
-            held, by = _opened(body, changed=False)
-            own = _text(held["tag"])
-            at = np.searchsorted(own, wanted)
-            at = np.unique(at[at < len(own)])
-            for place in at[np.isin(own[at], wanted)].tolist():
+    wanted = np.unique(np.frombuffer(b"".join(tags), f"S{TAG_BYTES}"))
+    drawers, first = np.unique(drawers_of(wanted), return_index=True)
+    every: list[int] = drawers.tolist()
+    parts = dict(zip(every, np.split(wanted, first[1:]), strict=True))
+    named: dict[bytes, list[By]] = {}
+    for start in range(0, len(every), PURGED_AT_ONCE):
+        these = every[start : start + PURGED_AT_ONCE]
+        query = sa.select(claimed.c.drawer, claimed.c.body).where(claimed.c.drawer.in_(these))
+        for drawer, body in transaction.connection.execute(query):
+            held, by = _opened(body, changed=False, named=named)
+            own, sought = _text(held["tag"]), parts[drawer]
+            at = np.searchsorted(own, sought)
+            there = at < len(own)
+            at, sought = at[there], sought[there]
+            for place in at[own[at] == sought].tolist():
                 yield _row_of(held[place], by)
 
 
@@ -301,11 +306,14 @@ def _closed(held: Held, by: Sequence[By]) -> bytes:
     return len(names).to_bytes(4) + names + held.tobytes()
 
 
-def _opened(body: Any, *, changed: bool = True) -> tuple[Held, list[By]]:
-    """A block, to be changed or only looked at."""
+def _opened(body: Any, *, changed: bool = True, named: dict[bytes, list[By]] | None = None) -> tuple[Held, list[By]]:
+    """A block, to be changed or only looked at; `named`: what was read of others, which mostly are by the same."""
     data = bytes(body)
     end = 4 + int.from_bytes(data[:4])
-    by = [(unit, bytes.fromhex(run)) for unit, run in json.loads(data[4:end])]
+    known = {} if named is None else named
+    by = known.get(data[4:end])
+    if by is None:
+        by = known[data[4:end]] = [(unit, bytes.fromhex(run)) for unit, run in json.loads(data[4:end])]
     held = np.frombuffer(data, HELD, offset=end)
     return held.copy() if changed else held, by
 

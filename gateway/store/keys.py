@@ -67,10 +67,14 @@ class StoreKeys:
         The key of a body is HMAC-SHA256 of a random salt, so that no number of bodies comes near the limit of 2^32
         messages under random nonces of NIST SP 800-38D, section 8.3.
         """
+        return b"".join(self.encrypt_apart(plaintext, bound_to))
+
+    def encrypt_apart(self, plaintext: bytes, bound_to: bytes) -> tuple[bytes, bytes]:
+        """The same in two pieces, for large ones: together they would be there twice."""
         salt = os.urandom(_SALT_BYTES)
         nonce = os.urandom(_NONCE_BYTES)
         cipher = AESGCM(_mac(self._body, salt))
-        return _BODY_VERSION + salt + nonce + cipher.encrypt(nonce, plaintext, bound_to)
+        return _BODY_VERSION + salt + nonce, cipher.encrypt(nonce, plaintext, bound_to)
 
     def decrypt(self, body: bytes, bound_to: bytes) -> bytes:
         """The plaintext of `encrypt`.
@@ -85,7 +89,7 @@ class StoreKeys:
             raise _unreadable()
         cipher = AESGCM(_mac(self._body, salt))
         try:
-            return cipher.decrypt(nonce, body[start + _SALT_BYTES + _NONCE_BYTES :], bound_to)
+            return cipher.decrypt(nonce, memoryview(body)[start + _SALT_BYTES + _NONCE_BYTES :], bound_to)
         except InvalidTag as error:
             raise _unreadable() from error
 

@@ -43,7 +43,7 @@ class PartFolder:
         Raises:
             StoreError: it could not be written.
         """
-        body = self._keys.encrypt(plaintext, self._bound_to + name.encode())
+        body = self._keys.encrypt_apart(plaintext, self._bound_to + name.encode())
         target = self._folder / name
         scratch = self._folder / (name + _SCRATCH)
         try:
@@ -52,7 +52,7 @@ class PartFolder:
                 _sync(self._folder.parent)
             handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
-                file.write(body)
+                file.writelines(body)
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(target)
@@ -61,7 +61,7 @@ class PartFolder:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
             raise _failed() from error
-        return len(body)
+        return sum(map(len, body))
 
     def read(self, name: str) -> bytes:
         """A part.
