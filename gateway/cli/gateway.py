@@ -33,12 +33,14 @@ def run(config_file: Path) -> None:
     from gateway.grpc_engine import settle_engine
 
     settle_engine()  # before anything below loads gRPC
-    from gateway import app
     from gateway.config import load_gateway
     from gateway.errors import WuganError
 
     try:
-        app.run(load_gateway(config_file))
+        settings = load_gateway(config_file)
+        from gateway import app  # large, and not needed to tell of a wrong setting
+
+        app.run(settings)
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
         raise SystemExit(EXIT_USAGE) from None

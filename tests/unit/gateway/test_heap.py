@@ -11,9 +11,9 @@ import pytest
 
 PROGRAM = """
 import ctypes, sys, threading
-from gateway.app.heap import settle_heap
 
 if sys.argv[1] == "settled":
+    from gateway.app.heap import settle_heap
     assert settle_heap()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
