@@ -146,7 +146,7 @@ LINES = st.tuples(
     st.booleans(),
 )
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_by_columns_is_as_row_by_row(tmp_path_factory: pytest.TempPathFactory, lines: list[str], chinese: bool) -> None:
     import asyncio
