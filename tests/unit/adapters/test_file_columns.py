@@ -94,6 +94,7 @@ def both(tmp_path: Path) -> Both:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0)
+    monkeypatch.setattr(intake_columns, "LARGE_INCREMENT_BYTES", 0)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 200)
 
 
