@@ -88,4 +88,5 @@ def _remote(manifest: RemoteManifest, channels: Channels | None) -> Adapter:
         answer=AnswerLimits(payload=source.max_answer_bytes, rows=source.max_answer_rows),
     )
     opens = functools.partial(channels.open, source.address, source.tls_name)
-    return RemoteAdapter(Line(opens, channels.version), limits, manifest.description())
+    vouch = functools.partial(channels.vouch, source.address, source.tls_name)
+    return RemoteAdapter(Line(opens, channels.version, vouch), limits, manifest.description())

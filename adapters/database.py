@@ -33,7 +33,7 @@ MAX_ROWS = 2_000_000
 """Rows of one lookup in one record set; a source that has more for a batch is not what the manifest describes."""
 
 _CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "dm": 900, "mssql": 1_000}
-_AT_MOST = {"sqlite": 30_000, "oracle": 1_000, "dm": 1_000, "mssql": 2_000, "mysql": 5_000, "mariadb": 5_000}
+_AT_MOST = {"sqlite": 30_000, "oracle": 1_000, "dm": 1_000, "mssql": 2_000, "mysql": 2_000, "mariadb": 2_000}
 """Numbers in one list, whatever a manifest says: Oracle takes no more (ORA-01795), others no more parameters."""
 _DEFAULT_CHUNK = 1_000
 _INTERRUPTS = 200

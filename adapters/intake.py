@@ -233,7 +233,9 @@ class Intake:
         self, part: Part, dropped: Dropped, path: Path, table: Table
     ) -> Iterator[Block | Iterator[Row]] | None:
         """The blocks of a large file that goes in by columns; None: it goes in row by row."""
-        if dropped.size < intake_columns.LARGE_BYTES or part.monitored or isinstance(part.mapper, LinkMapper):
+        snapshot = part.files.mode == "snapshot"
+        least = intake_columns.LARGE_BYTES if snapshot else intake_columns.LARGE_INCREMENT_BYTES
+        if dropped.size < least or part.monitored or isinstance(part.mapper, LinkMapper):
             return None
         if self._index.segments_of(part.name) >= MAX_SEGMENTS:
             return None

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from adapters.manifest.sources import FileSet
 
-LARGE_BYTES: Final = 16 << 20
+LARGE_BYTES: Final = 4 << 20
+"""From this size on a snapshot goes in this way. There is one of it at a time."""
+LARGE_INCREMENT_BYTES: Final = 16 << 20
 MAX_SEGMENTS: Final = 32
 """Of one record set: every lookup looks into each. Further files go in row by row."""
 

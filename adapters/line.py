@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -31,6 +31,14 @@ class Channels(Protocol):
 
     def version(self) -> object:
         """Tells the credentials of the moment apart from others."""
+        ...
+
+    async def vouch(self, address: str, tls_name: str) -> None:
+        """Return when nothing speaks against whoever answers at an address.
+
+        Raises:
+            AdapterError: its certificate was revoked.
+        """
         ...
 
 
@@ -73,11 +81,16 @@ class Line:
     Args:
         open_channel: makes a channel, with the credentials of the moment; called within a running event loop.
         version: tells these credentials apart from others; when it changes, new calls go over a new channel.
+        vouch: returns when nothing speaks against whoever answers; awaited before every call.
     """
 
     def __init__(
-        self, open_channel: Callable[[], grpc.aio.Channel], version: Callable[[], object] = lambda: None
+        self,
+        open_channel: Callable[[], grpc.aio.Channel],
+        version: Callable[[], object] = lambda: None,
+        vouch: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._vouch = vouch
         self._open_channel = open_channel
         self._version = version
         self._opened_with: object = None
@@ -90,6 +103,15 @@ class Line:
     def over(cls, channel: grpc.aio.Channel) -> Line:
         """A line over a channel that is there, which it closes; it cannot be renewed."""
         return cls(lambda: channel)
+
+    async def vouched(self) -> None:
+        """Return when nothing speaks against whoever answers.
+
+        Raises:
+            AdapterError: something does.
+        """
+        if self._vouch is not None:
+            await self._vouch()
 
     @contextlib.contextmanager
     def call(self) -> Iterator[Held]:

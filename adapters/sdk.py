@@ -235,17 +235,31 @@ def number_of(known: Mapping[str, int], word: str) -> int:
 
 @contextlib.asynccontextmanager
 async def served(
-    adapter: Adapter, listen: str, certs: str | Path, *, caller: str = "", ready_file: str | Path | None = None
+    adapter: Adapter,
+    listen: str,
+    certs: str | Path,
+    *,
+    caller: str = "",
+    ready_file: str | Path | None = None,
+    passphrase: str = "",
+    crl: Sequence[str | Path] = (),
 ) -> AsyncIterator[str]:
     """An adapter that is served for the length of the block; yields its address. Arguments and errors as `serve`."""
     from adapters.serving.running import served as serving
 
-    async with serving(adapter, _options(listen, certs, caller, ready_file)) as address:
+    async with serving(adapter, _options(listen, certs, caller, ready_file, passphrase, crl)) as address:
         yield address
 
 
 def serve(
-    adapter: Adapter, listen: str, certs: str | Path, *, caller: str = "", ready_file: str | Path | None = None
+    adapter: Adapter,
+    listen: str,
+    certs: str | Path,
+    *,
+    caller: str = "",
+    ready_file: str | Path | None = None,
+    passphrase: str = "",
+    crl: Sequence[str | Path] = (),
 ) -> None:
     """Serve an adapter over mutual TLS until SIGTERM or Ctrl-C; questions under way then end.
 
@@ -256,6 +270,8 @@ def serve(
             `wugan certs enrol-unit` makes it and renews it; what is renewed there is used at once.
         caller: URI name in the certificate of the gateway that may call; "": the gateway of own certificate's member.
         ready_file: holds the address exactly as long as calls are taken.
+        passphrase: of the key, where it has one; read it from a file or a variable.
+        crl: files of the authority's revocation lists; a caller on one of them is refused.
 
     Raises:
         AdapterError: a file cannot be used, or the address cannot be bound.
@@ -263,13 +279,21 @@ def serve(
     from adapters.serving.running import run
 
     adapter.describe()  # a word that is none of the contract is told now, and not at the first call
-    asyncio.run(run(adapter, _options(listen, certs, caller, ready_file)))
+    asyncio.run(run(adapter, _options(listen, certs, caller, ready_file, passphrase, crl)))
 
 
-def _options(listen: str, certs: str | Path, caller: str, ready_file: str | Path | None) -> ServingOptions:
+def _options(
+    listen: str,
+    certs: str | Path,
+    caller: str,
+    ready_file: str | Path | None,
+    passphrase: str,
+    crl: Sequence[str | Path],
+) -> ServingOptions:
     from adapters.serving.running import ServingOptions
     from adapters.tls import TlsFiles
 
     folder = Path(certs)
-    files = TlsFiles(folder / "certificate.pem", folder / "key.pem", folder / "roots.pem")
-    return ServingOptions(listen, files, caller, ready_file=Path(ready_file) if ready_file else None)
+    files = TlsFiles(folder / "certificate.pem", folder / "key.pem", folder / "roots.pem", passphrase.encode() or None)
+    lists = tuple(map(Path, crl))
+    return ServingOptions(listen, files, caller, ready_file=Path(ready_file) if ready_file else None, crl=lists)

@@ -87,6 +87,9 @@ class FileChannels:
         """A channel to an address where this name must be proven."""
         return grpc.aio.secure_channel(address, self._credentials, options=[*channel_options(tls_name), *OPTIONS])
 
+    async def vouch(self, address: str, tls_name: str) -> None:
+        """Who calls from files has no list of what was revoked."""
+
     def version(self) -> object:
         """The stamp of the files in use. Files that changed and cannot be used are left for the next look."""
         now = asyncio.get_running_loop().time()
@@ -173,14 +176,22 @@ def own_tls_name(certificate: Path) -> str:
         raise AdapterError(error.en, error.zh) from error
 
 
-def called_by(uri: str) -> Callable[[Mapping[str, Iterable[bytes]]], bool]:
-    """Whether the peer of a connection is this caller, over TLS 1.3 and known by this one URI name."""
+def called_by(
+    uri: str, revoked: Callable[[bytes], bool] = lambda _: False
+) -> Callable[[Mapping[str, Iterable[bytes]]], bool]:
+    """Whether the peer of a connection is this caller, over TLS 1.3 and known by this one URI name.
+
+    Args:
+        uri: of the caller.
+        revoked: whether a certificate, PEM, was taken back; one that cannot be read was.
+    """
     expected = [uri.encode()]
 
     def may_call(authentication: Mapping[str, Iterable[bytes]]) -> bool:
         return (
             list(authentication.get("ssl_tls_version", ())) == [_TLS13]
             and list(authentication.get("peer_uri", ())) == expected
+            and not any(map(revoked, authentication.get("x509_pem_cert", (b"",))))
         )
 
     return may_call

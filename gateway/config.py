@@ -93,6 +93,9 @@ class AdapterSettings(Settings):
     caller: str = Field(
         "", max_length=512, description="URI name of the one gateway that may call; empty: own member's."
     )
+    crl: tuple[Path, ...] = Field(
+        (), max_length=16, description="The authority's revocation lists, one of each issuing CA; fetch them daily."
+    )
     state_dir: Path | None = Field(None, description="Folder for what the adapter keeps; default: beside the manifest.")
     at_once: int = Field(32, ge=1, le=1_024, description="Lookups at once; one more is refused.")
     ready_file: Path | None = Field(None, description="Written when calls are taken, removed when they are not.")

@@ -7,7 +7,7 @@ from adapters.conformance.case import Case, Group, Outcome, Say
 from adapters.conformance.kit import Bounds
 from adapters.conformance.running import ALL_CASES, Report, Result, conform
 from adapters.conformance.sample import Person, Sample, SampleError
-from adapters.conformance.target import ManifestTarget, ProgramTarget, RemoteTarget, Target
+from adapters.conformance.target import ManifestTarget, ProgramTarget, RemoteTarget, StartedTarget, Target
 
 __all__ = [
     "ALL_CASES",
@@ -24,6 +24,7 @@ __all__ = [
     "Sample",
     "SampleError",
     "Say",
+    "StartedTarget",
     "Target",
     "conform",
 ]

@@ -6,21 +6,27 @@ does.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from adapters.build import build, system_clock
 from adapters.contract import Adapter
+from adapters.errors import SourceDownError
 from adapters.manifest import Manifest
 
 if TYPE_CHECKING:
     from adapters.tls import TlsFiles
 
+START_S: Final = 60.0
+"""How long a program that is started may take until it answers."""
+_STOP_S: Final = 20.0
+_AGAIN_S: Final = 0.1
 MAX_BATCH: Final = 100_000
 """People in one lookup, whatever an adapter says."""
 
@@ -106,6 +112,63 @@ class RemoteTarget:
         opens = functools.partial(channels.open, self.name, self._tls_name)
         limits = RemoteLimits(timeout_s=self._timeout_s, max_batch=MAX_BATCH)
         return await RemoteAdapter.learned(Line(opens, channels.version), limits, self.name)
+
+
+class StartedTarget(RemoteTarget):
+    """An adapter behind `AdapterService` that is started here by a command, and anew whenever it is opened again.
+
+    The command inherits this process's environment, its time zone among it. Nothing of it goes through a shell.
+
+    Args:
+        command: program and arguments.
+        address, tls_name, files, timeout_s: as for `RemoteTarget`.
+    """
+
+    local = True
+
+    def __init__(self, command: Sequence[str], address: str, tls_name: str, files: TlsFiles, timeout_s: float) -> None:
+        super().__init__(address, tls_name, files, timeout_s)
+        self._command = command
+        self._running: asyncio.subprocess.Process | None = None
+
+    async def open(self) -> Adapter:
+        """Start it, wait until it answers, and ask what it offers.
+
+        Raises:
+            AdapterError: it cannot be started, ends by itself, or does not answer in time.
+        """
+        await self.stop()
+        try:
+            self._running = await asyncio.create_subprocess_exec(*self._command, stdout=asyncio.subprocess.DEVNULL)
+        except OSError as error:
+            what = error.strerror or "not a program"
+            raise SourceDownError(f"it cannot be started ({what})", f"无法启动（{what}）") from error
+        until = asyncio.get_running_loop().time() + START_S
+        while True:
+            try:
+                return await super().open()
+            except SourceDownError:
+                if self._running.returncode is not None:
+                    code = self._running.returncode
+                    raise SourceDownError(
+                        f"it ended by itself with exit code {code}", f"启动后自行退出，退出码 {code}"
+                    ) from None
+                if asyncio.get_running_loop().time() > until:
+                    raise
+                await asyncio.sleep(_AGAIN_S)
+
+    async def stop(self) -> None:
+        """End it: asked first, then made to."""
+        running, self._running = self._running, None
+        if running is None or running.returncode is not None:
+            return
+        running.terminate()
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await running.wait()
+        except TimeoutError:
+            running.kill()
+            await running.wait()
 
 
 class ProgramTarget:

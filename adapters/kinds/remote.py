@@ -292,6 +292,7 @@ class RemoteAdapter:
 
     async def _ask(self, call: str, asked: Message, answer: type[M]) -> M:
         """One message for one."""
+        await self._line.vouched()
         with self._calling() as held:
             method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
             method = held.channel.unary_unary(f"/{_SERVICE}/{call}")  # bytes for bytes: nothing is set to translate
@@ -303,6 +304,7 @@ class RemoteAdapter:
         self, call: str, asked: bytes, seconds: float, take: Callable[[bytes], Awaitable[None]]
     ) -> None:
         """Take in what comes back, message by message: the next comes when one was dealt with."""
+        await self._line.vouched()
         with self._calling() as held:
             method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
             method = held.channel.unary_stream(f"/{_SERVICE}/{call}")

@@ -18,6 +18,7 @@ import structlog
 
 from adapters import tls
 from adapters.contract import Adapter
+from adapters.revoked import RevocationLists
 from adapters.serving.server import AdapterServer
 from adapters.serving.servicer import ServingLimits
 
@@ -35,6 +36,7 @@ class ServingOptions:
             certificate belongs to.
         limits: how much is done at once.
         ready_file: holds the address exactly as long as calls are taken.
+        crl: files of revocation lists; a caller on one of them is refused.
     """
 
     listen: str
@@ -42,6 +44,7 @@ class ServingOptions:
     caller: str = ""
     limits: ServingLimits = field(default_factory=ServingLimits)
     ready_file: Path | None = None
+    crl: tuple[Path, ...] = ()
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +57,11 @@ async def served(adapter: Adapter, options: ServingOptions) -> AsyncIterator[str
     try:
         caller = options.caller or tls.own_gateway(options.files)
         shown = tls.server_certificate(options.files)
-        server = AdapterServer(adapter, shown.credentials, tls.called_by(caller), options.limits)
+        may_call = tls.called_by(caller)
+        if options.crl:
+            lists = RevocationLists(options.crl, (options.files.certificate, options.files.roots))
+            may_call = tls.called_by(caller, lists.revoked)
+        server = AdapterServer(adapter, shown.credentials, may_call, options.limits)
         address = await server.start(options.listen)
         try:
             async with tls.following(options.files, shown, address):

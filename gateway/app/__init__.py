@@ -47,6 +47,7 @@ from gateway.federation.check import Checks
 from gateway.federation.kept import Invalidate
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
+from gateway.federation.shown import Shown
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.applying import Applying
 from gateway.inquiry.exchange import Exchange
@@ -137,7 +138,9 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
                 calls=lambda: desk.in_flight,
             )
         )
-        departments, enlisting, shadowing = open_departments(settings, book, store, clock, OwnChannels(live))
+        departments, enlisting, shadowing = open_departments(
+            settings, book, store, clock, OwnChannels(live, Shown(directory.current, roots, clock))
+        )
         stack.push_async_callback(departments.close)
         access = await open_access(settings, store, clock, stack, enlisting, shadowing)
         aside = Aside()

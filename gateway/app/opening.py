@@ -45,6 +45,7 @@ from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
 from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
+from gateway.federation.shown import Shown
 from gateway.inquiry.access import Access
 from gateway.inquiry.administering import Administration, PolicyWatch
 from gateway.inquiry.applying import unfit
@@ -94,15 +95,21 @@ class OwnChannels:
 
     Args:
         live: own keys.
+        shown: what adapters show of themselves.
     """
 
-    def __init__(self, live: LiveKeys) -> None:
+    def __init__(self, live: LiveKeys, shown: Shown) -> None:
         self._live = live
+        self._shown = shown
 
     def open(self, address: str, tls_name: str) -> grpc.aio.Channel:
         """A channel to an address where this name must be proven."""
         options = [*channel_options(tls_name), *OPTIONS]
         return grpc.aio.secure_channel(address, self._live.channel_credentials(), options=options)
+
+    async def vouch(self, address: str, tls_name: str) -> None:
+        """See `Channels`."""
+        await self._shown.require_not_revoked(address, tls_name)
 
     def version(self) -> object:
         """Which of the gateway's certificates that is."""

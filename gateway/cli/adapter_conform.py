@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -79,6 +80,13 @@ _MARKS = {"passed": "✓", "noted": "!", "failed": "✗", "not_tried": "-"}
         "for host:port: DNS name it must prove; default: the host", "主机:端口 时：对方证书须证明的域名，默认为主机名"
     ),
 )
+@click.option(
+    "--start",
+    help=say(
+        "for host:port: command that starts the adapter there; it is then started anew, in other time zones too",
+        "主机:端口 时：启动该接入的命令；据此可重启并在其他时区启动",
+    ),
+)
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help=say("write a page", "写出网页报告"))
 @click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
 @click.option("--list", "listing", is_flag=True, help=say("list the cases and end", "列出检查项目"))
@@ -90,6 +98,7 @@ def conform(
     only: tuple[str, ...],
     certs: Path | None,
     tls_name: str | None,
+    start: str | None,
     html: Path | None,
     json_out: bool,
     listing: bool,
@@ -113,7 +122,7 @@ def conform(
         _fail(error.en, error.zh, EXIT_USAGE, json_out)
     bounds = Bounds(people=people, deadline_s=deadline)
     with tempfile.TemporaryDirectory(prefix="wugan-conform-") as state:
-        opened = _Opened(target, Path(state), certs, tls_name)
+        opened = _Opened(target, Path(state), certs, tls_name, start)
         report = asyncio.run(_run(opened, given, bounds, only, json_out))
     if html is not None:
         _write(html, report, json_out)
@@ -129,7 +138,7 @@ def conform(
 
 async def _run(opened: _Opened, sample: Sample | None, bounds: Bounds, only: tuple[str, ...], json_out: bool) -> Report:
     """The report, or the end with the exit code of what went wrong first."""
-    from adapters.conformance import conform
+    from adapters.conformance import StartedTarget, conform
     from adapters.errors import AdapterError, ManifestError, SourceDownError
     from gateway.log import configure
 
@@ -141,6 +150,8 @@ async def _run(opened: _Opened, sample: Sample | None, bounds: Bounds, only: tup
             return await conform(target, sample, bounds=bounds, only=only, told=progress.tell)
         finally:
             progress.end()
+            if isinstance(target, StartedTarget):
+                await target.stop()
     except ManifestError as error:
         _fail(error.en, error.zh, EXIT_USAGE, json_out)
     except SourceDownError as error:
@@ -156,6 +167,7 @@ class _Opened(NamedTuple):
     state: Path
     certs: Path | None
     tls_name: str | None
+    start: str | None
 
 
 def _target(opened: _Opened, timeout_s: float) -> Target:
@@ -165,7 +177,7 @@ def _target(opened: _Opened, timeout_s: float) -> Target:
         ManifestError: the manifest is wrong.
     """
     from adapters.build import load_manifest
-    from adapters.conformance import ManifestTarget, RemoteTarget
+    from adapters.conformance import ManifestTarget, RemoteTarget, StartedTarget
 
     address = _ADDRESS.fullmatch(opened.target)
     if address is None or Path(opened.target).exists():
@@ -176,7 +188,10 @@ def _target(opened: _Opened, timeout_s: float) -> Target:
 
     certs = opened.certs
     files = TlsFiles(certs / "certificate.pem", certs / "key.pem", certs / "roots.pem")
-    return RemoteTarget(opened.target, opened.tls_name or address[1].strip("[]"), files, timeout_s)
+    name = opened.tls_name or address[1].strip("[]")
+    if opened.start:
+        return StartedTarget(shlex.split(opened.start), opened.target, name, files, timeout_s)
+    return RemoteTarget(opened.target, name, files, timeout_s)
 
 
 class _Progress:

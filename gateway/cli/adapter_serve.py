@@ -58,6 +58,12 @@ _CERTS = click.option(
         "唯一允许调用的网关的 URI 名称；默认为本证书所属成员的网关",
     ),
 )
+@click.option(
+    "--crl",
+    type=_PATH,
+    multiple=True,
+    help=say("file of a revocation list of the authority; repeatable", "管理机构的吊销列表文件，可重复"),
+)
 @click.option("--state", type=_PATH, help=say("folder for what the adapter keeps", "状态目录"))
 @click.option("--ready-file", type=_PATH, help=say("written when calls are taken", "就绪文件"))
 @click.option("--check", is_flag=True, help=say("first see whether the source is reached", "启动前先检查数据源"))
@@ -70,6 +76,7 @@ def serve(
     key: Path | None,
     roots: Path | None,
     caller: str | None,
+    crl: tuple[Path, ...],
     state: Path | None,
     ready_file: Path | None,
     check: bool,
@@ -87,6 +94,7 @@ def serve(
             "roots": roots or (certs and certs / "roots.pem"),
         },
         "caller": caller,
+        "crl": crl or None,
         "state_dir": state,
         "ready_file": ready_file,
     }
@@ -184,6 +192,7 @@ def _run(manifest: Manifest, path: Path, settings: AdapterSettings, *, check: bo
         settings.caller,
         ServingLimits(at_once=settings.at_once),
         settings.ready_file,
+        settings.crl,
     )
 
     async def served() -> None:

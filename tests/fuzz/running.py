@@ -34,7 +34,8 @@ PIECES = (
 SHARES = {
     "xml": 200,
     "json": 200,
-    "csv": 130,
+    "csv": 90,
+    "columns": 40,
     "jsonl": 70,
     "fixed": 50,
     "xlsx": 150,

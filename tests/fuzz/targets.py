@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from adapters.blocks import Block, blocks
+from adapters.columnar import ColumnMapper
 from adapters.conformance import Sample, SampleError
 from adapters.errors import AdapterError, ManifestError
 from adapters.http import _NotJson, _parse  # the parser of answers, as the client calls it
@@ -100,6 +102,7 @@ class Fuzzed:
         manifest, _, _ = parse_manifest(Document(MANIFEST, "manifest"))
         assert manifest is not None
         self.mapper = Mapper(manifest, manifest.records[0])
+        self._by_columns = ColumnMapper(self.mapper, ["text"] * len(self.mapper.columns))
         self._layout = Layout.model_validate(
             {"columns": [{"column": name, "width": 20} for name in NAMES], "unit": "bytes"}
         )
@@ -122,6 +125,7 @@ class Fuzzed:
                 self._csv,
                 [csv.encode(), csv.encode("gb18030"), csv.encode("utf-16"), b"\xef\xbb\xbf" + csv.encode()],
             ),
+            "columns": (self._columns, [csv.encode(), csv.replace('"', "").encode("gb18030")]),
             "jsonl": (self._jsonl, [lines.encode()]),
             "fixed": (self._fixed, [fixed.encode("gb18030")]),
             "sample": (self._sample, [sample.encode()]),
@@ -146,6 +150,18 @@ class Fuzzed:
 
     def _csv(self, data: bytes) -> None:
         self._table(data, FileSet(pattern="*", format="csv"))
+
+    def _columns(self, data: bytes) -> None:
+        """As a large file is read."""
+        self._path.write_bytes(data)
+        settings = FileSet(pattern="*", format="csv")
+        table = Table(self._path, settings, self.mapper.columns)
+        places = [table.header.index(name) for name in self.mapper.columns]
+        for block in blocks(self._path, settings, table) or ():
+            if isinstance(block, Block):
+                self._by_columns.map([block.columns[at] for at in places], references=True)
+            else:
+                list(block)
 
     def _jsonl(self, data: bytes) -> None:
         self._table(data, FileSet(pattern="*", format="jsonl"))

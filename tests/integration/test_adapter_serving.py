@@ -26,7 +26,10 @@ from adapters.serving.servicer import Servicer, ServingLimits
 from certs.grpc_credentials import channel_credentials
 from certs.keys import load_private_key
 from gateway.app.opening import OwnChannels
+from gateway.clock import SystemClock
+from gateway.federation.directory import Directory
 from gateway.federation.live_keys import LiveKeys
+from gateway.federation.shown import Shown
 from tests.unit.adapters.adapters_world import ANNA, BO, ask, number
 from wugan.adapter.v1 import adapter_pb2
 
@@ -267,13 +270,15 @@ async def test_a_gateway_calls_with_its_own_certificate_of_the_moment(tmp_path_f
         live.tls = lambda: SimpleNamespace(name=name)
 
     live = SimpleNamespace()
+    directory = cast(Directory, SimpleNamespace(require_not_revoked=lambda _: None))
+    shown = Shown(lambda: directory, member.authority.root_pem, SystemClock())
     identity("tls-1")
     async with sdk.served(Department(), "127.0.0.1:0", member.department()) as address:
         await member.adapter(address, member.gateway()).close()
         path = member.folder / "remote.yaml"
         lines = path.read_text("utf-8").splitlines()
         path.write_text("\n".join(line for line in lines if "roots.pem" not in line and "key.pem" not in line), "utf-8")
-        adapter = build(load_manifest(path), member.folder, channels=OwnChannels(cast(LiveKeys, live)))
+        adapter = build(load_manifest(path), member.folder, channels=OwnChannels(cast(LiveKeys, live), shown))
         await adapter.lookup(ask(ANNA))
         identity("tls-2", "12330000002482285F", "other")
         with pytest.raises(SourceFaultError, match="PERMISSION_DENIED"):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import runpy
+import shlex
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,25 @@ async def test_the_example_in_node_passes(
     program = ("node", node / "adapter.mjs", "127.0.0.1:0", member.department(), GATEWAY, ready)
     async with running(*program, ready=ready) as (address, _):
         assert failed(await conform(target(address, member), BURIED, bounds=BOUNDS)) == []
+
+
+def test_with_the_command_that_starts_it_nothing_is_left_untried(member: Member, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    program = EXAMPLES / "sdk_burials" / "adapter.py"
+    start = shlex.join([sys.executable, str(program), address, str(member.department())])
+    arguments = ["conform", address, "--certs", str(member.gateway()), "--tls-name", tls_name_of("burials")]
+    sample = tmp_path / "sample.csv"
+    sample.write_text(f"id_number,name,kind,observed_on\n{number(1)},张建国,BURIAL,2026-01-14\n", "utf-8")
+    only = ["--only", "clock.time_zone", "--only", "restart.closed", "--sample", str(sample), "--json"]
+    ran = CliRunner(env={"WUGAN_LANG": "en"}).invoke(command, [*arguments, *only, "--start", start])
+    assert ran.exit_code == 0, ran.output
+    outcomes = {case["id"]: case["outcome"] for case in json.loads(ran.output)["cases"]}
+    assert set(outcomes.values()) == {"passed"}, outcomes
+    assert set(outcomes) == {"clock.time_zone", "restart.closed"}
+    wrong = CliRunner().invoke(command, [*arguments, *only, "--start", "/no/such/program"])
+    assert wrong.exit_code == 3
 
 
 def test_an_address_needs_certificates_and_somebody_there(member: Member) -> None:

@@ -94,6 +94,7 @@ def both(tmp_path: Path) -> Both:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0)
+    monkeypatch.setattr(intake_columns, "LARGE_INCREMENT_BYTES", 0)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 200)
 
 
@@ -146,7 +147,7 @@ LINES = st.tuples(
     st.booleans(),
 )
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 def test_by_columns_is_as_row_by_row(tmp_path_factory: pytest.TempPathFactory, lines: list[str], chinese: bool) -> None:
     import asyncio

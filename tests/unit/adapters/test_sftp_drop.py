@@ -319,12 +319,12 @@ async def test_a_folder_that_is_not_there_is_told(server: Server) -> None:
 
 async def test_a_server_that_sends_more_than_it_said_or_nothing_harms_nobody(server: Server) -> None:
     server.write("xs_1.csv", f"{ANNA},安娜,2026-03-01,a")
-    adapter = server.adapter("    timeout_s: 5", "    timeout_s: 0.2")
+    adapter = server.adapter("    timeout_s: 5", "    timeout_s: 1")
     Moody.mood = "more"
     with pytest.raises(SourceDownError, match="no usable file"):
         await adapter.check()
     Moody.mood = "hang"
-    with pytest.raises(SourceDownError, match="a file does not come in time"):
+    with pytest.raises(SourceDownError, match="in time"):
         await adapter.check()
     Moody.mood = ""
     assert len(await known(adapter, ANNA)) == 1
