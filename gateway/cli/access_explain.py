@@ -38,9 +38,12 @@ class Asked(NamedTuple):
 
         Raises:
             ConfigError: a word is not one of the contract.
+            IdentityError: that is no member's code.
         """
+        from certs.identity import require_member_id
+
         return cls(
-            member,
+            require_member_id(member),
             unit,
             _number(purpose, PURPOSE_NAMES),
             frozenset(_number(benefit, BENEFIT_NAMES) for benefit in benefits),
@@ -158,8 +161,9 @@ def _names(numbers: Iterable[int], known: Mapping[str, int]) -> list[str]:
 
 
 def _number(name: str, known: Mapping[str, int]) -> int:
-    if name not in known:
+    number = known.get(name.upper())
+    if number is None:
         raise ConfigError(
             f"unknown word {name!r}; write one of {', '.join(known)}", f"未知词 {name!r}，应为 {'、'.join(known)} 之一"
         )
-    return known[name]
+    return number
