@@ -127,6 +127,7 @@ def grant(
 ) -> None:
     """Propose."""
     from gateway.access.terms import read_terms
+    from gateway.cli.access_shown import because
     from gateway.clock import SystemClock
 
     body = {
@@ -156,8 +157,8 @@ def grant(
         raise fail(error.en, error.zh, EXIT_USAGE) from None
     proposed: list[str] = []
     made = run(config_file, work)
-    listed = ", ".join(proposed)
     if proposed:
+        listed = because(proposed)
         en = f"{made.name} is proposed; it counts once another person approves it, because of: {listed}"
         zh = f"{made.name} 已提出，须由另一人批准后生效，原因：{listed}"
     else:

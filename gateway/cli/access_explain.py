@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quotas, Terms
 from gateway.cli.access_common import moment
+from gateway.cli.access_shown import because
 from gateway.cli.language import say
 from gateway.clock import SystemClock, civil_day
 from gateway.errors import ConfigError
@@ -130,7 +131,7 @@ def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:
     """Why a grant does not allow the question."""
     terms: Terms = grant.terms
     missing = asked.benefits - terms.benefits
-    pending = ", ".join(ledger.needs_approval(grant))
+    pending = because(ledger.needs_approval(grant))
     for applies, en, zh in (
         (bool(grant.withdrawn_by), f"withdrawn by {grant.withdrawn_by}", f"已由 {grant.withdrawn_by} 撤回"),
         (bool(pending), f"waits for a second person: {pending}", f"待第二人批准：{pending}"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway.access import people
 from gateway.cli.access import access
 
 MEMBER = "111100000000212234"
@@ -45,6 +46,11 @@ class Office:
 
     def types(self, *words: str) -> Result:
         return CliRunner().invoke(access, words)
+
+    def shows(self, language: str, *words: str) -> str:
+        """What a person reads, whatever became of it."""
+        ran = CliRunner(env={"WUGAN_LANG": language}).invoke(access, [*words, "--config", str(self.config)])
+        return ran.output
 
     def does(self, *words: str) -> str:
         ran = self.types(*words)
@@ -102,3 +108,30 @@ def test_terms_that_are_none_are_wrong_usage_and_nothing_is_granted(office: Offi
 @pytest.mark.parametrize("wrong", [{"member": "nobody"}, {"purpose": "curiosity"}], ids=str)
 def test_a_question_that_cannot_be_asked_is_wrong_usage(office: Office, wrong: dict[str, str]) -> None:
     assert office.explains(**wrong).exit_code == 2
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_why_a_grant_waits_is_told_in_words(office: Office, language: str) -> None:
+    person = ("--as", "li", "--key", str(office.folder / "li.pem"))
+    terms = ("--purpose", "audit", "--benefit", "*", "--evidence", "*", "--region", "*", "--per-day", "0")
+    told = office.shows(
+        language, "grant", "--member", "*", *terms, "--until", "2028-12-31", "--why", "x", *person
+    ) + office.shows(language, "explain", "--member", MEMBER, "--purpose", "audit", "--benefit", "work_injury")
+    many = "每日人数较多" if language == "zh" else "many people a day"
+    assert told.count(many) == 2
+    assert "quotas.day" not in told
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_who_may_not_is_told_in_words(office: Office, language: str) -> None:
+    person = ("--as", "wang", "--key", str(office.folder / "wang.pem"))
+    told = office.shows(language, "withdraw", "g1", "--why", "x", *person)
+    if language == "zh":
+        assert "系统管理员无权撤回授权，应由以下角色执行：安全保密管理员、安全审计员、部门数据负责人" in told
+    else:
+        assert "system administrator may not withdraw grants; that is for: security administrator" in told
+
+
+def test_every_role_and_act_has_a_name_in_both_languages() -> None:
+    assert set(people.TITLES) == set(people.ROLES)
+    assert set(people.ACTS) == set(people.MAY)

@@ -17,6 +17,7 @@ from gateway.cli import command_words
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 CHECK = ["check", "--id", "x", "--name", "x"]
+ASK = [*CHECK, "--benefit", "work_injury", "--purpose", "audit"]
 SOURCES = Path(click.__file__).parent
 
 MAKE = """
@@ -39,6 +40,7 @@ MISTAKES = {
     "not a day": ["access", "grant", "--until", "tomorrow"],
     "too many arguments": ["gateway", "run", "one", "two"],
     "an argument is missing": ["late", "show"],
+    "an option without the one it goes with": [*ASK, "--config", __file__, "--leave-only"],
 }
 
 
