@@ -119,6 +119,19 @@ def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> 
     assert "social credit code" in ran.stderr
 
 
+@pytest.mark.parametrize(("federation", "said"), [("bad name", "not a federation name"), (FEDERATION, "not empty")])
+def test_what_cannot_be_founded_is_refused_before_passphrases_are_asked_for(
+    administrator: Administrator, federation: str, said: str
+) -> None:
+    if said == "not empty":
+        administrator.home.mkdir()
+        (administrator.home / "something").touch()
+    ran = administrator.types("init", "--federation", federation)
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+    assert "assphrase" not in ran.output
+
+
 @pytest.mark.parametrize("wrong", ["1234", "", "xyz", "0" * 33, "g" * 32, "--"])
 def test_a_key_id_that_is_none_revokes_nothing(founded: Administrator, wrong: str) -> None:
     ran = founded.types("revoke", f"--key={wrong}", "--passphrase-file", str(founded.daily))
