@@ -38,6 +38,7 @@ from gateway.sections import (
     TlsSettings,
     member_code,
 )
+from gateway.setting_words import told
 
 MAX_CONFIG_BYTES = 1 << 20
 S = TypeVar("S", bound=Settings)
@@ -138,11 +139,14 @@ def load(path: Path, model: type[S]) -> S:
         settings = model.model_validate(raw)
     except ValidationError as error:
         problems = [
-            (".".join(str(part) for part in problem["loc"]), problem["msg"].removeprefix("Value error, "))
-            for problem in error.errors(include_url=False, include_input=False)
+            (".".join(str(part) for part in one["loc"]), *told(one["type"], one["msg"], one.get("ctx", {})))
+            for one in error.errors(include_url=False, include_input=False)
         ]
-        listed = "; ".join(f"{where}: {what}" for where, what in problems)
-        raise ConfigError(f"{path}: {listed}", f"{path}：配置有误：{listed}", field=problems[0][0]) from error
+        raise ConfigError(
+            f"{path}: {'; '.join(f'{where}: {en}' for where, en, _ in problems)}",
+            f"{path}：配置有误：{'；'.join(f'{where}：{zh}' for where, _, zh in problems)}",
+            field=problems[0][0],
+        ) from error
     return _absolute(settings, path.resolve().parent)
 
 

@@ -143,10 +143,12 @@ class Ledger:
             )
         verify_act(act, person.public_key)
         if statement.act not in self._by_act or person.role not in people.MAY[statement.act]:
-            may = ", ".join(sorted(people.MAY.get(statement.act, ())))
+            may = [people.TITLES[role] for role in people.ROLES if role in people.MAY.get(statement.act, ())]
+            role, act_words = people.TITLES[person.role], people.ACTS.get(statement.act, ("do that", "执行此操作"))
             raise PolicyError(
-                f"the role {person.role} may not do {statement.act}; that is for: {may or 'nobody'}",
-                f"角色 {person.role} 无权执行 {statement.act}，应由以下角色执行：{may or '无'}",
+                f"a person in the role {role[0]} may not {act_words[0]}; that is for: "
+                f"{', '.join(en for en, _ in may) or 'nobody'}",
+                f"{role[1]}无权{act_words[1]}，应由以下角色执行：{'、'.join(zh for _, zh in may) or '无'}",
             )
 
     # people

@@ -64,6 +64,34 @@ MAY: Final[dict[str, frozenset[str]]] = {
 """Which roles may do what. Who proposed a grant or an adapter may not approve it, and nobody approves a person into
 their own role: that is held by the ledger."""
 
+TITLES: Final = {
+    SYSTEM: ("system administrator", "系统管理员"),
+    SECURITY: ("security administrator", "安全保密管理员"),
+    AUDIT: ("audit administrator", "安全审计员"),
+    OWNER: ("department owner", "部门数据负责人"),
+    OPERATOR: ("operator", "操作员"),
+}
+"""What people call the roles."""
+ACTS: Final = {
+    FOUND_PEOPLE: ("enrol the first people", "登记首批人员"),
+    ADD_PERSON: ("enrol people", "登记人员"),
+    APPROVE_PERSON: ("approve people", "批准人员"),
+    REMOVE_PERSON: ("remove people", "移除人员"),
+    PROPOSE_GRANT: ("propose grants", "提出授权"),
+    APPROVE_GRANT: ("approve grants", "批准授权"),
+    WITHDRAW_GRANT: ("withdraw grants", "撤回授权"),
+    PROTECT: ("protect persons", "设置特别保护"),
+    UNPROTECT: ("end the protection of persons", "解除特别保护"),
+    CLEAR_ALARM: ("clear alarms", "解除告警"),
+    PROPOSE_ADAPTER: ("register adapters", "登记适配器"),
+    APPROVE_ADAPTER: ("approve adapters", "批准适配器"),
+    PROMOTE_ADAPTER: ("make adapters live", "启用适配器"),
+    SUSPEND_ADAPTER: ("suspend adapters", "暂停适配器"),
+    RESUME_ADAPTER: ("resume adapters", "恢复适配器"),
+    REMOVE_ADAPTER: ("remove adapters", "移除适配器"),
+}
+"""What people call the acts."""
+
 PROPOSED: Final = "proposed"
 ACTIVE: Final = "active"
 GONE: Final = "removed"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,7 @@ SUPERSEDED: Final = 4
 """CRLReason of a certificate whose key nobody else has: what it was renewed to stays."""
 CESSATION: Final = 5
 """CRLReason of a member that leaves: cessation of operation."""
+_KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +201,12 @@ class Office(Archive):
             return self._revoke(number, reason, renewed)
 
     def revoke_key(self, key_id: str, *, reason: int) -> int:
-        """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well."""
+        """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well.
+
+        Raises:
+            ConfigError: that is no key id.
+        """
+        key_id = _key_id(key_id)
         with self._alone():
             rows = self._membership.rows().values()
             listed = [key.certificate for row in rows for key in row.entry.signing_keys if key.key_id == key_id]
@@ -213,6 +220,18 @@ class Office(Archive):
                 for row in self._membership.rows().values():
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
             return self._publish()
+
+    def lists_key(self, key_id: str) -> bool:
+        """Whether a member has published a key of this id, signing or encryption.
+
+        Raises:
+            ConfigError: that is no key id.
+        """
+        wanted = _key_id(key_id)
+        with self._alone():
+            rows = self._membership.rows().values()
+        listed = {key.key_id for row in rows for key in row.entry.signing_keys}
+        return wanted in listed.union(key.key_id for row in rows for key in row.entry.encryption_keys)
 
     def publish(self, above: int = 0) -> int:
         """Publish the record as it is, changed or not; the version.
@@ -356,6 +375,17 @@ class Office(Archive):
         """
         kept = entries.without_revoked(entry, self._membership.barred(), self._membership.is_revoked)
         return entry if entries.lost_a_kind(entry, kept) else kept
+
+
+def _key_id(text: str) -> str:
+    """A key id as the directory writes it."""
+    written = text.strip().lower()
+    if not _KEY_ID.fullmatch(written):
+        raise ConfigError(
+            "that is not a key id: 32 hexadecimal digits, as `wugan certs status` shows them",
+            "不是密钥标识：应为 `wugan certs status` 所示的 32 位十六进制数",
+        )
+    return written
 
 
 def _no_member() -> ConfigError:

@@ -12,12 +12,15 @@ import os
 
 import click
 
+from gateway.cli import command_words
 from gateway.cli.language import say
 
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_FAULTY = 4
+
+command_words.speak()
 
 
 class _LazyGroup(click.Group):

@@ -32,6 +32,7 @@ from gateway.cli.access_common import (
 )
 from gateway.cli.access_people import people
 from gateway.cli.language import plain, say
+from gateway.errors import WuganError
 
 if TYPE_CHECKING:
     from gateway.access.ledger import Grant, Ledger
@@ -125,14 +126,16 @@ def grant(
     why: str,
 ) -> None:
     """Propose."""
+    from gateway.access.terms import read_terms
+    from gateway.cli.access_shown import because
     from gateway.clock import SystemClock
 
     body = {
         "member": member,
         "units": [*units],
-        "purposes": [*purposes],
-        "benefits": [*benefits],
-        "evidence": [*evidence],
+        "purposes": [word.upper() for word in purposes],
+        "benefits": [word.upper() for word in benefits],
+        "evidence": [word.upper() for word in evidence],
         "regions": [int(code) if code.isdecimal() else code for code in regions],
         "quotas": {"day": per_day, "official_day": per_official, "minute": per_minute, "second": per_second},
         "roster": roster,
@@ -148,10 +151,14 @@ def grant(
         proposed.extend(ledger.needs_approval(ledger.grants[number]))
         return ledger.grants[number]
 
+    try:
+        read_terms(body)  # before it is signed: words that are none are wrong usage, not a refusal
+    except WuganError as error:
+        raise fail(error.en, error.zh, EXIT_USAGE) from None
     proposed: list[str] = []
     made = run(config_file, work)
-    listed = ", ".join(proposed)
     if proposed:
+        listed = because(proposed)
         en = f"{made.name} is proposed; it counts once another person approves it, because of: {listed}"
         zh = f"{made.name} 已提出，须由另一人批准后生效，原因：{listed}"
     else:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quotas, Terms
 from gateway.cli.access_common import moment
+from gateway.cli.access_shown import because
 from gateway.cli.language import say
 from gateway.clock import SystemClock, civil_day
 from gateway.errors import ConfigError
@@ -38,9 +39,12 @@ class Asked(NamedTuple):
 
         Raises:
             ConfigError: a word is not one of the contract.
+            IdentityError: that is no member's code.
         """
+        from certs.identity import require_member_id
+
         return cls(
-            member,
+            require_member_id(member),
             unit,
             _number(purpose, PURPOSE_NAMES),
             frozenset(_number(benefit, BENEFIT_NAMES) for benefit in benefits),
@@ -127,7 +131,7 @@ def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:
     """Why a grant does not allow the question."""
     terms: Terms = grant.terms
     missing = asked.benefits - terms.benefits
-    pending = ", ".join(ledger.needs_approval(grant))
+    pending = because(ledger.needs_approval(grant))
     for applies, en, zh in (
         (bool(grant.withdrawn_by), f"withdrawn by {grant.withdrawn_by}", f"已由 {grant.withdrawn_by} 撤回"),
         (bool(pending), f"waits for a second person: {pending}", f"待第二人批准：{pending}"),
@@ -158,8 +162,9 @@ def _names(numbers: Iterable[int], known: Mapping[str, int]) -> list[str]:
 
 
 def _number(name: str, known: Mapping[str, int]) -> int:
-    if name not in known:
+    number = known.get(name.upper())
+    if number is None:
         raise ConfigError(
             f"unknown word {name!r}; write one of {', '.join(known)}", f"未知词 {name!r}，应为 {'、'.join(known)} 之一"
         )
-    return known[name]
+    return number

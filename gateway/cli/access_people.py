@@ -19,13 +19,6 @@ from gateway.cli.language import plain, say
 if TYPE_CHECKING:
     from gateway.access.people import Applicant
 
-_ROLES = {
-    roles.SYSTEM: ("system administrator", "系统管理员"),
-    roles.SECURITY: ("security administrator", "安全保密管理员"),
-    roles.AUDIT: ("audit administrator", "安全审计员"),
-    roles.OWNER: ("department owner", "部门数据负责人"),
-    roles.OPERATOR: ("operator", "操作员"),
-}
 _MAX_APPLICATION = 4096
 
 
@@ -142,8 +135,8 @@ def add(
     tell(
         json_out,
         {"name": applicant.name, "role": role, "state": roles.PROPOSED},
-        f"{applicant.name} is proposed as {_ROLES[role][0]}; another administrator has to approve it",
-        f"{applicant.name} 已登记为{_ROLES[role][1]}，须由另一名管理员批准",
+        f"{applicant.name} is proposed as {roles.TITLES[role][0]}; another administrator has to approve it",
+        f"{applicant.name} 已登记为{roles.TITLES[role][1]}，须由另一名管理员批准",
     )
 
 
@@ -201,7 +194,7 @@ def list_(config_file: Path, json_out: bool) -> None:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in listed:
-        role = say(*_ROLES[each["role"]])
+        role = say(*roles.TITLES[each["role"]])
         click.echo(plain(f"{each['name']:16} {role:24} {state(each['state']):9} {each['key_id']}"))
     if not listed:
         click.echo(say("nobody is enrolled yet", "尚未登记任何人员"))

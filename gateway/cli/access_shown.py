@@ -42,6 +42,15 @@ def state(name: str) -> str:
     return say(*STATES[name])
 
 
+def because(reasons: Iterable[str]) -> str:
+    """Why a grant waits for a second person, in the language of the screen.
+
+    Args:
+        reasons: from `Ledger.needs_approval`.
+    """
+    return _separated(say(*_TWO_PERSONS[each]) for each in reasons)
+
+
 def lines(grant: Mapping[str, Any]) -> list[str]:
     """The lines about a grant.
 
@@ -54,7 +63,7 @@ def lines(grant: Mapping[str, Any]) -> list[str]:
         (say("proposed by", "提出"), grant["proposed_by"]),
         (say("approved by", "批准"), _joined(grant["approved_by"])),
         (say("withdrawn by", "撤回"), grant["withdrawn_by"]),
-        (say("waits for a second person", "待第二人批准"), _separated(say(*_TWO_PERSONS[each]) for each in waiting)),
+        (say("waits for a second person", "待第二人批准"), because(waiting)),
     ]
     told = [
         (say("units", "经办机构"), _joined(grant["units"])),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from gateway.cli import EXIT_USAGE
 from gateway.cli.authority_issuing import issuing, token
 from gateway.cli.authority_members import member
 from gateway.cli.authority_options import (
@@ -96,9 +97,15 @@ def init(
     json_out: bool,
 ) -> None:
     """Found an authority."""
+    from certs.identity import require_federation
     from gateway.authority.founding import Plan, found
     from gateway.clock import SystemClock
 
+    or_exit(lambda: require_federation(federation))  # before anybody thinks of passphrases
+    if folder.is_dir() and any(folder.iterdir()):
+        wrong = say(f"{folder}: not empty; name an empty folder", f"{folder}：目录非空，请指定空目录")
+        click.echo(f"wugan: {wrong}", err=True)
+        raise SystemExit(EXIT_USAGE)
     plan = Plan(
         federation,
         root_passphrases(root_passphrases_file, root_keys),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 LISTED = 10_000
 """Certificates shown at most."""
+
+
+class Key(NamedTuple):
+    """What became of a key."""
+
+    version: int
+    listed: bool
+
 
 _KINDS = {"tls": ("TLS", "TLS"), "signing": ("signing", "签名")}
 
@@ -111,11 +119,13 @@ def revoke(
         )
     number = REASONS[reason]
 
-    def work(office: Office) -> Revoked | int:
+    def work(office: Office) -> Revoked | Key | int:
         if member_id is not None:
             return office.remove(member_id, reason=number)
         if key_id is not None:
-            return office.revoke_key(key_id, reason=number)
+            listed = office.lists_key(key_id)
+            version = office.revoke_key(key_id, reason=number)
+            return Key(version, listed)
         if certificate is not None:
             return office.revoke_pem(certificate.read_bytes(), reason=number, renewed=renewed)
         return office.revoke_serial(serial or "", reason=number, renewed=renewed)
@@ -123,6 +133,17 @@ def revoke(
     done = in_office(folder, passphrase_file, work)
     if isinstance(done, int):
         tell_version(json_out, done, "revoked", "已吊销")
+        return
+    if isinstance(done, Key):
+        tell_version(json_out, done.version, "revoked", "已吊销", listed=done.listed)
+        if not done.listed:
+            click.echo(
+                say(
+                    "No member lists this key now; it never will be. If it should be in use, compare its id.",
+                    "目前没有成员公布该密钥，今后也不会列入目录。若该密钥应在使用中，请核对标识。",
+                ),
+                err=True,
+            )
         return
     taken, left = ([_about(each) for each in part] for part in (done.taken, done.left))
     tell_version(json_out, done.version, "revoked", "已吊销", revoked=taken, still_valid=left)

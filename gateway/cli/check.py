@@ -145,6 +145,8 @@ def check(
     from gateway.cli.report import as_json, show
     from gateway.config import load_agency
 
+    if leave_only and not leave:
+        raise click.UsageError(say("--leave-only goes with --leave", "--leave-only 须与 --leave 同用"))
     try:
         settings = load_agency(config_file)
     except ConfigError as error:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.store.audit import AuditEvent
     from gateway.store.engine import Store
+    from gateway.store.outbox import Trouble
     from gateway.store.post_office import Listed
 
 R = TypeVar("R")
@@ -43,6 +44,24 @@ _KIND_WORDS = {
     4: ("subscription", "订阅"),
     5: ("subscription reply", "订阅回复"),
     6: ("matching", "名册比对"),
+}
+
+_LABELS = {
+    "delivery": ("delivery", "消息编号"),
+    "member": ("member", "对方成员"),
+    "kind": ("kind", "种类"),
+    "state": ("state", "状态"),
+    "made_at": ("made", "生成时间"),
+    "expires_at": ("expires", "到期时间"),
+    "next_try": ("next try", "下次尝试"),
+    "failures": ("failures", "失败次数"),
+    "reason": ("reason", "原因"),
+    "note": ("note", "说明"),
+    "bytes": ("bytes", "字节数"),
+    "member_failing_since": ("the member fails since", "对方异常始于"),
+    "member_failures": ("failures in a row", "对方连续失败次数"),
+    "member_next_try": ("the member is tried next", "下次尝试对方"),
+    "member_reason": ("because of", "对方异常原因"),
 }
 
 MEMBER = click.option("--member", default="", help=say("only of this member", "仅此成员"))
@@ -110,10 +129,10 @@ def show_outbox(config_file: Path, json_out: bool, delivery: str) -> None:
         found = await at.post_office.letter(wanted)
         troubles = await at.outbox.troubles()
         trouble = troubles.get(found.member) if found is not None else None
-        return found, {} if trouble is None else trouble._asdict()
+        return found, {} if trouble is None else _failing(trouble)
 
     found, trouble = _run(config_file, work)
-    _show(found, _OUTBOX_STATES, json_out, {"member_failing": trouble} if trouble else {})
+    _show(found, _OUTBOX_STATES, json_out, trouble)
 
 
 @inbox.command("show", help=say("Show one delivery.", "显示一条消息。"))
@@ -263,10 +282,7 @@ def _record(delivery_id: bytes, where: str, reason: str, clock: Clock) -> AuditE
 
 
 def _data(each: Listed, states: dict[str, int]) -> dict[str, Any]:
-    from wugan.federation.v1 import vocabulary_pb2 as words
-
     names = {number: name for name, number in states.items()}
-    reason = words.RefusalReason.Name(words.RefusalReason.ValueType(each.reason))
     return {
         "delivery": each.delivery_id.hex(),
         "member": each.member,
@@ -276,10 +292,29 @@ def _data(each: Listed, states: dict[str, int]) -> dict[str, Any]:
         "expires_at": moment(each.expires_at_ms),
         "next_try": moment(each.next_try_ms) if each.next_try_ms else "",
         "failures": each.failures,
-        "reason": reason.removeprefix("REFUSAL_REASON_") if each.reason else "",
+        "reason": _reason(each.reason),
         "note": each.note,
         "bytes": each.size,
     }
+
+
+def _failing(trouble: Trouble) -> dict[str, Any]:
+    """How the member stands that a letter is for."""
+    return {
+        "member_failing_since": moment(trouble.failing_since_ms),
+        "member_failures": trouble.failures,
+        "member_next_try": moment(trouble.next_try_ms),
+        "member_reason": _reason(trouble.reason),
+    }
+
+
+def _reason(number: int) -> str:
+    """A reason for refusal as the contract names it; none is ""."""
+    from wugan.federation.v1 import vocabulary_pb2 as words
+
+    if not number:
+        return ""
+    return words.RefusalReason.Name(words.RefusalReason.ValueType(number)).removeprefix("REFUSAL_REASON_")
 
 
 def _print(found: list[Listed], states: dict[str, int], json_out: bool) -> None:
@@ -302,8 +337,25 @@ def _show(found: Listed | None, states: dict[str, int], json_out: bool, more: di
     if json_out:
         click.echo(json.dumps(data, ensure_ascii=False))
         return
-    for name, value in data.items():
-        click.echo(plain(f"{name:16} {value}"))
+    from gateway.wording import REFUSALS
+    from wugan.federation.v1 import vocabulary_pb2 as words
+
+    def reason(name: str) -> str:
+        number = words.RefusalReason.Value(f"REFUSAL_REASON_{name}") if name else 0
+        word = REFUSALS.get(number)
+        return name if word is None else f"{say(word.en, word.zh)} ({name})"
+
+    shown = {
+        **data,
+        "reason": reason(data["reason"]),
+        "kind": say(*_KIND_WORDS.get(found.kind, ("unknown", "未知"))),
+        "state": say(*_STATE_WORDS[data["state"]]),
+    }
+    if "member_reason" in data:
+        shown["member_reason"] = reason(data["member_reason"])
+    for name, value in shown.items():
+        if value not in ("", 0):
+            click.echo(plain(f"{say(*_LABELS[name])}{say(': ', '：')}{value}"))
 
 
 def _told(asked: int, done: int, json_out: bool, words: tuple[str, str]) -> None:
@@ -311,4 +363,6 @@ def _told(asked: int, done: int, json_out: bool, words: tuple[str, str]) -> None
         json_out, {"asked": asked, "done": done}, f"{done} of {asked} {words[0]}", f"{asked} 条中 {done} 条已{words[1]}"
     )
     if done < asked:
+        why = say("the others are not dead, or not here: see list", "其余消息不是“已停止”状态或不存在，请用 list 查看")
+        click.echo(f"wugan: {why}", err=True)
         raise SystemExit(EXIT_REFUSED)

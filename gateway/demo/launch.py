@@ -35,6 +35,11 @@ SERVED = "justice"
 """The department that runs its adapter itself, in the first province; the others are asked by their gateway."""
 ATTEMPTS = 3
 """Times that starting is tried anew when a port was taken between choosing and binding it."""
+_OBSERVED = """
+[observability]
+listen = "127.0.0.1:0"
+"""
+"""A gateway of a demo can be asked what is wrong with it, like any other (`wugan gateway health`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ def _start_gateways(
     """Found the federation, start its authority and its gateways; on fresh ports if one was taken meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
         address = f"127.0.0.1:{free_ports(1)[0]}"
-        members = found(folder / "federation", plans, now, authority_address=address, roster=roster)
+        members = found(folder / "federation", plans, now, authority_address=address, extra=_OBSERVED, roster=roster)
         started: list[Started] = []
         try:
             with stopped_on_failure(started):

@@ -1,4 +1,4 @@
-"""The gateways of `wugan demo up` renew their keys on command, as those of a real federation do."""
+"""The gateways of `wugan demo up` renew their keys and tell of their health on command, as real ones do."""
 
 from __future__ import annotations
 
@@ -54,3 +54,12 @@ async def test_a_demo_gateway_renews_all_its_keys_on_command_and_puts_the_old_on
         await certs(config, "rollback")
     assert current(answering) == before
     assert await answered(world)
+
+
+async def test_a_demo_gateway_says_in_words_how_it_is(world: SmallWorld) -> None:
+    config = world.member(world.recipient().lives_in).folder / "gateway.toml"
+    code, out, err = await wugan("gateway", "health", "--config", str(config), "--json")
+    assert code in (0, 1, 2), err  # by now other tests of this federation may have troubled it
+    told = json.loads(out)
+    assert {each["about"] for each in told["facts"]} >= {"departments", "directory", "keys"}
+    assert all(each["en"] and each["zh"] for each in told["facts"])

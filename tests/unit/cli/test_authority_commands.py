@@ -119,6 +119,33 @@ def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> 
     assert "social credit code" in ran.stderr
 
 
+@pytest.mark.parametrize(("federation", "said"), [("bad name", "not a federation name"), (FEDERATION, "not empty")])
+def test_what_cannot_be_founded_is_refused_before_passphrases_are_asked_for(
+    administrator: Administrator, federation: str, said: str
+) -> None:
+    if said == "not empty":
+        administrator.home.mkdir()
+        (administrator.home / "something").touch()
+    ran = administrator.types("init", "--federation", federation)
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+    assert "assphrase" not in ran.output
+
+
+@pytest.mark.parametrize("wrong", ["1234", "", "xyz", "0" * 33, "g" * 32, "--"])
+def test_a_key_id_that_is_none_revokes_nothing(founded: Administrator, wrong: str) -> None:
+    ran = founded.types("revoke", f"--key={wrong}", "--passphrase-file", str(founded.daily))
+    assert ran.exit_code == 2
+    assert "32 hexadecimal digits" in ran.stderr
+    assert founded.does("publish")["version"] == 2, "nothing was published for it"
+
+
+def test_whoever_revokes_a_key_that_nobody_lists_is_told_so(founded: Administrator) -> None:
+    ran = founded.types("revoke", "--key", "AB" * 16, "--passphrase-file", str(founded.daily))
+    assert ran.exit_code == 0
+    assert "No member lists this key" in ran.stderr
+
+
 def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: Path) -> None:
     founded.adds()
     clock = SystemClock()
@@ -130,7 +157,7 @@ def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: P
     assert founded.does("revoke", "--certificate", str(pem), "--reason", "key-compromise")["version"] == 3
     assert founded.types("revoke", "--serial", "5f3c09", "--passphrase-file", str(founded.daily)).exit_code == 2
     assert founded.does("revoke", "--serial", f"{issued.certificate.serial_number:x}")["version"] == 4
-    assert founded.does("revoke", "--key", "00" * 16)["version"] == 5
+    assert founded.does("revoke", "--key", "00" * 16) == {"listed": False, "version": 5}
     assert founded.does("revoke", "--member", ZHEJIANG)["version"] == 6
     for words in ((), ("--serial", "1", "--key", "2")):
         assert founded.types("revoke", *words).exit_code == 2

@@ -146,10 +146,11 @@ def test_every_help_is_shown_in_chinese(chinese: Walk) -> None:
     for command, (code, text) in chinese[0].items():
         assert code == 0, command
         assert CHINESE.search(text), f"wugan {command} --help says nothing in Chinese"
+        assert not re.search("Usage:|Options:|Commands:|Show this|required|default:", text), command
 
 
 def test_every_option_is_explained_in_both_languages(english: Walk, chinese: Walk) -> None:
-    file_names = {"gateway.toml", "adapter.toml", "Show the version and exit."}
+    file_names = {"gateway.toml", "adapter.toml"}
     for command, texts in chinese[1].items():
         for text in texts:
             assert text in file_names or CHINESE.search(text), f"wugan {command}: an option says only {text!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gateway.clock import SystemClock
 from gateway.post.letters import letter
 from gateway.store.engine import Store
 from gateway.store.inbox import DEAD, Arrival, Finish
-from gateway.store.outbox import Attempt, Dead
+from gateway.store.outbox import Attempt, Dead, Trouble
 from tests.unit.store.store_world import MEMBER, OTHER_MEMBER
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -63,6 +64,15 @@ async def _fill(state: Path) -> None:
         await store.inbox.finish(Finish(OTHER_MEMBER, number, DEAD, reason=words.REFUSAL_REASON_INTERNAL, note=note))
 
 
+async def _trouble(state: Path) -> None:
+    """The member is away."""
+    clock = SystemClock()
+    async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+        now_ms = clock.now_ms()
+        away = Trouble(MEMBER, now_ms - 1000, 3, now_ms + 1000, words.REFUSAL_REASON_PARTNER_UNAVAILABLE)
+        await store.outbox.settle(Attempt(MEMBER, trouble=away))
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
@@ -102,6 +112,33 @@ def test_one_delivery_is_shown(config: Path) -> None:
     assert listed(config, "inbox", "show", left["delivery"]) == left
     assert run("outbox", "show", "00" * 16, "--config", str(config)).exit_code == 1
     assert run("outbox", "show", "nonsense", "--config", str(config)).exit_code == 2
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_delivery_is_shown_to_a_person_in_words(config: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    (waiting,) = listed(config, "outbox", "list", "--state", "waiting")
+    monkeypatch.setenv("WUGAN_LANG", language)
+
+    def shown() -> list[str]:
+        output = run("outbox", "show", waiting["delivery"], "--config", str(config)).output
+        return [line for line in output.splitlines() if "[info" not in line]  # the log of the store
+
+    told = shown()
+    asyncio.run(_trouble(config.parent / "state"))
+    troubled = shown()
+    for line in troubled:
+        name, _, value = line.partition("：" if language == "zh" else ": ")
+        assert value, line
+        assert bool(re.search(r"[\u4e00-\u9fff]", name)) == (language == "zh"), line
+    assert len(troubled) == len(told) + 4
+    assert ("无法连接" if language == "zh" else "could not be reached") in troubled[-1]
+
+
+def test_whoever_drops_what_waits_is_told_why_not(config: Path) -> None:
+    (waiting,) = listed(config, "outbox", "list", "--state", "waiting")
+    ran = run("outbox", "drop", waiting["delivery"], "--reason", "x", "--config", str(config))
+    assert ran.exit_code == 1
+    assert "not dead" in ran.stderr
 
 
 def test_a_dead_letter_is_sent_again(config: Path) -> None:

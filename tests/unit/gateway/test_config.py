@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gateway import sections
 from gateway.config import MAX_CONFIG_BYTES, load_agency, load_gateway
 from gateway.errors import ConfigError
+from gateway.setting_words import OUR_OWN
 
 MINIMAL = """\
 member_id = "11330000002482285J"
@@ -303,3 +307,46 @@ def test_no_text_makes_loading_fail_otherwise_than_with_a_configuration_error(
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ConfigError):
         load_gateway(path)
+
+
+WRONG = {
+    "missing": MINIMAL.replace('roots = "roots.pem"\n', ""),
+    "unknown": with_line("server", "drain = 3.0"),
+    "out of bounds": with_line("server", "drain_s = -1"),
+    "no number": with_line("server", 'drain_s = "long"'),
+    "no text": MINIMAL.replace('"state"', "7"),
+    "no address": MINIMAL.replace('"127.0.0.1:7443"', '"here"'),
+    "no code": MINIMAL.replace("11330000002482285J", "nobody"),
+    "no link": MINIMAL + '\n[authority]\nurl = "authority"\ntls_name = "authority.example"\n',
+    "no word": MINIMAL + '\n[log]\nlevel = "LOUD"\n',
+    "no section": MINIMAL.replace("[messages]\n", "").replace("\n[server]", "\nmessages = 1\n[server]", 1),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_said_in_words_of_each_language(tmp_path: Path, case: str) -> None:
+    error = refusal(tmp_path, WRONG[case])
+    assert not re.search(r"[\u4e00-\u9fff]", error.en)
+    said = error.zh.partition("配置有误：")[2]
+    assert said
+    for part in said.split("；"):
+        assert re.search(r"[\u4e00-\u9fff]", part.partition("：")[2]), part
+    for words in ("Field required", "permitted", "Input should"):
+        assert words not in error.en + error.zh
+
+
+def test_every_check_of_ours_has_a_chinese_text() -> None:
+    texts = []
+    for node in ast.walk(ast.parse(Path(sections.__file__).read_text("utf-8"))):
+        if (
+            isinstance(node, ast.Raise)
+            and isinstance(node.exc, ast.Call)
+            and ast.unparse(node.exc.func) == "ValueError"
+        ):
+            [said] = node.exc.args
+            first = said.values[0] if isinstance(said, ast.JoinedStr) else said
+            assert isinstance(first, ast.Constant)
+            texts.append(str(first.value))
+    assert texts
+    for text in texts:
+        assert any(text.startswith(start) for start in OUR_OWN), f"no Chinese for {text!r} in gateway/setting_words.py"

@@ -1,0 +1,104 @@
+"""Wrong usage is told in the user's language: what the command line library says as well, not only what we do."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from gateway.cli import command_words
+
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+CHECK = ["check", "--id", "x", "--name", "x"]
+ASK = [*CHECK, "--benefit", "work_injury", "--purpose", "audit"]
+SOURCES = Path(click.__file__).parent
+
+MAKE = """
+import json, sys
+from click.testing import CliRunner
+from gateway.cli import main
+made = [CliRunner().invoke(main, line) for line in json.loads(sys.argv[1])]
+print(json.dumps([[each.exit_code, each.output] for each in made]))
+"""
+MISTAKES = {
+    "no such command": ["nonsense"],
+    "no such option": ["gateway", "run", "--nonsense"],
+    "an option is missing": ["gateway", "run"],
+    "an option without its value": ["gateway", "run", "--config"],
+    "a file is missing": ["gateway", "run", "--config", "/no/such/file"],
+    "a folder instead of a file": ["gateway", "run", "--config", "/"],
+    "a word that is none": [*CHECK, "--benefit", "nonsense"],
+    "out of range": [*CHECK, "--region", "5"],
+    "not a number": [*CHECK, "--region", "five"],
+    "not a day": ["access", "grant", "--until", "tomorrow"],
+    "too many arguments": ["gateway", "run", "one", "two"],
+    "an argument is missing": ["late", "show"],
+    "an option without the one it goes with": [*ASK, "--config", __file__, "--leave-only"],
+}
+
+
+def mistakes(language: str) -> dict[str, tuple[int, str]]:
+    """Exit code and what is told, of every mistake: the language is settled when the command loads."""
+    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-c", MAKE, json.dumps(list(MISTAKES.values()))]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return {name: (code, text) for name, (code, text) in zip(MISTAKES, json.loads(ran.stdout), strict=True)}
+
+
+@pytest.fixture(scope="module")
+def english() -> dict[str, tuple[int, str]]:
+    return mistakes("en")
+
+
+@pytest.fixture(scope="module")
+def chinese() -> dict[str, tuple[int, str]]:
+    return mistakes("zh")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_on_the_command_line_is_told_in_english(english: dict[str, tuple[int, str]], mistake: str) -> None:
+    code, text = english[mistake]
+    assert code == 2
+    assert text.startswith(("Usage:", "Error:"))
+    assert "Error: " in text
+    assert not CHINESE.search(text)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_on_the_command_line_is_told_in_chinese(chinese: dict[str, tuple[int, str]], mistake: str) -> None:
+    code, text = chinese[mistake]
+    assert code == 2
+    for line in text.splitlines():
+        assert not line.strip() or CHINESE.search(line), line
+    said = re.sub(r"'[^']*'|--?[a-z-]+|YYYY|[A-Z<>=x0-9\[\]]+", "", text.splitlines()[-1])
+    assert not re.search(r"[A-Za-z]{3,}", said), said
+
+
+def test_everything_that_the_library_may_say_has_a_chinese_text_with_the_same_places() -> None:
+    missing = []
+    for name in command_words.MODULES:
+        path = SOURCES / f"{name.rpartition('.')[2]}.py"
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
+                continue
+            texts = {"_": call.args[:1], "ngettext": call.args[:2]}.get(call.func.id, [])
+            for text in texts:
+                if not (isinstance(text, ast.Constant) and isinstance(text.value, str)):
+                    continue
+                if text.value not in command_words.CHINESE and text.value not in command_words.FOR_PROGRAMMERS:
+                    missing.append(text.value)
+    assert missing == []
+
+
+@pytest.mark.parametrize("text", command_words.CHINESE)
+def test_a_chinese_text_asks_for_nothing_that_the_english_one_does_not_give(text: str) -> None:
+    places = set(re.findall(r"\{(\w+)|%\((\w+)\)", command_words.CHINESE[text]))
+    assert places <= set(re.findall(r"\{(\w+)|%\((\w+)\)", text))
