@@ -1,7 +1,8 @@
 """Shared by all tests: gRPC is held to TLS 1.3, and quiet about refused handshakes, before any test module loads it.
 
 Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
-the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones.
+the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones. No
+example of a property is held to a time, which tells of the machine.
 """
 
 import functools
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -18,6 +20,8 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 require_tls13()
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _configure = structlog.configure
 
