@@ -2,7 +2,8 @@
 before any test module loads it.
 
 Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
-the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones.
+the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones. No
+example of a property is held to a time, which tells of the machine.
 """
 
 import functools
@@ -10,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -21,6 +23,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 require_tls13()
 settle_engine()
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _configure = structlog.configure
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from matching_world import Pair, Province, pair, person, until
+from matching_world import Pair, pair, person, until
 
 from adapters.faces import face_token
 
@@ -17,7 +17,7 @@ IN_FIRST, IN_SECOND = 700, 1700
 """One person with two numbers: the one draws in the first province, the other in the second."""
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def matched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A thousand people on either side, three of them in both rosters; compared. Some were checked by face, where they
     live: in the other province.
@@ -31,126 +31,66 @@ def matched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield both
 
 
-class TestTwoRosters:
-    """Of gateways that are stopped before others are started: also one that waits reckons."""
-
-    def test_exactly_those_in_both_rosters_are_found_on_both_sides(self, matched: Pair) -> None:
-        wanted = sorted(person(serial)[0] for serial in BOTH)
-        for province, other in ((matched.first, matched.second), (matched.second, matched.first)):
-            found = province.duplicates()
-            assert sorted(each["id_number"] for each in found) == wanted
-            assert {each["member_id"] for each in found} == {other.member_id}
-            assert {each["exclusion"] for each in found} == {"OLD_AGE"}
-            assert province.standing()["found"] == len(BOTH) + 1
-            assert not province.alarms()
-            told = province.told("duplicates", "status", config=province.member.config)
-            answered = "1003 of 1003 people and faces answered, 1024 rows of theirs, 4 found"
-            assert f"{other.member_id}  done  {answered}" in told
-
-    def test_one_face_that_draws_under_two_numbers_is_found_on_both_sides(self, matched: Pair) -> None:
-        for province, other, serial in (
-            (matched.first, matched.second, IN_FIRST),
-            (matched.second, matched.first, IN_SECOND),
-        ):
-            (found,) = province.duplicates("OTHER_FACE")
-            assert (found["id_number"], found["member_id"]) == (person(serial)[0], other.member_id)
-            assert found["exclusion"] == "OLD_AGE"
-            (line,) = [each for each in province.told("duplicates", "list").splitlines() if person(serial)[0] in each]
-            assert "one face, two people" in line
-
-    def test_a_finding_refuses_the_certification_until_it_is_settled(self, matched: Pair) -> None:
-        number = matched.first.duplicates()[0]["number"]
-        told = matched.first.told("duplicates", "settle", str(number), "--why", "已转出")
-        assert "已转出" in told
-        assert len(matched.first.duplicates()) == len(BOTH) - 1
-        assert len(matched.second.duplicates()) == len(BOTH), "the other side decides for itself"
-
-    def test_nothing_of_a_person_went_over_or_lies_in_clear(self, matched: Pair) -> None:
-        numbers = [person(serial)[0].encode() for serial in (*BOTH, IN_FIRST, IN_SECOND, 1, 1001)]
-        token = face_token("national.face-check", "T-9")
-        numbers += [token, token.hex().encode()]
-        for province in (matched.first, matched.second):
-            for path in (province.member.folder / "state").rglob("*"):
-                if path.is_file():
-                    data = path.read_bytes()
-                    assert not any(number in data for number in numbers), path
-
-    def test_every_step_is_recorded_on_both_sides(self, matched: Pair) -> None:
-        for province in (matched.first, matched.second):
-            events = [each for each in province.recorded() if each.case_reference.startswith("MATCHING-")]
-            came = [each for each in events if each.direction == "in"]
-            went = [each for each in events if each.direction == "out"]
-            assert sum(each.subjects for each in came) >= 1000
-            assert sum(each.subjects for each in went) >= 1000
-            assert {each.outcome for each in came} == {0}
-
-    def test_who_came_since_is_compared_and_nobody_else_is_again(self, matched: Pair, tmp_path: Path) -> None:
-        before = matched.first.standing()
-        matched.first.pays([*range(1000), 1500], tmp_path, "330700")
-        matched.first.match()
-        until(lambda: matched.first.standing()["round"] == before["round"] + 1, "another round")
-        matched.until_done()
-        found = {each["id_number"] for each in matched.second.duplicates()}
-        assert person(1500)[0] in found
-        assert matched.first.standing()["people"] == before["people"] + 1
+def test_exactly_those_in_both_rosters_are_found_on_both_sides(matched: Pair) -> None:
+    wanted = sorted(person(serial)[0] for serial in BOTH)
+    for province, other in ((matched.first, matched.second), (matched.second, matched.first)):
+        found = province.duplicates()
+        assert sorted(each["id_number"] for each in found) == wanted
+        assert {each["member_id"] for each in found} == {other.member_id}
+        assert {each["exclusion"] for each in found} == {"OLD_AGE"}
+        assert province.standing()["found"] == len(BOTH) + 1
+        assert not province.alarms()
+        told = province.told("duplicates", "status", config=province.member.config)
+        assert f"{other.member_id}  done  1003 of 1003 people and faces answered, 1024 rows of theirs, 4 found" in told
 
 
-def has_come_to(province: Province, step: int) -> bool:
-    return int(province.standing().get("step", 0)) >= step
+def test_one_face_that_draws_under_two_numbers_is_found_on_both_sides(matched: Pair) -> None:
+    for province, other, serial in (
+        (matched.first, matched.second, IN_FIRST),
+        (matched.second, matched.first, IN_SECOND),
+    ):
+        (found,) = province.duplicates("OTHER_FACE")
+        assert (found["id_number"], found["member_id"]) == (person(serial)[0], other.member_id)
+        assert found["exclusion"] == "OLD_AGE"
+        (line,) = [each for each in province.told("duplicates", "list").splitlines() if person(serial)[0] in each]
+        assert "one face, two people" in line
 
 
-def test_a_gateway_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
-    with pair(tmp_path) as both:
-        both.first.pays(range(1500), tmp_path, "330700")
-        both.second.pays([*range(1490, 2990)], tmp_path, "110100")
-        both.first.match()
-        for position, step in enumerate((6, 16, 30)):
-            until(functools.partial(has_come_to, both.first, step), f"step {step}")
-            province = (both.first, both.second)[position % 2]
-            assert both.first.standing()["state"] == "RUNNING", "it was over before it could be killed"
-            session = both.first.standing()["begun_at"]
-            province.kill()
-            province.start()
-        both.until_done()
-        assert both.first.standing()["begun_at"] == session, "it was begun anew"
-        wanted = sorted(person(serial)[0] for serial in range(1490, 1500))
-        for province in (both.first, both.second):
-            assert sorted(each["id_number"] for each in province.duplicates()) == wanted
+def test_a_finding_refuses_the_certification_until_it_is_settled(matched: Pair) -> None:
+    number = matched.first.duplicates()[0]["number"]
+    told = matched.first.told("duplicates", "settle", str(number), "--why", "已转出")
+    assert "已转出" in told
+    assert len(matched.first.duplicates()) == len(BOTH) - 1
+    assert len(matched.second.duplicates()) == len(BOTH), "the other side decides for itself"
 
 
-@pytest.mark.parametrize("guesses", ["first", "second"])
-def test_a_guessed_list_of_everybody_is_stopped_with_an_alarm(tmp_path: Path, guesses: str) -> None:
-    with pair(tmp_path) as both:
-        guesser, other = (both.first, both.second) if guesses == "first" else (both.second, both.first)
-        guesser.pays(range(2000), tmp_path, "330700")
-        other.pays(range(500, 1500), tmp_path, "330700")
-        both.first.match()
-        until(lambda: both.first.alarmed() or both.second.alarmed(), "an alarm is raised")
-        until(lambda: all(each.standing()["state"] == "STOPPED" for each in (both.first, both.second)), "both stopped")
-        (alarm,) = both.first.alarms() or both.second.alarms()
-        assert alarm["signal"] == "overlap"
-        for province in (both.first, both.second):
-            assert not province.duplicates()
-            assert province.standing()["found"] == 0
-        both.first.match()  # as long as the alarm stands nothing is compared again
-        until(lambda: not both.first.standing()["wanted"], "it was looked at")
-        until(lambda: both.first.standing()["state"] == "STOPPED", "it is stopped again")
+def test_nothing_of_a_person_went_over_or_lies_in_clear(matched: Pair) -> None:
+    numbers = [person(serial)[0].encode() for serial in (*BOTH, IN_FIRST, IN_SECOND, 1, 1001)]
+    token = face_token("national.face-check", "T-9")
+    numbers += [token, token.hex().encode()]
+    for province in (matched.first, matched.second):
+        for path in (province.member.folder / "state").rglob("*"):
+            if path.is_file():
+                data = path.read_bytes()
+                assert not any(number in data for number in numbers), path
 
 
-def test_without_a_grant_nothing_leaves(tmp_path: Path) -> None:
-    with pair(tmp_path, granted=False) as both:
-        both.first.pays(range(10), tmp_path, "330700")
-        both.first.match()
-        until(lambda: not both.first.standing().get("wanted", True), "it was looked at")
-        assert both.first.standing()["state"] == ""
-        both.first.grant(both.second.member_id)  # one side alone does not do
-        both.second.pays(range(10), tmp_path, "110100")
+def test_every_step_is_recorded_on_both_sides(matched: Pair) -> None:
+    for province in (matched.first, matched.second):
+        events = [each for each in province.recorded() if each.case_reference.startswith("MATCHING-")]
+        came = [each for each in events if each.direction == "in"]
+        went = [each for each in events if each.direction == "out"]
+        assert sum(each.subjects for each in came) >= 1000
+        assert sum(each.subjects for each in went) >= 1000
+        assert {each.outcome for each in came} == {0}
 
-        def refused() -> bool:
-            both.first.want()
-            return bool(both.first.standing()["state"] == "STOPPED")
 
-        until(refused, "the other side refuses")
-        assert both.first.standing()["reason"] == "PURPOSE_NOT_PERMITTED"
-        assert not both.first.duplicates()
-        assert not both.second.duplicates()
+def test_who_came_since_is_compared_and_nobody_else_is_again(matched: Pair, tmp_path: Path) -> None:
+    before = matched.first.standing()
+    matched.first.pays([*range(1000), 1500], tmp_path, "330700")
+    matched.first.match()
+    until(lambda: matched.first.standing()["round"] == before["round"] + 1, "another round")
+    matched.until_done()
+    found = {each["id_number"] for each in matched.second.duplicates()}
+    assert person(1500)[0] in found
+    assert matched.first.standing()["people"] == before["people"] + 1

@@ -123,7 +123,7 @@ def test_every_file_and_test_that_is_named_exists(document: Path) -> None:
         found = list(ROOT.glob(path.rstrip("/")))
         assert found, f"{document}: `{span}` is not in the project"
         if test:
-            assert re.search(rf"^ *(async )?def {test}\b", found[0].read_text("utf-8"), re.M), f"{document}: `{span}`"
+            assert re.search(rf"^(async )?def {test}\b", found[0].read_text("utf-8"), re.M), f"{document}: `{span}`"
 
 
 def test_every_document_is_listed_in_the_index() -> None:

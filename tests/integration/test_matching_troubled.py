@@ -1,0 +1,75 @@
+"""Two real gateways that compare rosters while things go wrong: one is killed, one guesses, one has no leave.
+
+Apart from `test_matching_live`, so that its gateways are stopped by now: also one that waits reckons.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pytest
+from matching_world import Province, pair, person, until
+
+pytestmark = pytest.mark.integration
+
+
+def has_come_to(province: Province, step: int) -> bool:
+    return int(province.standing().get("step", 0)) >= step
+
+
+def test_a_gateway_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
+    with pair(tmp_path) as both:
+        both.first.pays(range(1500), tmp_path, "330700")
+        both.second.pays([*range(1490, 2990)], tmp_path, "110100")
+        both.first.match()
+        for position, step in enumerate((6, 16, 30)):
+            until(functools.partial(has_come_to, both.first, step), f"step {step}")
+            province = (both.first, both.second)[position % 2]
+            assert both.first.standing()["state"] == "RUNNING", "it was over before it could be killed"
+            session = both.first.standing()["begun_at"]
+            province.kill()
+            province.start()
+        both.until_done()
+        assert both.first.standing()["begun_at"] == session, "it was begun anew"
+        wanted = sorted(person(serial)[0] for serial in range(1490, 1500))
+        for province in (both.first, both.second):
+            assert sorted(each["id_number"] for each in province.duplicates()) == wanted
+
+
+@pytest.mark.parametrize("guesses", ["first", "second"])
+def test_a_guessed_list_of_everybody_is_stopped_with_an_alarm(tmp_path: Path, guesses: str) -> None:
+    with pair(tmp_path) as both:
+        guesser, other = (both.first, both.second) if guesses == "first" else (both.second, both.first)
+        guesser.pays(range(2000), tmp_path, "330700")
+        other.pays(range(500, 1500), tmp_path, "330700")
+        both.first.match()
+        until(lambda: both.first.alarmed() or both.second.alarmed(), "an alarm is raised")
+        until(lambda: all(each.standing()["state"] == "STOPPED" for each in (both.first, both.second)), "both stopped")
+        (alarm,) = both.first.alarms() or both.second.alarms()
+        assert alarm["signal"] == "overlap"
+        for province in (both.first, both.second):
+            assert not province.duplicates()
+            assert province.standing()["found"] == 0
+        both.first.match()  # as long as the alarm stands nothing is compared again
+        until(lambda: not both.first.standing()["wanted"], "it was looked at")
+        until(lambda: both.first.standing()["state"] == "STOPPED", "it is stopped again")
+
+
+def test_without_a_grant_nothing_leaves(tmp_path: Path) -> None:
+    with pair(tmp_path, granted=False) as both:
+        both.first.pays(range(10), tmp_path, "330700")
+        both.first.match()
+        until(lambda: not both.first.standing().get("wanted", True), "it was looked at")
+        assert both.first.standing()["state"] == ""
+        both.first.grant(both.second.member_id)  # one side alone does not do
+        both.second.pays(range(10), tmp_path, "110100")
+
+        def refused() -> bool:
+            both.first.want()
+            return bool(both.first.standing()["state"] == "STOPPED")
+
+        until(refused, "the other side refuses")
+        assert both.first.standing()["reason"] == "PURPOSE_NOT_PERMITTED"
+        assert not both.first.duplicates()
+        assert not both.second.duplicates()
