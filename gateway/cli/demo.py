@@ -74,11 +74,16 @@ def status(folder: Path, json_out: bool) -> None:
 
 @demo.command(help=say("Stop; the data stays until the next `up`.", "停止；数据保留至下次启动。"))
 @DIR
-def down(folder: Path) -> None:
+@JSON
+def down(folder: Path, json_out: bool) -> None:
     """Stop a demo."""
     from gateway.demo import launch
 
-    for process in or_exit(lambda: launch.down(folder)):
+    killed = or_exit(lambda: launch.down(folder))
+    if json_out:
+        click.echo(json.dumps({"stopped": True, "killed": [process.name for process in killed]}, ensure_ascii=False))
+        return
+    for process in killed:
         click.echo(say(f"{process.name} had to be killed", f"{process.name} 未能正常退出，已强制结束"), err=True)
 
 

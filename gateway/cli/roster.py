@@ -149,7 +149,8 @@ roster.add_command(decisions)
     help=say("seconds for which the gateway may be away", "网关不可达时的等待时限（秒）"),
 )
 @CONFIG
-def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...], **given: Any) -> None:
+@JSON
+def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...], json_out: bool, **given: Any) -> None:
     """Submit, follow, fetch, write."""
     from rich.console import Console
 
@@ -191,8 +192,14 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
                     f"已订阅或续订 {last.subscribed} 项通知",
                 )
                 shown.say(say(*made))
-            await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
+            written = await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
         going.written(out)
+        if json_out:
+            told = {"run": _as_json(last), "written": [str(folder) for folder in written]}
+            click.echo(json.dumps(told, ensure_ascii=False, indent=2))
+            return
+        for folder in written:
+            click.echo(say(f"results are in {folder}", f"结果已写入 {folder}"))
 
     from gateway.cli.client import with_gateway
 
@@ -242,8 +249,11 @@ async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> ros
 
 async def _write(
     client: Client, shown: Shown, going: Going, run: roster_pb2.RosterRun, *, full: bool, raw: bool
-) -> None:
-    """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest."""
+) -> list[Path]:
+    """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest.
+
+    The folders into which they were written.
+    """
     from gateway.cli.client import fail
     from gateway.cli.roster_client import make_folder, pulled
     from gateway.cli.roster_files import write_files
@@ -252,6 +262,7 @@ async def _write(
     what = say("results", "写出结果")
     loop = asyncio.get_running_loop()
     members = going.named_members(run)
+    folders: list[Path] = []
 
     async def fetch(out: Path, *, only_changed: bool) -> None:
         make_folder(out)
@@ -262,7 +273,7 @@ async def _write(
             written = await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
         except StoreError as error:
             fail(say(error.en, error.zh), EXIT_REFUSED)
-        click.echo(say(f"results are in {out}", f"结果已写入 {out}"))
+        folders.append(out)
         if written.lateness.height:
             shown.say(say("how late departments told of what ends a benefit:", "各部门丧失资格信息的迟到情况："))
             shown.table(lateness_table(written.lateness))
@@ -271,6 +282,7 @@ async def _write(
         await fetch(going.out / CHANGES / file_time(run.submitted_at.ToMilliseconds()), only_changed=True)
     if full or not run.continues:
         await fetch(going.out, only_changed=False)
+    return folders
 
 
 @roster.command(

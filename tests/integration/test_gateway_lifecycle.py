@@ -371,7 +371,8 @@ def test_a_demo_comes_up_goes_down_and_comes_up_again_and_leaves_nothing_running
     for _ in range(2):
         up = wugan("demo", "up", "--dir", str(folder), "--provinces", "2", "--people", "60", "--detach", "--json")
         assert up.returncode == 0, up.stderr
-        assert wugan("demo", "down", "--dir", str(folder)).returncode == 0
+        down = wugan("demo", "down", "--dir", str(folder), "--json")
+        assert (down.returncode, json.loads(down.stdout)) == (0, {"stopped": True, "killed": []})
         state = wugan("demo", "status", "--dir", str(folder), "--json")
         assert state.returncode == 1
         assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 6

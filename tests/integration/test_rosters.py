@@ -113,8 +113,10 @@ def test_the_same_roster_elsewhere_is_another_run_with_the_same_results(
     running: TwoProvinces, whole: tuple[Path, Path], tmp_path: Path
 ) -> None:
     before = len(world.asked_at(running.answering))
-    done = world.submit(running, whole[0], tmp_path / "out")
+    done = world.submit(running, whole[0], tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["run"]["state"], told["written"]) == ("ROSTER_STATE_DONE", [str(tmp_path / "out")])
     assert len(world.asked_at(running.answering)) == before + COUNT // CHUNK
     same(whole[1], tmp_path / "out")
 
