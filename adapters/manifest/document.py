@@ -99,7 +99,7 @@ class _Composer:
             tag = event.tag
             if tag is None or tag == "!":
                 tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
-            return yaml.ScalarNode(tag, event.value, start, end, event.style)
+            return yaml.ScalarNode(tag, event.value, start, end, event.style or None)  # in C "" is plain
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(inside := next(self._events), yaml.SequenceEndEvent):

@@ -62,7 +62,7 @@ def test_a_sleeping_province_answers_when_it_wakes_and_its_agency_need_not_ask_a
     assert list(check["provinces"].values()) == ["open"]
     (waiting,) = told("outbox", "list", *gateway)
     assert (waiting["kind"], waiting["state"]) == ("question", "waiting")
-    assert "member_failing" in told("outbox", "show", waiting["delivery"], *gateway)
+    assert "member_failing_since" in told("outbox", "show", waiting["delivery"], *gateway)
 
     provinces.answering.ready_file.unlink(missing_ok=True)
     provinces.processes[1] = start_gateway(provinces.answering)

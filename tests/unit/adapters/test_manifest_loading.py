@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.build import build
 from adapters.errors import ManifestError
-from adapters.manifest import load_manifest, load_manifest_fully, parse_manifest
-from adapters.manifest.document import MAX_BYTES, Document
+from adapters.manifest import document, load_manifest, load_manifest_fully, parse_manifest
+from adapters.manifest.document import MAX_BYTES, Document, Plain
 from tests.unit.adapters.adapters_world import manifest_in
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
@@ -205,3 +206,47 @@ def test_a_damaged_manifest_is_accepted_or_refused_but_never_crashes(junk: str, 
         manifest, errors = None, [error]
     assert (manifest is None) == bool(errors)
     assert all(error.line >= 1 for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("50", 50),
+        ("0.5", 0.5),
+        ("true", True),
+        ("no", False),
+        ("010", 10),
+        ('"50"', "50"),
+        ("'true'", "true"),
+        ("a", "a"),
+    ],
+)
+def test_a_value_of_free_form_is_as_yaml_reads_it_and_quoted_text_stays_text(written: str, meant: object) -> None:
+    value = Document(f"body: {{limit: {written}}}", "m.yaml").values["body"]
+    assert isinstance(value, dict)
+    limit = value["limit"]
+    found = limit.typed() if isinstance(limit, Plain) else limit
+    assert (found, type(found)) == (meant, type(meant))
+
+
+def _told(value: object) -> object:
+    """A value with what YAML would have made of it."""
+    if isinstance(value, dict):
+        return {key: _told(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [_told(inside) for inside in value]
+    return (str(value), value.tag) if isinstance(value, Plain) else value
+
+
+@given(st.text(max_size=200) | st.from_regex(r"([a-c]: [\[{\"'0-9a-z, ]*\n)+", fullmatch=True))
+def test_the_parser_in_c_reads_what_the_other_reads(text: str) -> None:
+    def read() -> object:
+        try:
+            return _told(Document(text, "m.yaml").values)
+        except ManifestError:
+            return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(document, "_Parser", yaml.SafeLoader)
+        slow = read()
+    assert read() == slow
