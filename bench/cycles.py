@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.federation import TwoProvinces, requests, two_provinces
+from bench.load import Check
 from bench.report import Figures, table
 from certs.keys import load_signing_key
 from gateway.access import adapters as states
@@ -95,7 +96,7 @@ async def _measure(folder: Path, provinces: TwoProvinces) -> Figures:
     asked, stop = _Asked(), asyncio.Event()
     bodies = itertools.cycle(requests(fresh=True))
     async with agency_channel(load_agency(provinces.agency_config)) as channel:
-        check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
+        check: Check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
 
         async def asking() -> None:
             while not stop.is_set():

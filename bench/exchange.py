@@ -17,12 +17,13 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvloop
 
 from bench.federation import TwoProvinces, requests, two_provinces
+from bench.load import Call, Check
 from bench.report import Figures, table
 from certs.grpc_credentials import channel_options
 from gateway.channels import agency_channel, agency_credentials
@@ -40,8 +41,6 @@ ROUNDS = 5
 ROUND_S = 3.0
 SINGLES = 400
 
-Call = Callable[[bytes], Awaitable[bytes]]
-
 
 def main() -> Figures:
     """Run, print a table, return the figures."""
@@ -54,14 +53,15 @@ async def _measure(scratch: Path, provinces: TwoProvinces) -> Figures:
 
     settings = load_agency(provinces.agency_config)
     real_channel = agency_channel(settings)
-    real: Call = real_channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
+    real: Check = real_channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
     bodies = requests(fresh=True)
     answer = await real(bodies[0])
     kept, kept_answer = await _kept(real)
     with _echo(scratch, provinces, answer, len(bodies[0]), kept_answer) as (addresses, name):
         options = channel_options(name)
         channels = [grpc.aio.secure_channel(each, agency_credentials(settings), options=options) for each in addresses]
-        echo, near = (channel.unary_unary("/bench.Echo/Call") for channel in channels)
+        echo: Check = channels[0].unary_unary("/bench.Echo/Call")
+        near: Check = channels[1].unary_unary("/bench.Echo/Call")
         measured: dict[str, list[float]] = {}
         for call, sent in ((real, bodies), (echo, bodies), (real, kept), (near, kept)):
             await _throughput(call, sent, CONCURRENCY, 1.0)

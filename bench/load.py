@@ -12,12 +12,15 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 
 from wugan.agency.v1 import agency_pb2
 
 Call = Callable[[bytes], Awaitable[bytes]]
+Check: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+"""A call as gRPC makes it, with its options."""
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ def _provinces(folder: Path) -> Iterator[TwoProvinces]:
             processes.append(start_gateway(member))
         wait_ready([(processes[0], asking.ready_file), (processes[1], answering.ready_file)])
     try:
-        yield TwoProvinces(asking, answering, processes)
+        yield TwoProvinces(asking, answering, folder / "federation" / "authority", processes)
     finally:
         stop(processes)
 

@@ -30,6 +30,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import uvloop
@@ -37,7 +38,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from bench.asker import Asker
 from bench.federation import TwoProvinces, requests, two_provinces
-from bench.load import Outcome, at_rate
+from bench.load import Check, Outcome, at_rate
 from bench.report import Figures, table
 from certs.grpc_credentials import channel_options
 from gateway.authority.office import Office
@@ -206,7 +207,8 @@ async def _gateway(provinces: TwoProvinces, asker: Asker, certificate: Path) -> 
 
 
 async def _watch(channel: grpc.aio.Channel) -> None:
-    async for _ in health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest()):
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    async for _ in stub.Watch(health_pb2.HealthCheckRequest()):
         pass
 
 
@@ -269,7 +271,7 @@ class _Others:
 
     async def _ask(self) -> None:
         self._going_on = True
-        check = self._channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
+        check: Check = self._channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
         bodies = itertools.cycle(requests(fresh=True))
         while self._going_on:
             self.outcome.add(await at_rate(lambda body: check(body, timeout=PATIENCE_S), bodies, OTHERS_PER_S, 0.5))

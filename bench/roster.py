@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ from gateway.channels import agency_channel
 from gateway.cli.roster_client import Client, digest_of, new_id
 from gateway.config import load_agency
 from gateway.roster.frames import TABLES, from_arrow
+from gateway.roster.pieces import Step
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 
@@ -168,7 +169,7 @@ async def _asked(running: TwoProvinces, file: Path, out: Path) -> Ran:
 
         header.live = True
         going = named(header, out, file, "ROSTER-BENCH", anew=False)
-        made_of = (going.handed.made_of,)
+        made_of: tuple[Sequence[Step], ...] = (going.handed.made_of,)
         more["only_changed"] = bool(header.continues)
     else:
         size, sha256 = digest_of(file)

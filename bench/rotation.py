@@ -31,7 +31,7 @@ from pathlib import Path
 import uvloop
 
 from bench.federation import TwoProvinces, requests, two_provinces
-from bench.load import Call, Outcome, at_rate
+from bench.load import Call, Check, Outcome, at_rate
 from bench.report import Figures, table
 from certs import slot_requests
 from certs.slot_files import read_journal
@@ -92,7 +92,7 @@ def main() -> Figures:
 
 async def _measure(provinces: TwoProvinces) -> Figures:
     channel = agency_channel(load_agency(provinces.agency_config))
-    check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
+    check: Check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
 
     async def call(body: bytes) -> bytes:
         answer: bytes = await check(body, timeout=TIMEOUT_S)

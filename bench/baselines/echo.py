@@ -10,11 +10,12 @@ import argparse
 import asyncio
 import json
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvloop
 
-from certs.grpc_credentials import require_tls13
+from certs.tls13 import require_tls13
 
 METHOD = "/bench.Echo/Call"
 
@@ -39,9 +40,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
     certificate, key, roots = (
         (arguments.tls / name).read_bytes() for name in ("certificate.pem", "key.pem", "roots.pem")
     )
-    answer = b"a" * arguments.answer_bytes
+    answer: bytes = b"a" * arguments.answer_bytes
     forward = b"q" * arguments.next_bytes
-    onward = None
+    onward: Callable[..., Awaitable[bytes]] | None = None
     if arguments.next:
         channel = grpc.aio.secure_channel(
             arguments.next,
@@ -50,13 +51,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
         )
         onward = channel.unary_unary(METHOD)
 
-    async def call(_request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def call(_request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         if onward is not None:
             await onward(forward, timeout=context.time_remaining())
         return answer
 
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(call)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(call)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Echo", {"Call": handler}),))
     credentials = grpc.ssl_server_credentials([(key, certificate)], roots, require_client_auth=True)
     port = server.add_secure_port("127.0.0.1:0", credentials)
