@@ -84,9 +84,12 @@ class FaultProxy:
     async def close(self) -> None:
         """Refuse connections for good, and reset those that are open."""
         self._close_door()
-        for connection in list(self._open):
-            connection.reset()
-        await self.until(lambda: not self._open)
+
+        def left() -> bool:
+            self.reset()  # one that was on its way when the door closed, too
+            return not self._open
+
+        await self.until(left)
         self._place.close()
 
     async def __aenter__(self) -> FaultProxy:
