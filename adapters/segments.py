@@ -202,7 +202,7 @@ class Segment:
             about = json.loads((folder / _ABOUT).read_bytes())
             rows, constant = int(about["rows"]), dict(about["constant"])
             for name, digest in about["digests"].items():
-                if _digest(folder / name, secret) != digest:
+                if not hmac.compare_digest(_digest(folder / name, secret), digest):
                     raise SegmentBrokenError("a segment of the index is damaged")
             self._columns: dict[str, Ints | int] = {
                 name: int(constant[name]) if name in constant else _mapped(folder / name, np.int32) for name in COLUMNS

@@ -22,10 +22,6 @@ FOREVER_MS: Final = (1 << 63) - 1
 _ID_BYTES: Final = 16
 
 
-def _nothing() -> None:
-    """All that can be done ahead for a key of which nothing can."""
-
-
 def key_id(public_raw: bytes) -> str:
     """Id of a key in header and directory: SHA-256 of the raw public key, first 16 bytes, lower-case hexadecimal."""
     return hashlib.sha256(public_raw).digest()[:_ID_BYTES].hex()
@@ -90,7 +86,7 @@ class EncryptionKey:
     encrypt: Encrypt = field(repr=False)
     public_raw: bytes = field(repr=False)
     key_id: str
-    prepare: Prepare = field(repr=False, default=_nothing)
+    prepare: Prepare = field(repr=False)
 
     @classmethod
     def from_raw(cls, public_raw: bytes, suite: Suite = SUITE_1) -> EncryptionKey:

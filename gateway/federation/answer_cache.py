@@ -32,7 +32,7 @@ from gateway.errors import StoreError, WuganError
 from gateway.exchange.envelope import Proof, verify_proof
 from gateway.exchange.header import read
 from gateway.federation.directory import Directory, DirectorySource
-from gateway.federation.kept import MAX_LINKED, CacheOptions, Held, Memory, Notices, linked_numbers
+from gateway.federation.kept import MAX_LINKED, CacheOptions, Held, Memory, Notices, asked_numbers, linked_numbers
 from gateway.federation.partners import PartnerAnswer
 from gateway.log import described
 from gateway.observing import metrics
@@ -189,7 +189,7 @@ class AnswerCache:
         if until <= now_ms or len(findings.links.id_number) > MAX_LINKED:
             self._supersede(key, answer, now_ms)
             return
-        indexes = self._indexes(_numbers(question), findings)
+        indexes = self._indexes(asked_numbers(question), findings)
         if self._notices.since(mark, answer.member_id, indexes):
             return
         held = Held(
@@ -393,7 +393,3 @@ class AnswerCache:
             _log.warning("answers to be given again not written")
         else:
             self._on_disk.difference_update(done.result())
-
-
-def _numbers(question: exchange_pb2.Question) -> list[str]:
-    return [*question.subjects.id_number, *question.subjects.alias_id_number]

@@ -20,7 +20,7 @@ from gateway.exchange.envelope import Sealed
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.directory import DirectorySource
 from gateway.federation.given_again import GivenAgain
-from gateway.federation.kept import Held, linked_numbers
+from gateway.federation.kept import Held, asked_numbers, linked_numbers
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.routing import moved_to, route
@@ -119,7 +119,7 @@ class _Plan:
     @property
     def numbers(self) -> list[str]:
         """Normalised numbers of the person."""
-        return [*self.question.subjects.id_number, *self.question.subjects.alias_id_number]
+        return asked_numbers(self.question)
 
 
 class Checks:
@@ -383,8 +383,7 @@ class Checks:
             StoreError: too much is waiting already, or the store is closed.
         """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
-        subjects = question.subjects
-        numbers = [*subjects.id_number, *subjects.alias_id_number, *linked_numbers(answer.findings)]
+        numbers = [*asked_numbers(question), *linked_numbers(answer.findings)]
         return self._store.answers.submit(signed, numbers, behind=True)
 
 

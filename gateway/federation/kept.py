@@ -188,6 +188,11 @@ class Notices:
         return mark < self._forgotten or any(self._noted.get((member_id, index), 0) > mark for index in indexes)
 
 
+def asked_numbers(question: exchange_pb2.Question) -> list[str]:
+    """Numbers of the people of a question."""
+    return [*question.subjects.id_number, *question.subjects.alias_id_number]
+
+
 def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
     """Further numbers of the people of an answer, as far as they are taken over."""
     return list(findings.links.id_number[:MAX_LINKED])

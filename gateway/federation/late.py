@@ -22,7 +22,7 @@ from gateway.exchange.header import read
 from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
 from gateway.federation.check import Checked, MemberResult
-from gateway.federation.kept import Invalidate, linked_numbers
+from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
 from gateway.log import described
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest, letter
@@ -183,7 +183,7 @@ class LateChecks:
         about: list[bytes] = []
         try:
             findings = findings_in(late.answer, question)
-            numbers = [*question.subjects.id_number, *question.subjects.alias_id_number, *linked_numbers(findings)]
+            numbers = [*asked_numbers(question), *linked_numbers(findings)]
             about = [self._store.reusable.blind_index(number) for number in numbers]
             if not findings.status[0]:
                 outcome, decision = findings.refused.reason[0], "late answer: this person is refused"
@@ -203,9 +203,8 @@ class LateChecks:
             )._replace(after=after),
         ]
         if not outcome:
-            subjects = question.subjects
             signed = SignedAnswer(delivery.sender, _message_id(delivery.proof), *delivery.proof, now_ms)
-            effects.append(self._store.answers.effect(signed, [*subjects.id_number, *subjects.alias_id_number]))
+            effects.append(self._store.answers.effect(signed, asked_numbers(question)))
         return Handled(effects)
 
     # What a unit is told.

@@ -198,25 +198,17 @@ class AuditLog:
         self._appending = Appending(keys)
         self._cutting = _Cutting(keys)
 
-    def submit(self, event: AuditEvent, *, more: bool = False) -> asyncio.Future[ChainHead]:
+    def submit(self, event: AuditEvent) -> asyncio.Future[ChainHead]:
         """Have an event recorded. Await the future before an answer leaves: then it is on the disk.
-
-        Args:
-            event: what was processed.
-            more: something else is submitted right after it, to be committed with it.
 
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self.submit_content(self.content(event), more=more)
+        return self._writer.submit(self._appending, self.content(event))
 
     def content(self, event: AuditEvent) -> Content:
-        """An event as it is written down, for `submit_content`: so much of recording can be done ahead of it."""
+        """An event as it is written down, for `Disclosures`: so much of recording can be done ahead of it."""
         return audit_content(event, self._keys.digest_tag(event.digest))
-
-    def submit_content(self, content: Content, *, more: bool = False) -> asyncio.Future[ChainHead]:
-        """Have an event recorded that `content` made ready; otherwise as `submit`."""
-        return self._writer.submit(self._appending, content, more=more)
 
     def effect(self, event: AuditEvent) -> Effect:
         """What records an event, to be committed with other writes."""
