@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.certs_unit import enrol_unit
 from gateway.cli.language import say
+from gateway.cli.tables import console, listing
 
 if TYPE_CHECKING:
     from certs.rotation import Event
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
-WIDE = 120
-"""Columns that every line of `status` fits in."""
 ANSWER_S = 10.0
 """How long a running gateway has to take up a request."""
 
@@ -363,26 +360,23 @@ def _about(journal: Journal, policy: Any) -> dict[str, Any]:
 
 
 def _show(about: dict[str, Any]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
-    for column in (
+    table = listing(
         say("key", "密钥"),
         say("state", "状态"),
         say("valid until", "有效期至"),
         say("renewed from", "计划更新"),
         say("key id", "密钥标识"),
-    ):
-        table.add_column(column)
+    )
     for each in about["keys"]:
         if each["state"] != "destroyed":
             table.add_row(
                 each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
             )
-    # Ids are copied from here into other commands: a narrow terminal may wrap a line, but nothing is cut off.
-    console = Console(width=max(Console().width, WIDE))
-    console.print(table)
+    out = console()
+    out.print(table)
     if about["rotation"] is not None:
         kinds = ", ".join(about["rotation"]["kinds"])
-        console.print(say(f"Rotation under way: {kinds}", f"正在轮换：{kinds}"))
+        out.print(say(f"Rotation under way: {kinds}", f"正在轮换：{kinds}"))
 
 
 def _time(at_ms: int) -> str:

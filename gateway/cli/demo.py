@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from gateway.cli import EXIT_REFUSED
 from gateway.cli.demo_options import DIR, JSON, or_exit, world_options
@@ -126,14 +125,14 @@ def _print_status(found: Demo, json_out: bool) -> None:
     if json_out:
         click.echo(json.dumps(about, ensure_ascii=False, indent=2))
         return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (say("province", "省份"), say("agencies' gateway", "经办网关"), say("agency.toml", "agency.toml")):
-        table.add_column(heading, overflow="fold")
+    console = Console(soft_wrap=True, highlight=False)  # paths are copied from here into other commands
     for member in about["members"]:
         name = member["name_zh"] if chinese() else member["name_en"]
-        table.add_row(name, member["agency"], next(iter(member["agencies"].values()), ""))
-    console = Console()
-    console.print(table)
+        console.print(f"{name}  {member['agency']}", style="bold")
+        for unit, config in member["agencies"].items():
+            console.print(f"    {unit}  {config}")
+            if unit in member["rosters"]:
+                console.print(f"            {member['rosters'][unit]}")
     for process in about["processes"]:
         mark = "✓" if process["running"] else "✗"
-        console.print(f"{mark} {process['name']}  pid {process['pid']}  {process['log']}", highlight=False)
+        console.print(f"{mark} {process['name']}  pid {process['pid']}  {process['log']}")

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from gateway import wording
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE
 from gateway.cli.demo_options import DIR, JSON, or_exit
 from gateway.cli.language import say
 from gateway.cli.report import named
+from gateway.cli.tables import listing
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gateway.demo.launch import Demo
     from gateway.demo.score import Score
 
@@ -192,15 +194,13 @@ def _print_deaths(console: Console, result: Score) -> None:
 
 
 def _statuses(result: Score) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (
+    table = listing(
         say("status", "状态"),
         say("expected", "应有"),
         say("given", "判定"),
         say("precision", "查准率"),
         say("recall", "查全率"),
-    ):
-        table.add_column(heading, justify="left")
+    )
     for name, tally in sorted(result.tallies.items()):
         table.add_row(name, str(tally.expected), str(tally.given), f"{tally.precision:.1%}", f"{tally.recall:.1%}")
     return table
@@ -208,15 +208,13 @@ def _statuses(result: Score) -> Table:
 
 def _grades(result: Score) -> Table:
     """Each grade: how many, what follows, what it rests on, and which lives are behind it."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in (
+    table = listing(
         say("grade", "分级"),
         say("people", "人数"),
         say("share", "占比"),
         say("what follows", "处理"),
         say("because", "依据"),
-    ):
-        table.add_column(heading, justify="left", overflow="fold")
+    )
     for status in result.statuses():
         proposals = {proposal: count for (of, proposal), count in result.grades.items() if of == status}
         people = sum(proposals.values())

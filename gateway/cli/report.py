@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gateway import wording
 from gateway.cli.language import chinese, plain, say
+from gateway.cli.tables import listing
 from gateway.wording import Word, word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -139,8 +140,7 @@ def _facts(response: agency_pb2.CheckResponse) -> Text:
 
 
 def _timeline(response: agency_pb2.CheckResponse) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
-    for column in (
+    table = listing(
         say("date", "日期"),
         "",
         say("evidence", "证据"),
@@ -148,8 +148,7 @@ def _timeline(response: agency_pb2.CheckResponse) -> Table:
         say("strength", "强度"),
         say("region", "地区"),
         say("known since", "入库日期"),
-    ):
-        table.add_column(column)
+    )
     for row in response.evidence:
         event = row.kind >= _EVENTS_FROM
         kind = named(wording.KINDS, row.kind)

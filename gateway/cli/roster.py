@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.cli.roster_naming import Going
     from gateway.cli.roster_show import Shown
     from gateway.config import AgencySettings
+    from gateway.roster.results.writing import Written
 
 _BENEFITS = [name.removeprefix("BENEFIT_TYPE_") for name in words.BenefitType.keys()[1:]]
 CHANGES = "changes"
@@ -152,11 +153,10 @@ roster.add_command(decisions)
 @JSON
 def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...], json_out: bool, **given: Any) -> None:
     """Submit, follow, fetch, write."""
-    from rich.console import Console
-
     from gateway.cli.roster_client import make_folder
     from gateway.cli.roster_naming import named
-    from gateway.cli.roster_show import Shown
+    from gateway.cli.roster_show import Shown, came_to, came_to_json
+    from gateway.cli.tables import console
 
     settings = _settings(config_file)
     header = roster_pb2.RosterHeader(
@@ -183,7 +183,7 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
     async def work(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
         from gateway.cli.roster_client import Client
 
-        with Shown(Console(stderr=True)) as shown:
+        with Shown(console(stderr=True)) as shown:
             client = Client(stub, given["patience_s"], shown.say)
             last = await _follow(client, shown, going, recipients)
             if last.subscribed:
@@ -195,10 +195,15 @@ def run(config_file: Path, recipients: Path, out: Path, columns: tuple[str, ...]
             written = await _write(client, shown, going, last, full=given["full"], raw=given["raw"])
         going.written(out)
         if json_out:
-            told = {"run": _as_json(last), "written": [str(folder) for folder in written]}
+            told = {
+                "run": _as_json(last),
+                "written": [str(folder) for folder, _ in written],
+                "came_to": [came_to_json(what.counts) for _, what in written],
+            }
             click.echo(json.dumps(told, ensure_ascii=False, indent=2))
             return
-        for folder in written:
+        for folder, what in written:
+            console().print(came_to(what.counts))
             click.echo(say(f"results are in {folder}", f"结果已写入 {folder}"))
 
     from gateway.cli.client import with_gateway
@@ -249,10 +254,10 @@ async def _follow(client: Client, shown: Shown, going: Going, path: Path) -> ros
 
 async def _write(
     client: Client, shown: Shown, going: Going, run: roster_pb2.RosterRun, *, full: bool, raw: bool
-) -> list[Path]:
+) -> list[tuple[Path, Written]]:
     """Fetch the results, and write them: of a run that goes on from another, what it dealt with, beside the rest.
 
-    The folders into which they were written.
+    The folders into which they were written, and what.
     """
     from gateway.cli.client import fail
     from gateway.cli.roster_client import make_folder, pulled
@@ -262,7 +267,7 @@ async def _write(
     what = say("results", "写出结果")
     loop = asyncio.get_running_loop()
     members = going.named_members(run)
-    folders: list[Path] = []
+    folders: list[tuple[Path, Written]] = []
 
     async def fetch(out: Path, *, only_changed: bool) -> None:
         make_folder(out)
@@ -273,7 +278,7 @@ async def _write(
             written = await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
         except StoreError as error:
             fail(say(error.en, error.zh), EXIT_REFUSED)
-        folders.append(out)
+        folders.append((out, written))
         if written.lateness.height:
             shown.say(say("how late departments told of what ends a benefit:", "各部门丧失资格信息的迟到情况："))
             shown.table(lateness_table(written.lateness))
@@ -304,10 +309,9 @@ def status(config_file: Path, run: str, json_out: bool) -> None:
 @JSON
 def list_(config_file: Path, limit: int, json_out: bool) -> None:
     """List runs."""
-    from rich.console import Console
-
     from gateway.cli.client import with_gateway
     from gateway.cli.roster_show import table
+    from gateway.cli.tables import console
 
     settings = _settings(config_file)
 
@@ -318,7 +322,7 @@ def list_(config_file: Path, limit: int, json_out: bool) -> None:
     if json_out:
         click.echo(json.dumps([_as_json(each) for each in runs], ensure_ascii=False))
     elif runs:
-        Console().print(table(runs))
+        console().print(table(runs))
     else:
         click.echo(say("nothing", "无"))
 
@@ -344,22 +348,21 @@ def cancel(config_file: Path, run: str, delete: bool, json_out: bool) -> None:
 
 
 def _print(found: roster_pb2.RosterRun | None, json_out: bool) -> None:
-    from rich.console import Console
-
     from gateway.cli.client import fail
     from gateway.cli.roster_show import provinces, table
+    from gateway.cli.tables import console
 
     if found is None:
         fail(say("the gateway has no such run of this agency", "网关中没有本机构的该任务"), EXIT_REFUSED)
     if json_out:
         click.echo(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
         return
-    console = Console()
-    console.print(table([found]))
+    out = console()
+    out.print(table([found]))
     if found.provinces:
-        console.print(provinces(found))
+        out.print(provinces(found))
     if found.message_zh:
-        console.print(plain(say(found.message_en, found.message_zh)), markup=False)
+        out.print(plain(say(found.message_en, found.message_zh)), markup=False)
 
 
 def _as_json(found: roster_pb2.RosterRun) -> dict[str, Any]:

@@ -336,18 +336,16 @@ def _case_json(case: Case, ledger: Ledger) -> dict[str, object]:
 
 
 def _show(found: Overview, cases: Sequence[Case], ledger: Ledger) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
+    from gateway.cli.tables import console, listing
     from gateway.roster.decisions.wordings import ACTS
 
-    console = Console()
-    sums = Table(box=None, header_style="bright_black", padding=(0, 2, 0, 0))
-    for heading in (say("certification status", "认证状态"), say("by the run", "按结果"), say("now", "目前")):
-        sums.add_column(heading, justify="left" if heading in ("认证状态", "certification status") else "right")
+    out = console()
+    sums = listing(
+        say("certification status", "认证状态"), say("by the run", "按结果"), say("now", "目前"), right=(1, 2)
+    )
     for status in sorted({*found.proposed, *found.now}):
         sums.add_row(_name(status), f"{found.proposed.get(status, 0):,}", f"{found.now.get(status, 0):,}")
-    console.print(sums)
+    out.print(sums)
     for case in cases:
         where = (
             say(f"row {case.person.row}", f"第 {case.person.row} 行")
@@ -355,13 +353,13 @@ def _show(found: Overview, cases: Sequence[Case], ledger: Ledger) -> None:
             else say("no row now", "现结果中无此人")
         )
         reference = f" {case.person.reference}" if case.person and case.person.reference else ""
-        console.print(plain(f"{where}{reference}  {_name(case.standing.status)}"), style="bold", markup=False)
+        out.print(plain(f"{where}{reference}  {_name(case.standing.status)}"), style="bold", markup=False)
         for sequence, event in zip(case.sequences, case.events, strict=True):
             texts = ledger.texts(event)
             act = ACTS[event.act].zh if chinese() else ACTS[event.act].en
             refused = say(" (refused)", "（未予认证）") if event.refused else f" → {_name(event.status)}"
             who = texts.who + (say(f", by {texts.by}", f"，核查人 {texts.by}") if texts.by else "")
             line = f"  {sequence:>5}  {_day(event.on_day)}  {act}{refused}  {who}  {texts.why}"
-            console.print(plain(line.rstrip()), markup=False, highlight=False)
+            out.print(plain(line.rstrip()), markup=False, highlight=False)
         for finding in case.findings:
-            console.print("  ! " + (finding.zh if chinese() else finding.en), style="yellow", markup=False)
+            out.print("  ! " + (finding.zh if chinese() else finding.en), style="yellow", markup=False)

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import datetime as dt
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from gateway.cli.language import chinese, plain, say
+from gateway.cli.tables import listing
 from gateway.clock import SystemClock
 from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+if TYPE_CHECKING:
+    from gateway.roster.results.counting import Counts
 
 STATES: Final = {
     roster_pb2.ROSTER_STATE_WAITING: ("waiting", "排队中"),
@@ -143,8 +147,7 @@ def lacking(province: roster_pb2.RosterProvince) -> str:
 
 def table(runs: list[roster_pb2.RosterRun]) -> Table:
     """Runs as a table."""
-    shown = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
-    for column in (
+    shown = listing(
         say("run", "任务"),
         say("state", "状态"),
         say("submitted", "提交时间"),
@@ -152,8 +155,7 @@ def table(runs: list[roster_pb2.RosterRun]) -> Table:
         say("people", "人数"),
         say("rejected", "退回"),
         say("as of", "截至"),
-    ):
-        shown.add_column(column)
+    )
     for run in runs:
         shown.add_row(
             run.run_id.hex(),
@@ -167,18 +169,48 @@ def table(runs: list[roster_pb2.RosterRun]) -> Table:
     return shown
 
 
+def came_to(counts: Counts) -> Table:
+    """What a run came to: how many of each certification status, and what an official is to look at."""
+    from gateway.roster.results.headings import NO_ANSWER
+    from gateway.wording import PROPOSALS
+
+    shown = listing(say("certification status", "认证状态"), say("people", "人数"), say("share", "占比"), right=(1, 2))
+    people = counts.by("certification")
+    for status, name in (*PROPOSALS.items(), (0, NO_ANSWER)):
+        if status in people:
+            shown.add_row(say(name.en, name.zh), f"{people[status]:,}", f"{people[status] / counts.people:.1%}")
+    for label, count in (
+        (say("rows rejected", "退回的行"), counts.rejected),
+        (say("findings", "发现的问题（人次）"), sum(counts.findings.values())),
+        (say("overpaid", "多发待遇人数"), counts.total("overpaid")),
+    ):
+        shown.add_row(label, f"{count:,}", "")
+    return shown
+
+
+def came_to_json(counts: Counts) -> dict[str, Any]:
+    """The same for programs."""
+    of = words.CertificationStatus
+    statuses = {of.Name(of.ValueType(key)): count for key, count in counts.by("certification").items()}
+    return {
+        "people": counts.people,
+        "by_certification": {name.removeprefix("CERTIFICATION_STATUS_"): count for name, count in statuses.items()},
+        "rejected": counts.rejected,
+        "findings": dict(counts.findings),
+        "overpaid": {"people": counts.total("overpaid"), "net_fen": counts.total("net_fen")},
+    }
+
+
 def provinces(run: roster_pb2.RosterRun) -> Table:
     """How far each province is."""
-    shown = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
-    for column in (
+    shown = listing(
         say("province", "省份"),
         say("questions", "查询批次"),
         say("answered", "已答复"),
         say("refused", "被拒绝"),
         say("given up", "逾期"),
         "",
-    ):
-        shown.add_column(column)
+    )
     for each in run.provinces:
         note = ""
         if each.held_back:

@@ -40,8 +40,7 @@ _NONE = Word("未获答复", "not answered")
 @JSON
 def compare(then: Path, now: Path, json_out: bool) -> None:
     """Compare two results."""
-    from rich.console import Console
-
+    from gateway.cli.tables import console, listing
     from gateway.roster.results.comparing import compare as compared
 
     try:
@@ -52,10 +51,10 @@ def compare(then: Path, now: Path, json_out: bool) -> None:
         shown = {name: getattr(found, name) for name in ("only_then", "only_now", "unknown_then", "months", "cost_fen")}
         click.echo(json.dumps({**shown, "moves": found.moves.to_dicts()}, ensure_ascii=False))
         return
-    table = _table(say("then", "当时"), say("now", "现在"), say("people", "人数"))
+    table = listing(say("then", "当时"), say("now", "现在"), say("people", "人数"))
     for was, became, people in found.moves.rows():
         table.add_row(_proposal(was), _proposal(became), f"{people}")
-    Console().print(table)
+    console().print(table)
     click.echo(
         say(
             f"not known then: {found.unknown_then} people not entitled any more, paid {found.months} months, "
@@ -70,7 +69,9 @@ def compare(then: Path, now: Path, json_out: bool) -> None:
 
 def lateness_table(late: pl.DataFrame) -> Table:
     """How late departments told."""
-    table = _table(
+    from gateway.cli.tables import listing
+
+    table = listing(
         say("department", "部门"),
         say("item", "数据项"),
         say("records", "记录数"),
@@ -107,12 +108,3 @@ def _named(words: dict[int, Word], number: int) -> str:
     if word is None:
         return f"{number}"
     return word.zh if chinese() else word.en
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="bright_black")
-    for column in columns:
-        table.add_column(column)
-    return table

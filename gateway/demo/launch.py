@@ -3,6 +3,7 @@
 Owns: the folder D that a demo lives in, and its state file. Refuses: touching a folder that is not a demo's.
 
     D/demo.json             what runs where: read by status, down, score and show
+    D/rosters/…/UNIT.csv    each agency's recipients, as it would hand them in
     D/truth/truth.jsonl     the truth, kept aside: nothing that answers questions reads it
     D/systems/<region>/     the departments' own systems of a province, their data and manifests
     D/federation/           authority, gateways (gateway.demo.founding)
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import SystemClock, civil_day
+from gateway.demo.agency_files import write_files
 from gateway.demo.founding import FoundedMember, MemberPlan, found
 from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
@@ -126,6 +128,7 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
     world = build_world(seed, provinces, people, civil_day(now_ms))
     (folder / "truth").mkdir(mode=0o700)
     write_truth(world.recipients(), folder / "truth" / "truth.jsonl")
+    rosters = write_files(world.recipients(), folder / "rosters")
     systems = folder / "systems"
     configs = [
         materialise(world, province.code, systems / str(province.code), delays_ms=delays_ms)
@@ -136,7 +139,7 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
         plans = _start_systems(folder, world.provinces, configs, processes)
         now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
         members = _start_gateways(folder, plans, processes, now, people)
-    demo = Demo(folder, seed, world.as_of_on, [_about(member) for member in members], processes)
+    demo = Demo(folder, seed, world.as_of_on, [_about(member, rosters) for member in members], processes)
     demo.save()
     return demo
 
@@ -249,7 +252,7 @@ def _start_authority(folder: Path, address: str) -> tuple[Started, Path]:
     return start("authority", command, folder / "logs" / "authority.log"), ready
 
 
-def _about(member: FoundedMember) -> dict[str, Any]:
+def _about(member: FoundedMember, rosters: Mapping[tuple[int, str], Path]) -> dict[str, Any]:
     plan = member.plan
     return {
         "member_id": plan.member_id,
@@ -260,4 +263,5 @@ def _about(member: FoundedMember) -> dict[str, Any]:
         "agency": member.agency_address,
         "config": str(member.config),
         "agencies": {unit: str(member.agency_config(unit)) for unit, _ in plan.units},
+        "rosters": {unit: str(rosters[plan.region, unit]) for unit, _ in plan.units if (plan.region, unit) in rosters},
     }

@@ -1,25 +1,22 @@
 """Rosters as the demo's agencies have them, run through their gateways, and what came back.
 
-Owns: making the truth's recipients into each agency's file, handing it in over `AgencyService.SubmitRoster`, waiting
-for its end and fetching its results: the way a province goes with its own. Refuses: knowing more than the file when
-asking, and judging (`gateway.demo.score`).
+Owns: handing in each agency's file over `AgencyService.SubmitRoster`, waiting for its end and fetching its results: the
+way a province goes with its own. Refuses: knowing more than the file when asking, and judging (`gateway.demo.score`).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from gateway.channels import agency_channel
 from gateway.config import load_agency
+from gateway.demo.agency_files import as_file
 from gateway.demo.launch import Demo
 from gateway.demo.truth import Recipient
 from gateway.errors import RefusedError
@@ -30,7 +27,6 @@ from wugan.agency.v1 import agency_pb2_grpc, roster_pb2
 if TYPE_CHECKING:
     Stub = agency_pb2_grpc.AgencyServiceAsyncStub
 
-HEADER: Final = ("reference", "id_number", "name", "benefit", "residence_region", "monthly_fen")
 PEOPLE: Final = ["row", "status", "flags", "certification", "partial", "refusal"]
 """What is looked at of a recipient's result."""
 _PIECE: Final = 1 << 19
@@ -55,29 +51,6 @@ class Ran:
     rejected: pl.DataFrame
     reasons: pl.DataFrame
     run: roster_pb2.RosterRun
-
-
-def by_agency(recipients: Iterable[Recipient]) -> Iterator[tuple[tuple[int, str], list[Recipient]]]:
-    """The rosters: (paying province, unit) and who is in it, in the order of the truth."""
-
-    def whose(recipient: Recipient) -> tuple[int, str]:
-        return recipient.paying_province, recipient.unit
-
-    for key, group in groupby(sorted(recipients, key=whose), key=whose):
-        yield key, list(group)
-
-
-def as_file(recipients: Sequence[Recipient]) -> bytes:
-    """The CSV of an agency's roster: what it knows of its recipients, and nothing of the truth."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(HEADER)
-    for each in recipients:
-        reference = f"DEMO-{each.person}-{each.again}"
-        writer.writerow(
-            (reference, each.id_number, each.name, each.benefit, each.residence_region or "", each.monthly_cents)
-        )
-    return text.getvalue().encode()
 
 
 async def run_roster(demo: Demo, agency: tuple[int, str], recipients: Sequence[Recipient], told: Told) -> Ran:

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from gateway.demo.agency_files import by_agency
 from gateway.demo.asking import agencies, request_for
 from gateway.demo.launch import Demo
-from gateway.demo.rostering import Ran, by_agency, run_roster
+from gateway.demo.rostering import Ran, run_roster
 from gateway.demo.truth import Recipient, read_truth
 from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words

@@ -117,6 +117,8 @@ def test_the_same_roster_elsewhere_is_another_run_with_the_same_results(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["run"]["state"], told["written"]) == ("ROSTER_STATE_DONE", [str(tmp_path / "out")])
+    (came_to,) = told["came_to"]
+    assert came_to["people"] == sum(came_to["by_certification"].values()) == COUNT
     assert len(world.asked_at(running.answering)) == before + COUNT // CHUNK
     same(whole[1], tmp_path / "out")
 

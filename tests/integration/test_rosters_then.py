@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from federation_world import SmallWorld
 
-from gateway.demo.rostering import as_file, by_agency
+from gateway.demo.agency_files import as_file, by_agency
 from gateway.demo.truth import read_truth
 from wugan.federation.v1 import vocabulary_pb2 as words
 

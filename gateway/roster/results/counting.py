@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from gateway.roster.results.rows import PROVINCE_UNIT
+from gateway.roster.results.rows import PROVINCE_UNIT, not_answered
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _KEYS: Final = ("benefit", "province", "certification", "status")
@@ -26,7 +26,7 @@ class Counts:
     Args:
         cube: one row for each (benefit, province, certification, status) that occurs, by number, in order; with
             people, partial (answers that lack a source), overpaid (people), months, gross_fen, offset_fen, net_fen.
-        refusals: people without an answer, by RefusalReason.
+        refusals: people without an answer, by `rows.WHY_NOT_ANSWERED`.
         silent: people for whom it did not answer, by member or "member/Department number".
         findings: people, by name of the finding.
         rejected: rows of the input that could not be used.
@@ -88,7 +88,8 @@ class Counting:
             net_fen=pl.col("overpaid_net_fen").sum(),
         )
         self._cube = pl.concat([self._cube, sums]).group_by(_KEYS).agg(pl.col(_SUMS).sum())
-        for reason, count in people.filter(pl.col("refusal") != 0)["refusal"].value_counts().iter_rows():
+        why = people.select(refusal=not_answered())["refusal"]
+        for reason, count in why.filter(why != 0).value_counts().iter_rows():
             self._refusals[reason] += count
         for parties, count in people.filter(pl.col("silent") != "")["silent"].value_counts().iter_rows():
             for party in dict.fromkeys(part for part in parties.split(";") if part):

@@ -49,6 +49,9 @@ REPEATED: Final = Word("在册（重复）", "registered (repeated)")
 DATA_COMPARISON: Final = Word("数据比对", "data comparison")
 YES: Final = Word("是", "yes")
 NO_ANSWER: Final = Word("未获答复", "not answered")
+NOBODY_ASKED: Final = Word(
+    "未查询：居住地在本省，或所属省份未接入", "not asked: lives in the own province, or in one that takes no part"
+)
 UNASSIGNED: Final = Word("未分配网格", "no grid unit")
 
 MARKS: Final[dict[int, Word]] = {

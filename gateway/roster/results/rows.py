@@ -32,6 +32,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 
 PROVINCE_UNIT: Final = 10_000
 """A region code divided by this is its province."""
+NOBODY_ASKED: Final = -1
+"""Beside the contract's RefusalReason: nobody serves where the person lives, or the asking member does itself."""
+WHY_NOT_ANSWERED: Final = {NOBODY_ASKED: headings.NOBODY_ASKED, **REFUSALS}
 _JOINT: Final[dict[Language, str]] = {"zh": "、", "en": ", "}
 
 
@@ -45,7 +48,7 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
         members: names of members by id; one that is not there is shown by its id.
     """
     certified = pl.col("certification") == words.CERTIFICATION_STATUS_CERTIFIED
-    rows = chunk.people.with_columns(
+    rows = chunk.people.with_columns(not_answered=not_answered()).with_columns(
         benefit_name=worded("benefit", BENEFITS, language),
         residence=region_name("region", language),
         registered=pl.lit(headings.said(headings.REGISTERED, language)),
@@ -62,10 +65,11 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
         effective_month=civil("effective_on"),
         last_paid_month=civil("last_paid_on"),
         incomplete=pl.when("partial").then(pl.lit(headings.said(headings.YES, language))).otherwise(pl.lit("")),
-        not_answered_why=worded("refusal", REFUSALS, language, Word("", "")),
+        not_answered_why=worded("not_answered", WHY_NOT_ANSWERED, language, Word("", "")),
         asked=_parties(chunk.people["members"], language, members),
         silent_sources=_parties(chunk.people["silent"], language, members),
     )
+    rows = rows.drop("not_answered")
     told = sentences(chunk.reasons, chunk.reason_texts, language)
     return (
         rows.join(told, on="row", how="left", maintain_order="left")
@@ -91,6 +95,12 @@ def evidence_rows(evidence: pl.DataFrame, language: Language, members: Mapping[s
         available=civil("available_on"),
         **{"from": civil("from_on"), "until": civil("until_on")},
     )
+
+
+def not_answered() -> pl.Expr:
+    """Why there is no answer, by the keys of `WHY_NOT_ANSWERED`; 0 where there is one."""
+    nobody = (pl.col("refusal") == words.REFUSAL_REASON_NOT_SERVED) & (pl.col("members") == "")
+    return pl.when(nobody).then(pl.lit(NOBODY_ASKED, pl.Int16)).otherwise("refusal")
 
 
 def worded(column: str, table: dict[int, Word], language: Language, nought: Word | None = None) -> pl.Expr:

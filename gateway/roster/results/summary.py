@@ -15,9 +15,9 @@ from gateway.federation.regions import PROVINCES
 from gateway.roster.results import headings
 from gateway.roster.results.charts import Bar, rows, stacked
 from gateway.roster.results.counting import Counts
-from gateway.roster.results.rows import party
+from gateway.roster.results.rows import WHY_NOT_ANSWERED, party
 from gateway.rules.wording import Language
-from gateway.wording import PROPOSALS, REFUSALS, STATUSES, Word, word
+from gateway.wording import PROPOSALS, STATUSES, Word, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _MOST_PROVINCES: Final = 8
@@ -296,7 +296,7 @@ class _Page:
 
     def _not_answered(self) -> str:
         refusals = self._counts.refusals
-        lines = [(self._named(REFUSALS, reason), count) for reason, count in refusals.items()]
+        lines = [(self._named(WHY_NOT_ANSWERED, reason), count) for reason, count in refusals.items()]
         if self._counts.rejected:
             lines.append((self._say("名册行有误，未查询", "rows with errors, not asked"), self._counts.rejected))
         title = self._say("未能查询及原因", "Not answered, and why")

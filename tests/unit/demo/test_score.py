@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -10,7 +12,8 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from gateway.cli import demo_score
-from gateway.demo.rostering import Ran, as_file, by_agency
+from gateway.demo.agency_files import as_file, by_agency, write_files
+from gateway.demo.rostering import Ran
 from gateway.demo.score import Answered, Score, count, masked
 from gateway.demo.truth import Recipient
 from gateway.demo.world import World
@@ -163,6 +166,16 @@ def test_an_agency_s_file_is_a_roster_of_its_recipients_in_order(everybody: list
         assert len(lines) == len(recipients) + 1
         assert {(each.paying_province, each.unit) for each in recipients} == {(province, unit)}
         assert not any(word in lines[0] for word in ("alive", "died", "case"))
+
+
+def test_every_agency_has_its_file_and_nobody_else_may_read_it(everybody: list[Recipient], tmp_path: Path) -> None:
+    written = write_files(everybody, tmp_path / "rosters")
+    assert written
+    for (province, unit), recipients in by_agency(everybody):
+        path = tmp_path / "rosters" / str(province) / f"{unit}.csv"
+        assert written[province, unit] == path
+        assert path.read_bytes() == as_file(recipients)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(

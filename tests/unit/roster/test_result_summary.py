@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -17,6 +18,7 @@ from gateway.federation.regions import PROVINCES
 from gateway.roster.results import headings
 from gateway.roster.results.charts import Bar, rows, stacked
 from gateway.roster.results.counting import _KEYS, _SUMS, Counting, Counts
+from gateway.roster.results.rows import NOBODY_ASKED, result_rows
 from gateway.roster.results.summary import page
 from gateway.rules.wording import Language
 from tests.unit.roster.result_world import AS_OF_ON, BEIJING, MEMBERS, roster
@@ -189,3 +191,17 @@ def test_the_fullest_page_prints_on_one_sheet(tmp_path: Path, language: Language
         env={**os.environ, "HOME": str(tmp_path)},
     )
     assert len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) == 1
+
+
+def test_who_was_not_asked_about_is_told_apart_from_whom_nobody_there_knows() -> None:
+    chunk = next(iter(roster(4, 4)))
+    refused = chunk.people.with_columns(
+        refusal=pl.lit(f.REFUSAL_REASON_NOT_SERVED, pl.Int16),
+        members=pl.Series(["", "", BEIJING, ""]),
+        status=pl.lit(0, pl.Int16),
+    )
+    rows = result_rows(replace(chunk, people=refused), "en", AS_OF_ON, MEMBERS)
+    assert [why[:9] for why in rows["not_answered_why"]] == ["not asked", "not asked", "no source", "not asked"]
+    counting = Counting()
+    counting.add(refused)
+    assert counting.counts({}, 0).refusals == {NOBODY_ASKED: 3, f.REFUSAL_REASON_NOT_SERVED: 1}

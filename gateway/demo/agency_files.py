@@ -1,0 +1,67 @@
+"""The recipients' files (名册) of the demo's agencies.
+
+Owns: which recipients stand in whose file, and its columns. Refuses: the truth about them; a file holds what an agency
+knows of its own recipients, misspellings included.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from gateway.demo.truth import Recipient
+
+HEADER: Final = ("人员编号", "证件号码", "姓名", "险种", "居住地", "网格", "月待遇（分）")
+_GRID_UNITS: Final = 12
+"""As many grid units (网格) has each agency; without any, its work lists would be one file."""
+
+
+def by_agency(recipients: Iterable[Recipient]) -> Iterator[tuple[tuple[int, str], list[Recipient]]]:
+    """The rosters: (paying province, unit) and who is in it, in the order of the truth."""
+
+    def whose(recipient: Recipient) -> tuple[int, str]:
+        return recipient.paying_province, recipient.unit
+
+    for key, group in groupby(sorted(recipients, key=whose), key=whose):
+        yield key, list(group)
+
+
+def as_file(recipients: Sequence[Recipient]) -> bytes:
+    """The CSV of an agency's roster, UTF-8."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    for each in recipients:
+        writer.writerow(
+            (
+                f"DEMO-{each.person}-{each.again}",
+                each.id_number,
+                each.name,
+                each.benefit,
+                each.residence_region or "",
+                f"第{each.person % _GRID_UNITS + 1:02d}网格",
+                each.monthly_cents,
+            )
+        )
+    return text.getvalue().encode()
+
+
+def write_files(recipients: Iterable[Recipient], folder: Path) -> dict[tuple[int, str], Path]:
+    """FOLDER/PROVINCE/UNIT.csv for every agency; where each is.
+
+    Args:
+        recipients: `World.recipients()`.
+        folder: made; private, as a roster is.
+    """
+    written = {}
+    for (province, unit), theirs in by_agency(recipients):
+        path = folder / str(province) / f"{unit}.csv"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(as_file(theirs))
+        written[province, unit] = path
+    return written
