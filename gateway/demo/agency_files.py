@@ -15,7 +15,7 @@ from typing import Final
 
 from gateway.demo.truth import Recipient
 
-HEADER: Final = ("人员编号", "证件号码", "姓名", "险种", "居住地", "网格", "月待遇（分）")
+HEADER: Final = ("人员编号", "证件号码", "姓名", "险种", "居住地", "网格", "月待遇（分）", "最近发放月份")
 _GRID_UNITS: Final = 12
 """As many grid units (网格) has each agency; without any, its work lists would be one file."""
 
@@ -30,8 +30,13 @@ def by_agency(recipients: Iterable[Recipient]) -> Iterator[tuple[tuple[int, str]
         yield key, list(group)
 
 
-def as_file(recipients: Sequence[Recipient]) -> bytes:
-    """The CSV of an agency's roster, UTF-8."""
+def as_file(recipients: Sequence[Recipient], last_paid: str = "") -> bytes:
+    """The CSV of an agency's roster, UTF-8.
+
+    Args:
+        recipients: who is in it.
+        last_paid: the last month that was paid for, YYYY-MM, of everybody; "": not told, and nothing was overpaid.
+    """
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(HEADER)
@@ -45,23 +50,25 @@ def as_file(recipients: Sequence[Recipient]) -> bytes:
                 each.residence_region or "",
                 f"第{each.person % _GRID_UNITS + 1:02d}网格",
                 each.monthly_cents,
+                last_paid,
             )
         )
     return text.getvalue().encode()
 
 
-def write_files(recipients: Iterable[Recipient], folder: Path) -> dict[tuple[int, str], Path]:
+def write_files(recipients: Iterable[Recipient], folder: Path, last_paid: str = "") -> dict[tuple[int, str], Path]:
     """FOLDER/PROVINCE/UNIT.csv for every agency; where each is.
 
     Args:
         recipients: `World.recipients()`.
         folder: made; private, as a roster is.
+        last_paid: as in `as_file`.
     """
     written = {}
     for (province, unit), theirs in by_agency(recipients):
         path = folder / str(province) / f"{unit}.csv"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_bytes(as_file(theirs))
+        path.write_bytes(as_file(theirs, last_paid))
         written[province, unit] = path
     return written

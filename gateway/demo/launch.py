@@ -128,7 +128,8 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
     world = build_world(seed, provinces, people, civil_day(now_ms))
     (folder / "truth").mkdir(mode=0o700)
     write_truth(world.recipients(), folder / "truth" / "truth.jsonl")
-    rosters = write_files(world.recipients(), folder / "rosters")
+    month = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC).strftime("%Y-%m")
+    rosters = write_files(world.recipients(), folder / "rosters", month)
     systems = folder / "systems"
     configs = [
         materialise(world, province.code, systems / str(province.code), delays_ms=delays_ms)
