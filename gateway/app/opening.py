@@ -43,6 +43,7 @@ from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
+from gateway.federation.ended_elsewhere import EndedElsewhere
 from gateway.federation.kept import CacheOptions
 from gateway.federation.live_keys import LiveKeys, open_slots
 from gateway.federation.shown import Shown
@@ -271,6 +272,9 @@ async def open_cache(
         return None
     options = CacheOptions(given.max_answers, given.memory_bytes, given.stale_if_unreachable, given.flush_s)
     cache = AnswerCache(store.reusable, store.answers, directory, clock, options)
+    elsewhere = EndedElsewhere(store.ended, cache, clock)
+    await elsewhere.open()
+    stack.push_async_callback(elsewhere.close)
     await cache.open()
     stack.push_async_callback(cache.close)
     return cache

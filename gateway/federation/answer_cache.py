@@ -15,7 +15,8 @@ disclosure, which is that of whoever discloses.
 
 In memory within so many bytes; on the disk as rows that point to kept answers, written in the background. What comes
 from the disk counts once its signature verifies by the directory in force. Gateways that share a database share what
-was there when they started, and the effect of notices on it only through their own `invalidate`.
+was there when they started; what one of them lets go, the others do within a second
+(`gateway.federation.ended_elsewhere`).
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class AnswerCache:
         self._followed: list[Callable[[], None]] = []
         self._notices = Notices()
         self._drops: set[asyncio.Future[list[bytes]]] = set()
+        self.blind = False
+        """While it is not known what other gateways of this member let go: nothing is given again."""
 
     async def open(self) -> None:
         """Learn what is on the disk.
@@ -125,6 +128,7 @@ class AnswerCache:
         """Whether an answer may be given now without asking."""
         return (
             held.alive
+            and not self.blind
             and now_ms < held.cacheable_until_ms
             and held.directory == self._tag()
             and self._by_newest_rules(held.answer)
@@ -153,7 +157,7 @@ class AnswerCache:
 
     async def outdated(self, key: bytes, numbers: Iterable[str]) -> Held | None:
         """The answer to show while its author cannot be reached, where both sides allow that."""
-        if not self._options.stale_if_unreachable:
+        if not self._options.stale_if_unreachable or self.blind:
             return None
         held = self._memory.get(key)
         if held is None and key in self._on_disk:
@@ -221,8 +225,11 @@ class AnswerCache:
         )
         self._flush_later()
 
-    def forget(self, member_id: str, indexes: Collection[bytes] | None) -> None:
-        """As `invalidate`, but nobody waits for the disk; nothing is given that is to go. `None`: about anybody."""
+    def forget(self, member_id: str, indexes: Collection[bytes] | None, *, tell: bool = True) -> None:
+        """As `invalidate`, but nobody waits for the disk; nothing is given that is to go. `None`: about anybody.
+
+        `tell`: other gateways on the same database, which did not say so themselves.
+        """
         if indexes is None:
             self._memory.drop_member(member_id)
         else:
@@ -231,12 +238,20 @@ class AnswerCache:
         # Rows under way are written before the deletion; those that wait must not be written after it.
         self._flush()
         try:
-            drop = self._reusable.drop(member_id, indexes)
+            drop = self._reusable.drop(member_id, indexes, tell=tell)
         except StoreError as error:
             self._not_dropped(error)
         else:
             self._drops.add(drop)
             drop.add_done_callback(self._dropped)
+
+    def forget_all(self) -> None:
+        """Give nothing of what is held by now: it is not known what of it was to go."""
+        for member_id in self._memory.members():
+            self._memory.drop_member(member_id)
+        self._pending.clear()
+        self._on_disk.clear()
+        self._notices.lost()
 
     async def invalidate(self, member_id: str, indexes: Collection[bytes] | None) -> None:
         """Give no answer of a member about these people any more: something about them has changed.

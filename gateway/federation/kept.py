@@ -181,6 +181,11 @@ class Notices:
         while len(self._noted) > MAX_NOTED:
             self._forgotten = self._noted.popitem(last=False)[1]
 
+    def lost(self) -> None:
+        """Some came that are not known."""
+        self.mark += 1
+        self._forgotten = self.mark
+
     def since(self, mark: int, member_id: str, indexes: Iterable[bytes]) -> bool:
         """Whether one came about any of them since, as far as that can be told; else that one may have."""
         if mark == self.mark:

@@ -40,6 +40,7 @@ from gateway.store.chain import ChainHead
 from gateway.store.changes import Changes
 from gateway.store.disclosures import Disclosures
 from gateway.store.duplicates import Duplicates
+from gateway.store.ended import EndedAnswers
 from gateway.store.faults import failed, wrapped
 from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
@@ -99,7 +100,8 @@ class Store:
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
-        self.reusable = ReusableAnswers(self._writer, self._reader, keys)
+        self.ended = EndedAnswers(self._reader, shared=engine.dialect.name != "sqlite")
+        self.reusable = ReusableAnswers(self._writer, self._reader, keys, self.ended)
         self.disclosures = Disclosures(self._writer, keys, calls)
         self.acts = Acts(self._writer, self._reader, keys)
         self.adapters = Adapters(self._writer, self._reader, keys)

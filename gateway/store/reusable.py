@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from gateway.store.ended import EndedAnswers
 from gateway.store.keys import StoreKeys
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
@@ -99,12 +100,20 @@ class _Writing:
 
 
 class _Dropping:
-    """How rows about people are deleted; the result are their keys."""
+    """How rows about people are deleted, and others told; the result are their keys."""
+
+    def __init__(self, ended: EndedAnswers) -> None:
+        self._ended = ended
 
     def apply(
-        self, transaction: Transaction, payloads: Sequence[tuple[str, Sequence[bytes] | None]]
+        self, transaction: Transaction, payloads: Sequence[tuple[str, Sequence[bytes] | None, bool]]
     ) -> list[list[bytes]]:
-        return [self._drop(transaction.connection, member, indexes) for member, indexes in payloads]
+        dropped = []
+        for member, indexes, tell in payloads:
+            if tell:
+                self._ended.tell(transaction.connection, member, indexes)
+            dropped.append(self._drop(transaction.connection, member, indexes))
+        return dropped
 
     def _drop(self, connection: sa.Connection, member: str, indexes: Sequence[bytes] | None) -> list[bytes]:
         """All rows of a member, or those about the people of these blind indexes."""
@@ -132,11 +141,11 @@ class _Dropping:
 class ReusableAnswers:
     """See the module."""
 
-    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys, ended: EndedAnswers) -> None:
         self._writer = writer
         self._reader = reader
         self._writing = _Writing()
-        self._dropping = _Dropping()
+        self._dropping = _Dropping(ended)
         self.key = keys.cache_key
         """Keyed hash of all that an answer is asked under."""
         self.blind_index = keys.blind_index
@@ -150,13 +159,15 @@ class ReusableAnswers:
         """
         return self._writer.submit(self._writing, changes)
 
-    def drop(self, member: str, indexes: Collection[bytes] | None) -> asyncio.Future[list[bytes]]:
+    def drop(self, member: str, indexes: Collection[bytes] | None, *, tell: bool = True) -> asyncio.Future[list[bytes]]:
         """Have all rows of a member's answers deleted, or those about the people of these blind indexes.
+
+        `tell`: other gateways on the same database.
 
         Raises:
             StoreError: as `submit`.
         """
-        return self._writer.submit(self._dropping, (member, None if indexes is None else list(indexes)))
+        return self._writer.submit(self._dropping, (member, None if indexes is None else list(indexes), tell))
 
     async def keys(self, now_ms: int, most: int) -> list[bytes]:
         """The keys of those that may be given at a time, the most lately used first.

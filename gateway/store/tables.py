@@ -143,6 +143,15 @@ answer_cache = sa.Table(
 )
 """Which kept answers may be given again, to whom and for what, as keyed hash; the answers are in `kept_answer`."""
 
+ended_answer = sa.Table(
+    "ended_answer",
+    metadata,
+    sa.Column("number", _sequence, primary_key=True, autoincrement=True),
+    sa.Column("member", sa.String(MEMBER_CHARS), nullable=False),
+    sa.Column("blind_index", sa.LargeBinary(BLIND_INDEX_BYTES)),
+)
+"""Whose answers one of several gateways let go, for the others; no index: of everybody. The newest ones only."""
+
 access_act = sa.Table(
     "access_act",
     metadata,

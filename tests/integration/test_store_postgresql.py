@@ -299,6 +299,8 @@ async def test_rows_of_answers_to_be_given_again_are_written_touched_dropped_and
     monkeypatch.setattr(reusable, "PURGE_EVERY", 1)
     assert await store.reusable.submit(Changes([one], [], NOW_MS, 1)) == [over.key, one.key]
     assert await store.reusable.drop(MEMBER, [store.reusable.blind_index(PERSON)]) == [two.key]
+    index = store.reusable.blind_index(PERSON)
+    assert [row[1:] for row in (await store.ended.after(0))[0]] == [(MEMBER, index)]  # for other gateways
     content = store.audit.content(event(direction="again"))
     await asyncio.gather(*(store.disclosures.submit([content]) for _ in range(5)))
     assert (await store.audit.verify_chain()).sequence == 5
