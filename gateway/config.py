@@ -14,30 +14,20 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field, ValidationError
 
 from gateway.errors import ConfigError
-from gateway.sections import (
-    AccessSettings,
-    Address,
+from gateway.sections.inward import AccessSettings, InquirySettings, QualitySettings
+from gateway.sections.lasting import DuplicatesSettings, NoticesSettings, OutboxSettings, RosterSettings
+from gateway.sections.outward import CacheSettings, FederationSettings
+from gateway.sections.process import LogSettings, ObservabilitySettings, ServerSettings
+from gateway.sections.trust import (
     AgencyTlsSettings,
     AuthoritySettings,
-    CacheSettings,
     DirectorySettings,
-    DuplicatesSettings,
-    FederationSettings,
-    InquirySettings,
     KeysSettings,
-    LogSettings,
     MessageSettings,
-    NoticesSettings,
-    ObservabilitySettings,
-    OutboxSettings,
-    QualitySettings,
-    RosterSettings,
     RotationSettings,
-    ServerSettings,
-    Settings,
     TlsSettings,
-    member_code,
 )
+from gateway.sections.values import Address, Settings, member_code
 from gateway.setting_words import told
 
 MAX_CONFIG_BYTES = 1 << 20

@@ -45,7 +45,7 @@ OUR_OWN: Final = {
     'write "https://host:port", or "http://127.0.0.1:port"': '格式应为 "https://主机:端口"，本机收集器可用 http',
     "http is for a collector on this machine only": "http 仅限本机收集器，请使用 https",
 }
-"""The Chinese for a text of our own checks, by how the text begins (gateway/sections.py)."""
+"""The Chinese for a text of our own checks, by how the text begins (gateway/sections/values.py)."""
 
 
 def told(kind: str, message: str, context: Mapping[str, Any]) -> tuple[str, str]:

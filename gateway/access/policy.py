@@ -14,7 +14,7 @@ from gateway.access.adapters import Version
 from gateway.access.ledger import Ledger
 from gateway.access.terms import Quotas, Scope, Terms
 from gateway.errors import AccessError
-from gateway.sections import ANY
+from gateway.sections.values import ANY
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_MERGED: Final = 4096

@@ -14,7 +14,8 @@ from google.protobuf.descriptor import EnumDescriptor
 from certs.identity import is_member_id
 from gateway.errors import PolicyError
 from gateway.rules.identity import PROVINCES
-from gateway.sections import ANY, AccessSettings
+from gateway.sections.inward import AccessSettings
+from gateway.sections.values import ANY
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -16,7 +16,7 @@ from certs.errors import CertsError
 from certs.identity import require_federation
 from gateway.authority.repository import Lives
 from gateway.config import load
-from gateway.sections import Address, Settings
+from gateway.sections.values import Address, Settings
 
 SETTINGS_FILE: Final = "authority.toml"
 

@@ -16,7 +16,7 @@ from gateway.cli.language import say
 from gateway.clock import SystemClock, civil_day
 from gateway.errors import ConfigError
 from gateway.inquiry.quotas import counted_as
-from gateway.sections import ANY
+from gateway.sections.values import ANY
 from gateway.store.usage import DAY
 
 if TYPE_CHECKING:

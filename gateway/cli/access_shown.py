@@ -11,7 +11,7 @@ from typing import Any, Final
 from gateway import wording
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES
 from gateway.cli.language import say
-from gateway.sections import ANY
+from gateway.sections.values import ANY
 
 STATES: Final = {
     "active": ("in force", "有效"),

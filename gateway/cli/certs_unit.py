@@ -63,7 +63,7 @@ def enrol_unit(
     from gateway.clock import SystemClock
     from gateway.federation.enrolling import Token
     from gateway.federation.holder_files import HolderFiles
-    from gateway.sections import AuthoritySettings
+    from gateway.sections.trust import AuthoritySettings
 
     if renew in (token_file is not None, roots is not None):
         raise click.UsageError(

@@ -24,7 +24,7 @@ from gateway.exchange.keys import key_id
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_build import signing_key
-from gateway.sections import AuthoritySettings
+from gateway.sections.trust import AuthoritySettings
 from wugan.federation.v1 import authority_pb2, directory_pb2, envelope_pb2
 
 PROTOBUF: Final = "application/x-protobuf"

@@ -19,7 +19,7 @@ from certs.slot_journal import Kind
 from certs.tls_context import client_context
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.issuer_watch import CaCertificates
-from gateway.sections import AuthoritySettings
+from gateway.sections.trust import AuthoritySettings
 
 
 @dataclass(frozen=True, slots=True)

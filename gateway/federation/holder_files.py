@@ -31,7 +31,7 @@ from certs.keys import PrivateKey
 from certs.requests import chain_pem, require_chain
 from certs.tls_context import client_context
 from gateway.federation.enrolling import Token
-from gateway.sections import AuthoritySettings
+from gateway.sections.trust import AuthoritySettings
 
 KEY: Final = "key.pem"
 CERTIFICATE: Final = "certificate.pem"

@@ -27,7 +27,7 @@ from gateway.federation.stream_parts import Outward
 from gateway.federation.trying import Asking, Told, Tries
 from gateway.observing import calls, metrics
 from gateway.resilience.backoff import Backoff, Random, chance
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 __all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]

@@ -27,7 +27,7 @@ from gateway.errors import WuganError
 from gateway.federation.authority_client import AuthorityClient
 from gateway.federation.directory import DirectorySource
 from gateway.federation.issuer_watch import IssuerWatch
-from gateway.sections import RotationSettings
+from gateway.sections.trust import RotationSettings
 
 AFTER_CRASH_S: Final = 5.0
 

@@ -21,7 +21,7 @@ from tenacity import AsyncRetrying, retry_if_result
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.resilience.backoff import Backoff, Random, chance
 from gateway.resilience.breaker import Said
-from gateway.sections import RetrySettings
+from gateway.sections.resilience import RetrySettings
 from gateway.status import from_rpc_error
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -17,7 +17,7 @@ from gateway.resilience.breaker import Breaker, Limits, Pass, State
 from gateway.resilience.budget import Budget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.quantile import Quantile
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 
 
 class Door:

@@ -25,7 +25,7 @@ from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.identity import normalise_number
-from gateway.sections import NoticesSettings
+from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.letters import Effect, Letter

@@ -27,7 +27,7 @@ from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, lef
 from gateway.federation.standing import Chosen, Standing, Standings
 from gateway.observing import clocks, tracing
 from gateway.resilience.breaker import Said
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -25,7 +25,7 @@ from gateway.inquiry.sources import Hand, Source, Sources
 from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Said, State
-from gateway.sections import DepartmentBreakerSettings
+from gateway.sections.resilience import DepartmentBreakerSettings
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)

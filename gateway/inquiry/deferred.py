@@ -24,7 +24,7 @@ from gateway.inquiry.answering import Account, Inquiry
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.resilience.backoff import Backoff
-from gateway.sections import OutboxSettings
+from gateway.sections.lasting import OutboxSettings
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import Effect
 from wugan.federation.v1 import delivery_pb2, exchange_pb2

@@ -27,7 +27,7 @@ from gateway.inquiry.identities import linked_numbers
 from gateway.log import described
 from gateway.observing import metrics
 from gateway.rules.identity import normalise_numbers
-from gateway.sections import NoticesSettings
+from gateway.sections.lasting import NoticesSettings
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.watches import Group, Watches
 from wugan.federation.v1 import vocabulary_pb2 as words

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from gateway.clock import SHANGHAI_OFFSET_S, civil_day
 from gateway.inquiry import sequences
 from gateway.inquiry.sequences import Seen
-from gateway.sections import HarvestSettings
+from gateway.sections.inward import HarvestSettings
 from gateway.store.alarms import Alarm
 
 SEQUENTIAL: Final = "sequential"

@@ -34,7 +34,7 @@ from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.notifying import Told, compare
-from gateway.sections import NoticesSettings
+from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.changes import ChangedPerson, DueChange, Later
 from gateway.store.engine import Store

@@ -18,7 +18,7 @@ from gateway.exchange.question import check_context
 from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, cut
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
-from gateway.sections import NoticesSettings
+from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import Effect, Letter
 from gateway.store.watches import Person, Registration, Watches

@@ -27,7 +27,7 @@ from gateway.inquiry.narrowing import Narrowing
 from gateway.inquiry.sources import Hand, Source
 from gateway.log import described
 from gateway.resilience.breaker import Said
-from gateway.sections import ShadowSettings
+from gateway.sections.inward import ShadowSettings
 from gateway.store.adapters import Adapters, Tally
 from wugan.federation.v1 import vocabulary_pb2 as words
 

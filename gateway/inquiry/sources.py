@@ -21,7 +21,7 @@ from adapters.contract import Adapter, Description
 from gateway.clock import Clock
 from gateway.resilience.breaker import Breaker, Limits
 from gateway.resilience.bulkhead import Bulkhead
-from gateway.sections import DepartmentBreakerSettings
+from gateway.sections.resilience import DepartmentBreakerSettings
 
 CLOSE_S: Final = 10.0
 """How long an adapter may take to close; then it is left to itself."""

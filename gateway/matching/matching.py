@@ -26,7 +26,7 @@ from gateway.matching.session import DONE, RUNNING, STOPPED, Session, begins, ep
 from gateway.matching.steps import PURPOSE, read_step, refusal_of, wrong
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, delivery_digest, letter
-from gateway.sections import DuplicatesSettings
+from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.letters import Effect

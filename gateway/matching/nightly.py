@@ -16,7 +16,7 @@ from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.federation.directory import DirectorySource
 from gateway.log import described
 from gateway.matching.matching import Matching
-from gateway.sections import DuplicatesSettings
+from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.matchings import EVERYBODY, Matchings
 
 _HOUR_S: Final = 3_600

@@ -20,7 +20,7 @@ from gateway.matching.roll import Roll
 from gateway.matching.session import RUNNING, STOPPED, Session
 from gateway.matching.sizes import sizes
 from gateway.matching.steps import MAX_GONE, wrong
-from gateway.sections import DuplicatesSettings
+from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.parts import Parts
 from wugan.federation.v1 import exchange_pb2, matching_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words

@@ -26,7 +26,7 @@ from gateway.observing import metrics
 from gateway.post.letters import Handled, Handler, Received
 from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
-from gateway.sections import OutboxSettings
+from gateway.sections.lasting import OutboxSettings
 from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2

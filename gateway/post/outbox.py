@@ -29,7 +29,7 @@ from gateway.observing import metrics
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
-from gateway.sections import OutboxSettings
+from gateway.sections.lasting import OutboxSettings
 from gateway.store.faults import overloaded
 from gateway.store.letters import Effect, Letter
 from gateway.store.outbox import Again, Attempt, Dead, Due, OutboxTable, Trouble

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.resilience.backoff import Backoff
-from gateway.sections import OutboxSettings
+from gateway.sections.lasting import OutboxSettings
 
 _SLOWEST: Final = 1.0
 _RECOVERY: Final = 1.05

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from gateway.clock import Clock
 from gateway.resilience.backoff import Backoff, Outage, Random, chance, failed_again
-from gateway.sections import BreakerSettings
+from gateway.sections.resilience import BreakerSettings
 
 _SLICES = 10
 """Parts of the window, the oldest of which is forgotten at a time."""

@@ -18,7 +18,7 @@ from gateway.roster.pieces import Step
 from gateway.roster.run import DONE, INPUT_BLOCK, RunFolder, Submitted, input_part, not_live
 from gateway.roster.shelf import Kept, Shelf, name_of
 from gateway.roster.understanding import understood, wrong
-from gateway.sections import RosterSettings
+from gateway.sections.lasting import RosterSettings
 from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 

@@ -24,7 +24,7 @@ from gateway.roster.pieces import Step
 from gateway.roster.run import CANCELLED, DONE, FAILED, RUNNING, WAITING, Ended, result_part
 from gateway.roster.shelf import Kept, Shelf, figures_of
 from gateway.roster.understanding import wrong
-from gateway.sections import RosterSettings
+from gateway.sections.lasting import RosterSettings
 from gateway.store.parts import Parts
 from wugan.agency.v1 import roster_pb2
 

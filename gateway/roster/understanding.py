@@ -15,7 +15,7 @@ from gateway.errors import RefusedError
 from gateway.exchange.question import check_context
 from gateway.federation.questions import MAX_OFFICIAL
 from gateway.roster.run import Submitted
-from gateway.sections import RosterSettings
+from gateway.sections.lasting import RosterSettings
 from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words

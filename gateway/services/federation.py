@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from certs.identity import Identity
 from gateway.inquiry.exchange import Exchange
 from gateway.post.door import Door
-from gateway.sections import InquirySettings
+from gateway.sections.inward import InquirySettings
 from gateway.services.serving import Context, Desk, shutting_down
 from gateway.services.streaming import Stream
 from wugan.federation.v1 import envelope_pb2, exchange_pb2_grpc

@@ -28,7 +28,7 @@ from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.enrolling import Token
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
-from gateway.sections import AuthoritySettings
+from gateway.sections.trust import AuthoritySettings
 
 pytestmark = pytest.mark.integration
 

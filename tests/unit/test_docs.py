@@ -30,7 +30,7 @@ from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
-from gateway.sections import Settings
+from gateway.sections.values import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")

@@ -14,7 +14,7 @@ from gateway.access.people import Applicant
 from gateway.access.terms import Thresholds, thresholds
 from gateway.clock import FakeClock
 from gateway.inquiry.administering import Administration, found_people
-from gateway.sections import AccessSettings
+from gateway.sections.inward import AccessSettings
 from gateway.store.engine import Store
 
 MEMBER = "11340000002482285R"

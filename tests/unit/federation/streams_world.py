@@ -12,7 +12,7 @@ import grpc
 
 from gateway.exchange.envelope import Opened
 from gateway.federation.streams import Chunk, ChunkOutcome, Streams
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from gateway.store.engine import Store
 from tests.unit.services.gateways_world import (
     ANNA,

@@ -15,7 +15,7 @@ from gateway.errors import WuganError
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Asking, Partners
 from gateway.resilience.breaker import State
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from gateway.store.engine import Store
 from gateway.store.partner_state import PartnerState
 from tests.unit.services.gateways_world import (

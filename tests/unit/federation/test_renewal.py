@@ -18,7 +18,7 @@ from certs.slots import KeySlots
 from gateway.clock import FakeClock
 from gateway.federation import renewal
 from gateway.federation.renewal import Renewal, policy_of
-from gateway.sections import RotationSettings
+from gateway.sections.trust import RotationSettings
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed
 
 

@@ -26,7 +26,7 @@ from gateway.federation.retrying import (
     row_of,
 )
 from gateway.resilience.breaker import Said
-from gateway.sections import RetrySettings
+from gateway.sections.resilience import RetrySettings
 from tests.unit.services.gateways_world import rpc_error, status_of
 from wugan.federation.v1 import vocabulary_pb2 as words
 

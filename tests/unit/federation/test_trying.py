@@ -17,7 +17,7 @@ from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
 from gateway.resilience.breaker import State
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from tests.unit.services.gateways_world import (
     ANNA,
     BO,

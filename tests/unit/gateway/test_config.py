@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 from pathlib import Path
@@ -337,7 +338,8 @@ def test_what_is_wrong_is_said_in_words_of_each_language(tmp_path: Path, case: s
 
 def test_every_check_of_ours_has_a_chinese_text() -> None:
     texts = []
-    for node in ast.walk(ast.parse(Path(sections.__file__).read_text("utf-8"))):
+    modules = [ast.parse(each.read_text("utf-8")) for each in Path(*sections.__path__).glob("*.py")]
+    for node in itertools.chain.from_iterable(ast.walk(each) for each in modules):
         if (
             isinstance(node, ast.Raise)
             and isinstance(node.exc, ast.Call)

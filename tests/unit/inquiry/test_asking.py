@@ -14,7 +14,7 @@ from adapters.errors import SourceDownError, SourceFaultError
 from gateway.clock import FakeClock
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.gathering import MAX_LINKS, Gathered
-from gateway.sections import DepartmentBreakerSettings
+from gateway.sections.resilience import DepartmentBreakerSettings
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
 

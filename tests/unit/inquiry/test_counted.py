@@ -14,7 +14,7 @@ from gateway.inquiry import counted
 from gateway.inquiry.access import Access
 from gateway.inquiry.counted import AGAIN_AT_MOST, KEEP_MS, CountedQuestions
 from gateway.inquiry.harvest import Harvest
-from gateway.sections import HarvestSettings
+from gateway.sections.inward import HarvestSettings
 from tests.unit.adapters.adapters_world import number
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import (

@@ -21,7 +21,7 @@ from gateway.inquiry import harvest, sequences
 from gateway.inquiry.access import Access
 from gateway.inquiry.harvest import MANY, ODD_HOURS, ROSTER, SEQUENTIAL, UNKNOWN, Harvest
 from gateway.inquiry.quotas import Quotas
-from gateway.sections import HarvestSettings
+from gateway.sections.inward import HarvestSettings
 from gateway.store.alarms import Alarm
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import (

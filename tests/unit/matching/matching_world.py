@@ -24,7 +24,8 @@ from gateway.matching.roll import Drawing, Roll
 from gateway.matching.rounds import Rounds
 from gateway.matching.session import DONE, Session
 from gateway.once.gate import Gate
-from gateway.sections import DuplicatesSettings, HarvestSettings
+from gateway.sections.inward import HarvestSettings
+from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.alarms import Alarm
 from gateway.store.inbox import UNDER_WAY, WAITING
 from tests.unit.post.post_world import Site, two_sites, until

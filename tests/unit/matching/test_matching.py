@@ -16,7 +16,7 @@ from gateway.errors import RefusedError
 from gateway.matching.blinding import POINT_BYTES
 from gateway.matching.session import DONE, RUNNING, STOPPED
 from gateway.matching.steps import read_step
-from gateway.sections import DuplicatesSettings
+from gateway.sections.lasting import DuplicatesSettings
 from tests.unit.matching.matching_world import (
     INJURY,
     PENSION,

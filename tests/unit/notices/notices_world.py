@@ -25,7 +25,7 @@ from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.registering import Registering
-from gateway.sections import NoticesSettings
+from gateway.sections.lasting import NoticesSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.notices import NoticeService
 from gateway.services.serving import Desk

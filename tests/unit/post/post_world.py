@@ -21,7 +21,7 @@ from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.letters import Handled, Received, letter
 from gateway.post.outbox import Outbox
-from gateway.sections import OutboxSettings
+from gateway.sections.lasting import OutboxSettings
 from gateway.store.engine import Store
 from gateway.store.letters import Effect, Letter
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed, Party

@@ -20,7 +20,8 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.enlisting import Enlisting
 from gateway.inquiry.gathering import Gathered
 from gateway.inquiry.shadowing import Shadowing
-from gateway.sections import DepartmentBreakerSettings, ShadowSettings
+from gateway.sections.inward import ShadowSettings
+from gateway.sections.resilience import DepartmentBreakerSettings
 from gateway.store.adapters import Document
 from gateway.store.engine import Store
 from tests.unit.access.access_world import FOUNDERS, NOW_MS, Office, administration

@@ -27,7 +27,7 @@ from gateway.roster.rosters import Rosters
 from gateway.roster.run import DONE
 from gateway.roster.running import Running
 from gateway.roster.shelf import Kept
-from gateway.sections import RosterSettings
+from gateway.sections.lasting import RosterSettings
 from gateway.store.keys import StoreKeys
 from gateway.store.parts import Parts
 from tests.unit.adapters.adapters_world import number

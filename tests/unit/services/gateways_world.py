@@ -48,7 +48,7 @@ from gateway.inquiry.exchange import Exchange
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
 from gateway.post.outbox import Outbox
-from gateway.sections import NoticesSettings, OutboxSettings
+from gateway.sections.lasting import NoticesSettings, OutboxSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.notices import NoticeService

@@ -22,7 +22,7 @@ from gateway.observing.health import HealthFact, Level
 from gateway.observing.instruments import value_of
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Said, State
-from gateway.sections import BreakerSettings, RetrySettings
+from gateway.sections.resilience import BreakerSettings, RetrySettings
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
 from gateway.vitals.standing import count_try, shown
 from gateway.vitals.storage import StorageVitals
