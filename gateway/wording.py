@@ -7,10 +7,13 @@ fill the texts of reasons with it. Refuses: sentences (those of grading come wit
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from wugan.adapter.v1 import vocabulary_pb2 as a
 from wugan.federation.v1 import vocabulary_pb2 as f
+
+Language: TypeAlias = Literal["zh", "en"]
+"""What every text that people see exists in."""
 
 
 class Word(NamedTuple):
@@ -18,6 +21,10 @@ class Word(NamedTuple):
 
     zh: str
     en: str
+
+    def said(self, language: Language) -> str:
+        """The name in a language."""
+        return self.zh if language == "zh" else self.en
 
 
 DEPARTMENTS: dict[int, Word] = {

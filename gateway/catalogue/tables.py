@@ -16,8 +16,7 @@ from gateway.catalogue.needs import GROUPS, LEVELS, Group, Need, departments_of
 from gateway.catalogue.offers import DELIVERIES, NOT_TOLD, Offer
 from gateway.federation.regions import PROVINCES
 from gateway.rules.book import Effect, RuleBook
-from gateway.rules.wording import Language
-from gateway.wording import BENEFITS, DEPARTMENTS, FLAGS, KINDS, Word, word
+from gateway.wording import BENEFITS, DEPARTMENTS, FLAGS, KINDS, Language, Word, word
 from wugan.adapter.v1 import vocabulary_pb2 as words
 from wugan.federation.v1 import vocabulary_pb2 as answer_words
 
@@ -129,9 +128,9 @@ def gaps_table(gaps: Sequence[Gap], language: Language) -> Table:
     rows = [
         (
             region_name(gap.region, language),
-            _said(LACKS[gap.lack], language),
-            _said(LEVELS[gap.level], language),
-            _said(word(KINDS, gap.kind), language) if gap.kind else "–",
+            LACKS[gap.lack].said(language),
+            LEVELS[gap.level].said(language),
+            word(KINDS, gap.kind).said(language) if gap.kind else "–",
             _joined([word(DEPARTMENTS, one) for one in gap.departments], language),
             _benefits(gap.benefits, language),
             _remark(gap, language),
@@ -144,14 +143,14 @@ def gaps_table(gaps: Sequence[Gap], language: Language) -> Table:
 def region_name(code: int, language: Language) -> str:
     """A region: the name of a province, the code below."""
     known = PROVINCES.get(code)
-    return f"{code} {_said(Word(known.zh, known.en), language)}" if known else str(code)
+    return f"{code} {Word(known.zh, known.en).said(language)}" if known else str(code)
 
 
 def _table(
     name: str, title: Word, columns: dict[str, Word], rows: Sequence[tuple[Cell, ...]], language: Language
 ) -> Table:
-    headings = tuple(_said(heading, language) for heading in columns.values())
-    return Table(name, _said(title, language), tuple(columns), headings, tuple(rows))
+    headings = tuple(heading.said(language) for heading in columns.values())
+    return Table(name, title.said(language), tuple(columns), headings, tuple(rows))
 
 
 def _line(
@@ -162,16 +161,16 @@ def _line(
         basis.insert(0, _LOCAL)
     return (
         region_name(region, language),
-        _said(word(BENEFITS, need.benefit), language),
-        _said(word(DEPARTMENTS, need.department), language),
-        _said(word(KINDS, need.kind), language),
-        _said(GROUPS[need.group], language),
-        _said(LEVELS[need.level], language),
+        word(BENEFITS, need.benefit).said(language),
+        word(DEPARTMENTS, need.department).said(language),
+        word(KINDS, need.kind).said(language),
+        GROUPS[need.group].said(language),
+        LEVELS[need.level].said(language),
         _use(book, need, language),
         _scope(need.kind, language),
         _period(need, language),
         _joined(basis, language, "；", "; "),
-        _said(state, language),
+        state.said(language),
         _supplier(offer, language) if offer else "–",
         _delivery(offer, language) if offer else "–",
         offer.freshness_days if offer and offer.freshness_days != NOT_TOLD else "–",
@@ -181,11 +180,10 @@ def _line(
 
 def _use(book: RuleBook, need: Need, language: Language) -> str:
     if not need.flag:
-        return _said(
-            GROUPS[need.group] if need.group is not Group.TRACE else Word("生存认证", "proof of life"), language
-        )
+        group = GROUPS[need.group] if need.group is not Group.TRACE else Word("生存认证", "proof of life")
+        return group.said(language)
     effect = _EFFECTS[int(book.effects[need.benefit, need.flag])]
-    return f"{_said(word(FLAGS, need.flag), language)}: {_said(effect, language)}"
+    return f"{word(FLAGS, need.flag).said(language)}: {effect.said(language)}"
 
 
 def _scope(kind: int, language: Language) -> str:
@@ -198,52 +196,47 @@ def _scope(kind: int, language: Language) -> str:
         more.append(_MORE["from"])
     if kind in UNTIL_KINDS:
         more.append(_MORE["until"])
-    who = _said(Word("被查询的待遇领取人", "the recipients asked about"), language)
+    who = Word("被查询的待遇领取人", "the recipients asked about").said(language)
     return f"{who}: {_joined([_FIELDS, *more], language)}"
 
 
 def _period(need: Need, language: Language) -> str:
     if need.period_days:
-        return _said(Word(f"近 {need.period_days} 天", f"the last {need.period_days} days"), language)
-    return _said(Word("不限", "no bound"), language)
+        return Word(f"近 {need.period_days} 天", f"the last {need.period_days} days").said(language)
+    return Word("不限", "no bound").said(language)
 
 
 def _supplier(offer: Offer, language: Language) -> str:
-    title = _said(offer.title, language)
+    title = offer.title.said(language)
     return f"{title} ({offer.by})" if title else offer.by
 
 
 def _delivery(offer: Offer, language: Language) -> str:
-    told = _said(DELIVERIES[offer.delivery], language)
-    return told + (_said(Word("，变更主动发现", ", changes followed"), language) if offer.changes else "")
+    told = DELIVERIES[offer.delivery].said(language)
+    return told + (Word("，变更主动发现", ", changes followed").said(language) if offer.changes else "")
 
 
 def _benefits(benefits: tuple[int, ...], language: Language) -> str:
     if len(benefits) == len([number for number in answer_words.BenefitType.values() if number]):
-        return _said(Word("全部险种", "all benefits"), language)
+        return Word("全部险种", "all benefits").said(language)
     return _joined([word(BENEFITS, benefit) for benefit in benefits], language)
 
 
 def _remark(gap: Gap, language: Language) -> str:
     if gap.lack is Lack.PARTIAL:
         listed = ", ".join(str(part) for part in gap.parts[:8]) + (" …" if len(gap.parts) > 8 else "")
-        return _said(Word(f"仅有：{listed}", f"only: {listed}"), language)
+        return Word(f"仅有：{listed}", f"only: {listed}").said(language)
     if gap.lack is Lack.LATE:
         days, wanted = gap.offered_days, gap.wanted_days
-        return _said(Word(f"约定 {days} 天，需求 {wanted} 天", f"agreed {days} days, wanted {wanted}"), language)
+        return Word(f"约定 {days} 天，需求 {wanted} 天", f"agreed {days} days, wanted {wanted}").said(language)
     if gap.lack is Lack.GRADE:
-        return _said(
-            Word("须有多个独立部门的轨迹，其一为实名", "needs traces of independent departments, one by real name"),
-            language,
-        )
+        return Word(
+            "须有多个独立部门的轨迹，其一为实名", "needs traces of independent departments, one by real name"
+        ).said(language)
     if gap.lack is Lack.MISSING and len(gap.departments) > 1:
-        return _said(Word("任一部门提供即可", "any one of them will do"), language)
+        return Word("任一部门提供即可", "any one of them will do").said(language)
     return ""
 
 
-def _said(text: Word, language: Language) -> str:
-    return text.zh if language == "zh" else text.en
-
-
 def _joined(texts: Iterable[Word], language: Language, zh: str = "、", en: str = ", ") -> str:
-    return (zh if language == "zh" else en).join(_said(text, language) for text in texts)
+    return (zh if language == "zh" else en).join(text.said(language) for text in texts)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.catalogue.offers import Offer
     from gateway.catalogue.tables import Table
     from gateway.rules.book import RuleBook
-    from gateway.rules.wording import Language
+    from gateway.wording import Language
 
 
 @click.group(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.quality.measuring import Measured
     from gateway.quality.report import Month
     from gateway.rules.book import RuleBook
-    from gateway.rules.wording import Language
+    from gateway.wording import Language
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MONTH = click.option("--month", default="", help=say("YYYY-MM; default: this month", "月份 YYYY-MM，默认本月"))
@@ -251,7 +251,7 @@ def _called(department: str, language: Language) -> str:
 
     number, adapter = _chosen(department)
     named = word(DEPARTMENTS, number)
-    return adapter or (named.zh if language == "zh" else named.en)
+    return adapter or named.said(language)
 
 
 def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict[Any, Any], Sequence[Any]]:

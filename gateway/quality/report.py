@@ -28,9 +28,8 @@ from gateway.quality.judging import (
     months_until,
     quality_of,
 )
-from gateway.rules.wording import Language
 from gateway.store.quality import Shown
-from gateway.wording import DEPARTMENTS, KINDS, Word, word
+from gateway.wording import DEPARTMENTS, KINDS, Language, Word, word
 
 _AGAINST: Final = re.compile(r"@(\d{1,3}):(\d{1,3}):([\d-]*)")
 TREND: Final = 6
@@ -170,7 +169,7 @@ def readable(text: str, language: Language) -> str:
 
     def said(found: re.Match[str]) -> str:
         named = word(DEPARTMENTS, int(found[1])), word(KINDS, int(found[2]))
-        return " ".join([*(one.zh if language == "zh" else one.en for one in named), found[3]])
+        return " ".join([*(one.said(language) for one in named), found[3]])
 
     return _AGAINST.sub(said, text)
 
@@ -216,7 +215,7 @@ class _Page:
         return zh if self._language == "zh" else en
 
     def _word(self, text: Word) -> str:
-        return escape(self._say(text.zh, text.en))
+        return escape(text.said(self._language))
 
     def _tiles(self) -> str:
         sources = total(counts for key, counts in self._items.items() if key.kind == 0)

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Literal
 
 from gateway.rules.book import RuleBook
 from gateway.rules.reasons import ReasonText
-
-Language = Literal["zh", "en"]
+from gateway.wording import Language
 
 _FURTHEST_DAYS = 400_000
 _EPOCH = date(1970, 1, 1)

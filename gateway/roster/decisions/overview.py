@@ -18,14 +18,13 @@ from gateway.roster.decisions.deciding import standing_of
 from gateway.roster.decisions.ledger import Ledger, latest
 from gateway.roster.decisions.people import Person, Results
 from gateway.roster.decisions.wordings import ACTS, ALREADY, SEEN_WHILE_PROPOSED, SEEN_WHILE_STOPPED, SOURCES
-from gateway.roster.results.headings import STANDING, said
+from gateway.roster.results.headings import STANDING
 from gateway.roster.results.rows import worded
 from gateway.roster.results.staging import replaced
 from gateway.roster.results.tables import write_csv
 from gateway.rules.book import RuleBook
 from gateway.rules.deciding import PASSED, Standing
-from gateway.rules.wording import Language
-from gateway.wording import BENEFITS, PROPOSALS, Word
+from gateway.wording import BENEFITS, PROPOSALS, Language, Word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _SCHEMA: Final = {
@@ -159,16 +158,16 @@ def _row(case: Case, ledger: Ledger, language: Language) -> dict[str, object]:
         "registered": person.registered,
         "certification_code": case.standing.status,
         "mark": person.mark,
-        "source": said(SOURCES[case.standing.source], language),
+        "source": SOURCES[case.standing.source].said(language),
         "certified_on": case.standing.certified_on,
-        "last_act": said(ACTS[last.act], language),
+        "last_act": ACTS[last.act].said(language),
         "last_on": last.on_day,
         **texts._asdict(),
         "stopped_from": max(event.stopped_from_on for event in case.events),
         "resumes": max(event.resumes_on for event in case.events),
         "months": sum(event.months for event in case.events),
         "amount_fen": sum(event.amount_fen for event in case.events),
-        "finding": "；".join(said(finding, language) for finding in case.findings),
+        "finding": "；".join(finding.said(language) for finding in case.findings),
     }
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from gateway.rules.wording import Language
-from gateway.wording import Word
+from gateway.wording import Language, Word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
@@ -37,11 +36,6 @@ class Heading(NamedTuple):
     def text(self, language: Language) -> str:
         """The heading in a language."""
         return self.zh if language == "zh" else self.en
-
-
-def said(named: Word, language: Language) -> str:
-    """A word in a language."""
-    return named.zh if language == "zh" else named.en
 
 
 REGISTERED: Final = Word("在册", "registered")

@@ -15,8 +15,7 @@ from gateway.roster.results.rows import evidence_rows, worded
 from gateway.roster.results.sheets import Workbook
 from gateway.roster.results.staging import Staging
 from gateway.roster.results.tables import batches, write_csv
-from gateway.rules.wording import Language
-from gateway.wording import BENEFITS, DEPARTMENTS, KINDS, Word
+from gateway.wording import BENEFITS, DEPARTMENTS, KINDS, Language, Word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGGED = {
@@ -66,7 +65,7 @@ class Lists:
         write_csv(evidence, headings.EVIDENCE, self._staging.file("stop-evidence.csv"), language)
         with Workbook(self._staging.file("stop-list.xlsx"), language) as book:
             stops, rests_on = ("拟停发名单", "证据") if language == "zh" else ("proposed stops", "evidence")
-            choices = [headings.said(named, language) for named in headings.DECISION_WORDS.values()]
+            choices = [named.said(language) for named in headings.DECISION_WORDS.values()]
             book.sheet(stops, headings.STOP, batches(rows, headings.STOP), choices={"decision": choices})
             book.sheet(rests_on, headings.EVIDENCE, batches(evidence, headings.EVIDENCE))
 
@@ -107,7 +106,7 @@ class Lists:
             else:
                 these = repeated.filter(pl.col("finding") == name).select("row", "what")
                 found = results.join(these.lazy(), on="row", how="inner", maintain_order="left")
-            title = headings.said(headings.FINDINGS[name], self._language)
+            title = headings.FINDINGS[name].said(self._language)
             parts.append(found.with_columns(finding=pl.lit(title), code=pl.lit(name)))
         wanted = ["code", *(column.name for column in headings.FINDING)]
         rows = pl.concat([part.select(wanted) for part in parts])

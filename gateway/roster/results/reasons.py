@@ -12,8 +12,7 @@ from typing import Final
 import polars as pl
 
 from gateway.roster.results.frames import civil
-from gateway.rules.wording import Language
-from gateway.wording import DEPARTMENTS, KINDS, Word
+from gateway.wording import DEPARTMENTS, KINDS, Language, Word
 
 MAX_TEMPLATE: Final = 500
 """Characters taken over of another member's text."""
@@ -49,7 +48,7 @@ def sentences(reasons: pl.DataFrame, texts: pl.DataFrame, language: Language) ->
 
 def names(table: dict[int, Word], language: Language) -> tuple[list[int], list[str]]:
     """A table of words as two columns, numbers and words."""
-    return list(table), [named.zh if language == "zh" else named.en for named in table.values()]
+    return list(table), [named.said(language) for named in table.values()]
 
 
 def _filled(told: pl.DataFrame, language: Language) -> pl.Series:

@@ -14,8 +14,7 @@ import polars as pl
 
 from gateway.roster.results.rows import worded
 from gateway.rules.names import name_key
-from gateway.rules.wording import Language
-from gateway.wording import BENEFITS, DUPLICATES, Word, word
+from gateway.wording import BENEFITS, DUPLICATES, Language, Word, word
 
 _NAMED_ROWS: Final = 5
 """How many other rows a finding names."""

@@ -15,7 +15,6 @@ from gateway.roster.frames import ChunkFrames
 from gateway.roster.results import headings
 from gateway.roster.results.frames import civil
 from gateway.roster.results.reasons import names, sentences
-from gateway.rules.wording import Language
 from gateway.wording import (
     BENEFITS,
     DEPARTMENTS,
@@ -26,6 +25,7 @@ from gateway.wording import (
     REFUSALS,
     STATUSES,
     STRENGTHS,
+    Language,
     Word,
 )
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -51,10 +51,10 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
     rows = chunk.people.with_columns(not_answered=not_answered()).with_columns(
         benefit_name=worded("benefit", BENEFITS, language),
         residence=region_name("region", language),
-        registered=pl.lit(headings.said(headings.REGISTERED, language)),
+        registered=pl.lit(headings.REGISTERED.said(language)),
         certification_status=worded("certification", PROPOSALS, language, headings.NO_ANSWER),
         mark=worded("status", headings.MARKS, language),
-        source=pl.when(certified).then(pl.lit(headings.said(headings.DATA_COMPARISON, language))).otherwise(pl.lit("")),
+        source=pl.when(certified).then(pl.lit(headings.DATA_COMPARISON.said(language))).otherwise(pl.lit("")),
         certified_on=pl.when(certified).then(pl.lit(as_of_on, pl.Int32)).cast(pl.Date),
         grade=worded("status", STATUSES, language, headings.NO_ANSWER),
         entitlement=_flags(chunk.people["flags"], language),
@@ -64,7 +64,7 @@ def result_rows(chunk: ChunkFrames, language: Language, as_of_on: int, members: 
         verify_by=civil("verify_by_on"),
         effective_month=civil("effective_on"),
         last_paid_month=civil("last_paid_on"),
-        incomplete=pl.when("partial").then(pl.lit(headings.said(headings.YES, language))).otherwise(pl.lit("")),
+        incomplete=pl.when("partial").then(pl.lit(headings.YES.said(language))).otherwise(pl.lit("")),
         not_answered_why=worded("not_answered", WHY_NOT_ANSWERED, language, Word("", "")),
         asked=_parties(chunk.people["members"], language, members),
         silent_sources=_parties(chunk.people["silent"], language, members),
@@ -132,11 +132,11 @@ def party(text: str, language: Language, members: Mapping[str, Word]) -> str:
     """A member, or a department of one ("member/number"), by name."""
     member, _, department = text.partition("/")
     named = members.get(member)
-    name = headings.said(named, language) if named else member
+    name = named.said(language) if named else member
     if not department:
         return name
     found = DEPARTMENTS.get(int(department)) if department.isascii() and department.isdigit() else None
-    return name + ("·" if language == "zh" else ": ") + (headings.said(found, language) if found else department)
+    return name + ("·" if language == "zh" else ": ") + (found.said(language) if found else department)
 
 
 def _parties(column: pl.Series, language: Language, members: Mapping[str, Word]) -> pl.Series:
@@ -151,10 +151,7 @@ def _flags(column: pl.Series, language: Language) -> pl.Series:
     """The facts that are set, by name. Few combinations differ."""
     distinct = column.unique().to_list()
     joint = _JOINT[language]
-    told = [
-        joint.join(headings.said(named, language) for flag, named in FLAGS.items() if bits >> flag & 1)
-        for bits in distinct
-    ]
+    told = [joint.join(named.said(language) for flag, named in FLAGS.items() if bits >> flag & 1) for bits in distinct]
     return _replaced(column, distinct, told)
 
 

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape, quoteattr
 import polars as pl
 
 from gateway.roster.results.headings import Heading, Shown
-from gateway.rules.wording import Language
+from gateway.wording import Language
 
 MAX_ROWS: Final = 1_048_576
 """Rows of a sheet, the heading included."""

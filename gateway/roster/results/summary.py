@@ -16,8 +16,7 @@ from gateway.roster.results import headings
 from gateway.roster.results.charts import Bar, rows, stacked
 from gateway.roster.results.counting import Counts
 from gateway.roster.results.rows import WHY_NOT_ANSWERED, party
-from gateway.rules.wording import Language
-from gateway.wording import PROPOSALS, STATUSES, Word, word
+from gateway.wording import PROPOSALS, STATUSES, Language, Word, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _MOST_PROVINCES: Final = 8
@@ -172,7 +171,7 @@ class _Page:
         return zh if self._language == "zh" else en
 
     def _named(self, table: dict[int, Word], number: int) -> str:
-        return headings.said(word(table, number), self._language)
+        return word(table, number).said(self._language)
 
     def _tiles(self) -> str:
         counts, by = self._counts, self._counts.by("certification")
@@ -245,7 +244,7 @@ class _Page:
         lines = []
         for code, by in self._cross("province").items():
             known = PROVINCES.get(code)
-            name = headings.said(Word(known.zh, known.en), self._language) if known else self._say("不详", "not given")
+            name = Word(known.zh, known.en).said(self._language) if known else self._say("不详", "not given")
             lines.append(_Line(name, by, net[code]))
         lines.sort(key=lambda line: (-line.people, line.name))
         if len(lines) > _MOST_PROVINCES:
@@ -308,10 +307,7 @@ class _Page:
         return self._list(title, lines, self._say("无", "none"))
 
     def _findings(self) -> str:
-        lines = [
-            (headings.said(headings.FINDINGS[name], self._language), count)
-            for name, count in self._counts.findings.items()
-        ]
+        lines = [(headings.FINDINGS[name].said(self._language), count) for name, count in self._counts.findings.items()]
         title = self._say("发现的问题（人次）", "Findings")
         return self._list(title, lines, self._say("无", "none"), most=len(headings.FINDINGS))
 

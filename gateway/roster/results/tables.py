@@ -14,7 +14,7 @@ import polars as pl
 
 from gateway.roster.results.headings import Heading, Shown
 from gateway.roster.results.sheets import yuan
-from gateway.rules.wording import Language
+from gateway.wording import Language
 
 BATCH: Final = 20_000
 """Rows held at a time."""

@@ -21,8 +21,7 @@ from gateway.roster.results.rows import worded
 from gateway.roster.results.sheets import Workbook
 from gateway.roster.results.staging import Staging
 from gateway.roster.results.tables import batches, write_csv
-from gateway.rules.wording import Language
-from gateway.wording import Word
+from gateway.wording import Language, Word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 FOLDER: Final = "worklists"
@@ -70,7 +69,7 @@ def write_work_lists(results: pl.LazyFrame, staging: Staging, language: Language
                     write_csv(frame, headings.WORK, path, language)
                 else:
                     _write_sheet(path_book=Workbook(path, language), frame=frame, name=name, language=language)
-        title = headings.said(_LISTS[name], language)
+        title = _LISTS[name].said(language)
         index += [
             {"list": title, "grid_unit": unit, "people": size, "file": f"{name}/{files[unit]}"}
             for unit, size in zip(units, sizes, strict=True)
@@ -111,13 +110,13 @@ def masked(column: str) -> pl.Expr:
 def _work(results: pl.LazyFrame, language: Language, *, full_numbers: bool) -> pl.LazyFrame:
     code = pl.col("certification")
     said = {
-        name: pl.lit(headings.said(word, language))
+        name: pl.lit(word.said(language))
         for name, word in (("see", headings.SEE), ("face", headings.FACE), ("entitlement", headings.ENTITLEMENT))
     }
     doubtful = pl.col("status").is_in(list(headings.TASKS))
     return results.with_columns(
         grid_unit=pl.when(pl.col("grid_unit").str.strip_chars() == "")
-        .then(pl.lit(headings.said(headings.UNASSIGNED, language)))
+        .then(pl.lit(headings.UNASSIGNED.said(language)))
         .otherwise("grid_unit"),
         id_shown=pl.col("id_number") if full_numbers else masked("id_number"),
         task=pl.when(code == words.CERTIFICATION_STATUS_NEEDS_FACE)
@@ -151,9 +150,9 @@ def _by_unit(rows: pl.LazyFrame, units: list[str], sizes: list[int]) -> Iterator
 
 
 def _write_sheet(path_book: Workbook, frame: pl.LazyFrame, name: str, language: Language) -> None:
-    choices = [headings.said(word, language) for word in headings.OUTCOME_WORDS.values()]
+    choices = [word.said(language) for word in headings.OUTCOME_WORDS.values()]
     with path_book as book:
-        title = headings.said(_LISTS[name], language)
+        title = _LISTS[name].said(language)
         book.sheet(title, headings.WORK, batches(frame, headings.WORK), choices={"outcome": choices})
 
 

@@ -28,8 +28,7 @@ from gateway.roster.results.staging import Staging, staged
 from gateway.roster.results.summary import page
 from gateway.roster.results.tables import batches, harmless, write_csv
 from gateway.roster.results.worklists import FOLDER, WorkListOptions, write_work_lists
-from gateway.rules.wording import Language
-from gateway.wording import Word
+from gateway.wording import Language, Word
 
 RESULTS: Final = "results.parquet"
 MANIFEST: Final = "manifest.json"
@@ -209,7 +208,7 @@ class _Run:
         rows = self._rows.scan()
         repeated, again = self._numbers.repeated(rows, language)
         if len(again):
-            mark = pl.lit(headings.said(headings.REPEATED, language))
+            mark = pl.lit(headings.REPEATED.said(language))
             found = pl.when(pl.col("row").is_in(again.implode())).then(mark).otherwise("registered")
             rows = rows.with_columns(registered=found)
         path = staging.file(RESULTS)

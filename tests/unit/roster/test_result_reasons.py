@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from gateway.roster import frames
 from gateway.roster.results.reasons import MAX_TEMPLATE, sentences
-from gateway.rules.wording import Language, fill
+from gateway.rules.wording import fill
+from gateway.wording import Language
 from tests.unit.roster.result_world import BOOK
 
 TEMPLATES = st.one_of(

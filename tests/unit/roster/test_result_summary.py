@@ -20,7 +20,7 @@ from gateway.roster.results.charts import Bar, rows, stacked
 from gateway.roster.results.counting import _KEYS, _SUMS, Counting, Counts
 from gateway.roster.results.rows import NOBODY_ASKED, result_rows
 from gateway.roster.results.summary import page
-from gateway.rules.wording import Language
+from gateway.wording import Language
 from tests.unit.roster.result_world import AS_OF_ON, BEIJING, MEMBERS, roster
 from wugan.federation.v1 import vocabulary_pb2 as f
 
