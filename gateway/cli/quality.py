@@ -119,7 +119,8 @@ def report(
     json_out: bool,
 ) -> None:
     """A report."""
-    from gateway.quality.report import as_data, page
+    from gateway.quality.report import as_data
+    from gateway.quality.report_page import page
 
     settings, bounds = _settings(config_file, thresholds)
     chosen = _read(settings, month, department)

@@ -6,7 +6,8 @@
     recorder.py       a bounded sample of the gateway's own traffic, flushed aside into the store
     sampling.py       numbers from a department's own source, looked up as the gateway would
     judging.py        counters → shares and percentiles; thresholds (quality.yaml) → findings
-    report.py         a page for a department, for one month
+    report.py         what a department is told of one month
+    report_page.py    the same as a page
 
 Nothing kept here tells of a person: counters, and examples with number and reference masked.
 """

@@ -11,6 +11,8 @@
     lists.py       stop list, overpayments, findings, unanswered
     worklists.py   one file for each grid unit: visits, face checks
     charts.py      small charts as SVG
+    amounts.py     numbers, shares and sums of money as the page writes them
+    summary_words.py  what the page calls benefits and states, and their colours
     summary.py     the page
     staging.py     all files appear at once, or none
     writing.py     the way from chunks to files

@@ -23,7 +23,8 @@ from gateway.quality.judging import (
     months_until,
     quality_of,
 )
-from gateway.quality.report import Month, as_data, narrowed, page
+from gateway.quality.report import Month, as_data, narrowed
+from gateway.quality.report_page import page
 from gateway.store.quality import Shown
 from tests.unit.quality.quality_world import CREMATION, MONTH, OUTPATIENT
 from wugan.adapter.v1 import vocabulary_pb2 as words
