@@ -95,8 +95,8 @@ class TableFollower:
                 raise error.as_adapter_error(one.name) from error
             except _UnfollowableError as error:
                 raise SourceFaultError(
-                    f"{self._adapter_id}: {one.name!r} cannot be followed by its `changes` columns ({error})",
-                    f"{self._adapter_id}：{one.name!r} 无法按 changes 所写的列跟踪变化（{error}）",
+                    f"{self._adapter_id}: {one.name!r} cannot be followed by its `changes` columns ({error.en})",
+                    f"{self._adapter_id}：{one.name!r} 无法按 changes 所写的列跟踪变化（{error.zh}）",
                 ) from error
         return people.changed(self._written(places), more=more)
 
@@ -124,6 +124,11 @@ class TableFollower:
 
 class _UnfollowableError(Exception):
     """A value is none that can be gone on from."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.en = en
+        self.zh = zh
 
 
 class _Reading:
@@ -220,18 +225,20 @@ class _Set:
         back, value = self._settings.back, high[0]
         if self._settings.form == NUMBER:
             if not isinstance(value, int):
-                raise _UnfollowableError("no number")
+                raise _UnfollowableError("no number", "不是数值")
             start: Cell = value - back
         elif self._settings.form == TIME:
             if not isinstance(value, datetime):
-                raise _UnfollowableError("no time; say by `form` how its text reads")
+                raise _UnfollowableError(
+                    "no time; say by `form` how its text reads", "不是时间，请用 form 说明其文本格式"
+                )
             start = value - timedelta(seconds=back)
         else:
             try:
                 # Without a zone on purpose: it is only written down again in the same way.
                 moment = datetime.strptime(str(value), self._settings.form)  # noqa: DTZ007
             except ValueError as error:
-                raise _UnfollowableError("does not read as its `form` says") from error
+                raise _UnfollowableError("does not read as its `form` says", "与 form 所写格式不符") from error
             start = (moment - timedelta(seconds=back)).strftime(self._settings.form)
         self._seen = {mark: known for mark, known in self._seen.items() if not _less((known[0], 0), (start, 0))}
         return start, None
@@ -249,14 +256,14 @@ def _less(one: tuple[Cell, Cell], other: tuple[Cell, Cell]) -> bool:
 
 def _cell(value: object) -> Cell:
     if isinstance(value, bool) or value is None:
-        raise _UnfollowableError("a value is missing or no number, time or text")
+        raise _UnfollowableError("a value is missing or no number, time or text", "值缺失，或不是数值、时间、文本")
     if isinstance(value, Decimal) and value == int(value):
         return int(value)
     if isinstance(value, int | datetime):
         return value
     if isinstance(value, str) and len(value) <= 200:
         return value
-    raise _UnfollowableError("a value is no number, time or short text")
+    raise _UnfollowableError("a value is no number, time or short text", "值不是数值、时间或短文本")
 
 
 def _plain(place: tuple[Cell, Cell | None] | None) -> list[object] | None:

@@ -34,6 +34,7 @@ from adapters.oauth2 import TokenDownError, TokenRefusedError, Tokens
 from adapters.paths import Json, field_of
 from adapters.signing import Signer
 from adapters.values import text_of
+from certs.system_words import cut_off
 
 _AGAIN = frozenset({429, 502, 503, 504})
 _INLINE_BYTES = 256 * 1024
@@ -122,7 +123,7 @@ class Client:
             with attempt:
                 async with self._places:
                     return await self._once(request)
-        raise self._down("no try left")
+        raise self._down("no try left", "已无可用的重试次数")
 
     async def close(self) -> None:
         """Close its connections."""
@@ -132,7 +133,7 @@ class Client:
 
     async def _once(self, request: Request) -> Answer:
         if self._closed:
-            raise self._down("is closed")
+            raise self._down("is closed", "连接已关闭")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._manifest.concurrency, ssl=self._tls),
@@ -155,9 +156,9 @@ class Client:
         try:
             return await self._tokens.token(session, instead_of=instead_of)
         except TokenDownError as error:
-            raise _AgainError(*self._texts(str(error))) from error
+            raise _AgainError(*self._texts(error.en, error.zh)) from error
         except TokenRefusedError as error:
-            raise self._fault(str(error)) from error
+            raise self._fault(error.en, error.zh) from error
 
     async def _send(self, session: aiohttp.ClientSession, request: Request, token: str) -> Answer:
         data, headers = self._written(request)
@@ -173,19 +174,25 @@ class Client:
                     return Answer(None, nobody=True)
                 self._check_status(response.status)
                 if response.content_type not in self._source.content_types:
-                    raise self._fault(f"an answer is not {self._source.content_types[0]}")
+                    raise self._fault(
+                        f"an answer is not {self._source.content_types[0]}", f"应答不是 {self._source.content_types[0]}"
+                    )
                 answer = await self._read(response)
                 charset = response.charset
                 following = response.links.get("next")
                 next_link = str(following["url"]) if following else ""
         except aiohttp.ClientSSLError as error:
-            raise self._down("its TLS certificate is not trusted, or ours is not") from error
+            raise self._down(
+                "its TLS certificate is not trusted, or ours is not", "对方 TLS 证书不受信任，或本方证书不被接受"
+            ) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError) as error:
-            raise _AgainError(*self._texts(f"no connection ({type(error).__name__})")) from error
+            raise _AgainError(
+                *self._texts(f"no connection ({type(error).__name__})", f"连接失败：{cut_off(error).zh}")
+            ) from error
         except TimeoutError as error:
-            raise self._down("no answer in time") from error
+            raise self._down("no answer in time", "未在时限内应答") from error
         except (aiohttp.ClientError, ValueError, LookupError) as error:
-            raise self._fault(f"not proper HTTP ({type(error).__name__})") from error
+            raise self._fault(f"not proper HTTP ({type(error).__name__})", "不是正确的 HTTP 应答") from error
         if len(answer) <= _INLINE_BYTES:
             body = self._parsed(answer, charset)
         else:
@@ -210,30 +217,30 @@ class Client:
             return body
         text = field_of(body, self._source.embedded)
         if not isinstance(text, str):
-            raise self._fault("no text stands where `embedded` says")
+            raise self._fault("no text stands where `embedded` says", "embedded 所指处没有文本")
         return self._tree(text.encode(), "utf-8", xml=text.lstrip().startswith("<"))
 
     def _tree(self, data: bytes, charset: str | None, *, xml: bool) -> Json:
         if not xml:
             body = _parse(data)
             if isinstance(body, _NotJson):
-                raise self._fault("an answer is not JSON")
+                raise self._fault("an answer is not JSON", "应答不是 JSON")
             return body
         try:
             return xml_answers.parse(data, charset)
         except xml_answers.NotXmlError as error:
-            raise self._fault(f"an answer is not XML that is read ({error})") from error
+            raise self._fault(f"an answer is not XML that is read ({error})", "应答不是可读取的 XML") from error
 
     def _check_status(self, status: int) -> None:
         if status == _HTTP_OK:
             return
         if status == _HTTP_UNAUTHORISED and self._tokens is not None:
-            raise _UnauthorisedError(*self._texts(f"HTTP status {status}"))
+            raise _UnauthorisedError(*self._texts(f"HTTP status {status}", f"HTTP 状态 {status}"))
         if status in _AGAIN:
-            raise _AgainError(*self._texts(f"HTTP status {status}"))
+            raise _AgainError(*self._texts(f"HTTP status {status}", f"HTTP 状态 {status}"))
         if status >= 500:
-            raise self._down(f"HTTP status {status}")
-        raise self._fault(f"HTTP status {status}")
+            raise self._down(f"HTTP status {status}", f"HTTP 状态 {status}")
+        raise self._fault(f"HTTP status {status}", f"HTTP 状态 {status}")
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         limit = self._source.max_response_bytes
@@ -242,7 +249,7 @@ class Client:
         async for part in response.content.iter_chunked(65_536):
             size += len(part)
             if size > limit:
-                raise self._fault(f"an answer is larger than {limit} bytes")
+                raise self._fault(f"an answer is larger than {limit} bytes", f"应答超过 {limit} 字节")
             parts.append(part)
         return b"".join(parts)
 
@@ -256,8 +263,8 @@ class Client:
         if code in result.nobody:
             return Answer(None, nobody=True)
         if code in result.busy:
-            raise _AgainError(*self._texts("busy, by its result code"))
-        raise self._fault("its result code is not one of success")
+            raise _AgainError(*self._texts("busy, by its result code", "结果码表示繁忙"))
+        raise self._fault("its result code is not one of success", "结果码不表示成功")
 
     def _make_signer(self, now_ms: Callable[[], int]) -> Signer | None:
         settings, place = self._source.signing, ("source", "signing")
@@ -312,15 +319,15 @@ class Client:
                 ) from error
         return context
 
-    def _texts(self, what: str) -> tuple[str, str]:
+    def _texts(self, en: str, zh: str) -> tuple[str, str]:
         name = self._manifest.adapter_id
-        return f"{name}: {what}", f"{name}：接口未正常应答（{what}）"
+        return f"{name}: {en}", f"{name}：接口未正常应答（{zh}）"
 
-    def _down(self, what: str) -> SourceDownError:
-        return SourceDownError(*self._texts(what))
+    def _down(self, en: str, zh: str) -> SourceDownError:
+        return SourceDownError(*self._texts(en, zh))
 
-    def _fault(self, what: str) -> SourceFaultError:
-        return SourceFaultError(*self._texts(what))
+    def _fault(self, en: str, zh: str) -> SourceFaultError:
+        return SourceFaultError(*self._texts(en, zh))
 
 
 class _NotJson:

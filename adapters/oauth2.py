@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 import aiohttp
 
 from adapters.manifest.credentials import OAuth2
+from certs.system_words import cut_off
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _USUAL_S, _LONGEST_S = 300, 86_400
@@ -22,11 +23,20 @@ _EARLY_S = 30
 _HTTP_OK, _HTTP_SERVER = 200, 500
 
 
-class TokenRefusedError(Exception):
-    """No token is given; says what was wrong, without a secret."""
+class TokenError(Exception):
+    """There is no token: `en` and `zh` say what was wrong, without a secret."""
+
+    def __init__(self, en: str, zh: str) -> None:
+        super().__init__(en)
+        self.en = en
+        self.zh = zh
 
 
-class TokenDownError(Exception):
+class TokenRefusedError(TokenError):
+    """No token is given."""
+
+
+class TokenDownError(TokenError):
     """Nobody answers at the token's address, or not now."""
 
 
@@ -78,16 +88,20 @@ class Tokens:
                 self._settings.token_url, data=form, headers=headers, allow_redirects=False
             ) as response:
                 if response.status >= _HTTP_SERVER:
-                    raise TokenDownError(f"HTTP status {response.status} for a token")
+                    raise TokenDownError(
+                        f"HTTP status {response.status} for a token", f"令牌请求 HTTP 状态 {response.status}"
+                    )
                 if response.status != _HTTP_OK:
-                    raise TokenRefusedError(f"HTTP status {response.status} for a token")
+                    raise TokenRefusedError(
+                        f"HTTP status {response.status} for a token", f"令牌请求 HTTP 状态 {response.status}"
+                    )
                 data = b""
                 async for part in response.content.iter_chunked(_MAX_ANSWER_BYTES):
                     data += part
                     if len(data) > _MAX_ANSWER_BYTES:
-                        raise TokenRefusedError("the answer for a token is too large")
+                        raise TokenRefusedError("the answer for a token is too large", "令牌应答过大")
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise TokenDownError(f"no token ({type(error).__name__})") from error
+            raise TokenDownError(f"no token ({type(error).__name__})", f"未取得令牌：{cut_off(error).zh}") from error
         return _read(data)
 
 
@@ -98,9 +112,9 @@ def _read(data: bytes) -> tuple[str, int]:
         token, kind = answer["access_token"], answer.get("token_type", "Bearer")
         seconds = int(answer.get("expires_in") or _USUAL_S)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise TokenRefusedError("the answer for a token is none of OAuth 2.0") from error
+        raise TokenRefusedError("the answer for a token is none of OAuth 2.0", "令牌应答不符合 OAuth 2.0") from error
     if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()) or " " in token:
-        raise TokenRefusedError("the token is none")
+        raise TokenRefusedError("the token is none", "令牌无效")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise TokenRefusedError("the token is no bearer token")
+        raise TokenRefusedError("the token is no bearer token", "令牌不是 bearer 类型")
     return token, min(max(seconds, 1), _LONGEST_S)

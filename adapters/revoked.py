@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from adapters.errors import AdapterError
+from certs.system_words import cause
 
 LOOK_EVERY_S: Final = 30.0
 MAX_LIST_BYTES: Final = 16 << 20
@@ -151,8 +152,9 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(MAX_LIST_BYTES + 1)
     except OSError as error:
-        what = error.strerror or "unreadable"
-        raise AdapterError(f"{path}: cannot be read ({what})", f"{path}：无法读取（{what}）") from error
+        raise AdapterError(
+            f"{path}: cannot be read ({cause(error).en})", f"{path}：无法读取（{cause(error).zh}）"
+        ) from error
     if len(data) > MAX_LIST_BYTES:
         raise AdapterError(f"{path}: is larger than {MAX_LIST_BYTES} bytes", f"{path}：超过 {MAX_LIST_BYTES} 字节")
     return data

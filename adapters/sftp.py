@@ -25,6 +25,7 @@ import asyncssh
 from adapters.dropping import MAX_FILES, Dropped, Look, NotYetError, counts
 from adapters.errors import SourceDownError
 from adapters.manifest.sftp import Sftp
+from certs.system_words import cause, cut_off
 
 _PIECE: Final = 1 << 20
 """Bytes of one read, which the library asks for in parallel pieces."""
@@ -78,8 +79,9 @@ def private_key(login: Login) -> asyncssh.SSHKey | None:
             data = stream.read(64 * 1024)
         return asyncssh.import_private_key(data, login.passphrase)
     except OSError as error:
-        what = error.strerror or "unreadable"
-        raise KeyFileError(f"the key's file cannot be read ({what})", f"无法读取密钥文件（{what}）") from error
+        raise KeyFileError(
+            f"the key's file cannot be read ({cause(error).en})", f"无法读取密钥文件（{cause(error).zh}）"
+        ) from error
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
         raise KeyFileError(
             "the file holds no private key that opens with this passphrase", "文件中没有可用该口令打开的私钥"
@@ -350,7 +352,7 @@ class _Session:
         elif isinstance(error, asyncssh.SFTPPermissionDenied):
             why = "may not be read", "无权读取"
         else:
-            why = f"cannot be read ({type(error).__name__})", f"无法读取（{type(error).__name__}）"
+            why = f"cannot be read ({type(error).__name__})", f"无法读取（{cut_off(error).zh}）"
         return SourceDownError(f"{self.name}: SFTP: {en} {why[0]}", f"{self.name}：SFTP：{zh}{why[1]}")
 
 

@@ -32,6 +32,7 @@ from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity, require_federat
 from certs.issuing import IssuingCa
 from certs.ledger import LISTED_AFTER_EXPIRY, Ledger
 from certs.records import PROFILE_OCSP, PROFILE_SIGNING, PROFILE_TLS, LeafProfile
+from certs.system_words import cause
 
 BY_AUTHORITY: Final = "authority"
 """The grounds of a certificate that an administrator of the authority asked for."""
@@ -103,8 +104,8 @@ class Authority:
             taken = any(folder.iterdir())
         except OSError as error:
             raise AuthorityError(
-                f"{folder}: cannot be used as the authority's folder ({error.strerror})",
-                f"{folder}：无法用作签发机构目录（{error.strerror}）",
+                f"{folder}: cannot be used as the authority's folder ({cause(error).en})",
+                f"{folder}：无法用作签发机构目录（{cause(error).zh}）",
             ) from error
         if taken:
             raise AuthorityError(

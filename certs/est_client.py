@@ -21,6 +21,7 @@ from cryptography import x509
 from certs import est_wire
 from certs.errors import EstError, EstLaterError
 from certs.holders import certificate_pem
+from certs.system_words import cut_off
 
 WELL_KNOWN: Final = "/.well-known/est"
 MAX_RETRY_AFTER_S: Final = 86_400.0
@@ -209,7 +210,7 @@ class EstClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise EstError(
                 f"the EST server cannot be reached ({type(error).__name__}); check the address and the network",
-                f"无法连接 EST 服务（{type(error).__name__}），请检查地址与网络",
+                f"无法连接 EST 服务（{cut_off(error).zh}），请检查地址与网络",
                 retryable=True,
             ) from error
 

@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from certs.errors import KeyFileError
+from certs.system_words import cause
 
 MAX_FILE_BYTES = 256 << 10
 """Largest key or certificate file, bytes."""
@@ -57,8 +58,8 @@ def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
         ) from error
     except OSError as error:
         raise KeyFileError(
-            f"{path}: cannot be written ({error.strerror}); check the folder, its permissions and the free space",
-            f"{path}：无法写入（{error.strerror}），请检查目录、权限与剩余空间",
+            f"{path}: cannot be written ({cause(error).en}); check the folder, its permissions and the free space",
+            f"{path}：无法写入（{cause(error).zh}），请检查目录、权限与剩余空间",
         ) from error
 
 
@@ -73,8 +74,8 @@ def remove_file(path: Path) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise KeyFileError(
-            f"{path}: cannot be removed ({error.strerror}); check the folder and its permissions",
-            f"{path}：无法删除（{error.strerror}），请检查目录与权限",
+            f"{path}: cannot be removed ({cause(error).en}); check the folder and its permissions",
+            f"{path}：无法删除（{cause(error).zh}），请检查目录与权限",
         ) from error
 
 
@@ -110,8 +111,8 @@ def _read(path: Path, limit: int, *, secret: bool) -> bytes:
             data = file.read(limit + 1)
     except OSError as error:
         raise KeyFileError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions",
-            f"{path}：无法读取（{error.strerror}），请检查路径与权限",
+            f"{path}: cannot be read ({cause(error).en}); check the path and its permissions",
+            f"{path}：无法读取（{cause(error).zh}），请检查路径与权限",
         ) from error
     if len(data) > limit:
         raise KeyFileError(

@@ -25,6 +25,7 @@ from certs import keys, profiles
 from certs.errors import AuthorityError
 from certs.files import PUBLIC, read_public, remove_file, write_file
 from certs.identity import require_federation
+from certs.system_words import cause
 
 FIRST: Final = "issuing"
 MAX_ISSUING: Final = 60
@@ -67,7 +68,7 @@ def numbers(folder: Path) -> tuple[int, ...]:
         names = [path.name for path in folder.iterdir()]
     except OSError as error:
         raise AuthorityError(
-            f"{folder}: cannot be read ({error.strerror})", f"{folder}：无法读取（{error.strerror}）"
+            f"{folder}: cannot be read ({cause(error).en})", f"{folder}：无法读取（{cause(error).zh}）"
         ) from error
     found = sorted(int(match[1] or 1) for name in names if (match := _CERTIFICATE.fullmatch(name)))
     if not 0 < len(found) <= MAX_ISSUING:

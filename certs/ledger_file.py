@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from certs.errors import LedgerError
+from certs.system_words import cause
 
 _BUSY_S: Final = 10.0
 _VERSION: Final = 1
@@ -134,10 +135,10 @@ class LedgerFile:
             self._db.execute(statement)
         self._db.execute(f"PRAGMA user_version = {_VERSION}")
 
-    def _unusable(self, error: Exception) -> LedgerError:
+    def _unusable(self, error: OSError | sqlite3.Error) -> LedgerError:
         return LedgerError(
             f"{self.path}: the ledger cannot be used ({error}); check the file, its permissions and the free space",
-            f"{self.path}：签发台账不可用（{error}），请检查文件、权限与剩余空间",
+            f"{self.path}：签发台账不可用（{cause(error).zh}），请检查文件、权限与剩余空间",
         )
 
 

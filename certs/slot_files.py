@@ -15,6 +15,7 @@ from typing import Final
 from certs.errors import SlotError
 from certs.files import read_secret
 from certs.slot_journal import KINDS, Journal
+from certs.system_words import cause
 
 JOURNAL: Final = "journal.json"
 LOCK: Final = "lock"
@@ -48,7 +49,7 @@ def is_open(folder: Path) -> bool:
         return False
     except OSError as error:
         raise SlotError(
-            f"{folder}: cannot be read ({error.strerror})", f"{folder}：无法读取（{error.strerror}）"
+            f"{folder}: cannot be read ({cause(error).en})", f"{folder}：无法读取（{cause(error).zh}）"
         ) from error
     try:
         take(lock, folder, tries=1)
@@ -111,6 +112,6 @@ def shred(path: Path) -> None:
         path.unlink()
     except OSError as error:
         raise SlotError(
-            f"{path}: cannot be removed ({error.strerror}); remove it by hand",
-            f"{path}：无法删除（{error.strerror}），请手工删除",
+            f"{path}: cannot be removed ({cause(error).en}); remove it by hand",
+            f"{path}：无法删除（{cause(error).zh}），请手工删除",
         ) from error

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from certs.errors import CertsError, SlotError
 from certs.files import PRIVATE, read_secret, write_file
 from certs.slot_journal import KINDS, Kind
+from certs.system_words import cause
 
 MAX_WAITING: Final = 16
 MAX_AGE_MS: Final = 60_000
@@ -70,7 +71,9 @@ def ask(folder: Path, request: Request) -> str:
     try:
         box.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise SlotError(f"{box}: cannot be made ({error.strerror})", f"{box}：无法创建（{error.strerror}）") from error
+        raise SlotError(
+            f"{box}: cannot be made ({cause(error).en})", f"{box}：无法创建（{cause(error).zh}）"
+        ) from error
     if len(list(_ids(box, ".ask"))) >= MAX_WAITING:
         raise SlotError(
             "too many requests are waiting; is the gateway running?", "等待处理的请求过多，请确认网关在运行"

@@ -36,6 +36,7 @@ from certs.files import PRIVATE, PUBLIC, read_public, write_file
 from certs.requests import chain_pem
 from certs.slot_files import JOURNAL, LOCK, read_journal, shred, take
 from certs.slot_journal import OPENING, Generation, Journal, Kind
+from certs.system_words import cause
 
 _OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
 
@@ -109,8 +110,8 @@ class KeySlots:
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE)
         except OSError as error:
             raise SlotError(
-                f"{folder}: cannot be used as the folder of keys ({error.strerror})",
-                f"{folder}：无法用作密钥目录（{error.strerror}）",
+                f"{folder}: cannot be used as the folder of keys ({cause(error).en})",
+                f"{folder}：无法用作密钥目录（{cause(error).zh}）",
             ) from error
         try:
             take(lock, folder)

@@ -7,12 +7,14 @@ every setting with its default. Relative paths count from the folder of the file
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from certs.system_words import cause
 from gateway.errors import ConfigError
 from gateway.sections.inward import AccessSettings, InquirySettings, QualitySettings
 from gateway.sections.lasting import DuplicatesSettings, NoticesSettings, OutboxSettings, RosterSettings
@@ -120,11 +122,11 @@ def load(path: Path, model: type[S]) -> S:
         raw = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); check the path and its permissions",
-            f"{path}：无法读取（{error.strerror}），请检查路径与权限",
+            f"{path}: cannot be read ({cause(error).en}); check the path and its permissions",
+            f"{path}：无法读取（{cause(error).zh}），请检查路径与权限",
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}", f"{path}：不是有效的 TOML：{error}") from error
+        raise ConfigError(f"{path}: not valid TOML: {error}", f"{path}：不是有效的 TOML{_place(error)}") from error
     try:
         settings = model.model_validate(raw)
     except ValidationError as error:
@@ -138,6 +140,14 @@ def load(path: Path, model: type[S]) -> S:
             field=problems[0][0],
         ) from error
     return _absolute(settings, path.resolve().parent)
+
+
+def _place(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:
+    """Where a file is wrong, in Chinese; the parser says it in English alone."""
+    if isinstance(error, UnicodeDecodeError):
+        return "：应为 UTF-8 编码"
+    found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+    return f"：第 {found[1]} 行第 {found[2]} 列有误" if found else "：文件末尾不完整"
 
 
 def _absolute(section: S, base: Path) -> S:

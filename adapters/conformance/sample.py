@@ -17,6 +17,7 @@ from pathlib import Path
 from adapters.asked import normal
 from adapters.manifest.vocabulary import KINDS
 from adapters.values import day_of
+from certs.system_words import cause
 
 MAX_SAMPLE_BYTES = 1 << 20
 MAX_SAMPLE_ROWS = 1_000
@@ -82,8 +83,9 @@ class Sample:
             with path.open("rb") as stream:
                 data = stream.read(MAX_SAMPLE_BYTES + 1)
         except OSError as error:
-            what = error.strerror or "unreadable"
-            raise SampleError(f"{path.name}: cannot be read ({what})", f"{path.name}：无法读取（{what}）") from error
+            raise SampleError(
+                f"{path.name}: cannot be read ({cause(error).en})", f"{path.name}：无法读取（{cause(error).zh}）"
+            ) from error
         if len(data) > MAX_SAMPLE_BYTES:
             raise SampleError(f"{path.name}: larger than {MAX_SAMPLE_BYTES} bytes", f"{path.name}：文件过大")
         return Sample.parse(data, path.name)

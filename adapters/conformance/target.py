@@ -19,6 +19,7 @@ from adapters.build import build, system_clock
 from adapters.contract import Adapter
 from adapters.errors import SourceDownError
 from adapters.manifest import Manifest
+from certs.system_words import cause
 
 if TYPE_CHECKING:
     from adapters.tls import TlsFiles
@@ -141,8 +142,9 @@ class StartedTarget(RemoteTarget):
         try:
             self._running = await asyncio.create_subprocess_exec(*self._command, stdout=asyncio.subprocess.DEVNULL)
         except OSError as error:
-            what = error.strerror or "not a program"
-            raise SourceDownError(f"it cannot be started ({what})", f"无法启动（{what}）") from error
+            raise SourceDownError(
+                f"it cannot be started ({cause(error).en})", f"无法启动（{cause(error).zh}）"
+            ) from error
         until = asyncio.get_running_loop().time() + START_S
         while True:
             try:

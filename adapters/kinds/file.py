@@ -31,6 +31,7 @@ from adapters.mapping import LinkMapper, Mapped, Mapper
 from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
 from adapters.segments import COLUMNS, Segment, SegmentBrokenError
+from certs.system_words import cause
 
 _AT_ONCE_SUBJECTS = 8
 """So many are looked up without a thread: a few indexed reads in a local file."""
@@ -204,15 +205,14 @@ class FileAdapter:
                 self._index.forget_touched(self._dealt_with)
             self._intake.scan()
         except OSError as error:
-            what = error.strerror or "unreadable"
             problem = SourceDownError(
-                f"{self._manifest.adapter_id}: the drop folder cannot be read ({what})",
-                f"{self._manifest.adapter_id}：无法读取投递目录（{what}）",
+                f"{self._manifest.adapter_id}: the drop folder cannot be read ({cause(error).en})",
+                f"{self._manifest.adapter_id}：无法读取投递目录（{cause(error).zh}）",
             )
         except SourceDownError as error:
             problem = error
         except sqlite3.Error as error:
-            problem = self._broken(type(error).__name__)
+            problem = self._broken(error)
         with suppress(sqlite3.Error):
             self._state = self._look(problem)
 
@@ -270,7 +270,7 @@ class FileAdapter:
             if segments:
                 self._read_segments(segments, asked, gathering, question.references)
         except (IndexBrokenError, SegmentBrokenError, sqlite3.Error) as error:
-            raise self._broken(type(error).__name__) from error
+            raise self._broken(error) from error
         report(self._manifest.adapter_id, gathering)
         return gathering.found(self._complete_until(state))
 
@@ -315,7 +315,7 @@ class FileAdapter:
             for _, person, sealed, sealed_name in found:
                 people[keys.open(sealed, person)] = keys.open(sealed_name, person)
         except (IndexBrokenError, sqlite3.Error) as error:
-            raise self._broken(type(error).__name__) from error
+            raise self._broken(error) from error
         return Changed(list(people), list(people.values()), f"{mark}:{after}".encode(), more=len(found) == limit)
 
     def _complete_until(self, state: _State) -> int:
@@ -324,9 +324,12 @@ class FileAdapter:
             return 0
         return state.newest_on if setting.lag_days is None else day_before(self._now_ms(), setting.lag_days)
 
-    def _broken(self, what: str) -> SourceDownError:
+    def _broken(self, error: Exception) -> SourceDownError:
         name = self._manifest.adapter_id
-        return SourceDownError(f"{name}: the index cannot be used ({what})", f"{name}：索引不可用（{what}）")
+        zh = cause(error).zh if isinstance(error, sqlite3.Error) else "索引文件已损坏"
+        return SourceDownError(
+            f"{name}: the index cannot be used ({type(error).__name__})", f"{name}：索引不可用（{zh}）"
+        )
 
 
 def rows_of_columns(names: list[str], columns: dict[str, Int32], references: list[str]) -> Mapped:

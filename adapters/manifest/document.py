@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 import yaml
 
 from adapters.errors import ManifestError
+from certs.system_words import cause
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 24
@@ -160,8 +161,8 @@ class Document:
                 data = stream.read(MAX_BYTES + 1)
         except OSError as error:
             raise ManifestError(
-                f"the manifest cannot be read: {error.strerror or 'unreadable'}",
-                f"无法读取清单文件：{error.strerror or '不可读'}",
+                f"the manifest cannot be read: {cause(error).en}",
+                f"无法读取清单文件：{cause(error).zh}",
                 file=str(path),
             ) from error
         return cls.parse(data, str(path))

@@ -24,6 +24,7 @@ from adapters.paths import Json
 from adapters.proposing.shapes import looks_named, looks_personal
 from adapters.rows import FileRejectedError
 from adapters.tabular import Table, encoding_of
+from certs.system_words import cause
 
 MAX_ROWS: Final = 2_000
 _FIRST: Final = 1_000
@@ -101,7 +102,7 @@ def read_samples(samples: Sequence[Path | str], tables: Sequence[str] = ()) -> l
                 raise SampleError(f"{path.name}: no such file", f"{path.name}：文件不存在")
             read += _file(path)
         except (OSError, FileRejectedError) as error:
-            en, zh = (error.en, error.zh) if isinstance(error, FileRejectedError) else (str(error.strerror),) * 2
+            en, zh = (error.en, error.zh) if isinstance(error, FileRejectedError) else cause(error)
             raise SampleError(f"{path.name}: {en}", f"{path.name}：{zh}") from error
     read = _once([sample for sample in read if sample.rows])
     if not read:

@@ -29,6 +29,7 @@ from certs.errors import CertsError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
+from certs.system_words import cause
 from gateway.access.adapters import DEPARTMENT, Version
 from gateway.access.policy import Policy
 from gateway.access.terms import thresholds
@@ -316,8 +317,8 @@ def make_private(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"state_dir: {folder} cannot be made ({error.strerror})",
-            f"state_dir：无法创建 {folder}（{error.strerror}）",
+            f"state_dir: {folder} cannot be made ({cause(error).en})",
+            f"state_dir：无法创建 {folder}（{cause(error).zh}）",
             field="state_dir",
         ) from error
 
@@ -332,5 +333,5 @@ def read(path: Path, setting: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", field=setting
+            f"{path}: cannot be read ({cause(error).en})", f"{path}：无法读取（{cause(error).zh}）", field=setting
         ) from error

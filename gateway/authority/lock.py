@@ -15,6 +15,7 @@ from typing import Final
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from tenacity.wait import wait_base
 
+from certs.system_words import cause
 from gateway.errors import StoreError
 
 LOCK_FILE: Final = ".lock"
@@ -33,8 +34,8 @@ def locked(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreError(
-            f"{folder}: cannot be locked ({error.strerror}); is this the authority's folder?",
-            f"{folder}：无法加锁（{error.strerror}），请确认这是管理机构目录",
+            f"{folder}: cannot be locked ({cause(error).en}); is this the authority's folder?",
+            f"{folder}：无法加锁（{cause(error).zh}），请确认这是管理机构目录",
             retryable=False,
         ) from error
     try:

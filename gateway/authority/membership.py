@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from certs.system_words import cause
 from gateway.errors import StoreError
 from wugan.federation.v1 import authority_pb2, directory_pb2
 
@@ -204,5 +205,5 @@ class Membership:
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
                 f"{self._path}: cannot be read or written ({type(error).__name__}); check folder and free space",
-                f"{self._path}：无法读写（{type(error).__name__}），请检查目录、权限与剩余空间",
+                f"{self._path}：无法读写（{cause(error).zh}），请检查目录、权限与剩余空间",
             ) from error

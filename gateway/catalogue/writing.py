@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from certs.system_words import cause
 from gateway.catalogue.tables import Cell, Table
 from gateway.errors import ConfigError
 
@@ -36,7 +37,7 @@ def write(path: Path, tables: Sequence[Table]) -> None:
         path.write_bytes(make(tables))
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be written ({error.strerror})", f"{path}：无法写入（{error.strerror}）"
+            f"{path}: cannot be written ({cause(error).en})", f"{path}：无法写入（{cause(error).zh}）"
         ) from error
 
 

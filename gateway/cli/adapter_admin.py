@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certs.system_words import cause
 from gateway.access import adapters as states
 from gateway.access import people as roles
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
@@ -350,7 +351,7 @@ def read_manifest(path: Path) -> tuple[Manifest, bytes]:
         loaded, errors, _ = parse_manifest(Document.parse(text, str(path)))
     except OSError as error:
         raise fail(
-            f"{path}: cannot be read ({error.strerror})", f"{path}：无法读取（{error.strerror}）", EXIT_USAGE
+            f"{path}: cannot be read ({cause(error).en})", f"{path}：无法读取（{cause(error).zh}）", EXIT_USAGE
         ) from None
     except ManifestError as error:
         loaded, errors = None, [error]

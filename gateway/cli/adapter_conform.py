@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import click
 
+from certs.system_words import cause
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.language import chinese, plain, say
 
@@ -247,8 +248,12 @@ def _write(path: Path, report: Report, json_out: bool) -> None:
     try:
         path.write_text(page(report, chinese=chinese()), encoding="utf-8")
     except OSError as error:
-        what = error.strerror or "unwritable"
-        _fail(f"{path}: cannot be written ({what})", f"{path}：无法写入（{what}）", EXIT_USAGE, json_out)
+        _fail(
+            f"{path}: cannot be written ({cause(error).en})",
+            f"{path}：无法写入（{cause(error).zh}）",
+            EXIT_USAGE,
+            json_out,
+        )
 
 
 def _fail(en: str, zh: str, code: int, json_out: bool) -> NoReturn:

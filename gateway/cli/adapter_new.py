@@ -14,6 +14,7 @@ import click
 
 from gateway.cli import EXIT_USAGE
 from gateway.cli.access_common import fail
+from gateway.cli.files import write_text
 from gateway.cli.language import say
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -107,13 +108,7 @@ def new(department: str, kind: str | None, adapter_id: str, regions: tuple[int, 
     if out is None:
         click.echo(text, nl=False)
         return
-    try:
-        with out.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise fail(
-            f"{out}: cannot be written ({error.strerror})", f"{out}：无法写入（{error.strerror}）", EXIT_USAGE
-        ) from None
+    write_text(out, text)
     click.echo(
         say(
             f"{out} is written; fill it in, then: wugan adapter check {out}",

@@ -13,7 +13,8 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli import EXIT_USAGE
+from gateway.cli.files import write_text
 from gateway.cli.language import chinese, say
 
 
@@ -25,7 +26,7 @@ def from_samples(
     adapter_id: str = "",
     regions: Sequence[int] = (),
 ) -> None:
-    """Write the manifest proposed for samples, to a new file or to the terminal; exit with a code if that fails."""
+    """Write the manifest proposed for samples, to a new file or to the terminal; end the command if that fails."""
     from adapters.proposing import SampleError, propose
 
     try:
@@ -38,12 +39,7 @@ def from_samples(
     if out is None:
         click.echo(text, nl=False)
         return
-    try:
-        with out.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        click.echo(f"✗ {out}: {say(str(error.strerror), '无法写入，或文件已存在')}", err=True)
-        raise SystemExit(EXIT_REFUSED) from error
+    write_text(out, text)
     doubts = text.count("请核对")
     told = say(
         f"{out}: {doubts} doubts to look at (请核对); then run: wugan adapter check {out}",

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from certs.system_words import cause
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.access_common import CONFIG, JSON, fail
+from gateway.cli.files import write_text
 from gateway.cli.language import chinese, plain, say
 from gateway.errors import WuganError
 
@@ -129,10 +131,7 @@ def report(
         text = json.dumps(as_data(chosen, bounds), ensure_ascii=False, indent=1) + "\n"
     else:
         text = page(chosen, bounds, _called(department, language), settings.member_id, language)
-    try:
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        raise fail(f"{out}: {error.strerror}", f"{out}：无法写入（{error.strerror}）", EXIT_USAGE) from None
+    write_text(out, text, over=True)
     click.echo(f"✓ {out}")
 
 
@@ -201,7 +200,9 @@ def _settings(config_file: Path | None, thresholds: Path | None) -> tuple[Any, T
     except WuganError as error:
         raise fail(error.en, error.zh, EXIT_USAGE) from None
     except OSError as error:
-        raise fail(f"{error.filename}: {error.strerror}", f"{error.filename}：无法读取", EXIT_USAGE) from None
+        raise fail(
+            f"{error.filename}: {cause(error).en}", f"{error.filename}：无法读取（{cause(error).zh}）", EXIT_USAGE
+        ) from None
 
 
 def _manifests(manifest: Path | None, config_file: Path | None, settings: GatewaySettings) -> list[Manifest]:

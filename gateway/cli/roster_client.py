@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 
+from certs.system_words import cause
 from gateway.cli import EXIT_FAULTY, EXIT_USAGE
 from gateway.cli.client import fail, fail_with
 from gateway.cli.language import say
@@ -84,7 +85,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        fail(say(f"{folder}: {error.strerror}", f"{folder}：无法创建（{error.strerror}）"), EXIT_USAGE)
+        fail(say(f"{folder}: {cause(error).en}", f"{folder}：无法创建（{cause(error).zh}）"), EXIT_USAGE)
 
 
 def remembered(folder: Path) -> Remembered | None:

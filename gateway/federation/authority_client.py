@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from certs.errors import CertsError, RotationError
 from certs.rotation import KeySet, Seen
+from certs.system_words import cut_off
 from gateway.errors import WuganError
 from gateway.exchange.keys import key_id
 from gateway.federation.authority_link import AuthorityLink
@@ -124,7 +125,7 @@ class AuthorityClient:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _LaterError(
                 f"the authority cannot be reached ({type(error).__name__}); check authority.url and the network",
-                f"无法连接管理机构（{type(error).__name__}），请检查 authority.url 与网络",
+                f"无法连接管理机构（{cut_off(error).zh}），请检查 authority.url 与网络",
             ) from error
 
 

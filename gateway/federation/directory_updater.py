@@ -19,6 +19,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 
 from certs.errors import CertsError
 from certs.files import PRIVATE, read_public, write_file
+from certs.system_words import cause
 from gateway.errors import DirectoryError
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
 
@@ -91,8 +92,8 @@ def fetch(place: DirectoryPlace, fetcher: FetcherInterface, now: dt.datetime) ->
         raise DirectoryError(error.en, error.zh) from error
     except OSError as error:
         raise DirectoryError(
-            f"{place.state}: the directory cannot be kept ({error.strerror}); check folder and free space",
-            f"{place.state}：成员目录无法保存（{error.strerror}），请检查目录与剩余空间",
+            f"{place.state}: the directory cannot be kept ({cause(error).en}); check folder and free space",
+            f"{place.state}：成员目录无法保存（{cause(error).zh}），请检查目录与剩余空间",
         ) from error
 
 

@@ -29,6 +29,7 @@ from certs.files import PUBLIC, read_public, write_file
 from certs.identity import Identity
 from certs.keys import PrivateKey
 from certs.requests import chain_pem, require_chain
+from certs.system_words import cause
 from certs.tls_context import client_context
 from gateway.federation.enrolling import Token
 from gateway.sections.trust import AuthoritySettings
@@ -65,7 +66,7 @@ class HolderFiles:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise KeyFileError(
-                f"{self.folder}: cannot be made ({error.strerror})", f"{self.folder}：无法创建（{error.strerror}）"
+                f"{self.folder}: cannot be made ({cause(error).en})", f"{self.folder}：无法创建（{cause(error).zh}）"
             ) from error
         # The same key every time: the authority answers a token that was used for it with the same certificate.
         key = _key(self.folder / KEY)
@@ -106,7 +107,7 @@ class HolderFiles:
                     (self.folder / (_NEXT + name)).replace(self.folder / name)
         except OSError as error:
             raise KeyFileError(
-                f"{self.folder}: cannot be written ({error.strerror})", f"{self.folder}：无法写入（{error.strerror}）"
+                f"{self.folder}: cannot be written ({cause(error).en})", f"{self.folder}：无法写入（{cause(error).zh}）"
             ) from error
 
     def _est(self, roots_pem: bytes, key: PrivateKey | None = None, certificate: bytes = b"") -> EstClient:

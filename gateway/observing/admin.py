@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from certs.system_words import cause
 from gateway.errors import ConfigError
 from gateway.observing import metrics
 from gateway.observing.health import Health, Level, Report
@@ -116,8 +117,8 @@ async def serving_admin(health: Health, listen: str) -> AsyncIterator[str]:
             await site.start()
         except OSError as error:
             raise ConfigError(
-                f"observability.listen: cannot listen on {listen} ({error.strerror}); is the port taken?",
-                f"observability.listen：无法监听 {listen}（{error.strerror}），端口可能已被占用",
+                f"observability.listen: cannot listen on {listen} ({cause(error).en}); is the port taken?",
+                f"observability.listen：无法监听 {listen}（{cause(error).zh}），端口可能已被占用",
                 field="observability.listen",
             ) from error
         yield f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}"

@@ -74,7 +74,7 @@ class Section:
             mark = getattr(error, "problem_mark", None)
             where = f"{origin}:{mark.line + 1}" if mark is not None else origin
             what = getattr(error, "problem", None) or "not valid YAML"
-            raise ConfigError(f"{where}: {what}", f"{where}：YAML 有误：{what}") from error
+            raise ConfigError(f"{where}: {what}", f"{where}：不是有效的 YAML") from error
         root = Section({}, "", origin)
         return Section(root.mapping(values, ""), "", origin)
 

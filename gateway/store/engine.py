@@ -27,6 +27,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from certs.system_words import cause
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.log import described
@@ -229,8 +230,8 @@ def _engine(where: str | Path) -> sa.Engine:
         raise _unusable() from error
     except OSError as error:
         raise StoreError(
-            f"the database file cannot be used ({error.strerror}); check the path and its permissions",
-            f"数据库文件无法使用（{error.strerror}），请检查路径与权限",
+            f"the database file cannot be used ({cause(error).en}); check the path and its permissions",
+            f"数据库文件无法使用（{cause(error).zh}），请检查路径与权限",
             retryable=False,
         ) from error
     raise _unusable()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from certs.system_words import cause
 from gateway.errors import StoreError
 from gateway.store.post_tables import ORDER_KEY_BYTES
 from gateway.store.tables import BLIND_INDEX_BYTES, USE_TAG_BYTES
@@ -174,8 +175,8 @@ def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
         ) from error
     except OSError as error:
         raise StoreError(
-            f"{path}: the key file cannot be used ({error.strerror}); check the path and its permissions",
-            f"{path}：密钥文件无法使用（{error.strerror}），请检查路径与权限",
+            f"{path}: the key file cannot be used ({cause(error).en}); check the path and its permissions",
+            f"{path}：密钥文件无法使用（{cause(error).zh}），请检查路径与权限",
             retryable=False,
         ) from error
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from certs.system_words import cause
 from gateway.errors import ConfigError, RefusedError
 from gateway.roster.decisions.deciding import AT_ONCE, Request
 from gateway.roster.decisions.wordings import ACTS
@@ -70,7 +71,7 @@ def read(path: Path, who: str, why: str) -> tuple[list[Request], list[Problem]]:
         lines = _sheet(path) if path.suffix.casefold() == ".xlsx" else _text(path)
         return _requests(path, lines, who, why)
     except OSError as error:
-        raise _wrong(path, f"cannot be read ({error.strerror})", f"无法读取（{error.strerror}）") from error
+        raise _wrong(path, f"cannot be read ({cause(error).en})", f"无法读取（{cause(error).zh}）") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise _wrong(path, "not CSV in UTF-8 or GB 18030", "不是 UTF-8 或 GB 18030 编码的 CSV") from error
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from certs.system_words import cause
 from gateway.errors import StoreError
 
 FOLDER: Final = ".wugan-writing"
@@ -86,8 +87,8 @@ def staged(out: Path) -> Iterator[Staging]:
         handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StoreError(
-            f"{out}: results cannot be written there ({error.strerror})",
-            f"{out}：无法写入结果（{error.strerror}）",
+            f"{out}: results cannot be written there ({cause(error).en})",
+            f"{out}：无法写入结果（{cause(error).zh}）",
             retryable=False,
         ) from error
     try:
@@ -127,7 +128,7 @@ def replaced(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
-            f"{path}: cannot be written ({error.strerror})", f"{path}：无法写入（{error.strerror}）", retryable=False
+            f"{path}: cannot be written ({cause(error).en})", f"{path}：无法写入（{cause(error).zh}）", retryable=False
         ) from error
 
 

@@ -400,7 +400,7 @@ def test_the_command_writes_a_new_file_and_never_over_one(tmp_path: Path, monkey
     manifest = read(out.read_text("utf-8"))
     assert (manifest.adapter_id, manifest.regions) == ("hh", (330700,))
     before = out.read_bytes()
-    assert CliRunner().invoke(main, ["adapter", "new", "--from", sample, "--out", str(out)]).exit_code == 1
+    assert CliRunner().invoke(main, ["adapter", "new", "--from", sample, "--out", str(out)]).exit_code == 2
     assert out.read_bytes() == before
     shown = CliRunner().invoke(main, ["adapter", "new", "--from", sample])
     assert "# [high] 100 % of its values" in shown.output
