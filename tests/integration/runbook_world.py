@@ -135,7 +135,12 @@ class Federation:
 
     def until_all_have_the_directory(self) -> None:
         """Wait until every member's gateway has said that it works with the directory in force."""
-        until(lambda: all(seen == version for seen, version in self.seen().values()), self.tails)
+
+        def told() -> bool:
+            found = self.seen().values()
+            return bool(found) and all(seen == version for seen, version in found)
+
+        until(told, self.tails)
 
     def tails(self) -> str:
         return "\n".join(f"{host.folder}:\n{host.tail()}" for host in self.hosts)

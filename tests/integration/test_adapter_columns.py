@@ -22,7 +22,6 @@ from adapters.kinds.table import TableAdapter
 from tests.unit.adapters.adapters_world import manifest_in, now_ms
 
 pytestmark = pytest.mark.integration
-pytest.importorskip("adbc_driver_postgresql")
 
 TEXT = """\
 manifest: 1

@@ -20,6 +20,7 @@ from adapters.manifest import load_manifest
 from gateway.demo.processes import Started, start, stop, wait_ready
 from gateway.demo.systems import SystemsConfig, health_insurance, materialise, postgres, write_manifests
 from gateway.demo.world import World, build_world
+from tests.needs import lacking
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +42,7 @@ def running(
     try:
         endpoints = wait_ready([(process, config.ready_file)])[0]
         if "health-insurance" not in endpoints:
-            pytest.skip("PostgreSQL cannot run here")
+            lacking("PostgreSQL cannot run here")
         yield config, process, endpoints
     finally:
         stop([process])

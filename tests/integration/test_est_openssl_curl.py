@@ -21,7 +21,6 @@ from authority_world import (
     ServedAuthority,
     must,
     now,
-    require_tools,
     served,
 )
 from cryptography import x509
@@ -32,6 +31,7 @@ from certs.chain import certificate_identity
 from certs.enrolment import Enrolment
 from certs.est_server import est_app
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity
+from tests.needs import require_tools
 
 pytestmark = pytest.mark.integration
 

@@ -20,6 +20,7 @@ from adapters.contract import Lookup, Subjects
 from adapters.errors import SourceFaultError
 from adapters.kinds.remote import RemoteAdapter
 from certs.identity import Identity
+from tests.needs import require_node
 from tests.unit.adapters.adapters_world import ask, holders, number, rows
 from wugan.adapter.v1 import vocabulary_pb2 as v
 
@@ -36,11 +37,7 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Member:
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of examples/adapters/node with its packages installed."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node 20 or newer and npm are needed to run the example in Node.js; none found")
-    version = subprocess.run(("node", "--version"), capture_output=True, text=True, check=True).stdout
-    if int(version.removeprefix("v").split(".")[0]) < 20:
-        pytest.skip(f"Node 20 or newer is needed to run the example in Node.js; found {version.strip()}")
+    require_node()
     folder = tmp_path_factory.mktemp("example") / "node"
     shutil.copytree(EXAMPLES / "node", folder, ignore=shutil.ignore_patterns("node_modules"))
     done = subprocess.run(

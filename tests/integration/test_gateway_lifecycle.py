@@ -39,7 +39,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 pytestmark = pytest.mark.integration
 
 SLOW = "health"
-SLOW_MS = 1_500
+SLOW_MS = 3_000
+IN_TIME_S = 2.2
+"""Enough for everybody but the slow one, also on a machine that has much else to do."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ async def test_what_is_not_there_in_time_is_a_signed_partial_answer_that_names_t
 ) -> None:
     recipient = slow_world.recipient("active")
     async with agency(slow_world, recipient.paying_province, recipient.unit) as stub:
-        response = await stub.Check(request_for(recipient), timeout=1.2)
+        response = await stub.Check(request_for(recipient), timeout=IN_TIME_S)
         assert response.partial
         silent = [each for each in response.sources if each.outcome != words.SOURCE_OUTCOME_ANSWERED]
         assert [(each.adapter_id, each.outcome) for each in silent] == [(SLOW, words.SOURCE_OUTCOME_SILENT)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from authority_world import require_tools
 from runbook import Book
 from runbook_world import ASK, BEIJING, Federation, hand_over
+
+from tests.needs import require_tools
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 

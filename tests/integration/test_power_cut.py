@@ -22,6 +22,7 @@ from gateway.clock import SystemClock
 from gateway.store.engine import Store
 from gateway.store.inbox import DONE
 from gateway.store.post_tables import inbox, outbox
+from tests.needs import lacking
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +35,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that remembers what was synced; skips where there is no C compiler or no LD_PRELOAD."""
     compiler = shutil.which("cc")
     if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("a C compiler on Linux is needed to simulate a power cut")
+        lacking("a C compiler on Linux is needed to simulate a power cut")
     built = tmp_path_factory.mktemp("shim") / "only_synced.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(SOURCE), "-ldl"], check=True)
     return built

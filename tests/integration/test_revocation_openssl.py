@@ -9,12 +9,13 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from authority_world import MEMBER, ROOT_PASSPHRASE, Ran, ServedAuthority, must, now, require_tools, run, served
+from authority_world import MEMBER, ROOT_PASSPHRASE, Ran, ServedAuthority, must, now, run, served
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs import keys
 from certs.issuing import IssuingCa
+from tests.needs import require_tools
 
 pytestmark = pytest.mark.integration
 

@@ -15,6 +15,7 @@ import pytest
 
 from gateway.exchange.envelope import open_answer, open_delivery, open_question, open_receipt, seal
 from gateway.exchange.keys import DecryptionKey, EncryptionKey, OwnKeys, SigningKey, VerifyKey
+from tests.needs import require_node
 from wugan.adapter.v1 import vocabulary_pb2 as vocabulary
 from wugan.federation.v1 import envelope_pb2 as wire
 
@@ -37,11 +38,7 @@ def run(*command: str, cwd: Path, stdin: str = "") -> str:
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of tests/vectors/js with its packages installed."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("Node 20 or newer and npm are needed to run the second implementation; none found")
-    version = run("node", "--version", cwd=HERE)
-    if int(version.removeprefix("v").split(".")[0]) < 20:
-        pytest.skip(f"Node 20 or newer is needed to run the second implementation; found {version.strip()}")
+    require_node()
     folder = tmp_path_factory.mktemp("second") / "js"
     shutil.copytree(HERE / "js", folder, ignore=shutil.ignore_patterns("node_modules"))
     run("npm", "ci", "--ignore-scripts", cwd=folder)

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-import pytest
+from tests.needs import lacking
 
 PROGRAM = """
 import ctypes, sys, threading
@@ -42,7 +42,8 @@ def _arenas(how: str) -> int:
     return len(re.findall("<heap nr=", done.stdout))
 
 
-@pytest.mark.skipif("CS_GNU_LIBC_VERSION" not in os.confstr_names, reason="another C library")
 def test_threads_share_two_heaps() -> None:
+    if "CS_GNU_LIBC_VERSION" not in os.confstr_names:
+        lacking("the GNU C library")
     assert _arenas("settled") <= 2
     assert _arenas("as it comes") > 2

@@ -21,6 +21,7 @@ from gateway.roster.results.counting import _KEYS, _SUMS, Counting, Counts
 from gateway.roster.results.rows import NOBODY_ASKED, result_rows
 from gateway.roster.results.summary import page
 from gateway.wording import Language
+from tests.needs import lacking
 from tests.unit.roster.result_world import AS_OF_ON, BEIJING, MEMBERS, roster
 from wugan.federation.v1 import vocabulary_pb2 as f
 
@@ -168,7 +169,7 @@ def fullest() -> Counts:
 def test_the_fullest_page_prints_on_one_sheet(tmp_path: Path, language: Language) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        pytest.skip("no chromium to print with")
+        lacking("no chromium to print with")
     html = tmp_path / "page.html"
     html.write_text(
         page(fullest(), "2026年度异地待遇领取人员名册", "社会保险事业管理中心", AS_OF_ON, language, MEMBERS), "utf-8"
