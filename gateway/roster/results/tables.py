@@ -19,8 +19,8 @@ from gateway.wording import Language
 BATCH: Final = 20_000
 """Rows held at a time."""
 
-RUNS: Final = r"^[\s\x00]*[=+\-@＝＋－＠|%\t\r\n]"
-"""Beginnings of a cell that one spreadsheet or another takes for something to run (with or without blanks before)."""
+RUNS: Final = r"^[\s\x00-\x1f]*[=+\-@＝＋－＠|%\t\r\n]"
+"""Beginnings of a cell that one spreadsheet or another takes for something to run (with or without blanks or controls before)."""
 
 
 def harmless(text: pl.Expr) -> pl.Expr:

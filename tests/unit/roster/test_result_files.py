@@ -258,7 +258,7 @@ def test_no_cell_runs_and_none_is_lost(tmp_path: Path, cells: list[str]) -> None
         )
 
 
-@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", " =1", "\t=1", "＝1", "\r=1"])
+@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", " =1", "\t=1", "＝1", "\r=1", "\x1f%1"])
 def test_what_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
     assert pl.select(harmless(pl.lit(cell))).item() == f"'{cell}"
 
