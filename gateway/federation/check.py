@@ -18,9 +18,10 @@ from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation.answer_cache import AnswerCache
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.directory import DirectorySource
 from gateway.federation.given_again import GivenAgain
-from gateway.federation.kept import Held, asked_numbers, linked_numbers
+from gateway.federation.kept import asked_numbers, linked_numbers
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.routing import moved_to, route
@@ -46,63 +47,6 @@ _UNREACHABLE = frozenset(
 _LATE_S = 0.02
 """How much longer than its deadline an answer is waited for before its asking is given up from outside."""
 _SETTLE_S = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class MemberResult:
-    """What one member said, or why it said nothing.
-
-    Args:
-        member_id: who.
-        recorded: the writes that account for it.
-        answer: what it said; beside an error only where it is outdated.
-        error: why it says nothing now.
-        held: the answer is this one, given again.
-        followed: it was asked because another member said that the person had moved there.
-    """
-
-    member_id: str
-    recorded: tuple[asyncio.Future[Any], ...]
-    answer: PartnerAnswer | None = None
-    error: WuganError | None = None
-    held: Held | None = None
-    followed: bool = False
-
-    @property
-    def outdated(self) -> bool:
-        """Whether the answer has outlived its time, and is shown because the member cannot be reached."""
-        return self.held is not None and self.error is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What came of a check.
-
-    Args:
-        as_of_on: the day asked about; of answers given again, the earliest of theirs.
-        made_at_ms: Unix time in milliseconds.
-        results: of every member that is not awaited any more, in the order of routing.
-        question: as it was asked; None in what was put together later.
-        awaited: members whose answer is still to come.
-    """
-
-    as_of_on: int
-    made_at_ms: int
-    results: tuple[MemberResult, ...]
-    question: exchange_pb2.Question | None = None
-    awaited: tuple[str, ...] = ()
-
-    async def recorded(self) -> None:
-        """Return when the record of the exchanges is on the disk.
-
-        To be awaited before anything of this leaves the gateway. What proves the answers is written behind it.
-
-        Raises:
-            StoreError: they could not be written.
-        """
-        for result in self.results:
-            for written in result.recorded:
-                await written
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from gateway.exchange.envelope import Proof
 from gateway.exchange.header import read
 from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
-from gateway.federation.check import Checked, MemberResult
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
 from gateway.log import described
 from gateway.post.inbox import keep, kept_proof

@@ -18,7 +18,7 @@ from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError
 from gateway.exchange.tokens import KEY_ID_BYTES, TOKEN_BYTES
 from gateway.federation.answers import PartnerAnswer, check_findings
-from gateway.federation.check import Checked, MemberResult
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Invalidate
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest

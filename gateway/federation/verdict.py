@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from gateway.federation.answers import codes_by_month, reasons_in
-from gateway.federation.check import Checked
+from gateway.federation.checked import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import flag_days, month_text, propose
 from gateway.rules.merge import merge

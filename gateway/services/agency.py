@@ -11,7 +11,8 @@ import grpc
 
 from certs.identity import ROLE_UNIT, Identity
 from gateway.errors import AccessError, RefusedError
-from gateway.federation.check import Checked, Checks
+from gateway.federation.check import Checks
+from gateway.federation.checked import Checked
 from gateway.federation.directory import DirectorySource
 from gateway.federation.late import LateChecks
 from gateway.federation.questions import Case, Recipient

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from gateway.clock import Clock
 from gateway.exchange.question import MAX_TEXT
 from gateway.federation.answer_cache import AnswerCache
-from gateway.federation.check import Checked
+from gateway.federation.checked import Checked
 from gateway.federation.given_again import GivenAgain
 from gateway.federation.kept import Held
 from gateway.federation.questions import MAX_OFFICIAL, Case, Questions

@@ -6,7 +6,6 @@ same as of a check that is answered at once.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -14,14 +13,15 @@ from gateway.clock import civil_day
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, findings_in
-from gateway.federation.check import Checked, MemberResult
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.late import LateChecks, late_answer, unpack
+from gateway.services.watchers import Watchers
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
+from gateway.wording import Word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-MAX_WATCHERS: Final = 256
 DEFAULT_LIST: Final = 100
 
 
@@ -66,8 +66,9 @@ class LateService:
     def __init__(self, late: LateChecks, respond: Respond) -> None:
         self._late = late
         self._respond = respond
-        self._watchers: set[asyncio.Task[None] | None] = set()
-        self._closed = asyncio.Event()
+        self._watchers = Watchers(
+            Word("等待迟到答复的连接过多，请稍后重试", "too many watch for late answers; ask again later")
+        )
 
     def require_time(self, seconds: int) -> None:
         """Return when a check may be left for so long; RefusedError otherwise."""
@@ -120,14 +121,7 @@ class LateService:
         Raises:
             RefusedError: OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
-        if len(self._watchers) >= MAX_WATCHERS:
-            raise _too_many()
-        task: asyncio.Task[None] | None = asyncio.current_task()
-        self._watchers.add(task)
-        try:
-            await self._watch(unit, request.after, write, only_present=request.only_present)
-        finally:
-            self._watchers.discard(task)
+        await self._watchers.attend(self._watch(unit, request.after, write, only_present=request.only_present))
 
     async def _watch(self, unit: str, after: int, write: Write, *, only_present: bool) -> None:
         while True:
@@ -150,19 +144,11 @@ class LateService:
                 continue
             if only_present:
                 return
-            waiting = asyncio.ensure_future(self._late.wait(news))
-            closing = asyncio.ensure_future(self._closed.wait())
-            try:
-                await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                waiting.cancel()
-                closing.cancel()
-            if self._closed.is_set():
-                raise _closing()
+            await self._late.wait(news)
 
     def close(self) -> None:
         """End the streams of those who watch; they go on with another instance."""
-        self._closed.set()
+        self._watchers.close()
 
     def _whole(self, left: Left, questions: Sequence[Question], events: Sequence[Event]) -> agency_pb2.CheckResponse:
         """What was known when it was left, with the newest of each province that came since."""
@@ -226,23 +212,4 @@ def _lapsed() -> RefusedError:
         "the other province did not answer in the time for which the question was left; ask again",
         "对方省份在留置期限内未答复，请重新查询",
         reason=words.REFUSAL_REASON_DELIVERY_EXPIRED,
-    )
-
-
-def _too_many() -> RefusedError:
-    return RefusedError(
-        "too many watch for late answers; ask again later",
-        "等待迟到答复的连接过多，请稍后重试",
-        reason=words.REFUSAL_REASON_OVERLOADED,
-        retryable=True,
-        retry_after_ms=10_000,
-    )
-
-
-def _closing() -> RefusedError:
-    return RefusedError(
-        "this gateway is shutting down; go on from your cursor shortly",
-        "本网关正在停机，请稍后从游标处继续",
-        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
-        retryable=True,
     )

@@ -6,26 +6,26 @@ Refuses: showing a unit what is another's, and judging a notice: what it says is
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
-from gateway.federation.check import Checked
+from gateway.federation.checked import Checked
 from gateway.federation.directory import DirectorySource
 from gateway.federation.noticed import Noticed, Told
 from gateway.federation.subscribing import LONGEST_MS, Subscribing, Wanted
 from gateway.services.late import Named
+from gateway.services.watchers import Watchers
 from gateway.store.subscriptions import LIST_AT_MOST, Subscribed, Subscriptions
 from gateway.store.tables import BLIND_INDEX_BYTES, MEMBER_CHARS
+from gateway.wording import Word
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_PEOPLE: Final = 1_000
-MAX_WATCHERS: Final = 256
 MAX_OFFICIAL: Final = 100
 MAX_REGIONS: Final = 10
 DEFAULT_DAYS: Final = 365
@@ -67,8 +67,9 @@ class NoticeService:
         self._pseudonym = pseudonym
         self._directory = directory
         self._clock = clock
-        self._watchers = 0
-        self._closed = asyncio.Event()
+        self._watchers = Watchers(
+            Word("等待变更通知的连接过多，请稍后重试", "too many watch for notices; ask again later")
+        )
 
     async def subscribe(self, unit: str, request: agency_pb2.SubscribeRequest) -> agency_pb2.SubscribeResponse:
         """Subscribe for people, or renew.
@@ -131,25 +132,11 @@ class NoticeService:
         Raises:
             RefusedError: OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
-        if self._watchers >= MAX_WATCHERS:
-            raise _busy()
-        self._watchers += 1
-        telling = asyncio.ensure_future(self._tell(unit, request, respond, write))
-        closing = asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait({telling, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not telling.done():
-                raise _closing()
-            telling.result()
-        finally:
-            self._watchers -= 1
-            for task in (telling, closing):
-                task.cancel()
-            await asyncio.gather(telling, closing, return_exceptions=True)
+        await self._watchers.attend(self._tell(unit, request, respond, write))
 
     def close(self) -> None:
         """End the streams of those who watch; they go on with another instance."""
-        self._closed.set()
+        self._watchers.close()
 
     async def _tell(self, unit: str, request: agency_pb2.WatchNoticesRequest, respond: Respond, write: Write) -> None:
         async for told in self._noticed.watch(unit, request.after, only_present=request.only_present):
@@ -217,25 +204,6 @@ def _bounded(people: int) -> None:
             reason=words.REFUSAL_REASON_TOO_LARGE,
             field="people",
         )
-
-
-def _busy() -> RefusedError:
-    return RefusedError(
-        "too many watch for notices; ask again later",
-        "等待变更通知的连接过多，请稍后重试",
-        reason=words.REFUSAL_REASON_OVERLOADED,
-        retryable=True,
-        retry_after_ms=10_000,
-    )
-
-
-def _closing() -> RefusedError:
-    return RefusedError(
-        "this gateway is shutting down; go on from your cursor shortly",
-        "本网关正在停机，请稍后从游标处继续",
-        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
-        retryable=True,
-    )
 
 
 def _wrong(field: str, en: str, zh: str) -> RefusedError:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from gateway.errors import WuganError
-from gateway.federation.check import Checked, MemberResult
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
 from gateway.rules.kinds import FIRST_EVENT

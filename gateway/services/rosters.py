@@ -20,10 +20,10 @@ from gateway.roster.run import DONE
 from gateway.roster.shelf import Kept, figures_from
 from gateway.rules.wording import day_text
 from gateway.services.days import civil_day_of
+from gateway.services.watchers import Watchers
+from gateway.wording import Word
 from wugan.agency.v1 import roster_pb2
-from wugan.federation.v1 import vocabulary_pb2 as words
 
-MAX_WATCHERS: Final = 256
 MAX_DATA_BYTES: Final = 1 << 20
 DEFAULT_LIST: Final = 100
 _PAUSE_S: Final = 0.25
@@ -47,8 +47,13 @@ class RosterService:
         self._rosters = rosters
         self._directory = directory
         self._keep_ms = keep_ms
-        self._watchers = 0
-        self._closed = asyncio.Event()
+        self._watchers = Watchers(
+            Word("查看名册任务的连接过多，请稍后重试", "too many watch rosters or fetch results; try again later"),
+            Word(
+                "本网关正在停机，恢复后任务将继续，请稍后从中断处继续",
+                "this gateway is shutting down; the run goes on when it is back. Go on from where you were shortly",
+            ),
+        )
 
     async def submit(
         self, unit: str, requests: AsyncIterator[roster_pb2.SubmitRosterRequest]
@@ -100,7 +105,7 @@ class RosterService:
             RefusedError: the unit has no such run; OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
         kept = self._rosters.find(unit, request.run_id)
-        await self._attended(self._tell(kept, write, only_present=request.only_present))
+        await self._watchers.attend(self._tell(kept, write, only_present=request.only_present))
 
     async def _tell(self, kept: Kept, write: WriteRun, *, only_present: bool) -> None:
         while True:
@@ -120,7 +125,7 @@ class RosterService:
             RefusedError: the unit has no such run, or it is not done; OVERLOADED or SHUTTING_DOWN, as `watch`.
         """
         kept = self._rosters.find(unit, request.run_id)
-        await self._attended(self._give(kept, request, write))
+        await self._watchers.attend(self._give(kept, request, write))
 
     async def _give(self, kept: Kept, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
         from gateway.roster.giving import messages
@@ -130,28 +135,9 @@ class RosterService:
             for message in messages(number, chunks, packed):
                 await write(message)
 
-    async def _attended(self, work: Awaitable[None]) -> None:
-        """Do what may take long, until the gateway stops."""
-        task = asyncio.ensure_future(work)
-        if self._watchers >= MAX_WATCHERS:
-            task.cancel()
-            raise _busy()
-        self._watchers += 1
-        closing = asyncio.ensure_future(self._closed.wait())
-        try:
-            await asyncio.wait({task, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _closing()
-            task.result()
-        finally:
-            self._watchers -= 1
-            for each in (task, closing):
-                each.cancel()
-            await asyncio.gather(task, closing, return_exceptions=True)
-
     def close(self) -> None:
         """End the streams; those at their other ends go on where they were."""
-        self._closed.set()
+        self._watchers.close()
 
     def _shown(self, kept: Kept) -> roster_pb2.RosterRun:
         """A run as it stands."""
@@ -240,22 +226,3 @@ def _steps(composition: roster_pb2.RosterComposition) -> list[Step]:
         if own_bytes:
             made.append(Step(0, own_bytes, copied=False))
     return made
-
-
-def _busy() -> RefusedError:
-    return RefusedError(
-        "too many watch rosters or fetch results; try again later",
-        "查看名册任务的连接过多，请稍后重试",
-        reason=words.REFUSAL_REASON_OVERLOADED,
-        retryable=True,
-        retry_after_ms=10_000,
-    )
-
-
-def _closing() -> RefusedError:
-    return RefusedError(
-        "this gateway is shutting down; the run goes on when it is back. Go on from where you were shortly",
-        "本网关正在停机，恢复后任务将继续，请稍后从中断处继续",
-        reason=words.REFUSAL_REASON_SHUTTING_DOWN,
-        retryable=True,
-    )

@@ -15,23 +15,13 @@ from gateway.cli import main
 from gateway.clock import FakeClock
 from gateway.config import load_gateway
 from gateway.federation.directory_held import held_directory
+from tests.configured import gateway_toml
 from tests.unit.federation.tuf_world import FEDERATION, World, certificate_roots
 
 TEMPLATES = Path(adapters.__file__).parent / "departments"
-CONFIG = f"""\
-member_id = "11330000002482285J"
-state_dir = "state"
-inquiry.adapters = ["{TEMPLATES / "courts.yaml"}"]
-[server]
-federation = "127.0.0.1:0"
-agency = "127.0.0.1:0"
-[tls]
-roots = "roots.pem"
-[directory]
-federation = "{FEDERATION}"
-source = "authority-mirror"
-root = "root.json"
-"""
+CONFIG = gateway_toml(
+    f'inquiry.adapters = ["{TEMPLATES / "courts.yaml"}"]', federation=FEDERATION, source="authority-mirror"
+)
 
 
 @pytest.fixture

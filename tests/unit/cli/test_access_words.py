@@ -10,24 +10,9 @@ from click.testing import CliRunner, Result
 
 from gateway.access import people
 from gateway.cli.access import access
+from tests.configured import gateway_toml
 
 MEMBER = "111100000000212234"
-CONFIG = """\
-member_id = "11330000002482285J"
-state_dir = "state"
-
-[server]
-federation = "127.0.0.1:0"
-agency = "127.0.0.1:0"
-
-[tls]
-roots = "roots.pem"
-
-[directory]
-federation = "test.wugan.internal"
-source = "mirror"
-root = "root.json"
-"""
 
 
 class Office:
@@ -36,7 +21,7 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.config = folder / "gateway.toml"
-        self.config.write_text(CONFIG)
+        self.config.write_text(gateway_toml())
         applications = []
         for name, role in (("wang", "system"), ("li", "security"), ("sun", "audit")):
             self.does("people", "key", name, "--out", str(folder))

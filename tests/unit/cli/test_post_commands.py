@@ -17,24 +17,12 @@ from gateway.post.letters import letter
 from gateway.store.engine import Store
 from gateway.store.inbox import DEAD, Arrival, Finish
 from gateway.store.outbox import Attempt, Dead, Trouble
+from tests.configured import gateway_toml
 from tests.unit.store.store_world import MEMBER, OTHER_MEMBER
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 PERSON = "330702195001011234"
 DAY_MS = 86_400_000
-CONFIG = """\
-member_id = "11330000002482285J"
-state_dir = "state"
-[server]
-federation = "127.0.0.1:0"
-agency = "127.0.0.1:0"
-[tls]
-roots = "roots.pem"
-[directory]
-federation = "demo.wugan.internal"
-source = "mirror"
-root = "root.json"
-"""
 
 
 @pytest.fixture
@@ -44,7 +32,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # A command sets up the log of its own process, which here is that of all other tests.
     monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     path = tmp_path / "gateway.toml"
-    path.write_text(CONFIG, "utf-8")
+    path.write_text(gateway_toml(), "utf-8")
     asyncio.run(_fill(tmp_path / "state"))
     return path
 

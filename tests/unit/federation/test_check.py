@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
-from gateway.federation.check import Checked
+from gateway.federation.checked import Checked
 from gateway.federation.questions import Case, Recipient
 from gateway.federation.routing import MAX_REGIONS, Places
 from gateway.store.audit import Appending, AuditEvent

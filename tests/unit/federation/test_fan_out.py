@@ -12,7 +12,8 @@ import pytest
 from gateway.clock import FakeClock
 from gateway.errors import PartnerError, StoreError
 from gateway.federation.answer_cache import AnswerCache
-from gateway.federation.check import Checked, Checks
+from gateway.federation.check import Checks
+from gateway.federation.checked import Checked
 from gateway.federation.kept import CacheOptions
 from gateway.federation.questions import Recipient
 from gateway.federation.routing import Places

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.errors import PartnerError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, check_findings
-from gateway.federation.check import Checked, MemberResult
+from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.verdict import MAX_NAME, MAX_TEMPLATE, Verdict, verdict
 from gateway.rules.reasons import TRACE_CODES, ReasonCode
 from tests.unit.rules.rules_world import BOOK, DEPENDANT, EMPLOYEE, TODAY, civil, flag_bits

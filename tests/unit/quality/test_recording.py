@@ -19,24 +19,12 @@ from gateway.quality.counters import C, from_bytes
 from gateway.quality.recorder import MAX_ROWS, Recorder
 from gateway.store.engine import Store
 from gateway.store.quality import EXAMPLES, Counted, Shown
+from tests.configured import gateway_toml
 from tests.unit.quality.quality_world import BOOK, CREMATION, TODAY, about, found, lookup, row
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 CIVIL = about(words.DEPARTMENT_CIVIL_AFFAIRS, CREMATION)
 CLOCK = FakeClock(TODAY * 86_400_000)
-CONFIG = """\
-member_id = "11330000002482285J"
-state_dir = "state"
-[server]
-federation = "127.0.0.1:0"
-agency = "127.0.0.1:0"
-[tls]
-roots = "roots.pem"
-[directory]
-federation = "demo.wugan.internal"
-source = "mirror"
-root = "root.json"
-"""
 
 
 class Fixed:
@@ -155,7 +143,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("WUGAN_LANG", "zh")
     monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     path = tmp_path / "gateway.toml"
-    path.write_text(CONFIG, "utf-8")
+    path.write_text(gateway_toml(), "utf-8")
     clock = SystemClock()
 
     async def fill() -> None:
@@ -221,7 +209,7 @@ def test_a_source_is_sampled_by_its_own_numbers(config: Path, tmp_path: Path) ->
         "     source_reference: ref, freshness_days: 10}\n",
         "utf-8",
     )
-    config.write_text(CONFIG.replace("[server]", f'inquiry.adapters = ["{manifest}"]\n[server]'), "utf-8")
+    config.write_text(gateway_toml().replace("[server]", f'inquiry.adapters = ["{manifest}"]\n[server]'), "utf-8")
     run = CliRunner().invoke(main, ["quality", "sample", str(manifest), "--json"])
     assert run.exit_code == 0, run.output
     told = last(run)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from gateway.clock import FakeClock
-from gateway.errors import WuganError
+from gateway.errors import StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer
 from gateway.federation.streams import Chunk, ChunkOutcome
@@ -29,7 +30,7 @@ from gateway.roster.running import Running
 from gateway.roster.shelf import Kept
 from gateway.sections.lasting import RosterSettings
 from gateway.store.keys import StoreKeys
-from gateway.store.parts import Parts
+from gateway.store.parts import PartFolder, Parts
 from tests.unit.adapters.adapters_world import number
 from tests.unit.rules.rules_world import BOOK
 from tests.unit.services.gateways_world import NOW_MS, Listed, Party
@@ -163,6 +164,28 @@ class World:
         await rosters.open()
         again = rosters.find(UNIT, kept.submitted.run_id)
         await Running(again.submitted, again.folder, rosters._around, again.tell).go()
+
+    async def resumed_after_each_write(self, kept: Kept, monkeypatch: pytest.MonkeyPatch, most: int) -> int:
+        """Resume a run again and again, each time with one more write before the disk is full; how many it took."""
+        write, writes, fail_at = PartFolder.write, 0, 0
+
+        def failing(folder: PartFolder, name: str, plaintext: bytes) -> int:
+            nonlocal writes
+            writes += 1
+            if writes == fail_at:
+                raise StoreError("no room", "空间不足", retryable=False)
+            return write(folder, name, plaintext)
+
+        for attempt in range(1, most):
+            writes, fail_at = 0, attempt
+            with monkeypatch.context() as patched:
+                patched.setattr(PartFolder, "write", failing)
+                try:
+                    await self.resumed(kept)
+                except StoreError:
+                    continue
+            return attempt
+        pytest.fail("the run never came to its end")
 
     async def submit(self, data: bytes, *, made_of: Sequence[Step] = (), **changed: Any) -> Kept:
         """Hand in a file."""

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from result_world import roster as result_chunks
 from running_world import TODAY, UNIT, World, findings, line, roster
 
-from gateway.errors import StoreError
 from gateway.once.gate import Gate
 from gateway.roster.certifying import name_keys, texts
 from gateway.roster.drawing import DrawnByRosters
 from gateway.roster.giving import messages
 from gateway.roster.results.writing import Options, write
 from gateway.store.engine import Store
-from gateway.store.parts import PartFolder
 from gateway.store.tagging import Texts
 from tests.unit.adapters.adapters_world import number
 from tests.unit.once.test_once_gate import FACE as OTHER_FACE
@@ -177,26 +175,7 @@ async def test_a_run_that_is_broken_off_anywhere_refuses_the_same_and_gives_the_
     async with world.running():
         pass
     kept = await world.submit(data)
-    write_part, writes, fail_at = PartFolder.write, 0, 0
-
-    def failing(self: PartFolder, name: str, plaintext: bytes) -> int:
-        nonlocal writes
-        writes += 1
-        if writes == fail_at:
-            raise StoreError("no room", "空间不足", retryable=False)
-        return write_part(self, name, plaintext)
-
-    for attempt in range(1, 40):
-        writes, fail_at = 0, attempt
-        with monkeypatch.context() as patched:
-            patched.setattr(PartFolder, "write", failing)
-            try:
-                await world.resumed(kept)
-            except StoreError:
-                continue
-        break
-    else:
-        pytest.fail("the run never came to its end")
+    fail_at = await world.resumed_after_each_write(kept, monkeypatch, 40)
     assert fail_at > 5
     async with world.running() as rosters:
         again = rosters.find(UNIT, kept.submitted.run_id)

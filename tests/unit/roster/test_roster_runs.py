@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from running_world import TODAY, UNIT, A, B, C, World, findings, line, roster
 
-from gateway.errors import AccessError, PartnerError, RefusedError, StoreError
+from gateway.errors import AccessError, PartnerError, RefusedError
 from gateway.resilience.backoff import Backoff
 from gateway.roster.progress import Province
 from gateway.roster.run import FAILED
 from gateway.roster.shelf import figures_from
-from gateway.store.parts import PartFolder
 from tests.unit.adapters.adapters_world import number
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -160,26 +159,7 @@ async def test_results_are_the_same_wherever_a_run_was_interrupted(
     async with world.running():
         pass
     kept = await world.submit(data)
-    write, writes, fail_at = PartFolder.write, 0, 0
-
-    def failing(self: PartFolder, name: str, plaintext: bytes) -> int:
-        nonlocal writes
-        writes += 1
-        if writes == fail_at:
-            raise StoreError("no room", "空间不足", retryable=False)
-        return write(self, name, plaintext)
-
-    for attempt in range(1, 60):
-        writes, fail_at = 0, attempt
-        with monkeypatch.context() as patched:
-            patched.setattr(PartFolder, "write", failing)
-            try:
-                await world.resumed(kept)
-            except StoreError:
-                continue
-        break
-    else:
-        pytest.fail("the run never came to its end")
+    fail_at = await world.resumed_after_each_write(kept, monkeypatch, 60)
     assert fail_at > 5
     questions = [(member, tuple(numbers)) for member, numbers in world.members.asked]
     # A question whose answer could not be written is asked again, no other.

@@ -1,0 +1,32 @@
+"""The least that a gateway.toml says, for commands that need one and no running gateway."""
+
+from __future__ import annotations
+
+MEMBER_ID = "11330000002482285J"
+
+
+def gateway_toml(more: str = "", *, federation: str = "demo.wugan.internal", source: str = "mirror") -> str:
+    """Text of a gateway.toml in whose folder everything lies.
+
+    Args:
+        more: settings that stand before the first section.
+        federation: name of the federation.
+        source: where the directory comes from.
+    """
+    return f"""\
+member_id = "{MEMBER_ID}"
+state_dir = "state"
+{more}
+
+[server]
+federation = "127.0.0.1:0"
+agency = "127.0.0.1:0"
+
+[tls]
+roots = "roots.pem"
+
+[directory]
+federation = "{federation}"
+source = "{source}"
+root = "root.json"
+"""
