@@ -8,10 +8,10 @@ what to do about it, which the caller knows; errors of ours, which have both tex
 from __future__ import annotations
 
 import errno
-import socket
-import sqlite3
-import ssl
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _ZH: Final = {
     errno.EPERM: "操作不被允许",
@@ -83,7 +83,7 @@ class Cause(NamedTuple):
 
 def cause(error: OSError | sqlite3.Error) -> Cause:
     """Why the system refused: its own text in English, ours in Chinese."""
-    if isinstance(error, sqlite3.Error):
+    if not isinstance(error, OSError):
         # The extended names begin with the primary one: SQLITE_IOERR_WRITE.
         primary = "_".join(str(getattr(error, "sqlite_errorname", "")).split("_")[:2])
         return Cause(str(error), _SQLITE_ZH.get(primary, "数据库出错"))
@@ -102,6 +102,9 @@ def _in_english(error: OSError) -> str:
 
 
 def _in_chinese(error: OSError) -> str:
+    import socket
+    import ssl
+
     # These two count in numbers of their own.
     if isinstance(error, ssl.SSLError):
         return "证书校验未通过" if isinstance(error, ssl.SSLCertVerificationError) else "TLS 连接出错"

@@ -14,10 +14,10 @@ from gateway.roster.changing import cut_changes
 from gateway.roster.cutting import Found
 from gateway.roster.ledger import AGAIN, REJECTED, Before, Siblings, before_of
 from gateway.roster.matching import CARRY, Plan, plan, serving_of
+from gateway.roster.numbering import key_of
 from gateway.roster.planning import Planner
 from gateway.roster.run import RunFolder, Submitted
 from gateway.roster.settling import settle
-from gateway.roster.validating import key_of
 
 InPool = Callable[..., Awaitable[Any]]
 _RESIDENT: Final = 18

@@ -20,7 +20,7 @@ BATCH: Final = 20_000
 """Rows held at a time."""
 
 RUNS: Final = r"^[\s\x00-\x1f]*[=+\-@＝＋－＠|%\t\r\n]"
-"""Beginnings of a cell that one spreadsheet or another takes for something to run, blanks and controls before or not."""
+"""Beginnings of a cell that one spreadsheet or another takes for something to run, behind blanks and controls too."""
 
 
 def harmless(text: pl.Expr) -> pl.Expr:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from gateway.errors import RefusedError
 from gateway.exchange.question import MAX_ALIASES
+from gateway.roster.numbering import key_of
 from gateway.roster.records import Cells
 from gateway.roster.seen import Seen
-from gateway.roster.validating import MAX_CELL_BYTES, ROWS, Sure, Validator, key_of, own_names
+from gateway.roster.validating import MAX_CELL_BYTES, ROWS, Sure, Validator, own_names
 from gateway.rules.identity import normalise_number
 from gateway.rules.overpayment import MAX_FEN
 from tests.unit.adapters.adapters_world import day, number
