@@ -149,7 +149,8 @@ def drop_of(manifest: FileManifest, state_dir: Path, now_ms: Callable[[], int]) 
         return FolderDrop(manifest.folder / (source.folder or ""), source.settle_s, now_ms)
     place = ("source", "sftp")
     try:
-        from adapters.sftp import KeyFileError, Login, SftpDrop, private_key
+        from adapters.sftp import SftpDrop
+        from adapters.sftp_session import KeyFileError, Login, private_key
     except ImportError as error:
         en, zh = "needs the extra `sftp`: pip install 'wugan[sftp]'", "需安装附加组件：pip install 'wugan[sftp]'"
         raise manifest.error(place, en, zh) from error

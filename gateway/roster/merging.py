@@ -66,7 +66,90 @@ def merged(
         replies: to all its questions, in any order.
     """
     ordered = sorted(replies, key=lambda reply: (reply.ask.phase, reply.ask.member))
-    count, members = rows.height, len(ordered)
+    side = _side_by_side(rows, ordered)
+    one = merge(
+        book,
+        status=side.status,
+        flags=side.flags,
+        decided_on=side.decided_on,
+        last_trace_on=side.last_trace_on,
+        valid_until_on=side.valid_until_on,
+    )
+    since = rows["entitled_since_on"].to_numpy()
+    proposals = propose(
+        book,
+        benefit=rows["benefit"].to_numpy(),
+        status=one.status,
+        flags=one.flags,
+        decided_on=one.decided_on,
+        flag_on=side.flag_on,
+        as_of_on=run.as_of_on,
+        entitled_since_on=since,
+    )
+    monthly, account = rows["monthly_fen"].to_numpy(), rows["account_fen"].to_numpy()
+    over = overpaid(proposals.effective_on, rows["last_paid_on"].to_numpy(), monthly, account)
+    answered = one.status != 0
+    people = _frame(
+        {
+            "row": rows["row"],
+            "chunk": np.full(rows.height, number, np.int32),
+            "id_number": rows["id_number"],
+            "name": rows["name"],
+            "benefit": rows["benefit"],
+            "reference": rows["reference"],
+            "unit": rows["unit"],
+            "grid_unit": rows["grid_unit"],
+            "region": rows["residence"].list.first().fill_null(0),
+            "monthly_fen": monthly,
+            "last_paid_on": rows["last_paid_on"],
+            "account_fen": account,
+            "entitled_since_on": since,
+            "status": one.status,
+            "flags": one.flags,
+            "decided_on": one.decided_on,
+            "last_trace_on": one.last_trace_on,
+            "valid_until_on": one.valid_until_on,
+            "partial": side.partial.any(axis=0),
+            "refusal": np.where(answered, 0, side.refusal),
+            "members": _listed(side.asked, [reply.ask.member for reply in ordered]),
+            "silent": _listed(side.partial, [_silent(reply) for reply in ordered]),
+            "certification": proposals.status,
+            "effective_on": proposals.effective_on,
+            "verify_by_on": proposals.verify_by_on,
+            "overpaid_months": over.months,
+            "overpaid_gross_fen": over.gross,
+            "overpaid_offset_fen": over.offset,
+            "overpaid_net_fen": over.net,
+        },
+        PEOPLE,
+    )
+    return {"people": people, **_sparse(book, number, rows["row"].to_numpy(), ordered, one.reasons)}
+
+
+class _SideBySide(NamedTuple):
+    """What members said: a row for each reply, a column for each of the people; the last two have no rows.
+
+    Args:
+        status, flags, decided_on, last_trace_on, valid_until_on: as each graded them; 0 where it did not.
+        asked: whether the question of that reply was about them.
+        partial: whether that reply, or a part of it, is missing.
+        refusal: why nobody answered about them, so far as anybody said so.
+        flag_on: first day of each fact that any of them told; 0 for none.
+    """
+
+    status: NDArray[np.int32]
+    flags: NDArray[np.uint32]
+    decided_on: NDArray[np.int32]
+    last_trace_on: NDArray[np.int32]
+    valid_until_on: NDArray[np.int32]
+    asked: NDArray[np.bool_]
+    partial: NDArray[np.bool_]
+    refusal: NDArray[np.int32]
+    flag_on: NDArray[np.int32]
+
+
+def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
+    count, members = rows.height, len(replies)
     status = np.zeros((members, count), np.int32)
     flags = np.zeros((members, count), np.uint32)
     decided, traced, valid = (np.zeros((members, count), np.int32) for _ in range(3))
@@ -74,7 +157,7 @@ def merged(
     partial = np.zeros((members, count), np.bool_)
     refusal = rows["refusal"].to_numpy().astype(np.int32)
     told = np.full((count, FLAG_SLOTS), FAR, np.int32)
-    for place, (_, at, came) in enumerate(ordered):
+    for place, (_, at, came) in enumerate(replies):
         asked[place, at] = True
         if isinstance(came, Refusal):
             partial[place, at] = True
@@ -94,56 +177,7 @@ def merged(
         days = flag_days(len(at), reasons_in(found.reasons))
         told[at] = np.minimum(told[at], np.where(days == 0, FAR, days))
     told[told == FAR] = 0
-    one = merge(book, status=status, flags=flags, decided_on=decided, last_trace_on=traced, valid_until_on=valid)
-    since = rows["entitled_since_on"].to_numpy()
-    proposals = propose(
-        book,
-        benefit=rows["benefit"].to_numpy(),
-        status=one.status,
-        flags=one.flags,
-        decided_on=one.decided_on,
-        flag_on=told,
-        as_of_on=run.as_of_on,
-        entitled_since_on=since,
-    )
-    monthly, account = rows["monthly_fen"].to_numpy(), rows["account_fen"].to_numpy()
-    over = overpaid(proposals.effective_on, rows["last_paid_on"].to_numpy(), monthly, account)
-    answered = one.status != 0
-    people = _frame(
-        {
-            "row": rows["row"],
-            "chunk": np.full(count, number, np.int32),
-            "id_number": rows["id_number"],
-            "name": rows["name"],
-            "benefit": rows["benefit"],
-            "reference": rows["reference"],
-            "unit": rows["unit"],
-            "grid_unit": rows["grid_unit"],
-            "region": rows["residence"].list.first().fill_null(0),
-            "monthly_fen": monthly,
-            "last_paid_on": rows["last_paid_on"],
-            "account_fen": account,
-            "entitled_since_on": since,
-            "status": one.status,
-            "flags": one.flags,
-            "decided_on": one.decided_on,
-            "last_trace_on": one.last_trace_on,
-            "valid_until_on": one.valid_until_on,
-            "partial": partial.any(axis=0),
-            "refusal": np.where(answered, 0, refusal),
-            "members": _listed(asked, [reply.ask.member for reply in ordered]),
-            "silent": _listed(partial, [_silent(reply) for reply in ordered]),
-            "certification": proposals.status,
-            "effective_on": proposals.effective_on,
-            "verify_by_on": proposals.verify_by_on,
-            "overpaid_months": over.months,
-            "overpaid_gross_fen": over.gross,
-            "overpaid_offset_fen": over.offset,
-            "overpaid_net_fen": over.net,
-        },
-        PEOPLE,
-    )
-    return {"people": people, **_sparse(book, number, rows["row"].to_numpy(), ordered, one.reasons)}
+    return _SideBySide(status, flags, decided, traced, valid, asked, partial, refusal, told)
 
 
 def _sparse(

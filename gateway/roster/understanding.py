@@ -52,27 +52,7 @@ def understood(
     as_of_on = as_of_on or today
     if as_of_on > today:
         raise wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
-    if len(header.run_id) != RUN_ID_BYTES:
-        raise wrong("run_id", f"give {RUN_ID_BYTES} random bytes", f"应为 {RUN_ID_BYTES} 字节随机数")
-    if len(header.sha256) != hashlib.sha256().digest_size:
-        raise wrong("sha256", "give the file's SHA-256", "请填写文件的 SHA-256")
-    if header.size > settings.max_bytes:
-        raise RefusedError(
-            f"size: a roster has at most {settings.max_bytes} bytes; submit it in parts",
-            f"size：名册文件至多 {settings.max_bytes} 字节，请分批提交",
-            reason=words.REFUSAL_REASON_TOO_LARGE,
-            field="size",
-        )
-    if not header.official.strip() or len(header.official) > MAX_OFFICIAL:
-        raise wrong("official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）")
-    if len(header.columns) > MAX_COLUMNS_GIVEN:
-        raise wrong("columns", f"at most {MAX_COLUMNS_GIVEN}", f"至多 {MAX_COLUMNS_GIVEN} 列")
-    if header.benefit not in words.BenefitType.values():
-        raise wrong("benefit", "not a type of benefit", "险种无效")
-    if header.evidence_limit > MAX_EVIDENCE:
-        raise wrong("evidence_limit", f"at most {MAX_EVIDENCE}", f"至多 {MAX_EVIDENCE} 条")
-    if header.format not in roster_pb2.RosterFormat.values():
-        raise wrong("format", "not a format of rosters", "文件格式无效")
+    _check(header, settings)
     context = exchange_pb2.Context(
         unit=unit,
         official_pseudonym=pseudonym(unit, header.official),
@@ -116,3 +96,28 @@ def understood(
 def wrong(field: str, en: str, zh: str, *, retryable: bool = False) -> RefusedError:
     """What to say of a field."""
     return RefusedError(f"{field}: {en}", f"{field}：{zh}", field=field, retryable=retryable)
+
+
+def _check(header: roster_pb2.RosterHeader, settings: RosterSettings) -> None:
+    """Each part of a header for itself."""
+    if len(header.run_id) != RUN_ID_BYTES:
+        raise wrong("run_id", f"give {RUN_ID_BYTES} random bytes", f"应为 {RUN_ID_BYTES} 字节随机数")
+    if len(header.sha256) != hashlib.sha256().digest_size:
+        raise wrong("sha256", "give the file's SHA-256", "请填写文件的 SHA-256")
+    if header.size > settings.max_bytes:
+        raise RefusedError(
+            f"size: a roster has at most {settings.max_bytes} bytes; submit it in parts",
+            f"size：名册文件至多 {settings.max_bytes} 字节，请分批提交",
+            reason=words.REFUSAL_REASON_TOO_LARGE,
+            field="size",
+        )
+    if not header.official.strip() or len(header.official) > MAX_OFFICIAL:
+        raise wrong("official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）")
+    if len(header.columns) > MAX_COLUMNS_GIVEN:
+        raise wrong("columns", f"at most {MAX_COLUMNS_GIVEN}", f"至多 {MAX_COLUMNS_GIVEN} 列")
+    if header.benefit not in words.BenefitType.values():
+        raise wrong("benefit", "not a type of benefit", "险种无效")
+    if header.evidence_limit > MAX_EVIDENCE:
+        raise wrong("evidence_limit", f"at most {MAX_EVIDENCE}", f"至多 {MAX_EVIDENCE} 条")
+    if header.format not in roster_pb2.RosterFormat.values():
+        raise wrong("format", "not a format of rosters", "文件格式无效")
