@@ -107,9 +107,7 @@ _GRANT = click.argument("grant", type=_GrantName())
 def grant(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     member: str,
     units: tuple[str, ...],
     purposes: tuple[str, ...],
@@ -145,7 +143,6 @@ def grant(
     }
 
     async def work(at: Opened) -> Grant:
-        actor = Actor(name, key_file, passphrase_file)
         number = await enact(at, actor, roles.PROPOSE_GRANT, body, about=member)
         ledger = at.administration.ledger
         proposed.extend(ledger.needs_approval(ledger.grants[number]))
@@ -169,14 +166,12 @@ def grant(
 @access.command(help=say("Approve GRANT, which another person proposed.", "批准他人提出的授权 GRANT。"))
 @_GRANT
 @signed
-def approve(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, grant: int
-) -> None:
+def approve(config_file: Path, json_out: bool, actor: Actor, grant: int) -> None:
     """Approve."""
 
     async def work(at: Opened) -> None:
         about = _member_of(at, grant)
-        await enact(at, Actor(name, key_file, passphrase_file), roles.APPROVE_GRANT, {"grant": grant}, about=about)
+        await enact(at, actor, roles.APPROVE_GRANT, {"grant": grant}, about=about)
 
     run(config_file, work)
     tell(json_out, {"grant": f"g{grant}"}, f"g{grant} is approved and counts", f"g{grant} 已批准并生效")
@@ -186,14 +181,12 @@ def approve(
 @_GRANT
 @WHY
 @signed
-def withdraw(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, grant: int, why: str
-) -> None:
+def withdraw(config_file: Path, json_out: bool, actor: Actor, grant: int, why: str) -> None:
     """Withdraw."""
 
     async def work(at: Opened) -> None:
         body, about = {"grant": grant, "why": why}, _member_of(at, grant)
-        await enact(at, Actor(name, key_file, passphrase_file), roles.WITHDRAW_GRANT, body, about=about)
+        await enact(at, actor, roles.WITHDRAW_GRANT, body, about=about)
 
     run(config_file, work)
     tell(
@@ -277,11 +270,9 @@ def explain(
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
 @WHY
 @signed
-def protect(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, file: Path, why: str
-) -> None:
+def protect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: str) -> None:
     """Protect."""
-    done = _each_person(config_file, Actor(name, key_file, passphrase_file), roles.PROTECT, file, why)
+    done = _each_person(config_file, actor, roles.PROTECT, file, why)
     tell(json_out, {"protected": done}, f"{done} persons protected", f"已保护 {done} 人")
 
 
@@ -289,11 +280,9 @@ def protect(
 @click.argument("file", type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
 @WHY
 @signed
-def unprotect(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, file: Path, why: str
-) -> None:
+def unprotect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: str) -> None:
     """Unprotect."""
-    done = _each_person(config_file, Actor(name, key_file, passphrase_file), roles.UNPROTECT, file, why)
+    done = _each_person(config_file, actor, roles.UNPROTECT, file, why)
     tell(json_out, {"unprotected": done}, f"{done} persons no longer protected", f"已解除 {done} 人的保护")
 
 
@@ -344,15 +333,13 @@ def alarms(config_file: Path, json_out: bool) -> None:
 @click.argument("alarm", type=click.IntRange(1))
 @WHY
 @signed
-def clear(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, alarm: int, why: str
-) -> None:
+def clear(config_file: Path, json_out: bool, actor: Actor, alarm: int, why: str) -> None:
     """Clear an alarm."""
 
     async def work(at: Opened) -> None:
         if all(each.number != alarm for each in await at.store.alarms.read()):
             raise fail(f"there is no alarm {alarm}", f"没有告警 {alarm}", EXIT_REFUSED)
-        await enact(at, Actor(name, key_file, passphrase_file), roles.CLEAR_ALARM, {"alarm": alarm, "why": why})
+        await enact(at, actor, roles.CLEAR_ALARM, {"alarm": alarm, "why": why})
 
     run(config_file, work)
     tell(json_out, {"alarm": alarm}, f"alarm {alarm} is cleared", f"告警 {alarm} 已解除")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.store.engine import Store
 
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., None])
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 SHANGHAI = dt.timezone(dt.timedelta(hours=8))
 
@@ -51,8 +51,14 @@ class Opened(NamedTuple):
     administration: Administration
 
 
-def signed(command: F) -> F:
-    """The options of a command that changes something."""
+def signed(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that changes something: its options, and who acts, which it is handed as `actor`."""
+
+    @functools.wraps(command)
+    def acting(*, name: str, key_file: Path, passphrase_file: Path | None, **given: Any) -> None:
+        command(actor=Actor(name, key_file, passphrase_file), **given)
+
+    made: Callable[..., None] = acting
     for option in (
         click.option(
             "--passphrase-file", type=FILE, default=None, help=say("file with the key's passphrase", "密钥口令文件")
@@ -64,8 +70,8 @@ def signed(command: F) -> F:
         JSON,
         CONFIG,
     ):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 @asynccontextmanager

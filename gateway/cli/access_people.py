@@ -97,9 +97,7 @@ def _application(path: Path) -> Applicant:
 def found(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     **files: tuple[Path, ...],
 ) -> None:
     """Enrol the first people."""
@@ -107,7 +105,7 @@ def found(
     listed = [{"application": applicant.text(), "role": role} for role, applicant in applicants]
 
     async def work(at: Opened) -> None:
-        await enact(at, Actor(name, key_file, passphrase_file), roles.FOUND_PEOPLE, {"people": listed})
+        await enact(at, actor, roles.FOUND_PEOPLE, {"people": listed})
 
     run(config_file, work)
     tell(json_out, {"people": len(listed)}, f"{len(listed)} people enrolled", f"已登记 {len(listed)} 人")
@@ -121,15 +119,13 @@ def found(
 @click.argument("file", type=FILE)
 @click.option("--role", type=click.Choice(roles.ROLES), required=True, help=say("role", "角色"))
 @signed
-def add(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, file: Path, role: str
-) -> None:
+def add(config_file: Path, json_out: bool, actor: Actor, file: Path, role: str) -> None:
     """Add a person."""
     applicant = ended(lambda: _application(file))
 
     async def work(at: Opened) -> None:
         body = {"application": applicant.text(), "role": role}
-        await enact(at, Actor(name, key_file, passphrase_file), roles.ADD_PERSON, body)
+        await enact(at, actor, roles.ADD_PERSON, body)
 
     run(config_file, work)
     tell(
@@ -143,22 +139,18 @@ def add(
 @people.command(help=say("Approve PERSON, whom a system administrator enrolled.", "批准系统管理员登记的人员 PERSON。"))
 @click.argument("person")
 @signed
-def approve(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, person: str
-) -> None:
+def approve(config_file: Path, json_out: bool, actor: Actor, person: str) -> None:
     """Approve a person."""
-    _on_person(config_file, Actor(name, key_file, passphrase_file), roles.APPROVE_PERSON, person)
+    _on_person(config_file, actor, roles.APPROVE_PERSON, person)
     tell(json_out, {"name": person, "state": roles.ACTIVE}, f"{person} is approved", f"{person} 已批准")
 
 
 @people.command(help=say("Remove PERSON at once, for ever.", "立即移除人员 PERSON，不可恢复。"))
 @click.argument("person")
 @signed
-def remove(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, person: str
-) -> None:
+def remove(config_file: Path, json_out: bool, actor: Actor, person: str) -> None:
     """Remove a person."""
-    _on_person(config_file, Actor(name, key_file, passphrase_file), roles.REMOVE_PERSON, person)
+    _on_person(config_file, actor, roles.REMOVE_PERSON, person)
     tell(json_out, {"name": person, "state": roles.GONE}, f"{person} is removed", f"{person} 已移除")
 
 

@@ -39,9 +39,7 @@ LOOKED_AT = 16
 @click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
 @WHY
 @signed
-def register(
-    config_file: Path, json_out: bool, name: str, key_file: Path, passphrase_file: Path | None, manifest: Path, why: str
-) -> None:
+def register(config_file: Path, json_out: bool, actor: Actor, manifest: Path, why: str) -> None:
     """Register on this host."""
     from gateway.clock import SystemClock
     from gateway.store.adapters import Document
@@ -67,7 +65,7 @@ def register(
             "why": why,
         }
         await at.store.adapters.keep(document)
-        await enact(at, Actor(name, key_file, passphrase_file), roles.PROPOSE_ADAPTER, body)
+        await enact(at, actor, roles.PROPOSE_ADAPTER, body)
         return document.digest
 
     digest = run(config_file, work).hex()
@@ -94,9 +92,7 @@ def register(
 def approve(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     adapter: str,
     digest: str,
     why: str,
@@ -120,7 +116,7 @@ def approve(
             described = await _document(at, version)
             body |= {"version": described.version, "kind": described.kind, "folder": ""}
             body["origin"] = states.DEPARTMENT
-        await enact(at, Actor(name, key_file, passphrase_file), roles.APPROVE_ADAPTER, body)
+        await enact(at, actor, roles.APPROVE_ADAPTER, body)
         return await _again(at, version)
 
     version = run(config_file, work)
@@ -152,9 +148,7 @@ def approve(
 def promote(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     adapter: str,
     digest: str,
     untried: bool,
@@ -167,7 +161,7 @@ def promote(
         version = only(chosen(known.versions, adapter, digest, [states.SHADOW]))
         if not untried:
             _require_tried(known, version)
-        await enact(at, Actor(name, key_file, passphrase_file), roles.PROMOTE_ADAPTER, _named(version, why))
+        await enact(at, actor, roles.PROMOTE_ADAPTER, _named(version, why))
         return await _again(at, version)
 
     version = run(config_file, work)
@@ -187,18 +181,14 @@ def promote(
 def suspend(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     adapter: str,
     digest: str,
     why: str,
 ) -> None:
     """Suspend."""
     wanted = [states.SHADOW, states.LIVE]
-    done = _each(
-        config_file, Actor(name, key_file, passphrase_file), roles.SUSPEND_ADAPTER, (adapter, digest, wanted), why
-    )
+    done = _each(config_file, actor, roles.SUSPEND_ADAPTER, (adapter, digest, wanted), why)
     tell(json_out, _told(done), f"{adapter} is suspended", f"{adapter} 已暂停")
 
 
@@ -210,18 +200,14 @@ def suspend(
 def resume(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     adapter: str,
     digest: str,
     why: str,
 ) -> None:
     """Resume."""
     wanted = [states.SUSPENDED]
-    done = _each(
-        config_file, Actor(name, key_file, passphrase_file), roles.RESUME_ADAPTER, (adapter, digest, wanted), why
-    )
+    done = _each(config_file, actor, roles.RESUME_ADAPTER, (adapter, digest, wanted), why)
     held = [each for each in done if each.state == states.SUSPENDED]
     if held:
         tell(
@@ -242,18 +228,14 @@ def resume(
 def remove(
     config_file: Path,
     json_out: bool,
-    name: str,
-    key_file: Path,
-    passphrase_file: Path | None,
+    actor: Actor,
     adapter: str,
     digest: str,
     why: str,
 ) -> None:
     """Remove."""
     wanted = [states.PROPOSED, states.SHADOW, states.LIVE, states.SUSPENDED]
-    done = _each(
-        config_file, Actor(name, key_file, passphrase_file), roles.REMOVE_ADAPTER, (adapter, digest, wanted), why
-    )
+    done = _each(config_file, actor, roles.REMOVE_ADAPTER, (adapter, digest, wanted), why)
     tell(json_out, _told(done), f"{adapter} is removed", f"{adapter} 已移除")
 
 
