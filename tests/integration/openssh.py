@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from debian import installed, run
+
+from tests.debian import installed, run
 
 PACKAGES = ("openssh-server", "openssh-client", "libwrap0")
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from debian import installed, run
+from tests.debian import installed, run
 
 PACKAGES = ("softhsm2", "softhsm2-common", "libsofthsm2")
 MODULES = ("usr/lib/softhsm/libsofthsm2.so", "usr/lib/*/softhsm/libsofthsm2.so", "usr/lib64/pkcs11/libsofthsm2.so")

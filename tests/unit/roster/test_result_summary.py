@@ -21,7 +21,7 @@ from gateway.roster.results.counting import _KEYS, _SUMS, Counting, Counts
 from gateway.roster.results.rows import NOBODY_ASKED, result_rows
 from gateway.roster.results.summary import page
 from gateway.wording import Language
-from tests.needs import lacking
+from tests.debian import installed
 from tests.unit.roster.result_world import AS_OF_ON, BEIJING, MEMBERS, roster
 from wugan.federation.v1 import vocabulary_pb2 as f
 
@@ -164,12 +164,17 @@ def fullest() -> Counts:
     return Counts(cube, refusals, silent, dict.fromkeys(headings.FINDINGS, 12_345), 4321, 200)
 
 
+CHROMIUM = "usr/bin/chromium"
+
+
+def has_chromium(root: Path) -> bool:
+    return (root / CHROMIUM).is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_fullest_page_prints_on_one_sheet(tmp_path: Path, language: Language) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        lacking("no chromium to print with")
+    browser = shutil.which("google-chrome") or str(installed("chromium", ["chromium"], has_chromium) / CHROMIUM)
     html = tmp_path / "page.html"
     html.write_text(
         page(fullest(), "2026年度异地待遇领取人员名册", "社会保险事业管理中心", AS_OF_ON, language, MEMBERS), "utf-8"
