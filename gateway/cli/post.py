@@ -7,17 +7,16 @@ reason, and who gave it by login name, are in the audit trail.
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
-from gateway.cli.access_common import CONFIG, JSON, ended, fail, moment, tell
+from gateway.cli.access_common import CONFIG, JSON, fail, in_store, moment, tell
 from gateway.cli.language import plain, say
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from gateway.store.engine import Store
     from gateway.store.outbox import Trouble
     from gateway.store.post_office import Listed
-
-R = TypeVar("R")
 
 _OUTBOX_STATES = {"waiting": 1, "dead": 2}
 _INBOX_STATES = {"waiting": 1, "under-way": 2, "done": 3, "dead": 4}
@@ -100,7 +97,7 @@ def inbox() -> None:
 def list_outbox(config_file: Path, json_out: bool, limit: int, member: str, state: str | None) -> None:
     """List the outbox."""
     number = _OUTBOX_STATES.get(state or "", 0)
-    found = _run(config_file, lambda at, _: at.post_office.letters(member=member, state=number, limit=limit))
+    found = in_store(config_file, lambda at, _: at.post_office.letters(member=member, state=number, limit=limit))
     _print(found, _OUTBOX_STATES, json_out)
 
 
@@ -113,7 +110,7 @@ def list_outbox(config_file: Path, json_out: bool, limit: int, member: str, stat
 def list_inbox(config_file: Path, json_out: bool, limit: int, member: str, state: str | None) -> None:
     """List the inbox."""
     number = _INBOX_STATES.get(state or "", 0)
-    found = _run(config_file, lambda at, _: at.post_office.deliveries(member=member, state=number, limit=limit))
+    found = in_store(config_file, lambda at, _: at.post_office.deliveries(member=member, state=number, limit=limit))
     _print(found, _INBOX_STATES, json_out)
 
 
@@ -131,7 +128,7 @@ def show_outbox(config_file: Path, json_out: bool, delivery: str) -> None:
         trouble = troubles.get(found.member) if found is not None else None
         return found, {} if trouble is None else _failing(trouble)
 
-    found, trouble = _run(config_file, work)
+    found, trouble = in_store(config_file, work)
     _show(found, _OUTBOX_STATES, json_out, trouble)
 
 
@@ -142,7 +139,7 @@ def show_outbox(config_file: Path, json_out: bool, delivery: str) -> None:
 def show_inbox(config_file: Path, json_out: bool, delivery: str) -> None:
     """Show one delivery."""
     wanted = _id(delivery)
-    _show(_run(config_file, lambda at, _: at.post_office.delivery(wanted)), _INBOX_STATES, json_out, {})
+    _show(in_store(config_file, lambda at, _: at.post_office.delivery(wanted)), _INBOX_STATES, json_out, {})
 
 
 @outbox.command(
@@ -163,7 +160,7 @@ def retry_outbox(config_file: Path, json_out: bool, deliveries: tuple[str, ...],
         wanted = await _wanted(deliveries, at.post_office.letters, 2, all_dead=all_dead)
         return len(wanted), sum([await at.post_office.retry_letter(each, clock.now_ms()) for each in wanted])
 
-    _told(*_run(config_file, work), json_out, ("sent again", "重新投递"))
+    _told(*in_store(config_file, work), json_out, ("sent again", "重新投递"))
 
 
 @inbox.command("retry", help=say("Have dead DELIVERIES dealt with again.", "重新处理已停止的消息 DELIVERIES。"))
@@ -178,7 +175,7 @@ def retry_inbox(config_file: Path, json_out: bool, deliveries: tuple[str, ...], 
         wanted = await _wanted(deliveries, at.post_office.deliveries, 4, all_dead=all_dead)
         return len(wanted), sum([await at.post_office.retry_delivery(each) for each in wanted])
 
-    _told(*_run(config_file, work), json_out, ("dealt with again", "重新处理"))
+    _told(*in_store(config_file, work), json_out, ("dealt with again", "重新处理"))
 
 
 @outbox.command("drop", help=say("Drop dead DELIVERIES for good.", "彻底删除已停止的消息 DELIVERIES。"))
@@ -197,7 +194,7 @@ def drop_outbox(config_file: Path, json_out: bool, reason: str, deliveries: tupl
             done += await at.post_office.drop_letter(each, _record(each, "outbox", reason, clock))
         return len(wanted), done
 
-    _told(*_run(config_file, work), json_out, ("dropped", "删除"))
+    _told(*in_store(config_file, work), json_out, ("dropped", "删除"))
 
 
 @inbox.command("drop", help=say("Let dead DELIVERIES be, for good.", "不再处理已停止的消息 DELIVERIES。"))
@@ -216,24 +213,7 @@ def drop_inbox(config_file: Path, json_out: bool, reason: str, deliveries: tuple
             done += await at.post_office.drop_delivery(each, _record(each, "inbox", reason, clock))
         return len(wanted), done
 
-    _told(*_run(config_file, work), json_out, ("dropped", "删除"))
-
-
-def _run(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) -> R:
-    """The work, with the store of the gateway with this configuration, whether it runs or not."""
-    from gateway.clock import SystemClock
-    from gateway.config import load_gateway
-    from gateway.log import configure
-    from gateway.store.engine import Store
-
-    async def go() -> R:
-        configure("ERROR")
-        settings, clock = load_gateway(config_file), SystemClock()
-        state = settings.state_dir
-        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
-            return await work(store, clock)
-
-    return ended(lambda: asyncio.run(go()))
+    _told(*in_store(config_file, work), json_out, ("dropped", "删除"))
 
 
 async def _wanted(
