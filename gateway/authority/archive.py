@@ -135,12 +135,23 @@ class Archive:
         """Publish the record as it is, under a version higher than `above`; the version."""
         self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
         listed = [row.entry for row in self._membership.rows().values()]
-        make = functools.partial(self._directory, listed)
+        taken_back = self._taken_back()
+        with translated():
+            issuing_cas, kept = taken_back.issuing_cas(), taken_back.kept()
+        make = functools.partial(self._directory, listed, issuing_cas, kept)
         version = self._repository.publish(make, self.now(), above=above)
+        taken_back.published(issuing_cas)
         self._membership.mark_published(version)
         return version
 
-    def _directory(self, listed: Sequence[directory_pb2.Member], version: int, expires: dt.datetime) -> bytes:
+    def _directory(
+        self,
+        listed: Sequence[directory_pb2.Member],
+        issuing_cas: Sequence[bytes],
+        kept: Sequence[bytes],
+        version: int,
+        expires: dt.datetime,
+    ) -> bytes:
         return directory_build.directory(
             listed,
             version=version,
@@ -148,4 +159,6 @@ class Archive:
             issued_at=self.now(),
             expires_at=expires,
             revocations=self._membership.revocations(),
+            issuing_cas=issuing_cas,
+            kept_certificates=kept,
         )

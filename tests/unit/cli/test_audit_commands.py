@@ -71,7 +71,7 @@ EVENTS: list[dict[str, Any]] = [
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A gateway's folder: its people with their keys, and a few events."""
     monkeypatch.setenv("WUGAN_LANG", "en")
-    # A command sets up the log of its own process, which here is that of all other tests, and writes to standard output.
+    # A command sets up the log of its own process, which here is that of all other tests.
     monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     monkeypatch.setattr("gateway.store.engine._note", lambda *_: None)
     path = tmp_path / "gateway.toml"
