@@ -55,7 +55,7 @@ class Shown:
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     async def require_not_revoked(self, address: str, tls_name: str) -> None:
-        """Return when nothing that was shown at an address is revoked.
+        """Return when what was shown at an address is not revoked, and neither is the CA that issued it.
 
         Raises:
             SourceDownError: it is, or the directory does not say.
