@@ -173,12 +173,14 @@ class Ledger:
         )
 
     def fingerprints(self, issuing: str, now: dt.datetime) -> tuple[bytes, ...]:
-        """SHA-256 of each TLS certificate of an issuing CA that has neither expired nor been revoked, in order."""
+        """SHA-256 of each TLS certificate of an issuing CA that has neither expired nor been revoked, the newest
+        first.
+        """
         return tuple(
             bytes(fingerprint)
             for (fingerprint,) in self._file.all(
                 "SELECT fingerprint FROM issued WHERE issuing = ? AND profile = ? AND holder != '' AND expires_ms > ?"
-                " AND revoked_ms IS NULL ORDER BY fingerprint",
+                " AND revoked_ms IS NULL ORDER BY issued_ms DESC, fingerprint",
                 issuing,
                 PROFILE_TLS,
                 to_ms(now),

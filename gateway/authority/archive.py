@@ -36,6 +36,8 @@ ROOT_FILE: Final = "root.pem"
 ROOT_JSON: Final = "root.json"
 """The root of the directory that new members are given: always the newest."""
 
+_ON_CAS_BYTES: Final = 3 << 20
+"""Room in the directory for what it says of issuing CAs and of certificates that are kept, and for its head."""
 _GRACE_MS: Final = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -128,7 +130,7 @@ class Archive:
             revocations = self._membership.revocations()
             require_together(map(Outline.of, entries_now), revocations)
             size = sum(entry.ByteSize() for entry in entries_now) + sum(each.ByteSize() + 8 for each in revocations)
-            if len(entries_now) > MAX_MEMBERS or size + 4096 > MAX_DIRECTORY_BYTES:
+            if len(entries_now) > MAX_MEMBERS or size + _ON_CAS_BYTES > MAX_DIRECTORY_BYTES:
                 raise refused("it has too many members or is too large", "成员过多或目录过大")
 
     def _publish(self, above: int = 0) -> int:

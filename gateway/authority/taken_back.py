@@ -23,6 +23,7 @@ from gateway.authority import entries, issuers
 from gateway.authority.membership import Membership
 from gateway.errors import ConfigError, StoreError
 from gateway.federation import directory_build
+from gateway.federation.directory_entries import MAX_KEPT
 from gateway.federation.presented import serial_bytes
 
 _REVISION: Final = "ledger revision"
@@ -64,13 +65,14 @@ class TakenBack:
         return [ca.certificate.public_bytes(Encoding.DER) for ca in cas if not self._authority.is_revoked(ca.name)]
 
     def kept(self) -> list[bytes]:
-        """SHA-256 of what CAs that were taken back had really issued, and that still counts.
+        """SHA-256 of what CAs that were taken back had really issued, and that still counts; of too many, the newest.
 
         Raises:
             CertsError: the ledger cannot be used.
         """
         revoked = [ca.name for ca in self._authority.issuing_cas if self._authority.is_revoked(ca.name)]
-        return [each for name in revoked for each in self._authority.ledger.fingerprints(name, self._now)]
+        found = [each for name in reversed(revoked) for each in self._authority.ledger.fingerprints(name, self._now)]
+        return found[:MAX_KEPT]
 
     def published(self, issuing_cas: Sequence[bytes]) -> None:
         """Note which CAs the directory tells of."""
