@@ -73,9 +73,11 @@ def data(found: Found) -> dict[str, Any]:
 def line(found: Found) -> str:
     """An event in a list."""
     event = found.event
-    kind_word, outcome_word = kind(event), outcome(event)
+    kind_word = kind(event)
+    # What an administrator did is what came of it; an exchange has an outcome of a word.
+    outcome_word = explained(event) if event.direction in ("act", "alarm") else outcome(event)
     who = " ".join(part for part in (event.counterpart, event.unit) if part)
-    about = f"{event.subjects}{say(' people', ' 人')}" if event.subjects else event.case_reference
+    about = say(f"people: {event.subjects}", f"{event.subjects} 人") if event.subjects else event.case_reference
     parts = (
         f"{found.sequence:>8}",
         moment(event.at_ms),

@@ -47,11 +47,15 @@ def _quota(name: str) -> Word:
     return _QUOTAS.get(name) or Word(name, name)
 
 
+def _people(count: str) -> str:
+    return f"{count} {'person' if count == '1' else 'people'}"
+
+
 def _left(found: re.Match[str]) -> Word:
     each = [(count, _quota(name)) for count, name in _LEFT.findall(found["left"] or "")]
     return Word(
         "".join(f"，{quota.zh}尚余 {count} 人" for count, quota in each),
-        "".join(f"; {count} people are left {quota.en}" for count, quota in each),
+        "".join(f"; {_people(count)} left {quota.en}" for count, quota in each),
     )
 
 
@@ -59,7 +63,7 @@ def _allowed(found: re.Match[str]) -> Word:
     left = _left(found)
     return Word(
         f"由授权 {found['grant']} 准许，计 {found['people']} 人{left.zh}",
-        f"grant {found['grant']} allows it; {found['people']} people were counted{left.en}",
+        f"grant {found['grant']} allows it; counted: {_people(found['people'])}{left.en}",
     )
 
 
@@ -67,7 +71,7 @@ def _full(found: re.Match[str]) -> Word:
     left, quota = _left(found), _quota(found["quota"])
     return Word(
         f"授权 {found['grant']} 的额度（{quota.zh}）不足以查询 {found['people']} 人{left.zh}",
-        f"the quota of grant {found['grant']} ({quota.en}) has no room for {found['people']} people{left.en}",
+        f"the quota of grant {found['grant']} ({quota.en}) has no room for {_people(found['people'])}{left.en}",
     )
 
 
@@ -108,7 +112,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Said], ...]] = tuple(
             rf"(?P<grant>g\d+): (?P<people>\d+) people, counted before{_POLICY}",
             _plainly(
                 "由授权 {grant} 准许；同一查询的 {people} 人此前已计入额度，不重复计数",
-                "grant {grant} allows it; it is a question that came before, whose {people} people were counted then",
+                "grant {grant} allows it; it is a question that came before, counted then",
             ),
         ),
         (rf"(?P<grant>g\d+): (?P<people>\d+) people{_LEFTS}{_POLICY}", _allowed),

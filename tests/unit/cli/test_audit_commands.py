@@ -130,6 +130,7 @@ def test_the_newest_come_first_and_pages_follow_each_other(config: Path) -> None
     assert ([each["sequence"] for each in page["events"]], page["before"]) == ([5, 4], 4)
     page = json.loads(run(config, "list", "--json", "--limit", "3", "--before", "4").stdout)
     assert ([each["sequence"] for each in page["events"]], page["before"]) == ([3, 2, 1], None)
+    assert re.search(r"1  .*  administration  wang  act 1  enrol the first people", run(config, "list").stdout)
     assert "older ones: --before 5" in run(config, "list", "--limit", "1", "--before", "6").stdout
 
 
@@ -221,7 +222,7 @@ def test_an_event_is_shown_whole_with_its_decision_in_words_in_both_languages(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = run(config, "show", "2").stdout
-    assert "grant g7 allows it; 1 people were counted; 499 people are left today" in shown
+    assert "grant g7 allows it; counted: 1 person; 499 people left today" in shown
     assert "as recorded: g7: 1 people, 499 left of day; policy 31" in shown
     both = run(config, "show", "--message", NUMBERED.hex()).stdout
     assert both.count("number: ") == 2

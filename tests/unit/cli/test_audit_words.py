@@ -27,7 +27,7 @@ def test_whatever_access_decides_is_known_and_explained() -> None:
     explanations.append(account.of("refused"))
     assert [text for text in explanations if not is_known(text)] == []
     allowed = explained(event(decision=explanations[0]))
-    assert allowed.en.startswith("answered; grant g1 allows it; 1 people were counted; 1 people are left today")
+    assert allowed.en.startswith("answered; grant g1 allows it; counted: 1 person; 1 person left today")
     assert allowed.zh.startswith("已答复；由授权 g1 准许，计 1 人，当日尚余 1 人")
     full = explained(event(outcome=words.REFUSAL_REASON_QUOTA_EXCEEDED, decision=explanations[2]))
     assert "has no room for 2 people" in full.en
@@ -49,7 +49,7 @@ def test_an_alarm_says_what_it_saw(signal: str) -> None:
         ("late answer [g7: 2 people, counted before; policy 9]", "a late answer, the last one; grant g7 allows it"),
         ("grant.withdraw; signature 00ff", "withdraw grants, under the person's own signature"),
         ("outbox: dead delivery dropped: sent by post {x}", "because: sent by post {x}"),
-        ("notice 3 [g7: 1 people; policy 9]", "notice 3 was sent; grant g7 allows it; 1 people were counted; by the"),
+        ("notice 3 [g7: 1 people; policy 9]", "notice 3 was sent; grant g7 allows it; counted: 1 person; by the"),
         ("given up by the agency", "the agency gave up waiting"),
     ],
 )
