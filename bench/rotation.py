@@ -188,7 +188,7 @@ class Administration:
         try:
             while True:
                 await asyncio.sleep(min(ISSUING_EVERY_S, SECONDS / PHASES / 2))
-                await asyncio.to_thread(office.authority.roll_issuing, now=office.now())
+                await asyncio.to_thread(office.roll_issuing, None, None)
                 self.issuing += 1
         finally:
             office.close()

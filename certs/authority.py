@@ -5,7 +5,8 @@
     ledger.db                         what was issued to whom, tokens, revocations (certs/ledger.py)
 
 Owns: making that folder, issuing by `certs.profiles` with a record in the ledger before anything is given out, and
-replacing the issuing CA: the old one issues nothing any more, but answers for its leaves until the last has expired.
+replacing the issuing CA: the old one issues nothing any more, but answers for its leaves until the last has expired;
+it may be taken back.
 Refuses: a name out of a certification request (only its public key is taken, after its signature proved possession;
 who it is for is said by the caller), a root key without passphrase unless everything is a demonstration on one
 machine, a folder that is not empty when an authority is made, and one whose files are incomplete or do not belong
@@ -40,6 +41,7 @@ BY_AUTHORITY: Final = "authority"
 _ROOT, _ROOT_KEY = "root.pem", "root-key.pem"
 _LEDGER = "ledger.db"
 _PUBLIC_URL: Final = "public url"
+_REVOKED: Final = "issuing revoked"
 _MAX_URL_CHARS: Final = 200
 _LEAF: Final = {PROFILE_TLS: profiles.tls_certificate, PROFILE_SIGNING: profiles.signing_certificate}
 _LIFE: Final = {PROFILE_TLS: profiles.TLS_LIFETIME, PROFILE_SIGNING: profiles.SIGNING_LIFETIME}
@@ -234,6 +236,37 @@ class Authority:
             made = issuing.add(self._folder, current.number + 1, root, self._passphrase, began)
             self.refresh()
         return made
+
+    def revoke_issuing(self, name: str, now: dt.datetime) -> bool:
+        """Take a retired issuing CA back, because somebody else may have its key; whether it was not before.
+
+        What it really issued is in the ledger and can be told from what a thief makes with the key. It goes on
+        answering for that (revocation lists, OCSP).
+
+        Raises:
+            AuthorityError: there is no such issuing CA, or it is the one that issues: another must be made first.
+            LedgerError: it cannot be recorded; then it is not revoked.
+        """
+        with self._ledger.together():
+            self.refresh()
+            if name not in {ca.name for ca in self._issuers}:
+                raise AuthorityError(
+                    f"there is no issuing CA {name}; see `wugan authority issuing list`",
+                    f"没有签发 CA {name}，请查看 `wugan authority issuing list`",
+                )
+            if name == self._issuers[-1].name:
+                raise AuthorityError(
+                    f"{name} is the CA that issues; make another first: `wugan authority issuing roll`",
+                    f"{name} 是当前签发 CA，请先执行 `wugan authority issuing roll` 新建签发 CA",
+                )
+            if self.is_revoked(name):
+                return False
+            self._ledger.set_state(f"{_REVOKED} {name}", str(round(now.timestamp() * 1000)))
+            return True
+
+    def is_revoked(self, name: str) -> bool:
+        """Whether an issuing CA was taken back."""
+        return bool(self._ledger.state(f"{_REVOKED} {name}"))
 
     def prune_issuing(self, now: dt.datetime) -> tuple[str, ...]:
         """Destroy the keys of retired issuing CAs whose last leaf has expired; answers with their names.

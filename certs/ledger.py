@@ -172,6 +172,21 @@ class Ledger:
             member_id,
         )
 
+    def fingerprints(self, issuing: str, now: dt.datetime) -> tuple[bytes, ...]:
+        """SHA-256 of each TLS certificate of an issuing CA that has neither expired nor been revoked, the newest
+        first.
+        """
+        return tuple(
+            bytes(fingerprint)
+            for (fingerprint,) in self._file.all(
+                "SELECT fingerprint FROM issued WHERE issuing = ? AND profile = ? AND holder != '' AND expires_ms > ?"
+                " AND revoked_ms IS NULL ORDER BY issued_ms DESC, fingerprint",
+                issuing,
+                PROFILE_TLS,
+                to_ms(now),
+            )
+        )
+
     def last_expiry(self, issuing: str) -> dt.datetime | None:
         """When the last certificate of an issuing CA expires, its own OCSP responders apart."""
         (latest,) = self._file.one(

@@ -128,13 +128,28 @@ class Ledger:
         if self.number == 0:
             self._found(statement, act)
         else:
-            self._require(statement, act)
+            may = people.MAY.get(statement.act, frozenset()) if statement.act in self._by_act else frozenset[str]()
+            self._require(statement, act, may)
             self._by_act[statement.act](statement)
         self.number = act.number
         return statement
 
-    def _require(self, statement: Statement, act: SignedAct) -> None:
-        """Steps 1 and the table of roles."""
+    def require_may_look(self, look: SignedAct) -> Person:
+        """Return when the person who signed may look at what is named (`people.MAY_LOOK`); that person.
+
+        Args:
+            look: a statement that bears no number of an act, so that it never counts as one.
+
+        Raises:
+            PolicyError: they may not, or it was not signed by them.
+        """
+        statement = read_act(look)
+        if look.number or statement.number or statement.gateway != self._gateway:
+            raise PolicyError("that is not a statement about looking at this gateway", "不是对本网关的查阅声明")
+        return self._require(statement, look, people.MAY_LOOK.get(statement.act, frozenset()))
+
+    def _require(self, statement: Statement, act: SignedAct, roles: frozenset[str]) -> Person:
+        """Step 1, and the table of roles; the person."""
         person = self.people.get(statement.by)
         if person is None or person.state != ACTIVE:
             raise PolicyError(
@@ -142,14 +157,15 @@ class Ledger:
                 f"{statement.by} 未登记、尚未批准或已被移除，请查看 `wugan access people list`",
             )
         verify_act(act, person.public_key)
-        if statement.act not in self._by_act or person.role not in people.MAY[statement.act]:
-            may = [people.TITLES[role] for role in people.ROLES if role in people.MAY.get(statement.act, ())]
+        if person.role not in roles:
+            may = [people.TITLES[role] for role in people.ROLES if role in roles]
             role, act_words = people.TITLES[person.role], people.ACTS.get(statement.act, ("do that", "执行此操作"))
             raise PolicyError(
                 f"a person in the role {role[0]} may not {act_words[0]}; that is for: "
                 f"{', '.join(en for en, _ in may) or 'nobody'}",
                 f"{role[1]}无权{act_words[1]}，应由以下角色执行：{'、'.join(zh for _, zh in may) or '无'}",
             )
+        return person
 
     # people
 

@@ -64,6 +64,11 @@ MAY: Final[dict[str, frozenset[str]]] = {
 """Which roles may do what. Who proposed a grant or an adapter may not approve it, and nobody approves a person into
 their own role: that is held by the ledger."""
 
+READ_TRAIL: Final = "audit.read"
+MAY_LOOK: Final[dict[str, frozenset[str]]] = {READ_TRAIL: frozenset({AUDIT})}
+"""What is looked at under a signature, and by which roles. It changes nothing, so it is no act of the ledger; that
+somebody looked is in the audit trail."""
+
 TITLES: Final = {
     SYSTEM: ("system administrator", "系统管理员"),
     SECURITY: ("security administrator", "安全保密管理员"),
@@ -89,6 +94,7 @@ ACTS: Final = {
     SUSPEND_ADAPTER: ("suspend adapters", "暂停适配器"),
     RESUME_ADAPTER: ("resume adapters", "恢复适配器"),
     REMOVE_ADAPTER: ("remove adapters", "移除适配器"),
+    READ_TRAIL: ("read the audit trail", "查阅审计日志"),
 }
 """What people call the acts."""
 

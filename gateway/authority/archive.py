@@ -36,6 +36,8 @@ ROOT_FILE: Final = "root.pem"
 ROOT_JSON: Final = "root.json"
 """The root of the directory that new members are given: always the newest."""
 
+_ON_CAS_BYTES: Final = 3 << 20
+"""Room in the directory for what it says of issuing CAs and of certificates that are kept, and for its head."""
 _GRACE_MS: Final = 86_400_000
 """A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
@@ -128,19 +130,30 @@ class Archive:
             revocations = self._membership.revocations()
             require_together(map(Outline.of, entries_now), revocations)
             size = sum(entry.ByteSize() for entry in entries_now) + sum(each.ByteSize() + 8 for each in revocations)
-            if len(entries_now) > MAX_MEMBERS or size + 4096 > MAX_DIRECTORY_BYTES:
+            if len(entries_now) > MAX_MEMBERS or size + _ON_CAS_BYTES > MAX_DIRECTORY_BYTES:
                 raise refused("it has too many members or is too large", "成员过多或目录过大")
 
     def _publish(self, above: int = 0) -> int:
         """Publish the record as it is, under a version higher than `above`; the version."""
         self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
         listed = [row.entry for row in self._membership.rows().values()]
-        make = functools.partial(self._directory, listed)
+        taken_back = self._taken_back()
+        with translated():
+            issuing_cas, kept = taken_back.issuing_cas(), taken_back.kept()
+        make = functools.partial(self._directory, listed, issuing_cas, kept)
         version = self._repository.publish(make, self.now(), above=above)
+        taken_back.published(issuing_cas)
         self._membership.mark_published(version)
         return version
 
-    def _directory(self, listed: Sequence[directory_pb2.Member], version: int, expires: dt.datetime) -> bytes:
+    def _directory(
+        self,
+        listed: Sequence[directory_pb2.Member],
+        issuing_cas: Sequence[bytes],
+        kept: Sequence[bytes],
+        version: int,
+        expires: dt.datetime,
+    ) -> bytes:
         return directory_build.directory(
             listed,
             version=version,
@@ -148,4 +161,6 @@ class Archive:
             issued_at=self.now(),
             expires_at=expires,
             revocations=self._membership.revocations(),
+            issuing_cas=issuing_cas,
+            kept_certificates=kept,
         )

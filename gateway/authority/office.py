@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.files import PUBLIC, write_file
 from certs.identity import Identity
+from certs.issuing import IssuingCa
 from certs.records import Record, Token
 from gateway.authority import entries, issuers
 from gateway.authority.archive import ROOT_JSON, Archive
@@ -200,6 +201,41 @@ class Office(Archive):
         with self._alone():
             return self._revoke(number, reason, renewed)
 
+    def roll_issuing(self, root_key: Path | None, root_passphrase: bytes | None) -> IssuingCa:
+        """Make another issuing CA, as `Authority.roll_issuing` does. The directory tells of it before it issues.
+
+        Raises:
+            ConfigError: the root's key is not the root's or cannot be read, or there are too many issuing CAs.
+            StoreError: the ledger cannot be used.
+        """
+        with self._alone(), translated(), self.authority.ledger.together():
+            made = self.authority.roll_issuing(now=self.now(), root_passphrase=root_passphrase, root_key=root_key)
+            with self._changing():
+                pass
+            self._publish()
+            return made
+
+    def revoke_issuing(self, name: str) -> tuple[int, int]:
+        """Take a retired issuing CA back: whoever presents what somebody else made with its key is refused.
+
+        Certificates that it really issued are in the ledger, and the directory names them; they go on.
+
+        Returns:
+            The version of the directory that says so, and how many certificates it names.
+
+        Raises:
+            ConfigError: there is no such CA, or it is the one that issues.
+            StoreError: it cannot be recorded.
+        """
+        with self._alone():
+            with translated():
+                self.authority.revoke_issuing(name, self.now())
+            with self._changing():
+                pass
+            version = self._publish()
+            with translated():
+                return version, len(self.authority.ledger.fingerprints(name, self.now()))
+
     def revoke_key(self, key_id: str, *, reason: int) -> int:
         """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well.
 
@@ -311,15 +347,19 @@ class Office(Archive):
     def require_peer(self, member_id: str, certificate: bytes) -> None:
         """Return when a member's gateway may speak for it with a certificate (DER).
 
+        While it lists none, it may with what was really issued here: a chain is made by whoever stole an issuing key.
+
         Raises:
-            RefusedError: STRANGER; no member, revoked, or the member lists others.
+            RefusedError: STRANGER; no member, revoked, the member lists others, or it was not issued here.
         """
         shown = presented(certificate)
         with self._thread:
             row = self._membership.row(member_id)
             taken_back = self._membership.is_revoked(shown.serial)
+            with translated():
+                issued = self.authority.ledger.by_certificate(certificate) is not None
         listed = {presented(der).fingerprint for der in entries.tls_certificates(row.entry)} if row else set()
-        if row is None or taken_back or (listed and shown.fingerprint not in listed):
+        if row is None or taken_back or not (shown.fingerprint in listed if listed else issued):
             raise RefusedError(
                 "the certificate is not that of a member's gateway, was revoked, or is not listed for it",
                 "证书不属于成员网关、已被吊销，或未在目录中登记",

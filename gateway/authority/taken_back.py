@@ -1,14 +1,16 @@
 """Revocations, from the ledger of certificates into the record of members.
 
-Owns: adopting whatever the ledger has revoked since it was last looked at, and taking a certificate out of the entry of
-the member that lists it. Refuses: deciding what is revoked (`gateway.authority.office`, `certs.revocation`).
+Owns: adopting whatever the ledger has revoked since it was last looked at, which CAs are believed, and taking a
+certificate out of the entry of the member that lists it. Refuses: deciding what is revoked (`gateway.authority.office`,
+`certs.revocation`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -21,9 +23,11 @@ from gateway.authority import entries, issuers
 from gateway.authority.membership import Membership
 from gateway.errors import ConfigError, StoreError
 from gateway.federation import directory_build
+from gateway.federation.directory_entries import MAX_KEPT
 from gateway.federation.presented import serial_bytes
 
 _REVISION: Final = "ledger revision"
+_ISSUING: Final = "issuing cas"
 
 
 class TakenBack:
@@ -41,12 +45,38 @@ class TakenBack:
         self._now = now
 
     def behind(self) -> bool:
-        """Whether the ledger has revoked something since the record adopted it.
+        """Whether the ledger has revoked something that is not adopted, or the issuing CAs are others than published.
+
+        Raises:
+            CertsError: the ledger or the folder cannot be used.
+        """
+        if self._membership.state(_REVISION) != self._authority.ledger.revision():
+            return True
+        return self._membership.state(_ISSUING) != _mark(self.issuing_cas())
+
+    def issuing_cas(self) -> list[bytes]:
+        """The CAs whose certificates are believed, DER.
+
+        Raises:
+            CertsError: the ledger or the folder cannot be used.
+        """
+        self._authority.refresh()
+        cas = self._authority.issuing_cas
+        return [ca.certificate.public_bytes(Encoding.DER) for ca in cas if not self._authority.is_revoked(ca.name)]
+
+    def kept(self) -> list[bytes]:
+        """SHA-256 of what CAs that were taken back had really issued, and that still counts; of too many, the newest.
 
         Raises:
             CertsError: the ledger cannot be used.
         """
-        return self._membership.state(_REVISION) != self._authority.ledger.revision()
+        revoked = [ca.name for ca in self._authority.issuing_cas if self._authority.is_revoked(ca.name)]
+        found = [each for name in reversed(revoked) for each in self._authority.ledger.fingerprints(name, self._now)]
+        return found[:MAX_KEPT]
+
+    def published(self, issuing_cas: Sequence[bytes]) -> None:
+        """Note which CAs the directory tells of."""
+        self._membership.count(_ISSUING, _mark(issuing_cas))
 
     def adopt(self) -> None:
         """Put on the record whatever the ledger has revoked.
@@ -104,6 +134,11 @@ class TakenBack:
                 entry = entries.without_certificate(row.entry, serial_bytes(serial_number), key)
                 if entry != row.entry:
                     self._membership.put(replace(row, entry=entry))
+
+
+def _mark(issuing_cas: Sequence[bytes]) -> int:
+    """A number that stands for CAs."""
+    return int.from_bytes(hashlib.sha256(b"".join(issuing_cas)).digest()[:7])
 
 
 @contextlib.contextmanager

@@ -50,6 +50,7 @@ class _LazyGroup(click.Group):
             "Who may ask what, and who decides it",
             "授权管理：谁可查询什么、由谁决定",
         ),
+        "audit": ("gateway.cli.audit", "audit", "Read the audit trail", "查阅与核验审计日志"),
         "outbox": ("gateway.cli.post", "outbox", "What waits to be delivered to others", "待投递给其他成员的消息"),
         "inbox": ("gateway.cli.post", "inbox", "What others left here", "其他成员留置于此的消息"),
         "adapter": (

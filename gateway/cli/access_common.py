@@ -1,4 +1,4 @@
-"""What the commands of `wugan access` have in common: the gateway's store, who acts, and how it is told.
+"""What the commands on a gateway's store have in common: the gateway's store, who acts, and how it is told.
 
 Owns: opening the store beside a running gateway, the options of a signed act, dates of Asia/Shanghai. Refuses: acting
 without a person's own key.
@@ -22,6 +22,9 @@ from gateway.cli.language import plain, say
 from gateway.errors import ConfigError, WuganError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.clock import Clock
     from gateway.config import GatewaySettings
     from gateway.inquiry.administering import Administration
     from gateway.store.engine import Store
@@ -52,7 +55,7 @@ class Opened(NamedTuple):
 
 
 def signed(command: Callable[..., None]) -> Callable[..., None]:
-    """A command that changes something: its options, and who acts, which it is handed as `actor`."""
+    """The options of a command that a person signs for, and who that is, which it is handed as `actor`."""
 
     @functools.wraps(command)
     def acting(*, name: str, key_file: Path, passphrase_file: Path | None, **given: Any) -> None:
@@ -103,6 +106,23 @@ def run(config_file: Path, work: Callable[[Opened], Awaitable[R]]) -> R:
     return ended(lambda: asyncio.run(go()))
 
 
+def in_store(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) -> R:
+    """The same with the gateway's store alone, whose policy need not be in order."""
+    from gateway.clock import SystemClock
+    from gateway.config import load_gateway
+    from gateway.log import configure
+    from gateway.store.engine import Store
+
+    async def go() -> R:
+        configure("ERROR")
+        settings, clock = load_gateway(config_file), SystemClock()
+        state = settings.state_dir
+        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+            return await work(store, clock)
+
+    return ended(lambda: asyncio.run(go()))
+
+
 def ended(work: Callable[[], R]) -> R:
     """The same for work that needs no store."""
     from certs.errors import CertsError
@@ -124,11 +144,19 @@ def fail(en: str, zh: str, code: int) -> SystemExit:
 
 async def enact(at: Opened, actor: Actor, act: str, body: Mapping[str, Any], *, about: str = "") -> int:
     """A signed act; its number."""
+    return await at.administration.enact(act, body, by=actor.name, key=_key(actor), about=about)
+
+
+async def look(at: Opened, actor: Actor, what: str, body: Mapping[str, Any]) -> None:
+    """A signed look at something, on record when this returns."""
+    await at.administration.look(what, body, by=actor.name, key=_key(actor))
+
+
+def _key(actor: Actor) -> Ed25519PrivateKey:
     from certs.keys import load_signing_key
 
     passphrase = actor.passphrase_file.read_bytes().rstrip(b"\r\n") if actor.passphrase_file else None
-    key = load_signing_key(actor.key_file, passphrase=passphrase)
-    return await at.administration.enact(act, body, by=actor.name, key=key, about=about)
+    return load_signing_key(actor.key_file, passphrase=passphrase)
 
 
 def tell(json_out: bool, data: Mapping[str, Any], en: str, zh: str) -> None:

@@ -150,7 +150,7 @@ def roll(
     made = in_office(
         folder,
         passphrase_file,
-        lambda office: office.authority.roll_issuing(now=office.now(), root_passphrase=secret, root_key=root_key),
+        lambda office: office.roll_issuing(root_key, secret),
     )
     tell(json_out, {"issuing": made.name}, f"{made.name} issues from now on", f"此后由 {made.name} 签发")
 
@@ -168,6 +168,7 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
             {
                 "issuing": each.name,
                 "current": each is authority.issuing_cas[-1],
+                "revoked": authority.is_revoked(each.name),
                 "valid_until": _time(each.certificate.not_valid_after_utc),
                 "last_certificate_until": _time(last) if (last := authority.ledger.last_expiry(each.name)) else "",
             }
@@ -180,6 +181,7 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
         return
     for each in found:
         state = say("current", "当前") if each["current"] else say("retired", "已停用")
+        state = say("revoked", "已吊销") if each["revoked"] else state
         click.echo(f"{each['issuing']}  {state}  {each['valid_until']}  {each['last_certificate_until']}")
 
 

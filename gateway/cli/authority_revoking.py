@@ -67,10 +67,10 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
 
 @click.command(
     help=say(
-        "Take back a member with all its certificates, one certificate, or one key. Gateways refuse it within a "
-        "second, on open connections too. With a certificate goes what was issued on the strength of it, because "
-        "whoever stole its key could renew it; not where the reason is `superseded`.",
-        "吊销成员（含其全部证书）、单张证书或单个密钥。各网关在一秒内拒绝，已建立的连接亦然。"
+        "Take back a member with all its certificates, one certificate, one key, or an issuing CA. Gateways refuse it "
+        "within a second, on open connections too. With a certificate goes what was issued on the strength of it, "
+        "because whoever stole its key could renew it; not where the reason is `superseded`.",
+        "吊销成员（含其全部证书）、单张证书、单个密钥或签发 CA。各网关在一秒内拒绝，已建立的连接亦然。"
         "吊销证书时一并吊销凭其续期签发的证书（窃得密钥者可用其续期）；原因为 superseded 时除外。",
     )
 )
@@ -79,6 +79,13 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
 @click.option("--certificate", type=FILE, help=say("a certificate, PEM", "证书（PEM）"))
 @click.option("--serial", help=say("a certificate's serial number, hexadecimal", "证书序列号（十六进制）"))
 @click.option("--key", "key_id", help=say("id of a signing or encryption key", "签名或加密密钥标识"))
+@click.option(
+    "--issuing",
+    help=say(
+        "name of a retired issuing CA whose key was stolen, as `issuing list` shows it; what it really issued stays",
+        "密钥被窃的停用签发 CA 名称（见 `issuing list`）；其真实签发的证书保留有效",
+    ),
+)
 @click.option(
     "--with-renewed/--alone",
     "renewed",
@@ -97,17 +104,18 @@ def revoke(
     certificate: Path | None,
     serial: str | None,
     key_id: str | None,
+    issuing: str | None,
     renewed: bool | None,
     reason: str,
     passphrase_file: Path | None,
     json_out: bool,
 ) -> None:
     """Revoke something."""
-    if sum(each is not None for each in (member_id, certificate, serial, key_id)) != 1:
+    if sum(each is not None for each in (member_id, certificate, serial, key_id, issuing)) != 1:
         raise click.UsageError(
             say(
-                "name one of --member, --certificate, --serial, --key",
-                "请在 --member、--certificate、--serial、--key 中指定一项",
+                "name one of --member, --certificate, --serial, --key, --issuing",
+                "请在 --member、--certificate、--serial、--key、--issuing 中指定一项",
             )
         )
     if renewed is not None and certificate is None and serial is None:
@@ -117,6 +125,9 @@ def revoke(
                 "--with-renewed 与 --alone 仅可与 --certificate 或 --serial 同用",
             )
         )
+    if issuing is not None:
+        _revoke_issuing(folder, passphrase_file, issuing, json_out=json_out)
+        return
     number = REASONS[reason]
 
     def work(office: Office) -> Revoked | Key | int:
@@ -159,6 +170,19 @@ def revoke(
             )
             for each in done.left:
                 click.echo(f"  {_line(each)}")
+
+
+def _revoke_issuing(folder: Path, passphrase_file: Path | None, name: str, *, json_out: bool) -> None:
+    """A CA: the reason is always the same."""
+    version, kept = in_office(folder, passphrase_file, lambda office: office.revoke_issuing(name))
+    tell_version(json_out, version, "revoked", "已吊销", issuing=name, kept=kept)
+    if not json_out:
+        click.echo(
+            say(
+                f"{kept} certificates that it really issued stay in use until they are renewed",
+                f"其真实签发的 {kept} 张证书在更新前继续有效",
+            )
+        )
 
 
 def _about(record: Record) -> dict[str, Any]:

@@ -7,17 +7,16 @@ reason: the reason, and who gave it by login name, are in the audit trail.
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
-from gateway.cli.access_common import CONFIG, JSON, ended, fail, tell
+from gateway.cli.access_common import CONFIG, JSON, fail, in_store, tell
 from gateway.cli.language import say
 from gateway.cli.post_shown import failing, print_listed, print_one
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from gateway.store.engine import Store
     from gateway.store.post_office import Listed
 
-R = TypeVar("R")
 
 MEMBER = click.option("--member", default="", help=say("only of this member", "仅此成员"))
 LIMIT = click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help=say("rows", "行数"))
@@ -212,13 +210,13 @@ def drop_inbox(config_file: Path, json_out: bool, reason: str, deliveries: tuple
 
 def _list(box: _Box, config_file: Path, member: str, state: str | None, limit: int, *, json_out: bool) -> None:
     number = box.states.get(state or "", 0)
-    found = _run(config_file, lambda at, _: box.listed(at, member=member, state=number, limit=limit))
+    found = in_store(config_file, lambda at, _: box.listed(at, member=member, state=number, limit=limit))
     print_listed(found, box.states, json_out=json_out)
 
 
 def _show(box: _Box, config_file: Path, delivery: str, *, json_out: bool) -> None:
     wanted = _id(delivery)
-    found, more = _run(config_file, lambda at, _: box.one(at, wanted))
+    found, more = in_store(config_file, lambda at, _: box.one(at, wanted))
     if found is None:
         raise fail("there is no such delivery", "没有该消息", EXIT_REFUSED)
     print_one(found, box.states, more, json_out=json_out)
@@ -237,7 +235,7 @@ def _retry(
         wanted = await _wanted(box, at, deliveries, all_dead=all_dead)
         return len(wanted), sum([await box.retry(at, each, clock.now_ms()) for each in wanted])
 
-    _told(*_run(config_file, work), json_out, done)
+    _told(*in_store(config_file, work), json_out, done)
 
 
 def _drop(
@@ -247,24 +245,7 @@ def _drop(
         wanted = await _wanted(box, at, deliveries, all_dead=all_dead)
         return len(wanted), sum([await box.drop(at, each, _record(each, box.name, reason, clock)) for each in wanted])
 
-    _told(*_run(config_file, work), json_out, ("dropped", "删除"))
-
-
-def _run(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) -> R:
-    """The work, with the store of the gateway with this configuration, whether it runs or not."""
-    from gateway.clock import SystemClock
-    from gateway.config import load_gateway
-    from gateway.log import configure
-    from gateway.store.engine import Store
-
-    async def go() -> R:
-        configure("ERROR")
-        settings, clock = load_gateway(config_file), SystemClock()
-        state = settings.state_dir
-        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
-            return await work(store, clock)
-
-    return ended(lambda: asyncio.run(go()))
+    _told(*in_store(config_file, work), json_out, ("dropped", "删除"))
 
 
 async def _wanted(box: _Box, store: Store, named: tuple[str, ...], *, all_dead: bool) -> list[bytes]:

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 from gateway.errors import DirectoryError, EnvelopeError, RefusedError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
-from gateway.federation.presented import Presented, presented
+from gateway.federation.presented import Presented, issued_by, presented
 from gateway.federation.regions import enclosing, lies_within
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -91,6 +91,8 @@ class Directory:
         members: every member, in the directory's order.
         revoked: serial number of each certificate taken back → key identifiers of the CAs that issued one of that
             number; b"" where the CA is not known here, which stands for every CA.
+        issuing: key identifier → certificate (DER) of each CA whose certificates are believed.
+        kept: SHA-256 of each certificate that is believed though its CA was taken back.
     """
 
     federation: str
@@ -100,6 +102,8 @@ class Directory:
     digest: bytes
     members: tuple[Member, ...]
     revoked: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
+    issuing: Mapping[bytes, bytes] = field(default_factory=dict)
+    kept: frozenset[bytes] = frozenset()
     _by_id: Mapping[str, Member] = field(init=False, repr=False, compare=False)
     _by_region: Mapping[int, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
@@ -156,6 +160,23 @@ class Directory:
             raise RefusedError(
                 "the certificate was revoked by the federation's authority; have a new one issued",
                 "证书已被联盟管理机构吊销，请申请新证书",
+                reason=words.REFUSAL_REASON_STRANGER,
+            )
+
+    def require_certified(self, certificate: bytes) -> None:
+        """Return when a certificate (DER) is of a CA in force, or is kept though its CA was taken back.
+
+        That a chain ends in the root, which TLS has verified, is not enough: whoever stole the key of a CA makes such.
+
+        Raises:
+            RefusedError: STRANGER; it is neither, or it is no certificate.
+        """
+        shown = presented(certificate)
+        issuer = self.issuing.get(shown.issuer_key)
+        if (issuer is None or not issued_by(certificate, issuer)) and shown.fingerprint not in self.kept:
+            raise RefusedError(
+                "the CA that issued the certificate is not in force (any more); have a new one issued",
+                "签发该证书的 CA 未在目录中或已停用，请申请新证书",
                 reason=words.REFUSAL_REASON_STRANGER,
             )
 

@@ -113,6 +113,8 @@ def directory(
     issued_at: dt.datetime,
     expires_at: dt.datetime,
     revocations: Iterable[directory_pb2.Revocation] = (),
+    issuing_cas: Iterable[bytes] = (),
+    kept_certificates: Iterable[bytes] = (),
 ) -> bytes:
     """A serialized Directory: the TUF target of that name.
 
@@ -123,6 +125,8 @@ def directory(
         issued_at: time of making.
         expires_at: when members must have got a newer one.
         revocations: made by `revocation`.
+        issuing_cas: CAs whose certificates are believed, DER.
+        kept_certificates: SHA-256 of each certificate of another CA that is believed all the same.
     """
     return directory_pb2.Directory(
         version=version,
@@ -131,6 +135,8 @@ def directory(
         federation=federation,
         members=members,
         revocations=revocations,
+        issuing_cas=issuing_cas,
+        kept_certificates=kept_certificates,
     ).SerializeToString(deterministic=True)
 
 

@@ -1,6 +1,6 @@
-"""What the directory says of one member, and of certificates taken back: is it well-formed, and does it hold together?
+"""What the directory says of members, of certificates taken back, of CAs: well-formed, and does it hold together?
 
-Owns: rules 4 to 8 of `directory_trust.DirectoryTrust`, without I/O. Refuses: what concerns the directory as a whole.
+Owns: rules 4 to 9 of `directory_trust.DirectoryTrust`, without I/O. Refuses: what concerns the directory as a whole.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.chain import MAX_CERTIFICATE_BYTES, SigningLeaf, parse_identity, verify_signing_chain
 from certs.errors import CertsError
@@ -22,7 +23,7 @@ from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
 from gateway.exchange.suites import suite_of
 from gateway.federation.directory import Gateway, Member, Windowed, revokes
-from gateway.federation.presented import MAX_SERIAL_BYTES, Presented, presented
+from gateway.federation.presented import MAX_SERIAL_BYTES, Presented, issued_by, presented
 from gateway.federation.regions import is_region
 from wugan.federation.v1 import directory_pb2
 
@@ -32,6 +33,8 @@ MAX_KEYS: Final = 8
 MAX_TLS_CERTIFICATES: Final = 16
 MAX_REVOCATIONS: Final = 65_536
 MAX_OFFERS: Final = 256
+MAX_ISSUING_CAS: Final = 64
+MAX_KEPT: Final = 65_536
 MAX_TEXT_BYTES: Final = 256
 
 END_OF_TIME_MS: Final = 253_402_300_799_000  # 9999-12-31, the last day of X.509 and of datetime
@@ -210,6 +213,52 @@ def _revoked(
         # A CA that no member's chain shows is not known by its key here: then the number alone decides.
         revoked[serial] = revoked.get(serial, frozenset()) | {issuers.get(issuer, b"")}
     return revoked
+
+
+def issuing_by_key(cas: Sequence[bytes], roots: Sequence[x509.Certificate]) -> Mapping[bytes, bytes]:
+    """What `Directory.issuing` is, if these may stand in a directory.
+
+    Args:
+        cas: certificates of CAs, DER.
+        roots: the federation's roots.
+
+    Raises:
+        DirectoryError: there are too many, one is no CA that a root issued, or one occurs twice.
+    """
+    if len(cas) > MAX_ISSUING_CAS:
+        raise refused("it has too many issuing CAs", "签发 CA 过多")
+    found = {_issuing_key(certificate, tuple(roots)): certificate for certificate in cas}
+    if len(found) != len(cas):
+        raise refused("an issuing CA occurs twice", "签发 CA 重复")
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _issuing_key(certificate: bytes, roots: tuple[x509.Certificate, ...]) -> bytes:
+    """The key identifier of an issuing CA."""
+    try:
+        if len(certificate) > MAX_CERTIFICATE_BYTES:
+            raise ValueError("too large")
+        parsed = x509.load_der_x509_certificate(certificate)
+        is_ca = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        identifier = parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion) as error:
+        raise refused("an issuing CA is no certificate", "签发 CA 证书无法解析") from error
+    ours = any(issued_by(certificate, root.public_bytes(Encoding.DER)) for root in roots)
+    if not is_ca or not identifier or not ours or parsed in roots:
+        raise refused("an issuing CA was not issued by the federation's root", "签发 CA 不是由本联盟根签发")
+    return identifier
+
+
+def kept_certificates(fingerprints: Sequence[bytes]) -> frozenset[bytes]:
+    """What `Directory.kept` is.
+
+    Raises:
+        DirectoryError: there are too many, or one is no SHA-256.
+    """
+    if len(fingerprints) > MAX_KEPT or any(len(each) != hashlib.sha256().digest_size for each in fingerprints):
+        raise refused("its kept certificates are malformed or too many", "保留证书清单过长或格式有误")
+    return frozenset(fingerprints)
 
 
 def _encryption_key(key: directory_pb2.EncryptionKey, member_id: str) -> Windowed[EncryptionKey]:

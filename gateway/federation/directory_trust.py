@@ -18,7 +18,15 @@ from certs.errors import CertsError
 from certs.identity import require_federation
 from gateway.errors import ConfigError
 from gateway.federation.directory import Directory
-from gateway.federation.directory_entries import END_OF_TIME_MS, Judged, judge, refused, require_together
+from gateway.federation.directory_entries import (
+    END_OF_TIME_MS,
+    Judged,
+    issuing_by_key,
+    judge,
+    kept_certificates,
+    refused,
+    require_together,
+)
 from wugan.federation.v1 import directory_pb2
 
 MAX_DIRECTORY_BYTES: Final = 16 << 20
@@ -55,6 +63,9 @@ class DirectoryTrust:
         member's gateway of this federation (`certs.chain.verify_signing_chain`).
      7. Every TLS certificate listed for a gateway names it in the same way. (Its chain is verified by TLS.)
      8. Revocations are well-formed, each certificate once; none of them is of a certificate that is listed.
+     9. Issuing CAs are certificates of CAs that one of `roots` issued, each once, at most 64; certificates that are
+        kept are named by their SHA-256. A directory without issuing CAs is believed, and lets nobody in by a
+        certificate that it does not list itself.
     One member that breaks the rule makes the whole directory unbelievable: its publisher did not do its work. The
     authority judges by this very rule before it publishes, so that no member can do that to the others.
 
@@ -121,6 +132,8 @@ class DirectoryTrust:
             digest=digest,
             members=tuple(each.member for each in judged),
             revoked=revoked,
+            issuing=issuing_by_key(directory.issuing_cas, self.roots),
+            kept=kept_certificates(directory.kept_certificates),
         )
 
     def judge(self, entry: directory_pb2.Member) -> Judged:

@@ -1,6 +1,7 @@
-"""What a certificate that somebody presents is called in the directory.
+"""What a certificate that somebody presents is called in the directory, and whose it is.
 
-Owns: `presented`, the three values by which the directory speaks of a certificate. Refuses: judging it; TLS has
+Owns: `presented`, the three values by which the directory speaks of a certificate; `issued_by`.
+Refuses: judging it; TLS has
 verified it, and `Directory` says whether it is listed or revoked.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from certs.chain import MAX_CERTIFICATE_BYTES
 from gateway.errors import RefusedError
@@ -58,6 +60,17 @@ def presented(certificate: bytes) -> Presented:
             reason=words.REFUSAL_REASON_STRANGER,
         ) from error
     return Presented(hashlib.sha256(certificate).digest(), serial, identifier or b"")
+
+
+@functools.lru_cache(maxsize=16_384)
+def issued_by(certificate: bytes, issuer: bytes) -> bool:
+    """Whether the key of a CA signed a certificate; both DER. Costs a signature, so what was found is kept."""
+    try:
+        ca = x509.load_der_x509_certificate(issuer)
+        x509.load_der_x509_certificate(certificate).verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def serial_bytes(number: int) -> bytes:

@@ -4,8 +4,8 @@ A gRPC client in Python is not told its peer's certificate. So a handshake of ou
 and then, and what is shown there is held against the directory at every call. Whoever stands in between could show the
 handshake another certificate than the call: against that, certificates end within thirty days.
 
-Owns: that handshake, and how often. Refuses: judging anything but revocation: names and authorities are the call's own
-affair, and so is an address where nobody answers.
+Owns: that handshake, and how often. Refuses: judging anything but revocation, of the certificate or of its CA: names
+and chains are the call's own affair, and so is an address where nobody answers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Shown:
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     async def require_not_revoked(self, address: str, tls_name: str) -> None:
-        """Return when nothing that was shown at an address is revoked.
+        """Return when what was shown at an address is not revoked, and neither is the CA that issued it.
 
         Raises:
             SourceDownError: it is, or the directory does not say.
@@ -74,7 +74,9 @@ class Shown:
         if not seen.certificate:
             return False
         try:
-            self._directory().require_not_revoked(seen.certificate)
+            directory = self._directory()
+            directory.require_not_revoked(seen.certificate)
+            directory.require_certified(seen.certificate)
         except RefusedError:
             return True
         except WuganError as error:

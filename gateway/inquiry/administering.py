@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs.keys import key_id, raw_public_key
 from gateway.access import people
-from gateway.access.acts import SignedAct, Statement, sign_act
+from gateway.access.acts import SignedAct, Statement, canonical, sign_act
 from gateway.access.ledger import Ledger
 from gateway.access.people import Applicant
 from gateway.access.policy import Policy
@@ -118,6 +118,27 @@ class Administration:
                 retryable=True,
             )
         return signed.number
+
+    async def look(self, what: str, body: Mapping[str, Any], *, by: str, key: Ed25519PrivateKey) -> None:
+        """Return when a person may look at something, and has signed that they do: it is in the audit trail then.
+
+        Args:
+            what: kind of look (people.MAY_LOOK).
+            body: what of it.
+            by: the person's name.
+            key: the person's key.
+
+        Raises:
+            PolicyError: the person may not.
+            StoreError: it could not be recorded; then nothing is to be shown.
+        """
+        await self.refresh()
+        statement = Statement(what, self._clock.now_ms(), body, by, self._member, 0)
+        signed = sign_act(statement, key)
+        self.ledger.require_may_look(signed)
+        event = self._event(statement, signed, key, "")
+        said = f"{event.decision}; {canonical(body).decode()}"
+        await self._store.audit.record(event._replace(case_reference="", decision=said))
 
     def _event(self, statement: Statement, signed: SignedAct, key: Ed25519PrivateKey, about: str) -> AuditEvent:
         public = raw_public_key(key.public_key())

@@ -48,12 +48,15 @@ class Caller:
         """Return when a directory lets it in.
 
         Raises:
-            RefusedError: STRANGER; its member is none, its certificate was revoked, or is not one its gateway lists.
+            RefusedError: STRANGER; its member is none, its certificate was revoked, is not one its gateway lists, or
+                was issued by a CA that is not in force. One that is listed needs no CA: the directory names it itself.
         """
-        directory.member(self.identity.member_id)
+        member = directory.member(self.identity.member_id)
         directory.require_not_revoked(self.certificate)
-        if self.identity.role == ROLE_GATEWAY:
+        if self.identity.role == ROLE_GATEWAY and member.tls_certificates:
             directory.require_listed(self.identity.member_id, self.certificate)
+        else:
+            directory.require_certified(self.certificate)
 
 
 @dataclass(slots=True, eq=False)

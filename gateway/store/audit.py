@@ -46,8 +46,9 @@ _LONGEST_NUMBER = 24
 """Characters that `mask` has to see to know a number: 18, blanks between its parts, and what follows."""
 _CUT_PSEUDONYM = b"+"
 Direction = Literal["in", "out", "act", "alarm", "again"]
-_DIRECTIONS: dict[Direction, int] = {"in": 1, "out": 2, "act": 3, "alarm": 4, "again": 5}
-_NAMES = {number: name for name, number in _DIRECTIONS.items()}
+DIRECTIONS: dict[Direction, int] = {"in": 1, "out": 2, "act": 3, "alarm": 4, "again": 5}
+"""The number of each direction in the table."""
+_NAMES = {number: name for name, number in DIRECTIONS.items()}
 
 
 class AuditEvent(NamedTuple):
@@ -230,7 +231,7 @@ class AuditLog:
         """Events in order, from the one after this sequence number, at most 10,000 at once."""
         return await self._reader.run(
             lambda connection: [
-                RecordedEvent(link.sequence, _event(link.content), link.content.digest_tag)
+                RecordedEvent(link.sequence, event_of(link.content), link.content.digest_tag)
                 for link in _links(connection, after, min(limit, READ_AT_MOST))
             ]
         )
@@ -287,7 +288,7 @@ def audit_content(event: AuditEvent, digest_tag: bytes) -> Content:
         official = official[:PSEUDONYM_BYTES] + _CUT_PSEUDONYM
     return Content(
         event.at_ms,
-        _DIRECTIONS[event.direction],
+        DIRECTIONS[event.direction],
         event.outcome,
         event.purpose,
         event.subjects,
@@ -325,7 +326,8 @@ def _printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def _event(content: Content) -> AuditEvent:
+def event_of(content: Content) -> AuditEvent:
+    """An event as it was written down."""
     return AuditEvent(
         at_ms=content.at_ms,
         direction=_NAMES[content.direction],

@@ -60,6 +60,7 @@ from gateway.store.replay import DurableReplayGuard
 from gateway.store.reusable import ReusableAnswers
 from gateway.store.subscriptions import Subscriptions
 from gateway.store.tables import store_meta
+from gateway.store.trail import Trail
 from gateway.store.usage import Usage
 from gateway.store.watches import Watches
 from gateway.store.writer import Writer
@@ -100,6 +101,7 @@ class Store:
         self._together = Together()
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
+        self.trail = Trail(self._reader)
         self.answers = KeptAnswers(self._writer, self._reader, keys)
         self.ended = EndedAnswers(self._reader, shared=engine.dialect.name != "sqlite")
         self.reusable = ReusableAnswers(self._writer, self._reader, keys, self.ended)

@@ -120,7 +120,11 @@ async def test_a_gateway_does_not_ask_a_department_whose_certificate_was_revoked
         named = presented(der)
         revoked[named.serial] = frozenset({named.issuer_key})
 
-    object.__setattr__(directory, "revoked", revoked)
+    issuer = member.authority.issuing_cas[-1].certificate
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    issuing = {identifier: issuer.public_bytes(serialization.Encoding.DER)}
+    for name, value in (("revoked", revoked), ("issuing", issuing), ("kept", frozenset())):
+        object.__setattr__(directory, name, value)
     shown = Shown(lambda: directory, roots, clock)
     async with sdk.served(Graves(), "127.0.0.1:0", there) as address:
         await shown.require_not_revoked(address, tls_name_of("burials"))
@@ -131,6 +135,10 @@ async def test_a_gateway_does_not_ask_a_department_whose_certificate_was_revoked
     async with sdk.served(Graves(), address, renewed):
         clock.advance(1.5)
         await shown.require_not_revoked(address, tls_name_of("burials"))
+        held = issuing.pop(identifier)
+        with pytest.raises(SourceDownError):  # its CA was taken back
+            await shown.require_not_revoked(address, tls_name_of("burials"))
+        issuing[identifier] = held
     clock.advance(LOOK_EVERY_S + 1)
     await shown.require_not_revoked(address, tls_name_of("burials"))  # nobody there: the call itself says so
 

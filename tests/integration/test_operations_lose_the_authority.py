@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 from runbook import Book
-from runbook_world import BEIJING, FOUNDING, ROOT_PASSPHRASES, ZHEJIANG, Federation, Province, hand_over, until
+from runbook_world import (
+    BEIJING,
+    CA_PASSPHRASE,
+    FOUNDING,
+    ROOT_PASSPHRASES,
+    ZHEJIANG,
+    Federation,
+    Province,
+    hand_over,
+    until,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -19,7 +29,7 @@ PAGE = "lose-the-authority.md"
 DAY = dt.timedelta(hours=24)
 BEGINNING = "The authority is lost"
 BACKUP = ("How long everything goes on", "Back it up, every hour", "The host is gone, with a backup")
-KEYS = ("Keys in daily use were stolen", "Root keys, fewer than the threshold")
+KEYS = ("Keys in daily use were stolen", "The issuing key was stolen", "Root keys, fewer than the threshold")
 ANEW = ("Found it anew",)
 
 
@@ -98,8 +108,13 @@ def test_stolen_and_lost_keys_are_replaced_by_the_custodians_that_are_left(feder
         assert after["roles"][role]["keyids"] != before["roles"][role]["keyids"]  # type: ignore[index]
     federation.ask()
 
+    [*_, listed] = book.follow(KEYS[1], hosts, typed={"wugan authority issuing roll": [CA_PASSPHRASE]})
+    assert re.search(r"^issuing  (revoked|已吊销)", listed.out, re.M)
+    federation.until_all_have_the_directory()
+    assert federation.ask().code == 0, "what it really issued goes on"
+
     new = [each for each in ("new one", "new two", "new three") for _ in range(2)]
-    book.follow(KEYS[1], hosts, typed={"wugan authority root rotate": [*old, *new]})
+    book.follow(KEYS[2], hosts, typed={"wugan authority root rotate": [*old, *new]})
     federation.authority.run("wugan authority publish --dir authority")
     federation.until_all_have_the_directory()
     until(lambda: metadata(zhejiang, "root.json")["version"] == 3, federation.tails)

@@ -28,7 +28,19 @@ SOON_S = 10.0
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[SmallWorld]:
-    folder = tmp_path / "demo"
+    with running(tmp_path / "demo") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
+    """For tests after which everybody in it goes on."""
+    with running(tmp_path_factory.mktemp("lasting") / "demo") as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[SmallWorld]:
     demo = launch.up(folder, provinces=2, people=60, seed=7)
     try:
         yield SmallWorld(demo)
@@ -111,7 +123,7 @@ async def test_a_revoked_member_is_neither_answered_nor_asked(world: SmallWorld)
         assert ours(caught.value).code == "STRANGER"
 
 
-async def test_a_gateway_with_another_certificate_than_those_listed_is_refused(world: SmallWorld) -> None:
+async def test_a_gateway_with_another_certificate_than_those_listed_is_refused(lasting: SmallWorld) -> None:
     """A valid certificate of the right member, but not one the directory lists: say, of a key stolen long ago."""
     import datetime as dt
 
@@ -119,8 +131,8 @@ async def test_a_gateway_with_another_certificate_than_those_listed_is_refused(w
     from certs.authority import Authority
     from certs.files import PUBLIC, write_file
 
-    one, two = world.members
-    issuing = Authority.load(world.demo.folder / "federation" / "authority")
+    one, two = lasting.members
+    issuing = Authority.load(lasting.demo.folder / "federation" / "authority")
     key = keys.generate_tls_key()
     issued = issuing.issue_gateway_tls(two.member_id, key.public_key(), now=dt.datetime.now(dt.UTC))
     stolen = two.folder / "units" / "stolen" / "tls"
@@ -137,6 +149,43 @@ async def test_a_gateway_with_another_certificate_than_those_listed_is_refused(w
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await check
                 assert ours(caught.value).code == "STRANGER"
+
+
+async def test_an_agency_made_with_a_stolen_issuing_key_is_out_on_its_open_connection(lasting: SmallWorld) -> None:
+    import datetime as dt
+
+    from certs import keys, profiles
+    from certs.files import PUBLIC, write_file
+    from certs.holders import certificate_pem
+    from certs.identity import Identity
+    from gateway.authority.office import Office
+    from gateway.clock import SystemClock
+
+    recipient = lasting.recipient()
+    member = lasting.member(recipient.paying_province)
+    with contextlib.closing(Office(lasting.demo.folder / "federation" / "authority", SystemClock())) as office:
+        (stolen,) = office.authority.issuing_cas
+        roots = office.authority.root_pem
+        await asyncio.to_thread(office.roll_issuing, None, None)
+    key = keys.generate_tls_key()
+    identity = Identity(stolen.issuer.federation, member.member_id, "unit", recipient.unit)
+    leaf = profiles.tls_certificate(stolen.issuer, key.public_key(), identity, dt.datetime.now(dt.UTC))
+    thief = member.folder / "units" / "thief" / "tls"
+    thief.mkdir(parents=True)
+    keys.store_private_key(thief / "key.pem", key)
+    chain = certificate_pem(leaf) + certificate_pem(stolen.certificate)
+    write_file(thief / "certificate.pem", chain, mode=PUBLIC, replace=False)
+    write_file(thief / "roots.pem", roots, mode=PUBLIC, replace=False)
+    async with agency(member, "thief") as opened, agency(member, recipient.unit) as honest:
+        stub = agency_pb2_grpc.AgencyServiceStub(opened)
+        assert (await stub.Check(request_for(recipient), timeout=10)).status, (
+            "until the CA is taken back he is believed"
+        )
+        await authority(lasting, "revoke", "--issuing", stolen.name)
+        assert await until_refused(stub, request_for(recipient)) == "STRANGER"
+        assert opened.get_state() == grpc.ChannelConnectivity.READY
+        again = agency_pb2_grpc.AgencyServiceStub(honest)
+        assert (await again.Check(request_for(recipient), timeout=10)).status, "what it really issued goes on"
 
 
 async def test_the_federation_goes_on_while_the_authority_is_gone(world: SmallWorld) -> None:

@@ -20,7 +20,7 @@ from certs import keys, profiles
 from certs.authority import Authority
 from certs.errors import CertsError
 from certs.grpc_credentials import channel_credentials, channel_options, peer_identity
-from certs.holders import Issued
+from certs.holders import Issued, certificate_pem
 from certs.identity import ROLE_GATEWAY, ROLE_UNIT, Identity
 from certs.server_certificate import ServerCertificate
 
@@ -134,6 +134,21 @@ async def test_the_server_learns_which_agency_calls(server: Server, authority: A
     party = Party(key, authority.issue_unit_tls(CLIENT, "330700", key.public_key(), now=NOW))
     uri = await server.call(party, authority.root_pem, SERVER_NAME)
     assert Identity.parse(uri) == Identity(FEDERATION, CLIENT, ROLE_UNIT, "330700")
+
+
+async def test_whoever_is_given_an_issuing_ca_for_a_root_believes_that_ca_alone(tmp_path: Path) -> None:
+    """For agencies and departments' adapters after an issuing key was stolen: they do not follow the directory."""
+    authority = Authority.create(tmp_path / "ca", FEDERATION, now=NOW, root_passphrase=b"root")
+    old = gateway(authority, SERVER), gateway(authority, CLIENT)
+    pinned = certificate_pem(authority.roll_issuing(now=NOW, root_passphrase=b"root").certificate)
+    new = gateway(authority, SERVER), gateway(authority, CLIENT)
+    running, renewed = await serve(new[0], pinned)
+    assert Identity.parse(await renewed.call(new[1], pinned, SERVER_NAME)).member_id == CLIENT
+    await refused(renewed, old[1], pinned)
+    await running.stop(None)
+    running, stolen = await serve(old[0], authority.root_pem)
+    await refused(stolen, new[1], pinned)
+    await running.stop(None)
 
 
 async def test_a_server_of_another_member_is_refused_wherever_its_address_points(

@@ -360,4 +360,7 @@ def test_the_issuing_ca_is_rolled_with_the_roots_passphrase(founded: Administrat
     assert founded.does("issuing", "roll", *secret) == {"issuing": "issuing-2"}
     listed = founded.does("issuing", "list")["issuing"]
     assert [(each["issuing"], each["current"]) for each in listed] == [("issuing", False), ("issuing-2", True)]
+    assert founded.does("revoke", "--issuing", "issuing")["kept"] == 0
+    assert [each["revoked"] for each in founded.does("issuing", "list")["issuing"]] == [True, False]
+    assert founded.types("revoke", "--issuing", "issuing-2", "--passphrase-file", str(founded.daily)).exit_code == 2
     assert founded.does("issuing", "prune") == {"destroyed": ["issuing"]}, "it never issued a certificate"

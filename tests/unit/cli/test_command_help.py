@@ -65,6 +65,11 @@ COMMANDS = {
     "access people approve",
     "access people remove",
     "access people list",
+    "audit",
+    "audit list",
+    "audit show",
+    "audit verify",
+    "audit export",
     "adapter",
     "adapter check",
     "adapter new",
@@ -104,7 +109,7 @@ COMMANDS = {
 WITH_CODES = {
     *("", "check", "gateway run", "adapter check", "demo status", "demo score"),
     *("certs status", "certs rotate", "certs rollback", "certs enrol"),
-    *("access", "access explain"),
+    *("access", "access explain", "audit"),
 }
 Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
 

@@ -462,6 +462,39 @@ def issuing(world: World) -> bytes:
     return x509.load_pem_x509_certificate(pem).public_bytes(serialization.Encoding.DER)
 
 
+def test_issuing_cas_are_those_of_the_root_each_once_and_whoever_shows_another_is_refused(
+    world: World, stranger: World, message: directory_pb2.Directory
+) -> None:
+    unit = world.authority.issue_unit_tls(ZHEJIANG, "jinhua", keys.generate_tls_key().public_key(), now=NOW).der
+    nobody = world.verify(message)
+    with pytest.raises(RefusedError) as caught:
+        nobody.require_certified(unit)
+    assert caught.value.code == "STRANGER", "a directory that tells of no CA lets nobody in by one"
+    message.kept_certificates.append(presented(unit).fingerprint)
+    world.verify(message).require_certified(unit)
+    del message.kept_certificates[:]
+    message.issuing_cas.append(issuing(world))
+    world.verify(message).require_certified(unit)
+    with pytest.raises(RefusedError):
+        world.verify(message).require_certified(tls(stranger, ZHEJIANG))
+    root = world.authority.root.public_bytes(serialization.Encoding.DER)
+    for wrong, match in (
+        ([issuing(world)] * 2, "occurs twice"),
+        ([issuing(stranger)], "not issued by the federation's root"),
+        ([root], "not issued by the federation's root"),
+        ([unit], "not issued by the federation's root"),
+        ([b"nonsense"], "is no certificate"),
+        ([b"x" * 100_000], "is no certificate"),
+        ([issuing(world)] * 65, "too many issuing CAs"),
+    ):
+        del message.issuing_cas[:]
+        message.issuing_cas.extend(wrong)
+        refused(world, message, match)
+    del message.issuing_cas[:]
+    message.kept_certificates.append(b"short")
+    refused(world, message, "kept certificates")
+
+
 def take_back(world: World, directory: directory_pb2.Directory, certificate: bytes, issuer: bytes = b"") -> None:
     number = x509.load_der_x509_certificate(certificate).serial_number
     directory.revocations.append(revocation(number, issuer or issuing(world), revoked_at=NOW, reason=1))

@@ -121,7 +121,13 @@ class Listed:
     def __init__(self, *parties: Party, clock: FakeClock) -> None:
         self._clock = clock
         self._directory = Directory(
-            FEDERATION, 1, NOW_MS, NOW_MS + 30 * 86_400_000, b"", tuple(party.entry() for party in parties)
+            FEDERATION,
+            1,
+            NOW_MS,
+            NOW_MS + 30 * 86_400_000,
+            b"",
+            tuple(party.entry() for party in parties),
+            issuing=CA.listed,
         )
 
     def current(self) -> Directory:
@@ -199,14 +205,40 @@ class _Streaming(Call):
 
 @functools.cache
 def certificate_of(uri: str) -> bytes:
-    """A certificate with that name, PEM. Who issued it was TLS's to say."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), x509.random_serial_number())
-    begin = dt.datetime.fromtimestamp(NOW_MS / 1000, dt.UTC)
-    builder = builder.not_valid_before(begin).not_valid_after(begin + dt.timedelta(days=30))
-    names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
-    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    return certificate.public_bytes(serialization.Encoding.PEM)
+    """A certificate with that name, PEM, of the CA that the directory of this world tells of."""
+    return CA.issue(uri)
+
+
+class IssuingCa:
+    """A CA that issues certificates; that a root stands behind it is TLS's to say."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.identifier = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
+        made = self._builder(self.key.public_key()).add_extension(self.identifier, critical=False)
+        self.certificate = made.sign(self.key, hashes.SHA256())
+
+    @property
+    def listed(self) -> dict[bytes, bytes]:
+        """As `Directory.issuing` has it."""
+        return {self.identifier.digest: self.certificate.public_bytes(serialization.Encoding.DER)}
+
+    def issue(self, uri: str, identifier: x509.SubjectKeyIdentifier | None = None) -> bytes:
+        """A certificate with that name, PEM; `identifier`: which key it claims to be signed with."""
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
+        by = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier or self.identifier)
+        builder = self._builder(ec.generate_private_key(ec.SECP256R1()).public_key())
+        builder = builder.add_extension(names, critical=False).add_extension(by, critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    @staticmethod
+    def _builder(key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        begin = dt.datetime.fromtimestamp(NOW_MS / 1000, dt.UTC)
+        builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key, x509.random_serial_number())
+        return builder.not_valid_before(begin).not_valid_after(begin + dt.timedelta(days=30))
+
+
+CA = IssuingCa()
 
 
 class Line:

@@ -33,6 +33,8 @@ class Directory(_message.Message):
     FEDERATION_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     REVOCATIONS_FIELD_NUMBER: _builtins.int
+    ISSUING_CAS_FIELD_NUMBER: _builtins.int
+    KEPT_CERTIFICATES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The version of the TUF targets metadata that names it: a lower one than already seen is refused."""
     issued_at_ms: _builtins.int
@@ -46,6 +48,16 @@ class Directory(_message.Message):
     def revocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Revocation]:
         """Certificates taken back before their time: whoever presents one is refused, at every call."""
 
+    @_builtins.property
+    def issuing_cas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """X.509, DER: the CAs whose certificates are believed, each issued by the federation root. Whoever presents a
+        certificate of another CA is refused, at every call, but for those listed for a gateway and those kept.
+        """
+
+    @_builtins.property
+    def kept_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of each certificate, DER, that still counts though its CA was taken back: the authority really issued it."""
+
     def __init__(
         self,
         *,
@@ -55,10 +67,12 @@ class Directory(_message.Message):
         federation: _builtins.str = ...,
         members: _abc.Iterable[Global___Member] | None = ...,
         revocations: _abc.Iterable[Global___Revocation] | None = ...,
+        issuing_cas: _abc.Iterable[_builtins.bytes] | None = ...,
+        kept_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "members", b"members", "revocations", b"revocations", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "issuing_cas", b"issuing_cas", "kept_certificates", b"kept_certificates", "members", b"members", "revocations", b"revocations", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
