@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from certs.system_words import cause
 from gateway.cli.audit_shown import csv_head, csv_rows, json_rows
 from gateway.errors import ConfigError, StoreError
 
@@ -67,7 +68,7 @@ async def write(store: Store, sought: Sought, path: Path, page: int) -> Export:
         raise ConfigError(f"{path}: is there already", f"{path}：文件已存在，不会覆盖") from error
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be written ({error.strerror})", f"{path}：无法写入（{error.strerror}）"
+            f"{path}: cannot be written ({cause(error).en})", f"{path}：无法写入（{cause(error).zh}）"
         ) from error
     return Export(events, digest, last, broken)
 

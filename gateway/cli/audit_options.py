@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
+from certs.system_words import cause
 from gateway.cli import EXIT_USAGE
 from gateway.cli.access_common import SHANGHAI, fail
 from gateway.cli.language import say
@@ -235,7 +236,8 @@ def noted(path: Path) -> list[ChainHead]:
                     if len(found) > MAX_HEADS:
                         raise fail(f"{path}: too many heads", f"{path}：链头过多", EXIT_USAGE)
     except OSError as error:
-        raise fail(f"{path}: {error.strerror}", f"{path}：无法读取（{error.strerror}）", EXIT_USAGE) from None
+        why = cause(error)
+        raise fail(f"{path}: {why.en}", f"{path}：无法读取（{why.zh}）", EXIT_USAGE) from None
     if not found:
         raise fail(
             f"{path}: holds no head; it stands behind `store opened`, in JSON logs",
