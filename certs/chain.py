@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import SignatureAlgorithmOID
@@ -189,6 +190,10 @@ def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> 
     ):
         raise _refused("a certificate is signed with an algorithm that is not allowed", "证书的签名算法不被允许")
     certificate.verify_directly_issued_by(issuer)
+    # The octet before the signature counts its unused bits. DER has none; the library believes it whatever it says, and
+    # one certificate would have several forms, each with a digest of its own.
+    if certificate.public_bytes(serialization.Encoding.DER)[-len(certificate.signature) - 1]:
+        raise _refused("the signature of a certificate is not in DER", "证书签名不是 DER 编码")
     by = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     if by != issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest:
         raise _refused("a certificate names another key of its issuer", "证书所载的签发者密钥标识不符")

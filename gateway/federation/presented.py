@@ -1,8 +1,7 @@
 """What a certificate that somebody presents is called in the directory, and whose it is.
 
-Owns: `presented`, the three values by which the directory speaks of a certificate; `issued_by`.
-Refuses: judging it; TLS has
-verified it, and `Directory` says whether it is listed or revoked.
+Owns: `presented`, the three values by which the directory speaks of a certificate; `issued_by`. Refuses: judging it;
+TLS has verified it, and `Directory` says whether it is listed or revoked.
 """
 
 from __future__ import annotations

@@ -308,6 +308,22 @@ def test_no_changed_byte_of_a_leaf_is_accepted(world: Any, now: dt.datetime, pla
     refused(world, bytes(leaf), now)
 
 
+def test_a_signature_has_one_form_only(world: Any, now: dt.datetime) -> None:
+    """Where its last bits are 0, they may be said to be unused: the same signature in other bytes (X.690, 11.2.2)."""
+    tried = 0
+    for certificate in (world.leaf().der for _ in range(64)):
+        if certificate[-1] & 1:
+            continue
+        tried += 1
+        at = len(certificate) - len(x509.load_der_x509_certificate(certificate).signature) - 1
+        assert certificate[at] == 0
+        other = bytearray(certificate)
+        other[at] = 1
+        refused(world, bytes(other), now, match="not in DER")
+        break
+    assert tried
+
+
 @given(st.binary(max_size=200), st.binary(max_size=200))
 @settings(max_examples=50)
 def test_nonsense_is_refused_as_a_chain(leaf: bytes, issuing: bytes) -> None:
