@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters import bad_rows
 from adapters.arrow import READABLE, Kind
 from adapters.contract import MAX_CELL_BYTES
 from adapters.distinct import Codes, Distinct, days, distinct
@@ -118,13 +119,13 @@ class ColumnMapper:
         every = np.ones(len(columns[0]), np.bool_) if mapped.counts is None else mapped.counts
         if mapper.name_at >= 0:
             mapped.name = columns[mapper.name_at]
-            mapped.note(every & _too_long(mapped.name, trimmed=True), "identity.name: too long")
+            mapped.note(every & _too_long(mapped.name, trimmed=True), bad_rows.LONG_NAME)
         if not mapper.has_evidence:
             return mapped
         kinds = mapped.columns["kind"] = self._read(mapper.kind, columns, known)
         evidence = every
         if len(kinds) and kinds.min() <= 0:
-            mapped.note(every & (kinds == BAD), "evidence: code not in the table")
+            mapped.note(every & (kinds == BAD), bad_rows.NO_KIND)
             mapped.ignored = int(np.count_nonzero(every & (kinds == 0)))
             evidence = every & (kinds > 0)
         mapped.row = np.flatnonzero(evidence)
@@ -142,7 +143,7 @@ class ColumnMapper:
         for row, template in zip(rows.tolist(), templates.gather(rows).to_list(), strict=True):
             token = self.mapper.face_of(template)
             if token == TOO_LONG:
-                mapped.bad.setdefault(row, "face: too long")
+                mapped.bad.setdefault(row, bad_rows.LONG_FACE)
             elif token:
                 mapped.face.append((row, token))
 
@@ -153,22 +154,21 @@ class ColumnMapper:
         for part in mapper.parts:
             values = found[part.setting] = self._read(part, columns, known)
             if part.reader is not None and len(values) and values.min() == BAD:
-                what = "does not read as a date" if part.setting.endswith("_on") else "code not in the table"
-                mapped.note(evidence & (values == BAD), f"{part.setting}: {what}")
-        mapped.note(evidence & (found["observed_on"] == 0), "observed_on: missing")
+                mapped.note(evidence & (values == BAD), bad_rows.unread(part.setting))
+        mapped.note(evidence & (found["observed_on"] == 0), bad_rows.NO_DAY)
         kinds = found["kind"]
         if mapper.detail.reader is not None or mapper.detail.fixed:
             detail = found["detail"]
             penal, placed = kinds == words.EVIDENCE_KIND_SENTENCE, np.isin(kinds, _PLACED)
             detail = found["detail"] = np.where(penal | placed, detail, 0).astype(np.int32)
             fits = np.where(penal, np.isin(detail, _PENALTY), (detail >= 100_000) & (detail <= 999_999))
-            mapped.note(evidence & (detail != 0) & ~fits, "detail: out of range")
+            mapped.note(evidence & (detail != 0) & ~fits, bad_rows.NO_DETAIL)
         for part, having in ((mapper.from_on, _FROM), (mapper.until_on, _UNTIL)):
             if part.reader is not None:
                 found[part.setting] = np.where(np.isin(kinds, having), found[part.setting], 0).astype(np.int32)
         if mapper.from_on.reader is not None and mapper.until_on.reader is not None:
             start, end = found["from_on"], found["until_on"]
-            mapped.note(evidence & (end != 0) & (start != 0) & (end < start), "until_on: before from_on")
+            mapped.note(evidence & (end != 0) & (start != 0) & (end < start), bad_rows.NO_PERIOD)
 
     def _refer(
         self, mapped: MappedColumns, columns: Sequence[pl.Series], evidence: Mask, known: dict[int, Distinct]
@@ -195,7 +195,7 @@ class ColumnMapper:
             found = both.select(pl.col("reference").str.contains(pl.col("number"), literal=True)).to_series()
             holding[roomy] = found.to_numpy()
         for row in np.flatnonzero(evidence & (long | holding)).tolist():
-            what = "source_reference: too long" if long[row] else "source_reference: holds the identity number"
+            what = bad_rows.LONG_REFERENCE if long[row] else bad_rows.TELLING_REFERENCE
             mapped.bad.setdefault(row, what)
 
     def _read(self, part: Part, columns: Sequence[pl.Series], known: dict[int, Distinct]) -> Int32:

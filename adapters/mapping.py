@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Protocol
 
+from adapters import bad_rows
 from adapters.contract import MAX_CELL_BYTES
 from adapters.errors import SourceFaultError
 from adapters.faces import FACE_KIND, FACE_STRENGTH, face_token
@@ -219,7 +220,7 @@ class Mapper:
             return mapped
         kinds = self.kind.read(columns, count)
         if BAD in kinds or 0 in kinds:
-            self._note(kinds, rows, "evidence: code not in the table", mapped)
+            self._note(kinds, rows, bad_rows.NO_KIND, mapped)
             mapped.ignored = kinds.count(0)
             is_evidence = [kind > 0 for kind in kinds]
             columns = [list(compress(column, is_evidence)) for column in columns]
@@ -239,13 +240,12 @@ class Mapper:
         for part in self.parts:
             values = part.read(columns, count)
             if part.reader is not None and BAD in values:
-                what = "does not read as a date" if part.setting.endswith("_on") else "code not in the table"
-                self._note(values, rows, f"{part.setting}: {what}", mapped)
+                self._note(values, rows, bad_rows.unread(part.setting), mapped)
             setattr(mapped, part.setting, values)
         if 0 in mapped.observed_on:
             for row, day in zip(rows, mapped.observed_on, strict=True):
                 if day == 0:
-                    mapped.bad.setdefault(row, "observed_on: missing")
+                    mapped.bad.setdefault(row, bad_rows.NO_DAY)
         self._settle_sparse(mapped)
 
     def _settle_sparse(self, mapped: Mapped) -> None:
@@ -261,7 +261,7 @@ class Mapper:
                     details[i] = 0
                     continue
                 if details[i] and not fits:
-                    mapped.bad.setdefault(mapped.row[i], "detail: out of range")
+                    mapped.bad.setdefault(mapped.row[i], bad_rows.NO_DETAIL)
             mapped.detail = details
         for part, having in ((self.from_on, FROM_KINDS), (self.until_on, UNTIL_KINDS)):
             if part.reader is not None:
@@ -271,7 +271,7 @@ class Mapper:
         if self.from_on.reader is not None and self.until_on.reader is not None:
             for row, start, end in zip(mapped.row, mapped.from_on, mapped.until_on, strict=True):
                 if end and start and end < start:
-                    mapped.bad.setdefault(row, "until_on: before from_on")
+                    mapped.bad.setdefault(row, bad_rows.NO_PERIOD)
 
     def _references(self, columns: Sequence[Sequence[object]], rows: Sequence[int], mapped: Mapped) -> list[str]:
         if self.reference_at < 0:
@@ -279,9 +279,9 @@ class Mapper:
         references = [value if type(value) is str else text_of(value) for value in columns[self.reference_at]]
         for row, reference, number in zip(rows, references, columns[0], strict=True):
             if len(reference) * 4 > MAX_CELL_BYTES and len(reference.encode("utf-8", "replace")) > MAX_CELL_BYTES:
-                mapped.bad.setdefault(row, "source_reference: too long")
+                mapped.bad.setdefault(row, bad_rows.LONG_REFERENCE)
             elif reference and type(number) is str and number and number in reference:
-                mapped.bad.setdefault(row, "source_reference: holds the identity number")
+                mapped.bad.setdefault(row, bad_rows.TELLING_REFERENCE)
         return references
 
     def _faces(self, values: Sequence[object], mapped: Mapped) -> list[bytes]:
@@ -291,7 +291,7 @@ class Mapper:
             if kind == FACE_KIND and strength == FACE_STRENGTH:
                 found[i] = self.face_of(values[i])
                 if found[i] == TOO_LONG:
-                    mapped.bad.setdefault(mapped.row[i], "face: too long")
+                    mapped.bad.setdefault(mapped.row[i], bad_rows.LONG_FACE)
         return found
 
     def face_of(self, value: object) -> bytes:
@@ -305,7 +305,7 @@ class Mapper:
         names = [text_of(value) for value in values]
         for row, name in zip(rows, names, strict=True):
             if len(name) * 4 > MAX_CELL_BYTES and len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
-                mapped.bad.setdefault(row, "identity.name: too long")
+                mapped.bad.setdefault(row, bad_rows.LONG_NAME)
         return names
 
     @staticmethod
