@@ -5,16 +5,19 @@ from __future__ import annotations
 MEMBER_ID = "11330000002482285J"
 
 
-def gateway_toml(more: str = "", *, federation: str = "demo.wugan.internal", source: str = "mirror") -> str:
+def gateway_toml(
+    more: str = "", *, member: str = MEMBER_ID, federation: str = "demo.wugan.internal", source: str = "mirror"
+) -> str:
     """Text of a gateway.toml in whose folder everything lies.
 
     Args:
         more: settings that stand before the first section.
+        member: whose gateway it is.
         federation: name of the federation.
         source: where the directory comes from.
     """
     return f"""\
-member_id = "{MEMBER_ID}"
+member_id = "{member}"
 state_dir = "state"
 {more}
 

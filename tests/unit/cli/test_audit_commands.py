@@ -24,6 +24,7 @@ from gateway.inquiry.administering import found_people
 from gateway.store.chain import ChainHead
 from gateway.store.engine import Store
 from gateway.store.trail import Found, Sought
+from tests.configured import gateway_toml
 from tests.unit.access.access_world import ASKER as OURS
 from tests.unit.access.access_world import FOUNDERS, KEYS, administration
 from tests.unit.store.store_world import NOW_MS, OTHER_MEMBER, PERSON, event
@@ -33,19 +34,6 @@ DAY_MS = 86_400_000
 LONG_AGO_MS = NOW_MS - 30 * DAY_MS
 QUOTA = words.REFUSAL_REASON_QUOTA_EXCEEDED
 NUMBERED = bytes.fromhex("0190a1b2c3d47e5f8a9b0c1d2e3f4a5b")
-CONFIG = f"""\
-member_id = "{OURS}"
-state_dir = "state"
-[server]
-federation = "127.0.0.1:0"
-agency = "127.0.0.1:0"
-[tls]
-roots = "roots.pem"
-[directory]
-federation = "demo.wugan.internal"
-source = "mirror"
-root = "root.json"
-"""
 EVENTS: list[dict[str, Any]] = [
     {"at_ms": LONG_AGO_MS, "decision": "g7: 1 people, 499 left of day; policy 31", "unit": "hangzhou"},
     {"at_ms": LONG_AGO_MS + DAY_MS, "counterpart": OTHER_MEMBER, "direction": "out", "purpose": 4, "decision": ""},
@@ -75,7 +63,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("gateway.log.configure", lambda *_: None)
     monkeypatch.setattr("gateway.store.engine._note", lambda *_: None)
     path = tmp_path / "gateway.toml"
-    path.write_text(CONFIG, "utf-8")
+    path.write_text(gateway_toml(member=OURS), "utf-8")
     for name in ("sun", "li", "new"):
         store_private_key(tmp_path / f"{name}.pem", KEYS[name])
     asyncio.run(_fill(tmp_path))
