@@ -161,6 +161,12 @@ class FaultProxy:
             self.passed_down += passed
         self._news.set()
 
+    def entered(self, connection: _Connection) -> None:
+        """Somebody has connected."""
+        self.accepted += 1
+        self._open.add(connection)
+        self.note()
+
     def left(self, connection: _Connection) -> None:
         """A connection is over."""
         self._open.discard(connection)
@@ -177,11 +183,8 @@ class FaultProxy:
             self._server = None
 
     def _accept(self) -> _Side:
-        self.accepted += 1
-        connection = _Connection(self)
-        self._open.add(connection)
-        self.note()
-        return connection.front
+        # Whoever hangs up at this moment never comes any further: the event loop drops what is returned here.
+        return _Connection(self).front
 
 
 class _End(enum.Enum):
@@ -379,7 +382,9 @@ class _Connection:
         if side is self._back:
             if self.front.gone and not self.proxy.trouble.up.dead:
                 side.reset()
-        elif self.proxy.trouble.door is Door.RESETTING:
+            return
+        self.proxy.entered(self)
+        if self.proxy.trouble.door is Door.RESETTING:
             side.reset()
         else:
             self._onward = asyncio.get_running_loop().create_task(self._connect())

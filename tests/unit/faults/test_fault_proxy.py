@@ -375,6 +375,12 @@ async def test_closing_it_resets_what_is_open_and_refuses_what_is_new() -> None:
                 pass
 
 
+async def test_who_hung_up_before_being_let_in_holds_nothing_open() -> None:
+    async with FaultProxy() as proxy:
+        proxy._accept()  # the event loop makes the protocol, then finds that nobody is there any more
+        assert proxy.connections == 0
+
+
 def test_it_does_the_same_under_uvloop() -> None:
     async def all_troubles() -> None:
         async with behind_proxy() as (proxy, _):
