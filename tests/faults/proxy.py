@@ -380,7 +380,7 @@ class _Connection:
     def made(self, side: _Side) -> None:
         """One of both is there."""
         if side is self._back:
-            if self.front.gone and not self.proxy.trouble.up.dead:
+            if side.gone or (self.front.gone and not self.proxy.trouble.up.dead):
                 side.reset()
             return
         self.proxy.entered(self)
@@ -409,13 +409,18 @@ class _Connection:
     def reset(self) -> None:
         """Reset both ends."""
         if self._onward is not None:
-            self._onward.cancel()
+            if not self._onward.done():
+                # It may have connected in this very round: uvloop then closes it and tells nobody.
+                self._onward.cancel()
+                self._back.gone = True
             self._onward = None
         for way in self._ways:
             way.close()
         for side in (self.front, self._back):
             if not side.gone:
                 side.reset()
+        if self.front.gone and self._back.gone:
+            self.proxy.left(self)
 
     async def _connect(self) -> None:
         """Connect to the target; in a black hole, not before it is over."""
