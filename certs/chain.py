@@ -102,6 +102,15 @@ def parse_identity(certificate: bytes) -> Identity:
         raise _refused("not a certificate with a member identity", "不是带有成员身份的证书") from error
 
 
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether one certificate names another as its issuer and is signed with its key; judges nothing else of either."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
 def verify_signing_chain(
     leaf_der: bytes, intermediates_der: Sequence[bytes], roots: Sequence[x509.Certificate], at: dt.datetime
 ) -> SigningLeaf:

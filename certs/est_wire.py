@@ -16,12 +16,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import pkcs7
 
+from certs.chain import issued_by
 from certs.errors import EnrolmentError, EstError
 from certs.records import PROFILE_SIGNING, LeafProfile
 
@@ -220,19 +221,11 @@ def order_chain(
         raise _unusable("no certificate for the key of the request", "应答中没有请求所含公钥的证书")
     chain = [max(leaves, key=lambda leaf: leaf.not_valid_before_utc)]
     while len(chain) < MAX_CHAIN:
-        issuer = next((one for one in certificates if one not in chain and _issued(chain[-1], one)), None)
+        issuer = next((one for one in certificates if one not in chain and issued_by(chain[-1], one)), None)
         if issuer is None or issuer.issuer == issuer.subject:
             break
         chain.append(issuer)
     return tuple(chain)
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _sequence(content: bytes) -> bytes:

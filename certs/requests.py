@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from certs.chain import MAX_CERTIFICATE_BYTES, certificate_identity, verify_signing_chain
+from certs.chain import MAX_CERTIFICATE_BYTES, certificate_identity, issued_by, verify_signing_chain
 from certs.errors import ChainError
 from certs.identity import Identity
 from certs.keys import PrivateKey
@@ -75,8 +74,8 @@ def require_chain(
     if len(pool) > MAX_CHAIN or max(map(len, encoded)) > MAX_CERTIFICATE_BYTES:
         raise _refused("it is too large", "证书过多或过大")
     chain = [leaf]
-    while not any(_issued(chain[-1], root) for root in roots):
-        above = [each for each in pool if each not in chain and _issued(chain[-1], each)]
+    while not any(issued_by(chain[-1], root) for root in roots):
+        above = [each for each in pool if each not in chain and issued_by(chain[-1], each)]
         if not above:
             raise _refused("it does not end in a root of this federation", "证书链不止于本联盟的根证书")
         chain.append(above[0])
@@ -95,14 +94,6 @@ def require_chain(
 def chain_pem(chain: Sequence[x509.Certificate]) -> bytes:
     """A chain as a file."""
     return b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
 
 
 def _refused(en: str, zh: str) -> ChainError:

@@ -5,13 +5,12 @@ Owns: reading. Refuses: issuing (`certs.authority`).
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from certs.authority import Authority
+from certs.chain import issued_by
 from gateway.errors import ConfigError
 from gateway.federation.presented import serial_bytes
 
@@ -37,8 +36,7 @@ def issuer_of(authority: Authority, certificate: x509.Certificate) -> x509.Certi
     """
     authority.refresh()
     for issuing in authority.issuing_cas:
-        with contextlib.suppress(ValueError, TypeError, InvalidSignature):
-            certificate.verify_directly_issued_by(issuing.certificate)
+        if issued_by(certificate, issuing.certificate):
             return issuing.certificate
     raise ConfigError("the certificate was not issued by this authority", "该证书不是由本管理机构签发")
 

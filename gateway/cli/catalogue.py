@@ -258,8 +258,9 @@ def _print(table: Table, json_out: bool, leave_out: tuple[str, ...] = ()) -> Non
 
         click.echo(as_json([table]).decode(), nl=False)
         return
-    from rich.console import Console
     from rich.table import Table as Shown
+
+    from gateway.cli.tables import console
 
     columns = [at for at, key in enumerate(table.keys) if key not in leave_out]
     shown = Shown(title=table.title, show_lines=False)
@@ -267,4 +268,4 @@ def _print(table: Table, json_out: bool, leave_out: tuple[str, ...] = ()) -> Non
         shown.add_column(table.headings[at], overflow="fold")
     for row in table.rows:
         shown.add_row(*(plain(str(row[at])) for at in columns))
-    Console(width=None if Console().is_terminal else 200).print(shown, markup=False)
+    console(wide=200).print(shown, markup=False)

@@ -183,9 +183,9 @@ def sample(
 
 
 def _table(month: Month) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from gateway.cli.tables import console
     from gateway.quality.judging import by_item, quality_of
     from gateway.quality.report import share_text
     from gateway.wording import KINDS, word
@@ -212,7 +212,7 @@ def _table(month: Month) -> None:
         shown.add_row(
             plain(key.adapter), say(name.en, name.zh), f"{found.rows}", *(share_text(share) for share in shares), days
         )
-    Console(width=None if Console().is_terminal else 140).print(shown, markup=False)
+    console().print(shown, markup=False)
 
 
 def _tell(found: Sequence[Found]) -> None:

@@ -25,9 +25,9 @@ def listing(*headings: str, right: Sequence[int] = ()) -> Table:
     return table
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Where tables are printed."""
+def console(*, stderr: bool = False, wide: int = WIDE) -> Console:
+    """Where tables are printed; `wide`: columns there at least, where it is not a terminal."""
     made = Console(stderr=stderr)
     if not made.is_terminal:
-        made.width = max(made.width, WIDE)
+        made.width = max(made.width, wide)
     return made

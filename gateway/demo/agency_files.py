@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from certs.files import PRIVATE, write_file
 from gateway.demo.truth import Recipient
 
 HEADER: Final = ("人员编号", "证件号码", "姓名", "险种", "居住地", "网格", "月待遇（分）", "最近发放月份")
@@ -68,7 +69,6 @@ def write_files(recipients: Iterable[Recipient], folder: Path, last_paid: str = 
     for (province, unit), theirs in by_agency(recipients):
         path = folder / str(province) / f"{unit}.csv"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(as_file(theirs, last_paid))
+        write_file(path, as_file(theirs, last_paid), mode=PRIVATE, replace=False)
         written[province, unit] = path
     return written

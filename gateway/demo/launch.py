@@ -22,6 +22,7 @@ from typing import Any
 
 from gateway.clock import SystemClock, civil_day
 from gateway.demo.agency_files import write_files
+from gateway.demo.calendar import iso, to_date
 from gateway.demo.founding import FoundedMember, MemberPlan, found
 from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
@@ -127,9 +128,9 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
     now_ms = SystemClock().now_ms()
     world = build_world(seed, provinces, people, civil_day(now_ms))
     (folder / "truth").mkdir(mode=0o700)
-    write_truth(world.recipients(), folder / "truth" / "truth.jsonl")
-    month = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC).strftime("%Y-%m")
-    rosters = write_files(world.recipients(), folder / "rosters", month)
+    recipients = list(world.recipients())
+    write_truth(recipients, folder / "truth" / "truth.jsonl")
+    rosters = write_files(recipients, folder / "rosters", to_date(world.as_of_on).strftime("%Y-%m"))
     systems = folder / "systems"
     configs = [
         materialise(world, province.code, systems / str(province.code), delays_ms=delays_ms)
@@ -157,7 +158,7 @@ def status(demo: Demo) -> dict[str, Any]:
         "folder": str(demo.folder),
         "truth": str(demo.truth),
         "seed": demo.seed,
-        "as_of": str(dt.date(1970, 1, 1) + dt.timedelta(days=demo.as_of_on)),
+        "as_of": iso(demo.as_of_on),
         "members": demo.members,
         "processes": [
             {"name": process.name, "pid": process.pid, "running": process.alive(), "log": str(process.log)}

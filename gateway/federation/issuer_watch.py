@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from certs import rotation_rules
-from certs.chain import load_roots
+from certs.chain import issued_by, load_roots
 from certs.rotation import Rotator
 from certs.rotation_rules import Policy
 from certs.slot_journal import Kind
@@ -84,21 +83,15 @@ class IssuerWatch:
             return False
         leaf = x509.load_pem_x509_certificate(self._slots.chain(current))
         made_at_ms = round(issuing.not_valid_before_utc.timestamp() * 1000)
-        return not _issued(leaf, issuing) and rotation_rules.outlived(current, self._policy, made_at_ms, self._now_ms())
+        return not issued_by(leaf, issuing) and rotation_rules.outlived(
+            current, self._policy, made_at_ms, self._now_ms()
+        )
 
 
 def newest(given: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]) -> x509.Certificate | None:
     """The CA that was made last of those that a root issued."""
     # The last first: an authority may have sixty, and each costs a signature.
     for each in sorted(given, key=lambda each: each.not_valid_before_utc, reverse=True):
-        if each not in roots and any(_issued(each, root) for root in roots):
+        if each not in roots and any(issued_by(each, root) for root in roots):
             return each
     return None
-
-
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
