@@ -42,8 +42,10 @@ class Coalescer(Generic[K, P, R]):
     Args:
         run: answers a batch within so many seconds, one result a part, in order. What it raises, every part gets.
         limit: a batch that weighs so much takes no more parts.
-        under_way: while so many batches of a key are under way, parts gather until one of them has ended, 20 ms at
-            most: a partner with much to do gets few large batches, and one slow batch delays nobody by more than that.
+        under_way: batches of a key under way at a time, as long as each of them is one part alone; beside a larger one
+            none begins. None: any number. What may not begin gathers until it may, 20 ms at most. So a partner with
+            little to do makes nobody wait, one with much gets few large batches, and a slow one delays nobody by more
+            than that.
     """
 
     def __init__(
@@ -52,13 +54,13 @@ class Coalescer(Generic[K, P, R]):
         clock: Clock,
         *,
         limit: int,
-        under_way: int = 1 << 30,
+        under_way: int | None = None,
     ) -> None:
         self._run = run
         self._clock = clock
         self._limit = limit
         self._most_under_way = under_way
-        self._under_way: dict[K, int] = {}
+        self._under_way: dict[K, list[int]] = {}  # what those under way weigh
         self._open: dict[K, _Batch[P, R]] = {}
 
     async def join(self, key: K, part: P, time_s: float, *, weight: int = 1, alone: bool = False) -> R:
@@ -76,22 +78,29 @@ class Coalescer(Generic[K, P, R]):
             return result
         loop = asyncio.get_running_loop()
         batch = self._open.get(key)
+        first = batch is None
         if batch is None:
             batch = self._open[key] = _Batch()
-            start = functools.partial(self._start, key, batch)
-            if self._under_way.get(key, 0) < self._most_under_way:
-                when_idle(loop, self._clock, start)
-            else:
-                loop.call_later(LONGEST_S, start)
         batch.trace()
         future = batch.add(part, time_s, weight, loop)
         if batch.weight >= self._limit:
             self._start(key, batch)
+        elif not batch.due and self._may_begin(key):
+            batch.due = True
+            when_idle(loop, self._clock, functools.partial(self._start, key, batch))
+        elif first:
+            loop.call_later(LONGEST_S, self._start, key, batch)
         try:
             return await future
         except asyncio.CancelledError:
             batch.leave()
             raise
+
+    def _may_begin(self, key: K) -> bool:
+        under_way = self._under_way.get(key)
+        if under_way is None or self._most_under_way is None:
+            return True
+        return len(under_way) < self._most_under_way and max(under_way) == 1
 
     def _start(self, key: K, batch: _Batch[P, R]) -> None:
         if self._open.get(key) is not batch:
@@ -99,7 +108,7 @@ class Coalescer(Generic[K, P, R]):
         del self._open[key]
         if not batch.waiting:
             return  # everybody left before it began
-        self._under_way[key] = self._under_way.get(key, 0) + 1
+        self._under_way.setdefault(key, []).append(batch.weight)
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch), context=batch.context)
 
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
@@ -114,15 +123,16 @@ class Coalescer(Generic[K, P, R]):
                 if not future.done():
                     future.set_result(result)
         finally:
-            self._ended(key)
+            self._ended(key, batch.weight)
 
-    def _ended(self, key: K) -> None:
+    def _ended(self, key: K, weight: int) -> None:
         """One batch less is under way: those that gather meanwhile may begin."""
-        self._under_way[key] -= 1
-        if not self._under_way[key]:
+        under_way = self._under_way[key]
+        under_way.remove(weight)
+        if not under_way:
             del self._under_way[key]
         waiting = self._open.get(key)
-        if waiting is not None:
+        if waiting is not None and self._may_begin(key):
             self._start(key, waiting)
 
 
@@ -170,6 +180,7 @@ class _Batch(Generic[P, R]):
         self.time_s = float("inf")
         self.weight = 0
         self.waiting = 0
+        self.due = False
         self.task: asyncio.Task[None] | None = None
         # That of the first part, or of the first that is traced: never that of the batch whose end lets this one begin.
         self.context = contextvars.copy_context()

@@ -35,10 +35,10 @@ __all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
 TOGETHER_AT_MOST = 32
 """Questions in one envelope at most: as many as arrive in the time that a few of them take."""
 UNDER_WAY_AT_MOST = 2
-"""Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there.
-
-With one, a third more questions pass at 64 at a time, but at a moderate rate the slow ones wait for whole envelopes:
-the p99 of bench/partners doubles, and next to a partner in a black hole grows tenfold."""
+"""Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there; but
+only one of several questions. With two of these, each is half as large, and what an envelope costs is spread over half
+as many: a fifth fewer questions pass at 64 at a time. With one in any case, who comes while another's question is on
+its way would wait for it, though there is little to do."""
 OVERRUN_S = 0.01
 """How much later than it should anything may end before it is cut off: by then its own timer has run out."""
 

@@ -31,7 +31,7 @@ class Runs:
         return [part * 10 for part in parts]
 
 
-def coalescer(runs: Runs, *, limit: int = 100, under_way: int = 2) -> Coalescer[str, int, int]:
+def coalescer(runs: Runs, *, limit: int = 100, under_way: int | None = 2) -> Coalescer[str, int, int]:
     return Coalescer(runs.run, FakeClock(), limit=limit, under_way=under_way)
 
 
@@ -85,6 +85,42 @@ async def test_while_enough_batches_are_under_way_parts_gather_until_one_has_end
     for gate in runs.gates:
         gate.set()
     assert await asyncio.gather(*first, *waiting) == [10, 30, 40, 50]
+
+
+async def test_beside_a_batch_of_several_parts_none_begins() -> None:
+    runs = Runs()
+    made = coalescer(runs, under_way=2)
+    alone = joining(made, 1)
+    await turns()
+    asked = joining(made, 2, 3)
+    await turns()
+    assert runs.batches == [[1], [2, 3]], "beside one part alone another batch begins"
+    asked += joining(made, 4)
+    await turns()
+    runs.gates[0].set()
+    assert await alone[0] == 10
+    await turns()
+    assert runs.batches == [[1], [2, 3]], "the larger one is under way"
+    runs.gates[1].set()
+    await turns()
+    assert runs.batches == [[1], [2, 3], [4]]
+    runs.gates[2].set()
+    assert await asyncio.gather(*asked) == [20, 30, 40]
+
+
+async def test_where_any_number_may_be_under_way_none_waits_for_another() -> None:
+    runs = Runs()
+    made = coalescer(runs, under_way=None)
+    asked = joining(made, 1, 2, 3)
+    await turns()
+    asked += joining(made, 4)
+    await turns()
+    asked += joining(made, 5)
+    await turns()
+    assert runs.batches == [[1, 2, 3], [4], [5]]
+    for gate in runs.gates:
+        gate.set()
+    assert await asyncio.gather(*asked) == [10, 20, 30, 40, 50]
 
 
 async def test_a_slow_batch_holds_others_up_for_the_window_only() -> None:
