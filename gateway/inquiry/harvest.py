@@ -24,6 +24,7 @@ fourteen digits and the order code, for as long as a window is looked back on; n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -45,7 +46,7 @@ OVERLAP: Final = "overlap"
 MAX_PREFIXES: Final = 400_000
 """Pairs of place and day of birth held in all, some 250 bytes each; beyond, the largest member forgets first."""
 MAX_MANY: Final = 4_000_000
-"""Numbers of large questions held in all, some 24 bytes each; beyond, the largest member forgets first."""
+"""Numbers of large questions held in all, some 16 bytes each; beyond, the largest member forgets first."""
 LONGEST_HOLD_MS: Final = 3_600_000
 MANY: Final = 64
 _NUMBER_CHARS: Final = 18
@@ -58,7 +59,7 @@ class _Window:
 
     orders: dict[int, int] = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
-    expected: Seen = field(default_factory=Seen)
+    expected: Seen = field(default_factory=functools.partial(Seen, counted=False))
     """Of streams of a roster that the grant expects: these make no sequence, not with others either."""
     odd: int = 0
     placed: int = 0

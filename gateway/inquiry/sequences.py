@@ -1,8 +1,9 @@
 """Which order codes were seen under which prefix: of small questions by themselves, of large ones in columns.
 
 A number of GB 11643 is a prefix (six digits of place, eight of birth), three digits of order and a check digit. What
-was seen is held as a set of numbers in columns, 8 bytes each, because a roster brings hundreds of thousands within an
-hour; and beside it how many there are under each prefix, so that only those with enough of them are looked at.
+was seen is held as a set of numbers in columns, 16 bytes each at most, because a roster brings hundreds of thousands
+within an hour; and beside it, where sequences are looked for, how many there are under each prefix, so that only those
+with enough of them are looked at.
 
 Owns: this set, in memory. Refuses: knowing what a sequence means, and keeping a number anywhere else.
 """
@@ -23,25 +24,35 @@ _PLACES: Final = np.zeros((17, 2), np.float64)
 """What the digits of a number add up to: prefix, below 2^53 and so exact, and order code."""
 _PLACES[:14, 0] = 10.0 ** np.arange(13, -1, -1)
 _PLACES[14:, 1] = [100, 10, 1]
-_SMALLEST: Final = 12
-"""Power of two of the smallest table."""
+_SMALLEST: Final = 4096
+"""Cells of the smallest table."""
+_FULL: Final = 0.7
+"""Used cells, of all, at which a table grows: beyond, looking for a free one takes long."""
+_AFTER: Final = 0.5
+"""Used cells once it has grown. Little more than what is needed is free, because the old table is there meanwhile."""
 _ODD: Final = np.uint64(0x9E37_79B9_7F4A_7C15)
+_PART: Final = 1 << 16
+_HALF: Final = np.uint64(32)
 _ALL_ORDERS: Final = np.arange(ORDERS, dtype=np.int64)
 
 
 class Seen:
-    """A set of numbers above zero, each prefix * 1000 + order code, that grows only."""
+    """A set of numbers above zero, each prefix * 1000 + order code, that grows only.
+
+    Args:
+        counted: how many are held under a prefix is asked, too.
+    """
 
     __slots__ = ("_counts", "_table", "count")
 
-    def __init__(self) -> None:
+    def __init__(self, *, counted: bool = True) -> None:
         self.count = 0
         self._table = np.zeros(0, np.int64)
-        self._counts = np.zeros(0, np.uint16)
+        self._counts = np.zeros(0, np.uint16) if counted else None
 
     def add(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Take in numbers, all different; which of them are new."""
-        if 2 * (self.count + len(numbers)) > len(self._table):
+        if self.count + len(numbers) > _FULL * len(self._table):
             self._grow(self.count + len(numbers))
         return self._insert(numbers)
 
@@ -58,11 +69,13 @@ class Seen:
             same = held == numbers[left]
             found[left[same]] = True
             left = left[~same & (held != 0)]
-            at[left] = (at[left] + 1) & (len(table) - 1)
+            at[left] = self._after(at[left])
         return found
 
     def under(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many are held under the prefix of each of these numbers, or more."""
+        """How many are held under the prefix of each of these numbers, or more. Of a set that counts them only."""
+        if self._counts is None:
+            raise TypeError
         if not self.count:
             return np.zeros(len(numbers), np.int64)
         return self._counts[self._places(numbers // ORDERS)].astype(np.int64)
@@ -74,8 +87,14 @@ class Seen:
 
     def _places(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where to look first for each key; the high bits of a product are spread best (Knuth, multiplicative)."""
-        shift = np.uint64(64 - (len(self._table).bit_length() - 1))
-        return (keys.view(np.uint64) * _ODD >> shift).view(np.int64)
+        spread = keys.view(np.uint64) * _ODD >> _HALF
+        return (spread * np.uint64(len(self._table)) >> _HALF).view(np.int64)
+
+    def _after(self, at: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The cells after these, round the end."""
+        following = at + 1
+        following[following == len(self._table)] = 0
+        return following
 
     def _insert(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         table = self._table
@@ -90,17 +109,22 @@ class Seen:
             mine = table[here] == numbers[left]
             new[left[mine & empty]] = True
             left = left[~mine]
-            at[left] = (at[left] + 1) & (len(table) - 1)
+            at[left] = self._after(at[left])
         self.count += int(np.count_nonzero(new))
-        np.add.at(self._counts, self._places(numbers[new] // ORDERS), np.uint16(1))
+        if self._counts is not None:
+            np.add.at(self._counts, self._places(numbers[new] // ORDERS), np.uint16(1))
         return new
 
     def _grow(self, count: int) -> None:
-        """Make room for so many numbers: at most half of the cells are used."""
+        """Make room for so many numbers."""
         old = self._table
-        size = 1 << max(_SMALLEST, (2 * count - 1).bit_length())
-        self._table, self._counts, self.count = np.zeros(size, np.int64), np.zeros(size, np.uint16), 0
-        self._insert(old[old != 0])
+        size = max(_SMALLEST, int(count / _AFTER))
+        self._table, self.count = np.zeros(size, np.int64), 0
+        if self._counts is not None:
+            self._counts = np.zeros(size, np.uint16)
+        for part in range(0, len(old), _PART):  # what it takes to move them is held for a part at a time
+            some = old[part : part + _PART]
+            self._insert(some[some != 0])
 
 
 def longest_runs(near: NDArray[np.bool_], step: int) -> NDArray[np.int64]:
