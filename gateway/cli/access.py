@@ -209,13 +209,11 @@ def list_(config_file: Path, json_out: bool) -> None:
     """List."""
     from gateway.cli.access_explain import described
     from gateway.cli.access_shown import lines
-    from gateway.clock import SystemClock
 
-    async def work(at: Opened) -> Ledger:
-        return at.administration.ledger
+    async def work(at: Opened) -> tuple[Ledger, int]:
+        return at.administration.ledger, at.now_ms
 
-    ledger = run(config_file, work)
-    now_ms = SystemClock().now_ms()
+    ledger, now_ms = run(config_file, work)
     listed = [described(ledger, each, now_ms) for each in ledger.grants.values()]
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))

@@ -47,11 +47,12 @@ class Actor(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A gateway's policy, open."""
+    """A gateway's policy, open at a moment."""
 
     settings: GatewaySettings
     store: Store
     administration: Administration
+    now_ms: int
 
 
 def signed(command: Callable[..., None]) -> Callable[..., None]:
@@ -93,7 +94,7 @@ async def opened(config_file: Path) -> AsyncIterator[Opened]:
     async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
         administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
         await administration.refresh()
-        yield Opened(settings, store, administration)
+        yield Opened(settings, store, administration, clock.now_ms())
 
 
 def run(config_file: Path, work: Callable[[Opened], Awaitable[R]]) -> R:

@@ -13,7 +13,7 @@ from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quota
 from gateway.cli.access_common import moment
 from gateway.cli.access_shown import because
 from gateway.cli.language import say
-from gateway.clock import SystemClock, civil_day
+from gateway.clock import civil_day
 from gateway.errors import ConfigError
 from gateway.inquiry.quotas import counted_as
 from gateway.sections.values import ANY
@@ -78,7 +78,7 @@ def described(ledger: Ledger, grant: Grant, now_ms: int) -> dict[str, Any]:
 
 async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
     """What would be decided now, and how each grant that concerns the member bears on it."""
-    now_ms = SystemClock().now_ms()
+    now_ms = at.now_ms
     ledger = at.administration.ledger
     found, refused = Policy.of(ledger).find(asked.member, asked.unit, asked.purpose, asked.benefits, now_ms)
     allowing = {entry.number for entry in found}

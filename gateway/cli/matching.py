@@ -6,15 +6,14 @@ each member. Refuses: comparing anything itself.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from gateway.cli import EXIT_USAGE
-from gateway.cli.access_common import CONFIG, JSON, ended, fail, moment, tell
+from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli.access_common import CONFIG, JSON, Opened, ended, fail, moment, run, tell
 from gateway.cli.language import plain, say
 
 if TYPE_CHECKING:
@@ -25,6 +24,21 @@ _STATES: Final = {
     1: ("RUNNING", "running", "进行中"),
     2: ("DONE", "done", "已完成"),
     3: ("STOPPED", "stopped", "已中止"),
+}
+_NOT_BEGUN: Final = {
+    "WANTED": ("wanted", "待开始"),
+    "NOT_GRANTED": (
+        "not begun: no grant in force lets it compare its people with ours (purpose AUDIT, all regions)",
+        "未开始：没有允许其与本方比对人员的有效授权（目的为 AUDIT，地区为全部）",
+    ),
+    "LEFT": (
+        "not begun: an alarm stood against it, or its grant came later; see wugan access alarms, and ask again",
+        "未开始：对方当时有未解除的告警，或授权尚未生效；请查看 wugan access alarms 后重新发起",
+    ),
+    "THEIRS_TO_BEGIN": (
+        "asked to begin: of two members the one whose code sorts first does",
+        "已请对方开始：由代码排序在前的一方发起",
+    ),
 }
 
 
@@ -52,7 +66,20 @@ def match(config_file: Path, json_out: bool, member: str) -> None:
             "本网关未开通名册比对，请设置 [duplicates] matching = true 并重启",
             EXIT_USAGE,
         )
-    _with_store(config_file, lambda store, now_ms: store.matchings.want(member or EVERYBODY, now_ms))
+
+    async def ask(at: Opened) -> bool:
+        if member and not _is_granted(at, member):
+            return False
+        await at.store.matchings.want(member or EVERYBODY, at.now_ms)
+        return True
+
+    if not run(config_file, ask):
+        raise fail(
+            f"no grant in force lets {member} compare its people with ours; propose one for the purpose AUDIT and all "
+            "regions (wugan access grant)",
+            f"没有允许 {member} 与本方比对人员的有效授权，请先提出授权：目的为 AUDIT，地区为全部（wugan access grant）",
+            EXIT_REFUSED,
+        )
     tell(json_out, {"member": member}, "the gateway will do so within seconds", "网关将在数秒内开始比对")
 
 
@@ -64,8 +91,11 @@ def status(config_file: Path, json_out: bool, member: str) -> None:
     """Tell."""
     from gateway.store.matchings import EVERYBODY
 
-    found = _with_store(config_file, lambda store, _: store.matchings.read(member))
-    standing = [standing_as_data(each) for each in found if each.member != EVERYBODY]
+    async def look(at: Opened) -> list[dict[str, Any]]:
+        found = [each for each in await at.store.matchings.read(member) if each.member != EVERYBODY]
+        return [standing_as_data(each) | {"not_begun": _not_begun(at, each)} for each in found]
+
+    standing = run(config_file, look)
     if json_out:
         click.echo(json.dumps(standing, ensure_ascii=False))
         return
@@ -103,7 +133,7 @@ def standing_as_data(standing: Standing) -> dict[str, Any]:
 
 def _line(data: dict[str, Any]) -> str:
     if not data["state"]:
-        return f"{data['member']}  {say('wanted', '待开始')}"
+        return f"{data['member']}  {say(*_NOT_BEGUN[data['not_begun']])}"
     state = next(say(en, zh) for name, en, zh in _STATES.values() if name == data["state"])
     told = say(
         f"{data['answered']} of {data['people']} people and faces answered, {data['their_rows']} rows of theirs, "
@@ -114,21 +144,29 @@ def _line(data: dict[str, Any]) -> str:
     return "  ".join(each for each in (data["member"], state, told, data["last_step_at"], data["reason"]) if each)
 
 
+def _is_granted(at: Opened, member: str) -> bool:
+    """Whether a grant in force lets a member compare; those for some regions only do not count."""
+    from gateway.access.policy import Policy
+    from gateway.matching.steps import PURPOSE
+
+    entries = Policy.of(at.administration.ledger).open_to(member, PURPOSE, at.now_ms)
+    return any(entry.benefits and not entry.scope.regions for entry in entries)
+
+
+def _not_begun(at: Opened, standing: Standing) -> str:
+    """Why there is no session with a member; "" where there is one."""
+    from gateway.matching.session import begins
+
+    if standing.body:
+        return ""
+    if standing.wanted_at_ms:
+        return "WANTED"
+    if not _is_granted(at, standing.member):
+        return "NOT_GRANTED"
+    return "LEFT" if begins(at.settings.member_id, standing.member) else "THEIRS_TO_BEGIN"
+
+
 def _settings(config_file: Path) -> Any:
     from gateway.config import load_gateway
 
     return ended(lambda: load_gateway(config_file))
-
-
-def _with_store(config_file: Path, work: Any) -> Any:
-    from gateway.clock import SystemClock
-    from gateway.log import configure
-    from gateway.store.engine import Store
-
-    async def go() -> Any:
-        configure("ERROR")
-        state, clock = _settings(config_file).state_dir, SystemClock()
-        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
-            return await work(store, clock.now_ms())
-
-    return ended(lambda: asyncio.run(go()))
