@@ -6,7 +6,7 @@ time, and deciding who may be given what (`answer_cache`).
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -104,6 +104,7 @@ class Memory:
         self._size = 0
         self._by_key: OrderedDict[bytes, Held] = OrderedDict()
         self._by_index: dict[bytes, set[bytes]] = {}
+        self._members: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._by_key)
@@ -127,6 +128,7 @@ class Memory:
             held.alive = False
             return
         self._by_key[held.key] = held
+        self._members[held.answer.member_id] += 1
         self._size += held.size
         for index in held.indexes:
             self._by_index.setdefault(index, set()).add(held.key)
@@ -140,6 +142,7 @@ class Memory:
             return
         held.alive = False
         self._size -= held.size
+        self._members[held.answer.member_id] -= 1
         for index in held.indexes:
             keys = self._by_index[index]
             keys.discard(key)
@@ -160,7 +163,7 @@ class Memory:
 
     def members(self) -> set[str]:
         """Whose answers are held."""
-        return {held.answer.member_id for held in self._by_key.values()}
+        return {member_id for member_id, count in self._members.items() if count}
 
 
 class Notices:

@@ -13,12 +13,11 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.store.ended import EndedAnswers
 from gateway.store.keys import StoreKeys
 from gateway.store.reader import Reader
-from gateway.store.rows import Transaction
+from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import answer_cache, kept_answer_subject
 from gateway.store.writer import Writer
 
@@ -66,11 +65,7 @@ class _Writing:
     """How changes are written; the result are the keys that had to go."""
 
     def __init__(self) -> None:
-        names = [column.name for column in answer_cache.columns]
-        self._upserts = {
-            "sqlite": _upsert(sqlite.insert(answer_cache), names),
-            "postgresql": _upsert(postgresql.insert(answer_cache), names),
-        }
+        self._rows = BulkInsert(answer_cache)
         self._touch = (
             sa.update(answer_cache)
             .where(answer_cache.c.key == sa.bindparam("of"))
@@ -85,8 +80,7 @@ class _Writing:
             if changes.rows:
                 # In the order of keys: gateways that share a database must not wait for each other in a circle.
                 latest = {row.key: row for row in changes.rows}
-                rows = [latest[key]._asdict() for key in sorted(latest)]
-                connection.execute(self._upserts[connection.dialect.name], rows)
+                self._rows.put(transaction, [latest[key] for key in sorted(latest)])
             if changes.used:
                 used = sorted(dict(changes.used).items())
                 connection.execute(self._touch, [{"of": key, "used": at} for key, at in used])
@@ -192,11 +186,6 @@ class ReusableAnswers:
         query = sa.select(answer_cache).where(answer_cache.c.key == key)
         row = await self._reader.run(lambda connection: connection.execute(query).first())
         return None if row is None else Reusable(*row)
-
-
-def _upsert(insert: postgresql.Insert | sqlite.Insert, names: Sequence[str]) -> sa.Insert:
-    changed = {name: getattr(insert.excluded, name) for name in names if name != "key"}
-    return insert.on_conflict_do_update(index_elements=["key"], set_=changed)
 
 
 def _purge(connection: sa.Connection, now_ms: int, most: int) -> list[bytes]:
