@@ -166,7 +166,7 @@ _settings = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_rows_of_any_types_map_the_same(data: st.DataObject) -> None:
     chosen = data.draw(_settings)

@@ -88,7 +88,7 @@ def _told(gathered: Gathered) -> object:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_columns_are_judged_as_rows_are(data: st.DataObject) -> None:
     answers = [data.draw(_found(lazy=data.draw(st.booleans()))) for _ in range(3)]
