@@ -218,6 +218,18 @@ class Kit:
         self.adapter = await self.target.open()
         return self.adapter
 
+    async def restart(self) -> Adapter:
+        """The same after a restart.
+
+        Raises:
+            NotTried: it is not started from here; connecting again would prove nothing.
+        """
+        if not self.target.local:
+            raise NotTried(
+                "it runs elsewhere; tell by --start how it is started", "其在别处运行，请用 --start 给出启动命令"
+            )
+        return await self.reopen()
+
     async def close(self) -> None:
         """Close the adapter.
 

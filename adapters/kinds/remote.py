@@ -46,6 +46,8 @@ _DOWN: Final = frozenset(
 """Statuses of a source that is not there, or not now."""
 _TOO_LARGE: Final = "larger than max"
 """Of the library's own words for a message that it did not take in."""
+_OTHER_NAME: Final = "Hostname Verification"
+"""Of the library's own words for a certificate that does not prove the name asked for."""
 _ASIDE_BYTES: Final = 16 << 10
 """Longer messages are read in a thread, so that nobody else waits for it."""
 
@@ -343,6 +345,16 @@ class RemoteAdapter:
             return self._fault("sent a message larger than 4 MiB", "消息超过 4 MiB")
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return too_late(name)
+        if code == grpc.StatusCode.UNAVAILABLE and _OTHER_NAME in (error.details() or ""):
+            return SourceDownError(
+                f"{name}: the certificate shown there does not prove the TLS name that was agreed",
+                f"{name}：对方证书不能证明约定的域名（TLS 名称）",
+            )
+        if code == grpc.StatusCode.PERMISSION_DENIED:
+            return self._fault(
+                "does not let this caller in, only the one named when it was started (PERMISSION_DENIED)",
+                "拒绝本调用方，只应答其启动时指定的调用方（PERMISSION_DENIED）",
+            )
         if code in _DOWN:
             return SourceDownError(
                 f"{name}: cannot be reached, or its source cannot ({code.name}); try again later",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 import shlex
@@ -59,7 +60,7 @@ async def test_a_kind_of_ours_served_next_to_its_data_passes(member: Member, tmp
     assert failed(report) == []
     assert report.people == 3
     not_tried = {result.case.id for result in report.results if result.outcome is Outcome.NOT_TRIED}
-    assert not_tried >= {"clock.time_zone", "restart.closed"}, "it is not ours to start anew"
+    assert not_tried >= {"clock.time_zone", "restart.answer", "restart.closed"}, "it is not ours to start anew"
 
 
 async def test_the_example_with_the_sdk_passes(member: Member) -> None:
@@ -103,3 +104,16 @@ def test_an_address_needs_certificates_and_somebody_there(member: Member) -> Non
     away = runner.invoke(command, ["conform", "127.0.0.1:9", "--certs", str(member.gateway()), "--json"])
     assert away.exit_code == 3
     assert json.loads(away.output)["exit_code"] == 3
+
+
+async def test_a_caller_who_proves_it_too_early_is_told_what_to_change(member: Member) -> None:
+    example = runpy.run_path(str(EXAMPLES / "sdk_burials" / "adapter.py"))
+    runner = CliRunner(env={"WUGAN_LANG": "en"})
+    async with sdk.served(example["Burials"](), "127.0.0.1:0", member.department()) as address:
+        asked = ["conform", address, "--only", "batch.empty", "--certs"]
+        gateway, itself = str(member.gateway()), str(member.department())
+        other = await asyncio.to_thread(runner.invoke, command, [*asked, gateway, "--tls-name", "burials.example"])
+        assert (other.exit_code, "does not prove the TLS name" in other.output) == (3, True), other.output
+        name = ["--tls-name", tls_name_of("burials")]
+        shut_out = await asyncio.to_thread(runner.invoke, command, [*asked, itself, *name])
+        assert (shut_out.exit_code, "only the one named when it was started" in shut_out.output) == (4, True)

@@ -72,7 +72,7 @@ async def shape(kit: Kit) -> None:
 async def restart(kit: Kit) -> None:
     """Begin, start anew, go on."""
     first = await kit.changes(b"")
-    await kit.reopen()
+    await kit.restart()
     try:
         await kit.changes(first.cursor)
     except AdapterError as error:

@@ -22,7 +22,7 @@ async def answer(kit: Kit) -> None:
     people = [person for person, _ in await kit.known()]
 
     async def again() -> object:
-        await kit.reopen()
+        await kit.restart()
         return await kit.said(people)
 
     if await kit.differs(lambda: kit.said(people), again):
@@ -37,7 +37,7 @@ async def answer(kit: Kit) -> None:
 )
 async def description(kit: Kit) -> None:
     """`Describe` before and after."""
-    await kit.reopen()
+    await kit.restart()
     await kit.within(kit.adapter.check(), kit.bounds.deadline_s)
     if await kit.described() != kit.about:
         raise Failed("the description differs", "描述不同")

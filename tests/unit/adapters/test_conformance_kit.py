@@ -26,6 +26,13 @@ async def test_an_adapter_that_breaks_one_rule_is_caught_by_the_case_meant_for_i
     assert set(told) == {case}, told
 
 
+async def test_what_is_not_started_from_here_is_not_said_to_have_been_started_anew() -> None:
+    source = Source()
+    elsewhere = ProgramTarget("elsewhere", lambda: Register(source), local=False)
+    report = await conform(elsewhere, SAMPLE, only=("restart.", "changes.restart"), now_ms=now_ms)
+    assert {result.outcome for result in report.results} == {Outcome.NOT_TRIED}
+
+
 async def test_a_sample_of_whom_nobody_is_found_is_a_failure_and_the_rest_is_not_tried() -> None:
     source = Source(people={})
     report = await conform(ProgramTarget("empty", lambda: Register(source)), SAMPLE, now_ms=now_ms)
