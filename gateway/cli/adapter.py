@@ -64,6 +64,7 @@ adapter.add_command(adapter_conform.conform)
 def check(manifest: Path, numbers: tuple[str, ...], json_out: bool) -> None:
     """Run the three steps and stop at the first that fails."""
     from adapters.manifest import load_manifest_fully
+    from adapters.manifest.remote import RemoteManifest
     from gateway.log import configure
 
     configure("ERROR")  # what the kinds log would stand among what is printed
@@ -75,6 +76,10 @@ def check(manifest: Path, numbers: tuple[str, ...], json_out: bool) -> None:
         report.finish(EXIT_USAGE)
         return
     report.manifest(loaded)
+    if isinstance(loaded, RemoteManifest) and loaded.source.client_certificate is None:
+        report.not_from_here()
+        report.finish(0)
+        return
     report.finish(asyncio.run(_try(loaded, numbers, report)))
 
 
@@ -159,6 +164,7 @@ class _Report:
             "evidence": [_kind(item.kind) for item in about.items],
             "links": about.links,
             "changes": about.changes,
+            "pushes": about.pushes,
         }
         kinds = ", ".join(_kind(item.kind) for item in about.items) or "-"
         name, count = about.adapter_id, len(manifest.records)
@@ -168,7 +174,7 @@ class _Report:
             f"清单正确：{name}，类型 {manifest.kind}，{count} 个记录集，证据：{kinds}",
         )
 
-        if about.changes:
+        if about.changes or about.pushes:
             self._say("✓", "changes are followed: notices can begin here", "可跟踪变更，能够发起状态变更通知")
         else:
             self._say("!", "changes are not followed: no notice begins here", "未配置变更跟踪，此来源不会发起变更通知")
@@ -189,6 +195,16 @@ class _Report:
         if waiting:
             en = f"{waiting} files have not rested yet (settle_s); check again a little later"
             self._say("!", en, f"有 {waiting} 个文件尚未静置（settle_s），请稍后再检查")
+
+    def not_from_here(self) -> None:
+        """Only the gateway can call it."""
+        self._told["reached"] = None
+        self._say(
+            "!",
+            "not called from here: only the running gateway has the certificate to call with; it tells how the adapter "
+            "does (wugan gateway health)",
+            "此处未调用：仅运行中的网关持有调用所用证书，其状态见 wugan gateway health",
+        )
 
     def reached(self) -> None:
         """The source answers in the shape of the manifest."""

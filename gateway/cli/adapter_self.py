@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from certs.system_words import cause
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON, WHY, ended, fail, moment, tell
 from gateway.cli.adapter_common import STATES
@@ -25,7 +27,11 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., None])
 
-MAX_PUSH_BYTES = 4 << 20
+MAX_PUSH_BYTES = 16 << 20
+PUSHED_AT_ONCE = 5_000
+"""People in one call, as the contract allows (registry.proto)."""
+_NUMBER = re.compile(r"(?=.*[0-9])[0-9A-Za-z()（）/-]{7,40}")
+"""What may be the number of an identity document of whatever kind."""
 
 
 @click.group(
@@ -148,8 +154,9 @@ def withdraw(address: str, folder: Path, json_out: bool, digest: str, why: str) 
 @self_.command(
     help=say(
         "Tell of people of whom there is something new: one number a line in FILE ('-': standard input), and the name "
-        "after a comma. Without FILE: the adapter's own changes are looked at now.",
-        "推送有变更的人员：FILE 每行一个号码，逗号后为姓名（“-”为标准输入）；不给 FILE 则请网关立即读取接入的变更。",
+        "after a comma, in UTF-8 or GB 18030. Without FILE: the adapter's own changes are looked at now.",
+        "推送有变更的人员：FILE 每行一个号码，逗号后为姓名（“-”为标准输入），UTF-8 或 GB 18030；"
+        "不给 FILE 则请网关立即读取接入的变更。",
     )
 )
 @click.argument("file", required=False, type=click.Path(allow_dash=True, dir_okay=False, path_type=Path))
@@ -158,24 +165,62 @@ def push(address: str, folder: Path, json_out: bool, file: Path | None) -> None:
     """Push."""
     from wugan.adapter.v1 import registry_pb2
 
-    request = registry_pb2.PushChangesRequest()
-    for line in _lines(file):
-        number, _, name = line.partition(",")
-        request.people.held_id_number.append(number.strip())
-        request.people.held_name.append(name.strip())
-    count = len(request.people.held_id_number)
-    _call(address, folder, lambda stub: stub.PushChanges(request, timeout=30))
-    tell(json_out, {"people": count}, f"{count} people told of", f"已推送 {count} 人")
+    people = [] if file is None else _people(file)
 
+    async def work(stub: registry_pb2_grpc.AdapterRegistryServiceAsyncStub) -> None:
+        for start in range(0, max(1, len(people)), PUSHED_AT_ONCE):
+            request = registry_pb2.PushChangesRequest()
+            for number, name in people[start : start + PUSHED_AT_ONCE]:
+                request.people.held_id_number.append(number)
+                request.people.held_name.append(name)
+            await stub.PushChanges(request, timeout=30)
 
-def _lines(file: Path | None) -> list[str]:
+    _call(address, folder, work)
+    count = len(people)
     if file is None:
-        return []
+        tell(json_out, {"people": 0}, "the adapter's own changes are looked at now", "网关将立即读取该接入的变更")
+    else:
+        tell(json_out, {"people": count}, f"{count} people told of", f"已推送 {count} 人")
+
+
+def _people(file: Path) -> list[tuple[str, str]]:
+    """Number and name of each line of a file; ends the command where one is not read, instead of leaving somebody out.
+
+    A first line without any digit is a heading.
+    """
     try:
-        with click.open_file(str(file), encoding="utf-8-sig") as lines:
-            return [line.strip() for line in lines.read(MAX_PUSH_BYTES).splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError):
-        raise fail(f"{file}: cannot be read", f"{file}：无法读取", EXIT_USAGE) from None
+        with click.open_file(str(file), "rb") as stream:
+            data = stream.read(MAX_PUSH_BYTES + 1)
+    except OSError as error:
+        why = cause(error)
+        raise fail(f"{file}: cannot be read ({why.en})", f"{file}：无法读取（{why.zh}）", EXIT_USAGE) from None
+    if len(data) > MAX_PUSH_BYTES:
+        most = MAX_PUSH_BYTES >> 20
+        raise fail(f"{file}: larger than {most} MiB; divide it", f"{file}：超过 {most} MiB，请拆分", EXIT_USAGE)
+    people = []
+    for count, line in enumerate(_text(data, file).splitlines(), 1):
+        number, _, name = (cell.strip().strip('"').strip() for cell in line.partition(","))
+        if not line.strip() or (count == 1 and not any(letter.isdigit() for letter in number)):
+            continue
+        if not _NUMBER.fullmatch(number):
+            raise fail(
+                f"{file}:{count}: begins with no identity number; nobody was told of",
+                f"{file}:{count}：行首不是证件号码，未推送任何人员",
+                EXIT_USAGE,
+            )
+        people.append((number, name))
+    if not people:
+        raise fail(f"{file}: names nobody", f"{file}：没有人员", EXIT_USAGE)
+    return people
+
+
+def _text(data: bytes, file: Path) -> str:
+    for encoding in ("utf-8-sig", "gb18030"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise fail(f"{file}: neither UTF-8 nor GB 18030", f"{file}：不是 UTF-8 或 GB 18030", EXIT_USAGE)
 
 
 def _call(

@@ -121,3 +121,16 @@ def test_json_stays_one_object_when_rows_are_left_out(path: Path) -> None:
         db.execute("INSERT INTO settlements VALUES (?, '欧阳安娜', '99', '2026-03-01', 'REF-78')", (ANNA,))
     db.close()
     assert json.loads(check(path, "--json", "--id", ANNA).output)["exit_code"] == 0
+
+
+def test_a_department_that_only_the_gateway_may_call_is_sound_and_where_it_pushes_notices_begin(tmp_path: Path) -> None:
+    manifest = tmp_path / "remote.yaml"
+    manifest.write_text(
+        "manifest: 1\nadapter_id: burials\nversion: 1\ndepartment: CIVIL_AFFAIRS\nregions: [330700]\nkind: remote\n"
+        "source: {address: 'burials.example:7443', tls_name: burials.example}\n"
+        "offers: {items: [{evidence: BURIAL, strength: REAL_NAME}], pushes: true}\n"
+    )
+    result = check(manifest)
+    assert result.exit_code == 0, result.output
+    assert "notices can begin here" in result.output
+    assert "wugan gateway health" in result.output
