@@ -238,13 +238,13 @@ def _show(console: object, notice: agency_pb2.WatchNoticesResponse) -> None:
 
     from gateway.cli.report import show
 
-    title = f"{notice.cursor}  {notice.id_number} {notice.name}  {_named(BENEFITS, notice.benefit)}"
-    note = ""
+    title = f"{notice.cursor}  {notice.id_number} {notice.name}"
+    note = _named(BENEFITS, notice.benefit)  # a title is cut off where it is too long
     if notice.retracted:
-        note = say("A later notice takes this one back.", "本通知已被后续通知撤回。")
+        note += "\n" + say("A later notice takes this one back.", "本通知已被后续通知撤回。")
     elif notice.retracts_from:
         first, last = notice.retracts_from, notice.sequence - 1
-        note = say(
+        note += "\n" + say(
             f"Earlier notices of this person ({first} to {last}) do not hold any more.",
             f"此前关于该人员的通知（第 {first} 至 {last} 号）不再成立。",
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from collections import Counter
 
 from google.protobuf import json_format
 from rich.console import Console, Group
@@ -190,13 +191,15 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             line.append(say(", from before", "，此前取得"))
         if answer.followed:
             line.append(say(", asked because the person moved there", "，因已迁往该省而查询"))
-        for source in response.sources:
-            if source.member_id != answer.member_id:
-                continue
+        asked = [source for source in response.sources if source.member_id == answer.member_id]
+        adapters = Counter(source.department for source in asked)
+        for source in asked:
             well = source.outcome == words.SOURCE_OUTCOME_ANSWERED
             line.append(" ")
             line.append("✓" if well else "✗", style="green" if well else "bold yellow")
             line.append(named(wording.DEPARTMENTS, source.department))
+            if adapters[source.department] > 1 and source.adapter_id:
+                line.append(plain(say(f" ({source.adapter_id})", f"（{source.adapter_id}）")))
             if not well:
                 line.append(f"（{named(wording.OUTCOMES, source.outcome)}）", style="yellow")
         line.append("\n")
