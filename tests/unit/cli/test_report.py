@@ -128,6 +128,12 @@ def test_an_answer_in_english_holds_no_chinese_and_the_other_way_round(monkeypat
     assert "Incomplete" not in text
 
 
+def test_of_two_adapters_of_one_department_it_is_told_which_is_which(language: str) -> None:
+    response = answer()
+    response.sources.add(member_id="B", adapter_id="small-bank", department=v.DEPARTMENT_BANKS, outcome=1)
+    assert "small-bank" in shown(response, width=400), f"which of the two banks is silent ({language})?"
+
+
 def test_numbers_of_a_newer_version_can_be_shown(language: str) -> None:
     response = answer(77)
     response.flags.append(31)  # type: ignore[arg-type]
