@@ -22,3 +22,10 @@ def unread(setting: str) -> str:
     if setting.endswith("_on"):
         return f"{setting}: does not read as a date / 无法按所列格式读为日期"
     return f"{setting}: code not in the table / 代码不在对照表中"
+
+
+def both(number: int, reason: str) -> tuple[str, str]:
+    """Where a bad row stands and why it is one, in English and in Chinese."""
+    en, _, zh = reason.rpartition(" / ")
+    setting, colon, _ = en.partition(": ")
+    return f"row {number}: {en}", f"第 {number} 行：{setting + '：' if colon else ''}{zh}"

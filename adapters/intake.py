@@ -21,6 +21,7 @@ import structlog
 
 from adapters import intake_columns, touched
 from adapters.asked import normal
+from adapters.bad_rows import both
 from adapters.blocks import Block
 from adapters.dropping import Drop, Dropped, Look, NotYetError
 from adapters.index import Index
@@ -57,6 +58,24 @@ class _Counts:
         if len(self.bad) < _QUARANTINED_AT_MOST:
             self.bad.append((row.number, reason, row.cells))
 
+    def first(self) -> tuple[str, str]:
+        """The first of the bad rows, in English and in Chinese."""
+        number, reason, _ = self.bad[0]
+        return both(number, reason)
+
+    def require(self, max_bad_share: float) -> None:
+        """Return where no larger share of the rows is bad.
+
+        Raises:
+            FileRejectedError: it is.
+        """
+        if self.bad_rows > self.rows * max_bad_share:
+            en, zh = self.first()
+            raise FileRejectedError(
+                f"{self.bad_rows} bad rows of {self.rows}; {en}",
+                f"{self.rows} 行中有 {self.bad_rows} 行有误；{zh}",
+            )
+
 
 class Intake:
     """What is dropped for one adapter.
@@ -72,6 +91,7 @@ class Intake:
     Attributes:
         others: files at the last look that no record set names.
         waiting: files at the last look that had not rested.
+        bad: by record set, a bad row of a file that was taken in since the start, in English and in Chinese.
     """
 
     def __init__(
@@ -93,6 +113,7 @@ class Intake:
         self.stopped = False
         self.others = 0
         self.waiting = 0
+        self.bad: dict[str, tuple[str, str]] = {}
 
     def scan(self) -> None:
         """Take in what has come. Blocks; for a thread.
@@ -177,11 +198,7 @@ class Intake:
                         self._fill(connection, part, table, file, counts)
                     else:
                         self._fill_columns(connection, part, table, file, counts, stream)
-                    if counts.bad_rows > counts.rows * part.files.max_bad_share:
-                        raise FileRejectedError(
-                            f"{counts.bad_rows} bad rows of {counts.rows}",
-                            f"{counts.rows} 行中有 {counts.bad_rows} 行有误",
-                        )
+                    counts.require(part.files.max_bad_share)
                     if not look.unchanged(dropped):
                         raise NotYetError
                     if tells:
@@ -189,12 +206,13 @@ class Intake:
                     self._index.end_file(
                         connection, file, rows=counts.rows, bad=counts.bad_rows, newest_on=counts.newest_on
                     )
+                if counts.bad:
+                    self.bad[part.name] = counts.first()
         except (NotYetError, FileNotFoundError):
             return
         except FileRejectedError as error:
-            why = f"{error.en} / {error.zh}"
-            self._index.reject_file(part.name, name, version, why)
-            counts.bad.insert(0, (0, why, ()))
+            self._index.reject_file(part.name, name, version, f"{error.en}\n{error.zh}")
+            counts.bad.insert(0, (0, f"{error.en} / {error.zh}", ()))
             _log.warning("file rejected", part=part.name, reason=error.en)
         finally:
             self._index.sweep()

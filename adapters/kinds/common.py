@@ -47,6 +47,7 @@ class Lying:
         files: taken in.
         rejected: files that cannot be used.
         rows, bad: of the files taken in.
+        bad_en, bad_zh: one of the bad rows, by its place, and why.
     """
 
     records: str
@@ -54,6 +55,8 @@ class Lying:
     rejected: int
     rows: int
     bad: int
+    bad_en: str = ""
+    bad_zh: str = ""
 
 
 @runtime_checkable

@@ -165,7 +165,9 @@ class FileAdapter:
             states = self._index.files(part.name).values()
             good = [state for state in states if not state.rejected]
             rows, bad = sum(state.rows for state in good), sum(state.bad for state in good)
-            told.append(Lying(part.name, len(good), len(states) - len(good), rows, bad))
+            told.append(
+                Lying(part.name, len(good), len(states) - len(good), rows, bad, *self._intake.bad.get(part.name, ()))
+            )
         return told
 
     async def _scan(self, *, force: bool) -> None:
@@ -226,16 +228,17 @@ class FileAdapter:
             files = self._index.files(part.name)
             rejected = [file for file in files.values() if file.rejected]
             if len(rejected) == len(files):
+                en, zh = _both(rejected[-1].rejected) if rejected else ("", "")
                 missing = SourceDownError(
-                    f"{name}: no usable file has come for {part.name!r}"
-                    + (": " + rejected[-1].rejected if rejected else ""),
-                    f"{name}：{part.name!r} 尚无可用文件" + ("：" + rejected[-1].rejected if rejected else ""),
+                    f"{name}: no usable file has come for {part.name!r}" + (f": {en}" if en else ""),
+                    f"{name}：{part.name!r} 尚无可用文件" + (f"：{zh}" if zh else ""),
                 )
             if rejected:
                 last = rejected[-1]
+                en, zh = _both(last.rejected)
                 told = SourceFaultError(
-                    f"{name}: a file of {part.name!r} was rejected: {last.name}: {last.rejected}",
-                    f"{name}：{part.name!r} 有文件被拒收：{last.name}：{last.rejected}",
+                    f"{name}: a file of {part.name!r} was rejected: {last.name}: {en}",
+                    f"{name}：{part.name!r} 有文件被拒收：{last.name}：{zh}",
                 )
                 notice = notice or told
                 if part.files.mode == "increment":
@@ -361,3 +364,9 @@ def _mapped(rows: list[FoundRow], names: list[str]) -> Mapped:
         mapped.source_reference = columns[8]
         mapped.detail, mapped.from_on, mapped.until_on = columns[9:12]
     return mapped
+
+
+def _both(rejected: str) -> tuple[str, str]:
+    """Why a file was rejected, in English and in Chinese, as the index has it; before 2026-11 on one line."""
+    en, line, zh = rejected.partition("\n")
+    return (en, zh) if line else (rejected, rejected)

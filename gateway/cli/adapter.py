@@ -190,6 +190,8 @@ class _Report:
                 f"{each.records}: {each.files} files, {each.rows} rows, {each.bad} of them bad{rejected[0]}",
                 f"{each.records}：文件 {each.files} 个，{each.rows} 行，其中有误 {each.bad} 行{rejected[1]}",
             )
+            if each.bad_en:
+                self._say("!", f"  {each.bad_en}", f"  {each.bad_zh}")
         if others:
             self._say("!", f"{others} files are named by no record set", f"有 {others} 个文件不属于任何记录集")
         if waiting:

@@ -134,3 +134,26 @@ def test_a_department_that_only_the_gateway_may_call_is_sound_and_where_it_pushe
     assert result.exit_code == 0, result.output
     assert "notices can begin here" in result.output
     assert "wugan gateway health" in result.output
+
+
+@pytest.mark.parametrize(
+    ("language", "why"), [("en", "row 2: observed_on: does not read"), ("zh", "第 2 行：observed_on：无法")]
+)
+def test_the_first_bad_row_of_a_dropped_file_is_told_with_why(tmp_path: Path, language: str, why: str) -> None:
+    (tmp_path / "drop").mkdir()
+    (tmp_path / "manifest.yaml").write_text(
+        "manifest: 1\nadapter_id: burials\nversion: 1\ndepartment: CIVIL_AFFAIRS\nregions: [330700]\nkind: file\n"
+        "source: {folder: drop, settle_s: 0}\nidentity: {column: id}\n"
+        "records: [{name: burials, files: {pattern: 'b*.csv', max_bad_share: SHARE}, evidence: BURIAL, observed_on: day,"
+        " strength: REAL_NAME}]\n"
+    )
+    text = (tmp_path / "manifest.yaml").read_text()
+    (tmp_path / "drop" / "b1.csv").write_text(f"id,day\n{ANNA},yesterday\n{BO},2026-03-01\n")
+    for share, code in (("0.5", 0), ("0.1", 3)):
+        (tmp_path / "manifest.yaml").write_text(text.replace("SHARE", share))
+        result = check(tmp_path / "manifest.yaml", language=language)
+        assert result.exit_code == code, result.output
+        assert why in result.output
+        assert ("does not read as a date" in result.output) == (language == "en"), "one language at a time"
+        assert ANNA not in result.output
+        assert "yesterday" not in result.output
