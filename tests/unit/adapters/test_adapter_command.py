@@ -144,8 +144,8 @@ def test_the_first_bad_row_of_a_dropped_file_is_told_with_why(tmp_path: Path, la
     (tmp_path / "manifest.yaml").write_text(
         "manifest: 1\nadapter_id: burials\nversion: 1\ndepartment: CIVIL_AFFAIRS\nregions: [330700]\nkind: file\n"
         "source: {folder: drop, settle_s: 0}\nidentity: {column: id}\n"
-        "records: [{name: burials, files: {pattern: 'b*.csv', max_bad_share: SHARE}, evidence: BURIAL, observed_on: day,"
-        " strength: REAL_NAME}]\n"
+        "records: [{name: burials, files: {pattern: 'b*.csv', max_bad_share: SHARE}, evidence: BURIAL, observed_on: day"
+        ", strength: REAL_NAME}]\n"
     )
     text = (tmp_path / "manifest.yaml").read_text()
     (tmp_path / "drop" / "b1.csv").write_text(f"id,day\n{ANNA},yesterday\n{BO},2026-03-01\n")
