@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
+import structlog
 
 from adapters.asked import Asked
 from adapters.columnar import MappedColumns
@@ -32,6 +33,8 @@ from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
 from adapters.segments import COLUMNS, Segment, SegmentBrokenError
 from certs.system_words import cause
+
+_log = structlog.stdlib.get_logger(__name__)
 
 _AT_ONCE_SUBJECTS = 8
 """So many are looked up without a thread: a few indexed reads in a local file."""
@@ -93,6 +96,7 @@ class FileAdapter:
         self._dealt_with = 0
         self._scanning: asyncio.Future[None] | None = None
         self._scanned_ms = 0
+        self._said = ""
         self._state = self._look(None)
         self._scans = ThreadPoolExecutor(1, thread_name_prefix=f"scan-{manifest.adapter_id}")
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"file-{manifest.adapter_id}")
@@ -215,8 +219,17 @@ class FileAdapter:
             problem = error
         except sqlite3.Error as error:
             problem = self._broken(error)
+        self._tell(problem)
         with suppress(sqlite3.Error):
             self._state = self._look(problem)
+
+    def _tell(self, problem: AdapterError | None) -> None:
+        """Log once that files cannot be looked for, and once that they can again: lookups go on from what was read."""
+        said, self._said = self._said, problem.en if problem is not None else ""
+        if problem is not None and problem.en != said:
+            _log.warning("drop not reached", adapter=self._manifest.adapter_id, reason=problem.en)
+        elif problem is None and said:
+            _log.info("drop reached again", adapter=self._manifest.adapter_id)
 
     def _look(self, problem: AdapterError | None) -> _State:
         missing: SourceDownError | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncssh
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.build import build
 from adapters.contract import Adapter
@@ -256,8 +257,11 @@ async def test_a_server_that_is_away_leaves_what_is_known_and_says_so(server: Se
     assert (await adapter.lookup(ask(ANNA))).complete_until_on > 0
     port = server.port
     await server.stop()
-    with pytest.raises(SourceDownError, match="not reached"):
-        await adapter.check()
+    with capture_logs() as logs:
+        for _ in range(2):
+            with pytest.raises(SourceDownError, match="not reached"):
+                await adapter.check()
+    assert [each["event"] for each in logs] == ["drop not reached"], "told once, as lookups go on"
     found = await adapter.lookup(ask(ANNA))
     assert len(found.evidence) == 1
     assert found.complete_until_on == 0, "nobody knows how complete it is"
@@ -265,7 +269,9 @@ async def test_a_server_that_is_away_leaves_what_is_known_and_says_so(server: Se
     with pytest.raises(SourceDownError, match="not reached"):
         await never.lookup(ask(ANNA))
     await server.start(port)
-    await adapter.check()
+    with capture_logs() as logs:
+        await adapter.check()
+    assert "drop reached again" in [each["event"] for each in logs]
     assert (await adapter.lookup(ask(ANNA))).complete_until_on > 0
 
 
