@@ -40,7 +40,8 @@ async def known(kit: Kit) -> None:
     expected = {person.number: person for person in kit.sample.known[:KNOWN_AT_MOST]}
     missing = [person.line for number, person in expected.items() if number not in found]
     if missing:
-        raise Failed(f"not found: the people of lines {missing} of the sample", f"未查到：样例第 {missing} 行的人员")
+        lines = _listed(missing)
+        raise Failed(f"not found: the people of lines {lines} of the sample", f"未查到：样例第 {lines} 行的人员")
 
 
 @examination(
@@ -78,8 +79,9 @@ async def unknown_sample(kit: Kit) -> None:
     if not kit.unknown:
         raise NotTried("the sample names nobody with `known` = no", "样例中没有标注为“否”的人员")
     said = await kit.said(list(kit.unknown))
-    lines = [person.line for person, told in zip(kit.unknown, said, strict=True) if told != NOTHING]
-    if lines:
+    found = [person.line for person, told in zip(kit.unknown, said, strict=True) if told != NOTHING]
+    if found:
+        lines = _listed(found)
         raise Failed(f"found: the people of lines {lines} of the sample", f"查到了样例第 {lines} 行的人员")
 
 
@@ -163,10 +165,11 @@ async def names_held(kit: Kit) -> None:
     named = [(person, said) for person, said in await kit.known() if person.name and any(n for _, n in said.holders)]
     if not named:
         raise NotTried("neither sample nor source has a name", "样例或来源中没有姓名")
-    lines = [
+    other = [
         person.line for person, said in named if _plain(person.name) not in {_plain(name) for _, name in said.holders}
     ]
-    if lines:
+    if other:
+        lines = _listed(other)
         raise Failed(f"another name: the people of lines {lines} of the sample", f"姓名不符：样例第 {lines} 行的人员")
 
 
@@ -252,3 +255,7 @@ def _plain(name: str) -> str:
     return "".join(
         c for c in folded if not c.isspace() and c not in _DOTS and unicodedata.category(c) != "Cf"
     ).casefold()
+
+
+def _listed(lines: list[int]) -> str:
+    return ", ".join(map(str, lines))

@@ -37,6 +37,7 @@ async def test_a_sample_of_whom_nobody_is_found_is_a_failure_and_the_rest_is_not
     source = Source(people={})
     report = await conform(ProgramTarget("empty", lambda: Register(source)), SAMPLE, now_ms=now_ms)
     assert [result.case.id for result in report.failed] == ["people.known"]
+    assert report.failed[0].says.zh == "未查到：样例第 2, 3, 4, 5 行的人员"
     outcomes = {result.case.id: result.outcome for result in report.results}
     assert outcomes["people.duplicates"] is Outcome.NOT_TRIED
     assert outcomes["evidence.kinds"] is Outcome.NOT_TRIED, "no row came of which it could be said"
