@@ -117,12 +117,13 @@ def verdict(report: Report) -> Say:
     return Say("Conforms to the contract", "符合接入规范")
 
 
-def page(report: Report, *, chinese: bool) -> str:
+def page(report: Report, *, chinese: bool, department: str = "") -> str:
     """The report as one HTML page.
 
     Args:
         report: of a run.
         chinese: in which language.
+        department: what it is called there; default: its word in a manifest.
     """
 
     def say(text: Say) -> str:
@@ -131,7 +132,7 @@ def page(report: Report, *, chinese: bool) -> str:
     about = report.about
     title = say(Say("Conformance of an adapter", "部门接入一致性检查报告"))
     facts = (
-        f"{escape(about.adapter_id)} · {escape(about.version)} · {escape(_department(about.department))}",
+        f"{escape(about.adapter_id)} · {escape(about.version)} · {escape(department or _department(about.department))}",
         say(Say("as of", "日期")) + " " + day_text(report.day),
         say(Say(f"{report.people} people of the sample known", f"样例中有 {report.people} 人已知")),
         say(Say(f"largest batch {report.largest}", f"最大批次 {report.largest} 人")),

@@ -244,9 +244,11 @@ def _sum_up(report: Report, html: Path | None) -> None:
 
 def _write(path: Path, report: Report, json_out: bool) -> None:
     from adapters.conformance.telling import page
+    from gateway.wording import DEPARTMENTS, word
 
+    named = word(DEPARTMENTS, report.about.department).said("zh" if chinese() else "en")
     try:
-        path.write_text(page(report, chinese=chinese()), encoding="utf-8")
+        path.write_text(page(report, chinese=chinese(), department=named), encoding="utf-8")
     except OSError as error:
         _fail(
             f"{path}: cannot be written ({cause(error).en})",

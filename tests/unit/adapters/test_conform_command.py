@@ -53,6 +53,7 @@ def test_an_adapter_that_conforms_ends_with_0_and_a_page_without_anybody(
     html = page.read_text(encoding="utf-8")
     assert "符合接入规范" in html
     assert 'lang="zh-CN"' in html
+    assert "· 公安 ·" in html
     assert "<script" not in html
     for secret in secrets():
         assert secret not in result.output
