@@ -20,8 +20,8 @@ from adapters.values import text_of
 _NEARLY: Final = 0.95
 
 
-def find_days(record: Understood, by_name: dict[str, Column], taken: set[str]) -> None:
-    """Set what is known of the record's days."""
+def find_days(record: Understood, by_name: dict[str, Column], taken: set[str], *, terms: bool = True) -> None:
+    """Set what is known of the record's days; without `terms` none of them is the first or last day of one."""
     shapes = record.shapes
     able = [name for name, shape in shapes.items() if name not in taken and (shape.formats or shape.native)]
     able = [name for name in able if not _accident(name, shapes[name])]
@@ -32,7 +32,7 @@ def find_days(record: Understood, by_name: dict[str, Column], taken: set[str]) -
         scored = [(spoken(name, listed), -place, name) for place, name in enumerate(able) if spoken(name, listed)]
         return max(scored)[2] if scored else None
 
-    for listed, setting in ((named.FROM, "since"), (named.UNTIL, "until")):
+    for listed, setting in ((named.FROM, "since"), (named.UNTIL, "until")) if terms else ():
         if (name := pick(listed)) is not None and len(able) > 1:
             able.remove(name)
             setattr(record, setting, Guess(name, Sure.MEDIUM, "a date that is called so", "日期列，列名相符"))

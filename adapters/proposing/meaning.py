@@ -72,6 +72,11 @@ def _one(sample: Sample) -> Understood | None:
     record.penalty = _words_in(shapes, taken, named.PENALTIES)
     taken |= _columns(record.penalty)
     _kind(record, taken)
+    if not _kinds(record) & (FROM_KINDS | UNTIL_KINDS):
+        # Nothing here has a term: what is called a first or last day is a day like any other (`jzrq`: 截止, or 就诊).
+        record.since = record.until = record.observed = record.available = None
+        record.freshness_days, record.freshness_told = 31, False
+        find_days(record, by_name, taken, terms=False)
     _status(record, taken)
     record.reference = _reference(shapes, taken)
     _unread(record, taken)
@@ -209,6 +214,14 @@ def _kind(record: Understood, taken: set[str]) -> None:
         record.kind_why = Guess("", sure, "by the names of table and columns", "依据表名、列名推断")
 
 
+def _kinds(record: Understood) -> set[int]:
+    """Kinds of evidence that its rows may be, as far as is known."""
+    kinds = {record.kind.kind} if record.kind else set()
+    if record.codes:
+        kinds |= {_meaning_of(word).kind for word in record.codes[1].values() if word != "ignore"}
+    return kinds
+
+
 def _order(kind: int) -> int:
     return next(order for order, meaning in enumerate(MEANINGS) if meaning.kind == kind)
 
@@ -237,7 +250,7 @@ def _is_code(name: str, shape: Shape) -> bool:
     """Whether the values are codes that may be shown: called a type or a status, or words of ours, and no names."""
     if shape.person >= 0.5 and not any(_kind_word(code) != "ignore" for code in shape.codes):
         return False
-    return bool(spoken(name, named.TYPE) or spoken(name, named.STATUS)) or all(
+    return bool(named.called_type(name) or spoken(name, named.STATUS)) or all(
         _kind_word(code) != "ignore" or code in named.VALID for code in shape.codes
     )
 
@@ -278,7 +291,7 @@ def _unread(record: Understood, taken: set[str]) -> None:
     used |= {record.codes[0]} if record.codes else set()
     used |= {record.only[0]} if record.only else set()
     for name, shape in record.shapes.items():
-        called = (spoken(name, named.TYPE) or spoken(name, named.STATUS)) and not personal(name)
+        called = (named.called_type(name) or spoken(name, named.STATUS)) and not personal(name)
         if name not in used and called and len(shape.codes) > 1 and not shape.formats and _is_code(name, shape):
             record.unread[name] = shape.codes
 
@@ -307,9 +320,7 @@ def _reference(shapes: dict[str, Shape], taken: set[str]) -> Guess | None:
 def _department(records: Sequence[Understood]) -> tuple[int, Guess]:
     scores: Counter[int] = Counter()
     for record in records:
-        kinds = {record.kind.kind} if record.kind else set()
-        if record.codes:
-            kinds |= {_meaning_of(word).kind for word in record.codes[1].values() if word != "ignore"}
+        kinds = _kinds(record)
         for number, usual in USUAL_KINDS.items():
             scores[number] += 2 * len(kinds & usual)
         for number, listed in named.DEPARTMENTS.items():
@@ -330,10 +341,8 @@ def _file_of(record: Understood) -> str:
 
 def _fit(record: Understood, department: int) -> None:
     """Leave out what the kinds of a record set cannot have."""
-    kinds = {record.kind.kind} if record.kind else set()
-    if record.codes:
-        kinds |= {_meaning_of(word).kind for word in record.codes[1].values() if word != "ignore"}
-    types = [name for name in record.unread if spoken(name, named.TYPE)]
+    kinds = _kinds(record)
+    types = [name for name in record.unread if named.called_type(name)]
     told_apart = bool(types) and record.codes is None and any(kind >= _FIRST_EVENT for kind in kinds)
     if record.observed is None or told_apart:
         # A register of changes is never taken for deaths as long as nobody has said which code is which.

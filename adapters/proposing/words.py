@@ -64,6 +64,8 @@ TYPE: Final[Words] = (
     "类型", "类别", "业务", "事项", "种类", "方式", "刑种", "结果", "标志", "标识", "原因", "险种", "性别", "lx", "lb", "fs", "zl", "type",
     "kind", "code", "mode", "result", "outcome", "way", "channel", "bdlx", "bdlb", "gjlx", "sblx", "jg", "category",
 )  # fmt: skip
+TYPE_ENDINGS: Final = ("lx", "lb", "yy", "zl", "fs")
+"""Of pinyin initials: 类型, 类别, 原因, 种类, 方式; whatever stands before them (`ywlx`, `zxyy`)."""
 STATUS: Final[Words] = (
     "状态", "有效", "删除", "作废", "注销标", "zt", "bz", "scbz", "yxbz", "status", "state", "flag", "valid", "deleted", "vali", "del",
 )  # fmt: skip
@@ -203,6 +205,11 @@ def parts_of(name: str) -> list[str]:
     pieces = [piece for piece in re.split(r"[^A-Za-z0-9]+", name) if piece]
     parts = [part.lower() for piece in pieces for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", piece)]
     return [*parts, *(piece.lower() for piece in pieces), name.lower().strip("^")]
+
+
+def called_type(name: str) -> bool:
+    """Whether a column is called a type, a reason or a manner: what its codes mean may change what a row is."""
+    return bool(spoken(name, TYPE)) or any(part.endswith(TYPE_ENDINGS) for part in parts_of(name) if part.isascii())
 
 
 def spoken(name: str, listed: Words) -> int:

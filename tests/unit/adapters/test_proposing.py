@@ -222,6 +222,27 @@ def test_a_register_of_changes_is_not_taken_for_deaths(tmp_path: Path) -> None:
     assert "# observed_on:" in text
 
 
+@pytest.mark.parametrize(("table", "kind", "day"), [("hkbd", "ywlx", "bdrq"), ("zxdj", "zxyy", "zxrq")])
+def test_nor_is_one_whose_columns_are_called_in_pinyin(tmp_path: Path, table: str, kind: str, day: str) -> None:
+    rows = [[who, name, at % 3 + 1, f"202603{at % 28 + 1:02d}"] for at, (who, name) in enumerate(PEOPLE)]
+    text = propose(csv_file(tmp_path / f"{table}.csv", ["gmsfhm", "xm", kind, day], rows))
+    assert read(text).records[0].evidence.kinds() == ()
+    assert f"# 请核对：{kind} 的代码含义" in text
+
+
+def test_a_day_that_might_be_the_last_of_a_term_is_one_like_any_other_where_nothing_has_a_term(tmp_path: Path) -> None:
+    """`jzrq`: 截止日期, or, as here, 就诊日期; `sbsj` is when it was reported."""
+    rows = [
+        [who, name, f"202603{at % 27 + 1:02d}", f"2026-03-{at % 27 + 2:02d}"] for at, (who, name) in enumerate(PEOPLE)
+    ]
+    text = propose(csv_file(tmp_path / "挂号.csv", ["sfzh", "xm", "jzrq", "sbsj"], rows))
+    (records,) = read(text).records
+    assert records.observed_on is not None
+    assert records.observed_on.column == "jzrq"
+    assert records.available_on is not None
+    assert records.available_on.column == "sbsj"
+
+
 def test_what_evidence_does_not_need_of_a_person_is_named_and_left(tmp_path: Path) -> None:
     rows = [[who, name, at % 2 + 1, f"2026030{at % 9 + 1}"] for at, (who, name) in enumerate(PEOPLE)]
     text = propose(csv_file(tmp_path / "火化.csv", ["身份证号", "姓名", "性别", "火化日期"], rows))
