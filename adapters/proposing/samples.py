@@ -15,9 +15,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
-from urllib.parse import quote_plus
 
-from adapters.connecting import Steps, read_only_engine
 from adapters.errors import AdapterError
 from adapters.manifest.sources import FileSet
 from adapters.paths import Json
@@ -27,21 +25,18 @@ from adapters.tabular import Table, encoding_of
 from certs.system_words import cause
 
 MAX_ROWS: Final = 2_000
-_FIRST: Final = 1_000
-_STEP: Final = 49
+FIRST: Final = 1_000
+STEP: Final = 49
 """After the first rows one of so many is taken, up to `MAX_ROWS`: sources are often sorted by kind or by year."""
 MAX_COLUMNS: Final = 200
-MAX_TABLES: Final = 40
 MAX_SAMPLES: Final = 40
+MAX_TABLES: Final = 40
 MAX_JSON_BYTES: Final = 16 << 20
 MAX_LINE: Final = 1 << 20
 MAX_CELL: Final = 200
 _MAX_HEADER_ROW: Final = 8
 _MAX_DEPTH: Final = 6
 _MIN_COLUMNS: Final = 2
-_TIMEOUT_S: Final = 30.0
-_VARIABLE: Final = "${DB_PASSWORD}"
-"""Stands in place of a password, which is never written."""
 _JSON_LINES: Final = ("jsonl", "json_lines", "ndjson")
 """What a manifest may call JSON lines."""
 
@@ -94,7 +89,9 @@ def read_samples(samples: Sequence[Path | str], tables: Sequence[str] = ()) -> l
     read: list[Sample] = []
     for sample in samples:
         if isinstance(sample, str) and "://" in sample:
-            read += _database(sample, tables)
+            from adapters.proposing.databases import tables_of  # only with a database, which is much to load
+
+            read += tables_of(sample, tables)
             continue
         path = Path(sample)
         try:
@@ -177,7 +174,7 @@ def _delimited(path: Path, settings: FileSet, place: dict[str, object]) -> Sampl
             continue
         rows = [one.cells for one in spread(table.rows()) if not one.wrong]
         names = [name if table.header.count(name) == 1 else "" for name in table.header]
-        columns = _columns(names, rows)
+        columns = columns_of(names, rows)
         known: dict[str, object] = {"pattern": pattern_of(path.name)}
         if settings.format != "xlsx":
             encoding, _ = encoding_of(path)
@@ -201,8 +198,8 @@ def _may_be_header(cells: Sequence[str]) -> bool:
 
 def spread(rows: Iterator[T]) -> Iterator[T]:
     """The first rows, and then one of so many."""
-    yield from itertools.islice(rows, _FIRST)
-    yield from itertools.islice(rows, 0, (MAX_ROWS - _FIRST) * _STEP, _STEP)
+    yield from itertools.islice(rows, FIRST)
+    yield from itertools.islice(rows, 0, (MAX_ROWS - FIRST) * STEP, STEP)
 
 
 def pattern_of(name: str) -> str:
@@ -325,57 +322,13 @@ def _of_objects(rows: Sequence[dict[str, object]]) -> tuple[Column, ...]:
     if not rows:
         raise SampleError("the sample has no rows", "样本中没有数据行")
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return _columns(names, [[row.get(name) for name in names] for row in rows])
+    return columns_of(names, [[row.get(name) for name in names] for row in rows])
 
 
-# databases
+# columns
 
 
-def _database(url: str, tables: Sequence[str]) -> list[Sample]:
-    """The tables of a database that hold people's numbers, or those named; read, never written."""
-    import sqlalchemy
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-
-    try:
-        parsed = sqlalchemy.make_url(url)
-        engine = read_only_engine(parsed, Path.cwd(), _TIMEOUT_S, Steps(0))
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise SampleError(
-            "not a database URL, or its driver is not installed", "不是数据库 URL，或未安装驱动"
-        ) from error
-    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
-        raise SampleError("the SQLite file is not there", "SQLite 文件不存在")
-    if parsed.password is not None:
-        parsed = parsed.set(password=_VARIABLE)
-    if parsed.get_backend_name() == "sqlite":
-        parsed = parsed.set(database=str(Path(parsed.database or "").resolve()))
-    shown = parsed.render_as_string(hide_password=False).replace(quote_plus(_VARIABLE), _VARIABLE)
-    found: list[Sample] = []
-    try:
-        with engine.connect() as connection:
-            known = sqlalchemy.inspect(connection)
-            names = list(tables) or [*known.get_table_names(), *known.get_view_names()][:MAX_TABLES]
-            for name in names:
-                statement = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(name))
-                read = connection.execution_options(stream_results=True).execute(
-                    statement.limit(_FIRST + _STEP * MAX_ROWS)
-                )
-                rows = [tuple(row) for row in spread(iter(read))]
-                columns = _columns(list(read.keys()), rows)
-                if rows and columns:
-                    found.append(Sample("table", name, columns, len(rows), {"url": shown}, {"table": name}))
-    except SQLAlchemyError as error:
-        raise SampleError(
-            f"the database could not be read ({type(error).__name__})", f"无法读取数据库（{type(error).__name__}）"
-        ) from error
-    finally:
-        engine.dispose()
-    if not found:
-        raise SampleError("no table has rows", "没有含数据的表")
-    return found
-
-
-def _columns(names: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[Column, ...]:
+def columns_of(names: Sequence[str], rows: Sequence[Sequence[object]]) -> tuple[Column, ...]:
     """The columns that a manifest can name, with bounded cells."""
     made = []
     for at, name in enumerate(names[:MAX_COLUMNS]):

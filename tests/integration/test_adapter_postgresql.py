@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import make_url
 
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.database import Database, DatabaseError, Work
 from adapters.errors import SourceDownError
+from adapters.proposing import propose
+from gateway.cli import main
 from tests.unit.adapters import conformance_sources as sources
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, day, holders, manifest_in, now_ms, rows
 
@@ -157,6 +162,28 @@ async def test_a_server_that_is_not_there_is_down(tmp_path: Path) -> None:
     with pytest.raises(SourceDownError):
         await built.check()
     await built.close()
+
+
+def test_a_manifest_is_proposed_from_its_tables_and_passes_the_check(server: str, tmp_path: Path) -> None:
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
+        db.execute("CREATE TABLE cremations (gmsfhm char(18), xm text, hhrq date)")
+        db.execute("CREATE TABLE another_affair AS SELECT * FROM cremations")
+        db.execute("CREATE ROLE wugan_reader LOGIN PASSWORD 'for-the-test'")
+        db.execute("GRANT SELECT ON cremations TO wugan_reader")
+        with db.cursor() as cursor:
+            rows = [
+                (number, "安娜", f"2026-0{1 + serial % 9}-01") for serial, number in enumerate([ANNA, BO, CHEN] * 9)
+            ]
+            cursor.executemany("INSERT INTO cremations VALUES (%s, %s, %s)", rows)
+    proposed = tmp_path / "proposed.yaml"
+    reader = make_url(server).set(username="wugan_reader", password="for-the-test")
+    text = propose(reader.render_as_string(hide_password=False))
+    assert "for-the-test" not in text
+    assert "该用户无权读取" in text, "what it may not read keeps nobody from reading the rest"
+    proposed.write_text(text, "utf-8")
+    ran = CliRunner(env={"DB_PASSWORD": "for-the-test"}).invoke(main, ["adapter", "check", str(proposed), "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.output)["sample"]["evidence"][0]["kind"] == "CREMATION"
 
 
 async def test_it_passes_every_case_of_the_conformance_kit(server: str, tmp_path: Path) -> None:
