@@ -130,7 +130,7 @@ def of_description(about: Description, delivery: Delivery = Delivery.REMOTE) -> 
             item.strength,
             item.freshness_days,
             delivery,
-            about.changes,
+            about.changes or about.pushes,
         )
         for item in about.items
     ]

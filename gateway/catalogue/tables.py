@@ -183,7 +183,8 @@ def _use(book: RuleBook, need: Need, language: Language) -> str:
         group = GROUPS[need.group] if need.group is not Group.TRACE else Word("生存认证", "proof of life")
         return group.said(language)
     effect = _EFFECTS[int(book.effects[need.benefit, need.flag])]
-    return f"{word(FLAGS, need.flag).said(language)}: {effect.said(language)}"
+    colon = Word("：", ": ").said(language)
+    return f"{word(FLAGS, need.flag).said(language)}{colon}{effect.said(language)}"
 
 
 def _scope(kind: int, language: Language) -> str:
@@ -197,7 +198,7 @@ def _scope(kind: int, language: Language) -> str:
     if kind in UNTIL_KINDS:
         more.append(_MORE["until"])
     who = Word("被查询的待遇领取人", "the recipients asked about").said(language)
-    return f"{who}: {_joined([_FIELDS, *more], language)}"
+    return who + Word("：", ": ").said(language) + _joined([_FIELDS, *more], language)
 
 
 def _period(need: Need, language: Language) -> str:

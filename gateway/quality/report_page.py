@@ -61,6 +61,7 @@ class _Page:
         self._month, self._thresholds, self._language = month, thresholds, language
         self._items = by_item(month.counts)
         self._found = findings(month, thresholds)
+        self._several = len({key.adapter for key in month.counts}) > 1
 
     def html(self, department: str, member: str) -> str:
         parts = (
@@ -82,6 +83,11 @@ class _Page:
 
     def _word(self, text: Word) -> str:
         return escape(text.said(self._language))
+
+    def _item(self, adapter: str, kind: int) -> str:
+        """An item, and of a department with several adapters whose it is."""
+        name = self._word(word(KINDS, kind))
+        return f"{name} · {escape(adapter)}" if self._several else name
 
     def _tiles(self) -> str:
         sources = total(counts for key, counts in self._items.items() if key.kind == 0)
@@ -154,7 +160,7 @@ class _Page:
             found = quality_of(key, counts)
             shares = (found.complete, found.valid, found.timely, found.consistent)
             cells = [
-                self._word(word(KINDS, key.kind)),
+                self._item(key.adapter, key.kind),
                 *([str(key.region)] if places else []),
                 f"{found.rows:,}",
                 *(share_text(share) for share in shares),
@@ -214,17 +220,17 @@ class _Page:
             "Examples (masked: number · day · day available · reference · what contradicts it)",
         )
         wanted = {place for one in self._found for place in DEFECTS.get(one.finding, ())}
-        groups: dict[tuple[int, int], list[str]] = {}
+        groups: dict[tuple[str, int, int], list[str]] = {}
         for example in self._month.examples:
             if example.defect in wanted:
                 text = readable(example.text, self._language)
-                groups.setdefault((example.kind, example.defect), []).append(text)
+                groups.setdefault((example.adapter, example.kind, example.defect), []).append(text)
         if not groups:
             return ""
         by_place = {place: finding for finding, places in DEFECTS.items() for place in places}
         made = []
-        for (kind, defect), texts in sorted(groups.items()):
-            name = f"{self._word(word(KINDS, kind))} · {self._word(FINDINGS[by_place[C(defect)]])}"
+        for (adapter, kind, defect), texts in sorted(groups.items()):
+            name = f"{self._item(adapter, kind)} · {self._word(FINDINGS[by_place[C(defect)]])}"
             rows = "".join(f"<li>{escape(text)}</li>" for text in texts[:5])
             made.append(f'<p>{name}</p><ul class="mono">{rows}</ul>')
         return printed.section(title, "".join(made))

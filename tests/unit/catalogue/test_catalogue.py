@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import adapters
+from adapters.build import load_manifest
 from gateway.catalogue import CATALOGUE_FILE
 from gateway.catalogue.basis import Terms
 from gateway.catalogue.gaps import Gap, Lack, gaps_of
@@ -290,3 +291,14 @@ def test_gaps_are_told_and_fail_where_that_is_wanted(tmp_path: Path) -> None:
 def test_wrong_usage_is_told(wrong: list[str]) -> None:
     ran = CliRunner().invoke(main, ["catalogue", "show", *wrong])
     assert ran.exit_code == 2
+
+
+def test_a_department_that_pushes_is_one_whose_changes_are_followed(tmp_path: Path) -> None:
+    path = tmp_path / "burials.yaml"
+    path.write_text(
+        "manifest: 1\nadapter_id: burials\nversion: 1\ndepartment: CIVIL_AFFAIRS\nregions: [330700]\nkind: remote\n"
+        "source: {address: 'burials.example:7443', tls_name: burials.example}\n"
+        "offers: {items: [{evidence: BURIAL, strength: REAL_NAME}], pushes: true}\n"
+    )
+    (offer,) = of_manifest(load_manifest(path))
+    assert offer.changes

@@ -146,6 +146,15 @@ def test_the_report_is_one_page_that_fetches_nothing_and_says_what_to_do(month: 
     assert html.count("330100") == 1
 
 
+def test_of_a_department_with_several_adapters_the_report_tells_whose_an_item_is(month: Month) -> None:
+    mine = narrowed(month, CIVIL)
+    own = {key.adapter for key in mine.counts}
+    second = {key._replace(adapter="county-files"): counts for key, counts in mine.counts.items()}
+    several = page(mine._replace(counts={**mine.counts, **second}), BOUNDS, "民政", "x", "zh")
+    assert all(f"火化 · {adapter}" in several for adapter in (*own, "county-files"))
+    assert not any(f"火化 · {adapter}" in page(mine, BOUNDS, "民政", "x", "zh") for adapter in own)
+
+
 def test_the_report_of_a_month_without_anything_is_a_page_too() -> None:
     html = page(Month(202601, {}, {}, []), BOUNDS, "民政", "x", "zh")
     assert "本月未发现超过阈值的问题" in html
