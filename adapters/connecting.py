@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import sqlalchemy
@@ -16,9 +16,28 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
 from adapters import dameng
+from certs.system_words import Cause
 
 CONNECT_TIMEOUT_S = 5
 _STEPS_AT_A_TIME = 5_000
+_NOT_IN: Final = (
+    (
+        ("password authentication failed", "no pg_hba.conf entry", "认证失败", "Access denied", "ORA-01017"),
+        Cause("user or password refused", "用户名或口令被拒绝"),
+    ),
+    (('FATAL:  database "', "Unknown database", "ORA-12514"), Cause("no such database", "没有该数据库")),
+    (("resolve host", "Name or service not known", "getaddrinfo"), Cause("host name not found", "域名无法解析")),
+    (("refused",), Cause("connection refused", "连接被拒绝")),
+    (("timed out", "timeout"), Cause("timed out", "连接超时")),
+    (("unable to open database file",), Cause("the file cannot be opened", "数据库文件无法打开")),
+)
+"""What drivers write of a connection that did not come to be. Only the meaning is told: the text names users."""
+
+
+def not_in(error: Exception) -> Cause:
+    """Why no connection came to be, as far as the driver's words tell; else the name of its error."""
+    text, name = str(error), type(error).__name__
+    return next((why for said, why in _NOT_IN if any(word in text for word in said)), Cause(name, name))
 
 
 class Steps:

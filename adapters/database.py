@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import String, UserDefinedType
 
-from adapters.connecting import CONNECT_TIMEOUT_S, Steps, read_only_engine
+from adapters.connecting import CONNECT_TIMEOUT_S, Steps, not_in, read_only_engine
 from adapters.errors import SourceDownError, SourceFaultError
 
 MAX_ROWS = 2_000_000
@@ -61,8 +61,9 @@ class BpChar(UserDefinedType[str]):
 class DatabaseError(Exception):
     """A driver error: `kind` names it, `down` when asking again may help, `gone` when the connection is lost."""
 
-    def __init__(self, *, down: bool, kind: str, gone: bool = False) -> None:
+    def __init__(self, *, down: bool, kind: str, gone: bool = False, zh: str = "") -> None:
         super().__init__(kind)
+        self.zh = zh or kind
         self.gone = gone
         self.down = down
         self.kind = kind
@@ -71,7 +72,7 @@ class DatabaseError(Exception):
         """For the adapter's caller; `what` is the record set. The driver's own text may quote values: left out."""
         if self.down:
             return SourceDownError(
-                f"the database of {what!r} did not answer ({self.kind})", f"{what!r} 的数据库未应答（{self.kind}）"
+                f"the database of {what!r} did not answer ({self.kind})", f"{what!r} 的数据库未应答（{self.zh}）"
             )
         return SourceFaultError(
             f"the database refused to read {what!r} ({self.kind}); check table, columns and rights",
@@ -366,7 +367,8 @@ class Database:
                 connection = self._engine.raw_connection()
             except self._dialect.loaded_dbapi.Error as error:
                 # Whatever a driver calls it: who does not come in asks again later.
-                raise DatabaseError(down=True, kind=type(error).__name__, gone=True) from error
+                why = not_in(error)
+                raise DatabaseError(down=True, kind=why.en, zh=why.zh, gone=True) from error
             self._local.connection = connection
             self._local.driver = connection.driver_connection
             with self._lock:

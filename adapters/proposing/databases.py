@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
 
-from adapters.connecting import Steps, read_only_engine
+from adapters.connecting import Steps, not_in, read_only_engine
 from adapters.proposing.samples import (
     FIRST,
     MAX_ROWS,
@@ -54,9 +54,8 @@ def tables_of(url: str, tables: Sequence[str]) -> list[Sample]:
                 connection.execution_options(isolation_level="READ COMMITTED")
             found = _read(connection, {"url": _shown(parsed)}, tables)
     except SQLAlchemyError as error:
-        raise SampleError(
-            f"the database could not be read ({type(error).__name__})", f"无法读取数据库（{type(error).__name__}）"
-        ) from error
+        why = not_in(error)
+        raise SampleError(f"the database could not be read ({why.en})", f"无法读取数据库（{why.zh}）") from error
     finally:
         engine.dispose()
     if not found:

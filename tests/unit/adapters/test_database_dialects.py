@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from adapters import dameng
+from adapters.connecting import not_in
 from adapters.database import Database, DatabaseError, Work
 from adapters.manifest import TableManifest
 from adapters.manifest.model import Manifest
@@ -128,3 +129,20 @@ records: [{{name: insured, table: insured, evidence: none}}]
 """
     made: Manifest = manifest_in(tmp_path, text)
     assert isinstance(made, TableManifest)
+
+
+@pytest.mark.parametrize(
+    ("text", "zh"),
+    [
+        ('connection failed: FATAL:  password authentication failed for user "reader"', "用户名或口令被拒绝"),
+        ("(1045, \"Access denied for user 'reader'@'10.0.0.8' (using password: YES)\")", "用户名或口令被拒绝"),
+        ('connection failed: FATAL:  database "share" does not exist', "没有该数据库"),
+        ("failed to resolve host 'db.example': [Errno -2] Name or service not known", "域名无法解析"),
+        ("(2003, \"Can't connect to MySQL server on '10.0.0.8' ([Errno 111] Connection refused)\")", "连接被拒绝"),
+        ("something of a person", "OSError"),
+    ],
+)
+def test_why_no_connection_came_to_be_is_told_without_the_drivers_words(text: str, zh: str) -> None:
+    why = not_in(OSError(text))
+    assert why.zh == zh
+    assert not any(word in why.en + why.zh for word in ("reader", "10.0.0.8", "share", "person"))
