@@ -87,7 +87,7 @@ async def test_a_drop_on_openssh_is_taken_in_corrected_and_told_of(tmp_path: Pat
         ran = await asyncio.to_thread(CliRunner().invoke, main, ["adapter", "check", str(path), "--json"])
         assert ran.exit_code == 0, ran.output
         assert json.loads(ran.output)["files"] == [
-            {"records": "burials", "files": 3, "rows": 4, "bad": 0, "rejected": 0}
+            {"records": "burials", "files": 3, "rows": 4, "bad": 0, "rejected": 0, "bad_en": "", "bad_zh": ""}
         ]
 
         wrong = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDtqJ7zOtqQtYqOo0CpvDXNlMV3HeJDpjrASKGLWdopD"
