@@ -17,7 +17,7 @@ from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
 from gateway.roster.run import Ask, Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
-from gateway.rules.certification import flag_days, propose
+from gateway.rules.certification import days_told, propose
 from gateway.rules.columns import FAR
 from gateway.rules.merge import merge
 from gateway.rules.overpayment import overpaid
@@ -174,8 +174,8 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
             at_refused = at[np.array(found.refused.subject, np.int64)]
             partial[place, at_refused] = True
             _refuse(refusal, at_refused, np.array(found.refused.reason, np.int32))
-        days = flag_days(len(at), reasons_in(found.reasons))
-        told[at] = np.minimum(told[at], np.where(days == 0, FAR, days))
+        subject, flag, on = days_told(len(at), reasons_in(found.reasons))
+        np.minimum.at(told, (at[subject], flag), on)
     told[told == FAR] = 0
     return _SideBySide(status, flags, decided, traced, valid, asked, partial, refusal, told)
 

@@ -57,13 +57,18 @@ def flag_days(subjects: int, reasons: Reasons) -> Int32:
     version's codes, or about no subject of the batch, are left out.
     """
     days = np.full((subjects, FLAG_SLOTS), FAR, np.int32)
+    subject, flag, on = days_told(subjects, reasons)
+    np.minimum.at(days, (subject, flag), on)
+    days[days == FAR] = 0
+    return days
+
+
+def days_told(subjects: int, reasons: Reasons) -> tuple[NDArray[np.intp], NDArray[np.uint8], Int32]:
+    """The same in three columns, subject, flag and day: every day that is told, in any order."""
     code = np.minimum(reasons.code.view(np.uint32), len(_FLAG_OF_CODE) - 1)
     flag = _FLAG_OF_CODE.take(code)
     told = (flag > 0) & (reasons.on != 0) & (reasons.subject.view(np.uint32) < subjects)
-    cell = reasons.subject[told].astype(np.intp) * FLAG_SLOTS + flag[told]
-    np.minimum.at(days.reshape(-1), cell, reasons.on[told])
-    days[days == FAR] = 0
-    return days
+    return reasons.subject[told].astype(np.intp), flag[told], reasons.on[told]
 
 
 def propose(
@@ -97,18 +102,12 @@ def propose(
     same_length(count, benefit=benefit, flags=flags, decided_on=decided_on, flag_on=flag_on)
     since = np.zeros(count, np.int32) if entitled_since_on is None else entitled_since_on
     same_length(count, entitled_since_on=since)
-    effects = book.effects.take(np.minimum(benefit.view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
-    set_bits = (flags[:, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
-    before = (flag_on != 0) & (flag_on < since[:, None])
-    effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
-    ends = effect >= Effect.SUSPENDS
-    event_on = np.where(ends & (flag_on != 0), flag_on, FAR).min(axis=1)
+    event_on, stops, review = _facts(book, benefit, flags, flag_on, since)
 
     known = np.minimum(status.view(np.uint32), STATUS_SLOTS - 1)
     proposal = book.proposals.take(known)
     doubtful = proposal == words.CERTIFICATION_STATUS_SUSPECT
     dead = proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
-    stops, review = ends.any(axis=1), (effect == Effect.REVIEW).any(axis=1)
     settled = (proposal != 0) & ~doubtful & ~dead
     proposal = np.where(settled & stops, words.CERTIFICATION_STATUS_STOP_PROPOSED, proposal)
     proposal = np.where(settled & ~stops & review, words.CERTIFICATION_STATUS_SUSPECT, proposal).astype(np.int32)
@@ -120,6 +119,29 @@ def propose(
     suspect = proposal == words.CERTIFICATION_STATUS_SUSPECT
     verify_by = np.where(suspect, np.int32(as_of_on + book.verify_within_days), np.int32(0))
     return Proposals(proposal, effective, verify_by)
+
+
+def _facts(
+    book: RuleBook, benefit: Int32, flags: NDArray[np.uint32], flag_on: Int32, since: Int32
+) -> tuple[Int32, NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each subject the day of the first fact that ends the benefit, FAR for none, whether there is one, and whether
+    there is one that an official must look at. Few have any, so that few rows are looked at.
+    """
+    count = len(flags)
+    event_on = np.full(count, FAR, np.int32)
+    stops, review = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    at = np.flatnonzero(flags)
+    if not len(at):
+        return event_on, stops, review
+    told_on = flag_on[at]
+    effects = book.effects.take(np.minimum(benefit[at].view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
+    set_bits = (flags[at, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
+    before = (told_on != 0) & (told_on < since[at, None])
+    effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
+    ends = effect >= Effect.SUSPENDS
+    event_on[at] = np.where(ends & (told_on != 0), told_on, FAR).min(axis=1)
+    stops[at], review[at] = ends.any(axis=1), (effect == Effect.REVIEW).any(axis=1)
+    return event_on, stops, review
 
 
 def month_text(effective_on: int) -> str:
