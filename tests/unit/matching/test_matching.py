@@ -179,8 +179,8 @@ async def test_guesses_at_everybody_are_stopped_with_an_alarm(tmp_path: Path, gu
 async def test_before_the_alarm_hardly_anything_was_answered(tmp_path: Path) -> None:
     async with world(tmp_path, rosters(range(3000)), rosters(range(3000)), column_people=1024) as w:
         await guessed(w)
-        # Of 3,000 on either side. Who stands in the first columns is drawn: now and then too few of them are in both for
-        # the alarm, and it comes with the next ones.
+        # Of 3,000 on either side. Who stands in the first columns is drawn: now and then too few of them are in both
+        # for the alarm, and it comes with the next ones.
         assert sum(len(step.tokens) // 16 for step in w.steps()) <= 512
 
 
