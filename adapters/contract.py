@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.errors import SourceFaultError
+from adapters.errors import AdapterError, SourceFaultError
 from adapters.texts import joined, taken
 from wugan.adapter.v1 import columns_pb2
 
@@ -329,6 +329,16 @@ class Adapter(Protocol):
 
     async def close(self) -> None:
         """Release connections, threads and files."""
+        ...
+
+
+@runtime_checkable
+class Holding(Adapter, Protocol):
+    """An adapter that answers from what it took in before, whether or not it reaches where that comes from."""
+
+    @property
+    def trouble(self) -> AdapterError | None:
+        """Why what it holds may be old or lack something, as of the last look; None: nothing is wrong."""
         ...
 
 

@@ -134,9 +134,13 @@ class FileAdapter:
     async def check(self) -> None:
         """Look at the folder now; return when every record set has its file and none was rejected."""
         await self._scan(force=True)
-        problem = self._state.missing or self._state.fault or self._state.notice
-        if problem is not None:
-            raise problem
+        if self.trouble is not None:
+            raise self.trouble
+
+    @property
+    def trouble(self) -> AdapterError | None:
+        """What is wrong with the files or with reaching them; see `Holding`."""
+        return self._state.missing or self._state.fault or self._state.notice
 
     async def taken_in(self) -> tuple[int, int]:
         """Rows that the files of the moment hold, and those among them that were quarantined."""

@@ -249,6 +249,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             partners=partners,
             letters=LetterVitals(store.outbox, store.inbox, directory),
             alarms=access.alarms,
+            behind=lambda: notices.following.behind,
         )
         # Others register with `health` what they know of their own.
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from adapters.batches import in_batches
-from adapters.contract import Adapter, ChangeFeed, Description, Found, Lookup
+from adapters.contract import Adapter, ChangeFeed, Description, Found, Holding, Lookup
 from adapters.errors import AdapterError, SourceDownError
 from gateway.clock import Clock, SystemClock
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
@@ -99,6 +99,13 @@ class Departments:
             )
             for source in self.sources.hand.live
         ]
+
+    @property
+    def troubles(self) -> dict[str, AdapterError]:
+        """What is wrong with what adapters hold that answer from what they took in, by adapter."""
+        held = [(each.about.adapter_id, each.adapter) for each in self.sources.hand.live]
+        told = {name: adapter.trouble for name, adapter in held if isinstance(adapter, Holding)}
+        return {name: trouble for name, trouble in told.items() if trouble is not None}
 
     @property
     def descriptions(self) -> Sequence[Description]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -35,6 +35,21 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 _log = structlog.stdlib.get_logger(__name__)
 
 _LONGEST_PAUSE_S: Final = 300.0
+
+
+class Behind(NamedTuple):
+    """A department whose changes cannot be read at the moment.
+
+    Args:
+        since_ms: of the first try that failed.
+        tries: how many have.
+        en, zh: why the last one did.
+    """
+
+    since_ms: int
+    tries: int
+    en: str
+    zh: str
 
 
 class Following:
@@ -62,6 +77,8 @@ class Following:
         self._woken: dict[str, asyncio.Event] = {}
         self._exchanged = asyncio.Event()
         self._pushing: set[str] = set()
+        self.behind: dict[str, Behind] = {}
+        """Departments whose changes cannot be read, by adapter."""
 
     def wake(self, adapter_id: str = "") -> None:
         """Look at a department now, for it says that it has something; without a name: other departments are asked."""
@@ -94,33 +111,40 @@ class Following:
 
     async def _follow(self, name: str) -> None:
         """Follow a department through whichever adapter it has at the moment, until it has none."""
-        failures, woken, sources = 0, self._woken[name], self._departments.sources
+        woken, sources = self._woken[name], self._departments.sources
         while True:
             source = next((each for each in self._departments.feeds if each.about.adapter_id == name), None)
             if source is None or not isinstance(source.adapter, ChangeFeed):
                 del self._woken[name]
+                self.behind.pop(name, None)
                 return
             woken.clear()
-            pause_s = self._settings.poll_s
+            pause_s: float = self._settings.poll_s
             try:
                 with sources.asking(source):
                     if await self.look(source.about, source.adapter):
                         pause_s = 0.0
-                failures = 0
+                self.behind.pop(name, None)
             except (AdapterError, StoreError) as error:
-                failures += 1
                 what = described(error) if isinstance(error, StoreError) else type(error).__name__
-                _log.warning("changes not read", adapter=name, fault=what, failures=failures)
+                pause_s, tries = self._not_read(name, error.en, error.zh)
+                _log.warning("changes not read", adapter=name, fault=what, failures=tries)
             except Exception as error:  # noqa: BLE001  an adapter is foreign code, and the loop must go on
-                failures += 1
-                _log.error("changes not read", adapter=name, error=type(error).__name__, failures=failures)
-            if failures:
-                pause_s = min(_LONGEST_PAUSE_S, self._settings.poll_s * 2 ** min(failures, 10))
+                pause_s, tries = self._not_read(name, "the adapter crashed; see the log", "接入程序异常，详见日志")
+                _log.error("changes not read", adapter=name, error=type(error).__name__, failures=tries)
             try:
                 async with asyncio.timeout(pause_s):
                     await woken.wait()
             except TimeoutError:
                 pass
+
+    def _not_read(self, name: str, en: str, zh: str) -> tuple[float, int]:
+        """A department's changes could not be read; how long to wait, and how often that was so."""
+        before = self.behind.get(name)
+        since_ms, tries = (self._clock.now_ms(), 0) if before is None else (before.since_ms, before.tries)
+        self.behind[name] = Behind(since_ms, tries + 1, en, zh)
+        pause_s: float = self._settings.poll_s * 2 ** min(tries + 1, 10)
+        return min(_LONGEST_PAUSE_S, pause_s), tries + 1
 
     async def pushed(self, adapter_id: str, numbers: Sequence[str], names: Sequence[str]) -> None:
         """A department tells of people by itself; without any, that it has something to tell when it is looked at.

@@ -18,6 +18,7 @@ from gateway.errors import ConfigError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.partners import Partners
 from gateway.inquiry.asking import Departments
+from gateway.inquiry.following import Behind
 from gateway.observing import calls, clocks, metrics, tracing
 from gateway.observing.admin import serving_admin
 from gateway.observing.health import Health
@@ -25,6 +26,7 @@ from gateway.store.engine import QUEUE_LIMIT
 from gateway.vitals.adapters import AdapterVitals
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
+from gateway.vitals.sources import SourceVitals
 from gateway.vitals.standing import count_try, shown
 from gateway.vitals.storage import StorageVitals
 from gateway.vitals.trust import DirectoryVitals, KeyVitals
@@ -47,6 +49,7 @@ class Seen:
         partners: the other members' gateways.
         letters: outbox and inbox.
         alarms: members whose questions raised an alarm, and the signals.
+        behind: departments whose changes cannot be read.
     """
 
     directory: DirectorySource
@@ -58,6 +61,7 @@ class Seen:
     partners: Partners
     letters: LetterVitals
     alarms: Callable[[], Mapping[str, Sequence[str]]]
+    behind: Callable[[], Mapping[str, Behind]]
 
 
 def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
@@ -78,6 +82,7 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
     )
     health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))
     health.register("departments", DepartmentVitals(lambda: seen.departments.descriptions, given.slow_s))
+    health.register("sources", SourceVitals(seen.departments, seen.behind))
     health.register("adapters", AdapterVitals(seen.faults))
     health.register("letters", seen.letters)
     health.register("alarms", AlarmVitals(seen.alarms, seen.directory))

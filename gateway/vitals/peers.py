@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from adapters.contract import Description
-from gateway import wording
 from gateway.errors import DirectoryError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.standing import DoorState
@@ -18,7 +17,7 @@ from gateway.observing import calls, clocks, metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.observing.pulse import Pulse, Pulses
 from gateway.vitals.standing import left_alone
-from gateway.vitals.wording import span_of
+from gateway.vitals.wording import department_of, span_of
 
 IN_A_ROW: Final = 3
 """Failures from which on somebody is said to be failing."""
@@ -175,7 +174,7 @@ class DepartmentVitals:
         """The facts, and the figures with them."""
         facts = []
         failing = 0
-        names = {about.adapter_id: _department(about) for about in self._descriptions()}
+        names = {about.adapter_id: department_of(about) for about in self._descriptions()}
         pulses = {name: pulse for name, pulse in self._pulses.all().items() if name in names}
         for name, pulse in pulses.items():
             ago_s = _failing_s(pulse)
@@ -327,8 +326,3 @@ def _names(directory: DirectorySource) -> dict[str, tuple[str, str]]:
     return {
         member.member_id: (member.name_en or member.member_id, member.name_zh or member.member_id) for member in members
     }
-
-
-def _department(about: Description) -> tuple[str, str]:
-    word = wording.word(wording.DEPARTMENTS, about.department)
-    return f"{word.en} ({about.adapter_id})", f"{word.zh}（{about.adapter_id}）"

@@ -1,8 +1,11 @@
-"""Times and sizes as the health page says them, in both languages. Pure."""
+"""Times, sizes and departments as the health page says them, in both languages. Pure."""
 
 from __future__ import annotations
 
 from typing import Final
+
+from adapters.contract import Description
+from gateway import wording
 
 _UNITS: Final = (
     (86_400, "day", "天"),
@@ -29,3 +32,9 @@ def size_of(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"
+
+
+def department_of(about: Description) -> tuple[str, str]:
+    """A department and which of its adapters it is, English and Chinese."""
+    word = wording.word(wording.DEPARTMENTS, about.department)
+    return f"{word.en} ({about.adapter_id})", f"{word.zh}（{about.adapter_id}）"

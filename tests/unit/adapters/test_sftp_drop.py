@@ -18,6 +18,9 @@ from adapters.errors import ManifestError, SourceDownError
 from adapters.kinds.file import FileAdapter
 from adapters.manifest import load_manifest
 from adapters.numbers import numbers_of
+from gateway.inquiry.asking import Departments
+from gateway.observing.health import Level
+from gateway.vitals.sources import SourceVitals
 from tests.unit.adapters.adapters_world import ANNA, BO, NOW_MS, ask, holders, rows
 
 TEXT = """\
@@ -265,6 +268,10 @@ async def test_a_server_that_is_away_leaves_what_is_known_and_says_so(server: Se
     found = await adapter.lookup(ask(ANNA))
     assert len(found.evidence) == 1
     assert found.complete_until_on == 0, "nobody knows how complete it is"
+    [fact] = await SourceVitals(Departments([adapter], lambda _one, _other: True), dict)(0)
+    assert (fact.about, fact.level) == ("department/courts/source", Level.ATTENTION)
+    assert "from what came before" in fact.en
+    assert "not reached" in fact.en
     never = server.adapter("courts", "courts2")
     with pytest.raises(SourceDownError, match="not reached"):
         await never.lookup(ask(ANNA))
@@ -272,6 +279,7 @@ async def test_a_server_that_is_away_leaves_what_is_known_and_says_so(server: Se
     with capture_logs() as logs:
         await adapter.check()
     assert "drop reached again" in [each["event"] for each in logs]
+    assert adapter.trouble is None
     assert (await adapter.lookup(ask(ANNA))).complete_until_on > 0
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from adapters.contract import MAX_CURSOR_BYTES, Changed
 from adapters.errors import SourceDownError, SourceFaultError
+from gateway.observing.health import Level
+from gateway.vitals.sources import SourceVitals
 from tests.unit.notices.notices_world import Feed, World, death, world
 from tests.unit.post.post_world import until
 from tests.unit.services.gateways_world import ANNA, BO
@@ -76,6 +78,17 @@ async def test_a_department_that_is_down_holds_up_no_other(tmp_path: Path) -> No
             return [each.id_number for each in await w.told()] == [ANNA]
 
         await until(told, "the notice of the other department")
+
+        async def three_times() -> bool:
+            return [each.tries for each in w.following.behind.values()] == [3]
+
+        await until(three_times, "three tries in vain")
+        seen = SourceVitals(w.departments, lambda: w.following.behind)
+        [fact] = await seen(w.clock.now_ms() + 120_000)
+        assert fact.about == f"department/{health.describe().adapter_id}/changes"
+        assert fact.level is Level.ATTENTION
+        assert "not been read for 2 minutes: down" in fact.en
+        assert "2 分钟未能读取：不可用" in fact.zh
         health.error = None
         health.record(BO, death())
 
@@ -83,6 +96,7 @@ async def test_a_department_that_is_down_holds_up_no_other(tmp_path: Path) -> No
             return {each.id_number for each in await w.told()} == {ANNA, BO}
 
         await until(both, "the notice of the one that came back")
+        assert await seen(w.clock.now_ms()) == []
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
