@@ -139,21 +139,27 @@ class DirectoryService:
         self._streams += 1
         try:
             await stream.prepare(request)
-            told = 0
-            while not self._closing:
-                turn = self._turn
-                if told != self._version:
-                    told = self._version
-                    data = json.dumps({"version": told})
-                    await stream.write(f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
-                try:
-                    async with asyncio.timeout(HEARTBEAT_S):
-                        await turn.wait()
-                except TimeoutError:
-                    await stream.write(b": still here\n\n")
+            await self._tell(stream)
+        except ConnectionResetError:
+            pass  # whoever listened is gone
         finally:
             self._streams -= 1
         return stream
+
+    async def _tell(self, stream: web.StreamResponse) -> None:
+        """Tell of every version until the authority closes or nobody listens any more."""
+        told = 0
+        while not self._closing:
+            turn = self._turn
+            if told != self._version:
+                told = self._version
+                data = json.dumps({"version": told})
+                await stream.write(f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await turn.wait()
+            except TimeoutError:
+                await stream.write(b": still here\n\n")
 
     def _announce(self, version: int) -> None:
         self._version = version

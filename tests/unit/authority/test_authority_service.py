@@ -206,6 +206,28 @@ async def test_a_publication_is_announced_at_once(
             await asyncio.gather(following, return_exceptions=True)
 
 
+async def test_a_listener_that_is_gone_is_no_error(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(service, "MAX_STREAMS", 1)
+    async with run.authority(world.home, world.clock) as bound:
+        served = Served(world, bound.https, tmp_path)
+        events = f"{served.url}/directory/events"
+        async with served.session() as session, asyncio.timeout(20):
+            first = await session.get(events, server_hostname=NAME)
+            assert first.status == 200
+            assert first.connection is not None
+            assert first.connection.transport is not None
+            first.connection.transport.abort()
+            status = 503
+            while status == 503:  # until its place is free
+                async with session.get(events, server_hostname=NAME) as second:
+                    status = second.status
+            assert status == 200
+    assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
+
+
 @pytest.mark.parametrize("who", ["nobody", "another member", "a unit", "an unlisted certificate", "a revoked one"])
 async def test_nobody_else_publishes_for_a_member(served: Served, world: World, member: Keys, who: str) -> None:
     shown: Keys | None = member
