@@ -6,9 +6,13 @@ configuration; 3 something could not be reached; 4 something answered nonsense; 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import io
 import os
+import sys
+from typing import Any
 
 import click
 
@@ -19,6 +23,7 @@ EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_FAULTY = 4
+EXIT_INTERRUPTED = 130
 
 command_words.speak()
 
@@ -84,6 +89,13 @@ class _LazyGroup(click.Group):
             raise TypeError(f"{found[0]}.{found[1]} is not a command")
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run what was called for; interrupted, it ends as the shell's own commands do, not as one that failed."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise SystemExit(EXIT_INTERRUPTED) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line each, in the user's language."""
         with formatter.section(say("Commands", "命令")):
@@ -109,3 +121,12 @@ def main() -> None:
     """
     gc.set_threshold(100_000, 20, 50)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    _write_whatever()
+
+
+def _write_whatever() -> None:
+    """A terminal that lacks a character (GBK has no check mark) shows its number: an answer there is better than none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")

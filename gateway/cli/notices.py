@@ -226,10 +226,7 @@ def watch(config_file: Path, json_out: bool, once: bool, after: int) -> None:
             else:
                 _show(console, notice)
 
-    try:
-        asyncio.run(with_gateway(settings, ask))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    asyncio.run(with_gateway(settings, ask))
 
 
 def _show(console: object, notice: agency_pb2.WatchNoticesResponse) -> None:
