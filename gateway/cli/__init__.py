@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def _write_whatever() -> None:
-    """A terminal that lacks a character (GBK has no check mark) shows its number: an answer there is better than none."""
+    """A terminal that lacks a character (GBK has no check mark) shows its number: better than no answer at all."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             with contextlib.suppress(OSError, ValueError):

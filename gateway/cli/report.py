@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gateway import wording
 from gateway.cli.language import chinese, plain, say
-from gateway.cli.tables import listing
+from gateway.cli.tables import lines_of, listing
 from gateway.wording import Word, word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -34,6 +34,13 @@ _COLOURS = {
 }
 _EVENTS_FROM = 100
 """Evidence kinds from here on are events; see EvidenceKind."""
+_NARROW = 76
+"""Columns below which the time line has four columns only, and the rest of each row below its evidence."""
+_ROOMY = 100
+"""Columns from which there is room between the columns of the time line."""
+_FRAME = 4
+"""Columns that the frame takes."""
+_NOBODY_KNOWS = "UNKNOWN_PERSON"
 
 
 def named(table: dict[int, Word], number: int) -> str:
@@ -74,16 +81,19 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
     if note:
         parts.append(Text(note, style="italic bright_black"))
     parts.append(_facts(response))
+    known = response.status != words.SURVIVAL_STATUS_UNKNOWN
     for reason in response.reasons:
-        parts.append(Text("• " + plain(reason.zh if chinese() else reason.en)))
+        if known and reason.name == _NOBODY_KNOWS:
+            continue  # one of several provinces, which says so in its own line below
+        parts.append(_broken("• " + plain(reason.zh if chinese() else reason.en), console.width - _FRAME))
     if response.evidence:
-        parts.append(_timeline(response))
+        parts.append(_timeline(response, console.width))
     if response.partial:
         parts.append(
             Text(
                 say(
-                    "Incomplete: a source did not answer; the grade may be too low, never too high.",
-                    "信息不完整：有数据来源未答复，等级可能偏低，但不会偏高。",
+                    "Incomplete: a source did not answer. What it knows is missing here, be it traces or a death.",
+                    "信息不完整：有数据来源未答复，其掌握的活动轨迹或死亡记录未计入。",
                 ),
                 style="yellow",
             )
@@ -96,8 +106,8 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         parts.append(
             Text(
                 say(
-                    f"Left open under ticket {ticket}: wugan late show {ticket}",
-                    f"已留置，编号 {ticket}；查看：wugan late show {ticket}",
+                    f"Left open under a ticket: wugan late show {ticket} --config …",
+                    f"已留置，查看：wugan late show {ticket} --config …",
                 ),
                 style="cyan",
             )
@@ -108,23 +118,25 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
 def _earlier(response: agency_pb2.CheckResponse) -> Text:
     """That answers were given before, and how long ago the oldest was."""
     minutes = response.age_ms // 60_000
-    ago = say(f"{minutes} min ago", f"{minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
+    ago = say(f"{minutes} min ago", f" {minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
+    if not minutes:
+        ago = say("less than a minute ago", "不到 1 分钟前")
     if response.stale:
         return Text(
             say(
                 f"Outdated: a province cannot be reached; what it answered {ago} is shown. Ask again later.",
-                f"已过期：有省份暂时无法连接，显示其 {ago}的答复，请稍后重新查询。",
+                f"已过期：有省份暂时无法连接，显示其{ago}的答复，请稍后重新查询。",
             ),
             style="bold yellow",
         )
     return Text(
-        say(f"Answered before, {ago}; ask anew with --fresh.", f"使用 {ago}已取得的答复；如需重新查询请加 --fresh。"),
+        say(f"Answered before, {ago}; ask anew with --fresh.", f"使用{ago}已取得的答复；如需重新查询请加 --fresh。"),
         style="bright_black",
     )
 
 
 def _hours(hours: int) -> str:
-    return say(f"{hours} h ago", f"{hours} 小时前")
+    return say(f"{hours} h ago", f" {hours} 小时前")
 
 
 def _facts(response: agency_pb2.CheckResponse) -> Text:
@@ -140,29 +152,39 @@ def _facts(response: agency_pb2.CheckResponse) -> Text:
     return Text("   ".join(f"{name} {value}" for name, value in facts), style="bright_black")
 
 
-def _timeline(response: agency_pb2.CheckResponse) -> Table:
-    table = listing(
-        say("date", "日期"),
-        "",
-        say("evidence", "证据"),
-        say("department", "部门"),
-        say("strength", "强度"),
-        say("region", "地区"),
-        say("known since", "入库日期"),
-    )
+def _broken(text: str, width: int) -> Text:
+    """A sentence of ours or of another party in lines; the library breaks English, but takes Chinese for one word."""
+    return Text("\n".join(lines_of(text, max(width, 20))) if chinese() else text)
+
+
+def _timeline(response: agency_pb2.CheckResponse, width: int) -> Table:
+    narrow = width < _NARROW
+    headings = [say("date", "日期"), "", say("evidence", "证据"), say("department", "部门")]
+    rest = [say("strength", "强度"), say("region", "地区"), say("known since", "入库日期")]
+    table = listing(*headings) if narrow else listing(*headings, *rest)
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    if not narrow:
+        strength, region, since = table.columns[4:]
+        region.no_wrap = True
+        if not chinese():  # room for the longest words of the others in 80 columns
+            strength.max_width, since.width = 9, 10
+            if width < _ROOMY:
+                table.padding = (0, 1, 0, 0)
     for row in response.evidence:
         event = row.kind >= _EVENTS_FROM
         kind = named(wording.KINDS, row.kind)
         if row.from_on or row.until_on:
             kind += f" {row.from_on}–{row.until_on}"
+        cells = [named(wording.STRENGTHS, row.strength), str(row.region or ""), row.available_on]
+        if narrow:
+            cells[2] = cells[2] and say(f"known since {cells[2]}", f"入库 {cells[2]}")
+            kind, cells = "\n".join([kind, "  ".join(cell for cell in cells if cell)]), []
         table.add_row(
             row.observed_on,
             "◆" if event else "·",
             kind,
             named(wording.DEPARTMENTS, row.department),
-            named(wording.STRENGTHS, row.strength),
-            str(row.region or ""),
-            row.available_on,
+            *cells,
             style="bold" if event else "",
         )
     return table
@@ -178,6 +200,8 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         if answer.refusal:
             line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
+            if len(response.answers) > 1 and answer.status:
+                line.append(named(wording.STATUSES, answer.status) + say(", ", "，"))
             line.append(say("signed answer", "已签名答复"))
             line.append(plain(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}")))
         if answer.late:
@@ -201,7 +225,8 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             if adapters[source.department] > 1 and source.adapter_id:
                 line.append(plain(say(f" ({source.adapter_id})", f"（{source.adapter_id}）")))
             if not well:
-                line.append(f"（{named(wording.OUTCOMES, source.outcome)}）", style="yellow")
+                outcome = named(wording.OUTCOMES, source.outcome)
+                line.append(say(f" ({outcome})", f"（{outcome}）"), style="yellow")
         line.append("\n")
     line.rstrip()
     return line

@@ -6,14 +6,19 @@ the limit there is room. Refuses: what stands in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 WIDE: Final = 140
 """Columns, where the output is not a terminal."""
+
+_UNITS: Final = re.compile(r"[!-~\u00a0-\u024f]+|.", re.DOTALL)
+_NEVER_FIRST: Final = frozenset("，。；：、！？）》」』”’％")
 
 
 def listing(*headings: str, right: Sequence[int] = ()) -> Table:
@@ -31,3 +36,20 @@ def console(*, stderr: bool = False, wide: int = WIDE) -> Console:
     if not made.is_terminal:
         made.width = max(made.width, wide)
     return made
+
+
+def lines_of(text: str, width: int) -> Iterator[str]:
+    """A text in lines of at most so many columns, broken as Chinese is: between any two of its characters, never
+    within a word or number of other scripts, and with no full stop or comma at the beginning of a line.
+    """
+    line = ""
+    for unit in _UNITS.findall(text):
+        if line and cell_len(line + unit) > width:
+            kept, line = line.rstrip(), unit.lstrip()
+            if unit in _NEVER_FIRST and len(kept) > 1:
+                kept, line = kept[:-1].rstrip(), kept[-1] + unit
+            yield kept
+        else:
+            line += unit
+    if line:
+        yield line

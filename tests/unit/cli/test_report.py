@@ -154,6 +154,48 @@ def test_a_narrow_terminal_loses_nothing_that_matters(language: str) -> None:
     assert getattr(wording.STATUSES[words.SURVIVAL_STATUS_ALIVE_STRONG], language) in text
 
 
+def test_days_and_words_are_never_broken_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    response = answer()
+    response.evidence[0].kind = v.EVIDENCE_KIND_OWN_CERTIFICATION
+    response.evidence[0].department = v.DEPARTMENT_FACE_AUTHENTICATION
+    response.evidence[0].from_on = ""
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    for width in (60, 80):
+        text = shown(response, width=width)
+        assert all(word in text for word in ("2026-05-01", "2026-05-02", "certification", "authentication")), width
+
+
+def test_chinese_is_broken_between_characters_and_no_line_begins_with_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    response = agency_pb2.CheckResponse(status=words.SURVIVAL_STATUS_CONFLICT)
+    for length in range(30, 80):
+        del response.reasons[:]
+        response.reasons.add(name="X", zh="同" * length + "。" + "自 2026-11 起，" * 3)
+        lines = [line.strip("│ ") for line in shown(response, width=60).splitlines()]
+        assert "•" not in lines, "a bullet alone in its line"
+        assert not any(line.startswith(("。", "，")) for line in lines)
+        assert "".join(lines).count("2026-11") == 3
+
+
+def test_what_one_province_does_not_know_stands_beside_it_not_above_all(language: str) -> None:
+    response = answer()
+    response.reasons.add(name="UNKNOWN_PERSON", zh="均查无此人。", en="Nobody knows.")
+    response.answers[1].status = words.SURVIVAL_STATUS_UNKNOWN
+    response.answers[1].refusal = words.REFUSAL_REASON_UNSPECIFIED
+    text = shown(response)
+    assert not any(each in text for each in ("均查无此人。", "Nobody knows."))
+    assert getattr(wording.STATUSES[words.SURVIVAL_STATUS_UNKNOWN], language) in text
+    response.status = words.SURVIVAL_STATUS_UNKNOWN
+    assert any(each in shown(response) for each in ("均查无此人。", "Nobody knows."))
+
+
+def test_an_incomplete_answer_is_not_said_to_be_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    text = shown(answer())
+    assert "不会偏高" not in text
+    assert "死亡记录未计入" in text
+
+
 def test_texts_of_another_province_cannot_steer_the_terminal(language: str) -> None:
     response = answer()
     hostile = "\x1b]0;owned\x07\x1b[2J[bold]x[/bold]\u202e"
