@@ -190,7 +190,8 @@ def check(
         async for each in stub.CheckStream(agency_pb2.CheckStreamRequest(check=request), timeout=time_s):
             tell(each.known, each.awaited)
 
-    asyncio.run(with_gateway(settings, ask))
+    instead = "" if leave else say("or leave the question: --leave 7d", "也可加 --leave 7d 留置查询，由对方恢复后答复")
+    asyncio.run(with_gateway(settings, ask, instead=instead))
 
 
 def title_of(awaited: Sequence[str]) -> str:
@@ -208,6 +209,6 @@ def _seconds(text: str) -> int:
     if not text:
         return 0
     number, unit = text[:-1], text[-1:]
-    if not number.isdecimal() or len(number) > 4 or unit not in _UNITS:
+    if not number.isdecimal() or len(number) > 4 or not int(number) or unit not in _UNITS:
         fail(say("--leave: write a time like 30m, 12h or 7d", "--leave：时限应写作 30m、12h 或 7d"), EXIT_USAGE)
     return int(number) * _UNITS[unit]

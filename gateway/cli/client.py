@@ -5,6 +5,7 @@ Owns: the channel of one command and the texts of errors. Refuses: knowing what 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
@@ -31,12 +32,22 @@ _UNREACHABLE = frozenset(
         words.REFUSAL_REASON_SHUTTING_DOWN,
     }
 )
+_AWAY = frozenset({words.REFUSAL_REASON_PARTNER_UNAVAILABLE, words.REFUSAL_REASON_DEADLINE_EXCEEDED})
 
 
 async def with_gateway(
-    settings: AgencySettings, work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]]
+    settings: AgencySettings,
+    work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]],
+    *,
+    instead: str = "",
 ) -> R:
-    """Do some work with a stub of the agency's gateway; ends the command with a message where that fails."""
+    """Do some work with a stub of the agency's gateway; ends the command with a message where that fails.
+
+    Args:
+        settings: of the agency.
+        work: what is done.
+        instead: what else a person can do where another province is not reached.
+    """
     try:
         opened = agency_channel(settings)
     except CertsError as error:
@@ -47,7 +58,7 @@ async def with_gateway(
         except grpc.aio.AioRpcError as error:
             ours = from_rpc_error(error)
             if ours is not None:
-                fail_with(ours)
+                fail_with(ours, instead)
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 fail(
                     say("no answer in time; allow more with --timeout", "未在时限内得到答复，可用 --timeout 延长"),
@@ -63,14 +74,19 @@ async def with_gateway(
             )
 
 
-def fail_with(error: WuganError) -> NoReturn:
-    """End the command with an error of ours."""
-    code = EXIT_REFUSED
+def fail_with(error: WuganError, instead: str = "") -> NoReturn:
+    """End the command with an error of ours: what is wrong, from when on it is worth trying, what else can be done."""
+    code, more = EXIT_REFUSED, ""
     if error.reason in _UNREACHABLE:
         code = EXIT_UNREACHABLE
+        seconds = math.ceil(error.retry_after_ms / 1000)
+        if seconds > 1:
+            more = say(f"; not before {seconds} s from now", f"；{seconds} 秒后再试")
+        if error.reason in _AWAY and instead:
+            more += say(f"; {instead}", f"；{instead}")
     elif error.reason == words.REFUSAL_REASON_PARTNER_FAULTY:
         code = EXIT_FAULTY
-    fail(f"[{error.code}] {plain(say(error.en, error.zh))}", code)
+    fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}", code)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -86,3 +86,19 @@ def test_an_error_of_another_province_cannot_steer_the_terminal(capsys: pytest.C
 @pytest.mark.parametrize(("text", "shown"), [("张三·a b 1", "张三·a b 1"), ("a\x1b[31m\u202eb\n", "a�[31m�b�")])
 def test_plain_text_keeps_words_and_drops_what_steers(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_who_is_not_reached_is_told_when_to_try_and_what_else_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    away, busy = words.REFUSAL_REASON_PARTNER_UNAVAILABLE, words.REFUSAL_REASON_OVERLOADED
+    for reason, told in (
+        (away, "；9 秒后再试；可留置"),
+        (busy, "；9 秒后再试"),
+        (words.REFUSAL_REASON_UNKNOWN_REGION, ""),
+    ):
+        error = RefusedError("gone", "不在", reason=reason, retryable=True, retry_after_ms=8_001)
+        with pytest.raises(SystemExit):
+            fail_with(error, "可留置")
+        assert capsys.readouterr().err.rstrip().endswith("不在" + told)
