@@ -108,7 +108,10 @@ class PartnerVitals:
         doors = [door for door in self._doors() if door.member in names]
         facts = [*self._facts(names, pulses, now_ms), *left_alone(doors, names, _why), *_clocks(names)]
         failing = {partner for partner, pulse in pulses.items() if pulse.failures >= IN_A_ROW}
-        failing |= {door.member for door in doors} - {door.member for door in doors if door.outage is None}
+        # One whose next try is due may be well again: nobody asked since. One whose last call went well is, if on trial.
+        well = {partner for partner, pulse in pulses.items() if not pulse.failures}
+        well |= {door.member for door in doors if door.outage is None or door.outage.next_try_ms <= now_ms}
+        failing |= {door.member for door in doors} - well
         asked = {*pulses, *(door.member for door in doors)}
         if len(asked) > 1 and failing == asked:
             facts.append(HealthFact("partners", Level.FAILING, *_NO_PARTNERS))

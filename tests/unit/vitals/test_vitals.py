@@ -135,6 +135,19 @@ async def test_when_every_partner_is_left_alone_it_is_probably_oneself(world: Wo
     assert "partners" not in levels(list(await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)))
 
 
+@pytest.mark.parametrize("answered", [True, False])
+async def test_who_answered_since_or_may_be_asked_again_is_not_among_all_that_fail(
+    world: World, *, answered: bool
+) -> None:
+    outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS + (30_000 if answered else -1), "PARTNER_UNAVAILABLE")
+    doors = [DoorState(party.member_id, party.address, State.HALF_OPEN, outage, None) for party in (B, C)]
+    if answered:
+        world.ask(C.member_id)
+    told = levels(list(await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)))
+    assert "partners" not in told
+    assert len(told) == 2, "each is told of all the same"
+
+
 async def test_a_deadline_too_short_to_be_fair_says_nothing_of_a_partner(world: World) -> None:
     late = PartnerError("e", "z", reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED)
     for _ in range(3):
