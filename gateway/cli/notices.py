@@ -22,7 +22,7 @@ from gateway.cli.access_common import FILE, JSON
 from gateway.cli.agency_options import BASIS, CONFIG, OFFICIAL
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError
-from gateway.wording import BENEFITS, DEPARTMENTS, Word, word
+from gateway.wording import BENEFITS, DEPARTMENTS, REFUSALS, Word, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class _Row(NamedTuple):
     name: str
     benefit: int
     regions: tuple[int, ...]
+    line: int = 0
+    """Of the file, 0 where there is none."""
 
 
 @click.group(
@@ -138,7 +140,9 @@ def subscribe(
         click.echo(say(f"{accepted} subscriptions made or renewed", f"已受理 {accepted} 项订阅"))
         for each in refused:
             message = plain(say(each.message_en, each.message_zh))
-            click.echo(say(f"row {each.row + 1}: {message}", f"第 {each.row + 1} 行：{message}"), err=True)
+            line = rows[each.row].line if each.row < len(rows) else 0
+            place = say(f"line {line}: ", f"第 {line} 行：") if line else ""
+            click.echo(f"wugan: {place}{message}", err=True)
     if refused:
         raise SystemExit(EXIT_REFUSED)
 
@@ -236,14 +240,18 @@ def _show(console: object, notice: agency_pb2.WatchNoticesResponse) -> None:
     from gateway.cli.report import show
 
     title = f"{notice.cursor}  {notice.id_number} {notice.name}"
-    note = _named(BENEFITS, notice.benefit)  # a title is cut off where it is too long
+    number = say(f"notice {notice.sequence}", f"第 {notice.sequence} 号通知")
+    note = f"{_named(BENEFITS, notice.benefit)}  {number}"  # a title is cut off where it is too long
     if notice.retracted:
         note += "\n" + say("A later notice takes this one back.", "本通知已被后续通知撤回。")
     elif notice.retracts_from:
         first, last = notice.retracts_from, notice.sequence - 1
+        which = (
+            say(f"{first} to {last}", f"第 {first} 至 {last} 号") if first < last else say(f"{last}", f"第 {last} 号")
+        )
         note += "\n" + say(
-            f"Earlier notices of this person ({first} to {last}) do not hold any more.",
-            f"此前关于该人员的通知（第 {first} 至 {last} 号）不再成立。",
+            f"Earlier notices of this person ({which}) do not hold any more.",
+            f"此前关于该人员的通知（{which}）不再成立。",
         )
     assert isinstance(console, Console)  # noqa: S101  typed loosely so that help does not import it
     show(console, notice.result, title=plain(title), note=note)
@@ -258,12 +266,24 @@ def _standing(each: agency_pb2.SubscriptionState) -> str:
         say(*_STANDINGS.get(each.standing, ("?", "？"))),
     ]
     if each.refusal:
-        parts.append(words.RefusalReason.Name(each.refusal).removeprefix("REFUSAL_REASON_"))
+        parts.append(_why(each.refusal))
     if each.monitored:
         parts.append(say(", ", "、").join(_named(DEPARTMENTS, number) for number in each.monitored))
     until = each.until.ToDatetime().date().isoformat()
     parts.append(say(f"until {until}", f"至 {until}"))
     return plain("  ".join(parts))
+
+
+def _why(refusal: int) -> str:
+    """Why the other side does not watch, with the reason's own name."""
+    if refusal == words.REFUSAL_REASON_NOT_SERVED:
+        told = say(
+            "no department there tells of changes; check from time to time", "对方没有可推送变更的部门，请定期查询"
+        )
+    else:
+        told = _named(REFUSALS, refusal)
+    name = words.RefusalReason.Name(words.RefusalReason.ValueType(refusal)).removeprefix("REFUSAL_REASON_")
+    return f"{told} ({name})"
 
 
 def _as_line(message: agency_pb2.WatchNoticesResponse | agency_pb2.SubscriptionState) -> str:
@@ -331,7 +351,13 @@ def _read(path: Path, *, ending: bool) -> list[_Row]:
         try:
             regions = tuple(int(code) for code in (row.get("regions") or "").split())
             rows.append(
-                _Row(row["id_number"] or "", row.get("name") or "", _benefit(row.get("benefit") or ""), regions)
+                _Row(
+                    row["id_number"] or "",
+                    row.get("name") or "",
+                    _benefit(row.get("benefit") or ""),
+                    regions,
+                    reader.line_num,
+                )
             )
         except (KeyError, ValueError):
             fail(
