@@ -14,6 +14,7 @@ import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from certs.chain import certificate_identity
 from certs.errors import CertsError, SlotError
 from certs.grpc_credentials import channel_credentials
 from certs.keys import PrivateKey, raw_public_key, read_passphrase
@@ -129,7 +130,14 @@ class LiveKeys:
         key = self._slots.private_key(tls)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise _wrong(tls)
-        return own, TlsIdentity(tls.name, key, self._slots.chain(tls)), opening
+        chain = self._slots.chain(tls)
+        whose = certificate_identity(chain).member_id
+        if whose != self._member_id:
+            raise SlotError(
+                f"the keys in {self._slots.folder} are those of {whose}; member_id in gateway.toml is {self._member_id}",
+                f"{self._slots.folder} 中的密钥属于 {whose}，而 gateway.toml 的 member_id 为 {self._member_id}",
+            )
+        return own, TlsIdentity(tls.name, key, chain), opening
 
     def _signing(self, generation: Generation) -> SigningKey:
         if self._own is not None and self._own.signing.key_id == generation.key_id:

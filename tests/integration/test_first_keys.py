@@ -13,7 +13,7 @@ from aiohttp import web
 from office_world import AUTHORITY_NAME, Refusing, TwoProvinces, two_provinces
 from test_rotation_live import Asking, certs, numbers, until_current, wugan
 
-from certs.errors import RotationError
+from certs.errors import RotationError, SlotError
 from certs.files import read_public
 from certs.rotation import Enroller, Event, KeySet
 from certs.server_tls import ServerTls
@@ -117,7 +117,10 @@ async def test_key_files_under_a_passphrase_serve_and_rotate_as_well(provinces: 
 async def test_keys_are_read_whole_or_not_at_all(provinces: TwoProvinces) -> None:
     settings = load_gateway(provinces.asking.config)
     slots = open_slots(settings)
-    live = LiveKeys(settings.member_id, slots, read_public(settings.tls.roots))
+    roots = read_public(settings.tls.roots)
+    with pytest.raises(SlotError, match=settings.member_id):
+        await LiveKeys(load_gateway(provinces.answering.config).member_id, slots, roots).refresh()
+    live = LiveKeys(settings.member_id, slots, roots)
     await live.refresh()
     before, told = live.own(), []
 
