@@ -96,7 +96,7 @@ def show(config_file: Path, json_out: bool, ticket: str) -> None:
     async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> agency_pb2.FetchLateResponse:
         return await stub.FetchLate(request, timeout=settings.timeout_s)
 
-    _print(asyncio.run(with_gateway(settings, ask)).response, json_out)
+    _print(asyncio.run(with_gateway(settings, ask)), json_out)
 
 
 @late.command(
@@ -120,7 +120,7 @@ def watch(config_file: Path, json_out: bool, once: bool, after: int) -> None:
 
     async def follow(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
         async for told in stub.WatchLate(request):
-            _print(told.response, json_out, cursor=told.cursor)
+            _print(told, json_out, cursor=told.cursor)
 
     asyncio.run(with_gateway(settings, follow))
 
@@ -135,14 +135,20 @@ def _settings(config_file: Path) -> AgencySettings:
         fail(say(error.en, error.zh), EXIT_USAGE)
 
 
-def _print(response: agency_pb2.CheckResponse, json_out: bool, cursor: int = 0) -> None:
+def _print(told: agency_pb2.FetchLateResponse | agency_pb2.WatchLateResponse, json_out: bool, cursor: int = 0) -> None:
     from rich.console import Console
 
     from gateway.cli.report import as_json, show
 
+    response = told.response
+    about = {"id_number": told.id_number, "name": told.name, "case_reference": told.case_reference}
     if json_out:
-        data = {"cursor": cursor, **as_json(response)} if cursor else as_json(response)
-        click.echo(json.dumps(data, ensure_ascii=False))
+        data = {**about, **as_json(response)}
+        click.echo(json.dumps({"cursor": cursor, **data} if cursor else data, ensure_ascii=False))
         return
-    title = f"{response.late_ticket.hex()}"
-    show(Console(), response, title=title, note=say(f"cursor {cursor}", f"游标 {cursor}") if cursor else "")
+    title = plain("  ".join(filter(None, [f"{told.id_number} {told.name}".strip(), told.case_reference])))
+    ticket = response.late_ticket.hex()
+    note = say(f"ticket {ticket}", f"编号 {ticket}") + (
+        say(f"   cursor {cursor}", f"   游标 {cursor}") if cursor else ""
+    )
+    show(Console(), response, title=title, note=note)

@@ -7,7 +7,7 @@ same as of a check that is answered at once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypedDict
 
 from gateway.clock import civil_day
 from gateway.errors import RefusedError, WuganError
@@ -113,7 +113,7 @@ class LateService:
                 "ticket：本机构没有该留置查询，或已超过保存期限，请重新查询",
                 field="ticket",
             )
-        return agency_pb2.FetchLateResponse(response=self._whole(*found))
+        return agency_pb2.FetchLateResponse(response=self._whole(*found), **_about(found[0]))
 
     async def watch(self, unit: str, request: agency_pb2.WatchLateRequest, write: Write) -> None:
         """Tell what comes, from a cursor on, until the agency leaves or the gateway stops.
@@ -137,6 +137,7 @@ class LateService:
                         ticket=event.ticket,
                         member_id=event.member,
                         response=self._whole(left, questions, came),
+                        **_about(left),
                     )
                     await write(message)
                 after = event.number
@@ -175,6 +176,20 @@ class LateService:
             if state in (OPEN, PARTIAL):
                 answer.pending_until.FromMilliseconds(left.until_ms)
         return response
+
+
+class _About(TypedDict):
+    """Whom a check is about, and for which case."""
+
+    id_number: str
+    name: str
+    case_reference: str
+
+
+def _about(left: Left) -> _About:
+    question = unpack(left.body).question
+    who, case = question.subjects, question.context.case_reference
+    return _About(id_number=who.id_number[0], name=who.name[0], case_reference=case)
 
 
 def _shown(answer: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:

@@ -171,6 +171,7 @@ async def test_a_question_to_a_province_that_cannot_be_reached_is_left_and_answe
         await until(lambda: world.told_of(1))
     (told,) = await world.told()
     assert (told.ticket, told.member_id) == (left.late_ticket, B.member_id)
+    assert (told.id_number, told.name, told.case_reference) == (ANNA, NAMES[ANNA], "JH-2026-17")
     assert told.response.status == STRONG
     assert told.response.answers[0].late
     assert not told.response.answers[0].HasField("pending_until")

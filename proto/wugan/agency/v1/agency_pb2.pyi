@@ -203,7 +203,7 @@ class CheckResponse(_message.Message):
     valid_until: _builtins.str
     as_of: _builtins.str
     partial: _builtins.bool
-    """A source or a province did not answer: the grade may be too low, never too high."""
+    """A source or a province did not answer: what it knows, be it traces or a death, is missing here."""
     from_cache: _builtins.bool
     """Some province's answer is one that was given to this unit before, for the same purpose (ProvinceAnswer.from_cache)."""
     stale: _builtins.bool
@@ -672,16 +672,26 @@ class FetchLateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESPONSE_FIELD_NUMBER: _builtins.int
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    id_number: _builtins.str
+    """Whom it is about and for which case, as it was asked."""
+    name: _builtins.str
+    case_reference: _builtins.str
     @_builtins.property
     def response(self) -> Global___CheckResponse: ...
     def __init__(
         self,
         *,
         response: Global___CheckResponse | None = ...,
+        id_number: _builtins.str = ...,
+        name: _builtins.str = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "id_number", b"id_number", "name", b"name", "response", b"response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -719,11 +729,18 @@ class WatchLateResponse(_message.Message):
     TICKET_FIELD_NUMBER: _builtins.int
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     RESPONSE_FIELD_NUMBER: _builtins.int
+    ID_NUMBER_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
     cursor: _builtins.int
     """To go on from."""
     ticket: _builtins.bytes
     member_id: _builtins.str
     """The province that answered, or whose time ran out."""
+    id_number: _builtins.str
+    """Whom it is about and for which case, as it was asked."""
+    name: _builtins.str
+    case_reference: _builtins.str
     @_builtins.property
     def response(self) -> Global___CheckResponse: ...
     def __init__(
@@ -733,10 +750,13 @@ class WatchLateResponse(_message.Message):
         ticket: _builtins.bytes = ...,
         member_id: _builtins.str = ...,
         response: Global___CheckResponse | None = ...,
+        id_number: _builtins.str = ...,
+        name: _builtins.str = ...,
+        case_reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "member_id", b"member_id", "response", b"response", "ticket", b"ticket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "cursor", b"cursor", "id_number", b"id_number", "member_id", b"member_id", "name", b"name", "response", b"response", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
