@@ -144,8 +144,8 @@ async def _listen(
         await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=context).start()
     except OSError as error:
         raise ConfigError(
-            f"{setting}: cannot listen on {address}; is the port taken?",
-            f"{setting}：无法监听 {address}，端口可能已被占用",
+            f"{setting}: cannot listen on {address}; is the port taken, or the address elsewhere?",
+            f"{setting}：无法监听 {address}，端口可能已被占用，或该地址不属于本机",
             field=setting,
         ) from error
     return f"{host}:{runner.addresses[0][1]}"

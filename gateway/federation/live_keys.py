@@ -134,7 +134,7 @@ class LiveKeys:
         whose = certificate_identity(chain).member_id
         if whose != self._member_id:
             raise SlotError(
-                f"the keys in {self._slots.folder} are those of {whose}; member_id in gateway.toml is {self._member_id}",
+                f"the keys in {self._slots.folder} are of {whose}; member_id in gateway.toml is {self._member_id}",
                 f"{self._slots.folder} 中的密钥属于 {whose}，而 gateway.toml 的 member_id 为 {self._member_id}",
             )
         return own, TlsIdentity(tls.name, key, chain), opening

@@ -26,5 +26,9 @@ def civil_day_of(text: str) -> int:
         date = _EPOCH
     day = (date - _EPOCH).days
     if date.isoformat() != text or day <= 0:  # ISO 8601 knows other spellings of ten characters, such as 2026-W01-1
-        raise RefusedError('as_of: write a date as "YYYY-MM-DD"', "as_of：日期格式应为 “YYYY-MM-DD”", field="as_of")
+        raise RefusedError(
+            'as_of: write a date as "YYYY-MM-DD", from 1970 on',
+            "as_of：日期格式应为 “YYYY-MM-DD”，且不早于 1970 年",
+            field="as_of",
+        )
     return day

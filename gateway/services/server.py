@@ -132,8 +132,8 @@ class Server:
                 port = self._server.add_secure_port(address, certificate.credentials)
             except RuntimeError as error:
                 raise ConfigError(
-                    f"server.{name}: cannot listen on {address}; is the port taken?",
-                    f"server.{name}：无法监听 {address}，端口可能已被占用",
+                    f"server.{name}: cannot listen on {address}; is the port taken, or the address elsewhere?",
+                    f"server.{name}：无法监听 {address}，端口可能已被占用，或该地址不属于本机",
                     field=f"server.{name}",
                 ) from error
             bound[name] = f"{address.rpartition(':')[0]}:{port}"

@@ -108,7 +108,7 @@ class PartnerVitals:
         doors = [door for door in self._doors() if door.member in names]
         facts = [*self._facts(names, pulses, now_ms), *left_alone(doors, names, _why), *_clocks(names)]
         failing = {partner for partner, pulse in pulses.items() if pulse.failures >= IN_A_ROW}
-        # One whose next try is due may be well again: nobody asked since. One whose last call went well is, if on trial.
+        # One whose next try is due may be well again: nobody asked since. One whose last call went well is.
         well = {partner for partner, pulse in pulses.items() if not pulse.failures}
         well |= {door.member for door in doors if door.outage is None or door.outage.next_try_ms <= now_ms}
         failing |= {door.member for door in doors} - well
