@@ -146,9 +146,8 @@ def _print(told: agency_pb2.FetchLateResponse | agency_pb2.WatchLateResponse, js
         data = {**about, **as_json(response)}
         click.echo(json.dumps({"cursor": cursor, **data} if cursor else data, ensure_ascii=False))
         return
-    title = plain("  ".join(filter(None, [f"{told.id_number} {told.name}".strip(), told.case_reference])))
-    ticket = response.late_ticket.hex()
-    note = say(f"ticket {ticket}", f"编号 {ticket}") + (
-        say(f"   cursor {cursor}", f"   游标 {cursor}") if cursor else ""
-    )
-    show(Console(), response, title=title, note=note)
+    ticket, case = response.late_ticket.hex(), plain(told.case_reference)
+    note = say(f"case {case}\nticket {ticket}", f"业务编号 {case}\n留置编号 {ticket}")
+    if cursor:
+        note += say(f"   cursor {cursor}", f"   游标 {cursor}")
+    show(Console(), response, title=plain(f"{told.id_number} {told.name}"), note=note)
