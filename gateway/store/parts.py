@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +46,10 @@ class PartFolder:
         """
         body = self._keys.encrypt_apart(plaintext, self._bound_to + name.encode())
         target = self._folder / name
-        scratch = self._folder / (name + _SCRATCH)
+        scratch = self._folder / f"{name}.{threading.get_ident():x}{_SCRATCH}"  # an attempt given up may be at it still
         try:
             if not self._folder.exists():
-                self._folder.mkdir(mode=0o700, parents=True)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _sync(self._folder.parent)
             handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
