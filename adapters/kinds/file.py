@@ -98,6 +98,7 @@ class FileAdapter:
         self._scanned_ms = 0
         self._said = ""
         self._state = self._look(None)
+        self._looked = False
         self._scans = ThreadPoolExecutor(1, thread_name_prefix=f"scan-{manifest.adapter_id}")
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"file-{manifest.adapter_id}")
 
@@ -139,7 +140,9 @@ class FileAdapter:
 
     @property
     def trouble(self) -> AdapterError | None:
-        """What is wrong with the files or with reaching them; see `Holding`."""
+        """What is wrong with the files or with reaching them; see `Holding`. None before the first look."""
+        if not self._looked:
+            return None
         return self._state.missing or self._state.fault or self._state.notice
 
     async def taken_in(self) -> tuple[int, int]:
@@ -226,6 +229,7 @@ class FileAdapter:
         self._tell(problem)
         with suppress(sqlite3.Error):
             self._state = self._look(problem)
+            self._looked = True
 
     def _tell(self, problem: AdapterError | None) -> None:
         """Log once that files cannot be looked for, and once that they can again: lookups go on from what was read."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from adapters.asked import normal
 from adapters.build import build
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Holding
 from adapters.errors import ManifestError, SourceDownError, SourceFaultError
 from tests.unit.adapters.adapters_world import (
     ANNA,
@@ -131,6 +131,16 @@ async def test_the_first_lookup_waits_for_the_first_files(drop: Drop) -> None:
     drop.csv("xs_1.csv", line(ANNA))
     built = drop.adapter()
     assert len(rows(await built.lookup(ask(ANNA, BO)))) == 1
+    await built.close()
+
+
+async def test_nothing_is_wrong_with_files_that_nobody_looked_for_yet(drop: Drop) -> None:
+    built = drop.adapter()
+    assert isinstance(built, Holding)
+    assert built.trouble is None
+    with pytest.raises(SourceDownError):
+        await built.check()
+    assert built.trouble is not None
     await built.close()
 
 
