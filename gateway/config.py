@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -127,8 +127,13 @@ def load(path: Path, model: type[S]) -> S:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}", f"{path}：不是有效的 TOML{_place(error)}") from error
+    return _absolute(checked(raw, model, path), path.resolve().parent)
+
+
+def checked(raw: dict[str, Any], model: type[S], path: Path) -> S:
+    """Settings from what is, or is to be, in a file. Raises ConfigError as `load` does."""
     try:
-        settings = model.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         problems = [
             (".".join(str(part) for part in one["loc"]), *told(one["type"], one["msg"], one.get("ctx", {})))
@@ -139,7 +144,6 @@ def load(path: Path, model: type[S]) -> S:
             f"{path}：配置有误：{'；'.join(f'{where}：{zh}' for where, _, zh in problems)}",
             field=problems[0][0],
         ) from error
-    return _absolute(settings, path.resolve().parent)
 
 
 def _place(error: tomllib.TOMLDecodeError | UnicodeDecodeError) -> str:

@@ -12,6 +12,8 @@ Owns: what `wugan authority init` does, once. Refuses: a folder that is not empt
 from __future__ import annotations
 
 import datetime as dt
+import json
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +23,10 @@ from certs.errors import CertsError
 from certs.files import PUBLIC, write_file
 from gateway.authority.archive import ROOT_JSON
 from gateway.authority.office import Office
-from gateway.authority.repository import Repository
-from gateway.authority.settings import SETTINGS_FILE, load_settings
+from gateway.authority.repository import Repository, require_numbers
+from gateway.authority.settings import SETTINGS_FILE, AuthorityFile, load_settings
 from gateway.clock import Clock
+from gateway.config import checked
 from gateway.errors import ConfigError
 
 
@@ -58,10 +61,13 @@ def found(folder: Path, plan: Plan, clock: Clock) -> Authority:
     """Make everything, and publish a directory without members.
 
     Raises:
-        ConfigError: the folder or a setting cannot be used.
+        ConfigError: the folder or a setting cannot be used; of a wrong setting nothing is left behind.
         StoreError: the record cannot be written.
     """
     now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
+    require_numbers(len(plan.root_passphrases), plan.threshold)
+    settings = _settings(plan)
+    checked(tomllib.loads(settings), AuthorityFile, folder / SETTINGS_FILE)
     try:
         authority = Authority.create(
             folder,
@@ -72,10 +78,6 @@ def found(folder: Path, plan: Plan, clock: Clock) -> Authority:
             loopback=plan.loopback,
             public_url=plan.public_url,
         )
-        settings = f'federation = "{plan.federation}"\n\n[service]\nlisten = "{plan.listen}"\n'
-        for name in ("plain_listen", "public_url"):
-            if value := getattr(plan, name):
-                settings += f'{name} = "{value}"\n'
         write_file(folder / SETTINGS_FILE, settings.encode(), mode=PUBLIC, replace=False)
         lives = load_settings(folder).life.lives()
         root = Repository(folder, lives, plan.passphrase).create(plan.root_passphrases, plan.threshold, now)
@@ -88,3 +90,11 @@ def found(folder: Path, plan: Plan, clock: Clock) -> Authority:
     finally:
         office.close()
     return authority
+
+
+def _settings(plan: Plan) -> str:
+    """What `authority.toml` is to say."""
+    service = {"listen": plan.listen, "plain_listen": plan.plain_listen, "public_url": plan.public_url}
+    # A JSON string is a TOML string too: what was typed cannot end it.
+    lines = [f"{name} = {json.dumps(value)}" for name, value in service.items() if value]
+    return f"federation = {json.dumps(plan.federation)}\n\n[service]\n" + "\n".join(lines) + "\n"

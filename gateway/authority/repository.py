@@ -95,7 +95,7 @@ class Repository:
             ConfigError: the numbers do not fit.
             CertsError: a file cannot be written.
         """
-        _require_numbers(len(root_passphrases), threshold)
+        require_numbers(len(root_passphrases), threshold)
         for folder in (self._metadata, self._targets, self._keys, self._root_keys):
             folder.mkdir(mode=0o700, parents=True)
         root = Root(version=1, expires=_day(now + self._lives.root))
@@ -229,7 +229,7 @@ class Repository:
                 f"新的根元数据须由现有根密钥中的 {held.threshold} 个签署，所给密钥不足",
             )
         threshold = threshold or held.threshold
-        _require_numbers(len(new_passphrases) or len(held.keyids), threshold)
+        require_numbers(len(new_passphrases) or len(held.keyids), threshold)
         root.version += 1
         root.expires = _day(now + self._lives.root)
         if new_passphrases:
@@ -365,7 +365,8 @@ def _day(at: dt.datetime) -> dt.datetime:
     return at.astimezone(dt.UTC).replace(microsecond=0)
 
 
-def _require_numbers(count: int, threshold: int) -> None:
+def require_numbers(count: int, threshold: int) -> None:
+    """Return when so many root keys can have such a threshold. Raises ConfigError."""
     if not 1 <= threshold <= count <= MAX_ROOT_KEYS:
         raise ConfigError(
             f"there are 1 to {MAX_ROOT_KEYS} root keys, and the threshold is at least 1 and at most their number",

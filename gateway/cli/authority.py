@@ -99,9 +99,12 @@ def init(
     """Found an authority."""
     from certs.identity import require_federation
     from gateway.authority.founding import Plan, found
+    from gateway.authority.repository import require_numbers
     from gateway.clock import SystemClock
 
+    wanted = threshold or root_keys // 2 + 1
     or_exit(lambda: require_federation(federation))  # before anybody thinks of passphrases
+    or_exit(lambda: require_numbers(root_keys, wanted))
     if folder.is_dir() and any(folder.iterdir()):
         wrong = say(f"{folder}: not empty; name an empty folder", f"{folder}：目录非空，请指定空目录")
         click.echo(f"wugan: {wrong}", err=True)
@@ -109,7 +112,7 @@ def init(
     plan = Plan(
         federation,
         root_passphrases(root_passphrases_file, root_keys),
-        threshold or root_keys // 2 + 1,
+        wanted,
         line(passphrase_file),
         line(ca_passphrase_file) or ask(say("Passphrase of the certificates' root key", "证书根密钥口令")),
         listen,

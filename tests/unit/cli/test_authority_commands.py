@@ -364,3 +364,15 @@ def test_the_issuing_ca_is_rolled_with_the_roots_passphrase(founded: Administrat
     assert [each["revoked"] for each in founded.does("issuing", "list")["issuing"]] == [True, False]
     assert founded.types("revoke", "--issuing", "issuing-2", "--passphrase-file", str(founded.daily)).exit_code == 2
     assert founded.does("issuing", "prune") == {"destroyed": ["issuing"]}, "it never issued a certificate"
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--threshold", "4"), ("--listen", "127.0.0.1"), ("--plain-listen", "x"), ("--public-url", "ca.example")]
+)
+def test_of_a_founding_with_a_wrong_setting_nothing_is_left(
+    administrator: Administrator, wrong: tuple[str, str]
+) -> None:
+    secrets = ("--root-passphrases-file", str(administrator.roots), "--ca-passphrase-file", str(administrator.ca))
+    assert administrator.types("init", "--federation", FEDERATION, *secrets, *wrong).exit_code == 2
+    assert not administrator.home.exists()
+    administrator.founds()
