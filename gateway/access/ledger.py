@@ -41,6 +41,7 @@ _ON_ADAPTERS: Final = (
     people.RESUME_ADAPTER,
     people.REMOVE_ADAPTER,
 )
+_STATES: Final = {PROPOSED: "待批准", ACTIVE: "有效"}
 DIGEST_BYTES: Final = 16
 """Of a protected person: the store's blind index of the identity number."""
 MAX_PEOPLE: Final = 1000
@@ -186,9 +187,10 @@ class Ledger:
             founded[person.name] = person
         missing = sorted(set(people.SEPARATED) - {person.role for person in founded.values()})
         if missing:
+            titles = [people.TITLES[role] for role in missing]
             raise PolicyError(
-                f"three different people are needed at least; nobody is: {', '.join(missing)}",
-                f"至少需要三名不同人员（三员分立），缺少：{'、'.join(missing)}",
+                f"three different people are needed at least; nobody is: {', '.join(en for en, _ in titles)}",
+                f"至少需要三名不同人员（三员分立），缺少：{'、'.join(zh for _, zh in titles)}",
             )
         founder = founded.get(statement.by)
         if founder is None or founder.role not in people.MAY[people.FOUND_PEOPLE]:
@@ -210,9 +212,10 @@ class Ledger:
     def _approve_person(self, statement: Statement) -> None:
         person = self._person(statement, PROPOSED)
         if self.people[statement.by].role == person.role:
+            en, zh = people.TITLES[person.role]
             raise PolicyError(
-                f"a new {person.role} administrator is approved by an administrator of another role",
-                f"新增 {person.role} 管理员须由其他角色的管理员批准",
+                f"a new {en} is approved by an administrator of another role",
+                f"新增{zh}须由其他角色的管理员批准",
             )
         self.people[person.name] = person._replace(state=ACTIVE, approved_by=statement.by)
 
@@ -220,9 +223,10 @@ class Ledger:
         person = self._person(statement, PROPOSED, ACTIVE)
         active = Counter(each.role for each in self.people.values() if each.state == ACTIVE)
         if person.state == ACTIVE and person.role in people.SEPARATED and active[person.role] == 1:
+            en, zh = people.TITLES[person.role]
             raise PolicyError(
-                f"{person.name} is the last {person.role} administrator; add and approve another one first",
-                f"{person.name} 是最后一名 {person.role} 管理员，请先新增并批准他人",
+                f"{person.name} is the last {en}; add and approve another one first",
+                f"{person.name} 是最后一名{zh}，请先新增并批准他人",
             )
         self.people[person.name] = person._replace(state=GONE)
 
@@ -230,9 +234,10 @@ class Ledger:
         name = _part(statement, "name", str)
         person = self.people.get(name)
         if person is None or person.state not in states:
+            found = "、".join(_STATES[state] for state in states)
             raise PolicyError(
                 f"there is no such person with state {' or '.join(states)}; see `wugan access people list`",
-                f"没有状态为 {'、'.join(states)} 的该人员，请查看 `wugan access people list`",
+                f"没有状态为“{found}”的该人员，请查看 `wugan access people list`",
             )
         return person
 
