@@ -23,7 +23,6 @@ from gateway.cli.access_common import (
     Opened,
     day_ms,
     enact,
-    ended,
     fail,
     moment,
     run,
@@ -31,6 +30,7 @@ from gateway.cli.access_common import (
     tell,
 )
 from gateway.cli.access_people import people
+from gateway.cli.audit_words import signal_words
 from gateway.cli.language import plain, say
 from gateway.errors import WuganError
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _DAY = click.DateTime(["%Y-%m-%d"])
 _COUNT = click.IntRange(0, 1_000_000_000)
 _DAY_MS = 86_400_000
+_LARGEST_FILE = 1 << 20
 
 
 @click.group(
@@ -288,11 +289,24 @@ def _each_person(config_file: Path, actor: Actor, act: str, file: Path, why: str
     from gateway.rules.identity import normalise_number
 
     try:
-        with click.open_file(str(file), encoding="utf-8") as lines:
-            listed = [line.strip() for line in lines.read(1 << 20).splitlines() if line.strip()]
+        with click.open_file(str(file), encoding="utf-8-sig") as lines:
+            text = lines.read(_LARGEST_FILE + 1)
     except (OSError, UnicodeDecodeError):
         raise fail(f"{file}: cannot be read", f"{file}：无法读取", EXIT_USAGE) from None
-    numbers = ended(lambda: list(dict.fromkeys(normalise_number(text) for text in listed)))
+    if len(text) > _LARGEST_FILE:
+        raise fail(f"{file}: too large; divide it", f"{file}：文件过大，请拆分", EXIT_USAGE)
+
+    def number(row: int, written: str) -> str:
+        try:
+            return normalise_number(written)
+        except WuganError as error:
+            where = f"{file}, line {row}: {error.en}", f"{file} 第 {row} 行：{error.zh}"
+            raise fail(*where, EXIT_REFUSED) from None
+
+    listed = [(row, line.strip()) for row, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbers = list(dict.fromkeys(number(row, written) for row, written in listed))
+    if not numbers:
+        raise fail(f"{file}: holds no number; nothing was done", f"{file}：没有证件号码，未执行任何操作", EXIT_USAGE)
 
     async def work(at: Opened) -> int:
         for number in numbers:
@@ -321,8 +335,9 @@ def alarms(config_file: Path, json_out: bool) -> None:
         return
     for each in listed:
         state = say("cleared", "已解除") if each["cleared"] else say("stands", "未解除")
-        seen = f"{each['signal']} {each['seen']} > {each['allowed']}"
-        click.echo(plain(f"{each['number']:4} {each['at']} {state} {each['member']} {each['unit']} {seen}"))
+        seen = signal_words(each["signal"], each["seen"], each["allowed"])
+        told = f"{each['number']:4} {each['at']} {state} {each['member']} {each['unit']} {say(seen.en, seen.zh)}"
+        click.echo(plain(told))
     if not listed:
         click.echo(say("no alarms", "没有告警"))
 

@@ -83,12 +83,17 @@ def _used_up(found: re.Match[str]) -> Word:
     )
 
 
+def signal_words(name: str, seen: object, allowed: object) -> Word:
+    """What raised an alarm, e.g. "numbers in sequence (20 seen, 20 allowed)"."""
+    signal = _SIGNALS.get(name) or Word(name, name)
+    return Word(f"{signal.zh}（发现 {seen}，允许 {allowed}）", f"{signal.en} ({seen} seen, {allowed} allowed)")
+
+
 def _alarm(found: re.Match[str]) -> Word:
-    signal = _SIGNALS.get(found["signal"]) or Word(found["signal"], found["signal"])
+    signal = signal_words(found["signal"], found["seen"], found["allowed"])
     return Word(
-        f"疑似批量套取：{signal.zh}（发现 {found['seen']}，允许 {found['allowed']}）；审计管理员解除前限流",
-        f"this looks like harvesting: {signal.en} ({found['seen']} seen, {found['allowed']} allowed); "
-        "throttled until an audit administrator clears it",
+        f"疑似批量套取：{signal.zh}；审计管理员解除前限流",
+        f"this looks like harvesting: {signal.en}; throttled until an audit administrator clears it",
     )
 
 

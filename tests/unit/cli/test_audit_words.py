@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.access.terms import Quotas
-from gateway.cli.audit_words import explained, is_known
+from gateway.cli.audit_words import explained, is_known, signal_words
 from gateway.inquiry.answering import Account
 from gateway.store.alarms import Alarm, _event
 from tests.unit.services.gateways_world import A, access_of, question, terms
@@ -60,3 +60,8 @@ def test_other_forms_are_read_out_too(decision: str, en: str) -> None:
 def test_what_is_in_no_known_form_is_not_guessed_at() -> None:
     assert not is_known("g7 allowed 12 people")
     assert explained(event(decision="g7 allowed 12 people", outcome=999)).en == "refused: (999)."
+
+
+def test_a_list_of_alarms_says_in_words_what_was_seen() -> None:
+    assert signal_words("sequential", 20, 20).zh == "号码连续（发现 20，允许 20）"
+    assert signal_words("sequential", 20, 20).en == "numbers in sequence (20 seen, 20 allowed)"
