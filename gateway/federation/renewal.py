@@ -81,7 +81,7 @@ def make_rotator(
 def log_event(event: Event) -> None:
     """One log line for what a rotation did; a step that failed is a warning."""
     report = _log.warning if event.what == "rotation failed" else _log.info
-    report(event.what, kinds=list(event.kinds), detail=event.detail)
+    report(event.what, kinds=", ".join(event.kinds), detail=event.detail)  # a list would not be shown
 
 
 class Renewal:

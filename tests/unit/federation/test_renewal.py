@@ -9,9 +9,11 @@ from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from certs import slot_requests
 from certs.errors import RotationError, SlotError
+from certs.rotation import Event
 from certs.slot_journal import Kind
 from certs.slot_requests import Request
 from certs.slots import KeySlots
@@ -146,3 +148,9 @@ def test_the_policy_is_that_of_the_settings() -> None:
     assert (policy.retire_after_ms, policy.seen_timeout_ms, policy.encryption_life_ms) == (1500, 2000, 86_400_000)
     assert policy.automatic is False
     assert policy.at_life == pytest.approx(2 / 3, abs=1e-3)
+
+
+def test_the_log_names_the_kinds_of_keys() -> None:
+    with capture_logs() as logged:
+        renewal.log_event(Event("keys activated", ("tls", "signing")))
+    assert logged[0]["kinds"] == "tls, signing"  # a list would be logged as its type
