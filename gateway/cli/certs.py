@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import json
 import time
 from collections.abc import Callable
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.certs_shown import about, show, waits_for
 from gateway.cli.certs_unit import enrol_unit
 from gateway.cli.language import say
-from gateway.cli.tables import console, listing
 
 if TYPE_CHECKING:
+    from certs.errors import CertsError
     from certs.rotation import Event
-    from certs.slot_journal import Journal, Kind
+    from certs.slot_journal import Kind
     from certs.slot_requests import Answer, Request
     from gateway.config import GatewaySettings
     from gateway.federation.own_hand import Hand
@@ -49,14 +49,6 @@ _KIND = click.option(
     type=click.Choice(["tls", "signing", "encryption"]),
     help=say("which keys; all where none is named", "密钥种类，不指定则为全部"),
 )
-_STATES = {
-    "preparing": ("being made", "准备中"),
-    "next": ("next", "待启用"),
-    "current": ("current", "当前"),
-    "retired": ("retired", "已停用"),
-    "withdrawn": ("withdrawn", "已撤下"),
-    "destroyed": ("destroyed", "已销毁"),
-}
 
 
 _EVENTS = {
@@ -98,12 +90,14 @@ def status(config_file: Path, json_out: bool) -> None:
     settings = _settings(config_file)
     journal = _trying(lambda: read_journal(settings.keys_folder))
     now_ms = SystemClock().now_ms()
-    about = _about(journal, policy_of(settings.rotation))
+    told = about(journal, policy_of(settings.rotation))
     well = all((each := journal.current(kind)) is not None and each.not_after_ms > now_ms for kind in KINDS)
     if json_out:
-        click.echo(json.dumps({"ok": well, **about}, ensure_ascii=False, indent=2))
+        click.echo(json.dumps({"ok": well, **told}, ensure_ascii=False, indent=2))
     else:
-        _show(about)
+        show(told)
+        if journal.rotation is not None:
+            _tell_what_it_waits_for(settings.keys_folder)
     if not well:
         if not json_out:
             click.echo(say("A current key is missing or has expired.", "缺少当前密钥，或其已过期。"), err=True)
@@ -156,15 +150,24 @@ def rotate(
     )
 
     async def here(hand: Hand) -> bool:
-        await hand.rotator.rotate(request.kinds, request.reason, urgent=request.urgent)
+        begun = hand.slots.journal.rotation
+        if begun is None or not set(request.kinds) <= set(begun.kinds):  # else go on with what was begun
+            await hand.rotator.rotate(request.kinds, request.reason, urgent=request.urgent)
         return await hand.work(SystemClock(), wait_s)
 
+    before = _current(settings.keys_folder)
     over = _ask_or_do(settings, request, here)
     if over is None:
         over = _followed(settings.keys_folder, wait_s)
+        if over and any(
+            before[kind] == now for kind, now in _current(settings.keys_folder).items() if kind in request.kinds
+        ):
+            _end(say("the rotation was rolled back meanwhile", "轮换已被回退"), EXIT_REFUSED)
     state = "activated" if over else "begun"
     said = say("The new keys are in use.", "新密钥已启用。") if over else say("Rotation begun.", "轮换已开始。")
     click.echo(json.dumps({"state": state, "kinds": list(request.kinds)}) if json_out else said)
+    if not over:
+        _tell_what_it_waits_for(settings.keys_folder)
     if wait_s and not over:
         raise SystemExit(EXIT_UNREACHABLE)
 
@@ -227,7 +230,11 @@ def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
         journal = hand.slots.journal
         if any(journal.current(kind) for kind in KINDS):
             _end(say("this gateway has keys already; rotate them", "本网关已有密钥，请使用轮换"), EXIT_REFUSED)
-        if journal.rotation is None:
+        begun = journal.rotation
+        if begun is not None and set(begun.kinds) != set(KINDS):  # `rotate --kind`, before there was anything to rotate
+            await hand.rotator.roll_back(begun.kinds)
+            begun = None
+        if begun is None:
             await hand.rotator.rotate(KINDS, "first keys")
         return await hand.work(SystemClock(), 0.0)
 
@@ -275,12 +282,49 @@ def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = Non
             try:
                 return bool(await here(hand))
             except CertsError as error:
-                _end(say(error.en, error.zh), EXIT_REFUSED)
+                _end(say(error.en, error.zh), _code(error))
 
     try:
         return asyncio.run(work())
     except WuganError as error:
         _end(say(error.en, error.zh), EXIT_USAGE)
+
+
+def _code(error: CertsError) -> int:
+    """Whether it was refused, or not reached."""
+    from certs.errors import EstError
+    from gateway.federation.authority_client import LaterError
+
+    if isinstance(error, EstError):
+        return EXIT_UNREACHABLE if error.retryable or not error.status else EXIT_REFUSED
+    return EXIT_UNREACHABLE if isinstance(error, LaterError) else EXIT_REFUSED
+
+
+def _current(folder: Path) -> dict[str, str]:
+    """Kind → name of the key in use, "" where there is none."""
+    from certs.slot_files import read_journal
+    from certs.slot_journal import KINDS
+
+    journal = _trying(lambda: read_journal(folder))
+    return {kind: each.name if (each := journal.current(kind)) is not None else "" for kind in KINDS}
+
+
+def _tell_what_it_waits_for(folder: Path) -> None:
+    """Say it of a rotation under way, and whether anybody is at work on it; nothing where there is none."""
+    from certs.slot_files import read_journal
+
+    waits = waits_for(_trying(lambda: read_journal(folder)))
+    if waits is None:
+        return
+    click.echo(say(*waits), err=True)
+    if not _in_use(folder):
+        click.echo(
+            say(
+                "No gateway runs here: start it, or give the command again, and it goes on.",
+                "网关未运行：启动网关，或再次执行该命令，轮换即继续。",
+            ),
+            err=True,
+        )
 
 
 def _followed(folder: Path, wait_s: float) -> bool:
@@ -331,53 +375,3 @@ def _tell(event: Event) -> None:
     kinds = ", ".join(event.kinds)
     what = say(event.what, _EVENTS.get(event.what, event.what))
     click.echo(say(f"{what}: {kinds} {event.detail}", f"{what}：{kinds} {event.detail}").rstrip(), err=True)
-
-
-def _about(journal: Journal, policy: Any) -> dict[str, Any]:
-    """The journal for programs; times in ISO 8601, UTC."""
-    from certs.rotation_rules import renewal_at_ms
-
-    generations = [
-        {
-            "name": each.name,
-            "kind": each.kind,
-            "state": each.state,
-            "key_id": each.key_id,
-            "in_token": bool(each.label),
-            "valid_until": _time(each.not_after_ms),
-            "renewed_from": _time(renewal_at_ms(each, policy)) if each.state == "current" else "",
-        }
-        for each in sorted(journal.generations, key=lambda each: (each.kind, -each.number))
-    ]
-    rotation, told = journal.rotation, journal.publication
-    return {
-        "keys": generations,
-        "rotation": None
-        if rotation is None
-        else {"kinds": list(rotation.kinds), "reason": rotation.reason, "began_at": _time(rotation.began_at_ms)},
-        "publication": {"sequence": told.sequence, "directory_version": told.version, "seen_by_all": told.settled},
-    }
-
-
-def _show(about: dict[str, Any]) -> None:
-    table = listing(
-        say("key", "密钥"),
-        say("state", "状态"),
-        say("valid until", "有效期至"),
-        say("renewed from", "计划更新"),
-        say("key id", "密钥标识"),
-    )
-    for each in about["keys"]:
-        if each["state"] != "destroyed":
-            table.add_row(
-                each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
-            )
-    out = console()
-    out.print(table)
-    if about["rotation"] is not None:
-        kinds = ", ".join(about["rotation"]["kinds"])
-        out.print(say(f"Rotation under way: {kinds}", f"正在轮换：{kinds}"))
-
-
-def _time(at_ms: int) -> str:
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC).isoformat(timespec="seconds") if at_ms else ""

@@ -37,7 +37,7 @@ TRIES: Final = 3
 M = TypeVar("M", bound=Message)
 
 
-class _LaterError(RotationError):
+class LaterError(RotationError):
     """It may work when tried again."""
 
 
@@ -90,7 +90,7 @@ class AuthorityClient:
         retrying = AsyncRetrying(
             stop=stop_after_attempt(TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=2.0),
-            retry=retry_if_exception_type(_LaterError),
+            retry=retry_if_exception_type(LaterError),
             reraise=True,
         )
         raw: bytes = await retrying(self._once, method, path, None if body is None else body.SerializeToString())
@@ -123,7 +123,7 @@ class AuthorityClient:
                 "无法与管理机构建立 TLS 连接：其证书或本方证书被拒绝，请核对根证书与名称",
             ) from error
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _LaterError(
+            raise LaterError(
                 f"the authority cannot be reached ({type(error).__name__}); check authority.url and the network",
                 f"无法连接管理机构（{cut_off(error).zh}），请检查 authority.url 与网络",
             ) from error
@@ -227,7 +227,7 @@ def _versions(report: authority_pb2.SeenReport) -> dict[str, int]:
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:
     if response.status in (429, 502, 503, 504):
-        raise _LaterError(
+        raise LaterError(
             f"the authority is busy or starting (status {response.status}); tried again later",
             f"管理机构繁忙或正在启动（状态 {response.status}），稍后重试",
         )

@@ -78,6 +78,23 @@ async def test_an_interrupted_enrolment_goes_on_with_the_keys_it_made(provinces:
     assert numbers(provinces.answering) == dict.fromkeys(KINDS, 1)
 
 
+async def test_a_rotation_asked_for_before_there_are_keys_is_no_dead_end(
+    provinces: TwoProvinces, tmp_path: Path
+) -> None:
+    member = provinces.answering
+    provinces.forget_keys(member)
+    token, config = tmp_path / "token", ("--config", str(member.config))
+    code, _, err = await wugan("certs", "rotate", "--kind", "signing", *config)
+    assert code, err
+    async with provinces.authority():
+        made = provinces.token(member)
+        token.touch(mode=0o600)
+        token.write_text(f"{made.token_id}:{made.secret}\n")
+        code, _, err = await wugan("certs", "enrol", "--token-file", str(token), *config)
+    assert code == 0, err
+    assert all(numbers(member).values())
+
+
 async def test_enrolment_without_a_proper_token_says_so(provinces: TwoProvinces, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("no token\n")

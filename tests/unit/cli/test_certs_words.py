@@ -9,7 +9,9 @@ import pytest
 
 from certs import rotation
 from certs.rotation import Event
-from gateway.cli.certs import _EVENTS, _show, _tell
+from certs.slot_journal import Generation, Journal, Publication, Rotation, State
+from gateway.cli.certs import _EVENTS, _tell
+from gateway.cli.certs_shown import show, waits_for
 
 KEY_ID = "d75a980182b10ab7d54bfed3c964073a"
 
@@ -45,7 +47,30 @@ def test_a_key_id_can_be_copied_from_a_terminal_of_any_width(
         "valid_until": "2027-02-23T20:24:31+00:00",
         "renewed_from": "2027-01-23T20:24:31+00:00",
     }
-    _show({"keys": [key], "rotation": None})
+    show({"keys": [key], "rotation": None})
     said = capsys.readouterr().out
     for shown in ("name", "state", "key_id", "valid_until", "renewed_from"):
         assert key[shown] in said
+
+
+@pytest.mark.parametrize(
+    ("state", "publication", "sequence", "said"),
+    [
+        ("preparing", Publication(sequence=1, version=1, settled=True), 0, "certifies and publishes"),
+        ("next", Publication(sequence=2), 2, "certifies and publishes"),
+        ("next", Publication(sequence=2, version=41), 2, "directory 41"),
+        ("next", Publication(sequence=2, version=41, settled=True), 2, "about to be over"),
+    ],
+)
+def test_what_a_rotation_waits_for_is_said(state: State, publication: Publication, sequence: int, said: str) -> None:
+    made = {"preparing": {}, "next": {"not_before_ms": 1, "not_after_ms": 2}}[state]
+    generation = Generation(kind="tls", number=2, state=state, made_at_ms=0, **made)
+    rotation = Rotation(kinds=("tls",), reason="asked", began_at_ms=0, sequence=sequence)
+    told = waits_for(Journal(publication=publication, rotation=rotation, generations=(generation,)))
+    assert told is not None
+    assert said in told[0]
+    assert re.search("[一-龥]", told[1])
+
+
+def test_where_nothing_is_under_way_nothing_is_waited_for() -> None:
+    assert waits_for(Journal()) is None
