@@ -64,7 +64,13 @@ class Enrolment:
         request = est_wire.parse_request(body)
 
         def issue(holder: Identity, used: Record | None) -> x509.Certificate:
-            _require_named(request, holder.uri, None)
+            try:
+                _require_named(request, holder.uri, None)
+            except EnrolmentError:
+                raise _forbidden(
+                    f"the token was made for {holder.uri}, and the request is somebody else's; ask for one of your own",
+                    f"该令牌签发给 {holder.uri}，与请求方不符，请申请本方的令牌",
+                ) from None
             if used is not None:
                 return _same_again(request, used, profile)
             return self._issue(profile, holder, request, now, f"{BY_TOKEN}{token_id}")

@@ -220,14 +220,20 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         return await _read(response, est_wire.MAX_ANSWER_BYTES)
     if response.status in (202, 429, 503):
         raise EstLaterError(_retry_after_s(response.headers), response.status)
-    reason = (await _read(response, _MAX_REASON_BYTES, whole=False)).decode("utf-8", "replace")
-    reason = "".join(c if c.isprintable() else " " for c in reason).strip()
+    en, zh = reasons((await _read(response, _MAX_REASON_BYTES, whole=False)).decode("utf-8", "replace"))
     raise EstError(
-        f"the EST server refuses with status {response.status}: {reason or 'no reason given'}",
-        f"EST 服务拒绝请求，状态码 {response.status}：{reason or '未说明原因'}",
+        f"the EST server refuses with status {response.status}: {en or 'no reason given'}",
+        f"EST 服务拒绝请求，状态码 {response.status}：{zh or '未说明原因'}",
         status=response.status,
         retryable=response.status >= 500,
     )
+
+
+def reasons(text: str) -> tuple[str, str]:
+    """A server's reason in English and in Chinese; ours gives a line of each, another's is taken for both."""
+    lines = ["".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines()]
+    en, zh = (" ".join(line for line in lines if line.isascii() is plain) for plain in (True, False))
+    return en.strip() or zh.strip(), zh.strip() or en.strip()
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, whole: bool = True) -> bytes:

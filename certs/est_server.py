@@ -78,7 +78,12 @@ class _EstServer:
         credentials = est_wire.parse_basic(request.headers.get("Authorization", ""))
         body = await _request_body(request)
         if credentials is None:
-            return _text(401, "enrol with a one-time token: its id as user name, its secret as password", _CHALLENGE)
+            return _text(
+                401,
+                "enrol with a one-time token: its id as user name, its secret as password",
+                "请凭一次性令牌注册：用户名为令牌标识，密码为令牌密钥",
+                _CHALLENGE,
+            )
         return await self._answered(self._enrol(profile, body, *credentials))
 
     async def _enrol(self, profile: LeafProfile, body: bytes, token_id: str, secret: str) -> bytes:
@@ -101,11 +106,11 @@ class _EstServer:
             body = await work
         except EnrolmentError as error:
             status = _STATUS[error.refusal]
-            return _text(status, error.en, _CHALLENGE if status == 401 else None)
+            return _text(status, error.en, error.zh, _CHALLENGE if status == 401 else None)
         except CertsError as error:
             # What exactly is the administrator's business.
             self._fault(error)
-            return _text(503, "the authority is out of order", _RETRY)
+            return _text(503, "the authority is out of order", "管理机构暂时故障", _RETRY)
         return web.Response(body=body, headers={"Content-Type": est_wire.CERTS_ONLY, **est_wire.TRANSFER_ENCODING})
 
 
@@ -125,5 +130,5 @@ async def _request_body(request: web.Request) -> bytes:
     return await bounded_body(request, est_wire.MAX_REQUEST_BYTES)
 
 
-def _text(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, text=f"{text}\n", headers=headers)
+def _text(status: int, en: str, zh: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(status=status, text=f"{en}\n{zh}\n", headers=headers)

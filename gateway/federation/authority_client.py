@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -232,11 +233,32 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
             f"管理机构繁忙或正在启动（状态 {response.status}），稍后重试",
         )
     if response.status != 200:
+        en, zh = reasons(await _bounded(response))
         raise RotationError(
-            f"the authority refused (status {response.status}); its log says why",
-            f"管理机构拒绝了请求（状态 {response.status}），原因见其日志",
+            f"the authority refused (status {response.status}): {en}",
+            f"管理机构拒绝了请求（状态 {response.status}）：{zh}",
         )
-    if response.content_type != PROTOBUF or (response.content_length or 0) > MAX_ANSWER_BYTES:
+    if response.content_type != PROTOBUF:
+        raise _faulty()
+    return await _bounded(response)
+
+
+def reasons(body: bytes) -> tuple[str, str]:
+    """Why, from problem details (RFC 9457), in both languages."""
+    try:
+        told = json.loads(body)
+        en, zh = _printable(told["detail"]), _printable(told["detail_zh"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return "it does not say why; its log does", "未说明原因，见其日志"
+    return en, zh
+
+
+def _printable(text: object) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(text)[:500])
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    if (response.content_length or 0) > MAX_ANSWER_BYTES:
         raise _faulty()
     parts = bytearray()
     async for part in response.content.iter_chunked(64 << 10):

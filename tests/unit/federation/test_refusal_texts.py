@@ -1,0 +1,33 @@
+"""Why the authority refuses reaches the member's administrator, in both languages."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from certs import est_client
+from gateway.federation import authority_client
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("the certificate is revoked\n该证书已被吊销\n", ("the certificate is revoked", "该证书已被吊销")),
+        ("no such\x00 label\r\n", ("no such  label", "no such  label")),
+        ("证书已被吊销", ("证书已被吊销", "证书已被吊销")),
+        ("", ("", "")),
+    ],
+)
+def test_an_est_server_is_understood_in_one_language_or_two(text: str, told: tuple[str, str]) -> None:
+    assert est_client.reasons(text) == told
+
+
+def test_the_authority_is_quoted_in_both_languages() -> None:
+    problem = {"title": "STRANGER", "detail": "the certificate\nwas revoked", "detail_zh": "证书已被吊销"}
+    assert authority_client.reasons(json.dumps(problem).encode()) == ("the certificate was revoked", "证书已被吊销")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": "x"}', b"\xff", b"[" * 100_000])
+def test_where_it_gives_no_reason_that_is_said(body: bytes) -> None:
+    assert "its log" in authority_client.reasons(body)[0]
