@@ -17,8 +17,10 @@ def gateway() -> None:
 
 @gateway.command(
     help=say(
-        "Serve until SIGTERM or Ctrl-C, then let calls in flight end. Exit codes: 0 stopped, 2 wrong configuration.",
-        "启动服务，收到 SIGTERM 或 Ctrl-C 后等待在途请求结束再退出。退出码：0 正常停止，2 配置错误。",
+        "Serve until SIGTERM or Ctrl-C, then let calls in flight end. Exit codes: 0 stopped, 2 wrong configuration, "
+        "3 no directory in force: start it again.",
+        "启动服务，收到 SIGTERM 或 Ctrl-C 后等待在途请求结束再退出。退出码：0 正常停止，2 配置错误，"
+        "3 没有有效的成员目录，可重新启动。",
     )
 )
 @click.option(
@@ -34,7 +36,7 @@ def run(config_file: Path) -> None:
 
     settle_engine()  # before anything below loads gRPC
     from gateway.config import load_gateway
-    from gateway.errors import WuganError
+    from gateway.errors import DirectoryError, WuganError
 
     try:
         settings = load_gateway(config_file)
@@ -43,7 +45,8 @@ def run(config_file: Path) -> None:
         app.run(settings)
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
+        # Started again, it may get its directory; a supervisor gives up on a wrong setting only.
+        raise SystemExit(EXIT_UNREACHABLE if isinstance(error, DirectoryError) else EXIT_USAGE) from None
 
 
 @gateway.command(
