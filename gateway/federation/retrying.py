@@ -111,9 +111,14 @@ def failed_by(error: grpc.aio.AioRpcError) -> Failed:
     ours = from_rpc_error(error)
     status = error.code()
     if ours is not None:
+        en, zh = ours.en, ours.zh
+        if ours.reason == words.REFUSAL_REASON_STRANGER:
+            # "The certificate was revoked": whoever asks here takes it for their own, and has that renewed in vain.
+            en = f"the other province does not accept this province's gateway, not you: {en}"
+            zh = f"对方省份不接受本省网关（与经办机构自身证书无关），请告知本省网关管理员：{zh}"
         refused = RefusedError(
-            ours.en,
-            ours.zh,
+            en,
+            zh,
             reason=ours.reason,
             field=ours.field,
             retryable=ours.retryable,

@@ -7,7 +7,11 @@ import json
 import pytest
 
 from certs import est_client
+from gateway.errors import RefusedError
 from gateway.federation import authority_client
+from gateway.federation.retrying import failed_by
+from tests.unit.services.gateways_world import status_of
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,10 @@ def test_the_authority_is_quoted_in_both_languages() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"detail": "x"}', b"\xff", b"[" * 100_000])
 def test_where_it_gives_no_reason_that_is_said(body: bytes) -> None:
     assert "its log" in authority_client.reasons(body)[0]
+
+
+def test_who_asks_can_tell_that_it_is_the_gateway_that_the_other_province_refuses() -> None:
+    stranger = RefusedError("was revoked", "已被吊销", reason=words.REFUSAL_REASON_STRANGER)
+    error = failed_by(status_of(stranger)).error
+    assert (error.code, "this province's gateway" in error.en, "本省网关" in error.zh) == ("STRANGER", True, True)
+    assert failed_by(status_of(RefusedError("wrong", "有误"))).error.en == "wrong"
