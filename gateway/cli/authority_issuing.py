@@ -99,6 +99,8 @@ def list_tokens(folder: Path, passphrase_file: Path | None, json_out: bool) -> N
         ]
         click.echo(json.dumps({"tokens": listed}, indent=2))
         return
+    if not found:
+        click.echo(say("no open token: each was used, has expired or was cancelled", "没有可用的令牌"), err=True)
     for each in found:
         click.echo(f"{each.token_id}  {each.holder.uri}  {_time(each.expires_at)}")
 

@@ -212,3 +212,18 @@ def list_members(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
         name = plain(entry.name_zh if chinese() else entry.name_en)
         where = " ".join(plain(gateway.address) for gateway in entry.gateways)
         click.echo(f"{entry.member_id}  {name}  {where}  {versions.get(entry.member_id, 0)}/{version}")
+    if not entries:
+        click.echo(
+            say("no members yet: wugan authority member add", "尚无成员，请执行 wugan authority member add"), err=True
+        )
+    elif any(versions.get(entry.member_id, 0) < version for entry in entries):
+        click.echo(
+            say(
+                "Last on a line: the directory that the gateway works with, and the one in force; 0: it never told. "
+                "Behind for long: it does not run, or does not reach the authority, or its certificate was revoked; "
+                "its log says which.",
+                "行末为网关正在使用的目录版本与现行版本，0 表示从未上报。长时间落后说明网关未运行、无法连接管理机构，"
+                "或其证书已吊销，原因见网关日志。",
+            ),
+            err=True,
+        )

@@ -161,6 +161,14 @@ def revoke(
     if not json_out:
         for each in done.taken:
             click.echo(f"  {_line(each)}")
+        if not done.taken:
+            click.echo(
+                say(
+                    "No certificate more than before: it was revoked already, or was not issued here.",
+                    "未新增吊销：该证书此前已吊销，或非本机构签发。",
+                ),
+                err=True,
+            )
         if done.left:
             click.echo(
                 say(
@@ -202,6 +210,8 @@ def _about(record: Record) -> dict[str, Any]:
 def _show(records: Sequence[Record]) -> None:
     """Certificates for people, under the names of their holders."""
     holder = ""
+    if not records:
+        click.echo(say("no certificate that has not expired", "没有未过期的证书"), err=True)
     for each in records:
         if _holder(each) != holder:
             holder = _holder(each)

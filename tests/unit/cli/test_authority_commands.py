@@ -376,3 +376,15 @@ def test_of_a_founding_with_a_wrong_setting_nothing_is_left(
     assert administrator.types("init", "--federation", FEDERATION, *secrets, *wrong).exit_code == 2
     assert not administrator.home.exists()
     administrator.founds()
+
+
+def test_empty_lists_and_a_second_revocation_say_so(founded: Administrator) -> None:
+    daily = ("--passphrase-file", str(founded.daily))
+    assert "no members yet" in founded.types("member", "list", *daily).stderr
+    assert "no open token" in founded.types("token", "list", *daily).stderr
+    assert "no certificate" in founded.types("certificates", *daily).stderr
+    founded.adds()
+    assert "it never told" in founded.types("member", "list", *daily).stderr
+    serial = Issued(founded).beside
+    assert "already" not in founded.types("revoke", "--serial", serial, *daily).stderr
+    assert "revoked already" in founded.types("revoke", "--serial", serial, *daily).stderr
