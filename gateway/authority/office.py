@@ -316,6 +316,11 @@ class Office(Archive):
                 self._publish()
             return version
 
+    def require_root_keys(self, old: Sequence[tuple[Path, bytes]]) -> None:
+        """Return when these keys can sign a new root. Raises as `rotate_root` does."""
+        with self._alone():
+            self._repository.root_signers(old)
+
     def root_keys(self) -> tuple[Path, ...]:
         """Files of the root keys as they were made, in the order in which their passphrases were given."""
         return self._repository.root_keys()

@@ -194,6 +194,23 @@ class Repository:
         timestamp = self.timestamp().signed
         self._publish_timestamp(timestamp.snapshot_meta, timestamp.version + 1, now)
 
+    def root_signers(self, old: Sequence[tuple[Path, bytes]]) -> list[CryptoSigner]:
+        """What signs with keys of the present root, at least a threshold of them; other keys are left out.
+
+        Raises:
+            ConfigError: too few of them.
+            CertsError: a key cannot be read.
+        """
+        held = self.root().signed.roles[Root.type]
+        signers = [_signer(path, passphrase) for path, passphrase in old]
+        signers = [signer for signer in signers if signer.public_key.keyid in held.keyids]
+        if len({signer.public_key.keyid for signer in signers}) < held.threshold:
+            raise ConfigError(
+                f"a new root needs {held.threshold} different keys of the present root; fewer were given",
+                f"新的根元数据须由现有根密钥中的 {held.threshold} 个签署，所给密钥不足",
+            )
+        return signers
+
     def rotate_root(
         self,
         old: Sequence[tuple[Path, bytes]],
@@ -221,13 +238,7 @@ class Repository:
         """
         root = self.root().signed
         held = root.roles[Root.type]
-        signers = [_signer(path, passphrase) for path, passphrase in old]
-        signers = [signer for signer in signers if signer.public_key.keyid in held.keyids]
-        if len({signer.public_key.keyid for signer in signers}) < held.threshold:
-            raise ConfigError(
-                f"a new root needs {held.threshold} different keys of the present root; fewer were given",
-                f"新的根元数据须由现有根密钥中的 {held.threshold} 个签署，所给密钥不足",
-            )
+        signers = self.root_signers(old)
         threshold = threshold or held.threshold
         require_numbers(len(new_passphrases) or len(held.keyids), threshold)
         root.version += 1

@@ -75,6 +75,8 @@ def rotate(
 ) -> None:
     """Rotate the root."""
     old = list(zip(old_keys, _old_passphrases(old_passphrases_file, old_keys), strict=True))
+    if new_keys:  # before the new custodians think of passphrases
+        in_office(folder, passphrase_file, lambda office: office.require_root_keys(old))
     new = root_passphrases(new_passphrases_file, new_keys) if new_keys else []
     wanted = threshold or (new_keys // 2 + 1 if new_keys else None)
 

@@ -311,6 +311,13 @@ def test_the_root_is_replaced_by_a_threshold_of_its_keys(founded: Administrator)
     assert "fewer were given" in ran.stderr
 
 
+def test_nobody_thinks_of_new_passphrases_before_the_old_keys_were_found_to_do(founded: Administrator) -> None:
+    one = ("--old-key", founded.founded["root_keys"][0], "--new-keys", "3")
+    asked = ("root", "rotate", *one, "--passphrase-file", str(founded.daily))
+    assert "fewer were given" in founded.types(*asked, given="one\n").stderr
+    assert "a wrong passphrase" in founded.types(*asked, given="two\n").stderr
+
+
 def test_a_folder_or_a_passphrase_that_is_wrong_is_said_to_be(founded: Administrator, tmp_path: Path) -> None:
     assert founded.types("publish").exit_code == 2
     wrong = founded.file("wrong.txt", "wrong\n")
