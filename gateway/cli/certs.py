@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,7 @@ _EVENTS = {
     "rotation failed": "轮换未成功",
 }
 """What a rotation tells (`certs.rotation`), for people."""
+_DETAILS = {"first keys": "首批密钥", "asked": "按命令执行", "due": "到期更新"}
 
 
 @click.group(help=say("This gateway's own keys and certificates.", "管理本网关的密钥与证书。"))
@@ -151,9 +153,9 @@ def rotate(
 
     async def here(hand: Hand) -> bool:
         begun = hand.slots.journal.rotation
-        if begun is None or not set(request.kinds) <= set(begun.kinds):  # else go on with what was begun
+        if begun is None or request.urgent > begun.urgent or not set(request.kinds) <= set(begun.kinds):
             await hand.rotator.rotate(request.kinds, request.reason, urgent=request.urgent)
-        return await hand.work(SystemClock(), wait_s)
+        return await hand.work(SystemClock(), wait_s)  # else it goes on with what was begun
 
     before = _current(settings.keys_folder)
     over = _ask_or_do(settings, request, here)
@@ -374,4 +376,5 @@ def _end(message: str, code: int) -> NoReturn:
 def _tell(event: Event) -> None:
     kinds = ", ".join(event.kinds)
     what = say(event.what, _EVENTS.get(event.what, event.what))
-    click.echo(say(f"{what}: {kinds} {event.detail}", f"{what}：{kinds} {event.detail}").rstrip(), err=True)
+    detail = re.sub(r"^directory version (\d+)$", r"第 \1 版目录", _DETAILS.get(event.detail, event.detail))
+    click.echo(say(f"{what}: {kinds} {event.detail}", f"{what}：{kinds} {detail}").rstrip(), err=True)

@@ -74,3 +74,14 @@ def test_what_a_rotation_waits_for_is_said(state: State, publication: Publicatio
 
 def test_where_nothing_is_under_way_nothing_is_waited_for() -> None:
     assert waits_for(Journal()) is None
+
+
+@pytest.mark.parametrize("detail", ["directory version 41", "first keys", "asked"])
+def test_details_are_told_in_chinese(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], detail: str
+) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    _tell(Event("keys published", ("tls",), detail))
+    said = capsys.readouterr().err
+    assert not re.search("[a-z]{2,}", said.replace("tls", ""))
+    assert ("41" in said) is ("41" in detail)
