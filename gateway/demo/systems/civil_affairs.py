@@ -57,6 +57,7 @@ def manifest(place: Place) -> Settings:
         return {
             "name": name,
             "files": files(pattern),
+            "changes": True,
             "identity": {"column": "公民身份号码", "name": "逝者姓名"},
             "evidence": evidence,
             "observed_on": {"column": "日期", "formats": ["%Y年%m月%d日"]},
@@ -82,6 +83,7 @@ def manifest(place: Place) -> Settings:
             {
                 "name": "marriages",
                 "files": files("婚姻登记_*.csv"),
+                "changes": True,
                 "identity": {"column": "证件号码", "name": "姓名"},
                 "evidence": {"column": "业务类型", "codes": kinds(_MARRIAGE_TYPES)},
                 "observed_on": {"column": "登记日期", "formats": slashes},
@@ -94,6 +96,7 @@ def manifest(place: Place) -> Settings:
             {
                 "name": "adoptions",
                 "files": files("收养登记_*.csv"),
+                "changes": True,
                 "identity": {"column": "被收养人身份证号", "name": "被收养人姓名"},
                 "evidence": "ADOPTION",
                 "observed_on": {"column": "登记日期", "formats": slashes},
