@@ -118,6 +118,10 @@ class Policy:
             entries = self._merge(member, purpose)
         return [entry for entry in entries if entry.from_ms <= now_ms < entry.until_ms]
 
+    def open_everywhere(self, member: str, purpose: int, now_ms: int) -> list[Entry]:
+        """Those of them that are not for some regions only. Nobody can see where a blinded person lives."""
+        return [entry for entry in self.open_to(member, purpose, now_ms) if not entry.scope.regions]
+
     def _merge(self, member: str, purpose: int) -> tuple[Entry, ...]:
         both = self._table.get((member, purpose), []) + self._table.get((ANY, purpose), [])
         both.sort(key=_narrowness)

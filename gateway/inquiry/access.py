@@ -165,26 +165,19 @@ class Access:
         return Decision(explanation, exceeded(full.refused, full.retry_after_ms), grant)
 
     def comparable(self, member: str, purpose: int) -> frozenset[int]:
-        """Benefits whose recipients may be compared with a member's; empty: none.
-
-        Grants for some regions only do not count: nobody can see where a blinded person lives.
-        """
+        """Benefits whose recipients may be compared with a member's; empty: none. See `Policy.open_everywhere`."""
         if self.policy is None:
             return frozenset()
-        found = self.policy.open_to(member, purpose, self._clock.now_ms())
-        return frozenset().union(*(entry.benefits for entry in found if not entry.scope.regions))
+        found = self.policy.open_everywhere(member, purpose, self._clock.now_ms())
+        return frozenset().union(*(entry.benefits for entry in found))
 
     def comparable_faces(self, member: str, purpose: int) -> frozenset[int]:
         """Benefits whose recipients' faces may be compared, too: of grants that leave face checks."""
         if self.policy is None:
             return frozenset()
-        found = self.policy.open_to(member, purpose, self._clock.now_ms())
+        found = self.policy.open_everywhere(member, purpose, self._clock.now_ms())
         return frozenset().union(
-            *(
-                entry.benefits
-                for entry in found
-                if not entry.scope.regions and (entry.scope.kinds is None or FACE_KIND in entry.scope.kinds)
-            )
+            *(entry.benefits for entry in found if entry.scope.kinds is None or FACE_KIND in entry.scope.kinds)
         )
 
     def compare(self, member: str, context: exchange_pb2.Context, people: int) -> Decision:
