@@ -242,3 +242,8 @@ REFUSALS: dict[int, Word] = {
 def word(table: dict[int, Word], number: int) -> Word:
     """The word for a number; a number of a later version of the contract is shown as itself."""
     return table.get(number) or Word(f"（{number}）", f"({number})")
+
+
+def refusal_name(number: int) -> str:
+    """A reason for refusal as the contract names it, e.g. "NOT_SERVED"; none is ""."""
+    return f.RefusalReason.Name(f.RefusalReason.ValueType(number)).removeprefix("REFUSAL_REASON_") if number else ""

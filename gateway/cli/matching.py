@@ -108,12 +108,11 @@ def status(config_file: Path, json_out: bool, member: str) -> None:
 def standing_as_data(standing: Standing) -> dict[str, Any]:
     """How it stands with a member, for programs."""
     from gateway.matching.session import Session
-    from wugan.federation.v1 import vocabulary_pb2 as words
+    from gateway.wording import refusal_name
 
     data: dict[str, Any] = {"member": standing.member, "wanted": bool(standing.wanted_at_ms), "state": ""}
     if standing.body:
         session: Session = Session.from_json(standing.body)
-        reason = words.RefusalReason.Name(words.RefusalReason.ValueType(session.reason)) if session.reason else ""
         data |= {
             "state": _STATES[session.state][0],
             "step": session.number,
@@ -125,7 +124,7 @@ def standing_as_data(standing: Standing) -> dict[str, Any]:
             "begun_at": moment(session.begun_at_ms),
             "last_step_at": moment(session.changed_at_ms),
             "done_at": moment(session.done_at_ms) if session.done_at_ms else "",
-            "reason": reason.removeprefix("REFUSAL_REASON_"),
+            "reason": refusal_name(session.reason),
             "stopped_by_us": session.by_us,
         }
     return data
@@ -145,12 +144,12 @@ def _line(data: dict[str, Any]) -> str:
 
 
 def _is_granted(at: Opened, member: str) -> bool:
-    """Whether a grant in force lets a member compare; those for some regions only do not count."""
+    """Whether a grant in force lets a member compare, as `Access.comparable` asks."""
     from gateway.access.policy import Policy
     from gateway.matching.steps import PURPOSE
 
-    entries = Policy.of(at.administration.ledger).open_to(member, PURPOSE, at.now_ms)
-    return any(entry.benefits and not entry.scope.regions for entry in entries)
+    entries = Policy.of(at.administration.ledger).open_everywhere(member, PURPOSE, at.now_ms)
+    return any(entry.benefits for entry in entries)
 
 
 def _not_begun(at: Opened, standing: Standing) -> str:

@@ -22,7 +22,7 @@ from gateway.cli.access_common import FILE, JSON
 from gateway.cli.agency_options import BASIS, CONFIG, OFFICIAL
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError
-from gateway.wording import BENEFITS, DEPARTMENTS, REFUSALS, Word, word
+from gateway.wording import BENEFITS, DEPARTMENTS, REFUSALS, Word, refusal_name, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
@@ -282,8 +282,7 @@ def _why(refusal: int) -> str:
         )
     else:
         told = _named(REFUSALS, refusal)
-    name = words.RefusalReason.Name(words.RefusalReason.ValueType(refusal)).removeprefix("REFUSAL_REASON_")
-    return f"{told} ({name})"
+    return f"{told} ({refusal_name(refusal)})"
 
 
 def _as_line(message: agency_pb2.WatchNoticesResponse | agency_pb2.SubscriptionState) -> str:

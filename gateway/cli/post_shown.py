@@ -53,6 +53,8 @@ _LABELS = {
 
 
 def _data(each: Listed, states: Mapping[str, int]) -> dict[str, Any]:
+    from gateway.wording import refusal_name
+
     names = {number: name for name, number in states.items()}
     return {
         "delivery": each.delivery_id.hex(),
@@ -63,7 +65,7 @@ def _data(each: Listed, states: Mapping[str, int]) -> dict[str, Any]:
         "expires_at": moment(each.expires_at_ms),
         "next_try": moment(each.next_try_ms) if each.next_try_ms else "",
         "failures": each.failures,
-        "reason": _reason(each.reason),
+        "reason": refusal_name(each.reason),
         "note": each.note,
         "bytes": each.size,
     }
@@ -71,21 +73,14 @@ def _data(each: Listed, states: Mapping[str, int]) -> dict[str, Any]:
 
 def failing(trouble: Trouble) -> dict[str, Any]:
     """How the member stands that a letter is for."""
+    from gateway.wording import refusal_name
+
     return {
         "member_failing_since": moment(trouble.failing_since_ms),
         "member_failures": trouble.failures,
         "member_next_try": moment(trouble.next_try_ms),
-        "member_reason": _reason(trouble.reason),
+        "member_reason": refusal_name(trouble.reason),
     }
-
-
-def _reason(number: int) -> str:
-    """A reason for refusal as the contract names it; none is ""."""
-    from wugan.federation.v1 import vocabulary_pb2 as words
-
-    if not number:
-        return ""
-    return words.RefusalReason.Name(words.RefusalReason.ValueType(number)).removeprefix("REFUSAL_REASON_")
 
 
 def print_listed(found: list[Listed], states: Mapping[str, int], *, json_out: bool) -> None:
