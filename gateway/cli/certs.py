@@ -20,7 +20,7 @@ from gateway.cli.language import say
 if TYPE_CHECKING:
     from certs.errors import CertsError
     from certs.rotation import Event
-    from certs.slot_journal import Kind
+    from certs.slot_journal import Journal, Kind
     from certs.slot_requests import Answer, Request
     from gateway.config import GatewaySettings
     from gateway.federation.own_hand import Hand
@@ -84,13 +84,12 @@ certs.add_command(enrol_unit)
 @_JSON
 def status(config_file: Path, json_out: bool) -> None:
     """Read the journal; the gateway may run meanwhile."""
-    from certs.slot_files import read_journal
     from certs.slot_journal import KINDS
     from gateway.clock import SystemClock
     from gateway.federation.renewal import policy_of
 
     settings = _settings(config_file)
-    journal = _trying(lambda: read_journal(settings.keys_folder))
+    journal = _journal(settings.keys_folder)
     now_ms = SystemClock().now_ms()
     told = about(journal, policy_of(settings.rotation))
     well = all((each := journal.current(kind)) is not None and each.not_after_ms > now_ms for kind in KINDS)
@@ -98,8 +97,7 @@ def status(config_file: Path, json_out: bool) -> None:
         click.echo(json.dumps({"ok": well, **told}, ensure_ascii=False, indent=2))
     else:
         show(told)
-        if journal.rotation is not None:
-            _tell_what_it_waits_for(settings.keys_folder)
+        _tell_what_it_waits_for(journal, settings.keys_folder)
     if not well:
         if not json_out:
             click.echo(say("A current key is missing or has expired.", "缺少当前密钥，或其已过期。"), err=True)
@@ -169,7 +167,7 @@ def rotate(
     said = say("The new keys are in use.", "新密钥已启用。") if over else say("Rotation begun.", "轮换已开始。")
     click.echo(json.dumps({"state": state, "kinds": list(request.kinds)}) if json_out else said)
     if not over:
-        _tell_what_it_waits_for(settings.keys_folder)
+        _tell_what_it_waits_for(_journal(settings.keys_folder), settings.keys_folder)
     if wait_s and not over:
         raise SystemExit(EXIT_UNREACHABLE)
 
@@ -304,18 +302,15 @@ def _code(error: CertsError) -> int:
 
 def _current(folder: Path) -> dict[str, str]:
     """Kind → name of the key in use, "" where there is none."""
-    from certs.slot_files import read_journal
     from certs.slot_journal import KINDS
 
-    journal = _trying(lambda: read_journal(folder))
+    journal = _journal(folder)
     return {kind: each.name if (each := journal.current(kind)) is not None else "" for kind in KINDS}
 
 
-def _tell_what_it_waits_for(folder: Path) -> None:
+def _tell_what_it_waits_for(journal: Journal, folder: Path) -> None:
     """Say it of a rotation under way, and whether anybody is at work on it; nothing where there is none."""
-    from certs.slot_files import read_journal
-
-    waits = waits_for(_trying(lambda: read_journal(folder)))
+    waits = waits_for(journal)
     if waits is None:
         return
     click.echo(say(*waits), err=True)
@@ -331,15 +326,20 @@ def _tell_what_it_waits_for(folder: Path) -> None:
 
 def _followed(folder: Path, wait_s: float) -> bool:
     """Whether a running gateway ends the rotation within some seconds."""
-    from certs.slot_files import read_journal
     from gateway.clock import SystemClock
 
     end = SystemClock().monotonic() + wait_s
-    while _trying(lambda: read_journal(folder)).rotation is not None:
+    while _journal(folder).rotation is not None:
         if SystemClock().monotonic() >= end:
             return False
         time.sleep(0.1)
     return True
+
+
+def _journal(folder: Path) -> Journal:
+    from certs.slot_files import read_journal
+
+    return _trying(lambda: read_journal(folder))
 
 
 def _in_use(folder: Path) -> bool:
