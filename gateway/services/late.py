@@ -14,7 +14,7 @@ from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, findings_in
 from gateway.federation.checked import Checked, MemberResult
-from gateway.federation.late import LateChecks, late_answer, unpack
+from gateway.federation.late import Kept, LateChecks, late_answer, unpack
 from gateway.services.watchers import Watchers
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
 from gateway.wording import Word
@@ -113,7 +113,9 @@ class LateService:
                 "ticket：本机构没有该留置查询，或已超过保存期限，请重新查询",
                 field="ticket",
             )
-        return agency_pb2.FetchLateResponse(response=self._whole(*found), **_about(found[0]))
+        left, questions, came = found
+        kept = unpack(left.body)
+        return agency_pb2.FetchLateResponse(response=self._whole(left, kept, questions, came), **_about(kept.question))
 
     async def watch(self, unit: str, request: agency_pb2.WatchLateRequest, write: Write) -> None:
         """Tell what comes, from a cursor on, until the agency leaves or the gateway stops.
@@ -131,13 +133,14 @@ class LateService:
                 found = await self._late.find(event.ticket, unit)
                 if found is not None:
                     left, questions, _ = found
+                    kept = unpack(left.body)
                     came = await self._late.events_of(event.ticket, event.number)
                     message = agency_pb2.WatchLateResponse(
                         cursor=event.number,
                         ticket=event.ticket,
                         member_id=event.member,
-                        response=self._whole(left, questions, came),
-                        **_about(left),
+                        response=self._whole(left, kept, questions, came),
+                        **_about(kept.question),
                     )
                     await write(message)
                 after = event.number
@@ -151,9 +154,10 @@ class LateService:
         """End the streams of those who watch; they go on with another instance."""
         self._watchers.close()
 
-    def _whole(self, left: Left, questions: Sequence[Question], events: Sequence[Event]) -> agency_pb2.CheckResponse:
+    def _whole(
+        self, left: Left, kept: Kept, questions: Sequence[Question], events: Sequence[Event]
+    ) -> agency_pb2.CheckResponse:
         """What was known when it was left, with the newest of each province that came since."""
-        kept = unpack(left.body)
         shown = agency_pb2.CheckResponse.FromString(kept.shown)
         newest = {event.member: event for event in events}
         results = []
@@ -186,8 +190,7 @@ class _About(TypedDict):
     case_reference: str
 
 
-def _about(left: Left) -> _About:
-    question = unpack(left.body).question
+def _about(question: exchange_pb2.Question) -> _About:
     who, case = question.subjects, question.context.case_reference
     return _About(id_number=who.id_number[0], name=who.name[0], case_reference=case)
 
