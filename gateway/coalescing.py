@@ -78,7 +78,6 @@ class Coalescer(Generic[K, P, R]):
             return result
         loop = asyncio.get_running_loop()
         batch = self._open.get(key)
-        first = batch is None
         if batch is None:
             batch = self._open[key] = _Batch()
         batch.trace()
@@ -88,7 +87,7 @@ class Coalescer(Generic[K, P, R]):
         elif not batch.due and self._may_begin(key):
             batch.due = True
             when_idle(loop, self._clock, functools.partial(self._start, key, batch))
-        elif first:
+        elif len(batch.parts) == 1:
             loop.call_later(LONGEST_S, self._start, key, batch)
         try:
             return await future
