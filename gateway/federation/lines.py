@@ -18,7 +18,7 @@ from typing import Final
 
 import grpc
 
-from gateway.channels import RECONNECTING
+from gateway.channels import FLOW, RECONNECTING
 from wugan.federation.v1 import exchange_pb2_grpc
 
 ChannelFactory = Callable[[str, str], grpc.aio.Channel]
@@ -139,6 +139,7 @@ def channel_limits(max_message_bytes: int, keepalive_s: float) -> list[tuple[str
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", round(keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", 10_000),
+        *FLOW,
         *RECONNECTING,
         # Retrying is decided in one place, ours; the library's own would multiply with it.
         ("grpc.enable_retries", 0),

@@ -172,7 +172,7 @@ class Exchange:
         for outcome in outcomes:
             metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
-        if parts is None:
+        if parts is None and not record.done:
             recipient_key.prepare()  # for the next one, while the disk is at work
         try:
             with tracing.span("record"):
@@ -182,6 +182,8 @@ class Exchange:
             # Seen before a restart, or by another instance: recorded as answered, so it is recorded that it was not.
             record.all(error.reason, error.en)
             raise
+        if parts is None:
+            asyncio.get_running_loop().call_soon(recipient_key.prepare)  # if it was not, once the answer is on its way
         return sealed.envelope
 
     def _sealed(
@@ -273,6 +275,11 @@ class _Record:
         self._outcomes = [outcome] * len(self._questions)
         for position in range(len(self._questions)):
             self._row(position, decision)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is on the disk, or could not be written."""
+        return all(row.done() for row in self._written)
 
     async def written(self) -> None:
         """Return when it is on the disk.

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from certs.keys import PrivateKey
 from certs.server_certificate import ServerCertificate
+from gateway.channels import FLOW
 from gateway.errors import ConfigError
 from gateway.services.agency import AgencyServicer
 from gateway.services.attended import AttendedHealth, AttendedReflection
@@ -112,6 +113,7 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 # A length oracle on sealed payloads, and of no use on ciphertext.
                 ("grpc.default_compression_algorithm", 0),
+                *FLOW,
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
             ],
             # The desk refuses first, with a reason; this is the wall behind it.

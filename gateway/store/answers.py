@@ -32,6 +32,8 @@ SALT_BYTES = 16
 PURGE_EVERY = 256
 PURGE_AT_MOST = 2 * PURGE_EVERY
 FIND_AT_MOST = 1000
+BRIEF_NUMBERS = 8
+"""An answer about people with so many numbers together is kept in no time."""
 _NUMBERS = struct.Struct(">HHHH")  # position, total, length of the signature, length of the path
 _SALT_AT = DIGEST_BYTES
 _NUMBERS_AT = _SALT_AT + SALT_BYTES
@@ -92,6 +94,10 @@ class _Keep:
         self._insert = BulkInsert(kept_answer)
         self._insert_subject = BulkInsert(kept_answer_subject)
         self._since_purge = 0
+
+    def brief(self, keeping: _Keeping) -> bool:
+        """Unless it is about many, or old ones are deleted along with it."""
+        return self._since_purge + 1 < PURGE_EVERY and len(keeping.id_numbers) <= BRIEF_NUMBERS
 
     def apply(self, transaction: Transaction, payloads: Sequence[_Keeping]) -> list[None]:
         fresh = self._insert.add_new(transaction, [self._row(keeping) for keeping in payloads])

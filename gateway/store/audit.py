@@ -136,6 +136,10 @@ class Appending:
         self._mac = keys.audit_mac
         self._insert = BulkInsert(audit_event)
 
+    def brief(self, _content: Content) -> bool:
+        """Always."""
+        return True
+
     def apply(self, transaction: Transaction, payloads: Sequence[Content]) -> list[ChainHead]:
         """Write them at the end of the chain. Also for other kinds of write that leave an event behind."""
         sequence, last = _locked_head(transaction)

@@ -26,11 +26,19 @@ GATHER_S: Final = 0.008
 """Shorter than the writer's own 20 ms: those who wait hold back the next calls of the same agencies."""
 
 
+BRIEF_AT_MOST: Final = 16
+"""Disclosures that are written in no time."""
+
+
 class _AppendingAll:
     """How gathered events are written: one after another to the end of the chain."""
 
     def __init__(self, keys: StoreKeys) -> None:
         self._appending = Appending(keys)
+
+    def brief(self, contents: Sequence[Content]) -> bool:
+        """Where they are few."""
+        return len(contents) <= BRIEF_AT_MOST
 
     def apply(self, transaction: Transaction, payloads: Sequence[Sequence[Content]]) -> list[None]:
         self._appending.apply(transaction, [content for contents in payloads for content in contents])

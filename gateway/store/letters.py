@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.store.committing import Kind
 from gateway.store.rows import Transaction
 from gateway.store.tables import store_meta
-from gateway.store.writer import Kind
 
 REMEMBERED_MS: Final = 30 * 86_400_000
 """How long after its time a delivery is still known to whom it was delivered, so that it is not accepted twice."""

@@ -43,6 +43,10 @@ class _Admissions:
         self.now_ms = 0
         """Latest clock reading; set by the guard, read by the writer's thread."""
 
+    def brief(self, _admission: _Admission) -> bool:
+        """Unless old ones are deleted along with it."""
+        return self._since_purge + 1 < PURGE_EVERY
+
     def apply(self, transaction: Transaction, payloads: Sequence[_Admission]) -> list[bool]:
         fresh = self._insert.add_new(transaction, payloads)
         self._since_purge += len(payloads)

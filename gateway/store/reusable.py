@@ -23,6 +23,8 @@ from gateway.store.writer import Writer
 
 PURGE_AT_MOST: Final = 4096
 PURGE_EVERY: Final = 256
+BRIEF_ROWS: Final = 8
+"""So many rows are written in no time."""
 INDEXES_AT_ONCE: Final = 500
 
 
@@ -72,6 +74,11 @@ class _Writing:
             .values(used_at_ms=sa.bindparam("used"))
         )
         self._since_purge = 0
+
+    def brief(self, changes: Changes) -> bool:
+        """Where they are few, unless old ones are deleted along with them."""
+        few = len(changes.rows) <= BRIEF_ROWS and not changes.used
+        return few and self._since_purge + len(changes.rows) < PURGE_EVERY
 
     def apply(self, transaction: Transaction, payloads: Sequence[Changes]) -> list[list[bytes]]:
         connection = transaction.connection

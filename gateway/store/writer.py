@@ -1,57 +1,57 @@
-"""Group commit: one thread that writes whatever is waiting in one transaction, with one fsync.
+"""Group commit: whatever is waiting is written in one transaction, with one fsync, and by one at a time.
 
-Owns: the queue, the writing connection, the transaction, and the waking of those who wait. Refuses: knowing what it
-writes (a `Kind` does), and reading.
+Owns: the queue, the thread that writes, and the waking of those who wait. Refuses: connections and transactions
+(`gateway.store.committing`), knowing what is written (a `Kind` does), and reading.
 
 When to commit: a commit costs as much processor time as answering a question, so a busy gateway should make few and a
 quiet one should not wait. Operations gather for as long as the event loop has other work, and 20 ms at most
 (`gateway.pacing`). A loop with nothing else to do commits after one round; one that is busy commits some fifty times
 a second, however much it writes.
 
-All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written. The connection
-is thrown away and a new one opened for the next batch, so that a database that comes back is used again.
+Where: in a thread of its own. But a call that is alone has what is brief written in the event loop itself, if the
+database is embedded and its disk quick: to hand it to the thread, with which the loop shares the interpreter, costs
+more than such a commit, and there is nobody else whom the loop could serve meanwhile. What finds the database locked
+goes to the thread; after a commit that was slow, all does for a while.
+
+All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.clock import Clock
-from gateway.log import described
-from gateway.observing import calls
 from gateway.pacing import LONGEST_S, when_idle
+from gateway.store.committing import FAILED, Committing, Kind, LockedError, is_brief
 from gateway.store.faults import closed, failed, overloaded
-from gateway.store.rows import Transaction
 
 _log = structlog.stdlib.get_logger(__name__)
 
-PayloadT_contra = TypeVar("PayloadT_contra", contravariant=True)
-ResultT_co = TypeVar("ResultT_co", covariant=True)
 T = TypeVar("T")
 P = TypeVar("P")
 
 
-class Kind(Protocol[PayloadT_contra, ResultT_co]):
-    """One kind of write. All that wait of one kind are applied together, in the order in which they were submitted."""
-
-    def apply(self, transaction: Transaction, payloads: Sequence[PayloadT_contra]) -> Sequence[ResultT_co]:
-        """Write them; one result for each. Runs in the writer's thread. Whatever it raises fails the transaction."""
-        ...
-
+HERE_AT_MOST: Final = 16
+"""Operations written in the event loop at once."""
+HERE_IN_A_ROW: Final = 64
+"""So many batches written there, then one by the thread: it keeps SQLite's log of writes short, which takes longer."""
+SLOW_S: Final = 0.005
+"""A commit that takes the event loop longer is the last one there for a while:"""
+SLOW_SHARE: Final = 0.01
+"""no more of the time than this goes into such commits."""
 
 _Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]"]
 
 
 class Writer:
-    """The one thread that writes, for one event loop at a time."""
+    """What writes, for one event loop at a time."""
 
     def __init__(
         self, engine: sa.Engine, clock: Clock, *, limit: int, alone: Callable[[], bool] = lambda: False
@@ -64,7 +64,6 @@ class Writer:
             limit: operations that may be under way; more are refused.
             alone: whether there is nobody to share a commit with, so that none is waited for.
         """
-        self._engine = engine
         self._clock = clock
         self._limit = limit
         self._alone = alone
@@ -78,8 +77,12 @@ class Writer:
         self._queue: SimpleQueue[list[_Operation] | None] = SimpleQueue()
         self._handed_over = 0
         self._written = 0
-        # Of the thread.
-        self._transaction: Transaction | None = None
+        self._aside = Committing(engine)  # of the thread
+        # Of the event loop: batches written there since the thread wrote one, and until when it leaves all to it.
+        self._here = Committing(engine, patient=False)
+        self._embedded = engine.dialect.name == "sqlite"
+        self._in_a_row = 0
+        self._thread_only_until = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -120,21 +123,53 @@ class Writer:
             if not self._due and self._behind is None:
                 self._behind = loop.call_later(LONGEST_S, self._hand_over)
         elif now or (self._alone() and not more):
-            self._hand_over()
+            if not self._write_here(loop):
+                self._hand_over()
         elif not self._due:
             self._due = True
             when_idle(loop, self._clock, self._hand_over)
         return future
 
     def _hand_over(self) -> None:
+        if batch := self._taken():
+            self._in_a_row = 0
+            self._handed_over += len(batch)
+            self._queue.put(batch)
+
+    def _taken(self) -> list[_Operation]:
+        """What was gathered; from now on it gathers anew."""
         self._due = False
         if self._behind is not None:
             self._behind.cancel()
             self._behind = None
-        if self._gathered:
-            self._handed_over += len(self._gathered)
-            self._queue.put(self._gathered)
-            self._gathered = []
+        batch, self._gathered = self._gathered, []
+        return batch
+
+    def _write_here(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Write what was gathered in the event loop, if it may be; whether it was."""
+        batch = self._gathered
+        began = self._clock.monotonic()
+        if (
+            not self._embedded
+            or self._handed_over != self._written  # the thread is at it
+            or self._in_a_row >= HERE_IN_A_ROW
+            or began < self._thread_only_until
+            or len(batch) > HERE_AT_MOST
+            or not self._alone()
+            or not all(is_brief(kind, payload) and future.get_loop() is loop for kind, payload, future in batch)
+        ):
+            return False
+        try:
+            outcomes = self._here.commit(batch)
+        except LockedError:
+            return False
+        self._taken()
+        self._in_a_row += 1
+        ended = self._clock.monotonic()
+        if ended - began > SLOW_S:
+            self._thread_only_until = ended + (ended - began) / SLOW_SHARE
+        _resolve(outcomes)
+        return True
 
     async def close(self) -> None:
         """Write what is waiting, then stop. Returns when the thread has ended."""
@@ -142,6 +177,7 @@ class Writer:
             self._open = False
             self._hand_over()
             self._queue.put(None)
+        self._here.disconnect()
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
@@ -156,48 +192,10 @@ class Writer:
                 else:
                     batch += taken
             if batch:
-                self._write(batch)
+                outcomes = self._aside.commit(batch)
                 self._written += len(batch)
-        self._disconnect()
-
-    def _write(self, batch: list[_Operation]) -> None:
-        groups: dict[Kind[Any, Any], tuple[list[Any], list[asyncio.Future[Any]]]] = {}
-        for kind, payload, future in batch:
-            payloads, futures = groups.setdefault(kind, ([], []))
-            payloads.append(payload)
-            futures.append(future)
-        outcomes: list[tuple[asyncio.Future[Any], Any]] = []
-        began = calls.now()
-        fault = ""
-        try:
-            transaction = self._transaction or self._connect()
-            with transaction:
-                for kind, (payloads, futures) in groups.items():
-                    outcomes += zip(futures, kind.apply(transaction, payloads), strict=True)
-        except Exception as error:  # noqa: BLE001  those who wait must hear of it, and the thread must go on
-            fault = described(error)
-            _log.error("store write failed", operations=len(batch), fault=fault)
-            self._disconnect()
-            outcomes = [(future, _FAILED) for _, _, future in batch]
-        calls.store_wrote(began, len(batch), failed=bool(fault))
-        _deliver(outcomes)
-
-    def _connect(self) -> Transaction:
-        self._transaction = Transaction(self._engine.connect())
-        return self._transaction
-
-    def _disconnect(self) -> None:
-        if self._transaction is None:
-            return
-        connection, self._transaction = self._transaction.connection, None
-        try:
-            connection.invalidate()
-            connection.close()
-        except SQLAlchemyError as error:
-            _log.warning("store connection did not close", error=type(error).__name__)
-
-
-_FAILED = object()
+                _deliver(outcomes)
+        self._aside.disconnect()
 
 
 def _deliver(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
@@ -216,7 +214,7 @@ def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:
     for future, result in pairs:
         if future.done():
             continue
-        if result is _FAILED:
+        if result is FAILED:
             future.set_exception(failed())
         else:
             future.set_result(result)

@@ -202,7 +202,7 @@ async def test_a_lost_connection_fails_what_is_under_way_and_is_made_again(store
 
 
 async def test_commits_are_durable_whatever_the_servers_default(store: Store) -> None:
-    with store._writer._engine.connect() as connection:
+    with store._writer._aside._engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
 
 
@@ -259,7 +259,7 @@ async def test_acts_are_kept_chained_and_one_at_a_time(store: Store, open_store:
         assert [each.number for each in acts] == [1, 2]
         assert not await store.acts.changed(head)
         assert (await store.audit.verify_chain()).sequence == 2
-        with store._writer._engine.begin() as connection:
+        with store._writer._aside._engine.begin() as connection:
             connection.exec_driver_sql("DELETE FROM access_act WHERE number = 2")
         with pytest.raises(StoreError, match="broken"):
             await other.acts.read()

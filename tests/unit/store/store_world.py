@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -120,6 +120,27 @@ class Held:
         self.batches.append(len(payloads))
         self.started.set()
         assert self.go.wait(30), "the test never let the write go"
+        return list(payloads)
+
+
+class Brief:
+    """A write that takes no time, and tells in which thread it was done."""
+
+    def __init__(self) -> None:
+        self.brief_now = True
+        self.threads: list[str] = []
+        self.error: Exception | None = None
+        self.during: Callable[[], None] = lambda: None
+
+    def brief(self, _payload: int) -> bool:
+        return self.brief_now
+
+    def apply(self, transaction: Transaction, payloads: Sequence[int]) -> list[int]:
+        self.threads.append(threading.current_thread().name)
+        self.during()
+        if self.error is not None:
+            raise self.error
+        assert transaction.embedded is None or transaction.embedded.in_transaction
         return list(payloads)
 
 

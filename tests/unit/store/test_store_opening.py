@@ -51,7 +51,7 @@ async def test_a_database_that_others_could_read_is_made_private(open_store: Ope
 
 
 async def test_every_connection_is_durable(store: Store) -> None:
-    for engine in (store._engine, store._writer._engine):
+    for engine in (store._engine, store._writer._aside._engine):
         with engine.connect() as connection:
             found = {
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()

@@ -15,10 +15,11 @@ from gateway.errors import StoreError
 from gateway.exchange.replay import admit
 from gateway.pacing import LONGEST_S
 from gateway.store.engine import Store
-from gateway.store.writer import Writer
-from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Failing, Held, event, new_id, refused
+from gateway.store.writer import HERE_IN_A_ROW, Writer
+from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Brief, Failing, Held, event, new_id, refused
 
 LIMIT = 100
+THREAD = "store-writer"
 
 
 @pytest.fixture
@@ -109,6 +110,113 @@ async def test_a_call_that_is_alone_waits_for_no_others(tmp_path: Path, clock: F
     assert await waiting == 1
     await writer.close()
     engine.dispose()
+
+
+@pytest.fixture
+async def lonely(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Writer]:
+    """The writer of a gateway with one call under way."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    made = Writer(engine, clock, limit=LIMIT, alone=lambda: True)
+    yield made
+    await made.close()
+    engine.dispose()
+
+
+async def test_what_is_brief_is_written_at_once_in_the_event_loop_of_a_call_that_is_alone(lonely: Writer) -> None:
+    kind = Brief()
+    behind = lonely.submit(kind, 1, behind=True)
+    written = lonely.submit(kind, 2)
+    assert written.done()
+    assert [await behind, await written] == [1, 2]
+    assert kind.threads == ["MainThread"]
+    assert lonely.waiting == 0
+
+
+async def test_among_several_calls_the_thread_writes_what_is_brief(writer: Writer) -> None:
+    kind = Brief()
+    assert await asyncio.gather(*(writer.submit(kind, number) for number in range(3))) == [0, 1, 2]
+    assert kind.threads == [THREAD]
+
+
+async def test_what_is_not_brief_or_does_not_say_so_is_written_by_the_thread_with_all_that_waits(
+    lonely: Writer,
+) -> None:
+    kind, held = Brief(), Held()
+    held.go.set()
+    behind = lonely.submit(held, 1, behind=True)
+    assert await lonely.submit(kind, 2) == 2
+    assert await behind == 1
+    kind.brief_now = False
+    assert await lonely.submit(kind, 3) == 3
+    assert kind.threads == [THREAD, THREAD]
+
+
+async def test_while_the_thread_writes_nobody_else_does(lonely: Writer) -> None:
+    held, kind = await busy(lonely), Brief()
+    waiting = lonely.submit(kind, 1)
+    assert not waiting.done()
+    held.go.set()
+    assert await waiting == 1
+    assert kind.threads == [THREAD]
+
+
+async def test_now_and_then_the_thread_writes_and_shortens_the_log_of_writes(lonely: Writer) -> None:
+    kind = Brief()
+    for number in range(HERE_IN_A_ROW + 2):
+        assert await lonely.submit(kind, number) == number
+    assert kind.threads == ["MainThread"] * HERE_IN_A_ROW + [THREAD] + ["MainThread"]
+
+
+async def test_after_a_slow_commit_the_thread_writes_for_a_hundred_times_as_long(
+    lonely: Writer, clock: FakeClock
+) -> None:
+    kind = Brief()
+    kind.during = lambda: clock.advance(0.5)
+    assert await lonely.submit(kind, 0) == 0
+    kind.during = lambda: None
+    clock.advance(49.9)
+    assert await lonely.submit(kind, 1) == 1
+    clock.advance(0.2)
+    assert await lonely.submit(kind, 2) == 2
+    assert kind.threads == ["MainThread", THREAD, "MainThread"]
+
+
+async def test_the_event_loop_does_not_wait_for_a_locked_database(lonely: Writer, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "any.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    kind = Brief()
+    waiting = lonely.submit(kind, 1)
+    assert not waiting.done()
+    assert kind.threads == []
+    other.execute("COMMIT")
+    other.close()
+    assert await waiting == 1
+    assert await lonely.submit(kind, 2) == 2
+    assert kind.threads == [THREAD, "MainThread"]
+
+
+async def test_a_write_that_fails_in_the_event_loop_fails_as_in_the_thread_and_the_next_succeeds(
+    lonely: Writer,
+) -> None:
+    kind = Brief()
+    kind.error = sqlite3.OperationalError("disk full")
+    with pytest.raises(StoreError):
+        await lonely.submit(kind, 1)
+    kind.error = None
+    assert await lonely.submit(kind, 2) == 2
+    assert kind.threads == ["MainThread", "MainThread"]
+
+
+async def test_what_the_event_loop_and_the_thread_write_in_turn_is_one_chain(tmp_path: Path, clock: FakeClock) -> None:
+    alone = False
+    store = Store.open(tmp_path / "wugan.db", key=b"k" * 32, clock=clock, alone=lambda: alone)
+    heads = []
+    for number in range(20):
+        alone = number % 3 != 0
+        heads.append((await store.audit.record(event())).sequence)
+    assert heads == list(range(1, 21))
+    assert (await store.audit.verify_chain()).sequence == 20
+    await store.close()
 
 
 async def test_a_writer_serves_the_next_event_loop_when_the_first_has_ended(writer: Writer) -> None:

@@ -1,0 +1,121 @@
+"""A connection on which batches of writes are committed, each in one transaction.
+
+Owns: the connection, which is made when it is first needed and thrown away after a failure, so that a database that
+comes back is used again. Refuses: when to commit what, and where the results go.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.log import described
+from gateway.observing import calls
+from gateway.store.rows import Transaction
+
+_log = structlog.stdlib.get_logger(__name__)
+
+PayloadT_contra = TypeVar("PayloadT_contra", contravariant=True)
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+ResultT = TypeVar("ResultT")
+
+FAILED: Final = object()
+"""Stands for the result of a write that failed."""
+
+
+class Kind(Protocol[PayloadT_contra, ResultT_co]):
+    """One kind of write. All that wait of one kind are applied together, in the order in which they were submitted.
+
+    A kind may have a method `brief` besides, which says of a payload whether to write it takes well below a
+    millisecond: see `is_brief`.
+    """
+
+    def apply(self, transaction: Transaction, payloads: Sequence[PayloadT_contra]) -> Sequence[ResultT_co]:
+        """Write them; one result for each. Whatever it raises fails the transaction.
+
+        Runs in the writer's thread, or in the event loop while that thread has nothing to do.
+        """
+        ...
+
+
+def is_brief(kind: Kind[Any, Any], payload: object) -> bool:
+    """Whether to write this takes well below a millisecond; a kind that does not say so may take long."""
+    brief = getattr(kind, "brief", None)
+    return brief is not None and bool(brief(payload))
+
+
+class LockedError(Exception):
+    """Somebody else is writing into the embedded database, and this connection does not wait. Nothing was written."""
+
+
+class Committing:
+    """See the module.
+
+    Args:
+        engine: of the database.
+        patient: waits for a locked embedded database, and keeps its log of writes short.
+    """
+
+    def __init__(self, engine: sa.Engine, *, patient: bool = True) -> None:
+        self._engine = engine
+        self._patient = patient
+        self._transaction: Transaction | None = None
+
+    def commit(self, batch: Sequence[tuple[Kind[Any, Any], Any, ResultT]]) -> list[tuple[ResultT, Any]]:
+        """Write a batch of (kind, payload, whose it is); whose → result, FAILED for all of them if it failed.
+
+        Raises:
+            LockedError: see there; never where it is patient.
+        """
+        groups: dict[Kind[Any, Any], tuple[list[Any], list[ResultT]]] = {}
+        for kind, payload, whose in batch:
+            payloads, owners = groups.setdefault(kind, ([], []))
+            payloads.append(payload)
+            owners.append(whose)
+        outcomes: list[tuple[ResultT, Any]] = []
+        began = calls.now()
+        fault = ""
+        try:
+            with self._transaction or self._connect() as transaction:
+                for kind, (payloads, owners) in groups.items():
+                    outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
+        except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on
+            if not self._patient and _locked(error) and not self._begun():
+                raise LockedError from error
+            fault = described(error)
+            _log.error("store write failed", operations=len(batch), fault=fault)
+            self.disconnect()
+            outcomes = [(whose, FAILED) for _, _, whose in batch]
+        calls.store_wrote(began, len(batch), failed=bool(fault))
+        return outcomes
+
+    def disconnect(self) -> None:
+        """Throw the connection away; the next batch gets another."""
+        if self._transaction is None:
+            return
+        connection, self._transaction = self._transaction.connection, None
+        try:
+            connection.invalidate()
+            connection.close()
+        except SQLAlchemyError as error:
+            _log.warning("store connection did not close", error=type(error).__name__)
+
+    def _begun(self) -> bool:
+        embedded = None if self._transaction is None else self._transaction.embedded
+        return embedded is not None and embedded.in_transaction
+
+    def _connect(self) -> Transaction:
+        self._transaction = Transaction(self._engine.connect())
+        if not self._patient and self._transaction.embedded is not None:
+            self._transaction.embedded.execute("PRAGMA busy_timeout=0")
+            self._transaction.embedded.execute("PRAGMA wal_autocheckpoint=0")
+        return self._transaction
+
+
+def _locked(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
