@@ -1,19 +1,21 @@
 """Keys of both provinces renewed every second under 500 calls a second, beside the same calls without.
 
 Two gateways and their authority as real processes. An agency asks A, which asks B, at a fixed rate (open loop: times
-count from the moment a call was due). Phases without and with rotation alternate, so that both share whatever else the
-machine does. While rotating, each gateway is asked every second to renew its TLS, signing and encryption keys, as
-`wugan certs rotate` asks it, and the authority changes its issuing CA every few seconds. Every safety rule holds: keys
-are used only once the other side works with the directory that lists them.
+count from the moment a call was due). Phases without and with rotation alternate, and each is compared with the one
+beside it: what else the machine does for some seconds makes a queue that fills the slowest hundredth of all calls,
+whichever phase it falls into. While rotating, each gateway is asked every second to renew its TLS, signing and
+encryption keys, as `wugan certs rotate` asks it, and the authority changes its issuing CA every few seconds. Every
+safety rule holds: keys are used only once the other side works with the directory that lists them.
 
 Settings differ from the defaults where a life of a second needs it: envelopes live for a second, superseded keys are
 kept for as long as a call may take, and the gateways look for their next step more often.
 
 Figures: `failed` (calls that were not answered well in any phase, goal 0), `p99_ratio` (p99 with rotation over p99
-without, goal at most 2), `p99_ms` and `baseline_p99_ms`, `calls` and `baseline_calls`, `rotations` and
-`rotations_per_s` (completed, of the kind and on the side where there were fewest, those in the seconds before each
-phase is measured included; one a second is asked for) and `issuing_cas` (changes of the issuing CA). With BENCH_S=8 in
-the environment each kind of phase lasts 8 seconds together instead of 60.
+without, the median of the pairs of phases, goal at most 2), `worst_p99_ratio` (the worst of the pairs),
+`pooled_p99_ratio` (over all calls together), `p99_ms` and `baseline_p99_ms` (medians of the phases), `calls` and
+`baseline_calls`, `rotations` and `rotations_per_s` (completed, of the kind and on the side where there were fewest,
+those in the seconds before each phase is measured included; one a second is asked for) and `issuing_cas` (changes of
+the issuing CA). With BENCH_S=8 in the environment each kind of phase lasts 8 seconds together instead of 60.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -47,7 +50,7 @@ from gateway.demo.processes import Started
 CALLS_PER_S = 500.0
 TIMEOUT_S = 2.0
 SECONDS = float(os.environ.get("BENCH_S", "60"))
-PHASES = 4
+PHASES = 10
 WARM_UP_S = 1.5
 EVERY_S = 1.0
 ISSUING_EVERY_S = 5.0
@@ -69,11 +72,13 @@ class Mode:
 
     Args:
         outcome: of the calls.
+        p99_ms: of each phase.
         seconds: how long they lasted.
         busy: process → processor time, seconds.
     """
 
     outcome: Outcome = field(default_factory=Outcome)
+    p99_ms: list[float] = field(default_factory=list)
     seconds: float = 0.0
     busy: dict[str, float] = field(default_factory=dict)
 
@@ -112,11 +117,14 @@ async def _measure(provinces: TwoProvinces) -> Figures:
     await channel.close()
     after = administration.numbers()
     completed = {name: after[name] - before[name] for name in after}
+    ratios = [with_ms / without_ms for with_ms, without_ms in zip(rotating.p99_ms, quiet.p99_ms, strict=True)]
     figures = {
         "failed": float(quiet.outcome.failed + rotating.outcome.failed),
-        "p99_ratio": rotating.outcome.quantile_ms(0.99) / quiet.outcome.quantile_ms(0.99),
-        "p99_ms": rotating.outcome.quantile_ms(0.99),
-        "baseline_p99_ms": quiet.outcome.quantile_ms(0.99),
+        "p99_ratio": statistics.median(ratios),
+        "worst_p99_ratio": max(ratios),
+        "pooled_p99_ratio": rotating.outcome.quantile_ms(0.99) / quiet.outcome.quantile_ms(0.99),
+        "p99_ms": statistics.median(rotating.p99_ms),
+        "baseline_p99_ms": statistics.median(quiet.p99_ms),
         "calls": float(rotating.outcome.calls),
         "baseline_calls": float(quiet.outcome.calls),
         "rotations": float(min(completed.values())),
@@ -132,7 +140,9 @@ async def _measure(provinces: TwoProvinces) -> Figures:
 async def _phase(call: Call, bodies: Iterator[bytes], mode: Mode, processes: list[Started]) -> None:
     await at_rate(call, bodies, CALLS_PER_S, WARM_UP_S)
     before, began = _busy(processes), time.perf_counter()
-    mode.outcome.add(await at_rate(call, bodies, CALLS_PER_S, SECONDS / PHASES))
+    outcome = await at_rate(call, bodies, CALLS_PER_S, SECONDS / PHASES)
+    mode.outcome.add(outcome)
+    mode.p99_ms.append(outcome.quantile_ms(0.99))
     mode.seconds += time.perf_counter() - began
     for name, spent in _busy(processes).items():
         mode.busy[name] = mode.busy.get(name, 0.0) + spent - before[name]
@@ -227,10 +237,13 @@ def _show(quiet: Mode, rotating: Mode, figures: Figures) -> None:
         for name, share in (("p50, ms", 0.5), ("p90, ms", 0.9))
     ]
     rows += [
-        ("p99, ms", f"{figures['baseline_p99_ms']:.1f}", f"{figures['p99_ms']:.1f}", "<= 2 times"),
+        ("p99, ms, median phase", f"{figures['baseline_p99_ms']:.1f}", f"{figures['p99_ms']:.1f}", ""),
+        ("ratio of p99, median pair", "", f"{figures['p99_ratio']:.2f}", "<= 2"),
+        ("worst pair", "", f"{figures['worst_p99_ratio']:.2f}", ""),
+        ("all calls together", "", f"{figures['pooled_p99_ratio']:.2f}", ""),
         *(
             (name, *(f"{mode.outcome.quantile_ms(share):.1f}" for mode in (quiet, rotating)), "")
-            for name, share in (("p99.9, ms", 0.999), ("longest, ms", 1.0))
+            for name, share in (("p99, ms", 0.99), ("p99.9, ms", 0.999), ("longest, ms", 1.0))
         ),
         ("calls", *(str(mode.outcome.calls) for mode in (quiet, rotating)), ""),
         ("failed", *(str(mode.outcome.failed) for mode in (quiet, rotating)), "0"),
