@@ -1,7 +1,7 @@
 """A connection on which batches of writes are committed, each in one transaction.
 
-Owns: the connection, which is made when it is first needed and thrown away after a failure, so that a database that
-comes back is used again. Refuses: when to commit what, and where the results go.
+Owns: the connection, which is made when it is first needed, or before, and thrown away after a failure, so that a
+database that comes back is used again. Refuses: when to commit what, and where the results go.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Committing:
         began = calls.now()
         fault = ""
         try:
-            with self._transaction or self._connect() as transaction:
+            with self.connect() as transaction:
                 for kind, (payloads, owners) in groups.items():
                     outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
         except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on
@@ -93,6 +93,15 @@ class Committing:
             outcomes = [(whose, FAILED) for _, _, whose in batch]
         calls.store_wrote(began, len(batch), failed=bool(fault))
         return outcomes
+
+    def connect(self) -> Transaction:
+        """The connection; made where there is none, which may take a moment. Raises whatever the driver does."""
+        if self._transaction is None:
+            self._transaction = Transaction(self._engine.connect())
+            if not self._patient and self._transaction.embedded is not None:
+                self._transaction.embedded.execute("PRAGMA busy_timeout=0")
+                self._transaction.embedded.execute("PRAGMA wal_autocheckpoint=0")
+        return self._transaction
 
     def disconnect(self) -> None:
         """Throw the connection away; the next batch gets another."""
@@ -108,13 +117,6 @@ class Committing:
     def _begun(self) -> bool:
         embedded = None if self._transaction is None else self._transaction.embedded
         return embedded is not None and embedded.in_transaction
-
-    def _connect(self) -> Transaction:
-        self._transaction = Transaction(self._engine.connect())
-        if not self._patient and self._transaction.embedded is not None:
-            self._transaction.embedded.execute("PRAGMA busy_timeout=0")
-            self._transaction.embedded.execute("PRAGMA wal_autocheckpoint=0")
-        return self._transaction
 
 
 def _locked(error: Exception) -> bool:

@@ -168,7 +168,7 @@ class Store:
                 upgrade(engine.execution_options(**{_WRITES: True}))
                 keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
                 head = Reader(engine).run_here(read_head)
-            store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls)
+                store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls)
         except BaseException:
             engine.dispose()
             raise

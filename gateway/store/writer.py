@@ -81,6 +81,8 @@ class Writer:
         # Of the event loop: batches written there since the thread wrote one, and until when it leaves all to it.
         self._here = Committing(engine, patient=False)
         self._embedded = engine.dialect.name == "sqlite"
+        if self._embedded:
+            self._here.connect()  # now, because that takes longer than a commit
         self._in_a_row = 0
         self._thread_only_until = 0.0
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
