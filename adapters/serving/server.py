@@ -18,6 +18,7 @@ from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from adapters.outgoing import MAX_MESSAGE_BYTES
 from adapters.serving.servicer import SERVICE, MayCall, Servicer, ServingLimits
+from adapters.stopping import stop_when
 
 DRAIN_S: Final = 10.0
 """How long lookups under way have when the server stops."""
@@ -97,10 +98,10 @@ class AdapterServer:
         return f"{address.rpartition(':')[0]}:{port}"
 
     async def stop(self, drain_s: float = DRAIN_S) -> None:
-        """Refuse new lookups, let those under way end within the time, then close."""
+        """Refuse new lookups, let those under way end within the time, then close: at once when there are none."""
         await self._set_health(serving=False)
         self._servicer.drain()
-        await self._server.stop(drain_s)
+        await stop_when(self._server, self._servicer.emptied(), drain_s)
         await asyncio.shield(self._servicer.close())
 
     async def _set_health(self, *, serving: bool) -> None:

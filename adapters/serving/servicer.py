@@ -67,6 +67,7 @@ class Servicer:
         self._at_once = 0
         self._threads = ThreadPoolExecutor(2, "adapter-serving")
         self._draining = False
+        self._calls: set[asyncio.Task[Any]] = set()
 
     @property
     def handlers(self) -> grpc.GenericRpcHandler:
@@ -132,6 +133,11 @@ class Servicer:
         """Refuse new lookups from now on."""
         self._draining = True
 
+    async def emptied(self) -> None:
+        """Return once every call has been answered, and its answer is on its way; to be called after `drain`."""
+        while self._calls:
+            await asyncio.wait(self._calls)
+
     async def close(self) -> None:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -172,6 +178,10 @@ class Servicer:
             await context.abort(
                 grpc.StatusCode.PERMISSION_DENIED, "only the gateway that this adapter was told of may call it"
             )
+        task = asyncio.current_task()  # the library sends what it gets in the same task
+        if task is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
 
     def _seconds(self, context: Context) -> float:
         left = context.time_remaining()

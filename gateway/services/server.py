@@ -19,6 +19,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from adapters.stopping import stop_when
 from certs.keys import PrivateKey
 from certs.server_certificate import ServerCertificate
 from gateway.channels import FLOW
@@ -151,11 +152,11 @@ class Server:
         )
 
     async def stop(self) -> None:
-        """Refuse new calls, let those in flight end within the drain time, then close."""
+        """Refuse new calls, let those in flight end within the drain time, then close: at once when there are none."""
         await self._set_health(serving=False)
         self._desk.drain()
         _log.info("draining", in_flight=self._desk.in_flight)
-        await self._server.stop(self._options.drain_s)
+        await stop_when(self._server, self._desk.emptied(), self._options.drain_s)
         for certificate in self._ports.values():
             await certificate.close()
 

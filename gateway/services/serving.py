@@ -92,6 +92,8 @@ class Desk:
         self.draining = asyncio.Event()
         """Set once new calls are refused; what is held open then comes to an end by itself."""
         self._open: set[_Open] = set()
+        self._leaving: set[asyncio.Task[Any]] = set()
+        self._empty = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -101,6 +103,30 @@ class Desk:
     def drain(self) -> None:
         """Refuse new calls from now on."""
         self.draining.set()
+        self._look_whether_empty()
+
+    async def emptied(self) -> None:
+        """Return once nobody waits for anything any more; to be called after `drain`.
+
+        That is: what was taken on has been answered, and the answers are on their way. Calls that never end by
+        themselves (health, reflection) are not waited for.
+        """
+        await self._empty.wait()
+
+    def _leaves(self) -> None:
+        """A call has been dealt with, but for what the library still has to send in the same task."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._leaving.add(task)
+            task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[Any]) -> None:
+        self._leaving.discard(task)
+        self._look_whether_empty()
+
+    def _look_whether_empty(self) -> None:
+        if not (self._in_flight or self._leaving or any(self._held.values())):
+            self._empty.set()
 
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """Do the work of one call for the peer that the TLS handshake proved."""
@@ -122,6 +148,8 @@ class Desk:
             await abort(context, _internal(call, error))
         finally:
             self._in_flight -= 1
+            if self.draining.is_set():
+                self._leaves()
             elapsed_s = self._clock.monotonic() - began
             # Once the answer is on its way: the caller need not wait for the line.
             asyncio.get_running_loop().call_soon(_account, call, outcome, elapsed_s)
@@ -224,6 +252,8 @@ class Desk:
         try:
             await self.attend(context, accounted)
         finally:
+            if self.draining.is_set():
+                self._leaves()
             _account(call, outcome, self._clock.monotonic() - began)
 
     def recheck(self) -> None:

@@ -184,6 +184,22 @@ async def test_while_it_stops_nothing_new_is_taken_on() -> None:
             await adapter.lookup(ask(ANNA))
 
 
+async def test_it_is_empty_once_what_it_had_taken_on_has_been_answered() -> None:
+    going = asyncio.Event()
+    department = Department(going.wait)
+    async with served(department) as (adapter, servicer):
+        asking = asyncio.create_task(adapter.lookup(ask(ANNA, deadline_s=60)))
+        while not department.asked:
+            await asyncio.sleep(0.005)
+        servicer.drain()
+        emptied = asyncio.create_task(servicer.emptied())
+        await asyncio.sleep(0)
+        assert not emptied.done()
+        going.set()
+        assert len((await asking).evidence) == 1
+        await asyncio.wait_for(emptied, 20)
+
+
 async def test_changes_arrive_with_the_place_to_go_on() -> None:
     department = Department()
     async with served(department) as (adapter, _):
