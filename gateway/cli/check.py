@@ -13,7 +13,7 @@ from rich.console import Console
 
 from gateway.cli import EXIT_USAGE
 from gateway.cli.agency_options import AS_OF, BASIS, CASE, CONFIG, OFFICIAL
-from gateway.cli.language import say
+from gateway.cli.language import plain, say
 from gateway.errors import ConfigError
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
@@ -175,31 +175,42 @@ def check(
     console = Console()
     time_s = timeout or settings.timeout_s
 
-    def tell(response: agency_pb2.CheckResponse, awaited: Sequence[str] = ()) -> None:
+    def tell(response: agency_pb2.CheckResponse, awaited: Sequence[agency_pb2.AwaitedMember] = ()) -> None:
         if json_out:
             # One line for each message where there are several, so that they can be told apart.
-            lines = {"awaited": list(awaited), **as_json(response)} if follow else as_json(response)
+            lines = {**awaited_json(awaited), **as_json(response)} if follow else as_json(response)
             click.echo(json.dumps(lines, ensure_ascii=False, indent=None if follow else 2))
         else:
-            show(console, response, title=title_of(awaited))
+            title = say("so far", "目前结果") if awaited else ""
+            show(console, response, title=title, note=names_of(awaited))
 
     async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
         if not follow:
             tell(await stub.Check(request, timeout=time_s))
             return
         async for each in stub.CheckStream(agency_pb2.CheckStreamRequest(check=request), timeout=time_s):
-            tell(each.known, each.awaited)
+            # A gateway of an earlier version tells no names.
+            unnamed = [agency_pb2.AwaitedMember(member_id=one, name_zh=one, name_en=one) for one in each.awaited]
+            tell(each.known, each.awaited_members or unnamed)
 
     instead = "" if leave else say("or leave the question: --leave 7d", "也可加 --leave 7d 留置查询，由对方恢复后答复")
     asyncio.run(with_gateway(settings, ask, instead=instead))
 
 
-def title_of(awaited: Sequence[str]) -> str:
-    """What stands over an answer that is not the last."""
-    if not awaited:
-        return ""
-    count = len(awaited)
-    return say(f"so far; {count} more awaited", f"目前结果，尚待 {count} 个省份答复")
+def names_of(awaited: Sequence[agency_pb2.AwaitedMember]) -> str:
+    """What is said in an answer that is not the last: whose answer is still to come."""
+    names = [plain(say(each.name_en, each.name_zh)) for each in awaited]
+    return say(f"still to answer: {', '.join(names)}", f"尚待答复：{'、'.join(names)}") if names else ""
+
+
+def awaited_json(awaited: Sequence[agency_pb2.AwaitedMember]) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "awaited": [each.member_id for each in awaited],
+        "awaited_members": [
+            {"member_id": each.member_id, "name_zh": each.name_zh, "name_en": each.name_en} for each in awaited
+        ],
+    }
 
 
 def _seconds(text: str) -> int:

@@ -79,7 +79,9 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         head.append(say(f" from {response.effective_month}", f"（自 {response.effective_month} 起）"))
     parts: list[Text | Table] = [head]
     if note:
-        parts.append(Text(note, style="italic bright_black"))
+        noted = _broken(note, console.width - _FRAME)
+        noted.stylize("italic bright_black")
+        parts.append(noted)
     parts.append(_facts(response))
     known = response.status != words.SURVIVAL_STATUS_UNKNOWN
     for reason in response.reasons:
@@ -121,6 +123,14 @@ def _earlier(response: agency_pb2.CheckResponse) -> Text:
     ago = say(f"{minutes} min ago", f" {minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
     if not minutes:
         ago = say("less than a minute ago", "不到 1 分钟前")
+    if response.stale and any(answer.stale and answer.HasField("pending_until") for answer in response.answers):
+        return Text(
+            say(
+                f"Outdated: a province cannot be reached; what it answered {ago} is shown. Its new answer comes late.",
+                f"已过期：有省份暂时无法连接，显示其{ago}的答复，新答复到达后可查看。",
+            ),
+            style="bold yellow",
+        )
     if response.stale:
         return Text(
             say(
@@ -197,8 +207,11 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
     }
     for answer in response.answers:
         line.append(f"{names[answer.member_id]}: ")
+        left = answer.HasField("pending_until")
         if answer.refusal:
-            line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
+            # Its text says what to do about it: ask again. Where the question is left, that is wrong.
+            why = named(wording.REFUSALS, answer.refusal)
+            line.append(why if left else plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
             if len(response.answers) > 1 and answer.status:
                 line.append(named(wording.STATUSES, answer.status) + say(", ", "，"))
@@ -206,9 +219,10 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             line.append(plain(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}")))
         if answer.late:
             line.append(say(", came late", "，迟到答复"))
-        if answer.HasField("pending_until"):
+        if left:
             until = answer.pending_until.ToDatetime(dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
-            line.append(say(f", may still answer until {until}", f"，留置至 {until}"), style="cyan")
+            words_of_it = f", left with it until {until}, no need to ask again", f"，留置至 {until}，无需重新查询"
+            line.append(say(*words_of_it), style="cyan")
         if answer.stale:
             line.append(say(", outdated", "，已过期"), style="bold yellow")
         elif answer.from_cache:

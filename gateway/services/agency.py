@@ -253,7 +253,12 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             await checked.recorded()
             if leave_s and not checked.awaited:
                 await self.late.leave(unit, checked, leave_s, known)
-            yield agency_pb2.CheckStreamResponse(known=known, awaited=checked.awaited, final=not checked.awaited)
+            yield agency_pb2.CheckStreamResponse(
+                known=known,
+                awaited=checked.awaited,
+                final=not checked.awaited,
+                awaited_members=self._awaited(checked),
+            )
 
     def _unit(self, peer: Identity) -> str:
         """The unit that asks: what its certificate says, never what a request claims."""
@@ -268,6 +273,14 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
     def _members(self, checked: Checked) -> Mapping[str, Named]:
         directory = self._directory.current()
         return {result.member_id: directory.member(result.member_id) for result in checked.results}
+
+    def _awaited(self, checked: Checked) -> list[agency_pb2.AwaitedMember]:
+        directory = self._directory.current()
+        members = [directory.member(each) for each in checked.awaited]
+        return [
+            agency_pb2.AwaitedMember(member_id=each.member_id, name_zh=each.name_zh, name_en=each.name_en)
+            for each in members
+        ]
 
     def _respond(self, checked: Checked, benefit: int, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
         if any(result.answer is not None for result in checked.results):

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from gateway import wording
+from gateway.cli.check import awaited_json, names_of
 from gateway.cli.report import as_json, show
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.agency.v1 import agency_pb2
@@ -217,3 +218,38 @@ def test_json_is_the_contracts_own_with_the_digest_in_hexadecimal() -> None:
     assert answered["answers"][1]["rules_digest"] == ""
     assert answered["evidence"][0]["kind"] == "EVIDENCE_KIND_IMPRISONED"
     assert answered["partial"] is True
+
+
+AGAIN = re.compile("ask again (later|with)|ask(ed)? anew|请稍后|后重试")
+
+
+def test_of_a_question_that_was_left_nobody_is_told_to_ask_again(language: str) -> None:
+    response = answer()
+    response.stale = response.from_cache = True
+    away, outdated = response.answers[1], response.answers[0]
+    away.message_en, away.message_zh = "cannot be reached; ask again later", "暂时无法连接，请稍后重试"
+    outdated.stale = True
+    assert len(AGAIN.findall(shown(response).casefold())) == 2
+    for each in (away, outdated):
+        each.pending_until.FromMilliseconds(1_779_940_800_000)
+    text = shown(response)
+    assert not AGAIN.search(text.casefold())
+    why, until = {
+        "en": ("gateway could not be reached", "left with it until 2026-05-28 12:00, no need to ask again"),
+        "zh": ("对方网关无法连接", "留置至 2026-05-28 12:00，无需重新查询"),
+    }[language]
+    assert why in text
+    assert until in text
+
+
+def test_of_an_answer_that_is_not_the_last_it_is_said_by_name_who_is_awaited(language: str) -> None:
+    members = [agency_pb2.AwaitedMember(member_id=str(at), name_zh=f"某省{at}", name_en=f"P{at}") for at in range(30)]
+    said = {"en": ("still to answer: P0, P1", "P29"), "zh": ("尚待答复：某省0、某省1、", "某省29")}[language]
+    text = shown(answer(), width=80, title="…", note=names_of(members))
+    assert all(each in text for each in said)
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert names_of([]) == ""
+    assert awaited_json(members[:1]) == {
+        "awaited": ["0"],
+        "awaited_members": [{"member_id": "0", "name_zh": "某省0", "name_en": "P0"}],
+    }

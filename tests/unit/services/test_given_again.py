@@ -317,6 +317,9 @@ async def test_a_stream_tells_what_is_known_and_who_is_awaited(gateway: Gateway)
     go.set()
     first, last = await following
     assert (list(first.awaited), first.final, len(first.known.answers)) == ([C.member_id], False, 1)
+    (awaited,) = first.awaited_members
+    assert (awaited.member_id, awaited.name_zh, awaited.name_en) == (C.member_id, "某省 350000", "province 350000")
+    assert not last.awaited_members
     assert (list(last.awaited), last.final, len(last.known.answers)) == ([], True, 2)
     assert first.known.status == last.known.status == words.SURVIVAL_STATUS_ALIVE_MEDIUM
 

@@ -286,6 +286,7 @@ class CheckStreamResponse(_message.Message):
     KNOWN_FIELD_NUMBER: _builtins.int
     AWAITED_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    AWAITED_MEMBERS_FIELD_NUMBER: _builtins.int
     final: _builtins.bool
     """No more is to come."""
     @_builtins.property
@@ -296,20 +297,52 @@ class CheckStreamResponse(_message.Message):
     def awaited(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Members whose answer is still to come."""
 
+    @_builtins.property
+    def awaited_members(self) -> _containers.RepeatedCompositeFieldContainer[Global___AwaitedMember]:
+        """The members of `awaited` again, in the same order, with their names."""
+
     def __init__(
         self,
         *,
         known: Global___CheckResponse | None = ...,
         awaited: _abc.Iterable[_builtins.str] | None = ...,
         final: _builtins.bool = ...,
+        awaited_members: _abc.Iterable[Global___AwaitedMember] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "final", b"final", "known", b"known"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "awaited_members", b"awaited_members", "final", b"final", "known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CheckStreamResponse: _TypeAlias = CheckStreamResponse  # noqa: Y015
+
+@_typing.final
+class AwaitedMember(_message.Message):
+    """A member whose answer is still to come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    NAME_ZH_FIELD_NUMBER: _builtins.int
+    NAME_EN_FIELD_NUMBER: _builtins.int
+    member_id: _builtins.str
+    name_zh: _builtins.str
+    name_en: _builtins.str
+    def __init__(
+        self,
+        *,
+        member_id: _builtins.str = ...,
+        name_zh: _builtins.str = ...,
+        name_en: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "name_en", b"name_en", "name_zh", b"name_zh"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AwaitedMember: _TypeAlias = AwaitedMember  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
