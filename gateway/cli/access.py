@@ -31,6 +31,7 @@ from gateway.cli.access_common import (
 )
 from gateway.cli.access_people import people
 from gateway.cli.audit_words import signal_words
+from gateway.cli.files import read_text
 from gateway.cli.language import plain, say
 from gateway.errors import WuganError
 
@@ -288,13 +289,7 @@ def unprotect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: 
 def _each_person(config_file: Path, actor: Actor, act: str, file: Path, why: str) -> int:
     from gateway.rules.identity import normalise_number
 
-    try:
-        with click.open_file(str(file), encoding="utf-8-sig") as lines:
-            text = lines.read(_LARGEST_FILE + 1)
-    except (OSError, UnicodeDecodeError):
-        raise fail(f"{file}: cannot be read", f"{file}：无法读取", EXIT_USAGE) from None
-    if len(text) > _LARGEST_FILE:
-        raise fail(f"{file}: too large; divide it", f"{file}：文件过大，请拆分", EXIT_USAGE)
+    text = read_text(file, _LARGEST_FILE)
 
     def number(row: int, written: str) -> str:
         try:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from certs.system_words import cause
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON, WHY, ended, fail, moment, tell
 from gateway.cli.adapter_common import STATES
+from gateway.cli.files import read_text
 from gateway.cli.language import plain, say
 
 if TYPE_CHECKING:
@@ -188,17 +188,9 @@ def _people(file: Path) -> list[tuple[str, str]]:
 
     A first line without any digit is a heading.
     """
-    try:
-        with click.open_file(str(file), "rb") as stream:
-            data = stream.read(MAX_PUSH_BYTES + 1)
-    except OSError as error:
-        why = cause(error)
-        raise fail(f"{file}: cannot be read ({why.en})", f"{file}：无法读取（{why.zh}）", EXIT_USAGE) from None
-    if len(data) > MAX_PUSH_BYTES:
-        most = MAX_PUSH_BYTES >> 20
-        raise fail(f"{file}: larger than {most} MiB; divide it", f"{file}：超过 {most} MiB，请拆分", EXIT_USAGE)
+    text = read_text(file, MAX_PUSH_BYTES)
     people = []
-    for count, line in enumerate(_text(data, file).splitlines(), 1):
+    for count, line in enumerate(text.splitlines(), 1):
         number, _, name = (cell.strip().strip('"').strip() for cell in line.partition(","))
         if not line.strip() or (count == 1 and not any(letter.isdigit() for letter in number)):
             continue
@@ -212,15 +204,6 @@ def _people(file: Path) -> list[tuple[str, str]]:
     if not people:
         raise fail(f"{file}: names nobody", f"{file}：没有人员", EXIT_USAGE)
     return people
-
-
-def _text(data: bytes, file: Path) -> str:
-    for encoding in ("utf-8-sig", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise fail(f"{file}: neither UTF-8 nor GB 18030", f"{file}：不是 UTF-8 或 GB 18030", EXIT_USAGE)
 
 
 def _call(

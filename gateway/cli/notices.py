@@ -330,17 +330,11 @@ def _rows(
 
 
 def _read(path: Path, *, ending: bool) -> list[_Row]:
-    """The people of a CSV file in UTF-8 or GB 18030."""
+    """The people of a CSV file; see `gateway.texts` for its encoding."""
     from gateway.cli.client import fail
+    from gateway.cli.files import read_text
 
-    if path.stat().st_size > MAX_FILE_BYTES:
-        fail(say(f"{path} is too large", f"{path} 文件过大"), EXIT_USAGE)
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("gb18030", "replace")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    reader = csv.DictReader(io.StringIO(read_text(path, MAX_FILE_BYTES), newline=""))
     needed = ("id_number",) if ending else _COLUMNS
     if not set(needed) <= set(reader.fieldnames or ()):
         columns = ", ".join(needed)

@@ -18,6 +18,7 @@ import click
 from certs.system_words import cause
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.access_common import fail
+from gateway.cli.files import read_text
 from gateway.cli.language import say
 from gateway.errors import WuganError
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from gateway.quality.report import Month
     from gateway.rules.book import RuleBook
     from gateway.wording import Language
+
+
+_LARGEST_IDS = 64 << 20
 
 
 def settings_and_thresholds(config_file: Path | None, thresholds: Path | None) -> tuple[Any, Thresholds]:
@@ -159,7 +163,7 @@ def sampled(
 
     rules = (settings.inquiry.rules if settings is not None else None) or RULES_FILE
     book = RuleBook.parse(rules.read_bytes(), str(rules))
-    given = ids.read_text("utf-8-sig", "replace").splitlines() if ids is not None else None
+    given = read_text(ids, _LARGEST_IDS).splitlines() if ids is not None else None
     try:
         return asyncio.run(_sample(manifests, given, people, book, bounds.dates_differ_days))
     except AdapterError as error:

@@ -10,13 +10,8 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (b"\x84\x31\x95\x33", "gb18030"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
-"""Marks at the start of a file, and what they say."""
+from gateway.texts import MARKS
+
 PIECE: Final = 1 << 16
 """Bytes decoded at once: decoding holds the interpreter."""
 

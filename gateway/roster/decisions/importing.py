@@ -20,6 +20,7 @@ from gateway.roster.decisions.deciding import AT_ONCE, Request
 from gateway.roster.decisions.wordings import ACTS
 from gateway.roster.results import headings
 from gateway.rules.deciding import Act
+from gateway.texts import text_of
 
 MAX_BYTES: Final = 64 << 20
 MAX_CELL: Final = 1000
@@ -72,8 +73,8 @@ def read(path: Path, who: str, why: str) -> tuple[list[Request], list[Problem]]:
         return _requests(path, lines, who, why)
     except OSError as error:
         raise _wrong(path, f"cannot be read ({cause(error).en})", f"无法读取（{cause(error).zh}）") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _wrong(path, "not CSV in UTF-8 or GB 18030", "不是 UTF-8 或 GB 18030 编码的 CSV") from error
+    except csv.Error as error:
+        raise _wrong(path, "not CSV", "不是 CSV 文件") from error
 
 
 def day_of(text: str) -> int:
@@ -173,12 +174,7 @@ def _columns(path: Path, titles: Sequence[str]) -> dict[str, int]:
 
 
 def _text(path: Path) -> Iterator[Sequence[str]]:
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("gb18030")
-    return csv.reader(io.StringIO(text, newline=""))
+    return csv.reader(io.StringIO(text_of(path.read_bytes(), str(path)), newline=""))
 
 
 def _sheet(path: Path) -> Iterator[Sequence[str]]:

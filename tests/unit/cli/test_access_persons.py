@@ -10,12 +10,22 @@ from click.testing import CliRunner, Result
 from gateway.cli.access import access
 
 
-def protects(folder: Path, text: str) -> Result:
+def protects(folder: Path, text: str, encoding: str = "utf-8") -> Result:
     for name in ("gateway.toml", "li.pem"):
         (folder / name).touch()
-    (folder / "persons.txt").write_text(text, "utf-8")
+    (folder / "persons.txt").write_text(text, encoding)
     signed = ("--config", str(folder / "gateway.toml"), "--as", "li", "--key", str(folder / "li.pem"))
     return CliRunner().invoke(access, ["protect", str(folder / "persons.txt"), "--why", "test", *signed])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030", "utf-16"])
+def test_a_mark_at_the_start_of_a_file_is_no_part_of_its_first_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoding: str
+) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    mark = "\ufeff" if encoding == "gb18030" else ""
+    ran = protects(tmp_path, f"{mark}110102194910010024\n110102194910010025\n", encoding)
+    assert (ran.exit_code, "line 2" in ran.output) == (1, True)
 
 
 @pytest.mark.parametrize("text", ["", "\n \n"])

@@ -28,6 +28,20 @@ def test_people_of_a_file_are_known_by_their_line(tmp_path: Path) -> None:
     assert [row.line for row in notices._read(listed, ending=False)] == [3, 5]
 
 
+def test_people_of_a_file_in_gb_18030_with_a_mark_are_read_and_a_broken_line_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "people.csv"
+    whole = "\ufeffid_number,name,benefit,regions\n1,㐀𠮷,,340000\n".encode("gb18030")
+    listed.write_bytes(whole)
+    assert [row.name for row in notices._read(listed, ending=False)] == ["㐀𠮷"]
+    listed.write_bytes(whole + b"2,\xff\xff,,340000\n")
+    with pytest.raises(SystemExit) as ended:
+        notices._read(listed, ending=False)
+    assert ended.value.code == 2
+    assert f"{listed}:3" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("first", "which"), [(1, "第 1 至 2 号"), (2, "第 2 号")])
 def test_a_notice_says_its_number_and_those_it_takes_back(
     monkeypatch: pytest.MonkeyPatch, first: int, which: str

@@ -66,7 +66,7 @@ def test_more_people_than_one_call_takes_go_in_several(
     [
         (f"{NUMBERS[0]},张建国\n张三,{NUMBERS[1]}\n".encode(), ":2: begins with no identity number"),
         (b"", "names nobody"),
-        (b"\xff\xff\xff", "neither UTF-8 nor GB 18030"),
+        (b"\xff\xff\xff", ":1: not text in UTF-8 or GB 18030"),
         (f"{NUMBERS[0]}\n".encode() * ((adapter_self.MAX_PUSH_BYTES // 19) + 1), "larger than"),
     ],
 )
