@@ -1,19 +1,26 @@
 """Taking an envelope of deliveries to a member's gateway.
 
-Owns: channels of its own, so that a queue of deliveries takes no room from questions that somebody waits for, and
-errors of gRPC made into ours. Refuses: what is in an envelope, and trying again.
+Owns: channels of its own, so that a queue of deliveries takes no room from questions that somebody waits for, which of
+a member's gateways is tried next when one failed, and errors of gRPC made into ours. Refuses: what is in an envelope,
+and trying again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import grpc
 
 from gateway.errors import PartnerError, RefusedError
-from gateway.federation.directory import DirectorySource
+from gateway.federation.directory import DirectorySource, Gateway
 from gateway.federation.lines import ChannelFactory, Lines
 from gateway.status import from_rpc_error
 from wugan.federation.v1 import envelope_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_ELSEWHERE: Final = frozenset({words.REFUSAL_REASON_SHUTTING_DOWN, words.REFUSAL_REASON_DIRECTORY_EXPIRED})
+"""Refusals that are of the one gateway and not of its member."""
 
 
 class DeliveryCarrier:
@@ -22,6 +29,8 @@ class DeliveryCarrier:
     def __init__(self, directory: DirectorySource, channel: ChannelFactory) -> None:
         self._directory = directory
         self._lines = Lines(channel)
+        self._after: dict[str, str] = {}
+        """By member, the address of the gateway that failed last: the one after it in the directory comes next."""
 
     async def deliver(self, member_id: str, envelope: envelope_pb2.Envelope, timeout_s: float) -> envelope_pb2.Envelope:
         """The member's answer.
@@ -31,12 +40,14 @@ class DeliveryCarrier:
             PartnerError: it could not be reached, or not in time.
             DirectoryError: the directory has expired.
         """
-        gateway = self._directory.current().gateway_of(member_id)
+        gateway = _next(self._directory.current().member(member_id).gateways, self._after.get(member_id, ""))
         try:
             with self._lines.use(gateway.address, gateway.tls_name) as stub:
                 return await stub.Deliver(envelope, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             ours = from_rpc_error(error)
+            if ours is None or ours.reason in _ELSEWHERE:
+                self._after[member_id] = gateway.address
             if ours is not None:
                 raise RefusedError(
                     ours.en,
@@ -62,3 +73,9 @@ class DeliveryCarrier:
     async def close(self) -> None:
         """Close every channel."""
         await self._lines.close()
+
+
+def _next(gateways: Sequence[Gateway], failed: str) -> Gateway:
+    """The gateway after the one that failed, or the first: an address that is away must not keep letters waiting."""
+    at = next((place for place, each in enumerate(gateways) if each.address == failed), -1)
+    return gateways[(at + 1) % len(gateways)]

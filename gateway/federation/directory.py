@@ -196,14 +196,6 @@ class Directory:
                 reason=words.REFUSAL_REASON_STRANGER,
             )
 
-    def gateway_of(self, member_id: str) -> Gateway:
-        """The gateway to call for a member: the first that it lists.
-
-        Raises:
-            RefusedError: STRANGER; there is no such member.
-        """
-        return self.member(member_id).gateways[0]
-
     def members_serving(self, region: int) -> list[str]:
         """Ids of the members to ask about a region (GB/T 2260).
 

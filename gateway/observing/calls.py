@@ -89,6 +89,11 @@ def failure_of(error: BaseException | None) -> str | None:
     return None
 
 
+def partner_took(partner: str) -> None:
+    """A partner signed a receipt: it is reached and well, though nobody may have asked it since it was not."""
+    PARTNERS.of(partner).heard()
+
+
 class to_partner:  # noqa: N801  reads as a function
     """A call to a partner for the length of the block; an error raised from it is what came of it.
 

@@ -44,12 +44,16 @@ class Pulse:
         self.last_at = at
         self._times.append(seconds)
         if not failure:
-            self.failing_since, self.failures, self.reason = None, 0, ""
+            self.heard()
             return
         if self.failing_since is None:
             self.failing_since = at
         self.failures += 1
         self.reason = failure
+
+    def heard(self) -> None:
+        """It is well, as something else than a call has shown."""
+        self.failing_since, self.failures, self.reason = None, 0, ""
 
     def median(self) -> float:
         """Median seconds of the last calls; 0 while there are too few to say."""

@@ -25,7 +25,7 @@ from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.log import described
-from gateway.observing import metrics
+from gateway.observing import calls, metrics
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
@@ -239,6 +239,7 @@ class _Lane:
             refusals = [read_receipt(payload, each.letter) for payload, each in zip(opened.payloads, due, strict=True)]
         except WuganError as error:
             return self._failed(due, error)
+        calls.partner_took(self._partner)
         if self._trouble is not None:
             _log.info("deliveries go on", member=self._partner, failures=self._trouble.failures)
         self._pace.sent(len(due))

@@ -106,7 +106,7 @@ class PartnerVitals:
         names = _names(self._directory)
         pulses = {partner: pulse for partner, pulse in calls.PARTNERS.all().items() if partner in names}
         doors = [door for door in self._doors() if door.member in names]
-        facts = [*self._facts(names, pulses, now_ms), *left_alone(doors, names, _why), *_clocks(names)]
+        facts = [*self._facts(names, pulses, now_ms), *left_alone(doors, names, _why, now_ms), *_clocks(names)]
         failing = {partner for partner, pulse in pulses.items() if pulse.failures >= IN_A_ROW}
         # One whose next try is due may be well again: nobody asked since. One whose last call went well is.
         well = {partner for partner, pulse in pulses.items() if not pulse.failures}

@@ -64,7 +64,9 @@ Why = Callable[[str], tuple[str, str, str, str]]
 """How a partner failed and what to do about it, by the short name of its failure, English and Chinese each."""
 
 
-def left_alone(doors: Sequence[DoorState], names: Mapping[str, tuple[str, str]], why: Why) -> list[HealthFact]:
+def left_alone(
+    doors: Sequence[DoorState], names: Mapping[str, tuple[str, str]], why: Why, now_ms: int
+) -> list[HealthFact]:
     """The gateways of partners that are not asked for a while, also those that failed before a restart."""
     facts = []
     for door in doors:
@@ -73,13 +75,15 @@ def left_alone(doors: Sequence[DoorState], names: Mapping[str, tuple[str, str]],
         why_en, why_zh, do_en, do_zh = why(door.outage.reason)
         en, zh = names[door.member]
         next_try = dt.datetime.fromtimestamp(door.outage.next_try_ms / 1000, _SHANGHAI).strftime("%H:%M:%S")
+        then = f"It is left alone; next try from {next_try} on.", f"暂不向其查询，{next_try} 起再次尝试。"
+        if door.outage.next_try_ms <= now_ms:
+            then = "It was left alone; the next question tries it again.", "此前暂停向其查询，下一次查询时再次尝试。"
         facts.append(
             HealthFact(
                 f"left-alone/{door.member}/{door.address}",
                 Level.ATTENTION,
-                f"{en}'s gateway {door.address} keeps failing: {why_en}. It is left alone; "
-                f"next try from {next_try} on.",
-                f"{zh}的网关 {door.address} 持续异常：{why_zh}。暂不向其查询，{next_try} 起再次尝试。",
+                f"{en}'s gateway {door.address} keeps failing: {why_en}. {then[0]}",
+                f"{zh}的网关 {door.address} 持续异常：{why_zh}。{then[1]}",
                 do_en,
                 do_zh,
                 door.outage.since_ms,

@@ -115,8 +115,8 @@ def test_a_proper_directory_tells_members_gateways_regions_and_keys(world: World
     directory = world.verify(world.message())
     assert directory.member_ids() == (ZHEJIANG, JINHUA, ANHUI)
     assert [member.member_id for member in directory.others(ZHEJIANG)] == [JINHUA, ANHUI]
-    assert directory.gateway_of(ANHUI).address == "127.0.0.1:7443"
-    assert directory.gateway_of(ANHUI).tls_name == f"{ANHUI.lower()}.gateway.{FEDERATION}"
+    assert directory.member(ANHUI).gateways[0].address == "127.0.0.1:7443"
+    assert directory.member(ANHUI).gateways[0].tls_name == f"{ANHUI.lower()}.gateway.{FEDERATION}"
     assert directory.member(JINHUA).name_en == "Agency of 330700"
 
 
@@ -173,7 +173,7 @@ def test_strangers_have_no_keys_and_no_gateway(world: World) -> None:
             attempt()
         assert caught.value.reason == words.REFUSAL_REASON_STRANGER
     with pytest.raises(RefusedError) as refusal:
-        directory.gateway_of(unknown)
+        directory.member(unknown)
     assert refusal.value.code == "STRANGER"
 
 

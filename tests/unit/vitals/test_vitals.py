@@ -92,6 +92,13 @@ async def test_a_partner_that_failed_three_times_is_told_of_with_since_when_and_
     assert fact.do_zh
 
 
+async def test_a_partner_that_took_a_delivery_since_is_not_said_to_be_away(world: World) -> None:
+    for _ in range(3):
+        world.ask(C.member_id, gone())
+    calls.partner_took(C.member_id)
+    assert levels(await world.partners()) == {"partners": Level.WELL}
+
+
 async def test_two_failures_are_not_worth_telling(world: World) -> None:
     for _ in range(2):
         world.ask(C.member_id, gone())
@@ -125,6 +132,14 @@ async def test_a_gateway_left_alone_is_told_of_with_its_next_try(world: World) -
     assert fact.about == f"left-alone/{B.member_id}/{B.address}"
     assert "12:00:30" in fact.en
     assert fact.since_ms == outage.since_ms
+
+
+async def test_a_gateway_whose_next_try_is_due_is_not_said_to_be_left_alone_still(world: World) -> None:
+    outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS - 1, "PARTNER_UNAVAILABLE")
+    doors = [DoorState(B.member_id, B.address, State.OPEN, outage, None)]
+    (fact,) = await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)
+    assert "the next question tries it again" in fact.en
+    assert "下一次查询时再次尝试" in fact.zh
 
 
 async def test_when_every_partner_is_left_alone_it_is_probably_oneself(world: World) -> None:
