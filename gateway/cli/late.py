@@ -59,6 +59,7 @@ def list_(config_file: Path, json_out: bool, limit: int, only_open: bool) -> Non
             "left_at": moment(each.left_at.ToMilliseconds()),
             "until": moment(each.until.ToMilliseconds()),
             "provinces": {province.member_id: _STATES[province.state][0] for province in each.provinces},
+            "names": {one.member_id: {"zh": one.name_zh, "en": one.name_en} for one in each.provinces},
         }
         for each in checks
     ]
@@ -66,7 +67,9 @@ def list_(config_file: Path, json_out: bool, limit: int, only_open: bool) -> Non
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in checks:
-        states = ", ".join(f"{province.member_id} {say(*_STATES[province.state])}" for province in each.provinces)
+        states = ", ".join(
+            f"{say(one.name_en, one.name_zh) or one.member_id} {say(*_STATES[one.state])}" for one in each.provinces
+        )
         until = say("until", "至")
         click.echo(
             plain(

@@ -93,11 +93,16 @@ class LateService:
             if found is None:  # forgotten meanwhile
                 continue
             left, questions, _ = found
-            check = response.checks.add(ticket=ticket, case_reference=unpack(left.body).question.context.case_reference)
+            kept = unpack(left.body)
+            names = _names(agency_pb2.CheckResponse.FromString(kept.shown))
+            check = response.checks.add(ticket=ticket, case_reference=kept.question.context.case_reference)
             check.left_at.FromMilliseconds(left.left_at_ms)
             check.until.FromMilliseconds(left.until_ms)
             for question in questions:
-                check.provinces.add(member_id=question.member, state=question.state)
+                name = names.get(question.member, _Name(question.member, "", ""))
+                check.provinces.add(
+                    member_id=question.member, state=question.state, name_zh=name.name_zh, name_en=name.name_en
+                )
         return response
 
     async def fetch(self, unit: str, request: agency_pb2.FetchLateRequest) -> agency_pb2.FetchLateResponse:
@@ -166,11 +171,7 @@ class LateService:
             results.append(_shown(answer, kept.question) if event is None else _came(event, answer, kept.question))
         made_at_ms = max((event.at_ms for event in events), default=left.left_at_ms)
         checked = Checked(kept.question.as_of_on or civil_day(made_at_ms), made_at_ms, tuple(results))
-        names = {
-            answer.member_id: _Name(answer.member_id, answer.member_name_zh, answer.member_name_en)
-            for answer in shown.answers
-        }
-        response = self._respond(checked, kept.question.benefit[0], names)
+        response = self._respond(checked, kept.question.benefit[0], _names(shown))
         response.late_ticket = left.ticket
         states = {question.member: question.state for question in questions}
         for answer in response.answers:
@@ -188,6 +189,14 @@ class _About(TypedDict):
     id_number: str
     name: str
     case_reference: str
+
+
+def _names(shown: agency_pb2.CheckResponse) -> dict[str, _Name]:
+    """The members of an answer, as they were called then."""
+    return {
+        answer.member_id: _Name(answer.member_id, answer.member_name_zh, answer.member_name_en)
+        for answer in shown.answers
+    }
 
 
 def _about(question: exchange_pb2.Question) -> _About:

@@ -104,7 +104,9 @@ class World:
     async def states(self) -> list[int]:
         asked = agency_pb2.ListLateRequest()
         listed = await self.agency.ListLate(asked, Call(self.peer, 5.0).as_context())
-        return [province.state for check in listed.checks for province in check.provinces]
+        provinces = [province for check in listed.checks for province in check.provinces]
+        assert all(each.name_zh.startswith("某省") and each.name_en.startswith("province") for each in provinces)
+        return [each.state for each in provinces]
 
     def passes(self) -> bool:
         """Twenty seconds go by."""

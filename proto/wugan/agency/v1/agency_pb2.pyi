@@ -665,17 +665,24 @@ class LateProvince(_message.Message):
 
     MEMBER_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    NAME_ZH_FIELD_NUMBER: _builtins.int
+    NAME_EN_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
     state: Global___LateState.ValueType
+    name_zh: _builtins.str
+    """Its name."""
+    name_en: _builtins.str
     def __init__(
         self,
         *,
         member_id: _builtins.str = ...,
         state: Global___LateState.ValueType = ...,
+        name_zh: _builtins.str = ...,
+        name_en: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member_id", b"member_id", "name_en", b"name_en", "name_zh", b"name_zh", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
