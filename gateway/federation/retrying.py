@@ -19,6 +19,7 @@ import grpc
 from tenacity import AsyncRetrying, retry_if_result
 
 from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.observing import calls
 from gateway.resilience.backoff import Backoff, Random, chance
 from gateway.resilience.breaker import Said
 from gateway.sections.resilience import RetrySettings
@@ -116,6 +117,10 @@ def failed_by(error: grpc.aio.AioRpcError) -> Failed:
             # "The certificate was revoked": whoever asks here takes it for their own, and has that renewed in vain.
             en = f"the other province does not accept this province's gateway, not you: {en}"
             zh = f"对方省份不接受本省网关（与经办机构自身证书无关），请告知本省网关管理员：{zh}"
+        elif ours.reason in calls.BETWEEN_GATEWAYS:
+            # "The envelope was rejected": whoever asks here looks for a mistake of theirs, and there is none.
+            en = f"the other province accepts no message of this gateway, whatever is asked; tell its operator: {en}"
+            zh = f"对方省份不接受本省网关的报文（与填报内容无关），请告知本省网关管理员：{zh}"
         refused = RefusedError(
             en,
             zh,

@@ -33,16 +33,27 @@ PARTNERS: Final = Pulses()
 DEPARTMENTS: Final = Pulses()
 STORE: Final = Pulse()
 
-_UNWELL: Final = frozenset(
+BETWEEN_GATEWAYS: Final = frozenset(
     {
+        words.REFUSAL_REASON_ENVELOPE_MALFORMED,
+        words.REFUSAL_REASON_ENVELOPE_UNSUPPORTED,
+        words.REFUSAL_REASON_ENVELOPE_EXPIRED,
+        words.REFUSAL_REASON_ENVELOPE_REJECTED,
+        words.REFUSAL_REASON_WRONG_RECIPIENT,
+        words.REFUSAL_REASON_PEER_MISMATCH,
+    }
+)
+"""Reasons with which a partner refuses a message as such, before anything of the question was looked at."""
+_UNWELL: Final = BETWEEN_GATEWAYS | frozenset(
+    {
+        words.REFUSAL_REASON_STRANGER,
         words.REFUSAL_REASON_INTERNAL,
         words.REFUSAL_REASON_OVERLOADED,
         words.REFUSAL_REASON_SHUTTING_DOWN,
         words.REFUSAL_REASON_DIRECTORY_EXPIRED,
-        words.REFUSAL_REASON_ENVELOPE_EXPIRED,
     }
 )
-"""Reasons with which a partner refuses because it, or the way to it, is not well."""
+"""Reasons with which a partner refuses because it, the way to it, or what the two know of each other is not well."""
 _LATE: Final = words.RefusalReason.Name(words.REFUSAL_REASON_DEADLINE_EXCEEDED).removeprefix("REFUSAL_REASON_")
 _EARLY: Final = 0.9
 """A lookup that was ended after less than this part of its time was given up by the asker, and not late."""

@@ -24,6 +24,12 @@ IN_A_ROW: Final = 3
 APART_MS: Final = 5_000
 """Clocks further apart than this are told of; envelopes are refused from two minutes on."""
 
+_UNREADABLE: Final = (
+    "it cannot read our messages",
+    "对方无法读取我方报文",
+    "The two gateways may be of versions too far apart, or something changes messages on the way.",
+    "双方网关版本可能相差过大，或报文在途中被改动。",
+)
 _PARTNER: Final = {
     "PARTNER_UNAVAILABLE": (
         "its gateway cannot be reached",
@@ -60,6 +66,33 @@ _PARTNER: Final = {
         "对方认为我方信封已过期",
         "Compare the clocks of both machines with NTP.",
         "请用 NTP 核对双方机器的时钟。",
+    ),
+    "ENVELOPE_REJECTED": (
+        "it cannot open or verify our messages",
+        "对方无法解开或验证我方报文",
+        "Something changes them on the way, or one side's directory or keys are out of date: compare the way and both "
+        "directories with its administrator.",
+        "报文在途中被改动，或一方的成员目录、密钥已过时：请与对方管理员核对网络路径和双方目录。",
+    ),
+    "ENVELOPE_MALFORMED": _UNREADABLE,
+    "ENVELOPE_UNSUPPORTED": _UNREADABLE,
+    "WRONG_RECIPIENT": (
+        "it says our messages are for somebody else",
+        "对方认为我方报文的接收方不是它",
+        "Own directory may be old, or the address listed there leads to another gateway: look at the directory above.",
+        "本方成员目录可能过旧，或目录中的地址指向了其他网关，请查看本页的成员目录一项。",
+    ),
+    "PEER_MISMATCH": (
+        "the connection to it is not proved to be ours",
+        "对方认为连接身份与我方报文不符",
+        "Own TLS and signing certificates may be of different members, or a proxy on the way ends TLS.",
+        "本方 TLS 证书与签名证书可能属于不同成员，或途中有代理终止了 TLS。",
+    ),
+    "STRANGER": (
+        "it does not accept own gateway's certificate",
+        "对方不接受本方网关的证书",
+        "Compare the directories of both sides; own certificate may be revoked or not listed: wugan certs status.",
+        "请核对双方的成员目录；本方证书可能已被吊销或未登记，见 wugan certs status。",
     ),
 }
 _DEPARTMENT: Final = {

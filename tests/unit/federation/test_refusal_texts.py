@@ -10,6 +10,7 @@ from certs import est_client
 from gateway.errors import RefusedError
 from gateway.federation import authority_client
 from gateway.federation.retrying import failed_by
+from gateway.observing import calls
 from tests.unit.services.gateways_world import status_of
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -42,3 +43,15 @@ def test_who_asks_can_tell_that_it_is_the_gateway_that_the_other_province_refuse
     error = failed_by(status_of(stranger)).error
     assert (error.code, "this province's gateway" in error.en, "本省网关" in error.zh) == ("STRANGER", True, True)
     assert failed_by(status_of(RefusedError("wrong", "有误"))).error.en == "wrong"
+
+
+@pytest.mark.parametrize("reason", sorted(calls.BETWEEN_GATEWAYS))
+def test_a_message_that_is_not_accepted_there_is_not_taken_for_a_wrong_field(
+    reason: words.RefusalReason.ValueType,
+) -> None:
+    error = failed_by(status_of(RefusedError("rejected", "已拒绝", reason=reason))).error
+    assert error.reason == reason
+    assert "whatever is asked" in error.en
+    assert "本省网关管理员" in error.zh
+    assert "rejected" in error.en
+    assert "已拒绝" in error.zh

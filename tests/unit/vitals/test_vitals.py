@@ -13,7 +13,7 @@ import pytest
 
 from adapters.contract import Description
 from gateway.clock import FakeClock, SystemClock
-from gateway.errors import PartnerError
+from gateway.errors import PartnerError, RefusedError
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import Told
 from gateway.inquiry.asking import Departments
@@ -110,6 +110,18 @@ async def test_when_no_partner_answers_it_is_probably_oneself(world: World) -> N
         for _ in range(3):
             world.ask(partner.member_id, gone())
     assert levels(await world.partners())["partners"] is Level.FAILING
+
+
+@pytest.mark.parametrize("reason", sorted(calls.BETWEEN_GATEWAYS))
+async def test_a_partner_that_accepts_none_of_our_messages_does_not_count_as_one_that_answers(
+    world: World, reason: words.RefusalReason.ValueType
+) -> None:
+    for _ in range(3):
+        world.ask(B.member_id, RefusedError("rejected", "已拒绝", reason=reason))
+    told = {fact.about: fact for fact in await world.partners()}[f"partner/{B.member_id}"]
+    assert told.level is Level.ATTENTION
+    assert "last: " not in told.en, "a reason without words"
+    assert told.do_zh
 
 
 async def test_a_slow_partner_is_told_of(world: World) -> None:
