@@ -209,9 +209,7 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         line.append(f"{names[answer.member_id]}: ")
         left = answer.HasField("pending_until")
         if answer.refusal:
-            # Its text says what to do about it: ask again. Where the question is left, that is wrong.
-            why = named(wording.REFUSALS, answer.refusal)
-            line.append(why if left else plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
+            line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
             if len(response.answers) > 1 and answer.status:
                 line.append(named(wording.STATUSES, answer.status) + say(", ", "，"))

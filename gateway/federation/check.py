@@ -30,11 +30,14 @@ from gateway.observing import tracing
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
+from gateway.wording import Word
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
 
+NOT_ASKED = Word("尚未询问，已留置该省", "not asked yet; the question was left with this province")
+"""Said of a member whom a question was only left with."""
 _UNREACHABLE = frozenset(
     {
         words.REFUSAL_REASON_PARTNER_UNAVAILABLE,
@@ -153,7 +156,7 @@ class Checks:
         today = civil_day(self._clock.now_ms())
         question = self.questions.make(recipient, case, today)
         members = route(self._directory.current(), self._member_id, recipient.places, self._max_members)
-        error = PartnerError("not asked yet; the question was left with this province", "尚未询问，已留置该省")
+        error = PartnerError(NOT_ASKED.en, NOT_ASKED.zh)
         results = tuple(MemberResult(member, (), error=error) for member in members)
         return Checked(case.as_of_on or today, self._clock.now_ms(), results, question)
 

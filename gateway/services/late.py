@@ -13,11 +13,12 @@ from gateway.clock import civil_day
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, findings_in
+from gateway.federation.check import NOT_ASKED
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.late import Kept, LateChecks, late_answer, unpack
 from gateway.services.watchers import Watchers
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
-from gateway.wording import Word
+from gateway.wording import REFUSALS, Word, word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -82,7 +83,7 @@ class LateService:
         response.late_ticket = left.ticket
         for answer in response.answers:
             if answer.member_id in left.members:
-                answer.pending_until.FromMilliseconds(left.until_ms)
+                _stays_open(answer, left.until_ms)
         return True
 
     async def list(self, unit: str, request: agency_pb2.ListLateRequest) -> agency_pb2.ListLateResponse:
@@ -179,7 +180,7 @@ class LateService:
             answer.late = event is not None and event.state != LAPSED
             state = states.get(answer.member_id) if event is None else event.state
             if state in (OPEN, PARTIAL):
-                answer.pending_until.FromMilliseconds(left.until_ms)
+                _stays_open(answer, left.until_ms)
         return response
 
 
@@ -189,6 +190,14 @@ class _About(TypedDict):
     id_number: str
     name: str
     case_reference: str
+
+
+def _stays_open(answer: agency_pb2.ProvinceAnswer, until_ms: int) -> None:
+    """Say until when a province may still answer; the text of what it failed with says to ask again, which is wrong."""
+    answer.pending_until.FromMilliseconds(until_ms)
+    if answer.refusal and answer.message_en != NOT_ASKED.en:
+        why = word(REFUSALS, answer.refusal)
+        answer.message_zh, answer.message_en = why.zh, why.en
 
 
 def _names(shown: agency_pb2.CheckResponse) -> dict[str, _Name]:

@@ -165,6 +165,9 @@ async def test_a_question_to_a_province_that_cannot_be_reached_is_left_and_answe
     assert (left.status, left.partial, left.proposal) == (0, True, 0)
     assert left.answers[0].refusal == words.REFUSAL_REASON_PARTNER_UNAVAILABLE
     assert left.answers[0].pending_until.ToMilliseconds() == NOW_MS + 7 * DAY_MS
+    for each in (left, await world.fetch(left.late_ticket)):
+        said = each.answers[0].message_en, each.answers[0].message_zh
+        assert said == ("gateway could not be reached", "对方网关无法连接"), "no advice to ask again"
     assert await world.states() == [agency_pb2.LATE_STATE_OPEN]
     async with world.running():
         await until(world.a.store.outbox.troubles)
@@ -214,6 +217,9 @@ async def test_what_is_only_left_asks_nobody_now(world: World) -> None:
     assert not world.federation.lines
     assert left.late_ticket
     assert left.answers[0].HasField("pending_until")
+    for each in (left, await world.fetch(left.late_ticket)):
+        assert each.answers[0].message_en.startswith("not asked yet")
+        assert each.answers[0].message_zh == "尚未询问，已留置该省"
 
 
 async def test_where_every_province_answers_in_full_nothing_is_left(world: World) -> None:
