@@ -3,7 +3,8 @@ before any test module loads it.
 
 Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
 the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones. No
-example of a property is held to a time, which tells of the machine.
+example of a property is held to a time, which tells of the machine. Files are kept in memory (tests/scratch.py), and
+no longer than a test that passed.
 """
 
 import functools
@@ -17,10 +18,12 @@ import structlog
 
 from certs import require_tls13
 from gateway.grpc_engine import settle_engine
+from tests import scratch
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+scratch.choose()
 require_tls13()
 settle_engine()
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +88,29 @@ def person(serial: int) -> tuple[str, str]:
     return body + ric.calc_check_digit(body + "0"), f"测试{serial:05d}"
 
 
+class Beside:
+    """The store of a member beside its running gateway, open from the first look on: opened for every look, it would
+    take from the gateways the processors that they reckon with.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self._pool, self._runner, self._stack = ThreadPoolExecutor(1), asyncio.Runner(), contextlib.AsyncExitStack()
+        state, clock = load_gateway(config).state_dir, SystemClock()
+        opened = Store.open(state / "gateway.db", key=state / "store.key", clock=clock)
+        self._store = self._run(self._stack.enter_async_context(opened))
+
+    def work(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
+        return self._run(work(self._store))
+
+    def close(self) -> None:
+        self._run(self._stack.aclose())
+        self._pool.submit(self._runner.close).result()
+        self._pool.shutdown()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._pool.submit(self._runner.run, work).result()
+
+
 @dataclass
 class Province:
     """A member, its only agency, and its gateway's process."""
@@ -96,6 +119,7 @@ class Province:
     unit: str
     process: Started | None = None
     rosters: int = 0
+    beside: Beside | None = None
 
     @property
     def member_id(self) -> str:
@@ -170,16 +194,11 @@ class Province:
 
         return self.in_store(read)
 
-    def in_store(self, work: Callable[[Store], Awaitable[T]]) -> T:
+    def in_store(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """What the work comes to, beside the running gateway."""
-
-        async def go() -> T:
-            state, clock = load_gateway(self.member.config).state_dir, SystemClock()
-            async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
-                return await work(store)
-
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(asyncio.run, go()).result()
+        if self.beside is None:
+            self.beside = Beside(self.member.config)
+        return self.beside.work(work)
 
     def want(self) -> None:
         """What `match` does, for whoever has to ask again and again."""
@@ -302,4 +321,7 @@ def pair(
                 processes.append(province.process)
         yield Pair(*sorted(provinces, key=lambda each: each.member_id), folder)
     finally:
+        for province in provinces:
+            if province.beside is not None:
+                province.beside.close()
         stop([each.process for each in provinces if each.process is not None])

@@ -65,11 +65,14 @@ def test_without_a_grant_nothing_leaves(tmp_path: Path) -> None:
         both.first.grant(both.second.member_id)  # one side alone does not do
         both.second.pays(range(10), tmp_path, "110100")
 
+        stood = {}
+
         def refused() -> bool:
             both.first.want()
-            return bool(both.first.standing()["state"] == "STOPPED")
+            stood.update(both.first.standing())  # wanted again, it is soon begun anew
+            return bool(stood["state"] == "STOPPED")
 
         until(refused, "the other side refuses")
-        assert both.first.standing()["reason"] == "PURPOSE_NOT_PERMITTED"
+        assert stood["reason"] == "PURPOSE_NOT_PERMITTED"
         assert not both.first.duplicates()
         assert not both.second.duplicates()
