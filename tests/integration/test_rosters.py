@@ -199,7 +199,7 @@ def test_the_asking_gateway_is_killed_in_the_middle_and_goes_on(
     before = len(world.asked_at(running.answering))
     there = world.folders(running.asking)
     with world.begun(running, whole[0], tmp_path / "out") as command:
-        for answers in (3, 9, 14):
+        for answers in (3, 12):
             world.until(lambda wanted=answers: len(world.parts(running.asking, "answer", there)) >= wanted, "answers")  # type: ignore[misc]
             world.kill(running.processes[0])
             answered = len(world.parts(running.asking, "answer", there))
@@ -211,7 +211,7 @@ def test_the_asking_gateway_is_killed_in_the_middle_and_goes_on(
     # At each kill the answer to one question may have been on its way, and that to another about to be written down:
     # these are asked again, under the same id, by which they count once. No other is.
     asked = len(world.asked_at(running.answering)) - before
-    assert COUNT // CHUNK <= asked <= COUNT // CHUNK + 3 * 2
+    assert COUNT // CHUNK <= asked <= COUNT // CHUNK + 2 * 2
 
 
 def test_the_command_is_killed_in_the_middle_and_goes_on(
