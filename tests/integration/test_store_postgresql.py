@@ -296,6 +296,9 @@ async def test_rows_of_answers_to_be_given_again_are_written_touched_dropped_and
     await store.reusable.submit(Changes([one, two, over], [(two.key, NOW_MS + 5)], NOW_MS, 10))
     assert await store.reusable.find(one.key) == one
     assert await store.reusable.keys(NOW_MS, 10) == [two.key, one.key]
+    newer = one._replace(directory=b"e" * 40)
+    await store.reusable.submit(Changes([newer], [], NOW_MS, 10))
+    assert await store.reusable.find(one.key) == newer
     monkeypatch.setattr(reusable, "PURGE_EVERY", 1)
     assert await store.reusable.submit(Changes([one], [], NOW_MS, 1)) == [over.key, one.key]
     assert await store.reusable.drop(MEMBER, [store.reusable.blind_index(PERSON)]) == [two.key]
