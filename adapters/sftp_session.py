@@ -19,6 +19,7 @@ import asyncssh
 
 from adapters.dropping import MAX_FILES, Dropped, NotYetError, counts
 from adapters.errors import SourceDownError
+from adapters.manifest.secret import open_to_others
 from adapters.manifest.sftp import Sftp
 from certs.system_words import cause, cut_off
 
@@ -65,7 +66,7 @@ def private_key(login: Login) -> asyncssh.SSHKey | None:
         return None
     try:
         with login.key.open("rb") as stream:
-            if os.fstat(stream.fileno()).st_mode & 0o077:
+            if open_to_others(stream.fileno()):
                 raise KeyFileError(
                     "others may read the key's file; chmod 600", "其他用户可读取密钥文件，请执行 chmod 600"
                 )

@@ -1,13 +1,14 @@
 """Settings that may hold a secret: kept as written, shown as dots, opened only when an adapter is built.
 
-Owns: `${NAME}` (environment variable) and `file:PATH` (first 64 KiB of a file, last newline cut). Refuses: appearing in
-a repr, a message or a dump.
+Owns: `${NAME}` (environment variable) and `file:PATH` (a file of 64 KiB at most, last newline cut). Refuses: appearing
+in a repr, a message or a dump, and files that somebody besides their owner can reach.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -38,7 +39,7 @@ def reveal(setting: SecretStr, folder: Path, *, url: bool = False, environ: Mapp
         environ: where variables are looked up.
 
     Raises:
-        SecretMissingError: a variable is not set, or a file cannot be read.
+        SecretMissingError: a variable is not set, or a file cannot be read or is open to others.
     """
     text = setting.get_secret_value()
     if text.startswith(_FILE):
@@ -54,9 +55,23 @@ def reveal(setting: SecretStr, folder: Path, *, url: bool = False, environ: Mapp
     return _VARIABLE.sub(value, text)
 
 
+def open_to_others(file: int | Path) -> bool:
+    """Whether somebody besides its owner may do anything with a file; an open one by its descriptor.
+
+    Raises:
+        OSError: it is not there.
+    """
+    return bool(os.stat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO))  # noqa: PTH116 - descriptors too
+
+
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as stream:
+            if open_to_others(stream.fileno()):
+                raise SecretMissingError(
+                    "group or others may read the secret's file; chmod 600",
+                    "同组或其他用户可读取密钥文件，请执行 chmod 600",
+                )
             data = stream.read(MAX_SECRET_BYTES + 1)
         if len(data) > MAX_SECRET_BYTES:
             raise SecretMissingError("the secret's file is larger than 64 KiB", "密钥文件超过 64 KiB")

@@ -65,7 +65,10 @@ def signed(command: Callable[..., None]) -> Callable[..., None]:
     made: Callable[..., None] = acting
     for option in (
         click.option(
-            "--passphrase-file", type=FILE, default=None, help=say("file with the key's passphrase", "密钥口令文件")
+            "--passphrase-file",
+            type=FILE,
+            default=None,
+            help=say("file with the key's passphrase, mode 0600", "密钥口令文件（权限 0600）"),
         ),
         click.option(
             "--key", "key_file", type=FILE, required=True, help=say("that person's key file", "该人员的密钥文件")
@@ -154,9 +157,9 @@ async def look(at: Opened, actor: Actor, what: str, body: Mapping[str, Any]) -> 
 
 
 def _key(actor: Actor) -> Ed25519PrivateKey:
-    from certs.keys import load_signing_key
+    from certs.keys import load_signing_key, read_passphrase
 
-    passphrase = actor.passphrase_file.read_bytes().rstrip(b"\r\n") if actor.passphrase_file else None
+    passphrase = None if actor.passphrase_file is None else read_passphrase(actor.passphrase_file)
     return load_signing_key(actor.key_file, passphrase=passphrase)
 
 

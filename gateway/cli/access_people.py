@@ -45,7 +45,12 @@ def people() -> None:
     default=Path(),
     help=say("folder; default: this one", "目录，默认当前目录"),
 )
-@click.option("--passphrase-file", type=FILE, default=None, help=say("encrypt the key with it", "用此口令加密密钥"))
+@click.option(
+    "--passphrase-file",
+    type=FILE,
+    default=None,
+    help=say("encrypt the key with the passphrase in it; mode 0600", "以该文件中的口令加密密钥（权限 0600）"),
+)
 @JSON
 def key(name: str, out: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """Make a key pair and an application."""
@@ -57,7 +62,7 @@ def key(name: str, out: Path, passphrase_file: Path | None, json_out: bool) -> N
         made = keys.generate_signing_key()
         applicant = Applicant.of(name, made)
         applicant.check()
-        passphrase = passphrase_file.read_bytes().rstrip(b"\r\n") if passphrase_file else None
+        passphrase = None if passphrase_file is None else keys.read_passphrase(passphrase_file)
         keys.store_private_key(out / f"{name}.pem", made, passphrase=passphrase)
         write_file(out / f"{name}.pub", applicant.text().encode(), mode=PUBLIC, replace=False)
         return applicant

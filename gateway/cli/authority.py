@@ -67,7 +67,10 @@ for command in (member, token, issuing, certificates, revoke, root):
 @click.option(
     "--root-passphrases-file",
     type=FILE,
-    help=say("a line for each root key; asked for without it", "每行一个根密钥口令；未提供时逐一询问"),
+    help=say(
+        "a line for each root key, mode 0600; asked for without it",
+        "每行一个根密钥口令（权限 0600）；未提供时逐一询问",
+    ),
 )
 @CA_PASSPHRASE
 @PASSPHRASE

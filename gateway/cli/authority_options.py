@@ -43,13 +43,16 @@ JSON = click.option("--json", "json_out", is_flag=True, help=say("print JSON", "
 PASSPHRASE = click.option(
     "--passphrase-file",
     type=FILE,
-    help=say("passphrase of the keys in daily use, one line", "日常使用密钥的口令文件（一行）"),
+    help=say("passphrase of the keys in daily use, one line, mode 0600", "日常使用密钥的口令文件（一行，权限 0600）"),
 )
 MEMBER = click.option("--member", "member_id", required=True, help=say("its code (GB 32100)", "统一社会信用代码"))
 CA_PASSPHRASE = click.option(
     "--ca-passphrase-file",
     type=FILE,
-    help=say("passphrase of the certificates' root key; asked for without it", "证书根密钥口令；未提供时询问"),
+    help=say(
+        "passphrase of the certificates' root key, mode 0600; asked for without it",
+        "证书根密钥口令文件（权限 0600）；未提供时询问",
+    ),
 )
 REASON = click.option(
     "--reason",
@@ -102,8 +105,10 @@ def or_exit(work: Callable[[], R]) -> R:
 
 
 def line(path: Path | None) -> bytes | None:
-    """The one line of a passphrase file."""
-    return path.read_bytes().strip(b"\r\n") if path is not None else None
+    """The passphrase in a file; ends the process with 2 where others may read it too, or it holds none."""
+    from certs.keys import read_passphrase
+
+    return None if path is None else or_exit(lambda: read_passphrase(path))
 
 
 def ask(what: str, *, new: bool = True) -> bytes:

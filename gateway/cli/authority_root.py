@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, ask, in_office, tell
+from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, ask, in_office, or_exit, tell
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def root() -> None:
 @click.option(
     "--old-passphrases-file",
     type=FILE,
-    help=say("a line for each --old-key; asked for without it", "与 --old-key 逐一对应，每行一个口令；未提供时询问"),
+    help=say(
+        "a line for each --old-key, mode 0600; asked for without it",
+        "与 --old-key 逐一对应，每行一个口令（权限 0600）；未提供时询问",
+    ),
 )
 @click.option(
     "--new-keys", type=click.IntRange(1, 16), help=say("how many new root keys; none: they stay", "新根密钥数量")
@@ -56,7 +59,10 @@ def root() -> None:
 @click.option(
     "--new-passphrases-file",
     type=FILE,
-    help=say("a line for each new root key; asked for without it", "每行一个新根密钥口令；未提供时询问"),
+    help=say(
+        "a line for each new root key, mode 0600; asked for without it",
+        "每行一个新根密钥口令（权限 0600）；未提供时询问",
+    ),
 )
 @THRESHOLD
 @click.option("--online", is_flag=True, help=say("replace the keys in daily use as well", "同时更换日常使用的密钥"))
@@ -113,7 +119,9 @@ def _old_passphrases(path: Path | None, old: tuple[Path, ...]) -> list[bytes]:
 
 
 def _lines(path: Path, count: int) -> list[bytes]:
-    lines = [line for line in path.read_bytes().splitlines() if line]
+    from certs.files import read_secret
+
+    lines = [line for line in or_exit(lambda: read_secret(path)).splitlines() if line]
     if len(lines) != count:
         raise click.UsageError(
             say(f"{path}: {count} lines are needed, one for each key", f"{path}：应有 {count} 行，每个密钥一行")

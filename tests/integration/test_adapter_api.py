@@ -8,6 +8,7 @@ import datetime as dt
 import gzip
 import ipaddress
 import json
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -470,6 +471,7 @@ def _certificate(
             serialization.BestAvailableEncryption(b"open"),
         )
     )
+    (folder / f"{name}.key").chmod(0o600)
     return certificate, key
 
 
@@ -490,7 +492,10 @@ async def test_mutual_tls_and_the_refusal_of_an_unknown_server(tmp_path: Path) -
             async with adapter(department, tmp_path, BATCH, "retries: 2", f"{half}\n  retries: 0") as api:
                 with pytest.raises(SourceDownError):
                     await api.lookup(ask(ANNA))
-    for wrong in (own.replace("open", "wrong"), own.replace("client.key", "server.key"), "ca: none.pem"):
+    shutil.copyfile(tmp_path / "client.key", tmp_path / "open.key")
+    (tmp_path / "open.key").chmod(0o644)
+    others = own.replace("client.key", "open.key"), own.replace("client.key", "server.key")
+    for wrong in (own.replace("passphrase: open", "passphrase: wrong"), *others, "ca: none.pem"):
         with pytest.raises(ManifestError, match=r"source\."):
             async with adapter(department, tmp_path, BATCH, "retries: 2", wrong):
                 pass

@@ -179,7 +179,12 @@ async def test_a_secret_comes_from_the_environment_or_a_file(tmp_path: Path, mon
     monkeypatch.setenv("CIVIL_URL", "sqlite:///civil.db")
     await build(manifest, tmp_path).close()
     (tmp_path / "url.secret").write_text("sqlite:///civil.db\n")
+    (tmp_path / "url.secret").chmod(0o640)
     from_file = manifest_in(tmp_path, SOUND.replace("sqlite:///civil.db", "file:url.secret"))
+    with pytest.raises(ManifestError, match=r"manifest\.yaml:8: source\.url: .*chmod 600") as refused:
+        build(from_file, tmp_path)
+    assert "chmod 600" in refused.value.zh
+    (tmp_path / "url.secret").chmod(0o600)
     await build(from_file, tmp_path).close()
 
 

@@ -34,6 +34,7 @@ class Administrator:
 
     def file(self, name: str, text: str) -> Path:
         (self.folder / name).write_text(text)
+        (self.folder / name).chmod(0o600)
         return self.folder / name
 
     def types(self, *words: str, given: str | None = None) -> Result:
@@ -325,6 +326,30 @@ def test_a_folder_or_a_passphrase_that_is_wrong_is_said_to_be(founded: Administr
     assert ran.exit_code == 2
     assert "passphrase" in ran.stderr
     assert CliRunner().invoke(authority, ["publish", "--dir", str(tmp_path / "none")]).exit_code == 2
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "chmod 600"), ("zh", "其他用户可访问")])
+def test_a_passphrase_file_that_others_can_read_is_refused(
+    founded: Administrator, monkeypatch: pytest.MonkeyPatch, language: str, words: str
+) -> None:
+    monkeypatch.setenv("WUGAN_LANG", language)
+    keys = [f"--old-key={path}" for path in founded.founded["root_keys"][:2]]
+    daily, lines, ca = (
+        founded.file("open", "daily\n"),
+        founded.file("lines", "one\ntwo\n"),
+        founded.file("ca-open", "ca\n"),
+    )
+    for path in (daily, lines, ca):
+        path.chmod(0o644)
+    use = ("--passphrase-file", str(founded.daily))
+    for typed in (
+        ("publish", "--passphrase-file", str(daily)),
+        ("run", "--passphrase-file", str(daily)),
+        ("root", "rotate", *keys, "--old-passphrases-file", str(lines), *use),
+        ("issuing", "roll", "--ca-passphrase-file", str(ca), *use),
+    ):
+        ran = founded.types(*typed)
+        assert (ran.exit_code, words in ran.stderr) == (2, True), (typed, ran.output)
 
 
 def test_a_new_member_gets_a_token_which_is_shown_once(founded: Administrator) -> None:
