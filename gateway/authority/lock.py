@@ -1,6 +1,7 @@
-"""One writer at a time in the authority's folder, whichever process or thread it is in.
+"""One writer at a time in the authority's folder, whichever process or thread it is in, and one service for it.
 
-Owns: the lock file. Refuses: waiting for ever.
+Owns: the two lock files: `.lock` is held for the length of a change, by commands and by the service; `.serving` for as
+long as a service runs, so that commands go on beside it and a second service does not. Refuses: waiting for ever.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 from tenacity.wait import wait_base
 
 from certs.system_words import cause
-from gateway.errors import StoreError
+from gateway.errors import ConfigError, StoreError
 
 LOCK_FILE: Final = ".lock"
+SERVING_FILE: Final = ".serving"
 PATIENCE_S: Final = 30.0
 _LOOK: Final[wait_base] = wait_fixed(0.01)
 
@@ -30,14 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         StoreError: somebody else held it for 30 s, or there is no such folder.
     """
-    try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot be locked ({cause(error).en}); is this the authority's folder?",
-            f"{folder}：无法加锁（{cause(error).zh}），请确认这是管理机构目录",
-            retryable=False,
-        ) from error
+    descriptor = _opened(folder, LOCK_FILE)
     try:
         retrying = Retrying(
             retry=retry_if_exception_type(BlockingIOError), wait=_LOOK, stop=stop_after_delay(PATIENCE_S), reraise=True
@@ -52,3 +47,40 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[None]:
+    """No second service runs on the folder for the length of the block. The lock goes with the process that holds it.
+
+    Raises:
+        ConfigError: one runs already; its process is named.
+        StoreError: there is no such folder.
+    """
+    descriptor = _opened(folder, SERVING_FILE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            en, zh = (f" (process {holder})", f"（进程 {holder}）") if holder.isdigit() else ("", "")
+            raise ConfigError(
+                f"{folder}: `wugan authority run` serves this folder already{en}; stop that one first",
+                f"{folder}：该目录已由另一 `wugan authority run` 提供服务{zh}，请先将其停止",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _opened(folder: Path, name: str) -> int:
+    try:
+        return os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot be locked ({cause(error).en}); is this the authority's folder?",
+            f"{folder}：无法加锁（{cause(error).zh}），请确认这是管理机构目录",
+            retryable=False,
+        ) from error

@@ -29,6 +29,7 @@ from certs.ocsp_responder import OcspResponder
 from certs.revocation import Revocation
 from certs.revocation_server import revocation_app, revocation_routes
 from certs.server_tls import ServerTls
+from gateway.authority.lock import serving
 from gateway.authority.office import Office
 from gateway.authority.service import authority_app
 from gateway.clock import Clock, SystemClock
@@ -84,7 +85,11 @@ async def authority(
     listen: str | None = None,
     ready_file: Path | None = None,
 ) -> AsyncIterator[Bound]:
-    """A running authority for the length of the block; yields the addresses it is bound to."""
+    """A running authority for the length of the block; yields the addresses it is bound to.
+
+    Raises:
+        WuganError: the folder, a key or the address cannot be used, or another service runs on the folder.
+    """
 
     def now() -> dt.datetime:
         return _now(clock)
@@ -92,6 +97,7 @@ async def authority(
     async with contextlib.AsyncExitStack() as stack:
         office = Office(folder, clock, passphrase)
         stack.callback(office.close)
+        stack.enter_context(serving(folder))
         service, certificates = office.settings.service, office.authority
         try:
             if certificates.public_url != service.public_url:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from certs import keys
 from gateway.authority import office, run, service
 from gateway.demo.ports import free_ports
+from gateway.errors import ConfigError
 from gateway.federation import directory_fetch
 from gateway.federation.directory_fetch import HttpsFetcher, https_context, https_session
 from gateway.federation.directory_stream import DirectoryStream
@@ -340,3 +342,16 @@ async def test_the_stream_connects_again_after_the_authority_was_restarted(world
             await asyncio.to_thread(world.office.publish)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_second_service_on_the_folder_is_refused_while_commands_go_on(world: World) -> None:
+    async with run.authority(world.home, world.clock):
+        with pytest.raises(ConfigError) as refused:
+            async with run.authority(world.home, world.clock):
+                pass
+        assert f"process {os.getpid()}" in refused.value.en
+        assert f"进程 {os.getpid()}" in refused.value.zh
+        before = world.office.version()
+        assert await asyncio.to_thread(world.office.publish) > before
+    async with run.authority(world.home, world.clock):
+        pass  # what was left behind holds nobody up
