@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError, Message
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
+from gateway.authority.refusals import Refusal, Refusals
 from gateway.clock import Clock
 from gateway.errors import AccessError, RefusedError, StoreError, WuganError
 from wugan.federation.v1 import authority_pb2
@@ -55,6 +56,8 @@ _STATUS: Final = {
     words.REFUSAL_REASON_DIRECTORY_EXPIRED: 400,
     words.REFUSAL_REASON_OVERLOADED: 503,
 }
+_MEMBER: Final = web.RequestKey("member", str)
+"""Where a request keeps whose certificate was shown, for the log."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -106,14 +109,15 @@ class DirectoryService:
 
     def add_to(self, app: web.Application) -> None:
         """Serve these paths in an application."""
+        refusals = Refusals(self._clock)
         app.add_routes(
             [
                 web.get(f"/tuf/metadata/{_METADATA}", self._metadata),
                 web.get(f"/tuf/targets/{_TARGET}", self._target),
                 web.get("/directory/events", self._events),
-                web.post("/directory/keys", _answering(self._keys)),
-                web.post("/directory/seen", _answering(self._report_seen)),
-                web.get("/directory/seen", _answering(self._tell_seen)),
+                web.post("/directory/keys", _answering(refusals, self._keys)),
+                web.post("/directory/seen", _answering(refusals, self._report_seen)),
+                web.get("/directory/seen", _answering(refusals, self._tell_seen)),
             ]
         )
 
@@ -246,6 +250,7 @@ class DirectoryService:
 
     async def _peer(self, request: web.Request) -> str:
         identity, certificate = client(request, self._federation)
+        request[_MEMBER] = identity.member_id
         await asyncio.to_thread(self._office.require_peer, identity.member_id, certificate)
         return identity.member_id
 
@@ -310,7 +315,7 @@ async def authority_app(
         yield app
 
 
-def _answering(work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
+def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
     """A handler whose answer is a message, and whose errors are problem details (RFC 9457) in both languages."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -318,7 +323,7 @@ def _answering(work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
             answer = await work(request)
         except WuganError as error:
             status = 503 if isinstance(error, StoreError) else _STATUS.get(error.reason, 500)
-            _log.info("refused", path=request.path, error=error.code, status=status)
+            refusals.note(Refusal(request.path, error.code, status, request.get(_MEMBER, "")))
             problem = {"title": error.code, "status": status, "detail": error.en, "detail_zh": error.zh}
             return web.json_response(problem, status=status, content_type="application/problem+json")
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)

@@ -24,12 +24,14 @@ from certs.slots import KeySlots
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import WuganError
-from gateway.federation.authority_client import AuthorityClient
+from gateway.federation.authority_client import AuthorityClient, LaterError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.issuer_watch import IssuerWatch
 from gateway.sections.trust import RotationSettings
 
 AFTER_CRASH_S: Final = 5.0
+LONGEST_REFUSED_S: Final = 60.0
+"""Longest pause of a gateway that the authority refuses; another directory ends it."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -162,12 +164,13 @@ class Renewal:
             await asyncio.sleep(self._watch_s)
 
     async def _every(self, work: Callable[[], Awaitable[None]], woken: asyncio.Event | None = None) -> None:
-        complaint = ""
+        complaint, refused = "", 0
         while True:
             try:
                 await work()
-                complaint = ""
+                complaint, refused = "", 0
             except (CertsError, WuganError) as error:
+                refused = 0 if isinstance(error, LaterError) else refused + 1
                 if error.en != complaint:  # once for each reason, not at every look
                     complaint = error.en
                     _log.warning("renewal hindered", reason=error.en)
@@ -175,6 +178,7 @@ class Renewal:
             if woken is None:
                 await asyncio.sleep(pause_s)
                 continue
+            pause_s = after_refusals_s(pause_s, refused)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await woken.wait()
@@ -197,6 +201,11 @@ class Renewal:
         except CertsError as error:
             return Answer(done=False, en=error.en[:2000], zh=error.zh[:2000])
         return Answer(done=True, kinds=request.kinds)
+
+
+def after_refusals_s(pause_s: float, refused: int) -> float:
+    """The pause before the authority is asked again that refused so many times, one after the other."""
+    return max(pause_s, min(2.0 ** min(refused, 16), LONGEST_REFUSED_S)) if refused else pause_s
 
 
 async def _lasting(loop: Callable[[], Awaitable[None]]) -> None:

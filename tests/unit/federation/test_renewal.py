@@ -19,7 +19,7 @@ from certs.slot_requests import Request
 from certs.slots import KeySlots
 from gateway.clock import FakeClock
 from gateway.federation import renewal
-from gateway.federation.renewal import Renewal, policy_of
+from gateway.federation.renewal import Renewal, after_refusals_s, policy_of
 from gateway.sections.trust import RotationSettings
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed
 
@@ -141,6 +141,23 @@ async def test_an_authority_that_did_not_hear_is_told_again(slots: KeySlots) -> 
         await renewing.report()
     await renewing.report()
     assert client.told == [1]
+
+
+async def test_a_gateway_that_is_refused_asks_less_and_less_often_until_the_directory_changes(
+    slots: KeySlots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [after_refusals_s(0.001, times) for times in (0, 1, 3, 100)] == [0.001, 2.0, 8.0, 60.0]
+    monkeypatch.setattr(renewal, "LONGEST_REFUSED_S", 3600.0)
+    client = Client()
+    client.failures = 1
+    renewing = loops(slots, FakeClock(NOW_MS), None, client)
+    running = asyncio.create_task(renewing.run())
+    async with asyncio.timeout(10):
+        while client.failures:
+            await asyncio.sleep(0)
+        renewing.wake()
+        await client.heard.wait()
+    running.cancel()
 
 
 def test_the_policy_is_that_of_the_settings() -> None:
