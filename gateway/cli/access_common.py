@@ -19,7 +19,7 @@ import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.language import plain, say
-from gateway.errors import ConfigError, WuganError
+from gateway.errors import ConfigError, StoreError, WuganError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -89,12 +89,10 @@ async def opened(config_file: Path) -> AsyncIterator[Opened]:
     from gateway.config import load_gateway
     from gateway.inquiry.administering import Administration
     from gateway.log import configure
-    from gateway.store.engine import Store
 
     configure("ERROR")
     settings, clock = load_gateway(config_file), SystemClock()
-    state = settings.state_dir
-    async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+    async with open_store(settings, clock) as store:
         administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
         await administration.refresh()
         yield Opened(settings, store, administration, clock.now_ms())
@@ -115,16 +113,33 @@ def in_store(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) ->
     from gateway.clock import SystemClock
     from gateway.config import load_gateway
     from gateway.log import configure
-    from gateway.store.engine import Store
 
     async def go() -> R:
         configure("ERROR")
         settings, clock = load_gateway(config_file), SystemClock()
-        state = settings.state_dir
-        async with Store.open(state / "gateway.db", key=state / "store.key", clock=clock) as store:
+        async with open_store(settings, clock) as store:
             return await work(store, clock)
 
     return ended(lambda: asyncio.run(go()))
+
+
+def open_store(settings: GatewaySettings, clock: Clock) -> Store:
+    """The store of a gateway, to be closed.
+
+    Raises:
+        ConfigError: its key is missing or another one, or its file cannot be used: nothing was refused.
+        StoreError: it may be opened later; something else has it now.
+    """
+    from gateway.store.engine import Store
+
+    try:
+        return Store.open(settings.state_dir / "gateway.db", key=settings.state_dir / "store.key", clock=clock)
+    except StoreError as error:
+        if error.retryable:
+            raise
+        folder = str(settings.state_dir)
+        en, zh = (error.en, error.zh) if folder in error.en else (f"{folder}: {error.en}", f"{folder}：{error.zh}")
+        raise ConfigError(en, zh, field=error.field) from error
 
 
 def ended(work: Callable[[], R]) -> R:

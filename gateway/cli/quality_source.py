@@ -17,10 +17,10 @@ import click
 
 from certs.system_words import cause
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
-from gateway.cli.access_common import fail
+from gateway.cli.access_common import fail, open_store
 from gateway.cli.files import read_text
 from gateway.cli.language import say
-from gateway.errors import WuganError
+from gateway.errors import ConfigError, WuganError
 
 if TYPE_CHECKING:
     from adapters.manifest import Manifest
@@ -111,7 +111,6 @@ def called(department: str, language: Language) -> str:
 def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict[Any, Any], Sequence[Any]]:
     from gateway.clock import SystemClock
     from gateway.quality.counters import Key, from_bytes
-    from gateway.store.engine import Store
 
     database = settings.state_dir / "gateway.db"
     if not database.is_file():
@@ -122,7 +121,7 @@ def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict
         )
 
     async def read() -> tuple[dict[Any, Any], Sequence[Any]]:
-        async with Store.open(database, key=settings.state_dir / "store.key", clock=SystemClock()) as store:
+        async with open_store(settings, SystemClock()) as store:
             rows = await store.quality.read(since, until)
             shown = await store.quality.examples(until)
         keyed = {
@@ -133,24 +132,22 @@ def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict
     try:
         return asyncio.run(read())
     except WuganError as error:
-        raise fail(error.en, error.zh, EXIT_UNREACHABLE) from None
+        raise fail(error.en, error.zh, EXIT_USAGE if isinstance(error, ConfigError) else EXIT_UNREACHABLE) from None
 
 
 def keep_counts(settings: GatewaySettings, measured: Measured) -> None:
     """Add what was measured to the month's counts in the store."""
     from gateway.clock import SystemClock
     from gateway.quality.recorder import kept
-    from gateway.store.engine import Store
 
     async def add() -> None:
-        database, key = settings.state_dir / "gateway.db", settings.state_dir / "store.key"
-        async with Store.open(database, key=key, clock=SystemClock()) as store:
+        async with open_store(settings, SystemClock()) as store:
             await store.quality.add(*kept(measured))
 
     try:
         asyncio.run(add())
     except WuganError as error:
-        raise fail(error.en, error.zh, EXIT_UNREACHABLE) from None
+        raise fail(error.en, error.zh, EXIT_USAGE if isinstance(error, ConfigError) else EXIT_UNREACHABLE) from None
 
 
 def sampled(
