@@ -14,6 +14,7 @@ import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.certs_shown import about, show, waits_for
+from gateway.cli.certs_standing import judge
 from gateway.cli.certs_unit import enrol_unit
 from gateway.cli.language import say
 
@@ -76,14 +77,16 @@ certs.add_command(enrol_unit)
 @certs.command(
     help=say(
         "Show every key: its state, until when it is valid, when it is renewed.\n\n"
-        "Exit codes: 0 done, 1 a key is missing or has expired, 2 wrong usage or configuration.",
-        "显示各密钥的状态、有效期与计划更新时间。\n\n退出码：0 完成，1 缺少密钥或密钥已过期，2 用法或配置错误。",
+        "Exit codes: 0 done, 1 a key in use is missing, has expired, was revoked or is not listed by the directory, 2 "
+        "wrong usage or configuration.",
+        "显示各密钥的状态、有效期与计划更新时间。\n\n"
+        "退出码：0 完成，1 在用密钥缺失、已过期、已被吊销或未在成员目录中登记，2 用法或配置错误。",
     )
 )
 @_CONFIG
 @_JSON
 def status(config_file: Path, json_out: bool) -> None:
-    """Read the journal; the gateway may run meanwhile."""
+    """Read the journal and the directory held; the gateway may run meanwhile."""
     from certs.slot_journal import KINDS
     from gateway.clock import SystemClock
     from gateway.federation.renewal import policy_of
@@ -92,15 +95,19 @@ def status(config_file: Path, json_out: bool) -> None:
     journal = _journal(settings.keys_folder)
     now_ms = SystemClock().now_ms()
     told = about(journal, policy_of(settings.rotation))
-    well = all((each := journal.current(kind)) is not None and each.not_after_ms > now_ms for kind in KINDS)
+    there = all((each := journal.current(kind)) is not None and each.not_after_ms > now_ms for kind in KINDS)
+    judged = _trying(lambda: judge(settings, journal))
     if json_out:
-        click.echo(json.dumps({"ok": well, **told}, ensure_ascii=False, indent=2))
+        well = there and not judged.objections
+        click.echo(json.dumps({"ok": well, **told, **judged.told()}, ensure_ascii=False, indent=2))
     else:
         show(told)
         _tell_what_it_waits_for(journal, settings.keys_folder)
-    if not well:
-        if not json_out:
+        for line in judged.lines():
+            click.echo(line, err=True)
+        if not there:
             click.echo(say("A current key is missing or has expired.", "缺少当前密钥，或其已过期。"), err=True)
+    if not there or judged.objections:
         raise SystemExit(EXIT_REFUSED)
 
 

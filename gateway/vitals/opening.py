@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from certs.errors import CertsError
 from certs.slots import KeySlots
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, DirectoryError
 from gateway.federation.directory import DirectorySource
+from gateway.federation.own_standing import Objection, objections
 from gateway.federation.partners import Partners
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import Behind
@@ -66,10 +68,18 @@ class Seen:
 
 def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
     """Everything known of a gateway's health; others may register more."""
+
+    def refused() -> tuple[Objection, ...]:
+        try:
+            directory = seen.directory.current()
+            return objections(directory, settings.member_id, seen.slots.journal, seen.slots.chain)
+        except (CertsError, DirectoryError):  # told of by others; a key may have been destroyed this very moment
+            return ()
+
     given = settings.observability
     health = Health(settings.member_id, clock)
     health.register("directory", DirectoryVitals(seen.directory, given.directory_left_s))
-    health.register("keys", KeyVitals(seen.slots, renewed=settings.authority is not None))
+    health.register("keys", KeyVitals(seen.slots, renewed=settings.authority is not None, refused=refused))
     health.register(
         "store",
         StorageVitals(

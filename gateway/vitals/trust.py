@@ -5,13 +5,15 @@ Owns: these facts and figures. Refuses: looking for a directory and renewing key
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from certs.slot_journal import KINDS, Generation, Kind
 from certs.slots import KeySlots
 from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory, DirectorySource
+from gateway.federation.own_standing import Objection
 from gateway.observing import metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.vitals.wording import span_of
@@ -91,21 +93,38 @@ class DirectoryVitals:
         metrics.DIRECTORY_MEMBERS.set(len(held.members))
 
 
+def _refused(objection: Objection) -> HealthFact:
+    en, zh = _NAMES[objection.kind]
+    do_en, do_zh = objection.remedy
+    return HealthFact(
+        f"key/refused/{objection.kind}",
+        Level.FAILING,
+        f"Partners refuse the {en} in use: {objection.en}.",
+        f"其他成员将拒绝在用的{zh}：{objection.zh}。",
+        f"{do_en[0].upper()}{do_en[1:]}.",
+        f"{do_zh}。",
+    )
+
+
 class KeyVitals:
     """A `HealthSource`: own keys and certificates.
 
     Args:
         slots: where they are kept.
         renewed: whether an authority is configured that renews them.
+        refused: what the directory in force holds against those in use.
     """
 
-    def __init__(self, slots: KeySlots, *, renewed: bool) -> None:
+    def __init__(
+        self, slots: KeySlots, *, renewed: bool, refused: Callable[[], Sequence[Objection]] = lambda: ()
+    ) -> None:
         self._slots = slots
         self._renewed = renewed
+        self._refused = refused
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
-        facts = []
+        facts = [_refused(each) for each in await asyncio.to_thread(self._refused)]
         soonest = float("inf")
         journal = self._slots.journal
         for kind in KINDS:

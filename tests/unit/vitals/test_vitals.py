@@ -309,6 +309,14 @@ async def test_a_key_that_should_have_been_renewed_is_told_of(left_days: int, to
         assert levels(list(await KeyVitals(slots(left_days * DAY_MS), renewed=renewed)(NOW_MS))) == told
 
 
+async def test_a_key_in_use_that_partners_refuse_is_failing() -> None:
+    refused = (Objection("tls", "tls-1", "it was revoked", "已吊销", ("have it readmitted", "请重新准入")),)
+    facts = await KeyVitals(slots(50 * DAY_MS), renewed=True, refused=lambda: refused)(NOW_MS)
+    assert levels(list(facts)) == {"key/refused/tls": Level.FAILING}
+    assert "revoked" in facts[0].en
+    assert "已吊销" in facts[0].zh
+
+
 # storage
 
 
