@@ -14,6 +14,7 @@ import pytest
 from adapters.contract import Description
 from gateway.clock import FakeClock, SystemClock
 from gateway.errors import PartnerError, RefusedError
+from gateway.federation.own_standing import Objection
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import Told
 from gateway.inquiry.asking import Departments
