@@ -258,10 +258,18 @@ class Rotator:
         return True
 
     async def _begin(self, kinds: tuple[Kind, ...], reason: str, *, urgent: bool = False) -> None:
-        now_ms, in_token = self._now_ms(), self._slots.in_token
+        journal, now_ms, in_token = self._slots.journal, self._now_ms(), self._slots.in_token
         await self._record(
             slot_steps.begun(
-                self._slots.journal, kinds, reason, now_ms, urgent=urgent, in_token=in_token, draw=self._draw
+                journal,
+                kinds,
+                reason,
+                now_ms,
+                urgent=urgent,
+                in_token=in_token,
+                draw=self._draw,
+                unneeded=rotation_rules.unneeded(journal, self._policy, now_ms),
+                room_at_ms=rotation_rules.room_at_ms(journal, self._policy, kinds),
             )
         )
         self._tell(Event("rotation begun", kinds, reason))

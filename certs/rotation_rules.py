@@ -17,6 +17,7 @@ Owns: the rules below, as functions of the journal, the policy and the time. Ref
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from certs.slot_journal import KINDS, Generation, Journal, Kind
@@ -108,6 +109,17 @@ def must_settle(journal: Journal) -> bool:
 def unneeded(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:
     """Retired keys that need not be listed any more (rule 3)."""
     return tuple(e for e in journal.generations if e.state == "retired" and _quiet(e, policy, now_ms))
+
+
+def room_at_ms(journal: Journal, policy: Policy, kinds: Sequence[Kind]) -> int | None:
+    """When there is a retired key of each of these kinds that need not be listed; None while one is not certain."""
+    latest = 0
+    for kind in kinds:
+        ends = [e.superseded_at_ms for e in journal.of(kind, "retired") if e.superseded_at_ms is not None]
+        if not ends:
+            return None
+        latest = max(latest, min(ends) + policy.retire_after_ms)
+    return latest
 
 
 def worth_telling(journal: Journal, policy: Policy, now_ms: int) -> tuple[Generation, ...]:

@@ -8,6 +8,7 @@ A sequence number of a publication never stands for two sets of keys: whatever c
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -28,6 +29,8 @@ def begun(
     urgent: bool,
     in_token: frozenset[Kind],
     draw: random.Random,
+    unneeded: Sequence[Generation] = (),
+    room_at_ms: int | None = None,
 ) -> Journal:
     """Keys of these kinds are to be renewed; the new ones have names, and are not there yet.
 
@@ -39,9 +42,13 @@ def begun(
         urgent: see `Rotation`.
         in_token: kinds whose new keys are made in the hardware token.
         draw: gives the moment of the next renewal, and what makes the name of a key in a token unique.
+        unneeded: retired keys that the next publication leaves out, so that they take no room.
+        room_at_ms: when the next retired key will be one of them, Unix milliseconds; None where that is not known yet.
+
+    An urgent rotation does not wait for room: the oldest retired key of the kind is listed no more, and opens still.
 
     Raises:
-        SlotError: a rotation is under way, or too many keys of a kind are still listed.
+        SlotError: a rotation is under way, or too many keys of a kind are still listed; says until when.
     """
     if journal.rotation is not None:
         listed = ", ".join(journal.rotation.kinds)
@@ -49,11 +56,15 @@ def begun(
             f"a rotation of {listed} is under way; let it end, or roll it back",
             f"{listed} 的轮换正在进行，请等待完成或先回退",
         )
-    if any(len(list(journal.of(kind, "current", "retired"))) >= MAX_LISTED for kind in kinds):
-        raise SlotError(
-            "too many retired keys are still listed; rotate again when they have been destroyed",
-            "尚有过多已停用密钥处于公布状态，请待其销毁后再轮换",
-        )
+    leaving: list[Generation] = []
+    for kind in kinds:
+        full = crowded(journal, kind, unneeded, room_at_ms)
+        if full is not None and not urgent:
+            raise full
+        if full is not None:
+            leaving.append(_counted(journal, kind, unneeded)[-1])
+    if leaving:
+        journal = listed_anew(journal, leaving)
     made = []
     for kind in kinds:
         number = journal.next_number(kind)
@@ -64,6 +75,32 @@ def begun(
         )
     rotation = Rotation(kinds=tuple(kinds), reason=reason, urgent=urgent, began_at_ms=now_ms)
     return journal.replacing(made, rotation=rotation)
+
+
+def crowded(journal: Journal, kind: Kind, unneeded: Sequence[Generation], room_at_ms: int | None) -> SlotError | None:
+    """Why no key of a kind can be made now, since so many are listed; None where there is room."""
+    listed = len(_counted(journal, kind, unneeded))
+    if listed < MAX_LISTED:
+        return None
+    version = journal.publication.version
+    what = f"{listed} keys of kind {kind} are listed, the most there may be"
+    what_zh = f"已公布 {listed} 个 {kind} 密钥，达到上限"
+    if room_at_ms is None:
+        return SlotError(
+            f"{what}; there is room once every member works with directory {version} and the oldest is needed no more. "
+            "If the keys are stolen, rotate with --urgent",
+            f"{what_zh}；待各成员均使用第 {version} 版目录且最旧密钥不再需要后方可轮换。若密钥被盗，请加 --urgent",
+        )
+    at = dt.datetime.fromtimestamp(room_at_ms / 1000, dt.UTC).isoformat(timespec="seconds")
+    return SlotError(
+        f"{what}; the oldest is needed until {at}, rotate again then. If the keys are stolen, rotate with --urgent",
+        f"{what_zh}；最旧密钥需保留至 {at}，请届时再轮换。若密钥被盗，请加 --urgent",
+    )
+
+
+def _counted(journal: Journal, kind: Kind, unneeded: Sequence[Generation]) -> list[Generation]:
+    """What takes room in the directory beside the new key of a kind, newest first."""
+    return [each for each in journal.of(kind, "current", "retired") if each not in unneeded]
 
 
 def listed_anew(journal: Journal, withdrawn: Sequence[Generation] = ()) -> Journal:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
-from gateway.cli.certs_shown import about, show, waits_for
+from gateway.cli.certs_shown import about, no_room, show, waits_for
 from gateway.cli.certs_standing import judge
 from gateway.cli.certs_unit import enrol_unit
 from gateway.cli.language import say
@@ -103,6 +103,8 @@ def status(config_file: Path, json_out: bool) -> None:
     else:
         show(told)
         _tell_what_it_waits_for(journal, settings.keys_folder)
+        for text in no_room(journal, policy_of(settings.rotation), now_ms) if journal.rotation is None else ():
+            click.echo(say(*text), err=True)
         for line in judged.lines():
             click.echo(line, err=True)
         if not there:

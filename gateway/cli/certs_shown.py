@@ -12,6 +12,7 @@ from gateway.cli.language import say
 from gateway.cli.tables import console, listing
 
 if TYPE_CHECKING:
+    from certs.rotation_rules import Policy
     from certs.slot_journal import Journal
 
 _STATES = {
@@ -43,6 +44,17 @@ def waits_for(journal: Journal) -> tuple[str, str] | None:
         f"正在等待各成员使用第 {told.version} 版目录；尚未使用的成员由管理机构执行 "
         "`wugan authority member list` 查看。",
     )
+
+
+def no_room(journal: Journal, policy: Policy, now_ms: int) -> list[tuple[str, str]]:
+    """For each kind of which no key can be made now, since too many are listed: until when, in both languages."""
+    from certs.rotation_rules import room_at_ms, unneeded
+    from certs.slot_journal import KINDS
+    from certs.slot_steps import crowded
+
+    gone = unneeded(journal, policy, now_ms)
+    refused = (crowded(journal, kind, gone, room_at_ms(journal, policy, [kind])) for kind in KINDS)
+    return [(each.en, each.zh) for each in refused if each is not None]
 
 
 def about(journal: Journal, policy: Any) -> dict[str, Any]:

@@ -172,7 +172,9 @@ class Partnership:
         if self._asked != version:
             self._note()
             self._asked, self._older_end_ms = version, self._latest_end_ms
-        others = (member for member in held.member_ids() if member != self._member_id)
+        # Who has no signing key listed, because it was revoked or has not enrolled yet, exchanges messages with nobody:
+        # it tells nothing, and must not hold up everybody else's keys until the older directories expire.
+        others = (member.member_id for member in held.others(self._member_id) if member.signing_keys)
         return Seen(all(report.get(member, 0) >= version for member in others), self._older_end_ms)
 
     def _note(self) -> None:

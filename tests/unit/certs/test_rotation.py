@@ -13,8 +13,9 @@ from certs import profiles
 from certs.authority import Authority
 from certs.errors import CertsError, ChainError, RotationError, SlotError
 from certs.rotation_rules import Policy, renewal_at_ms
-from certs.slot_journal import KINDS, Kind
+from certs.slot_journal import KINDS, MAX_LISTED, Kind
 from certs.slots import KeySlots
+from gateway.cli.certs_shown import no_room
 from tests.unit.certs.rotation_world import MEMBER, POLICY, RETIRE_MS, World, instant
 
 OTHER = "12330000002482285F"
@@ -381,8 +382,26 @@ async def test_keys_cannot_be_rotated_faster_than_the_directory_can_list_them(wo
         await world.settle()
         world.federation.look()
         await world.settle()
-    with pytest.raises(SlotError, match="too many"):
+    with pytest.raises(SlotError, match="needed until 20") as refused:
         await world.rotator.rotate(["signing"], "asked")
+    assert "需保留至 20" in refused.value.zh
+    assert no_room(world.slots.journal, world.policy, world.clock.at_ms) == [(refused.value.en, refused.value.zh)]
+
+    world.clock.advance(RETIRE_MS)  # the next publication leaves them out
+    assert no_room(world.slots.journal, world.policy, world.clock.at_ms) == []
+    await world.rotator.rotate(["signing"], "asked")
+
+
+async def test_stolen_keys_are_renewed_however_many_are_listed(world: World) -> None:
+    for number in range(10):
+        await world.rotator.rotate(["signing"], "stolen", urgent=True)
+        while await world.rotator.step():
+            world.federation.look()
+        assert world.slots.journal.current("signing").number == number + 2
+        assert len([each for each in world.slots.journal.listed() if each.kind == "signing"]) <= MAX_LISTED
+    assert world.numbers("signing")["withdrawn"] == [1, 2, 3]
+    await world.complete()
+    assert world.numbers("signing") == {"current": [11]}
 
 
 async def test_whoever_uses_the_keys_is_told_before_partners_are(world: World) -> None:

@@ -41,8 +41,8 @@ class Federation:
         self.told = Told()
         self.world.office.add(
             self.world.entry(ZHEJIANG),
-            self.world.entry(ANHUI, region=340000),
-            self.world.entry(JINHUA, region=330700),
+            self.world.entry(ANHUI, self.world.keys_of(ANHUI), region=340000),
+            self.world.entry(JINHUA, self.world.keys_of(JINHUA), region=330700),
         )
         self.directory = self.world.reader()
         self.partnership = self.restarted(self.directory)
@@ -86,6 +86,17 @@ async def test_a_version_is_everywhere_when_every_other_member_works_with_it_or_
 async def test_a_member_that_never_said_a_word_counts_as_absent(federation: Federation) -> None:
     version = federation.world.office.publish()
     federation.told.versions = {ANHUI: version}
+    assert not (await federation.partnership.seen(version)).everywhere
+
+
+async def test_a_member_that_was_revoked_or_has_not_enrolled_yet_holds_nobody_up(federation: Federation) -> None:
+    office = federation.world.office
+    [key] = (await federation.world.directory()).member(JINHUA).signing_keys
+    office.revoke_key(key, reason=1)
+    version = office.publish()
+    federation.told.versions = {ANHUI: version, JINHUA: 1}
+    assert (await federation.partnership.seen(version)).everywhere
+    federation.told.versions = {ANHUI: 1, JINHUA: 1}
     assert not (await federation.partnership.seen(version)).everywhere
 
 
