@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.files import PUBLIC, write_file
 from certs.identity import Identity
 from certs.issuing import IssuingCa
-from certs.records import Record, Token
+from certs.records import PROFILE_TLS, Record, Token
 from gateway.authority import entries, issuers
 from gateway.authority.archive import ROOT_JSON, Archive
 from gateway.authority.membership import Row
@@ -375,6 +375,24 @@ class Office(Archive):
         """Which version each member's gateway works with."""
         with self._thread:
             return self._membership.seen()
+
+    def shut_out(self) -> frozenset[str]:
+        """Members that list no TLS certificate and have none in force: their gateways can speak with nobody."""
+        with self._thread:
+            now = self.now()
+            silent = {
+                member_id
+                for member_id, row in self._membership.rows().items()
+                if not entries.tls_certificates(row.entry)
+            }
+            with translated():
+                held = {
+                    member_id: self.authority.ledger.held(Identity.gateway(self.settings.federation, member_id), now)
+                    for member_id in silent
+                }
+        return frozenset(
+            member_id for member_id in silent if not any(each.profile == PROFILE_TLS for each in held[member_id])
+        )
 
     def mark_seen(self, versions: dict[str, tuple[int, int]]) -> None:
         """Member ids that work with a version, and since when (Unix milliseconds)."""

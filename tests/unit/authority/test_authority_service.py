@@ -288,8 +288,21 @@ async def test_members_tell_which_version_they_work_with(served: Served, member:
     assert status == 200
     for told in (answer, (await served.get("/directory/seen", member))[1]):
         report = authority_pb2.SeenReport.FromString(told)
-        assert {each.member_id: each.version for each in report.members} == {ZHEJIANG: 2, ANHUI: 0}
+        assert {each.member_id: each.version for each in report.members} == {ZHEJIANG: 2, ANHUI: 2}
     assert (await served.get("/directory/seen"))[0] == 403
+
+
+async def test_nobody_waits_for_a_gateway_whose_tls_certificate_was_revoked(served: Served, world: World) -> None:
+    mine, theirs = world.keys_of(ZHEJIANG), world.keys_of(ANHUI)
+    await asyncio.to_thread(world.office.add, world.entry(ZHEJIANG, mine), world.entry(ANHUI, theirs, region=340000))
+
+    async def told() -> dict[str, int]:
+        report = authority_pb2.SeenReport.FromString((await served.get("/directory/seen", mine))[1])
+        return {each.member_id: each.version for each in report.members}
+
+    assert (await told())[ANHUI] == 0
+    version = (await asyncio.to_thread(world.office.revoke_pem, theirs.tls_pem, reason=1)).version
+    assert (await told())[ANHUI] == version
 
 
 @pytest.mark.parametrize("version", [0, 99])
