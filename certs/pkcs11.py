@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 _ED25519_OID: Final = "1.3.101.112"
 """RFC 8410 section 3."""
 _PUBLIC_BYTES: Final = 32
+_CAUSES: Final = {
+    "PinIncorrect": ("the PIN is wrong", "PIN 错误"),
+    "PinLocked": ("the PIN is locked, its administrator unlocks it", "PIN 已锁定，须由设备管理员解锁"),
+    "PinLenRange": ("the PIN is too short or too long", "PIN 长度不符"),
+    "PinExpired": ("the PIN has expired", "PIN 已过期"),
+    "NoSuchToken": ("there is no token of that label", "没有该标签的密码设备"),
+    "MultipleTokensReturned": ("several tokens have that label", "有多个密码设备使用该标签"),
+    "TokenNotPresent": ("it is not plugged in", "设备未接入"),
+    "TokenNotRecognised": ("the module does not know it", "模块无法识别该设备"),
+    "UserPinNotInitialized": ("no user PIN has been set", "尚未设置用户 PIN"),
+    "RuntimeError": ("the module cannot be loaded", "模块无法加载"),
+    "PKCS11Error": ("the module cannot be loaded", "模块无法加载"),
+    "UnicodeDecodeError": ("the PIN is no text", "PIN 不是文本"),
+}
 
 
 def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
@@ -52,9 +66,10 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
         session = token.open(rw=True, user_pin=pin.decode("utf-8"))
     except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
         # Not chained: the cause may quote the PIN.
+        en, zh = why(error)
         raise TokenError(
-            f"{module}: token {label!r} cannot be opened ({type(error).__name__}); check module, label and PIN",
-            f"{module}：无法打开密码设备 {label!r}（{type(error).__name__}），请核对模块、标签与 PIN",
+            f"{module}: token {label!r} cannot be opened ({en}); check module, label and PIN",
+            f"{module}：无法打开密码设备 {label!r}（{zh}），请核对模块、标签与 PIN",
         ) from None
     if not able:
         session.close()
@@ -180,6 +195,12 @@ class Pkcs11Token:
             f"token {self._label!r} did not {en} ({type(error).__name__}); is it there, and logged in?",
             f"密码设备 {self._label!r} 无法{zh}（{type(error).__name__}），请检查设备是否在线",
         )
+
+
+def why(error: Exception) -> tuple[str, str]:
+    """Why a token was not opened, in both languages; without what the library says, which may quote the PIN."""
+    name = type(error).__name__
+    return _CAUSES.get(name, (name, name))
 
 
 class TokenKey(Ed25519PrivateKey):
