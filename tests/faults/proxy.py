@@ -42,10 +42,13 @@ class FaultProxy:
     Args:
         target: "host:port" of what is behind it, or the path of its socket; may be changed, for new connections.
         seed: of jitter, loss and corruption.
+        kernel_bytes: what the kernel may hold of each of its connections, about; 0: as much as it likes, which on
+            loopback may be tens of megabytes.
     """
 
-    def __init__(self, target: str = "", *, seed: int = 0) -> None:
+    def __init__(self, target: str = "", *, seed: int = 0, kernel_bytes: int = 0) -> None:
         self.target = target
+        self.kernel_bytes = kernel_bytes
         self.accepted = 0
         """Connections that were accepted, those reset at once included."""
         self.passed_up = 0
@@ -336,6 +339,7 @@ class _Side(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        hold_little(self.transport, self._connection.proxy.kernel_bytes)
         self._out.source = self._into.sink = self.transport
         self._connection.made(self)
         self._into.pour()
@@ -454,6 +458,13 @@ def _bound(port: int) -> socket.socket:
     bound.setblocking(False)
     bound.bind(("127.0.0.1", port))
     return bound
+
+
+def hold_little(transport: asyncio.BaseTransport, kernel_bytes: int) -> None:
+    """Have the kernel hold no more than about so many bytes in each direction of a connection; 0: as it likes."""
+    if kernel_bytes:
+        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, buffer, kernel_bytes)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -14,7 +14,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.faults.proxy import HELD_AT_MOST, FaultProxy, reset
+from tests.faults.proxy import HELD_AT_MOST, FaultProxy, hold_little, reset
 from tests.faults.trouble import (
     BLACK_HOLE,
     CORRUPTION,
@@ -34,6 +34,10 @@ LONG_S = 60.0
 """Longer than any test may take: what waits for it to pass fails."""
 
 
+KERNEL_BYTES = 1 << 18
+"""What the kernel holds of a connection here: far less than what is sent where one end does not read."""
+
+
 class Target:
     """A server that gives back what it gets, and remembers it."""
 
@@ -44,6 +48,7 @@ class Target:
         self.arrived = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hold_little(writer.transport, KERNEL_BYTES)
         try:
             while data := await reader.read(1 << 16):
                 self.got += data
@@ -71,7 +76,7 @@ async def behind_proxy() -> AsyncIterator[tuple[FaultProxy, Target]]:
     target = Target()
     server = await asyncio.start_server(target.serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
-    async with FaultProxy(f"{host}:{port}", seed=7) as proxy:
+    async with FaultProxy(f"{host}:{port}", seed=7, kernel_bytes=KERNEL_BYTES) as proxy:
         yield proxy, target
     server.close()
 
@@ -86,6 +91,7 @@ async def echo() -> AsyncIterator[tuple[FaultProxy, Target]]:
 async def client(proxy: FaultProxy) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     host, _, port = proxy.address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
+    hold_little(writer.transport, KERNEL_BYTES)
     try:
         yield reader, writer
     finally:
