@@ -125,9 +125,15 @@ def restart(running: TwoProvinces, position: int) -> None:
 
 
 def asked_at(member: FoundedMember) -> list[int]:
-    """How many people each question of a roster was about that came there, as the record of processing has them."""
+    """How many people each question of a roster was about that came there, as the record of processing has them.
+
+    A question whose asker was killed meanwhile has a second row, which says that it was given up.
+    """
     database = load_gateway(member.config).state_dir / "gateway.db"
-    query = "select subjects from audit_event where direction = ? and case_reference like 'ROSTER-%'"
+    query = (
+        "select max(subjects) from audit_event where direction = ? and case_reference like 'ROSTER-%'"
+        " group by message_id order by min(sequence)"
+    )
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return [subjects for (subjects,) in connection.execute(query, (INCOMING,)).fetchall()]
 
