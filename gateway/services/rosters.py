@@ -109,9 +109,10 @@ class RosterService:
 
     async def _tell(self, kept: Kept, write: WriteRun, *, only_present: bool) -> None:
         while True:
-            changed = kept.changed
+            # Of the same moment as what is told: a run that ends while that is on its way has not been told to have.
+            changed, ended = kept.changed, kept.ended is not None
             await write(roster_pb2.WatchRosterResponse(run=self._shown(kept)))
-            if only_present or kept.ended is not None:
+            if only_present or ended:
                 return
             await changed.wait()
             with contextlib.suppress(TimeoutError):
