@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.rules.book import RuleBook
     from gateway.wording import Language
 
+
+T = TypeVar("T")
 
 _LARGEST_IDS = 64 << 20
 
@@ -129,10 +131,7 @@ def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict
         }
         return keyed, shown
 
-    try:
-        return asyncio.run(read())
-    except WuganError as error:
-        raise fail(error.en, error.zh, EXIT_USAGE if isinstance(error, ConfigError) else EXIT_UNREACHABLE) from None
+    return _run(read)
 
 
 def keep_counts(settings: GatewaySettings, measured: Measured) -> None:
@@ -144,8 +143,13 @@ def keep_counts(settings: GatewaySettings, measured: Measured) -> None:
         async with open_store(settings, SystemClock()) as store:
             await store.quality.add(*kept(measured))
 
+    _run(add)
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of work in the store; ends the command where that cannot be used."""
     try:
-        asyncio.run(add())
+        return asyncio.run(work())
     except WuganError as error:
         raise fail(error.en, error.zh, EXIT_USAGE if isinstance(error, ConfigError) else EXIT_UNREACHABLE) from None
 

@@ -207,7 +207,6 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
     }
     for answer in response.answers:
         line.append(f"{names[answer.member_id]}: ")
-        left = answer.HasField("pending_until")
         if answer.refusal:
             line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
@@ -217,7 +216,7 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             line.append(plain(say(f", rules {answer.rules_version}", f"，规则 {answer.rules_version}")))
         if answer.late:
             line.append(say(", came late", "，迟到答复"))
-        if left:
+        if answer.HasField("pending_until"):
             until = answer.pending_until.ToDatetime(dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
             words_of_it = f", left with it until {until}, no need to ask again", f"，留置至 {until}，无需重新查询"
             line.append(say(*words_of_it), style="cyan")
