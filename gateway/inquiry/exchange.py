@@ -222,7 +222,7 @@ class Exchange:
         return [next(outcomes) if wrong is None else wrong for _, wrong in questions]
 
     def _record(
-        self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str
+        self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str, more: bool
     ) -> asyncio.Future[ChainHead]:
         return self._audit.submit(
             AuditEvent.of(
@@ -235,7 +235,8 @@ class Exchange:
                 subjects=len(question.subjects.id_number),
                 outcome=outcome,
                 decision=decision,
-            )
+            ),
+            more=more,
         )
 
 
@@ -246,7 +247,7 @@ class _Record:
 
     def __init__(
         self,
-        write: Callable[[exchange_pb2.Question, int, str], asyncio.Future[ChainHead]],
+        write: Callable[[exchange_pb2.Question, int, str, bool], asyncio.Future[ChainHead]],
         questions: Sequence[exchange_pb2.Question],
         accounts: Sequence[Account],
     ) -> None:
@@ -259,22 +260,22 @@ class _Record:
     def decided(self, refused: Sequence[WuganError | None]) -> None:
         """Each question will be answered (None), or is refused."""
         self._outcomes = [0 if error is None else error.reason for error in refused]
-        for position, error in enumerate(refused):
-            self._row(position, "" if error is None else error.en)
+        self._rows([(position, "" if error is None else error.en) for position, error in enumerate(refused)])
 
     def answered(self, outcomes: Sequence[_Outcome]) -> None:
         """Each question was answered so."""
+        changed = []
         for position, outcome in enumerate(outcomes):
             reason, said = (outcome.reason, outcome.en) if isinstance(outcome, WuganError) else (0, "")
             if reason != self._outcomes[position]:
                 self._outcomes[position] = reason
-                self._row(position, said)
+                changed.append((position, said))
+        self._rows(changed)
 
     def all(self, outcome: int, decision: str) -> None:
         """None of them was answered after all, for one reason."""
         self._outcomes = [outcome] * len(self._questions)
-        for position in range(len(self._questions)):
-            self._row(position, decision)
+        self._rows([(position, decision) for position in range(len(self._questions))])
 
     @property
     def done(self) -> bool:
@@ -290,9 +291,11 @@ class _Record:
         for row in self._written:
             await row
 
-    def _row(self, position: int, decision: str) -> None:
-        account = self._accounts[position]
-        self._written.append(self._write(self._questions[position], self._outcomes[position], account.of(decision)))
+    def _rows(self, said: Sequence[tuple[int, str]]) -> None:
+        """A row for each of these questions, in one commit."""
+        for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
+            account = self._accounts[position].of(decision)
+            self._written.append(self._write(self._questions[position], self._outcomes[position], account, left > 0))
 
 
 def _question(payload: bytes, purpose: int) -> _Asked:

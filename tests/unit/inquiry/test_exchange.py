@@ -283,8 +283,9 @@ async def test_nothing_is_answered_when_the_guard_does_not_accept(
     assert [event.outcome for event in await events(store)][:-1] == outcomes
 
 
-async def test_a_message_and_the_record_of_its_answer_are_written_in_one_commit(
-    exchange: Exchange, federation: Federation, store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("alone", [False, True], ids=["among others", "alone"])
+async def test_a_message_and_the_records_of_its_answers_are_written_in_one_commit(
+    federation: Federation, department: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, alone: bool
 ) -> None:
     commits = []
     leave = Transaction.__exit__
@@ -293,9 +294,13 @@ async def test_a_message_and_the_record_of_its_answer_are_written_in_one_commit(
         commits.append(self)
         leave(self, *error)
 
-    monkeypatch.setattr(Transaction, "__exit__", counted)
-    await answer_to(exchange, federation, sealed_by(A, federation))
-    assert len(commits) == 1
+    payloads = [question(case_reference=f"case {number}").SerializeToString() for number in range(3)]
+    async with stored(tmp_path, alone=lambda: alone) as store:
+        exchange = exchange_of(federation, B, store, department)
+        monkeypatch.setattr(Transaction, "__exit__", counted)
+        await answer_to(exchange, federation, sealed_by(A, federation, payloads=payloads))
+        assert len(commits) == 1
+        assert [event.outcome for event in await events(store)] == [0, 0, 0]
 
 
 async def test_lookups_are_given_up_when_the_asker_gives_up(federation: Federation, store: Store) -> None:

@@ -690,7 +690,10 @@ def request(**changed: Any) -> agency_pb2.CheckRequest:
 
 
 @contextlib.asynccontextmanager
-async def stored(folder: Path, clock: FakeClock | None = None) -> AsyncIterator[Store]:
-    """A store of its own."""
-    async with Store.open(folder / "gateway.db", key=folder / "store.key", clock=clock or FakeClock(NOW_MS)) as store:
+async def stored(
+    folder: Path, clock: FakeClock | None = None, *, alone: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Store]:
+    """A store of its own; `alone`: whether there is nobody to share a commit with."""
+    key = folder / "store.key"
+    async with Store.open(folder / "gateway.db", key=key, clock=clock or FakeClock(NOW_MS), alone=alone) as store:
         yield store
