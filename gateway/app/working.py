@@ -322,7 +322,7 @@ async def renewing(
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
             )
-            ask = ca_certificates(settings.authority, roots)
+            ask = ca_certificates(settings.authority, link, roots)
             watch = IssuerWatch(ask, slots, rotator, roots, policy_of(settings.rotation), clock.now_ms)
         except CertsError as error:
             raise ConfigError(error.en, error.zh, field="authority") from error

@@ -94,12 +94,17 @@ class EstEnroller:
         return EstClient(authority.url, context, tls_name=authority.tls_name, session=session, issuers=issuers)
 
 
-def ca_certificates(authority: AuthoritySettings, roots_pem: bytes) -> CaCertificates:
-    """Asks the authority's EST server for its CA certificates; no certificate of ours is needed."""
+def ca_certificates(authority: AuthoritySettings, link: AuthorityLink, roots_pem: bytes) -> CaCertificates:
+    """Asks the authority's EST server for its CA certificates; no certificate of ours is needed.
+
+    Where there is one, it goes over the connections that there are anyway.
+    """
     context = client_context(roots_pem)
 
     async def ask() -> tuple[x509.Certificate, ...]:
-        async with EstClient(authority.url, context, tls_name=authority.tls_name) as est:
+        proving = await link.context()
+        session = None if proving is None else link.session
+        async with EstClient(authority.url, proving or context, tls_name=authority.tls_name, session=session) as est:
             return await est.cacerts()
 
     return ask

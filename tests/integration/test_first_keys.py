@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from cryptography import x509
 from office_world import AUTHORITY_NAME, Refusing, TwoProvinces, two_provinces
 from test_rotation_live import Asking, certs, numbers, until_current, wugan
 
 from certs.errors import RotationError, SlotError
+from certs.est_client import WELL_KNOWN
+from certs.est_wire import certs_only
 from certs.files import read_public
 from certs.rotation import Enroller, Event, KeySet
 from certs.server_tls import ServerTls
@@ -25,7 +28,7 @@ from gateway.errors import ConfigError
 from gateway.federation import authority_client
 from gateway.federation.authority_client import AuthorityClient, Reports
 from gateway.federation.authority_link import AuthorityLink
-from gateway.federation.enrolling import Token
+from gateway.federation.enrolling import Token, ca_certificates
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
 from gateway.sections.trust import AuthoritySettings
@@ -170,9 +173,11 @@ class Scripted:
     def __init__(self) -> None:
         self.answers: list[web.Response] = []
         self.asked = 0
+        self.connections: set[object] = set()
 
-    async def answer(self, _request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         self.asked += 1
+        self.connections.add(request.protocol)
         return self.answers.pop(0)
 
 
@@ -181,6 +186,7 @@ async def scripted(provinces: TwoProvinces) -> AsyncIterator[Scripted]:
     script = Scripted()
     application = web.Application()
     application.add_routes([web.post("/directory/keys", script.answer), web.get("/directory/seen", script.answer)])
+    application.add_routes([web.get(f"{WELL_KNOWN}/cacerts", script.answer)])
     with provinces.office() as office:
         tls = ServerTls(office.authority, office.now())
     runner = web.AppRunner(application)
@@ -191,20 +197,40 @@ async def scripted(provinces: TwoProvinces) -> AsyncIterator[Scripted]:
 
 
 @pytest_asyncio.fixture
-async def client(provinces: TwoProvinces) -> AsyncIterator[AuthorityClient]:
+async def link(provinces: TwoProvinces) -> AsyncIterator[AuthorityLink]:
     settings = load_gateway(provinces.asking.config)
     slots = open_slots(settings)
     live = LiveKeys(settings.member_id, slots, read_public(settings.tls.roots))
     await live.refresh()
-    assert settings.authority is not None
     link = AuthorityLink(live.tls, read_public(settings.tls.roots))
-    yield AuthorityClient(settings.authority, settings.member_id, link)
+    yield link
     await link.close()
     slots.close()
 
 
+@pytest.fixture
+def client(provinces: TwoProvinces, link: AuthorityLink) -> AuthorityClient:
+    settings = load_gateway(provinces.asking.config)
+    assert settings.authority is not None
+    return AuthorityClient(settings.authority, settings.member_id, link)
+
+
 def receipt(body: bytes = b"\x08\x07", **changed: Any) -> web.Response:
     return web.Response(**{"body": body, "content_type": "application/x-protobuf", **changed})
+
+
+async def test_the_authority_is_asked_over_one_connection_whatever_it_is_asked_for(
+    provinces: TwoProvinces, scripted: Scripted, client: AuthorityClient, link: AuthorityLink
+) -> None:
+    settings = load_gateway(provinces.asking.config)
+    assert settings.authority is not None
+    roots = read_public(settings.tls.roots)
+    [root] = x509.load_pem_x509_certificates(roots)
+    ask = ca_certificates(settings.authority, link, roots)
+    scripted.answers = [receipt(), web.Response(body=certs_only([root])), web.Response(body=certs_only([root]))]
+    assert await client.publish(EMPTY) == 7
+    assert await ask() == await ask() == (root,)
+    assert len(scripted.connections) == 1
 
 
 async def test_what_may_pass_is_tried_again(scripted: Scripted, client: AuthorityClient) -> None:
