@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -222,7 +222,14 @@ class Exchange:
         return [next(outcomes) if wrong is None else wrong for _, wrong in questions]
 
     def _record(
-        self, opened: Opened, question: exchange_pb2.Question, outcome: int, decision: str, more: bool
+        self,
+        opened: Opened,
+        question: exchange_pb2.Question,
+        outcome: int,
+        decision: str,
+        *,
+        more: bool,
+        meanwhile: bool,
     ) -> asyncio.Future[ChainHead]:
         return self._audit.submit(
             AuditEvent.of(
@@ -237,7 +244,16 @@ class Exchange:
                 decision=decision,
             ),
             more=more,
+            meanwhile=meanwhile,
         )
+
+
+class _Write(Protocol):
+    """Writes a row."""
+
+    def __call__(
+        self, question: exchange_pb2.Question, outcome: int, decision: str, *, more: bool, meanwhile: bool
+    ) -> asyncio.Future[ChainHead]: ...
 
 
 class _Record:
@@ -247,7 +263,7 @@ class _Record:
 
     def __init__(
         self,
-        write: Callable[[exchange_pb2.Question, int, str, bool], asyncio.Future[ChainHead]],
+        write: _Write,
         questions: Sequence[exchange_pb2.Question],
         accounts: Sequence[Account],
     ) -> None:
@@ -260,7 +276,8 @@ class _Record:
     def decided(self, refused: Sequence[WuganError | None]) -> None:
         """Each question will be answered (None), or is refused."""
         self._outcomes = [0 if error is None else error.reason for error in refused]
-        self._rows([(position, "" if error is None else error.en) for position, error in enumerate(refused)])
+        said = [(position, "" if error is None else error.en) for position, error in enumerate(refused)]
+        self._rows(said, meanwhile=True)
 
     def answered(self, outcomes: Sequence[_Outcome]) -> None:
         """Each question was answered so."""
@@ -291,11 +308,12 @@ class _Record:
         for row in self._written:
             await row
 
-    def _rows(self, said: Sequence[tuple[int, str]]) -> None:
-        """A row for each of these questions, in one commit."""
+    def _rows(self, said: Sequence[tuple[int, str]], *, meanwhile: bool = False) -> None:
+        """A row for each of these questions, in one commit; `meanwhile`: they are being answered."""
         for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
             account = self._accounts[position].of(decision)
-            self._written.append(self._write(self._questions[position], self._outcomes[position], account, left > 0))
+            question, outcome = self._questions[position], self._outcomes[position]
+            self._written.append(self._write(question, outcome, account, more=left > 0, meanwhile=meanwhile))
 
 
 def _question(payload: bytes, purpose: int) -> _Asked:

@@ -203,13 +203,15 @@ class AuditLog:
         self._appending = Appending(keys)
         self._cutting = _Cutting(keys)
 
-    def submit(self, event: AuditEvent, *, more: bool = False) -> asyncio.Future[ChainHead]:
+    def submit(self, event: AuditEvent, *, more: bool = False, meanwhile: bool = False) -> asyncio.Future[ChainHead]:
         """Have an event recorded. Await the future before an answer leaves: then it is on the disk.
+
+        `more`: another follows at once; `meanwhile`: the caller has something else to do until then.
 
         Raises:
             StoreError: too much is waiting, or the store is closed; so does the future when the write failed.
         """
-        return self._writer.submit(self._appending, self.content(event), more=more)
+        return self._writer.submit(self._appending, self.content(event), more=more, meanwhile=meanwhile)
 
     def content(self, event: AuditEvent) -> Content:
         """An event as it is written down, for `Disclosures`: so much of recording can be done ahead of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -49,6 +49,23 @@ def is_brief(kind: Kind[Any, Any], payload: object) -> bool:
     return brief is not None and bool(brief(payload))
 
 
+class Written(Generic[ResultT]):
+    """A batch between the two halves of its commit.
+
+    Args:
+        began: when it was begun, of `calls.now`.
+        owners: those who wait for it.
+    """
+
+    __slots__ = ("began", "failed", "outcomes", "owners")
+
+    def __init__(self, began: float, owners: Sequence[ResultT]) -> None:
+        self.began = began
+        self.owners = owners
+        self.outcomes: list[tuple[ResultT, Any]] = []
+        self.failed = False
+
+
 class LockedError(Exception):
     """Somebody else is writing into the embedded database, and this connection does not wait. Nothing was written."""
 
@@ -72,27 +89,45 @@ class Committing:
         Raises:
             LockedError: see there; never where it is patient.
         """
+        return self.end(self.write(batch))
+
+    def write(self, batch: Sequence[tuple[Kind[Any, Any], Any, ResultT]]) -> Written[ResultT]:
+        """The first half of `commit`: all but waiting for the disk. Nothing else is written before the second, `end`.
+
+        Raises:
+            LockedError: as `commit`.
+        """
         groups: dict[Kind[Any, Any], tuple[list[Any], list[ResultT]]] = {}
         for kind, payload, whose in batch:
             payloads, owners = groups.setdefault(kind, ([], []))
             payloads.append(payload)
             owners.append(whose)
-        outcomes: list[tuple[ResultT, Any]] = []
-        began = calls.now()
-        fault = ""
+        written = Written[ResultT](calls.now(), [whose for _, _, whose in batch])
         try:
-            with self.connect() as transaction:
-                for kind, (payloads, owners) in groups.items():
-                    outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
+            transaction = self.connect()
+            transaction.begin()
+            for kind, (payloads, owners) in groups.items():
+                written.outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
         except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on
             if not self._patient and _locked(error) and not self._begun():
                 raise LockedError from error
-            fault = described(error)
-            _log.error("store write failed", operations=len(batch), fault=fault)
-            self.disconnect()
-            outcomes = [(whose, FAILED) for _, _, whose in batch]
-        calls.store_wrote(began, len(batch), failed=bool(fault))
-        return outcomes
+            self._failed(written, error)
+        return written
+
+    def end(self, written: Written[ResultT]) -> list[tuple[ResultT, Any]]:
+        """The second half, in whatever thread: the outcomes of `commit`, on the disk now."""
+        if not written.failed and self._transaction is not None:
+            try:
+                self._transaction.commit()
+            except Exception as error:  # noqa: BLE001  as above
+                self._failed(written, error)
+        calls.store_wrote(written.began, len(written.owners), failed=written.failed)
+        return [(whose, FAILED) for whose in written.owners] if written.failed else written.outcomes
+
+    def _failed(self, written: Written[ResultT], error: Exception) -> None:
+        written.failed = True
+        _log.error("store write failed", operations=len(written.owners), fault=described(error))
+        self.disconnect()  # which undoes what was written
 
     def connect(self) -> Transaction:
         """The connection; made where there is none, which may take a moment. Raises whatever the driver does."""

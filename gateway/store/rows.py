@@ -14,8 +14,7 @@ import functools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -26,10 +25,10 @@ MOST_ROWS = 64
 
 
 class Transaction:
-    """The writer's connection, inside a transaction that commits when the whole batch is in.
+    """The writer's connection, on which one transaction after the other is begun and committed.
 
-    `with transaction:` begins, commits, or rolls back. In the embedded database it does so through the driver, which
-    takes a fifth of the time; SQLAlchemy joins in when `connection` is used within.
+    In the embedded database both go through the driver, which takes a fifth of the time; SQLAlchemy joins in when
+    `connection` is used within. A transaction that fails is undone by closing the connection.
     """
 
     __slots__ = ("connection", "embedded")
@@ -39,23 +38,16 @@ class Transaction:
         driver = connection.connection.driver_connection
         self.embedded: sqlite3.Connection | None = driver if isinstance(driver, sqlite3.Connection) else None
 
-    def __enter__(self) -> Self:
+    def begin(self) -> None:
+        """Begin one. Raises sqlite3.Error or SQLAlchemyError."""
         if self.embedded is None:
             self.connection.begin()
         else:
             self.embedded.execute("BEGIN IMMEDIATE")
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        joined = self.connection.in_transaction()
-        if error is not None:
-            if joined:
-                self.connection.rollback()
-            elif self.embedded is not None:
-                self.embedded.rollback()
-        elif joined:
+    def commit(self) -> None:
+        """On the disk when this returns. Raises sqlite3.Error or SQLAlchemyError."""
+        if self.connection.in_transaction():
             self.connection.commit()
         elif self.embedded is not None:
             self.embedded.execute("COMMIT")

@@ -10,8 +10,9 @@ a second, however much it writes.
 
 Where: in a thread of its own. But a call that is alone has what is brief written in the event loop itself, if the
 database is embedded and its disk quick: to hand it to the thread, with which the loop shares the interpreter, costs
-more than such a commit, and there is nobody else whom the loop could serve meanwhile. What finds the database locked
-goes to the thread; after a commit that was slow, all does for a while.
+more than such a commit, and there is nobody else whom the loop could serve meanwhile. Where that call itself has more
+to do, the thread waits for the disk in its stead, which takes hardly any of the interpreter. What finds the database
+locked goes to the thread; after a commit that was slow, all does for a while.
 
 All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written.
 """
@@ -29,7 +30,7 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.pacing import LONGEST_S, when_idle
-from gateway.store.committing import FAILED, Committing, Kind, LockedError, is_brief
+from gateway.store.committing import FAILED, Committing, Kind, LockedError, Written, is_brief
 from gateway.store.faults import closed, failed, overloaded
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -48,6 +49,8 @@ SLOW_SHARE: Final = 0.01
 """no more of the time than this goes into such commits."""
 
 _Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]"]
+_Handed = list[_Operation] | Written["asyncio.Future[Any]"] | None
+"""What the thread is to write; or what was written in the event loop, to wait for the disk; None: it is to stop."""
 
 
 class Writer:
@@ -73,12 +76,13 @@ class Writer:
         self._due = False
         self._behind: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Between the two: what was handed over (None: stop), and how many operations; the thread counts what it wrote.
-        self._queue: SimpleQueue[list[_Operation] | None] = SimpleQueue()
+        # Between the two: what was handed over, and how many operations; the thread counts what it wrote.
+        self._queue: SimpleQueue[_Handed] = SimpleQueue()
         self._handed_over = 0
         self._written = 0
         self._aside = Committing(engine)  # of the thread
-        # Of the event loop: batches written there since the thread wrote one, and until when it leaves all to it.
+        # Of the event loop while the thread has nothing to do: batches written there since the thread wrote one, and
+        # until when it leaves all to it.
         self._here = Committing(engine, patient=False)
         self._embedded = engine.dialect.name == "sqlite"
         if self._embedded:
@@ -94,7 +98,14 @@ class Writer:
         return len(self._gathered) + self._handed_over - self._written
 
     def submit(
-        self, kind: Kind[P, T], payload: P, *, more: bool = False, now: bool = False, behind: bool = False
+        self,
+        kind: Kind[P, T],
+        payload: P,
+        *,
+        more: bool = False,
+        now: bool = False,
+        behind: bool = False,
+        meanwhile: bool = False,
     ) -> asyncio.Future[T]:
         """Have it written; the future's result comes once it is on the disk. Call it from the event loop.
 
@@ -107,6 +118,7 @@ class Writer:
             more: something else is submitted right after it, to be committed with it.
             now: it was gathered for long enough already.
             behind: nobody waits for it: it is written with what is submitted next, or by itself after 20 ms.
+            meanwhile: the caller has something else to do before it needs to know that it is on the disk.
 
         Raises:
             StoreError: OVERLOADED, too much is waiting; SHUTTING_DOWN, the store is closed. The future raises
@@ -125,7 +137,7 @@ class Writer:
             if not self._due and self._behind is None:
                 self._behind = loop.call_later(LONGEST_S, self._hand_over)
         elif now or (self._alone() and not more):
-            if not self._write_here(loop):
+            if not self._write_here(loop, meanwhile=meanwhile):
                 self._hand_over()
         elif not self._due:
             self._due = True
@@ -147,8 +159,10 @@ class Writer:
         batch, self._gathered = self._gathered, []
         return batch
 
-    def _write_here(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Write what was gathered in the event loop, if it may be; whether it was."""
+    def _write_here(self, loop: asyncio.AbstractEventLoop, *, meanwhile: bool) -> bool:
+        """Write what was gathered in the event loop, if it may be; whether it was. The thread waits for the disk if
+        there is something to do `meanwhile`.
+        """
         batch = self._gathered
         began = self._clock.monotonic()
         if (
@@ -162,15 +176,19 @@ class Writer:
         ):
             return False
         try:
-            outcomes = self._here.commit(batch)
+            written = self._here.write(batch)
         except LockedError:
             return False
         self._taken()
         self._in_a_row += 1
+        if meanwhile:
+            self._handed_over += len(batch)
+            self._queue.put(written)
+        else:
+            _resolve(self._here.end(written))
         ended = self._clock.monotonic()
         if ended - began > SLOW_S:
             self._thread_only_until = ended + (ended - began) / SLOW_SHARE
-        _resolve(outcomes)
         return True
 
     async def close(self) -> None:
@@ -179,8 +197,8 @@ class Writer:
             self._open = False
             self._hand_over()
             self._queue.put(None)
-        self._here.disconnect()
         await asyncio.to_thread(self._thread.join)
+        self._here.disconnect()
 
     def _run(self) -> None:
         queue = self._queue
@@ -188,16 +206,20 @@ class Writer:
         while running:
             batch: list[_Operation] = []
             while running and not (batch and queue.empty()):
-                taken = queue.get()
-                if taken is None:
+                handed = queue.get()
+                if handed is None:
                     running = False
+                elif isinstance(handed, Written):
+                    self._end(self._here.end(handed))
                 else:
-                    batch += taken
+                    batch += handed
             if batch:
-                outcomes = self._aside.commit(batch)
-                self._written += len(batch)
-                _deliver(outcomes)
+                self._end(self._aside.commit(batch))
         self._aside.disconnect()
+
+    def _end(self, outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
+        self._written += len(outcomes)
+        _deliver(outcomes)
 
 
 def _deliver(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:

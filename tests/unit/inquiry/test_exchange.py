@@ -288,16 +288,16 @@ async def test_a_message_and_the_records_of_its_answers_are_written_in_one_commi
     federation: Federation, department: Register, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, alone: bool
 ) -> None:
     commits = []
-    leave = Transaction.__exit__
+    commit = Transaction.commit
 
-    def counted(self: Transaction, *error: Any) -> None:
+    def counted(self: Transaction) -> None:
         commits.append(self)
-        leave(self, *error)
+        commit(self)
 
     payloads = [question(case_reference=f"case {number}").SerializeToString() for number in range(3)]
     async with stored(tmp_path, alone=lambda: alone) as store:
         exchange = exchange_of(federation, B, store, department)
-        monkeypatch.setattr(Transaction, "__exit__", counted)
+        monkeypatch.setattr(Transaction, "commit", counted)
         await answer_to(exchange, federation, sealed_by(A, federation, payloads=payloads))
         assert len(commits) == 1
         assert [event.outcome for event in await events(store)] == [0, 0, 0]

@@ -72,7 +72,9 @@ def test_in_columns_it_is_refused_what_is_refused_one_by_one(
 ) -> None:
     outcomes = []
     for in_columns in (columns, [False] * 6, [True] * 6):
-        with engine.connect() as connection, Transaction(connection) as transaction:
+        with engine.connect() as connection:
+            transaction = Transaction(connection)
+            transaction.begin()
             transaction.connection.execute(sa.delete(certification))
             transaction.connection.execute(sa.delete(claimed))
             outcomes.append(
@@ -81,6 +83,7 @@ def test_in_columns_it_is_refused_what_is_refused_one_by_one(
                     for at, (unit, run, people) in enumerate(order)
                 ]
             )
+            transaction.commit()
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 

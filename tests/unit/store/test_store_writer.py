@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gateway.errors import StoreError
 from gateway.exchange.replay import admit
 from gateway.pacing import LONGEST_S
 from gateway.store.engine import Store
+from gateway.store.rows import Transaction
 from gateway.store.writer import HERE_IN_A_ROW, Writer
 from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, Brief, Failing, Held, event, new_id, refused
 
@@ -207,13 +209,88 @@ async def test_a_write_that_fails_in_the_event_loop_fails_as_in_the_thread_and_t
     assert kind.threads == ["MainThread", "MainThread"]
 
 
+class Disk:
+    """What COMMIT is in these tests: who waits for the disk, until it goes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: list[str] = []
+        self.go = threading.Event()
+        self.error: Exception | None = None
+        commit = Transaction.commit
+
+        def waits(transaction: Transaction) -> None:
+            self.threads.append(threading.current_thread().name)
+            if threading.current_thread() is not threading.main_thread():
+                self.go.wait()
+            if self.error is not None:
+                raise self.error
+            commit(transaction)
+
+        monkeypatch.setattr(Transaction, "commit", waits)
+
+
+async def test_where_the_caller_has_more_to_do_the_thread_waits_for_the_disk(
+    lonely: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, disk = Brief(), Disk(monkeypatch)
+    behind = lonely.submit(kind, 1, behind=True)
+    written = lonely.submit(kind, 2, meanwhile=True)
+    assert kind.threads == ["MainThread"]
+    assert not written.done()
+    assert lonely.waiting == 2
+    next_one = lonely.submit(kind, 3, meanwhile=True)  # not into the transaction that is being committed
+    assert kind.threads == ["MainThread"]
+    disk.go.set()
+    assert [await behind, await written, await next_one] == [1, 2, 3]
+    assert kind.threads == ["MainThread", THREAD]
+    assert disk.threads == [THREAD, THREAD]
+    assert await lonely.submit(kind, 4) == 4
+    assert disk.threads[2:] == ["MainThread"]
+
+
+async def test_a_commit_that_fails_while_the_caller_does_something_else_fails_and_the_next_succeeds(
+    lonely: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, disk = Brief(), Disk(monkeypatch)
+    disk.go.set()
+    disk.error = sqlite3.OperationalError("disk full")
+    with pytest.raises(StoreError):
+        await lonely.submit(kind, 1, meanwhile=True)
+    disk.error = None
+    assert await lonely.submit(kind, 2, meanwhile=True) == 2
+    assert kind.threads == ["MainThread", "MainThread"]
+
+
+async def test_what_fails_before_the_thread_would_wait_for_the_disk_fails(lonely: Writer) -> None:
+    kind = Brief()
+    kind.error = sqlite3.OperationalError("disk full")
+    with pytest.raises(StoreError):
+        await lonely.submit(kind, 1, meanwhile=True)
+    kind.error = None
+    assert await lonely.submit(kind, 2, meanwhile=True) == 2
+
+
+async def test_closing_waits_for_the_disk(tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'any.db'}")
+    writer = Writer(engine, clock, limit=LIMIT, alone=lambda: True)
+    disk = Disk(monkeypatch)
+    written = writer.submit(Brief(), 1, meanwhile=True)
+    closing = asyncio.create_task(writer.close())
+    await asyncio.sleep(0)
+    assert not written.done()
+    disk.go.set()
+    await closing
+    assert await written == 1
+    engine.dispose()
+
+
 async def test_what_the_event_loop_and_the_thread_write_in_turn_is_one_chain(tmp_path: Path, clock: FakeClock) -> None:
     alone = False
     store = Store.open(tmp_path / "wugan.db", key=b"k" * 32, clock=clock, alone=lambda: alone)
     heads = []
     for number in range(20):
         alone = number % 3 != 0
-        heads.append((await store.audit.record(event())).sequence)
+        heads.append((await store.audit.submit(event(), meanwhile=number % 2 != 0)).sequence)
     assert heads == list(range(1, 21))
     assert (await store.audit.verify_chain()).sequence == 20
     await store.close()
