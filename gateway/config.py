@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from certs.system_words import cause
 from gateway.errors import ConfigError
 from gateway.sections.inward import AccessSettings, InquirySettings, QualitySettings
-from gateway.sections.lasting import DuplicatesSettings, NoticesSettings, OutboxSettings, RosterSettings
+from gateway.sections.lasting import DuplicatesSettings, NoticesSettings, OutboxSettings, RosterSettings, StoreSettings
 from gateway.sections.outward import CacheSettings, FederationSettings
 from gateway.sections.process import LogSettings, ObservabilitySettings, ServerSettings
 from gateway.sections.trust import (
@@ -40,7 +40,9 @@ class GatewaySettings(Settings):
     """All settings of one gateway."""
 
     member_id: Annotated[str, AfterValidator(member_code)] = Field(description="Unified social credit code (GB 32100).")
-    state_dir: Path = Field(description="Folder for the database and its key; created with mode 0700.")
+    state_dir: Path = Field(
+        description="Folder for all that is kept, the key of the database among it; created with mode 0700."
+    )
     server: ServerSettings
     tls: TlsSettings
     keys: KeysSettings = KeysSettings()
@@ -53,6 +55,7 @@ class GatewaySettings(Settings):
     federation: FederationSettings = FederationSettings()
     cache: CacheSettings = CacheSettings()
     access: AccessSettings = AccessSettings()
+    store: StoreSettings = StoreSettings()
     outbox: OutboxSettings = OutboxSettings()
     notices: NoticesSettings = NoticesSettings()
     roster: RosterSettings = RosterSettings()

@@ -10,7 +10,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import grpc
@@ -43,6 +43,7 @@ from gateway.app.working import (
 from gateway.aside import Aside
 from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
+from gateway.errors import StoreError
 from gateway.federation.check import Checks
 from gateway.federation.kept import Invalidate
 from gateway.federation.lines import channel_limits
@@ -61,7 +62,7 @@ from gateway.services.registry import RegistryServicer
 from gateway.services.rosters import RosterService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
-from gateway.store.engine import Store
+from gateway.store.place import open_store
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.opening import Seen, visible
 
@@ -75,7 +76,8 @@ def run(settings: GatewaySettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain and return.
 
     Raises:
-        WuganError: the configuration, a key, the directory, a manifest or the store cannot be used.
+        WuganError: the configuration, a key, the directory, a manifest or the store cannot be used; or another gateway
+            took the database.
     """
     configure(settings.log.level, settings.log.format)
     settle_heap()
@@ -87,10 +89,18 @@ async def _serve(settings: GatewaySettings, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with gateway(settings, clock) as bound:
+    ended_by: list[StoreError] = []
+
+    def replaced(error: StoreError) -> None:
+        ended_by.append(error)
+        loop.call_soon_threadsafe(stop.set)
+
+    async with gateway(settings, clock, replaced) as bound:
         _settle_interpreter()
         _log.info("ready", **bound)
         await stop.wait()
+    if ended_by:
+        raise ended_by[0]
     _log.info("stopped")
 
 
@@ -111,8 +121,16 @@ def _settle_interpreter() -> None:
 
 
 @contextlib.asynccontextmanager
-async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict[str, str]]:
-    """A running gateway for the length of the block; yields the addresses it is bound to, by name."""
+async def gateway(
+    settings: GatewaySettings, clock: Clock, replaced: Callable[[StoreError], None] = lambda _error: None
+) -> AsyncIterator[dict[str, str]]:
+    """A running gateway for the length of the block; yields the addresses it is bound to, by name.
+
+    Args:
+        settings: of gateway.toml.
+        clock: the time.
+        replaced: called, from any thread, when another gateway took the database: the block is to be left.
+    """
     async with contextlib.AsyncExitStack() as stack:
         make_private(settings.state_dir)
         book = RuleBook.parse(
@@ -130,12 +148,12 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
         )
         directory.subscribe(desk.recheck)
         store = await stack.enter_async_context(
-            Store.open(
-                settings.state_dir / "gateway.db",
-                key=settings.state_dir / "store.key",
-                clock=clock,
+            open_store(
+                settings,
+                clock,
                 alone=lambda: desk.in_flight <= 1,
                 calls=lambda: desk.in_flight,
+                replaced=replaced,
             )
         )
         departments, enlisting, shadowing = open_departments(
@@ -243,6 +261,7 @@ async def gateway(settings: GatewaySettings, clock: Clock) -> AsyncIterator[dict
             directory=directory,
             slots=slots,
             waiting=lambda: store.waiting,
+            store_size=store.size,
             in_flight=lambda: desk.in_flight,
             departments=departments,
             faults=enlisting.faults,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError, StoreError, WuganError
 
@@ -89,6 +89,7 @@ async def opened(config_file: Path) -> AsyncIterator[Opened]:
     from gateway.config import load_gateway
     from gateway.inquiry.administering import Administration
     from gateway.log import configure
+    from gateway.store.place import open_store
 
     configure("ERROR")
     settings, clock = load_gateway(config_file), SystemClock()
@@ -113,6 +114,7 @@ def in_store(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) ->
     from gateway.clock import SystemClock
     from gateway.config import load_gateway
     from gateway.log import configure
+    from gateway.store.place import open_store
 
     async def go() -> R:
         configure("ERROR")
@@ -121,25 +123,6 @@ def in_store(config_file: Path, work: Callable[[Store, Clock], Awaitable[R]]) ->
             return await work(store, clock)
 
     return ended(lambda: asyncio.run(go()))
-
-
-def open_store(settings: GatewaySettings, clock: Clock) -> Store:
-    """The store of a gateway, to be closed.
-
-    Raises:
-        ConfigError: its key is missing or another one, or its file cannot be used: nothing was refused.
-        StoreError: it may be opened later; something else has it now.
-    """
-    from gateway.store.engine import Store
-
-    try:
-        return Store.open(settings.state_dir / "gateway.db", key=settings.state_dir / "store.key", clock=clock)
-    except StoreError as error:
-        if error.retryable:
-            raise
-        folder = str(settings.state_dir)
-        en, zh = (error.en, error.zh) if folder in error.en else (f"{folder}: {error.en}", f"{folder}：{error.zh}")
-        raise ConfigError(en, zh, field=error.field) from error
 
 
 def ended(work: Callable[[], R]) -> R:
@@ -151,8 +134,13 @@ def ended(work: Callable[[], R]) -> R:
     except CertsError as error:
         raise fail(error.en, error.zh, EXIT_USAGE) from None
     except WuganError as error:
-        code = EXIT_USAGE if isinstance(error, ConfigError) else EXIT_REFUSED
-        raise fail(error.en, error.zh, code) from None
+        raise fail(error.en, error.zh, _exit_code(error)) from None
+
+
+def _exit_code(error: WuganError) -> int:
+    if isinstance(error, StoreError) and error.retryable:
+        return EXIT_UNREACHABLE
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_REFUSED
 
 
 def fail(en: str, zh: str, code: int) -> SystemExit:

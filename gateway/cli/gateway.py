@@ -18,9 +18,9 @@ def gateway() -> None:
 @gateway.command(
     help=say(
         "Serve until SIGTERM or Ctrl-C, then let calls in flight end. Exit codes: 0 stopped, 2 wrong configuration, "
-        "3 no directory in force: start it again.",
+        "3 no directory in force, or the database is not reached or another gateway has it: start it again.",
         "启动服务，收到 SIGTERM 或 Ctrl-C 后等待在途请求结束再退出。退出码：0 正常停止，2 配置错误，"
-        "3 没有有效的成员目录，可重新启动。",
+        "3 没有有效的成员目录，或数据库无法连接、正被另一网关使用，可重新启动。",
     )
 )
 @click.option(
@@ -36,7 +36,7 @@ def run(config_file: Path) -> None:
 
     settle_engine()  # before anything below loads gRPC
     from gateway.config import load_gateway
-    from gateway.errors import DirectoryError, WuganError
+    from gateway.errors import DirectoryError, StoreError, WuganError
 
     try:
         settings = load_gateway(config_file)
@@ -45,8 +45,54 @@ def run(config_file: Path) -> None:
         app.run(settings)
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
-        # Started again, it may get its directory; a supervisor gives up on a wrong setting only.
-        raise SystemExit(EXIT_UNREACHABLE if isinstance(error, DirectoryError) else EXIT_USAGE) from None
+        # Started again, it may get its directory or its database; a supervisor gives up on a wrong setting only.
+        later = isinstance(error, DirectoryError) or (isinstance(error, StoreError) and error.retryable)
+        raise SystemExit(EXIT_UNREACHABLE if later else EXIT_USAGE) from None
+
+
+@gateway.command(
+    "move-store",
+    help=say(
+        "Put the store of a gateway that does not run on the PostgreSQL database of store.url_file: every row, or "
+        "nothing. Exit codes: 0 moved, 1 what was moved does not verify, 2 wrong configuration, 3 the database is not "
+        "reached, or a gateway runs.",
+        "将已停止的网关的存储迁移到 store.url_file 所指的 PostgreSQL 数据库：全部迁移，或完全不迁移。"
+        "退出码：0 已迁移，1 迁移后校验未通过，2 配置错误，3 数据库无法连接，或网关正在运行。",
+    ),
+)
+@click.option(
+    "--config",
+    "config_file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="gateway.toml",
+)
+@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+def move_store(config_file: Path, json_out: bool) -> None:
+    """Move the embedded store to PostgreSQL."""
+    from certs.slot_files import is_open
+    from gateway.cli.access_common import ended, fail, tell
+    from gateway.clock import SystemClock
+    from gateway.config import load_gateway
+    from gateway.log import configure
+    from gateway.store.moving import Moved, move
+
+    def work() -> Moved:
+        configure("ERROR")
+        settings = load_gateway(config_file)
+        if is_open(settings.keys_folder):
+            raise fail("the gateway runs; stop it first", "网关正在运行，请先停止", EXIT_UNREACHABLE)
+        return move(settings, SystemClock())
+
+    moved = ended(work)
+    data = {"rows": moved.rows, "audit_sequence": moved.head.sequence, "audit_mac": moved.head.mac.hex()}
+    count, sequence, file = sum(moved.rows.values()), moved.head.sequence, moved.file
+    tell(
+        json_out,
+        {**data, "file": str(file)},
+        f"moved: {count} rows, the audit trail up to event {sequence}, which verifies; the old file is {file}",
+        f"已迁移 {count} 行，审计日志至第 {sequence} 条并通过校验；原文件现为 {file}",
+    )
 
 
 @gateway.command(

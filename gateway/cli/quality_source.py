@@ -17,7 +17,7 @@ import click
 
 from certs.system_words import cause
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
-from gateway.cli.access_common import fail, open_store
+from gateway.cli.access_common import fail
 from gateway.cli.files import read_text
 from gateway.cli.language import say
 from gateway.errors import ConfigError, WuganError
@@ -113,9 +113,10 @@ def called(department: str, language: Language) -> str:
 def _from_store(settings: GatewaySettings, since: int, until: int) -> tuple[dict[Any, Any], Sequence[Any]]:
     from gateway.clock import SystemClock
     from gateway.quality.counters import Key, from_bytes
+    from gateway.store.place import database_file, open_store
 
-    database = settings.state_dir / "gateway.db"
-    if not database.is_file():
+    database = database_file(settings)
+    if database is not None and not database.is_file():
         raise fail(
             f"{database}: no such file; has the gateway run?",
             f"{database}：文件不存在，网关是否运行过？",
@@ -138,6 +139,7 @@ def keep_counts(settings: GatewaySettings, measured: Measured) -> None:
     """Add what was measured to the month's counts in the store."""
     from gateway.clock import SystemClock
     from gateway.quality.recorder import kept
+    from gateway.store.place import open_store
 
     async def add() -> None:
         async with open_store(settings, SystemClock()) as store:

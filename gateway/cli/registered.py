@@ -21,8 +21,10 @@ def live_manifests(config_file: Path, settings: GatewaySettings) -> list[Manifes
         WuganError: the store cannot be read.
     """
     from gateway.cli.access_common import run
+    from gateway.store.place import database_file
 
-    if not (settings.state_dir / "gateway.db").is_file():
+    database = database_file(settings)
+    if database is not None and not database.is_file():
         return []
     return run(config_file, _read)
 

@@ -36,7 +36,7 @@ from gateway.demo.departments import ServedDepartment, equip_department, write_t
 from gateway.demo.ports import free_ports
 from gateway.federation.directory_build import encryption_key, member_entry, signing_key
 from gateway.inquiry.administering import Administration, found_people
-from gateway.store.engine import Store
+from gateway.store.place import open_store
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -178,7 +178,6 @@ def found_access(member: FoundedMember, now: dt.datetime, roster: int = 0) -> No
 async def _grant(
     member: FoundedMember, people: Mapping[str, tuple[str, Ed25519PrivateKey]], now: dt.datetime, roster: int
 ) -> None:
-    state = member.folder / "state"
     now_ms = round(now.timestamp() * 1000)
     terms = {
         "member": "*",
@@ -193,10 +192,9 @@ async def _grant(
         "until_ms": now_ms + round(KEY_LIFE.total_seconds() * 1000),
         "why": "agreement of the demonstration federation",
     }
-    async with Store.open(state / "gateway.db", key=state / "store.key", clock=SystemClock()) as store:
-        administration = Administration(
-            store, member.plan.member_id, thresholds(load_gateway(member.config).access), SystemClock()
-        )
+    settings = load_gateway(member.config)
+    async with open_store(settings, SystemClock()) as store:
+        administration = Administration(store, member.plan.member_id, thresholds(settings.access), SystemClock())
         await found_people(administration, people)
         number = await administration.enact(PROPOSE_GRANT, terms, by=GRANTS, key=people[GRANTS][1], about="*")
         await administration.enact(APPROVE_GRANT, {"grant": number}, by=APPROVES, key=people[APPROVES][1], about="*")

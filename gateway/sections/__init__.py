@@ -8,5 +8,5 @@ Owns: what a setting may be. Refuses: reading files, and which sections a file h
     resilience   peers that fail
     outward      asking other members
     inward       answering them
-    lasting      what outlives a call: deliveries, notices, rosters, comparisons
+    lasting      what outlives a call: the store, deliveries, notices, rosters, comparisons
 """

@@ -1,12 +1,23 @@
-"""What outlives a call: deliveries, notices, rosters, comparisons with other members."""
+"""What outlives a call: the store, deliveries, notices, rosters, comparisons with other members."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from gateway.sections.values import Settings
+
+
+class StoreSettings(Settings):
+    """Where the store is (docs/operations/postgresql.md); by default a file in the state folder."""
+
+    url_file: Path | None = Field(
+        None, description="File with the address of a PostgreSQL database, password included, mode 0600."
+    )
+    connections: int = Field(16, ge=2, le=1_000, description="Connections to PostgreSQL at most.")
+    statement_s: float = Field(30.0, ge=1, le=3_600, description="Seconds for one statement on PostgreSQL at most.")
 
 
 class OutboxSettings(Settings):

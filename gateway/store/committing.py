@@ -1,21 +1,24 @@
 """A connection on which batches of writes are committed, each in one transaction.
 
 Owns: the connection, which is made when it is first needed, or before, and thrown away after a failure, so that a
-database that comes back is used again. Refuses: when to commit what, and where the results go.
+database that comes back is used again. A server's connection that turns out to be dead before anything was committed
+(it was restarted, or a firewall forgot it overnight) is made anew at once, and nobody hears of it. Refuses: when to
+commit what, and where the results go.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.log import described
 from gateway.observing import calls
+from gateway.store.postgresql import why
 from gateway.store.rows import Transaction
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -76,10 +79,14 @@ class Committing:
     Args:
         engine: of the database.
         patient: waits for a locked embedded database, and keeps its log of writes short.
+        connect: makes the connection; by default the engine does.
     """
 
-    def __init__(self, engine: sa.Engine, *, patient: bool = True) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, patient: bool = True, connect: Callable[[], sa.Connection] | None = None
+    ) -> None:
         self._engine = engine
+        self._make = engine.connect if connect is None else connect
         self._patient = patient
         self._transaction: Transaction | None = None
 
@@ -104,10 +111,7 @@ class Committing:
             owners.append(whose)
         written = Written[ResultT](calls.now(), [whose for _, _, whose in batch])
         try:
-            transaction = self.connect()
-            transaction.begin()
-            for kind, (payloads, owners) in groups.items():
-                written.outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
+            written.outcomes = self._applied(groups)
         except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on
             if not self._patient and _locked(error) and not self._begun():
                 raise LockedError from error
@@ -120,19 +124,38 @@ class Committing:
             try:
                 self._transaction.commit()
             except Exception as error:  # noqa: BLE001  as above
+                # It may have come about all the same: only those who wait can try again.
                 self._failed(written, error)
         calls.store_wrote(written.began, len(written.owners), failed=written.failed)
         return [(whose, FAILED) for whose in written.owners] if written.failed else written.outcomes
 
+    def _applied(self, groups: dict[Kind[Any, Any], tuple[list[Any], list[ResultT]]]) -> list[tuple[ResultT, Any]]:
+        known = self._transaction is not None
+        outcomes: list[tuple[ResultT, Any]] = []
+        try:
+            transaction = self.connect()
+            transaction.begin()
+            for kind, (payloads, owners) in groups.items():
+                outcomes += zip(owners, kind.apply(transaction, payloads), strict=True)
+        except DBAPIError as error:
+            if not known or not error.connection_invalidated:
+                raise
+            _log.warning("store connection made anew", why=why(error).en)
+            self.disconnect()
+            return self._applied(groups)
+        return outcomes
+
     def _failed(self, written: Written[ResultT], error: Exception) -> None:
         written.failed = True
-        _log.error("store write failed", operations=len(written.owners), fault=described(error))
-        self.disconnect()  # which undoes what was written
+        more = {"why": why(error).en} if isinstance(error, DBAPIError) and not self._embedded else {}
+        _log.error("store write failed", operations=len(written.owners), fault=described(error), **more)
+        if not self._undone():
+            self.disconnect()  # which undoes what was written
 
     def connect(self) -> Transaction:
         """The connection; made where there is none, which may take a moment. Raises whatever the driver does."""
         if self._transaction is None:
-            self._transaction = Transaction(self._engine.connect())
+            self._transaction = Transaction(self._make())
             if not self._patient and self._transaction.embedded is not None:
                 self._transaction.embedded.execute("PRAGMA busy_timeout=0")
                 self._transaction.embedded.execute("PRAGMA wal_autocheckpoint=0")
@@ -148,6 +171,23 @@ class Committing:
             connection.close()
         except SQLAlchemyError as error:
             _log.warning("store connection did not close", error=type(error).__name__)
+
+    @property
+    def _embedded(self) -> bool:
+        return self._transaction is not None and self._transaction.embedded is not None
+
+    def _undone(self) -> bool:
+        """Whether a server's connection outlived the failure; the right to write goes with it, see `holding`."""
+        if self._transaction is None or self._embedded:
+            return False
+        connection = self._transaction.connection
+        try:
+            if connection.in_transaction():
+                connection.rollback()
+        except SQLAlchemyError as error:
+            _log.warning("store transaction not rolled back", error=type(error).__name__)
+            return False
+        return not (connection.invalidated or connection.closed)
 
     def _begun(self) -> bool:
         embedded = None if self._transaction is None else self._transaction.embedded

@@ -1,13 +1,14 @@
 """The store as a whole: one database, one key, one writer, and what is kept through them.
 
-    store = Store.open(state_dir / "wugan.db", key=state_dir / "store.key", clock=clock)
+    store = Store.open(folder / "wugan.db", key=folder / "store.key", clock=clock)
     await store.replay.admit(...)
     await store.audit.record(...)
     await store.close()
 
 Owns: opening (schema brought up to date, key checked, files private) and closing. Embedded: one SQLite file in WAL mode
 with synchronous=FULL, so that a commit that was reported is on the disk. Refuses: a database whose key is missing or
-another one, because what it would write could not be read, nor its audit trail continued.
+another one, because what it would write could not be read, nor its audit trail continued; and knowing a gateway's
+settings (`gateway.store.place`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import hmac
 import sqlite3
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,7 +44,8 @@ from gateway.store.changes import Changes
 from gateway.store.disclosures import Disclosures
 from gateway.store.duplicates import Duplicates
 from gateway.store.ended import EndedAnswers
-from gateway.store.faults import failed, wrapped
+from gateway.store.faults import failed, opening, wrapped
+from gateway.store.holding import Holding
 from gateway.store.inbox import InboxTable
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.late import LateChecks
@@ -54,6 +57,7 @@ from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
 from gateway.store.parts import Parts
 from gateway.store.post_office import PostOffice
+from gateway.store.postgresql import Limits, engine_of, over_tls, reached
 from gateway.store.quality import Quality
 from gateway.store.reader import Reader
 from gateway.store.replay import DurableReplayGuard
@@ -75,8 +79,10 @@ _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
 )
-_WRITES = "wugan_writes"
+WRITES = "wugan_writes"
+"""Option of an engine of the embedded database whose transactions take the write lock at once."""
 _KEY_CHECK = "key_check"
+_LIMITS = Limits()
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -93,11 +99,19 @@ class Store:
         queue_limit: int,
         alone: Callable[[], bool],
         calls: Callable[[], int],
+        holding: Holding | None = None,
     ) -> None:
         self._engine = engine
+        self._holding = holding
         self._keys = keys
         self._reader = Reader(engine)
-        self._writer = Writer(engine.execution_options(**{_WRITES: True}), clock, limit=queue_limit, alone=alone)
+        self._writer = Writer(
+            engine.execution_options(**{WRITES: True}),
+            clock,
+            limit=queue_limit,
+            alone=alone,
+            connect=None if holding is None else holding.connect,
+        )
         self._together = Together()
         self.replay = DurableReplayGuard(self._writer, self._reader)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
@@ -141,13 +155,15 @@ class Store:
     @classmethod
     def open(
         cls,
-        where: str | Path,
+        where: str | Path | sa.URL,
         *,
         key: bytes | Path,
         clock: Clock,
         queue_limit: int = QUEUE_LIMIT,
         alone: Callable[[], bool] = lambda: False,
         calls: Callable[[], int] = lambda: 1,
+        limits: Limits = _LIMITS,
+        replaced: Callable[[StoreError], None] | None = None,
     ) -> Store:
         """Open the store, making it where there is none. Blocks for some milliseconds; call it at start.
 
@@ -158,21 +174,36 @@ class Store:
             queue_limit: writes that may be under way; more are refused.
             alone: whether a single call is under way, whose writes then wait for no others.
             calls: how many are under way, whose disclosures wait for each other for a moment.
+            limits: of PostgreSQL.
+            replaced: given by the gateway itself, which has a database on PostgreSQL for itself, commands aside;
+                called, from any thread, when another gateway took it: then this one writes no more, and is to end.
 
         Raises:
-            StoreError: the database or the key cannot be used; the message says which and what to do.
+            StoreError: the database or the key cannot be used; the message says which and what to do. Retryable: it may
+                be opened later.
         """
-        engine = _engine(where)
+        engine = engine_at(where, limits)
+        holding = None if replaced is None or engine.dialect.name == "sqlite" else Holding(engine, replaced)
         try:
-            with wrapped():
-                upgrade(engine.execution_options(**{_WRITES: True}))
-                keys = _checked_keys(engine.execution_options(**{_WRITES: True}), key)
-                head = Reader(engine).run_here(read_head)
-                store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls)
+            with opening(), _reaching(engine):
+                if holding is not None:
+                    holding.begin()
+                upgrade(engine.execution_options(**{WRITES: True}))
+                keys = _checked_keys(engine.execution_options(**{WRITES: True}), key)
+                with engine.connect() as connection:
+                    head, tls = read_head(connection), over_tls(connection)
+                if holding is not None:
+                    holding.note()
+                store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls, holding=holding)
         except BaseException:
+            if holding is not None:
+                holding.release()
             engine.dispose()
             raise
-        _note(head, "store opened")
+        if engine.dialect.name == "sqlite":
+            _note(head, "store opened")
+        else:
+            _note(head, "store opened", database="PostgreSQL", tls=tls)
         return store
 
     def together(self, effects: Sequence[Effect]) -> asyncio.Future[None]:
@@ -188,9 +219,25 @@ class Store:
         """Writes under way, for metrics."""
         return self._writer.waiting
 
+    async def size(self) -> int:
+        """Bytes of the database at its server.
+
+        Raises:
+            StoreError: it cannot be reached; the message says why, and is for the administrator alone.
+        """
+
+        def ask() -> int:
+            with wrapped(), _reaching(self._engine), self._engine.connect() as connection:
+                query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
+                return int(connection.execute(query).scalar() or 0)
+
+        return await asyncio.to_thread(ask)
+
     async def close(self) -> None:
         """Write what is waiting, then close. Afterwards every write raises StoreError."""
         await self._writer.close()
+        if self._holding is not None:
+            self._holding.release()
         try:
             _note(await self.audit.head(), "store closed")
         except StoreError as error:
@@ -206,15 +253,23 @@ class Store:
         await self.close()
 
 
-def _note(head: ChainHead, event: str) -> None:
+def _reaching(engine: sa.Engine) -> AbstractContextManager[None]:
+    return nullcontext() if engine.dialect.name == "sqlite" else reached()
+
+
+def _note(head: ChainHead, event: str, **more: str | bool) -> None:
     """The end of the audit trail goes to the log, out of reach of whoever gets at the database."""
-    _log.info(event, audit_sequence=head.sequence, audit_mac=head.mac.hex())
+    _log.info(event, audit_sequence=head.sequence, audit_mac=head.mac.hex(), **more)
 
 
-def _engine(where: str | Path) -> sa.Engine:
-    """An engine for either database, settings of the connections included."""
+def engine_at(where: str | Path | sa.URL, limits: Limits = _LIMITS) -> sa.Engine:
+    """An engine for either database, settings of the connections included; for `where` and `limits` see `Store.open`.
+
+    Raises:
+        StoreError: the address or the file cannot be used.
+    """
     try:
-        url = sa.make_url(where) if isinstance(where, str) and "://" in where else _file_url(Path(where))
+        url = where if isinstance(where, sa.URL) else _url(where)
         backend = url.get_backend_name()
         if backend == "sqlite":
             if url.database in (None, "", ":memory:"):
@@ -225,9 +280,7 @@ def _engine(where: str | Path) -> sa.Engine:
             sa.event.listen(engine, "begin", _begin_embedded)
             return engine
         if backend == "postgresql":
-            engine = sa.create_engine(url, pool_pre_ping=True)
-            sa.event.listen(engine, "connect", _set_up_postgresql)
-            return engine
+            return engine_of(url, limits)
     except (ArgumentError, ImportError) as error:
         raise _unusable() from error
     except OSError as error:
@@ -239,8 +292,10 @@ def _engine(where: str | Path) -> sa.Engine:
     raise _unusable()
 
 
-def _file_url(path: Path) -> sa.URL:
-    return sa.URL.create("sqlite", database=str(path))
+def _url(where: str | Path) -> sa.URL:
+    if isinstance(where, str) and "://" in where:
+        return sa.make_url(where)
+    return sa.URL.create("sqlite", database=str(where))
 
 
 def _make_private(path: Path) -> None:
@@ -258,23 +313,12 @@ def _set_up_embedded(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -
             connection.execute(pragma)
 
 
-def _set_up_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    """A commit is on the disk when it is reported, whatever the server's default; a stricter default is left alone."""
-    cursor = connection.cursor()
-    cursor.execute(
-        "SELECT set_config('synchronous_commit', 'on', false) "
-        "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
-    )
-    cursor.close()
-    connection.commit()
-
-
 def _begin_embedded(connection: sa.Connection) -> None:
     """A writer takes the write lock at once: one that asks for it half-way through may be refused it."""
     driver = connection.connection.driver_connection
     if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
         try:
-            driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+            driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
         except sqlite3.Error as error:
             raise failed() from error
 

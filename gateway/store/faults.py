@@ -5,15 +5,19 @@ Owns: the wording. Refuses: text of the database, which may quote the values of 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from certs.system_words import cause
 from gateway.errors import StoreError
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _RETRY_MS = 200
+_NO_DATABASE = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM"})
+"""What SQLite says of a file that no second try makes usable."""
 
 
 def failed() -> StoreError:
@@ -50,3 +54,22 @@ def wrapped() -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError) as error:
         raise failed() from error
+
+
+@contextmanager
+def opening() -> Iterator[None]:
+    """The same while a store is opened, when it matters whether a second try is of use."""
+    try:
+        with wrapped():
+            yield
+    except StoreError as error:
+        found = error.__cause__.orig if isinstance(error.__cause__, DBAPIError) else error.__cause__
+        name = "_".join(str(getattr(found, "sqlite_errorname", "")).split("_")[:2])
+        if not isinstance(found, sqlite3.Error) or name not in _NO_DATABASE:
+            raise
+        raise StoreError(
+            f"the database file cannot be used ({cause(found).en}); check the path and its permissions, or restore a "
+            "backup",
+            f"数据库文件无法使用（{cause(found).zh}），请检查路径与权限，或用备份恢复",
+            retryable=False,
+        ) from error

@@ -57,7 +57,13 @@ class Writer:
     """What writes, for one event loop at a time."""
 
     def __init__(
-        self, engine: sa.Engine, clock: Clock, *, limit: int, alone: Callable[[], bool] = lambda: False
+        self,
+        engine: sa.Engine,
+        clock: Clock,
+        *,
+        limit: int,
+        alone: Callable[[], bool] = lambda: False,
+        connect: Callable[[], sa.Connection] | None = None,
     ) -> None:
         """A writer.
 
@@ -66,6 +72,7 @@ class Writer:
             clock: tells how busy the event loop is.
             limit: operations that may be under way; more are refused.
             alone: whether there is nobody to share a commit with, so that none is waited for.
+            connect: makes the connection that is written through, where that is not the engine's affair.
         """
         self._clock = clock
         self._limit = limit
@@ -80,7 +87,7 @@ class Writer:
         self._queue: SimpleQueue[_Handed] = SimpleQueue()
         self._handed_over = 0
         self._written = 0
-        self._aside = Committing(engine)  # of the thread
+        self._aside = Committing(engine, connect=connect)  # of the thread
         # Of the event loop while the thread has nothing to do: batches written there since the thread wrote one, and
         # until when it leaves all to it.
         self._here = Committing(engine, patient=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from gateway.observing import calls, clocks, metrics, tracing
 from gateway.observing.admin import serving_admin
 from gateway.observing.health import Health
 from gateway.store.engine import QUEUE_LIMIT
+from gateway.store.place import database_file
 from gateway.vitals.adapters import AdapterVitals
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
@@ -45,6 +46,7 @@ class Seen:
         directory: the directory in force.
         slots: own keys.
         waiting: writes of the store under way.
+        store_size: bytes of a store that is on a server; raises StoreError when it cannot be reached.
         in_flight: calls being worked on.
         departments: the adapters.
         faults: registered adapters that cannot be asked, and why.
@@ -57,6 +59,7 @@ class Seen:
     directory: DirectorySource
     slots: KeySlots
     waiting: Callable[[], int]
+    store_size: Callable[[], Awaitable[int]]
     in_flight: Callable[[], int]
     departments: Departments
     faults: Callable[[], Mapping[str, tuple[str, str]]]
@@ -84,10 +87,11 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
         "store",
         StorageVitals(
             settings.state_dir,
-            settings.state_dir / "gateway.db",
+            database_file(settings),
             seen.waiting,
             limit=QUEUE_LIMIT,
             free_bytes=given.disk_free_bytes,
+            size=seen.store_size,
         ),
     )
     health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))

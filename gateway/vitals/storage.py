@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.errors import StoreError
 from gateway.observing import calls, metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.vitals.wording import size_of, span_of
@@ -21,32 +22,67 @@ HOPELESS: Final = 0.1
 """Part of the free space asked for, below which the gateway is about to refuse."""
 
 
+_LOOK_AT_DISK: Final = (
+    "Check free space, permissions of the state folder and the disk; the log says “store write failed”.",
+    "请检查磁盘空间、状态目录权限及磁盘状况；日志中有“store write failed”。",
+)
+_LOOK_AT_SERVER: Final = (
+    "Check the PostgreSQL server, its disk and the network to it; the log says “store write failed” and why.",
+    "请检查 PostgreSQL 服务器及其磁盘、网络；日志中有“store write failed”及原因。",
+)
+_SLOW_DISK: Final = (
+    "The disk is too slow for the load: see wugan_store_commit_seconds; move it to a faster one.",
+    "磁盘速度跟不上当前负载：请查看 wugan_store_commit_seconds，并将状态目录移至更快的磁盘。",
+)
+_SLOW_SERVER: Final = (
+    "PostgreSQL, or the way to it, is too slow for the load: see wugan_store_commit_seconds.",
+    "PostgreSQL 或其网络速度跟不上当前负载：请查看 wugan_store_commit_seconds。",
+)
+
+
 class StorageVitals:
     """A `HealthSource`: where the state is kept.
 
     Args:
         state: folder of the state.
-        database: the file, where it is one.
+        database: the file; None: it is on a server.
         waiting: writes under way.
         limit: at how many of them more are refused.
         free_bytes: free space below which the disk is called nearly full.
+        size: bytes of the database on its server; raises StoreError.
     """
 
-    def __init__(self, state: Path, database: Path, waiting: Callable[[], int], *, limit: int, free_bytes: int) -> None:
+    def __init__(
+        self,
+        state: Path,
+        database: Path | None,
+        waiting: Callable[[], int],
+        *,
+        limit: int,
+        free_bytes: int,
+        size: Callable[[], Awaitable[int]],
+    ) -> None:
         self._state = state
         self._database = database
         self._waiting = waiting
         self._limit = limit
         self._free_bytes = free_bytes
+        self._size = size
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
         free, held = await asyncio.to_thread(self._measure)
         waiting = self._waiting()
         metrics.DISK_FREE.set(free)
+        away: list[HealthFact] = []
+        if self._database is None:
+            try:
+                held = await self._size()
+            except StoreError as error:
+                away.append(_away(error))
         metrics.STORE_BYTES.set(held)
         metrics.STORE_WAITING.set(waiting)
-        facts = [*self._written(now_ms), *self._crowded(waiting), *self._room(free)]
+        facts = [*away, *self._written(now_ms), *self._crowded(waiting), *self._room(free)]
         return facts or [
             HealthFact(
                 "store",
@@ -58,14 +94,13 @@ class StorageVitals:
 
     def _measure(self) -> tuple[int, int]:
         """Free bytes, and those of the database with its write-ahead log."""
-        held = 0
-        for suffix in ("", "-wal"):
-            path = self._database.with_name(self._database.name + suffix)
-            held += path.stat().st_size if path.exists() else 0
+        held, database = 0, self._database
+        if database is not None:
+            for path in (database, database.with_name(f"{database.name}-wal")):
+                held += path.stat().st_size if path.exists() else 0
         return shutil.disk_usage(self._state).free, held
 
-    @staticmethod
-    def _written(now_ms: int) -> Sequence[HealthFact]:
+    def _written(self, now_ms: int) -> Sequence[HealthFact]:
         since = calls.STORE.failing_since
         if since is None:
             return []
@@ -77,8 +112,7 @@ class StorageVitals:
                 Level.FAILING,
                 f"The database could not be written for {en}; questions are refused, because nothing is unrecorded.",
                 f"数据库已 {zh}无法写入；因无法留存记录，查询均被拒绝。",
-                "Check free space, permissions of the state folder and the disk; the log says “store write failed”.",
-                "请检查磁盘空间、状态目录权限及磁盘状况；日志中有“store write failed”。",
+                *(_LOOK_AT_SERVER if self._database is None else _LOOK_AT_DISK),
                 now_ms - round(ago_s * 1000),
             )
         ]
@@ -90,10 +124,9 @@ class StorageVitals:
             HealthFact(
                 "store/queue",
                 Level.ATTENTION,
-                f"{waiting} writes wait for the disk; from {self._limit} on questions are refused.",
+                f"{waiting} writes wait; from {self._limit} on questions are refused.",
                 f"有 {waiting} 项写入在等待，达到 {self._limit} 项后查询将被拒绝。",
-                "The disk is too slow for the load: see wugan_store_commit_seconds; move it to a faster one.",
-                "磁盘速度跟不上当前负载：请查看 wugan_store_commit_seconds，并将状态目录移至更快的磁盘。",
+                *(_SLOW_SERVER if self._database is None else _SLOW_DISK),
             )
         ]
 
@@ -111,3 +144,14 @@ class StorageVitals:
                 "请清理空间或迁移状态目录，可先清理旧备份与日志。",
             )
         ]
+
+
+def _away(error: StoreError) -> HealthFact:
+    return HealthFact(
+        "store/away",
+        Level.FAILING,
+        f"The database is not reached: {error.en}.",
+        f"无法使用数据库：{error.zh}。",
+        "Questions are refused until it is back; nothing that was accepted is lost, and nothing has to be restarted.",
+        "恢复前查询均被拒绝；已受理的内容不会丢失，恢复后无需重启网关。",
+    )

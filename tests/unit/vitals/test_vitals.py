@@ -13,7 +13,7 @@ import pytest
 
 from adapters.contract import Description
 from gateway.clock import FakeClock, SystemClock
-from gateway.errors import PartnerError, RefusedError
+from gateway.errors import PartnerError, RefusedError, StoreError
 from gateway.federation.own_standing import Objection
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import Told
@@ -321,8 +321,13 @@ async def test_a_key_in_use_that_partners_refuse_is_failing() -> None:
 # storage
 
 
+async def nothing() -> int:
+    return 0
+
+
 def storage(folder: Path, *, waiting: int = 0, free_bytes: int = 0) -> StorageVitals:
-    return StorageVitals(folder, folder / "gateway.db", lambda: waiting, limit=100, free_bytes=free_bytes)
+    database = folder / "gateway.db"
+    return StorageVitals(folder, database, lambda: waiting, limit=100, free_bytes=free_bytes, size=nothing)
 
 
 async def test_a_disk_is_told_of_when_it_is_nearly_full(tmp_path: Path) -> None:
@@ -342,6 +347,23 @@ async def test_a_database_that_cannot_be_written_is_told_of_until_it_can(tmp_pat
     assert (fact.about, fact.level) == ("store/writing", Level.FAILING)
     calls.store_wrote(calls.now(), 3, failed=False)
     assert levels(list(await storage(tmp_path)(world.clock.now_ms()))) == {"store": Level.WELL}
+
+
+async def test_a_database_on_a_server_that_is_away_is_told_of_with_the_reason(tmp_path: Path) -> None:
+    away: list[StoreError] = [StoreError("PostgreSQL is not there (connection refused)", "PostgreSQL 无法连接")]
+
+    async def size() -> int:
+        if away:
+            raise away[0]
+        return 7 << 20
+
+    look = StorageVitals(tmp_path, None, lambda: 0, limit=100, free_bytes=0, size=size)
+    (fact,) = await look(NOW_MS)
+    assert (fact.about, fact.level) == ("store/away", Level.FAILING)
+    assert "connection refused" in fact.en
+    assert "无法连接" in fact.zh
+    away.clear()
+    assert levels(list(await look(NOW_MS))) == {"store": Level.WELL}
 
 
 # alarms
