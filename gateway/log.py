@@ -89,6 +89,25 @@ def configure(
     root.setLevel(max(number, logging.WARNING))
 
 
+class Standstill:
+    """What does not get on says so once, and not again before it did: what it waits for may be away all night."""
+
+    __slots__ = ("_told",)
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def begins(self) -> bool:
+        """It did not get on; whether that is news."""
+        news, self._told = not self._told, True
+        return news
+
+    def ends(self) -> bool:
+        """It got on; whether that is news."""
+        news, self._told = self._told, False
+        return news
+
+
 def mask(text: str) -> str:
     """The text with everything masked that looks like a resident identity number, of 18 or 15 digits (GB 11643).
 

@@ -23,7 +23,7 @@ from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.post.outbox import Outbox
@@ -240,14 +240,17 @@ class LateChecks:
 
     async def run(self) -> None:
         """Note which questions lapsed, until cancelled."""
+        standstill = Standstill()
         while True:
             try:
                 now_ms = self._clock.now_ms()
                 for delivery_id in await self._store.late.sweep(now_ms - GRACE_MS):
                     if await self._store.late.note(Came(delivery_id, LAPSED, now_ms, b"")):
                         self._tell()
+                standstill.ends()
             except StoreError as error:
-                _log.warning("late checks not swept", fault=described(error))
+                if standstill.begins():
+                    _log.warning("late checks not swept", fault=described(error))
             await asyncio.sleep(self._poll_s)
 
     def _tell(self) -> None:

@@ -189,6 +189,7 @@ class PolicyWatch:
         self._every_s = every_s
         self._seen_at = clock.monotonic()
         self._blind = False
+        self._told: tuple[str, str, bool] | None = None
 
     async def look(self, *, first: bool = False) -> None:
         """Look once. What cannot be read is logged; a broken policy allows nothing, at once."""
@@ -197,12 +198,15 @@ class PolicyWatch:
                 policy = Policy.of(self._administration.ledger)
                 self._use(policy)
                 _log.info("access policy taken", version=policy.version)
-            self._seen_at, self._blind = self._clock.monotonic(), False
+            self._seen_at, self._blind, self._told = self._clock.monotonic(), False, None
         except WuganError as error:
             if not error.retryable or self._clock.monotonic() - self._seen_at > BLIND_S:
                 self._use(None)
                 self._blind = True
-            _log.error("access policy not read", error=error.code, field=error.field, refusing=self._blind)
+            told = error.code, error.field, self._blind
+            if told != self._told:  # once a second it would fill the disk
+                self._told = told
+                _log.error("access policy not read", error=error.code, field=error.field, refusing=self._blind)
         except Exception as error:  # noqa: BLE001  whatever it was: by a policy that is not understood nothing is allowed
             self._use(None)
             self._blind = True

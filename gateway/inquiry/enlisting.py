@@ -26,7 +26,7 @@ from gateway.access.words import Said, heard, together
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.inquiry.sources import Source, Sources
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.store.adapters import Adapters, Standing
 
 AGAIN_S: Final = 60.0
@@ -80,6 +80,7 @@ class Enlisting:
         self._build = build
         self._forget = forget
         self._clock = clock
+        self._standstill = Standstill()
         self._poll_s = poll_s
         self._decided: Sequence[Version] = ()
         self._said: dict[str, Said] = {}
@@ -135,8 +136,10 @@ class Enlisting:
         """Look once; what goes wrong is logged, and stops nobody from starting."""
         try:
             await self.look()
+            self._standstill.ends()
         except StoreError as error:
-            _log.warning("registered adapters not looked at", fault=described(error))
+            if self._standstill.begins():
+                _log.warning("registered adapters not looked at", fault=described(error))
         except Exception as error:  # noqa: BLE001  a loop that ends would never be noticed
             _log.error("registered adapters not looked at", error=type(error).__name__)
 

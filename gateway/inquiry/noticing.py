@@ -29,7 +29,7 @@ from gateway.inquiry.answering import Account, Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import tokens_of
 from gateway.inquiry.identities import held_names, linked_numbers
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
@@ -124,13 +124,16 @@ class Noticing:
 
     async def run(self) -> None:
         """Look at changed people until cancelled."""
+        standstill = Standstill()
         while True:
             self._woken.clear()
             try:
                 while await self.once():
                     pass
+                standstill.ends()
             except StoreError as error:
-                _log.warning("notices stand still", fault=described(error))
+                if standstill.begins():
+                    _log.warning("notices stand still", fault=described(error))
             except Exception as error:  # noqa: BLE001  a loop that ends would never be noticed
                 _log.error("notices failed", error=type(error).__name__)
             try:

@@ -14,7 +14,7 @@ import structlog
 from gateway.clock import SHANGHAI_OFFSET_S, Clock, civil_day
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.federation.directory import DirectorySource
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.matching.matching import Matching
 from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.matchings import EVERYBODY, Matchings
@@ -55,11 +55,14 @@ class Nightly:
 
     async def run(self) -> None:
         """Go on until cancelled."""
+        standstill = Standstill()
         while True:
             try:
                 await self.once()
+                standstill.ends()
             except (StoreError, DirectoryError) as error:
-                _log.warning("matching waits", fault=described(error))
+                if standstill.begins():
+                    _log.warning("matching waits", fault=described(error))
             await asyncio.sleep(self._settings.poll_s)
 
     async def once(self) -> None:

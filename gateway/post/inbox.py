@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from gateway.clock import Clock
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.observing import metrics
 from gateway.post.letters import Handled, Handler, Received
 from gateway.post.pace import pause_ms
@@ -101,6 +101,7 @@ class Inbox:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, lane: _Lane) -> None:
+        standstill = Standstill()
         while True:
             lane.woken.clear()
             try:
@@ -109,8 +110,10 @@ class Inbox:
                 free = lane.workers - len(lane.running)
                 for held in await self._table.due(lane.kind, self._clock.now_ms(), free, list(lane.running)):
                     self._start(lane, held)
+                standstill.ends()
             except StoreError as error:
-                _log.warning("inbox not read", fault=described(error))
+                if standstill.begins():
+                    _log.warning("inbox not read", fault=described(error))
             try:
                 async with asyncio.timeout(self._settings.poll_s):
                     await lane.woken.wait()

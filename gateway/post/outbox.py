@@ -24,7 +24,7 @@ from gateway.clock import Clock
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
-from gateway.log import described
+from gateway.log import Standstill, described
 from gateway.observing import calls, metrics
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import faulty, read_receipt
@@ -139,6 +139,7 @@ class Outbox:
         loop = asyncio.get_running_loop()
         troubles: dict[str, Trouble] = {}
         counted_at = -COUNT_S
+        standstill = Standstill()
         self._running = True
         try:
             while True:
@@ -155,8 +156,10 @@ class Outbox:
                         if partner not in self._lanes:
                             self._open(partner, troubles.get(partner))
                         self.wake(partner)
+                    standstill.ends()
                 except StoreError as error:
-                    _log.warning("outbox not read", fault=described(error))
+                    if standstill.begins():
+                        _log.warning("outbox not read", fault=described(error))
                 await asyncio.sleep(self.settings.poll_s)
         finally:
             self._running = False
@@ -186,12 +189,15 @@ class _Lane:
     async def run(self) -> None:
         """Send whatever waits, whenever it may be sent."""
         poll_s = self._outbox.settings.poll_s
+        standstill = Standstill()
         while True:
             self.woken.clear()
             try:
                 wait_s = await self._once()
+                standstill.ends()
             except StoreError as error:
-                _log.warning("outbox stands still", member=self._partner, fault=described(error))
+                if standstill.begins():
+                    _log.warning("outbox stands still", member=self._partner, fault=described(error))
                 wait_s = poll_s
             except Exception as error:  # noqa: BLE001  a lane that ends would never be noticed
                 _log.error("outbox lane failed", member=self._partner, error=type(error).__name__)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from gateway.log import described
 from gateway.observing import calls
-from gateway.store.postgresql import why
+from gateway.store.faults import told
 from gateway.store.rows import Transaction
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -140,15 +140,14 @@ class Committing:
         except DBAPIError as error:
             if not known or not error.connection_invalidated:
                 raise
-            _log.warning("store connection made anew", why=why(error).en)
+            _log.warning("store connection made anew", why=told(error))
             self.disconnect()
             return self._applied(groups)
         return outcomes
 
     def _failed(self, written: Written[ResultT], error: Exception) -> None:
         written.failed = True
-        more = {"why": why(error).en} if isinstance(error, DBAPIError) and not self._embedded else {}
-        _log.error("store write failed", operations=len(written.owners), fault=described(error), **more)
+        _log.error("store write failed", operations=len(written.owners), fault=described(error), why=told(error))
         if not self._undone():
             self.disconnect()  # which undoes what was written
 

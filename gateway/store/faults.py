@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from certs.system_words import cause
 from gateway.errors import StoreError
+from gateway.store.postgresql import why
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _RETRY_MS = 200
@@ -45,6 +46,14 @@ def closed() -> StoreError:
         "网关正在关闭，请重新查询",
         reason=words.REFUSAL_REASON_SHUTTING_DOWN,
     )
+
+
+def told(error: BaseException) -> str:
+    """What an error of either database means, for the log: nothing of what it says."""
+    found = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    if isinstance(found, sqlite3.Error):
+        return str(getattr(found, "sqlite_errorname", type(found).__name__))
+    return why(error).en if isinstance(error, DBAPIError) else type(error).__name__
 
 
 @contextmanager

@@ -78,8 +78,13 @@ _SAID: Final = (
     ),
     _Said(('FATAL:  role "', '致命错误:  角色 "'), Cause("no such user", "没有该用户"), setting=True),
     _Said(
-        ("certificate verify failed", "server certificate for", "root certificate file"),
+        ("certificate verify failed", "server certificate for"),
         Cause("the server's certificate is not accepted", "服务器证书未通过验证"),
+        setting=True,
+    ),
+    _Said(
+        ("root certificate file", "certificate revocation list", "could not read certificate", "private key file"),
+        Cause("a file of the address's TLS settings cannot be used", "地址中 TLS 参数所指的文件无法使用"),
         setting=True,
     ),
     _Said(("does not support SSL",), Cause("the server offers no TLS", "服务器未启用 TLS"), setting=True),
@@ -97,7 +102,10 @@ _SAID: Final = (
     _Said(("starting up", "shutting down", "recovery mode", "57P0"), Cause("starting or stopping", "正在启动或停止")),
     _Said(("too many", "remaining connection slots", "53300"), Cause("too many connections", "连接数已满")),
     _Said(("53100", "No space left"), Cause("the server's disk is full", "服务器磁盘已满")),
-    _Said(("closed the connection", "connection is lost", "broken"), Cause("the connection broke", "连接中断")),
+    _Said(
+        ("closed the connection", "closed unexpectedly", "reset by peer", "SYSCALL", "is lost", "broken", "is closed"),
+        Cause("the connection broke", "连接中断"),
+    ),
 )
 """What server and driver say (text, or code of an error), what it means, and whether a setting is to be corrected."""
 _UNKNOWN: Final = _Said((), Cause("database error", "数据库出错"))

@@ -73,6 +73,7 @@ class _Claim:
             StoreError: too much is waiting, or the store is closed; the message may be tried again.
         """
         self._written = self._write()
+        self._written.add_done_callback(self._ended)
 
     async def accepted(self) -> None:
         """Return when it is on the disk.
@@ -89,6 +90,11 @@ class _Claim:
             raise
         if not fresh:
             raise _replayed()
+
+    def _ended(self, written: asyncio.Future[bool]) -> None:
+        """Also where nobody awaits it any more, because what was written with it failed as well."""
+        if not written.cancelled() and written.exception() is not None:
+            self._guard.forget(self._admission)
 
     def _write(self) -> asyncio.Future[bool]:
         try:

@@ -19,7 +19,7 @@ from gateway.store import replay
 from gateway.store.engine import Store
 from tests.unit.exchange.replay_contract import ReplayGuardContract
 from tests.unit.store.conftest import OpenStore
-from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, new_id, refused
+from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, event, new_id, refused
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -130,6 +130,20 @@ async def test_a_message_that_could_not_be_written_down_may_be_tried_again(store
     await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
     with refused("ENVELOPE_REPLAYED"):
         await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_a_message_that_could_not_be_written_down_may_be_tried_again_whoever_gave_up_first(
+    store: Store, state: Path
+) -> None:
+    message_id = new_id()
+    blocker = sqlite3.connect(state / "wugan.db", isolation_level=None)
+    blocker.execute("ALTER TABLE replay_guard RENAME TO elsewhere")
+    store.replay.claim(MEMBER, message_id, EXPIRES_MS, NOW_MS).submit()
+    with refused("INTERNAL"):  # the record that is written with it fails first, and nobody asks after the message
+        await store.audit.record(event())
+    blocker.execute("ALTER TABLE elsewhere RENAME TO replay_guard")
+    blocker.close()
+    await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
 async def test_messages_are_forgotten_only_after_their_time_and_twice_the_skew(store: Store, state: Path) -> None:
