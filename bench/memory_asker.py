@@ -29,6 +29,7 @@ from gateway.config import GatewaySettings, load_gateway
 from gateway.federation.lines import channel_limits
 from gateway.federation.streams import Chunk, Streams
 from gateway.store.engine import Store
+from gateway.store.place import open_store
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import exchange_pb2
@@ -79,9 +80,7 @@ async def streams_of(settings: GatewaySettings) -> AsyncIterator[tuple[Streams, 
         slots, live, roots = await load_keys(settings)
         stack.callback(slots.close)
         directory, _ = await open_directory(stack, settings, clock, roots)
-        store = await stack.enter_async_context(
-            Store.open(settings.state_dir / "gateway.db", key=settings.state_dir / "store.key", clock=clock)
-        )
+        store = await stack.enter_async_context(open_store(settings, clock))
         limits = channel_limits(settings.server.max_message_bytes, settings.federation.keepalive_s)
 
         def channel(address: str, tls_name: str) -> grpc.aio.Channel:
