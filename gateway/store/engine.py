@@ -51,7 +51,7 @@ from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.late import LateChecks
 from gateway.store.letters import Effect, Together
 from gateway.store.matchings import Matchings
-from gateway.store.migrations import lock, upgrade
+from gateway.store.migrations import NEWEST, current, lock, upgrade
 from gateway.store.notices import Notices
 from gateway.store.outbox import OutboxTable
 from gateway.store.partner_state import PartnerStates
@@ -71,6 +71,8 @@ from gateway.store.writer import Writer
 
 QUEUE_LIMIT = 8192
 """Writes that may be under way, four seconds of a thousand exchanges a second; more are refused as OVERLOADED."""
+UPGRADE_S = 3_600.0
+"""Seconds for one statement of bringing the tables of PostgreSQL up to date."""
 BUSY_TIMEOUT_MS = 5000
 _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
@@ -188,7 +190,7 @@ class Store:
             with opening(), _reaching(engine):
                 if holding is not None:
                     holding.begin()
-                upgrade(engine.execution_options(**{WRITES: True}))
+                _upgrade(engine, limits)
                 keys = _checked_keys(engine.execution_options(**{WRITES: True}), key)
                 with engine.connect() as connection:
                     head, tls = read_head(connection), over_tls(connection)
@@ -321,6 +323,21 @@ def _begin_embedded(connection: sa.Connection) -> None:
             driver.execute("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
         except sqlite3.Error as error:
             raise failed() from error
+
+
+def _upgrade(engine: sa.Engine, limits: Limits) -> None:
+    """Bring the tables up to date; a step over large tables may take longer than any other statement."""
+    if engine.dialect.name != "sqlite":
+        with engine.connect() as connection:
+            if current(connection) == NEWEST:
+                return
+        patient = engine_at(engine.url, limits._replace(statement_s=max(limits.statement_s, UPGRADE_S)))
+        try:
+            upgrade(patient)
+        finally:
+            patient.dispose()
+        return
+    upgrade(engine.execution_options(**{WRITES: True}))
 
 
 def _checked_keys(engine: sa.Engine, key: bytes | Path) -> StoreKeys:

@@ -270,6 +270,22 @@ async def test_every_session_has_its_limits_and_waits_for_the_disk(address: str,
     assert shown == ["7s", "7s", "on"]
 
 
+async def test_bringing_the_tables_up_to_date_may_take_longer_than_a_statement(
+    address: str, admin: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[object] = []
+
+    def upgrade(engine: sa.Engine) -> None:
+        with engine.connect() as connection:
+            shown.append(connection.exec_driver_sql("SHOW statement_timeout").scalar())
+
+    monkeypatch.setattr("gateway.store.engine.upgrade", upgrade)
+    admin.exec_driver_sql("UPDATE alembic_version SET version_num = '0012'")
+    async with gateways(address):
+        admin.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{NEWEST}'")
+    assert shown == ["1h"]
+
+
 async def test_what_the_address_says_of_tls_counts(proxy: FaultProxy, address: str) -> None:
     error = await refused(over(proxy, address, "sslmode=require"))
     assert "no TLS" in error.en

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -26,6 +26,7 @@ from gateway.store.letters import Letter
 from gateway.store.outbox import Attempt, Trouble
 from gateway.store.quality import Counted, Shown
 from gateway.store.reusable import Changes, Reusable
+from gateway.store.rows import Transaction
 from gateway.store.tables import metadata
 from gateway.store.usage import DAY, Take
 from tests.unit.exchange.replay_contract import ReplayGuardContract
@@ -188,17 +189,33 @@ async def test_answers_are_kept_found_produced_and_deleted(store: Store) -> None
     assert [one.message_id for one in await store.answers.find(PERSON)] == [kept.message_id]
 
 
-async def test_a_lost_connection_fails_what_is_under_way_and_is_made_again(store: Store) -> None:
+class CutOff:
+    """A write whose connection is lost when all is written but the commit."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def apply(self, transaction: Transaction, payloads: Sequence[None]) -> list[None]:
+        process = transaction.connection.execute(sa.select(sa.func.pg_backend_pid())).scalar()
+        with self._engine.connect() as other:
+            other.execute(sa.select(sa.func.pg_terminate_backend(process, 5_000)))
+        return list(payloads)
+
+
+async def test_a_connection_lost_before_the_commit_is_made_again_and_one_lost_in_it_fails_what_is_under_way(
+    store: Store,
+) -> None:
     await store.audit.record(event())
     with store._engine.connect() as connection:
         connection.exec_driver_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
             "AND datname = current_database()"
         )
-    with pytest.raises(StoreError) as caught:
-        await store.audit.record(event())
-    assert caught.value.retryable
     assert (await store.audit.record(event())).sequence == 2
+    with pytest.raises(StoreError) as caught:
+        await store._writer.submit(CutOff(store._engine), None)
+    assert caught.value.retryable
+    assert (await store.audit.record(event())).sequence == 3
 
 
 async def test_commits_are_durable_whatever_the_servers_default(store: Store) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from click.testing import CliRunner, Result
 from certs.slots import KeySlots
 from gateway import app
 from gateway.cli import main
+from gateway.clock import SystemClock
+from gateway.config import load_gateway
 from gateway.errors import ConfigError, DirectoryError, StoreError, WuganError
 from tests.configured import gateway_toml
 
@@ -80,6 +84,24 @@ def test_a_gateway_ends_so_that_it_is_started_again_where_that_may_help(
     ran = typed("gateway run", config, "zh")
     assert ran.exit_code == code
     assert error.zh in ran.stderr
+
+
+async def test_a_gateway_whose_database_another_took_ends_and_may_be_started_again(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = StoreError("another gateway took the database", "另一网关已接管数据库")
+
+    @asynccontextmanager
+    async def gateway(
+        _settings: object, _clock: object, replaced: Callable[[StoreError], None]
+    ) -> AsyncIterator[dict[str, str]]:
+        await asyncio.to_thread(replaced, taken)
+        yield {}
+
+    monkeypatch.setattr(app, "gateway", gateway)
+    monkeypatch.setattr(app, "_settle_interpreter", lambda: None)
+    with pytest.raises(StoreError, match="took the database"):
+        await app._serve(load_gateway(config), SystemClock())
 
 
 def test_a_store_is_moved_only_where_there_is_one_and_its_gateway_is_stopped(config: Path) -> None:
