@@ -204,6 +204,7 @@ class Rosters:
             before = self._shelf.before(kept.submitted)
             living = Living(kept.submitted, kept.folder, self._around, before, self._shelf.folder)
         running = kept.running = Running(kept.submitted, kept.folder, self._around, kept.tell, living)
+        kept.tell()
         _log.info("roster begun", bytes=kept.submitted.size)
         try:
             await running.go()
@@ -230,11 +231,13 @@ class Rosters:
         await self._end(kept, Ended(FAILED, self._clock.now_ms(), error.zh, error.en, figures))
 
     async def _end(self, kept: Kept, ended: Ended) -> None:
-        if kept.ended is None:
-            await self._in_pool(kept.folder.parts.write, "state", ended.to_json())
-            kept.ended = ended
-            kept.over.set()
-            kept.tell()
+        """Have it end so, unless it ended otherwise while that was to be written."""
+        async with kept.ending:
+            if kept.ended is None:
+                await self._in_pool(kept.folder.parts.write, "state", ended.to_json())
+                kept.ended = ended
+                kept.over.set()
+                kept.tell()
 
     async def _tidy(self) -> None:
         """Forget runs whose time is over."""

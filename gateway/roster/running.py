@@ -314,6 +314,7 @@ class Running:
         self._ring()
         await asyncio.sleep(wait_s)
         standing.error = None
+        self._tell()
 
     async def _give_up(self, group: asyncio.TaskGroup, standing: Standing) -> None:
         """The deadline is over: what is due is not asked any more."""

@@ -34,6 +34,7 @@ class Kept:
         task: in which it is.
         changed: set, and replaced, whenever there is something new to tell.
         over: set when it has ended.
+        ending: held while its end is written, so that it has one.
     """
 
     submitted: Submitted
@@ -43,6 +44,7 @@ class Kept:
     task: asyncio.Task[None] | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def state(self) -> int:
