@@ -151,14 +151,16 @@ class DirectoryService:
         return stream
 
     async def _tell(self, stream: web.StreamResponse) -> None:
-        """Tell of every version until the authority closes or nobody listens any more."""
+        """Tell of the newest version, again and again, until the authority closes or nobody listens any more."""
         told = 0
-        while not self._closing:
-            turn = self._turn
+        while True:
+            turn, closing = self._turn, self._closing
             if told != self._version:
                 told = self._version
                 data = json.dumps({"version": told})
                 await stream.write(f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
+            if closing:  # of the moment at which the version was looked at: what came since is told first
+                return
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await turn.wait()
@@ -179,9 +181,12 @@ class DirectoryService:
                 found = timestamp.stat()
                 mark = (found.st_mtime_ns, found.st_ino, found.st_size)
                 if mark != known:
+                    before = self._version
                     version = await asyncio.to_thread(self._office.version)
+                    if self._version != before:
+                        continue  # a member published meanwhile: what was looked up may be the version before that
                     known = mark
-                    if version and version != self._version:
+                    if version and version != before:
                         self._announce(version)
             await asyncio.sleep(WATCH_S)
 
