@@ -161,6 +161,8 @@ class Rotator:
         self._draw = draw
         self._changed = changed
         self._tell = tell
+        self._in_use = True
+        """Whether `changed` came to its end the last time."""
         self._busy = asyncio.Lock()
         self._woken = asyncio.Event()
 
@@ -220,7 +222,7 @@ class Rotator:
                         await asyncio.to_thread(self._slots.private_key, each)
             await self._record(after)
             await asyncio.to_thread(self._slots.sweep)
-            await self._changed()
+            await self._use()
         self._tell(Event("rotation rolled back", back))
         self.wake()
         return back
@@ -232,6 +234,8 @@ class Rotator:
             CertsError: it failed; nothing is lost, and it may be tried again.
         """
         async with self._busy:
+            if not self._in_use:
+                await self._use()
             return await self._step(self._slots.journal, self._now_ms())
 
     async def _step(self, journal: Journal, now_ms: int) -> bool:
@@ -293,7 +297,7 @@ class Rotator:
 
     async def _publish(self, journal: Journal) -> None:
         # What partners may seal to from now on must open here first.
-        await self._changed()
+        await self._use()
         version = await self._publisher.publish(await asyncio.to_thread(key_set, self._slots))
         await self._record(slot_steps.published(journal, version, self._now_ms()))
         self._tell(Event("keys published", self._under_way(), f"directory version {version}"))
@@ -308,13 +312,20 @@ class Rotator:
             for each in journal.of(kind, "next"):
                 await asyncio.to_thread(self._slots.private_key, each)
         await self._record(slot_steps.activated(journal, kinds, now_ms))
-        await self._changed()
+        await self._use()
         self._tell(Event("keys activated", kinds))
 
     async def _destroy(self, gone: Sequence[Generation]) -> None:
         await asyncio.to_thread(self._slots.destroy, gone)
-        await self._changed()
+        await self._use()
         self._tell(Event("keys destroyed", tuple({each.kind: 0 for each in gone}), ", ".join(e.name for e in gone)))
+
+    async def _use(self) -> None:
+        """Have the keys used that the journal says are to be. What fails is done again before the next step: the
+        journal has gone on already, and whoever was not told would go on with a key that partners forget."""
+        self._in_use = False
+        await self._changed()
+        self._in_use = True
 
     async def _record(self, journal: Journal) -> None:
         await asyncio.to_thread(self._slots.record, journal)

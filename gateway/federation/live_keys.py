@@ -76,6 +76,8 @@ class LiveKeys:
         self._opening: dict[str, DecryptionKey] = {}
         self._own: OwnKeys | None = None
         self._tls: TlsIdentity | None = None
+        self._shown = ""
+        """Name of the TLS identity that every follower took last."""
         self._credentials: grpc.ChannelCredentials | None = None
         self._followers: list[Callable[[TlsIdentity], Awaitable[None]]] = []
 
@@ -88,14 +90,17 @@ class LiveKeys:
 
         Raises:
             CertsError: a key is missing or cannot be read; what was held before stays in use.
+            Exception: what a follower failed with; all of them are told of the TLS identity again the next time.
         """
         own, tls, opening = await asyncio.to_thread(self._load)
         self._own, self._opening = own, opening
         before, self._tls = self._tls, tls
         if before is None or before.name != tls.name:
             self._credentials = channel_credentials(tls.key, tls.chain_pem, self._roots_pem)
+        if self._shown != tls.name:
             if before is not None:
                 await asyncio.gather(*(follower(tls) for follower in self._followers))
+            self._shown = tls.name
 
     def own(self) -> OwnKeys:
         """For messages: the key to sign with now, and every key that opens."""

@@ -1,0 +1,77 @@
+"""Own keys as they are at the moment: whoever shows the certificate is told of another one until it shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certs.errors import CertsError, SlotError
+from gateway.federation.live_keys import LiveKeys, TlsIdentity
+from tests.unit.certs.rotation_world import MEMBER, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    world.found()
+    yield world
+    world.slots.close()
+
+
+def live_keys(world: World) -> LiveKeys:
+    return LiveKeys(MEMBER, world.slots, (world.folder / "authority" / "root.pem").read_bytes())
+
+
+class Shower:
+    """Shows a certificate once it can."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.shown: list[str] = []
+
+    async def changed(self, tls: TlsIdentity) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise SlotError("not now", "暂不可用")
+        self.shown.append(tls.name)
+
+
+async def activated(world: World) -> None:
+    await world.rotator.rotate(["tls"], "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    assert world.numbers("tls") == {"retired": [1], "current": [2]}
+
+
+async def test_who_could_not_show_another_certificate_is_told_of_it_again(world: World) -> None:
+    live, shower = live_keys(world), Shower(failures=1)
+    await live.refresh()
+    live.follow(shower.changed)
+    await activated(world)
+    with pytest.raises(CertsError):
+        await live.refresh()
+    await live.refresh()
+    await live.refresh()
+    assert shower.shown == ["tls-2"], "once it is shown, there is nothing to tell"
+
+
+async def test_a_change_that_did_not_come_into_use_is_made_at_the_next_step(world: World) -> None:
+    live, shower = live_keys(world), Shower(failures=2)
+    await live.refresh()
+    live.follow(shower.changed)
+    world._changed = live.refresh  # type: ignore[method-assign]
+    world.slots.close()
+    world.open()
+    live._slots = world.slots
+    await world.rotator.rotate(["tls"], "asked")
+    await world.settle()
+    world.federation.look()
+    for _ in range(2):
+        with pytest.raises(CertsError):
+            await world.settle()
+    assert shower.shown == []
+    await world.settle()
+    assert shower.shown == ["tls-2"]
