@@ -51,6 +51,8 @@ class Nightly:
         self._clock = clock
         self._settings = settings
         self._day = 0
+        self._tonight: set[str] = set()
+        """With whom it is still to be begun, because it is night."""
         self._tidied_s = -TIDY_S
 
     async def run(self) -> None:
@@ -80,17 +82,21 @@ class Nightly:
         now_ms = self._clock.now_ms()
         day, hour = civil_day(now_ms), (now_ms // 1000 + SHANGHAI_OFFSET_S) // _HOUR_S % 24
         members = {member.member_id for member in self._directory.current().members} - {self._member_id}
-        due = {each.member for each in await self._matchings.read() if each.wanted_at_ms}
-        if EVERYBODY in due:
-            await self._matchings.see_to(EVERYBODY)
-            due |= members
+        wanted = {each.member for each in await self._matchings.read() if each.wanted_at_ms}
+        if EVERYBODY in wanted:
+            await self._matchings.want_each(members)
+            wanted |= members
         if self._settings.matching and hour == self._settings.hour and day != self._day:
-            self._day = day
-            due |= members
-        for member in sorted(due & members):
+            self._day, self._tonight = day, set(members)
+        failed: StoreError | None = None
+        for member in sorted((wanted | self._tonight) & members):
             try:
                 await self._matching.begin(member)
-            except StoreError:
-                raise
+            except StoreError as error:
+                failed = error  # it stays wanted; the others need not wait for it
+                continue
             except WuganError as error:
                 _log.warning("matching not begun", member=member, why=error.code)
+            self._tonight.discard(member)
+        if failed is not None:
+            raise failed

@@ -6,7 +6,7 @@ it; it is encrypted, because the secret of this side is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -51,6 +51,19 @@ class _Keep:
         return [None] * len(payloads)
 
 
+class _WantEach:
+    """How a wish for everybody becomes one for each member: all of them, or none."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[frozenset[str]]) -> list[None]:
+        for members in payloads:
+            everybody = matching.c.member == EVERYBODY
+            wanted_at_ms = transaction.connection.execute(sa.select(matching.c.wanted_at_ms).where(everybody)).scalar()
+            if wanted_at_ms:
+                each = [_Kept(member, {"wanted_at_ms": wanted_at_ms}) for member in sorted(members)]
+                _Keep().apply(transaction, [*each, _Kept(EVERYBODY, {"wanted_at_ms": 0})])
+        return [None] * len(payloads)
+
+
 class Matchings:
     """See the module."""
 
@@ -59,6 +72,7 @@ class Matchings:
         self._reader = reader
         self._keys = keys
         self._keep = _Keep()
+        self._want_each = _WantEach()
 
     def keeping(self, member: str, body: bytes) -> Effect:
         """What keeps a session, in place of the one before, to be committed with other writes."""
@@ -83,6 +97,14 @@ class Matchings:
             StoreError: it could not be written.
         """
         await self._writer.submit(self._keep, _Kept(member, {"wanted_at_ms": at_ms}))
+
+    async def want_each(self, members: Iterable[str]) -> None:
+        """What is wanted of everybody is wanted of each of these from now on.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await self._writer.submit(self._want_each, frozenset(members))
 
     async def read(self, member: str = "") -> list[Standing]:
         """With all members, or with this one.
