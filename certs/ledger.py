@@ -173,16 +173,16 @@ class Ledger:
         )
 
     def fingerprints(self, issuing: str, now: dt.datetime) -> tuple[bytes, ...]:
-        """SHA-256 of each TLS certificate of an issuing CA that has neither expired nor been revoked, the newest
-        first.
+        """SHA-256 of each certificate of an issuing CA, its own OCSP responders' apart, that has neither expired nor
+        been revoked, the newest first.
         """
         return tuple(
             bytes(fingerprint)
             for (fingerprint,) in self._file.all(
-                "SELECT fingerprint FROM issued WHERE issuing = ? AND profile = ? AND holder != '' AND expires_ms > ?"
+                "SELECT fingerprint FROM issued WHERE issuing = ? AND profile != ? AND holder != '' AND expires_ms > ?"
                 " AND revoked_ms IS NULL ORDER BY issued_ms DESC, fingerprint",
                 issuing,
-                PROFILE_TLS,
+                PROFILE_OCSP,
                 to_ms(now),
             )
         )

@@ -322,7 +322,8 @@ class Rotator:
 
     async def _use(self) -> None:
         """Have the keys used that the journal says are to be. What fails is done again before the next step: the
-        journal has gone on already, and whoever was not told would go on with a key that partners forget."""
+        journal has gone on already, and whoever was not told would go on with a key that partners forget.
+        """
         self._in_use = False
         await self._changed()
         self._in_use = True

@@ -352,7 +352,8 @@ class Office(Archive):
     def require_peer(self, member_id: str, certificate: bytes) -> None:
         """Return when a member's gateway may speak for it with a certificate (DER).
 
-        While it lists none, it may with what was really issued here: a chain is made by whoever stole an issuing key.
+        It must have been issued here, listed or not: a chain is made by whoever stole an issuing key, and listed in the
+        member's name by whoever had one TLS key of its gateway, once.
 
         Raises:
             RefusedError: STRANGER; no member, revoked, the member lists others, or it was not issued here.
@@ -364,10 +365,10 @@ class Office(Archive):
             with translated():
                 issued = self.authority.ledger.by_certificate(certificate) is not None
         listed = {presented(der).fingerprint for der in entries.tls_certificates(row.entry)} if row else set()
-        if row is None or taken_back or not (shown.fingerprint in listed if listed else issued):
+        if row is None or taken_back or not issued or (listed and shown.fingerprint not in listed):
             raise RefusedError(
-                "the certificate is not that of a member's gateway, was revoked, or is not listed for it",
-                "证书不属于成员网关、已被吊销，或未在目录中登记",
+                "the certificate is not that of a member's gateway, was issued elsewhere or revoked, or is not listed",
+                "证书不属于成员网关、非本机构签发、已被吊销，或未在目录中登记",
                 reason=words.REFUSAL_REASON_STRANGER,
             )
 

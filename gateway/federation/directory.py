@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
+from certs.identity import ROLE_GATEWAY, Identity
 from gateway.errors import DirectoryError, EnvelopeError, RefusedError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
 from gateway.federation.presented import Presented, issued_by, presented
@@ -60,7 +61,7 @@ class Member:
         name_en: its name in English.
         regions: GB/T 2260 codes it answers for, parts included.
         gateways: at least one.
-        signing_keys: by key id.
+        signing_keys: by key id; those only whose certificates are believed.
         encryption_keys: newest first.
         offer: what it can be asked; not to be changed.
         tls_certificates: SHA-256 of each certificate with which its gateways may prove themselves; empty: any that
@@ -149,6 +150,32 @@ class Directory:
                 reason=words.REFUSAL_REASON_STRANGER,
             )
         return member
+
+    def require_welcome(self, identity: Identity, certificate: bytes) -> None:
+        """Return when whoever proves to be somebody with a certificate (DER) is let in.
+
+        The rule, for partners, agencies and departments alike: its member is one; the certificate is believed; and
+        where it is that of a gateway whose member lists some, it is among these.
+
+        Raises:
+            RefusedError: STRANGER; any of this does not hold, or it is no certificate.
+        """
+        self.member(identity.member_id)
+        self.require_not_revoked(certificate)
+        if identity.role == ROLE_GATEWAY:  # before its CA: this says better what to do
+            self.require_listed(identity.member_id, certificate)
+        self.require_certified(certificate)
+
+    def require_believed(self, certificate: bytes) -> None:
+        """Return when a certificate (DER), of whomever and for whatever, was not taken back and neither was its CA.
+
+        To be listed is not enough: whoever has a gateway's TLS key publishes in its member's name what a thief made.
+
+        Raises:
+            RefusedError: STRANGER; it or its CA was, or it is no certificate.
+        """
+        self.require_not_revoked(certificate)
+        self.require_certified(certificate)
 
     def require_not_revoked(self, certificate: bytes) -> None:
         """Return when a certificate (DER) was not taken back.

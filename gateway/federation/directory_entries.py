@@ -9,8 +9,8 @@ import datetime as dt
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -80,11 +80,27 @@ class Judged:
         digest: SHA-256 of the entry.
         member: what it says.
         outline: what concerns the others.
+        signed_by: key id of each signing key → SHA-256 of its certificate, and the CA that issued that, DER.
     """
 
     digest: bytes
     member: Member
     outline: Outline
+    signed_by: Mapping[str, tuple[bytes, bytes]]
+
+    def believed(self, issuing: Mapping[bytes, bytes], kept: Collection[bytes]) -> Member:
+        """What the member says, but for signing keys whose CA is not in force and whose certificate is not kept.
+
+        Args:
+            issuing: as `Directory.issuing`.
+            kept: as `Directory.kept`.
+        """
+        in_force = set(issuing.values())
+        gone = {each for each, (shown, ca) in self.signed_by.items() if ca not in in_force and shown not in kept}
+        if not gone:
+            return self.member
+        left = {name: held for name, held in self.member.signing_keys.items() if name not in gone}
+        return replace(self.member, signing_keys=left)
 
 
 def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Sequence[x509.Certificate]) -> Judged:
@@ -119,7 +135,11 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
         offer=entry.offer,
         tls_certificates=frozenset(shown.fingerprint for shown in tls),
     )
-    return Judged(digest, member, Outline.of(entry))
+    # A chain that was verified has the leaf and the CA that signed it.
+    signed_by = {
+        key.key_id: (presented(key.certificate).fingerprint, key.intermediates[0]) for key in entry.signing_keys
+    }
+    return Judged(digest, member, Outline.of(entry), signed_by)
 
 
 def _signing_key(

@@ -64,8 +64,9 @@ class DirectoryTrust:
      7. Every TLS certificate listed for a gateway names it in the same way. (Its chain is verified by TLS.)
      8. Revocations are well-formed, each certificate once; none of them is of a certificate that is listed.
      9. Issuing CAs are certificates of CAs that one of `roots` issued, each once, at most 64; certificates that are
-        kept are named by their SHA-256. A directory without issuing CAs is believed, and lets nobody in by a
-        certificate that it does not list itself.
+        kept are named by their SHA-256. A directory without issuing CAs is believed, and lets in nobody whose
+        certificate it does not keep.
+    A signing key whose certificate is neither of such a CA nor kept makes nothing unbelievable; it counts for nothing.
     One member that breaks the rule makes the whole directory unbelievable: its publisher did not do its work. The
     authority judges by this very rule before it publishes, so that no member can do that to the others.
 
@@ -121,6 +122,8 @@ class DirectoryTrust:
         self._check_head(directory, digest, now_ms, seen)
         judged = [self.judge(entry) for entry in directory.members]
         revoked = require_together((each.outline for each in judged), directory.revocations)
+        issuing = issuing_by_key(directory.issuing_cas, self.roots)
+        kept = kept_certificates(directory.kept_certificates)
         # Only what this directory lists: what it does not list any more is forgotten.
         self._known.clear()
         self._known.update((each.digest, each) for each in judged)
@@ -130,10 +133,10 @@ class DirectoryTrust:
             issued_at_ms=directory.issued_at_ms,
             expires_at_ms=directory.expires_at_ms,
             digest=digest,
-            members=tuple(each.member for each in judged),
+            members=tuple(each.believed(issuing, kept) for each in judged),
             revoked=revoked,
-            issuing=issuing_by_key(directory.issuing_cas, self.roots),
-            kept=kept_certificates(directory.kept_certificates),
+            issuing=issuing,
+            kept=kept,
         )
 
     def judge(self, entry: directory_pb2.Member) -> Judged:

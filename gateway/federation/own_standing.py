@@ -1,8 +1,10 @@
 """What the federation's directory holds against the keys that this gateway uses: revoked, or listed no more.
 
-Owns: judging the keys in use as every partner judges them. Refuses: reading files or the directory; both are handed in.
+Owns: asking of the keys in use what every partner asks of them: the rule is `Directory`'s. Refuses: reading files or
+the directory; both are handed in.
 
-While the directory is older than what was published last, only a revocation counts: it cannot list the new keys yet.
+While the directory is older than what was published last, only what was taken back counts: it cannot list the new keys
+yet.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs.identity import Identity
 from certs.slot_journal import KINDS, Generation, Journal, Kind
 from gateway.errors import RefusedError
 from gateway.federation.directory import Directory
@@ -85,13 +88,12 @@ def _require(
     """Return when partners take a key. Raises RefusedError."""
     certificate = b"" if current.kind == "encryption" else _leaf(chain(current))
     if certificate:
-        directory.require_not_revoked(certificate)
-        directory.require_certified(certificate)
+        directory.require_believed(certificate)
     if directory.version < journal.publication.version:
         return
     member = directory.member(member_id)
     if current.kind == "tls":
-        directory.require_listed(member_id, certificate)
+        directory.require_welcome(Identity.gateway(directory.federation, member_id), certificate)
         return
     listed = set(member.signing_keys)
     if current.kind == "encryption":

@@ -74,9 +74,7 @@ class Shown:
         if not seen.certificate:
             return False
         try:
-            directory = self._directory()
-            directory.require_not_revoked(seen.certificate)
-            directory.require_certified(seen.certificate)
+            self._directory().require_believed(seen.certificate)
         except RefusedError:
             return True
         except WuganError as error:

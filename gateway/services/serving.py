@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 
 from certs.errors import CertsError
 from certs.grpc_credentials import peer_certificate, peer_identity
-from certs.identity import ROLE_GATEWAY, Identity
+from certs.identity import Identity
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
@@ -48,15 +48,9 @@ class Caller:
         """Return when a directory lets it in.
 
         Raises:
-            RefusedError: STRANGER; its member is none, its certificate was revoked, is not one its gateway lists, or
-                was issued by a CA that is not in force. One that is listed needs no CA: the directory names it itself.
+            RefusedError: as `Directory.require_welcome`.
         """
-        member = directory.member(self.identity.member_id)
-        directory.require_not_revoked(self.certificate)
-        if self.identity.role == ROLE_GATEWAY and member.tls_certificates:
-            directory.require_listed(self.identity.member_id, self.certificate)
-        else:
-            directory.require_certified(self.certificate)
+        directory.require_welcome(self.identity, self.certificate)
 
 
 @dataclass(slots=True, eq=False)

@@ -15,15 +15,18 @@ from certs.errors import AuthorityError
 from certs.holders import certificate_pem
 from certs.identity import Identity
 from certs.issuing import IssuingCa
+from certs.slot_journal import Generation, Journal, Publication
 from gateway.authority.membership import Membership
 from gateway.authority.office import Office
-from gateway.errors import ConfigError, RefusedError
+from gateway.errors import ConfigError, EnvelopeError, RefusedError
 from gateway.federation import directory as directory_module
 from gateway.federation.directory import Directory
+from gateway.federation.directory_build import signing_key
+from gateway.federation.own_standing import objections
 from gateway.services.serving import Caller, Desk
 from gateway.status import from_rpc_error
 from tests.mutants import without
-from tests.unit.authority.authority_world import FEDERATION, ZHEJIANG, World
+from tests.unit.authority.authority_world import FEDERATION, ZHEJIANG, Keys, World
 from tests.unit.services.gateways_world import AbortedError, Call
 
 UNIT = Identity(FEDERATION, ZHEJIANG, "unit", "jinhua")
@@ -134,7 +137,20 @@ async def test_naming_no_issuer_does_not_help(world: World) -> None:
     assert not welcome(await world.directory(), plain), "not even before it is revoked"
 
 
-async def test_a_listed_gateway_needs_no_ca_and_one_that_lists_nothing_does(world: World) -> None:
+async def objected(world: World, made: Keys) -> tuple[str, ...]:
+    """Kinds of the keys that this gateway says partners refuse."""
+    chains = {"tls": made.tls_pem, "signing": certificate_pem(x509.load_der_x509_certificate(made.signing.certificate))}
+    ids = {"tls": "", "signing": made.signing.key_id}
+    current = [
+        Generation.model_validate({"kind": kind, "number": 1, "state": "current", "key_id": ids[kind], "made_at_ms": 0})
+        for kind in ids
+    ]
+    journal = Journal(publication=Publication(sequence=1, version=1), generations=tuple(current))
+    against = objections(await world.directory(), ZHEJIANG, journal, lambda each: chains[each.kind])
+    return tuple(each.kind for each in against)
+
+
+async def test_revoking_a_ca_interrupts_no_gateway_and_one_that_lists_nothing_enrols_anew(world: World) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
     stolen = rolled(world)
@@ -142,10 +158,56 @@ async def test_a_listed_gateway_needs_no_ca_and_one_that_lists_nothing_does(worl
     directory = await world.directory()
     thief = forged(world, stolen, GATEWAY)
     assert [welcome(directory, each, GATEWAY) for each in (made.tls, thief)] == [True, False]
+    assert directory.verify_key(ZHEJIANG, made.signing.key_id, world.clock.now_ms())
+    assert await objected(world, made) == ()
     world.office.readmit(ZHEJIANG, reason=4)
     fresh = world.keys_of(ZHEJIANG)
     directory = await world.directory()
     assert [welcome(directory, each, GATEWAY) for each in (made.tls, fresh.tls, der(thief))] == [False, True, False]
+
+
+def thiefs(world: World, stolen: IssuingCa) -> Keys:
+    """A gateway's keys, certified by a thief."""
+    tls, signer = keys.generate_tls_key(), keys.generate_signing_key()
+    shown = profiles.tls_certificate(stolen.issuer, tls.public_key(), GATEWAY, world.now, dt.timedelta(days=30))
+    signs = profiles.signing_certificate(stolen.issuer, signer.public_key(), GATEWAY, world.now, dt.timedelta(days=30))
+    return replace(
+        world.keys_of(ZHEJIANG),
+        tls_key=tls,
+        tls_pem=certificate_pem(shown),
+        tls=der(shown),
+        signing=signing_key(der(signs), [der(stolen.certificate)]),
+    )
+
+
+async def test_what_a_thief_had_listed_counts_no_more_than_what_he_shows(world: World) -> None:
+    """Who has a gateway's TLS key besides the issuing key publishes in its name what is in no ledger."""
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    stolen = rolled(world)
+    thief = thiefs(world, stolen)
+    world.office.take([made.publication(1, thief)])
+    directory = await world.directory()
+    assert [welcome(directory, each, GATEWAY) for each in (made.tls, thief.tls)] == [True, True], "nobody knows yet"
+
+    world.office.revoke_issuing(stolen.name)
+    directory = await world.directory()
+    assert [welcome(directory, each, GATEWAY) for each in (made.tls, thief.tls)] == [True, False]
+    now_ms = world.clock.now_ms()
+    assert directory.verify_key(ZHEJIANG, made.signing.key_id, now_ms)
+    with pytest.raises(EnvelopeError):
+        directory.verify_key(ZHEJIANG, thief.signing.key_id, now_ms)
+    assert (await objected(world, made), await objected(world, thief)) == ((), ("tls", "signing"))
+
+
+def test_the_authority_is_spoken_to_with_what_it_issued_alone_whatever_is_listed(world: World) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    thief = thiefs(world, world.ca.issuing_cas[-1])
+    world.office.take([made.publication(1, thief)])
+    world.office.require_peer(ZHEJIANG, made.tls)
+    with pytest.raises(RefusedError, match="not that of a member's gateway"):
+        world.office.require_peer(ZHEJIANG, thief.tls)
 
 
 def test_a_member_that_lists_nothing_is_spoken_for_by_what_was_really_issued_alone(world: World) -> None:

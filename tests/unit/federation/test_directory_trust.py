@@ -80,6 +80,7 @@ class World:
             expires_at_ms=NOW_MS + 30 * DAY_MS,
             federation=FEDERATION,
             members=self.members,
+            issuing_cas=[ca.certificate.public_bytes(serialization.Encoding.DER) for ca in self.authority.issuing_cas],
         )
 
     def verify(
@@ -466,6 +467,7 @@ def test_issuing_cas_are_those_of_the_root_each_once_and_whoever_shows_another_i
     world: World, stranger: World, message: directory_pb2.Directory
 ) -> None:
     unit = world.authority.issue_unit_tls(ZHEJIANG, "jinhua", keys.generate_tls_key().public_key(), now=NOW).der
+    del message.issuing_cas[:]
     nobody = world.verify(message)
     with pytest.raises(RefusedError) as caught:
         nobody.require_certified(unit)

@@ -51,7 +51,8 @@ class Directory(_message.Message):
     @_builtins.property
     def issuing_cas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """X.509, DER: the CAs whose certificates are believed, each issued by the federation root. Whoever presents a
-        certificate of another CA is refused, at every call, but for those listed for a gateway and those kept.
+        certificate of another CA is refused, at every call, and a signing key with such a certificate counts for nothing,
+        listed or not, but for certificates that are kept.
         """
 
     @_builtins.property
