@@ -2,7 +2,8 @@
 
 Owns: that commands and the running service do not meet in the folder; and that nothing is published that a member's
 gateway would not believe: it is judged before by the very rule of the gateways (`DirectoryTrust`), so that no member
-can make the directory unbelievable for all. Refuses: knowing who changes what, and why (`gateway.authority.office`).
+can make the directory unbelievable for all. Refuses: knowing who changes what, and why (`gateway.authority.office` and
+its parts).
 """
 
 from __future__ import annotations

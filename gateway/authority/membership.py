@@ -2,7 +2,7 @@
 
 Owns: one SQLite file, `members.db`, every change durable before it is published (synchronous=FULL), and knowing whether
 something in it was not published yet: after a crash between the two, it is. Refuses: judging what it is given
-(`gateway.authority.office` does), and the clock.
+(`gateway.authority.archive` does), and the clock.
 """
 
 from __future__ import annotations
@@ -153,9 +153,13 @@ class Membership:
         """Never list a key again."""
         self._run("insert or ignore into barred values (?, ?)", key_id, at_ms)
 
+    def revision(self) -> int:
+        """A number that is another one after every change, by whichever process."""
+        return self.state("revision")
+
     def unpublished(self) -> bool:
         """Whether something was changed since the last publication."""
-        return self.state("revision") != self.state("published revision")
+        return self.revision() != self.state("published revision")
 
     def mark_published(self, version: int) -> None:
         """Everything on the record is in the directory of this version."""

@@ -247,16 +247,7 @@ class DirectoryService:
         return await self._seen_report()
 
     async def _seen_report(self) -> authority_pb2.SeenReport:
-        report = await asyncio.to_thread(self._office.seen)
-        shut_out = await asyncio.to_thread(self._office.shut_out)
-        version = await asyncio.to_thread(self._office.version) if shut_out else 0
-        for member in report.members:
-            if member.member_id in shut_out:
-                # It works with no version at all, so none of it is to be waited for before keys are renewed.
-                member.version = version
-            elif member.member_id in self._seen:
-                member.version, member.seen_at_ms = self._seen[member.member_id]
-        return report
+        return await asyncio.to_thread(self._office.report, dict(self._seen))
 
     async def _peer(self, request: web.Request) -> str:
         identity, certificate = client(request, self._federation)

@@ -1,8 +1,8 @@
 """Revocations, from the ledger of certificates into the record of members.
 
 Owns: adopting whatever the ledger has revoked since it was last looked at, which CAs are believed, and taking a
-certificate out of the entry of the member that lists it. Refuses: deciding what is revoked (`gateway.authority.office`,
-`certs.revocation`).
+certificate out of the entry of the member that lists it. Refuses: deciding what is revoked
+(`gateway.authority.revoking`, `certs.revocation`).
 """
 
 from __future__ import annotations

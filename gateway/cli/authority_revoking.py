@@ -18,7 +18,8 @@ from gateway.cli.language import say
 
 if TYPE_CHECKING:
     from certs.records import Record
-    from gateway.authority.office import Office, Revoked
+    from gateway.authority.office import Office
+    from gateway.authority.revoking import Revoked
 
 
 LISTED = 10_000

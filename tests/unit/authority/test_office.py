@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from gateway.authority.membership import Membership, Row
 from gateway.authority.office import Office
 from gateway.authority.repository import Repository
 from gateway.errors import AccessError, ConfigError, DirectoryError, EnvelopeError, RefusedError, StoreError, WuganError
@@ -386,3 +387,32 @@ def test_who_has_seen_what_is_kept(world: World) -> None:
         (ANHUI, 0, 0),
     ]
     again.close()
+
+
+def test_members_are_read_for_a_report_only_when_something_of_them_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = world.keys_of(ZHEJIANG), world.keys_of(ANHUI)
+    world.office.add(world.entry(ZHEJIANG, mine), world.entry(ANHUI, theirs, region=340000))
+    rows, read = Membership.rows, []
+
+    def counted(membership: Membership) -> dict[str, Row]:
+        read.append(1)
+        return rows(membership)
+
+    monkeypatch.setattr(Membership, "rows", counted)
+
+    def told() -> dict[str, tuple[int, int]]:
+        report = world.office.report({ZHEJIANG: (2, 17)})
+        return {each.member_id: (each.version, each.seen_at_ms) for each in report.members}
+
+    assert told() == told() == {ZHEJIANG: (2, 17), ANHUI: (0, 0)}
+    assert len(read) == 1
+    elsewhere = Office(world.home, world.clock)
+    version = elsewhere.readmit(ANHUI, reason=4)
+    elsewhere.close()
+    read.clear()
+    assert told() == told() == {ZHEJIANG: (2, 17), ANHUI: (version, 0)}, "another process changed it"
+    assert len(read) == 1
+    world.keys_of(ANHUI)
+    assert told()[ANHUI] == (0, 0), "what it was issued since is in the ledger, and nothing of it on the record"

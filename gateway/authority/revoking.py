@@ -1,0 +1,179 @@
+"""Taking back what was issued: a certificate, a key, an issuing CA; and making the CA that issues from then on.
+
+Owns: these acts of an administrator, each under the lock of the folder, judged and published.
+
+What is revoked is written into the ledger of certificates first (`certs.revocation`), and the directory adopts it from
+there. Killed in between, the certificate renews nothing any more, while the directory is behind; in the other order it
+could have been renewed, and what it was renewed to would be nowhere revoked. Every change, and `Office.upkeep`, adopts
+what the ledger has revoked meanwhile, so the two agree again at the latest a minute after the service runs.
+
+A key that was stolen may have been used to renew its certificate. So with a certificate all is revoked that was issued
+on the strength of it, unless the reason says that it was merely superseded; and whoever revokes is told what the same
+holder has besides.
+
+Refuses: taking out whole members (`gateway.authority.admitting`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certs.issuing import IssuingCa
+from certs.records import Record
+from gateway.authority import entries, issuers
+from gateway.authority.archive import Archive
+from gateway.authority.taken_back import translated
+from gateway.errors import ConfigError
+
+SUPERSEDED: Final = 4
+"""CRLReason of a certificate whose key nobody else has: what it was renewed to stays."""
+_KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What came of a revocation.
+
+    Args:
+        version: of the directory that says so.
+        taken: the certificates revoked now, and not before.
+        left: what the same holder has that is still valid.
+    """
+
+    version: int
+    taken: tuple[Record, ...]
+    left: tuple[Record, ...]
+
+
+class Revoking(Archive):
+    """See the module."""
+
+    def revoke_pem(self, pem: bytes, *, reason: int, renewed: bool | None = None) -> Revoked:
+        """Take one certificate back, the first of a PEM file: whoever presents it is refused, and none lists it.
+
+        Of a certificate that the ledger does not know, which somebody made with a stolen issuing key, the directory
+        alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow.
+
+        Args:
+            pem: the file.
+            reason: CRLReason.
+            renewed: whether to take back as well what was issued on the strength of it; None: as the reason suggests.
+
+        Raises:
+            ConfigError: there is none in it, or it is another authority's.
+        """
+        certificate = issuers.read_pem(pem)
+        with self._alone():
+            with translated():
+                issuer = issuers.issuer_of(self.authority, certificate)
+                known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
+            if known is not None:
+                return self._revoke(known.serial, reason, renewed)
+            with self._changing():
+                self._taken_back().add(certificate.serial_number, issuer, certificate.not_valid_after_utc, reason)
+            return Revoked(self._publish(), (), ())
+
+    def revoke_serial(self, text: str, *, reason: int, renewed: bool | None = None) -> Revoked:
+        """Take back the certificate of a serial number, hexadecimal; otherwise as `revoke_pem`.
+
+        Raises:
+            ConfigError: that is no serial number, or none of a certificate that was issued here.
+        """
+        number = issuers.read_serial(text)
+        with self._alone():
+            return self._revoke(number, reason, renewed)
+
+    def roll_issuing(self, root_key: Path | None, root_passphrase: bytes | None) -> IssuingCa:
+        """Make another issuing CA, as `Authority.roll_issuing` does. The directory tells of it before it issues.
+
+        Raises:
+            ConfigError: the root's key is not the root's or cannot be read, or there are too many issuing CAs.
+            StoreError: the ledger cannot be used.
+        """
+        with self._alone(), translated(), self.authority.ledger.together():
+            made = self.authority.roll_issuing(now=self.now(), root_passphrase=root_passphrase, root_key=root_key)
+            with self._changing():
+                pass
+            self._publish()
+            return made
+
+    def revoke_issuing(self, name: str) -> tuple[int, int]:
+        """Take a retired issuing CA back: whoever presents what somebody else made with its key is refused.
+
+        Certificates that it really issued are in the ledger, and the directory names them; they go on.
+
+        Returns:
+            The version of the directory that says so, and how many certificates it names.
+
+        Raises:
+            ConfigError: there is no such CA, or it is the one that issues.
+            StoreError: it cannot be recorded.
+        """
+        with self._alone():
+            with translated():
+                self.authority.revoke_issuing(name, self.now())
+            with self._changing():
+                pass
+            version = self._publish()
+            with translated():
+                return version, len(self.authority.ledger.fingerprints(name, self.now()))
+
+    def revoke_key(self, key_id: str, *, reason: int) -> int:
+        """Never list a key again, signing or encryption; the certificate of a signing key is taken back as well.
+
+        Raises:
+            ConfigError: that is no key id.
+        """
+        key_id = _key_id(key_id)
+        with self._alone():
+            rows = self._membership.rows().values()
+            listed = [key.certificate for row in rows for key in row.entry.signing_keys if key.key_id == key_id]
+            with translated():
+                for certificate in listed:
+                    known = self.authority.ledger.by_certificate(certificate)
+                    if known is not None:
+                        self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
+            with self._changing():
+                self._membership.bar(key_id, self._clock.now_ms())
+                for row in self._membership.rows().values():
+                    self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
+            return self._publish()
+
+    def lists_key(self, key_id: str) -> bool:
+        """Whether a member has published a key of this id, signing or encryption.
+
+        Raises:
+            ConfigError: that is no key id.
+        """
+        wanted = _key_id(key_id)
+        with self._alone():
+            rows = self._membership.rows().values()
+        listed = {key.key_id for row in rows for key in row.entry.signing_keys}
+        return wanted in listed.union(key.key_id for row in rows for key in row.entry.encryption_keys)
+
+    def _revoke(self, serial: int, reason: int, renewed: bool | None) -> Revoked:
+        renewed = reason != SUPERSEDED if renewed is None else renewed
+        now, ledger = self.now(), self.authority.ledger
+        with translated():
+            taken = self._revocation.revoke_issued(serial, issuers.REASONS[reason], now, renewed=renewed)
+            record = ledger.by_serial(serial)
+            left = ledger.held(record.holder, now) if record is not None and record.holder is not None else ()
+        with self._changing():
+            pass
+        return Revoked(self._publish(), taken, left)
+
+
+def _key_id(text: str) -> str:
+    """A key id as the directory writes it."""
+    written = text.strip().lower()
+    if not _KEY_ID.fullmatch(written):
+        raise ConfigError(
+            "that is not a key id: 32 hexadecimal digits, as `wugan certs status` shows them",
+            "不是密钥标识：应为 `wugan certs status` 所示的 32 位十六进制数",
+        )
+    return written
