@@ -29,12 +29,13 @@ from adapters import xml_answers
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.manifest.document import Place
 from adapters.manifest.model import ApiManifest
-from adapters.manifest.secret import open_to_others
+from adapters.manifest.secret import SecretMissingError, require_private
 from adapters.manifest.sources import Result
 from adapters.oauth2 import TokenDownError, TokenRefusedError, Tokens
 from adapters.paths import Json, field_of
 from adapters.signing import Signer
 from adapters.values import text_of
+from certs.private_files import opened
 from certs.system_words import cut_off
 
 _AGAIN = frozenset({429, 502, 503, 504})
@@ -310,11 +311,12 @@ class Client:
             place = ("source", "client_certificate")
             secret = "" if own.passphrase is None else self._manifest.reveal(own.passphrase, (*place, "passphrase"))
             try:
-                if open_to_others(folder / own.key):
-                    en, zh = "group or others may read it; chmod 600", "同组或其他用户可读取该私钥，请执行 chmod 600"
-                    raise self._manifest.error((*place, "key"), en, zh)
+                with open(opened(folder / own.key), "rb") as stream:  # noqa: PTH123 - a descriptor, not a path
+                    require_private(stream.fileno())
                 # A callable: with a plain string OpenSSL would ask at the terminal when it is empty.
                 context.load_cert_chain(folder / own.certificate, folder / own.key, lambda: secret)
+            except SecretMissingError as error:
+                raise self._manifest.error((*place, "key"), error.en, error.zh) from error
             except (OSError, ssl.SSLError, ValueError) as error:
                 raise self._manifest.error(
                     place,

@@ -19,8 +19,9 @@ import asyncssh
 
 from adapters.dropping import MAX_FILES, Dropped, NotYetError, counts
 from adapters.errors import SourceDownError
-from adapters.manifest.secret import open_to_others
+from adapters.manifest.secret import SecretMissingError, require_private
 from adapters.manifest.sftp import Sftp
+from certs.private_files import opened
 from certs.system_words import cause, cut_off
 
 _PIECE: Final = 1 << 20
@@ -65,13 +66,12 @@ def private_key(login: Login) -> asyncssh.SSHKey | None:
     if login.key is None:
         return None
     try:
-        with login.key.open("rb") as stream:
-            if open_to_others(stream.fileno()):
-                raise KeyFileError(
-                    "others may read the key's file; chmod 600", "其他用户可读取密钥文件，请执行 chmod 600"
-                )
+        with open(opened(login.key), "rb") as stream:  # noqa: PTH123 - what is checked is what is read
+            require_private(stream.fileno())
             data = stream.read(64 * 1024)
         return asyncssh.import_private_key(data, login.passphrase)
+    except SecretMissingError as error:
+        raise KeyFileError(error.en, error.zh) from error
     except OSError as error:
         raise KeyFileError(
             f"the key's file cannot be read ({cause(error).en})", f"无法读取密钥文件（{cause(error).zh}）"

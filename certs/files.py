@@ -1,8 +1,8 @@
 """Files that must be whole or absent: atomic writing, and reading what only the owner may read.
 
-Owns: temporary file, fsync, rename and fsync of the folder, so that a crash leaves the old file or the new one; and the
-check that a secret is a regular file of ours that no one else can read. Refuses: files larger than any of ours can be,
-and overwriting where nothing was said to exist.
+Owns: temporary file, fsync, rename and fsync of the folder, so that a crash leaves the old file or the new one; reading
+a secret only where it is private (`private_files`). Refuses: files larger than any of ours can be, and overwriting
+where nothing was said to exist.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 
 from certs.errors import KeyFileError
+from certs.private_files import objection, opened
 from certs.system_words import cause
 
 MAX_FILE_BYTES = 256 << 10
@@ -100,14 +101,16 @@ def read_secret(path: Path) -> bytes:
 
 def _read(path: Path, limit: int, *, secret: bool) -> bytes:
     try:
-        # Not blocking: opening a named pipe would otherwise wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = opened(path)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - what is checked is what is read
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise KeyFileError(f"{path}: is not a regular file", f"{path}：不是普通文件")
-            if secret:
-                _require_private(path, status)
+            if secret and (found := objection(status)) is not None:
+                raise KeyFileError(
+                    f"{path}: {found.en}; run: {found.command} {path}",
+                    f"{path}：{found.zh}，请执行：{found.command} {path}",
+                )
             data = file.read(limit + 1)
     except OSError as error:
         raise KeyFileError(
@@ -120,19 +123,6 @@ def _read(path: Path, limit: int, *, secret: bool) -> bytes:
             f"{path}：超过 {limit} 字节，不可能是此类文件",
         )
     return data
-
-
-def _require_private(path: Path, status: os.stat_result) -> None:
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyFileError(
-            f"{path}: group or others may access this secret; run: chmod 600 {path}",
-            f"{path}：同组或其他用户可访问该密钥文件，请执行：chmod 600 {path}",
-        )
-    if status.st_uid not in (os.geteuid(), 0):
-        raise KeyFileError(
-            f"{path}: belongs to another user; run: chown {os.geteuid()} {path}",
-            f"{path}：文件属于其他用户，请执行：chown {os.geteuid()} {path}",
-        )
 
 
 def _sync_folder(folder: Path) -> None:

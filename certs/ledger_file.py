@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from certs.errors import LedgerError
+from certs.private_files import open_to_others
 from certs.system_words import cause
 
 _BUSY_S: Final = 10.0
@@ -167,10 +168,10 @@ def _make_private(path: Path) -> None:
     """SQLite gives the files beside it the same permissions."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        mode = os.fstat(descriptor).st_mode
+        status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if not stat.S_ISREG(status.st_mode) or open_to_others(status):
         raise LedgerError(
             f"{path}: must be a regular file that only its owner can reach; run: chmod 600 {path}",
             f"{path}：必须是仅属主可访问的普通文件，请执行：chmod 600 {path}",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from certs.errors import CertsError, SlotError
 from certs.files import PRIVATE, read_secret, write_file
+from certs.private_files import open_to_others
 from certs.slot_journal import KINDS, Kind
 from certs.system_words import cause
 
@@ -113,7 +113,7 @@ def waiting(folder: Path, now_ms: int) -> list[tuple[str, Request]]:
     """
     box = _box(folder)
     try:
-        if stat.S_IMODE(box.stat().st_mode) & 0o077:
+        if open_to_others(box.stat()):
             raise SlotError(
                 f"{box}: group or others may leave requests; run: chmod 700 {box}",
                 f"{box}：同组或其他用户可提交请求，请执行：chmod 700 {box}",

@@ -20,7 +20,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from certs import keys, slot_steps
 from certs.errors import CertsError, SlotError
 from certs.files import PRIVATE, PUBLIC, read_public, write_file
+from certs.private_files import open_to_others
 from certs.requests import chain_pem
 from certs.slot_files import JOURNAL, LOCK, read_journal, shred, take
 from certs.slot_journal import OPENING, Generation, Journal, Kind
@@ -102,7 +102,7 @@ class KeySlots:
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+            if open_to_others(folder.stat()):
                 raise SlotError(
                     f"{folder}: group or others may enter the folder of keys; run: chmod 700 {folder}",
                     f"{folder}：同组或其他用户可进入密钥目录，请执行：chmod 700 {folder}",

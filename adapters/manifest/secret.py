@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
 from pydantic import SecretStr
+
+from certs.private_files import objection, opened
 
 MAX_SECRET_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -55,23 +56,23 @@ def reveal(setting: SecretStr, folder: Path, *, url: bool = False, environ: Mapp
     return _VARIABLE.sub(value, text)
 
 
-def open_to_others(file: int | Path) -> bool:
-    """Whether somebody besides its owner may do anything with a file; an open one by its descriptor.
+def require_private(descriptor: int) -> None:
+    """Return when an open file may hold a secret. The rule is that of `certs.private_files`, as for keys.
 
     Raises:
-        OSError: it is not there.
+        SecretMissingError: something speaks against it.
     """
-    return bool(os.stat(file).st_mode & (stat.S_IRWXG | stat.S_IRWXO))  # noqa: PTH116 - descriptors too
+    found = objection(os.fstat(descriptor))
+    if found is not None:
+        en, zh = (f"; run {found.command} on it", f"，请执行 {found.command}") if found.command else ("", "")
+        raise SecretMissingError(f"the secret's file: {found.en}{en}", f"{found.zh}{zh}")
 
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            if open_to_others(stream.fileno()):
-                raise SecretMissingError(
-                    "group or others may read the secret's file; chmod 600",
-                    "同组或其他用户可读取密钥文件，请执行 chmod 600",
-                )
+        descriptor = opened(path)
+        with open(descriptor, "rb") as stream:  # noqa: PTH123 - what is checked is what is read
+            require_private(descriptor)
             data = stream.read(MAX_SECRET_BYTES + 1)
         if len(data) > MAX_SECRET_BYTES:
             raise SecretMissingError("the secret's file is larger than 64 KiB", "密钥文件超过 64 KiB")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import sqlite3
-import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -29,6 +28,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from certs.private_files import open_to_others
 from certs.system_words import cause
 from gateway.clock import Clock
 from gateway.errors import StoreError
@@ -304,7 +304,7 @@ def _make_private(path: Path) -> None:
     """The file and its folder exist, and nobody else may read the file; SQLite gives its WAL the same mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if open_to_others(path.stat()):
         path.chmod(0o600)
 
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from certs.private_files import open_to_others
 from certs.system_words import cause
 from gateway.errors import StoreError
 from gateway.store.post_tables import ORDER_KEY_BYTES
@@ -183,8 +184,9 @@ def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-        if mode & 0o077:
+        status = os.fstat(file.fileno())
+        if open_to_others(status):
+            mode = stat.S_IMODE(status.st_mode)
             raise StoreError(
                 f"{path}: others may read the key file (mode {mode:04o}); run chmod 600 on it and consider it exposed",
                 f"{path}：密钥文件权限为 {mode:04o}，他人可读；请执行 chmod 600，并视该密钥为已泄露",

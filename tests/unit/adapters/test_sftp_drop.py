@@ -298,7 +298,7 @@ async def test_passwords_and_keys(server: Server, monkeypatch: pytest.MonkeyPatc
 
 async def test_a_key_file_that_others_read_or_that_is_none_is_told_with_its_line(server: Server) -> None:
     server.key.chmod(0o640)
-    with pytest.raises(ManifestError, match=r"manifest.yaml:12: source.sftp.key: others may read"):
+    with pytest.raises(ManifestError, match=r"manifest.yaml:12: source.sftp.key: the secret's file: group or others"):
         server.adapter()
     server.key.chmod(0o600)
     server.key.write_text("no key")
