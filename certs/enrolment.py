@@ -100,11 +100,14 @@ class Enrolment:
         with ledger.together():
             record = ledger.by_certificate(client_der)
             if record is None or record.holder is None or record.profile != PROFILE_TLS:
-                raise _forbidden("this authority does not know that certificate", "本签发机构未签发该证书")
+                raise _forbidden(
+                    "this authority does not know that certificate as one for TLS; enrol with a token",
+                    "该证书不是本签发机构签发的 TLS 证书，请用令牌注册",
+                )
             if record.revoked_at is not None:
-                raise _forbidden("the certificate is revoked", "该证书已被吊销")
+                raise _forbidden("the certificate was revoked; enrol with a token", "该证书已被吊销，请用令牌重新注册")
             if now >= record.expires_at:
-                raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请使用令牌重新注册")
+                raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请用令牌重新注册")
             present = x509.load_der_x509_certificate(client_der)
             _require_named(request, record.holder.uri, present)
             return self._issue(profile, record.holder, request, now, f"{BY_CERTIFICATE}{record.serial:x}")
@@ -146,15 +149,22 @@ def _same_again(request: x509.CertificateSigningRequest, used: Record, profile: 
 def _require_named(request: x509.CertificateSigningRequest, uri: str, present: x509.Certificate | None) -> None:
     """The request names nobody but the holder; `present` is the certificate to be renewed."""
     if present is not None and request.subject != x509.Name([]) and request.subject != present.subject:
-        raise _forbidden("the request's subject is not that of the certificate", "请求的主体与现有证书不一致")
+        raise _forbidden(
+            "the request's subject is not that of the certificate to be renewed; leave it empty",
+            "请求的主体与待续期的证书不一致，请留空",
+        )
     try:
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return
     own = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
     known = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value if present else own
-    if names not in (own, known):
-        raise _forbidden("the request's alternative names are not the holder's", "请求的备用名称与持有者身份不一致")
+    # In any order: clients make them of sets, and nothing of them goes into the certificate.
+    if set(names) not in (set(own), set(known)):
+        raise _forbidden(
+            "the request's alternative names are not those of the certificate to be renewed; leave them out",
+            "请求的备用名称与待续期的证书不一致，请勿填写",
+        )
 
 
 def _forbidden(en: str, zh: str) -> EnrolmentError:

@@ -29,12 +29,20 @@ from certs.records import LeafProfile
 from certs.web import Workers, bounded_body, tls_peer
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="enrolment", charset="UTF-8"'}
-_STATUS: Final[dict[Refusal, int]] = {"malformed": 400, "unauthenticated": 401, "forbidden": 403}
+STATUS: Final[dict[Refusal, int]] = {"malformed": 400, "unauthenticated": 401, "forbidden": 403}
+"""HTTP status of each kind of refusal."""
 _RETRY: Final = {"Retry-After": "5"}
 
 
+Refused = Callable[[str, EnrolmentError, bytes | None], None]
+"""Is told of whom a certificate was refused: path, why, and the TLS certificate shown, DER."""
+
+
 def est_app(
-    enrolment: Enrolment, now: Callable[[], dt.datetime], fault: Callable[[CertsError], None] = lambda error: None
+    enrolment: Enrolment,
+    now: Callable[[], dt.datetime],
+    fault: Callable[[CertsError], None] = lambda _error: None,
+    refused: Refused = lambda _path, _error, _shown: None,
 ) -> web.Application:
     """The EST server, to be mounted with `add_subapp("/.well-known/est", …)`.
 
@@ -42,8 +50,9 @@ def est_app(
         enrolment: decides.
         now: the time, with time zone.
         fault: is told what is out of order with the authority itself; clients are told only that something is.
+        refused: is told what clients are refused for, as they are.
     """
-    server = _EstServer(enrolment, now, fault)
+    server = _EstServer(enrolment, now, fault, refused)
     app = web.Application()
     for prefix in ("", "/{label}"):
         app.router.add_get(f"{prefix}/cacerts", server.ca_certificates, allow_head=False)
@@ -55,16 +64,21 @@ def est_app(
 
 class _EstServer:
     def __init__(
-        self, enrolment: Enrolment, now: Callable[[], dt.datetime], fault: Callable[[CertsError], None]
+        self,
+        enrolment: Enrolment,
+        now: Callable[[], dt.datetime],
+        fault: Callable[[CertsError], None],
+        refused: Refused,
     ) -> None:
         self._enrolment = enrolment
         self._now = now
         self._fault = fault
+        self._refused = refused
         self._workers = Workers()
 
     async def ca_certificates(self, request: web.Request) -> web.Response:
         _profile(request)
-        return await self._answered(self._ca_certificates())
+        return await self._answered(request, self._ca_certificates())
 
     async def _ca_certificates(self) -> bytes:
         return est_wire.certs_only(await self._workers.run(self._enrolment.ca_certificates))
@@ -84,7 +98,7 @@ class _EstServer:
                 "请凭一次性令牌注册：用户名为令牌标识，密码为令牌密钥",
                 _CHALLENGE,
             )
-        return await self._answered(self._enrol(profile, body, *credentials))
+        return await self._answered(request, self._enrol(profile, body, *credentials))
 
     async def _enrol(self, profile: LeafProfile, body: bytes, token_id: str, secret: str) -> bytes:
         now = self._now()
@@ -94,18 +108,19 @@ class _EstServer:
     async def renew(self, request: web.Request) -> web.Response:
         profile = _profile(request)
         body = await _request_body(request)
-        return await self._answered(self._renew(profile, body, tls_peer(request)))
+        return await self._answered(request, self._renew(profile, body, tls_peer(request)))
 
     async def _renew(self, profile: LeafProfile, body: bytes, client_der: bytes | None) -> bytes:
         now = self._now()
         leaf = await self._workers.run(self._enrolment.with_certificate, profile, body, client_der, now)
         return est_wire.certs_only([leaf])
 
-    async def _answered(self, work: Awaitable[bytes]) -> web.Response:
+    async def _answered(self, request: web.Request, work: Awaitable[bytes]) -> web.Response:
         try:
             body = await work
         except EnrolmentError as error:
-            status = _STATUS[error.refusal]
+            self._refused(request.path, error, tls_peer(request))
+            status = STATUS[error.refusal]
             return _text(status, error.en, error.zh, _CHALLENGE if status == 401 else None)
         except CertsError as error:
             # What exactly is the administrator's business.
@@ -117,16 +132,17 @@ class _EstServer:
 def _profile(request: web.Request) -> LeafProfile:
     # What a token or a certificate is worth depends on TLS; a server misconfigured to speak without must not enrol.
     if not request.secure:
-        raise web.HTTPForbidden(text="EST is spoken over TLS only\n")
+        raise web.HTTPForbidden(text="EST is spoken over TLS only\nEST 仅经 TLS 提供\n")
     profile = LABELS.get(request.match_info.get("label", ""))
     if profile is None:
-        raise web.HTTPNotFound(text=f"no such label; there are {', '.join(filter(None, LABELS))}\n")
+        there = ", ".join(filter(None, LABELS))
+        raise web.HTTPNotFound(text=f"no such label; there are {there}\n没有该标签，可用的有 {there}\n")
     return profile
 
 
 async def _request_body(request: web.Request) -> bytes:
     if request.content_type != est_wire.PKCS10:
-        raise web.HTTPUnsupportedMediaType(text=f"expected {est_wire.PKCS10}\n")
+        raise web.HTTPUnsupportedMediaType(text=f"expected {est_wire.PKCS10}\n请求体类型应为 {est_wire.PKCS10}\n")
     return await bounded_body(request, est_wire.MAX_REQUEST_BYTES)
 
 

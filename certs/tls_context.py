@@ -3,6 +3,9 @@
 Owns: a server context that asks for a client certificate without requiring one, a client context with or without a
 certificate, and putting a key into either without a file on a disk. Refuses: TLS below 1.3, system roots, and servers
 that are not who they should be.
+
+The server does not ask whether a client's certificate has expired: it would end the connection without a word, and of
+all that is wrong with certificates this happens to everybody once. Whoever decides what a client may do has to ask.
 """
 
 from __future__ import annotations
@@ -10,15 +13,21 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
+from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 
 from certs.errors import KeyFileError
 from certs.keys import PrivateKey
 
+_NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
+
 
 def server_context(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> ssl.SSLContext:
     """For an HTTPS server; `load_identity` on it later changes what new connections see.
+
+    A client's chain is verified but for its time: see the module.
 
     Args:
         key: the private key of the first certificate of `chain_pem`.
@@ -31,6 +40,7 @@ def server_context(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> ssl.S
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= _NO_CHECK_TIME
     _load_roots(context, roots_pem)
     load_identity(context, key, chain_pem)
     return context

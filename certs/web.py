@@ -33,7 +33,7 @@ class Workers:
             HTTPServiceUnavailable: too much is waiting already; says when to come back.
         """
         if self._taken >= self._limit:
-            raise web.HTTPServiceUnavailable(text="busy\n", headers={"Retry-After": "1"})
+            raise web.HTTPServiceUnavailable(text="busy\n繁忙，请稍后重试\n", headers={"Retry-After": "1"})
         self._taken += 1
         try:
             async with self._slots:
@@ -51,25 +51,33 @@ async def bounded_body(request: web.Request, limit: int) -> bytes:
         HTTPUnsupportedMediaType: it is compressed.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise web.HTTPUnsupportedMediaType(text="send the body as it is\n")
+        raise web.HTTPUnsupportedMediaType(text="send the body as it is, not compressed\n请求体不得压缩\n")
     if (request.content_length or 0) > limit:
-        raise web.HTTPRequestEntityTooLarge(limit, request.content_length or 0, text=f"at most {limit} bytes\n")
+        raise _too_large(limit, request.content_length or 0)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > limit:
-                    raise web.HTTPRequestEntityTooLarge(limit, len(body), text=f"at most {limit} bytes\n")
+                    raise _too_large(limit, len(body))
     except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text="the body did not come in time\n") from error
+        raise web.HTTPRequestTimeout(text="the body did not come in time\n请求体未按时到达\n") from error
     return bytes(body)
 
 
 def tls_peer(request: web.Request) -> bytes | None:
-    """The client's certificate, DER, as the TLS handshake verified it; None without TLS or without one."""
+    """The client's certificate, DER; None without TLS or without one.
+
+    The TLS handshake has verified its chain, and that the client has its key; not that it has not expired
+    (`certs.tls_context`).
+    """
     transport = request.transport
     connection = transport.get_extra_info("ssl_object") if transport is not None else None
     if not isinstance(connection, ssl.SSLObject) or connection.context.verify_mode == ssl.CERT_NONE:
         return None
     return connection.getpeercert(binary_form=True)
+
+
+def _too_large(limit: int, size: int) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(limit, size, text=f"at most {limit} bytes\n至多 {limit} 字节\n")

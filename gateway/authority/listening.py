@@ -61,19 +61,22 @@ class Listening(Archive):
         member's name by whoever had one TLS key of its gateway, once.
 
         Raises:
-            RefusedError: STRANGER; no member, revoked, the member lists others, or it was not issued here.
+            RefusedError: STRANGER; no member, revoked, expired, the member lists others, or it was not issued here.
         """
         shown = presented(certificate)
         with self._thread:
             row = self._membership.row(member_id)
             taken_back = self._membership.is_revoked(shown.serial)
             with translated():
-                issued = self.authority.ledger.by_certificate(certificate) is not None
+                record = self.authority.ledger.by_certificate(certificate)
+        # TLS does not ask whether it has expired (`certs.tls_context`).
+        issued = record is not None and self.now() < record.expires_at
         listed = {presented(der).fingerprint for der in entries.tls_certificates(row.entry)} if row else set()
         if row is None or taken_back or not issued or (listed and shown.fingerprint not in listed):
             raise RefusedError(
-                "the certificate is not that of a member's gateway, was issued elsewhere or revoked, or is not listed",
-                "证书不属于成员网关、非本机构签发、已被吊销，或未在目录中登记",
+                "the certificate is not that of a member's gateway, has expired, was revoked or issued elsewhere, or "
+                "is not listed",
+                "证书不属于成员网关、已过期、非本机构签发、已被吊销，或未在目录中登记",
                 reason=words.REFUSAL_REASON_STRANGER,
             )
 

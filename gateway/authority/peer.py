@@ -1,6 +1,7 @@
 """Who is at the other end of a request to the authority.
 
-Owns: reading the identity in the client's certificate. Refuses: deciding what a client may do.
+Owns: reading the identity in the client's certificate. Refuses: deciding what a client may do, and whether its
+certificate still counts.
 """
 
 from __future__ import annotations
@@ -29,6 +30,14 @@ def client(request: web.Request, federation: str) -> tuple[Identity, bytes]:
     if certificate is None or identity.federation != federation or identity.role != ROLE_GATEWAY:
         raise _stranger()
     return identity, certificate
+
+
+def member_of(certificate: bytes | None) -> str:
+    """Whose certificate (DER) it is, for the log; "" where that cannot be read."""
+    try:
+        return parse_identity(certificate or b"").member_id
+    except CertsError:
+        return ""
 
 
 def _stranger() -> RefusedError:

@@ -29,12 +29,14 @@ class Refusal(NamedTuple):
         code: of the error.
         status: HTTP.
         member: whose certificate was shown; "" where none of this federation was.
+        reason: why, in English, where the code does not say it; one of few.
     """
 
     path: str
     code: str
     status: int
     member: str
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -81,5 +83,6 @@ class Refusals:
 
 
 def _tell(refusal: Refusal, times: int) -> None:
-    about = {name: value for name, value in (("path", refusal.path), ("member", refusal.member)) if value}
+    told = (("path", refusal.path), ("member", refusal.member), ("reason", refusal.reason))
+    about = {name: value for name, value in told if value}
     _log.warning("refused", **about, error=refusal.code, status=refusal.status, times=times)

@@ -22,15 +22,17 @@ import uvloop
 from aiohttp import web
 
 from certs.enrolment import Enrolment
-from certs.errors import CertsError
+from certs.errors import CertsError, EnrolmentError
 from certs.est_client import WELL_KNOWN
-from certs.est_server import est_app
+from certs.est_server import STATUS, Refused, est_app
 from certs.ocsp_responder import OcspResponder
 from certs.revocation import Revocation
 from certs.revocation_server import revocation_app, revocation_routes
 from certs.server_tls import ServerTls
 from gateway.authority.lock import serving
 from gateway.authority.office import Office
+from gateway.authority.peer import member_of
+from gateway.authority.refusals import Refusal, Refusals
 from gateway.authority.service import authority_app
 from gateway.clock import Clock, SystemClock
 from gateway.errors import ConfigError
@@ -112,7 +114,7 @@ async def authority(
             authority_app(
                 office,
                 clock,
-                parts={WELL_KNOWN: est_app(Enrolment(certificates), now, _fault)},
+                parts={WELL_KNOWN: est_app(Enrolment(certificates), now, _fault, _counting(Refusals(clock)))},
                 routes=revocation_routes(*about),
             )
         )
@@ -173,6 +175,17 @@ async def _every(seconds: float, done: str, work: Callable[[], object]) -> None:
 def _fault(error: CertsError) -> None:
     """What is out of order with the authority itself; clients are told only that something is."""
     _log.error("authority out of order", error=type(error).__name__, reason=error.en)
+
+
+def _counting(refusals: Refusals) -> Refused:
+    """What EST clients are refused for goes into the log, once and then by number."""
+
+    def refused(path: str, error: EnrolmentError, shown: bytes | None) -> None:
+        status = STATUS[error.refusal]
+        # Of whoever shows no certificate the reason names a token's holder or nothing; those are counted by kind alone.
+        refusals.note(Refusal(path, type(error).__name__, status, member_of(shown), error.en if shown else ""))
+
+    return refused
 
 
 def _now(clock: Clock) -> dt.datetime:

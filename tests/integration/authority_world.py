@@ -13,7 +13,7 @@ from aiohttp import web
 
 from certs.authority import Authority
 from certs.enrolment import Enrolment
-from certs.errors import CertsError
+from certs.errors import CertsError, EnrolmentError
 from certs.est_server import est_app
 from certs.identity import Identity
 from certs.ocsp_responder import OcspResponder
@@ -76,6 +76,7 @@ class ServedAuthority:
     tls_port: int
     plain_port: int
     faults: list[CertsError] = field(default_factory=list)
+    refused: list[tuple[str, str, bytes | None]] = field(default_factory=list)
 
     @property
     def est(self) -> str:
@@ -99,8 +100,13 @@ async def served(folder: Path) -> AsyncIterator[ServedAuthority]:
     authority = Authority.create(folder, FEDERATION, now=made, root_passphrase=ROOT_PASSPHRASE)
     revocation, responder = Revocation(authority), OcspResponder(authority)
     faults: list[CertsError] = []
+    refusals: list[tuple[str, str, bytes | None]] = []
+
+    def refused(path: str, error: EnrolmentError, shown: bytes | None) -> None:
+        refusals.append((path, error.refusal, shown))
+
     main = web.Application()
-    main.add_subapp("/.well-known/est", est_app(Enrolment(authority), now, faults.append))
+    main.add_subapp("/.well-known/est", est_app(Enrolment(authority), now, faults.append, refused))
     main.add_routes(revocation_routes(revocation, responder, now, faults.append))
     plain = revocation_app(revocation, responder, now, faults.append)
     runners = [web.AppRunner(main), web.AppRunner(plain)]
@@ -111,7 +117,7 @@ async def served(folder: Path) -> AsyncIterator[ServedAuthority]:
             await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
         tls_port, plain_port = (runner.addresses[0][1] for runner in runners)
         authority.set_public_url(f"http://127.0.0.1:{plain_port}")
-        yield ServedAuthority(authority, revocation, tls_port, plain_port, faults)
+        yield ServedAuthority(authority, revocation, tls_port, plain_port, faults, refusals)
     finally:
         for runner in runners:
             await runner.cleanup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import shlex
@@ -26,6 +27,7 @@ from authority_world import (
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs import keys
 from certs.authority import Authority
 from certs.chain import certificate_identity
 from certs.enrolment import Enrolment
@@ -200,11 +202,39 @@ async def test_renewal_needs_a_certificate_that_is_ours_and_not_revoked(client: 
     assert (status, b"revoked" in answer) == (403, True)
 
 
+async def test_who_comes_with_an_expired_certificate_is_told_so(client: Client) -> None:
+    """Thirty days are soon over: a connection that just ends says nothing to an agency."""
+    key, issued_at = keys.generate_tls_key(), now() - dt.timedelta(minutes=20)
+    issued = client.world.authority.issue_gateway_tls(
+        MEMBER, key.public_key(), now=issued_at, lifetime=dt.timedelta(minutes=1)
+    )
+    keys.store_private_key(client.folder / "expired.key", key)
+    (client.folder / "expired.pem").write_bytes(issued.pem)
+    status, answer = await client.curl("/simplereenroll", body=await client.request("next"), cert="expired")
+    assert (status, b"expired" in answer, "过期".encode() in answer) == (403, True, True)
+    assert client.world.refused == [("/.well-known/est/simplereenroll", "forbidden", issued.der)]
+
+
+async def test_the_names_of_the_certificate_may_come_in_any_order(client: Client) -> None:
+    leaf = await client.enrol("first")
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    written = [
+        f"{'URI' if isinstance(name, x509.UniformResourceIdentifier) else 'DNS'}:{name.value}"
+        for name in names
+        if isinstance(name, x509.UniformResourceIdentifier | x509.DNSName)
+    ]
+    assert len(written) == 2
+    for order in (written, written[::-1]):
+        body = await client.request("next", f"/ -addext subjectAltName={','.join(order)}")
+        assert (await client.curl("/simplereenroll", body=body, cert="first"))[0] == 200
+
+
 async def test_a_request_for_somebody_else_is_refused(client: Client) -> None:
     await client.enrol("first")
     for subject in ("/CN=gateway", f'"/O={MEMBER}/CN=gateway 12340000002482285X"'):
         body = await client.request("next", subject)
-        assert (await client.curl("/simplereenroll", body=body, cert="first"))[0] == 403
+        status, answer = await client.curl("/simplereenroll", body=body, cert="first")
+        assert (status, b"leave it empty" in answer, "请留空".encode() in answer) == (403, True, True)
 
 
 async def test_a_stranger_gets_no_connection(client: Client) -> None:
@@ -241,7 +271,12 @@ LARGE = "x" * 20_000
     ],
 )
 async def test_what_is_not_est_is_refused(client: Client, path: str, options: tuple[str, ...], status: int) -> None:
-    assert (await client.curl(path, *options))[0] == status
+    got, answer = await client.curl(path, *options)
+    assert got == status
+    if path.startswith(("/other", "/simpleenroll")) and status != 405:
+        en, zh = answer.decode().splitlines()
+        assert en.isascii()
+        assert not zh.isascii()
 
 
 async def test_a_roll_of_the_issuing_ca_is_seen_at_the_next_enrolment_without_a_restart(client: Client) -> None:

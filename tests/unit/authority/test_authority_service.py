@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -11,8 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from certs import keys
+from certs.identity import Identity
+from certs.requests import certification_request
 from gateway.authority import office, run, service
 from gateway.demo.ports import free_ports
 from gateway.errors import ConfigError
@@ -230,7 +234,9 @@ async def test_a_listener_that_is_gone_is_no_error(
     assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
-@pytest.mark.parametrize("who", ["nobody", "another member", "a unit", "an unlisted certificate", "a revoked one"])
+@pytest.mark.parametrize(
+    "who", ["nobody", "another member", "a unit", "an unlisted certificate", "a revoked one", "an expired one"]
+)
 async def test_nobody_else_publishes_for_a_member(served: Served, world: World, member: Keys, who: str) -> None:
     shown: Keys | None = member
     if who == "nobody":
@@ -242,6 +248,8 @@ async def test_nobody_else_publishes_for_a_member(served: Served, world: World, 
         shown = Keys(ZHEJIANG, member.tls_key, unit.pem, unit.der, member.signing, member.encryption)
     elif who == "an unlisted certificate":
         shown = world.keys_of(ZHEJIANG)
+    elif who == "an expired one":  # by the clock here: TLS does not ask, so that whoever comes can be told
+        world.clock.advance(31 * 86_400)
     else:
         await asyncio.to_thread(world.office.revoke_pem, member.tls_pem, reason=1)
     before = world.office.version()
@@ -249,6 +257,20 @@ async def test_nobody_else_publishes_for_a_member(served: Served, world: World, 
     assert status == 403, answer
     assert b"detail_zh" in answer
     assert world.office.version() == before
+
+
+async def test_who_is_refused_a_certificate_is_logged_once_with_its_member(
+    served: Served, world: World, member: Keys
+) -> None:
+    await asyncio.to_thread(world.office.revoke_pem, member.tls_pem, reason=1)
+    csr = certification_request(keys.generate_tls_key(), Identity.gateway(FEDERATION, ZHEJIANG), None)
+    path = "/.well-known/est/simplereenroll"
+    with capture_logs() as lines:
+        for _ in range(2):
+            assert (await served.post(path, base64.encodebytes(csr), member, "application/pkcs10"))[0] == 403
+    [line] = [line for line in lines if line["event"] == "refused"]
+    assert (line["path"], line["member"], line["status"]) == (path, ZHEJIANG, 403)
+    assert "revoked" in line["reason"]
 
 
 async def test_a_body_that_is_none_is_refused(served: Served, member: Keys) -> None:
