@@ -95,7 +95,7 @@ class Judged:
             issuing: as `Directory.issuing`.
             kept: as `Directory.kept`.
         """
-        in_force = set(issuing.values())
+        in_force = issuing.values()
         gone = {each for each, (shown, ca) in self.signed_by.items() if ca not in in_force and shown not in kept}
         if not gone:
             return self.member
