@@ -215,20 +215,6 @@ async def test_who_comes_with_an_expired_certificate_is_told_so(client: Client) 
     assert client.world.refused == [("/.well-known/est/simplereenroll", "forbidden", issued.der)]
 
 
-async def test_the_names_of_the_certificate_may_come_in_any_order(client: Client) -> None:
-    leaf = await client.enrol("first")
-    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    written = [
-        f"{'URI' if isinstance(name, x509.UniformResourceIdentifier) else 'DNS'}:{name.value}"
-        for name in names
-        if isinstance(name, x509.UniformResourceIdentifier | x509.DNSName)
-    ]
-    assert len(written) == 2
-    for order in (written, written[::-1]):
-        body = await client.request("next", f"/ -addext subjectAltName={','.join(order)}")
-        assert (await client.curl("/simplereenroll", body=body, cert="first"))[0] == 200
-
-
 async def test_a_request_for_somebody_else_is_refused(client: Client) -> None:
     await client.enrol("first")
     for subject in ("/CN=gateway", f'"/O={MEMBER}/CN=gateway 12340000002482285X"'):

@@ -40,7 +40,7 @@ async def test_a_version_announced_while_another_is_told_is_told_before_the_stre
 async def test_a_version_looked_up_before_another_was_announced_is_not_announced_behind_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "WATCH_S", 0.0)
+    monkeypatch.setattr(service, "WATCH_S", 0.002)
     version, announce = world.office.version, DirectoryService._announce
     looking, go_on, announced, calls = threading.Event(), threading.Event(), list[int](), list[int]()
 
@@ -64,6 +64,6 @@ async def test_a_version_looked_up_before_another_was_announced_is_not_announced
         go_on.set()
         async with asyncio.timeout(20):
             while len(calls) < 3:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.002)
     assert calls[1] == 1, "it looked before"
     assert announced == [2] * len(announced)

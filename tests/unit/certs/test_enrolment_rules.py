@@ -148,6 +148,7 @@ def test_a_certificate_is_renewed_for_the_same_holder(enrolling: Enrolling, hold
         body(key),
         body(key, present.subject),
         body(key, names=list(san)),
+        body(key, names=list(san)[::-1]),
         body(key, present.subject, [x509.UniformResourceIdentifier(holder.uri)]),
     ):
         leaf = enrolling.renew(request, present)

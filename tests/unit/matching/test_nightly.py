@@ -14,8 +14,7 @@ from gateway.matching.matching import Matching
 from gateway.matching.nightly import Nightly
 from gateway.sections.lasting import DuplicatesSettings
 from gateway.store.matchings import EVERYBODY
-from tests.unit.post.post_world import two_sites
-from tests.unit.services.gateways_world import NOW_MS, A, B, C, Listed, Party
+from tests.unit.services.gateways_world import NOW_MS, A, B, C, Listed, Party, stored
 
 D = Party(360000)
 HOUR_MS = 3_600_000
@@ -51,8 +50,8 @@ async def test_where_the_database_fails_at_one_member_all_others_are_begun_with_
     clock = FakeClock(NOW_MS)
     hour = (NOW_MS // HOUR_MS + 8) % 24
     settings = DuplicatesSettings(matching=True, hour=(hour + wanted) % 24)
-    async with two_sites(tmp_path, clock) as (a, _):
-        matchings = a.store.matchings
+    async with stored(tmp_path) as store:
+        matchings = store.matchings
         begun = Begun(matchings.see_to)
         nightly = Nightly(
             A.member_id, cast("Matching", begun), matchings, Listed(A, B, C, D, clock=clock), nothing, clock, settings
