@@ -197,7 +197,7 @@ class Retrying:
         repeatable: bool,
         elsewhere: Callable[[], bool],
         left_s: Callable[[], float],
-        spend: Callable[[], bool],
+        spend: Callable[[Failed], bool],
     ) -> T | Failed:
         """What came of further tries after a first one that failed; the last failure where none did better.
 
@@ -207,7 +207,7 @@ class Retrying:
             repeatable: whether being dealt with twice does no harm.
             elsewhere: whether another gateway can be tried, which then is, and at once.
             left_s: seconds until nobody waits for the answer any more.
-            spend: takes a try out of the budget, or says that there is none.
+            spend: takes the try that follows a failure out of the budget, or says that there is none.
         """
         tries, wait_s, known = 0, 0.0, True
 
@@ -224,7 +224,7 @@ class Retrying:
                 return False
             jittered_s = self._backoff.wait_s(tries, self._drawn())
             wait_s = 0.0 if other else max(jittered_s, outcome.error.retry_after_ms / 1000)
-            return left_s() - wait_s >= LEAST_TRY_S and spend()
+            return left_s() - wait_s >= LEAST_TRY_S and spend(outcome)
 
         async def once() -> T | Failed:
             nonlocal known

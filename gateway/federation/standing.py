@@ -32,11 +32,19 @@ class Door:
 
 
 class Chosen(NamedTuple):
-    """A gateway that is to be asked, and that it was let through; to be settled with its breaker."""
+    """A gateway that is to be asked, and that it was let through; to be settled with its breaker.
+
+    Args:
+        gateway: it.
+        door: how it does.
+        given: the pass.
+        place: which of the partner's it is, in the directory's order, from 1.
+    """
 
     gateway: Gateway
     door: Door
     given: Pass
+    place: int
 
 
 class DoorState(NamedTuple):
@@ -111,6 +119,10 @@ class Standing:
             gateway.address not in tried and not self.door(gateway.address).breaker.refuses for gateway in gateways
         )
 
+    def well_elsewhere(self, gateways: Sequence[Gateway], tried: Collection[str]) -> bool:
+        """Whether there is a gateway that was not tried and of which nothing bad is known."""
+        return any(gateway.address not in tried and self.door(gateway.address).breaker.well for gateway in gateways)
+
     def choose(self, gateways: Sequence[Gateway], tried: Collection[str] = (), *, again: bool = True) -> Chosen | None:
         """The gateway to ask: the first in the directory's order that was not tried and that is let through.
 
@@ -124,7 +136,7 @@ class Standing:
             door = self.door(gateway.address)
             given = door.breaker.admit()
             if given is not None:
-                return Chosen(gateway, door, given)
+                return Chosen(gateway, door, given, 1 + gateways.index(gateway))
         return None
 
 

@@ -168,11 +168,21 @@ class Tries:
                 repeatable=True,
                 elsewhere=lambda: standing.others(self._gateways(member_id), way.tried),
                 left_s=way.left_s,
-                spend=lambda: standing.retries.spend(count),
+                spend=lambda failed: self._spend(way, failed),
             )
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome
+
+    def _spend(self, way: _Way, failed: Failed) -> bool:
+        """Whether there is another try in the budget.
+
+        Where one gateway failed and another is well, it costs nothing: it multiplies no outage, since a gateway that
+        fails is well no more, and asking less at the one than before leaves the partner no busier.
+        """
+        if failed.row.said is Said.FAILED and way.standing.well_elsewhere(self._gateways(way.member_id), way.tried):
+            return True
+        return way.standing.retries.spend(len(way.askings))
 
     def _gateways(self, member_id: str) -> Sequence[Gateway]:
         return self._directory.current().member(member_id).gateways
@@ -233,7 +243,7 @@ class Tries:
                 now_ms = self._clock.now_ms()
                 key = self._directory.current().encryption_key(way.member_id, now_ms)
                 sealed = self._seal(way, key, now_ms)
-            outcome = await self._exchanged(gateway, sealed, time_s, way.askings, key)
+            outcome = await self._exchanged(chosen, sealed, time_s, way.askings, key, kind)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
                 if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
@@ -267,9 +277,10 @@ class Tries:
         )
 
     async def _exchanged(
-        self, gateway: Gateway, sealed: Sealed, time_s: float, askings: Sequence[Asking], key: EncryptionKey
+        self, chosen: Chosen, sealed: Sealed, time_s: float, askings: Sequence[Asking], key: EncryptionKey, kind: str
     ) -> Opened | Failed:
         """The verified answer to a sealed question, or why there is none."""
+        gateway = chosen.gateway
         waiting = list(askings)
 
         def left() -> None:
@@ -280,7 +291,7 @@ class Tries:
 
         try:
             with (
-                tracing.span("exchange", partner=sealed.header.recipient),
+                tracing.span("exchange", partner=sealed.header.recipient, kind=kind, gateway=chosen.place),
                 self._lines.use(gateway.address, gateway.tls_name) as stub,
             ):
                 call = stub.Exchange(sealed.envelope, timeout=time_s)

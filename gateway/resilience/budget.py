@@ -3,6 +3,10 @@
 Owns: the account. Refuses: knowing what is tried. Per bucket and from its making on, what was spent is never more than
 `reserve` and `share` of what was earned; from any later moment on, never more than `most` and `share` of what is earned
 from then on. With retries at 0.08 and hedges at 0.02 a total outage is asked at most 1.10 times.
+
+What costs more than the bucket holds, such as an envelope of many questions, would otherwise never be allowed: it is
+when the bucket is full, and what it costs beyond that is earned before anything else is allowed. In what is said above
+the largest cost then stands in place of `most`.
 """
 
 from __future__ import annotations
@@ -36,8 +40,8 @@ class Budget:
         self._tokens = min(self._most, self._tokens + self._share * count)
 
     def spend(self, count: int = 1) -> bool:
-        """Take so many further tries, all or none; whether there were so many."""
-        if self._tokens < count:
+        """Take so many further tries, all or none; whether there were so many, or as many as there can be."""
+        if not self._share or self._tokens < min(count, self._most):
             return False
         self._tokens -= count
         self.spent += count

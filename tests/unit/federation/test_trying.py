@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import pytest
 
 from gateway import coalescing
+from gateway.clock import FakeClock
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation import partners as partners_module
 from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
+from gateway.observing import tracing
+from gateway.observing.trace_file import TraceFile
+from gateway.observing.tracer import SdkTracer
 from gateway.resilience.breaker import State
 from gateway.sections.resilience import BreakerSettings, RetrySettings
 from tests.unit.services.gateways_world import (
@@ -380,6 +386,66 @@ async def test_a_gateway_that_is_left_alone_does_not_hide_the_other() -> None:
     assert (one.calls, two.calls) == (4, 10)
 
 
+async def together(partners: Partners, count: int, timeout_s: float = 5.0) -> str:
+    """So many questions in one envelope; how it ended."""
+    askings = [to_ask(question(case_reference=f"JH-{number}")) for number in range(count)]
+    for asking in askings:
+        asking.begin(asking.question.SerializeToString(), asyncio.get_running_loop().time() + timeout_s)
+    try:
+        await partners.tries.ask(B.member_id, askings[0].question.context.purpose, askings)
+    except WuganError as error:
+        return error.code
+    return "OK"
+
+
+NEVER = BreakerSettings(calls=10_000)
+"""Nobody is left alone."""
+
+
+async def test_a_gateway_that_died_costs_nobody_an_answer_where_another_is_well_however_busy_it_was() -> None:
+    federation, one, two = two_doors(*[UNAVAILABLE] * 100)
+    partners = federation.partners(breaker=NEVER)
+    assert [await together(partners, 32) for _ in range(100)] == ["OK"] * 100
+    assert (one.calls, two.calls) == (100, 100)
+
+
+async def test_while_both_gateways_are_gone_no_more_is_asked_than_the_budget_allows() -> None:
+    federation, one, two = two_doors(*[UNAVAILABLE] * 1_000, second=(UNAVAILABLE,) * 1_000)
+    partners = federation.partners(breaker=NEVER)
+    for _ in range(400):
+        assert await together(partners, 4) == "PARTNER_UNAVAILABLE"
+    assert one.calls + two.calls <= 400 * 1.08 + 2
+
+
+async def test_a_gateway_that_is_only_busy_has_its_questions_put_to_another_within_the_budget() -> None:
+    busy = RefusedError("busy", "忙", reason=words.REFUSAL_REASON_OVERLOADED)
+    federation, _, two = two_doors(*[busy] * 100)
+    partners = federation.partners()
+    for _ in range(100):
+        await outcome(partners)
+    assert 0 < two.calls <= 9
+
+
+async def test_an_envelope_of_many_questions_is_tried_again_too_and_paid_for_afterwards() -> None:
+    federation, b = scripted()
+    partners = federation.partners()
+    assert [await together(partners, 32) for _ in range(4)] == ["OK"] * 4
+    b.script = [UNAVAILABLE]
+    assert await together(partners, 32) == "OK"
+    b.script = [UNAVAILABLE]
+    assert await together(partners, 32) == "PARTNER_UNAVAILABLE", "the one before is not paid for yet"
+
+
+async def test_an_envelope_of_many_questions_is_hedged_too() -> None:
+    federation, one, two = two_doors()
+    partners = federation.partners()
+    assert [await together(partners, 20) for _ in range(20)] == ["OK"] * 20
+    one.script = ["hang"]
+    assert await together(partners, 20) == "OK"
+    assert two.calls == 1
+    assert partners.standings.uses()[0].hedges == 20
+
+
 async def warmed(partners: Partners, count: int) -> None:
     """So many questions, each answered at once."""
     for _ in range(count):
@@ -403,6 +469,25 @@ async def test_a_question_that_takes_longer_than_usual_is_put_to_the_second_gate
     assert one.questions[-1] == two.questions[0]
     assert one.given_up == 1
     assert sorted((each.kind, each.outcome) for each in told[-2:]) == [("first", "CANCELLED"), ("hedge", "OK")]
+
+
+async def test_a_trace_tells_which_try_went_to_which_gateway(tmp_path: Path) -> None:
+    federation, one, _ = two_doors()
+    partners = federation.partners()
+    await warmed(partners, 50)
+    one.script = ["hang"]
+    file = tmp_path / "spans.jsonl"
+    tracer = SdkTracer(A.member_id, [TraceFile(file, 1 << 20)], FakeClock(), sample=1.0, followed_a_second=1)
+    tracing.use(tracer)
+    try:
+        with tracing.begin("check"):
+            await ask(partners)
+    finally:
+        tracing.use(None)
+        tracer.close()
+    spans = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    told = {(each["attributes"]["kind"], each["attributes"]["gateway"]) for each in spans if each["name"] == "exchange"}
+    assert told == {("first", 1), ("hedge", 2)}
 
 
 async def test_hedges_are_two_in_a_hundred_at_most() -> None:

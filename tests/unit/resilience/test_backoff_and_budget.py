@@ -99,6 +99,32 @@ def test_what_good_times_saved_is_not_spent_on_an_outage() -> None:
     assert tries / 1_000 <= 1.12  # and 1.10 from then on: see the bench of partners
 
 
+@given(st.integers(0, 2_000), st.lists(st.integers(1, 32), max_size=200))
+def test_more_than_a_bucket_holds_is_allowed_when_it_is_full_and_paid_back_before_anything_else(
+    before: int, wanted: list[int]
+) -> None:
+    budget = Budget(0.08)
+    budget.earn(before)
+    spent = earned = 0
+    for count in wanted:
+        budget.earn(count)
+        earned += count
+        spent += count if budget.spend(count) else 0
+        assert spent <= max(8, *wanted) + 0.08 * earned + 1e-6
+
+
+def test_what_is_larger_than_a_bucket_is_not_refused_for_ever() -> None:
+    budget = Budget(0.08)
+    budget.earn(99)
+    assert not budget.spend(32)
+    budget.earn(1)
+    assert budget.spend(32)
+    budget.earn(300)
+    assert not budget.spend()
+    budget.earn(13)
+    assert budget.spend()
+
+
 def test_a_share_of_nothing_allows_nothing() -> None:
     budget = Budget(0.0, reserve=5.0)
     budget.earn(1000)

@@ -132,6 +132,21 @@ async def test_a_slow_partner_is_told_of(world: World) -> None:
     assert "slow" in fact.en
 
 
+async def test_of_a_slow_partner_with_several_gateways_it_is_told_how_long_each_takes(world: World) -> None:
+    for _ in range(10):
+        world.ask(B.member_id, seconds=3.0)
+    doors = [
+        DoorState(B.member_id, B.address, State.CLOSED, None, 3.1),
+        DoorState(B.member_id, "127.0.0.1:2", State.CLOSED, None, 0.02),
+        DoorState(B.member_id, "127.0.0.1:3", State.CLOSED, None, None),
+    ]
+    (fact,) = await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)
+    assert f"{B.address} 3.10 s, 127.0.0.1:2 0.02 s, 127.0.0.1:3 not known yet" in fact.en
+    assert f"{B.address} 3.10 秒，127.0.0.1:2 0.02 秒，127.0.0.1:3 尚不清楚" in fact.zh
+    assert "directory" in fact.do_en
+    assert "目录" in fact.do_zh
+
+
 async def test_who_is_no_member_any_more_is_not_told_of(world: World) -> None:
     for _ in range(5):
         world.ask("11110000000000000X", gone())
