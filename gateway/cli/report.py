@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import wording
+from gateway.cli.access_common import moment
 from gateway.cli.language import chinese, plain, say
 from gateway.cli.tables import lines_of, listing
 from gateway.wording import Word, word
@@ -83,6 +84,8 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         noted.stylize("italic bright_black")
         parts.append(noted)
     parts.append(_facts(response))
+    if response.stale:
+        parts.append(_outdated(response, console.width - _FRAME))
     known = response.status != words.SURVIVAL_STATUS_UNKNOWN
     for reason in response.reasons:
         if known and reason.name == _NOBODY_KNOWS:
@@ -90,7 +93,7 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         parts.append(_broken("• " + plain(reason.zh if chinese() else reason.en), console.width - _FRAME))
     if response.evidence:
         parts.append(_timeline(response, console.width))
-    if response.partial:
+    if _is_incomplete(response):
         parts.append(
             Text(
                 say(
@@ -100,7 +103,7 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
                 style="yellow",
             )
         )
-    if response.from_cache:
+    if response.from_cache and not response.stale:
         parts.append(_earlier(response))
     parts.append(_sources(response))
     if any(answer.HasField("pending_until") for answer in response.answers):
@@ -119,30 +122,47 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
 
 def _earlier(response: agency_pb2.CheckResponse) -> Text:
     """That answers were given before, and how long ago the oldest was."""
-    minutes = response.age_ms // 60_000
-    ago = say(f"{minutes} min ago", f" {minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
-    if not minutes:
-        ago = say("less than a minute ago", "不到 1 分钟前")
-    if response.stale and any(answer.stale and answer.HasField("pending_until") for answer in response.answers):
-        return Text(
-            say(
-                f"Outdated: a province cannot be reached; what it answered {ago} is shown. Its new answer comes late.",
-                f"已过期：有省份暂时无法连接，显示其{ago}的答复，新答复到达后可查看。",
-            ),
-            style="bold yellow",
-        )
-    if response.stale:
-        return Text(
-            say(
-                f"Outdated: a province cannot be reached; what it answered {ago} is shown. Ask again later.",
-                f"已过期：有省份暂时无法连接，显示其{ago}的答复，请稍后重新查询。",
-            ),
-            style="bold yellow",
-        )
+    ago = _ago(response.age_ms // 60_000)
     return Text(
         say(f"Answered before, {ago}; ask anew with --fresh.", f"使用{ago}已取得的答复；如需重新查询请加 --fresh。"),
         style="bright_black",
     )
+
+
+def _outdated(response: agency_pb2.CheckResponse, width: int) -> Text:
+    """Whose answers are outdated, of when the oldest is, and what to do about it."""
+    stale = [answer for answer in response.answers if answer.stale]
+    names = say(", ", "、").join(plain(say(answer.member_name_en, answer.member_name_zh)) for answer in stale)
+    ago = _ago(response.age_ms // 60_000)
+    made = min((answer.made_at.ToMilliseconds() for answer in stale), default=0)
+    at = moment(made)[:16]
+    left = any(answer.HasField("pending_until") for answer in stale)
+    told = say(
+        f"Outdated: {names} cannot be reached. What was answered {ago} ({at}) is shown; what changed since is not. ",
+        f"过期答复：暂时无法连接{names}，以下为其{ago}（{at}）的答复，此后的变化未计入。",
+    )
+    told += (
+        say("Its new answer comes late.", "新答复到达后可查看。")
+        if left
+        else say("Ask again later.", "请稍后重新查询。")
+    )
+    text = _broken(told, width)
+    text.stylize("bold yellow")
+    return text
+
+
+def _is_incomplete(response: agency_pb2.CheckResponse) -> bool:
+    """Whether what somebody knows is missing; not where all there is to say is that an answer is outdated."""
+    if not response.partial or not response.stale:
+        return response.partial
+    silent = any(source.outcome != words.SOURCE_OUTCOME_ANSWERED for source in response.sources)
+    return silent or any(answer.refusal for answer in response.answers)
+
+
+def _ago(minutes: int) -> str:
+    if not minutes:
+        return say("less than a minute ago", "不到 1 分钟前")
+    return say(f"{minutes} min ago", f" {minutes} 分钟前") if minutes < 120 else _hours(minutes // 60)
 
 
 def _hours(hours: int) -> str:
@@ -206,7 +226,7 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         answer.member_id: (answer.member_name_zh if chinese() else answer.member_name_en) for answer in response.answers
     }
     for answer in response.answers:
-        line.append(f"{names[answer.member_id]}: ")
+        line.append(plain(names[answer.member_id]) + say(": ", "："))
         if answer.refusal:
             line.append(plain(answer.message_zh if chinese() else answer.message_en), style="yellow")
         else:
@@ -221,7 +241,7 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             words_of_it = f", left with it until {until}, no need to ask again", f"，留置至 {until}，无需重新查询"
             line.append(say(*words_of_it), style="cyan")
         if answer.stale:
-            line.append(say(", outdated", "，已过期"), style="bold yellow")
+            line.append(say(", outdated", "，过期答复"), style="bold yellow")
         elif answer.from_cache:
             line.append(say(", from before", "，此前取得"))
         if answer.followed:

@@ -241,6 +241,42 @@ def test_beside_an_outdated_answer_whose_province_was_left_the_question_nobody_i
     assert until in text
 
 
+def outdated() -> agency_pb2.CheckResponse:
+    """An answer of one province that cannot be reached, given before: nothing else is wrong with it."""
+    response = answer()
+    del response.answers[1], response.sources[1]
+    response.stale = response.from_cache = response.answers[0].from_cache = response.answers[0].stale = True
+    response.answers[0].made_at.FromMilliseconds(1_779_854_400_000)
+    response.age_ms = 3 * 3_600_000
+    return response
+
+
+def test_above_an_outdated_answer_it_is_said_whose_it_is_of_when_and_what_is_missing(language: str) -> None:
+    text = shown(outdated())
+    said = {
+        "en": "Outdated: Anhui cannot be reached. What was answered 3 h ago (2026-05-27 12:00) is shown; what changed",
+        "zh": "过期答复：暂时无法连接安徽，以下为其 3 小时前（2026-05-27 12:00）的答复，此后的变化未计入。请稍后",
+    }[language]
+    assert said in text
+    assert text.index(said) < text.index({"en": "Married again", "zh": "已再婚"}[language])
+
+
+def test_an_outdated_answer_is_not_called_incomplete_unless_something_else_is_missing(language: str) -> None:
+    incomplete = re.compile("Incomplete|信息不完整")
+    response = outdated()
+    assert not incomplete.search(shown(response))
+    response.sources.add(member_id="D", department=v.DEPARTMENT_BANKS, outcome=2)
+    assert incomplete.search(shown(response))
+    response = outdated()
+    response.answers.add(member_id="C", refusal=words.REFUSAL_REASON_PARTNER_UNAVAILABLE)
+    assert incomplete.search(shown(response))
+
+
+def test_chinese_is_punctuated_as_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    assert "安徽：生存（强），已签名答复" in shown(answer())
+
+
 def test_of_an_answer_that_is_not_the_last_it_is_said_by_name_who_is_awaited(language: str) -> None:
     members = [agency_pb2.AwaitedMember(member_id=str(at), name_zh=f"某省{at}", name_en=f"P{at}") for at in range(30)]
     said = {"en": ("still to answer: P0, P1", "P29"), "zh": ("尚待答复：某省0、某省1、", "某省29")}[language]
