@@ -33,6 +33,7 @@ from gateway.cli.access_people import people
 from gateway.cli.audit_words import signal_words
 from gateway.cli.files import read_text
 from gateway.cli.language import plain, say
+from gateway.cli.member_names import MemberNames
 from gateway.errors import WuganError
 
 if TYPE_CHECKING:
@@ -216,12 +217,14 @@ def list_(config_file: Path, json_out: bool) -> None:
         return at.administration.ledger, at.now_ms
 
     ledger, now_ms = run(config_file, work)
-    listed = [described(ledger, each, now_ms) for each in ledger.grants.values()]
+    names = MemberNames.of(config_file)
+    grants = [described(ledger, each, now_ms) for each in ledger.grants.values()]
+    listed = [{**each, **names.fields(each["member"])} for each in grants]
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in listed:
-        for line in lines(each):
+        for line in lines(each, names):
             click.echo(plain(line))
     if not listed:
         click.echo(say("no grants: nobody may ask anything", "尚无授权：任何人均不得查询"))
@@ -254,9 +257,10 @@ def explain(
         click.echo(json.dumps(told, ensure_ascii=False))
     else:
         verdict = say("allowed", "允许") if told["allowed"] else say("refused", "拒绝")
-        click.echo(plain(f"{verdict}: {say(told['why_en'], told['why_zh'])}"))
+        colon = say(": ", "：")
+        click.echo(plain(f"{verdict}{colon}{say(told['why_en'], told['why_zh'])}"))
         for each in told["grants"]:
-            click.echo(plain(f"  {each['grant']}: {each['verdict']}"))
+            click.echo(plain(f"  {each['grant']}{colon}{each['verdict']}"))
     raise SystemExit(0 if told["allowed"] else EXIT_REFUSED)
 
 
@@ -324,15 +328,16 @@ def alarms(config_file: Path, json_out: bool) -> None:
             for alarm in await at.store.alarms.read()
         ]
 
-    listed = run(config_file, work)
+    names = MemberNames.of(config_file)
+    listed = [{**each, **names.fields(each["member"])} for each in run(config_file, work)]
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each in listed:
         state = say("cleared", "已解除") if each["cleared"] else say("stands", "未解除")
         seen = signal_words(each["signal"], each["seen"], each["allowed"])
-        told = f"{each['number']:4} {each['at']} {state} {each['member']} {each['unit']} {say(seen.en, seen.zh)}"
-        click.echo(plain(told))
+        whom = names.called(each["member"])
+        click.echo(plain(f"{each['number']:4} {each['at']} {state} {whom} {each['unit']} {say(seen.en, seen.zh)}"))
     if not listed:
         click.echo(say("no alarms", "没有告警"))
 

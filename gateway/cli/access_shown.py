@@ -11,6 +11,7 @@ from typing import Any, Final
 from gateway import wording
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES
 from gateway.cli.language import say
+from gateway.cli.member_names import MemberNames
 from gateway.sections.values import ANY
 
 STATES: Final = {
@@ -51,12 +52,14 @@ def because(reasons: Iterable[str]) -> str:
     return _separated(say(*_TWO_PERSONS[each]) for each in reasons)
 
 
-def lines(grant: Mapping[str, Any]) -> list[str]:
+def lines(grant: Mapping[str, Any], members: MemberNames) -> list[str]:
     """The lines about a grant.
 
     Args:
         grant: from `access_explain.described`.
+        members: what members are called.
     """
+    whom = say("any member", "任一成员") if grant["member"] == ANY else members.called(grant["member"])
     quotas = [f"{say(*_QUOTAS[name])} {bound}" for name, bound in grant["quotas"].items() if bound]
     waiting = grant["needs_approval"]
     people = [
@@ -78,7 +81,7 @@ def lines(grant: Mapping[str, Any]) -> list[str]:
         (say("reason", "理由"), grant["why"]),
     ]
     return [
-        f"{grant['grant']}  {state(grant['state'])}  {grant['member']}",
+        f"{grant['grant']}  {state(grant['state'])}  {whom}",
         *(f"    {name}{say(': ', '：')}{value}" for name, value in told if value),
     ]
 

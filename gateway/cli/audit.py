@@ -19,6 +19,7 @@ from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import CONFIG, FILE, JSON, Actor, Opened, fail, in_store, look, run, signed, tell
 from gateway.cli.audit_options import Head, noted, seeking
 from gateway.cli.language import say
+from gateway.cli.member_names import MemberNames
 
 if TYPE_CHECKING:
     from gateway.clock import Clock
@@ -77,8 +78,9 @@ def list_(
     if json_out:
         click.echo(json.dumps({"events": [data(each) for each in shown], "before": following}, ensure_ascii=False))
         return
+    names = MemberNames.of(config_file)
     for each in shown:
-        click.echo(line(each))
+        click.echo(line(each, names))
     if not shown:
         click.echo(say("no such event", "没有符合条件的事件"))
     elif more:
@@ -124,8 +126,9 @@ def show(
     if json_out:
         click.echo(json.dumps({"events": [data(each) for each in found]}, ensure_ascii=False))
         return
+    names = MemberNames.of(config_file)
     for position, each in enumerate(found):
-        click.echo("\n".join([*([""] if position else []), *lines(each)]))
+        click.echo("\n".join([*([""] if position else []), *lines(each, names)]))
 
 
 @audit.command(

@@ -16,6 +16,7 @@ from gateway.access.terms import PURPOSE_NAMES
 from gateway.cli.access_common import moment
 from gateway.cli.audit_words import explained, kind, outcome
 from gateway.cli.language import plain, say
+from gateway.cli.member_names import MemberNames
 from gateway.store.trail import Found
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -70,13 +71,18 @@ def data(found: Found) -> dict[str, Any]:
     }
 
 
-def line(found: Found) -> str:
-    """An event in a list."""
+def line(found: Found, members: MemberNames) -> str:
+    """An event in a list.
+
+    Args:
+        found: it.
+        members: what members are called.
+    """
     event = found.event
     kind_word = kind(event)
     # What an administrator did is what came of it; an exchange has an outcome of a word.
     outcome_word = explained(event) if event.direction in ("act", "alarm") else outcome(event)
-    who = " ".join(part for part in (event.counterpart, event.unit) if part)
+    who = " ".join(part for part in (members.called(event.counterpart), event.unit) if part)
     about = say(f"people: {event.subjects}", f"{event.subjects} 人") if event.subjects else event.case_reference
     parts = (
         f"{found.sequence:>8}",
@@ -89,12 +95,18 @@ def line(found: Found) -> str:
     return plain("  ".join(part for part in parts if part))
 
 
-def lines(found: Found) -> list[str]:
-    """Everything of one event."""
+def lines(found: Found, members: MemberNames) -> list[str]:
+    """Everything of one event.
+
+    Args:
+        found: it.
+        members: what members are called.
+    """
     event, told = found.event, data(found)
     kind_word, outcome_word = kind(event), outcome(event)
     purpose = wording.word(wording.PURPOSES, event.purpose) if event.purpose else None
     told |= {
+        "member": members.called(event.counterpart),
         "kind": say(kind_word.en, kind_word.zh),
         "outcome": say(outcome_word.en, outcome_word.zh),
         "purpose": say(purpose.en, purpose.zh) if purpose is not None else "",

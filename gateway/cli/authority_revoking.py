@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, REASON, REASONS, in_office, tell_version
-from gateway.cli.language import say
+from gateway.cli.language import plain, say
+from gateway.cli.member_names import MemberNames
 
 if TYPE_CHECKING:
     from certs.records import Record
@@ -52,15 +53,16 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
     """List the certificates."""
     from certs.identity import require_member_id
 
-    def work(office: Office) -> tuple[Record, ...]:
+    def work(office: Office) -> tuple[tuple[Record, ...], MemberNames]:
         member = require_member_id(member_id) if member_id is not None else ""
-        return office.authority.ledger.unexpired(office.now(), member_id=member, limit=LISTED)
+        names = MemberNames({each.member_id: (each.name_zh, each.name_en) for each in office.members()})
+        return office.authority.ledger.unexpired(office.now(), member_id=member, limit=LISTED), names
 
-    found = in_office(folder, passphrase_file, work)
+    found, names = in_office(folder, passphrase_file, work)
     if json_out:
         click.echo(json.dumps({"certificates": [_about(each) for each in found]}, ensure_ascii=False, indent=2))
     else:
-        _show(found)
+        _show(found, names)
     if len(found) == LISTED:
         said = say(f"only {LISTED} are shown; name a --member", f"仅显示 {LISTED} 张，请用 --member 指定成员")
         click.echo(said, err=True)
@@ -208,7 +210,7 @@ def _about(record: Record) -> dict[str, Any]:
     }
 
 
-def _show(records: Sequence[Record]) -> None:
+def _show(records: Sequence[Record], names: MemberNames) -> None:
     """Certificates for people, under the names of their holders."""
     holder = ""
     if not records:
@@ -216,7 +218,8 @@ def _show(records: Sequence[Record]) -> None:
     for each in records:
         if _holder(each) != holder:
             holder = _holder(each)
-            click.echo(holder)
+            name = names.name(each.holder.member_id) if each.holder is not None else ""
+            click.echo(plain(f"{holder}  {name}".rstrip()))
         click.echo(f"  {_line(each)}")
 
 

@@ -15,6 +15,7 @@ import click
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import CONFIG, JSON, Opened, ended, fail, moment, run, tell
 from gateway.cli.language import plain, say
+from gateway.cli.member_names import MemberNames
 
 if TYPE_CHECKING:
     from gateway.matching.session import Session
@@ -96,11 +97,12 @@ def status(config_file: Path, json_out: bool, member: str) -> None:
         return [standing_as_data(each) | {"not_begun": _not_begun(at, each)} for each in found]
 
     standing = run(config_file, look)
+    names = MemberNames.of(config_file)
     if json_out:
-        click.echo(json.dumps(standing, ensure_ascii=False))
+        click.echo(json.dumps([{**each, **names.fields(each["member"])} for each in standing], ensure_ascii=False))
         return
     for each in standing:
-        click.echo(plain(_line(each)))
+        click.echo(plain(_line(each, names.called(each["member"]))))
     if not standing:
         click.echo(say("nothing was compared yet", "尚未比对"))
 
@@ -130,9 +132,9 @@ def standing_as_data(standing: Standing) -> dict[str, Any]:
     return data
 
 
-def _line(data: dict[str, Any]) -> str:
+def _line(data: dict[str, Any], member: str) -> str:
     if not data["state"]:
-        return f"{data['member']}  {say(*_NOT_BEGUN[data['not_begun']])}"
+        return f"{member}  {say(*_NOT_BEGUN[data['not_begun']])}"
     state = next(say(en, zh) for name, en, zh in _STATES.values() if name == data["state"])
     told = say(
         f"{data['answered']} of {data['people']} people and faces answered, {data['their_rows']} rows of theirs, "
@@ -140,7 +142,7 @@ def _line(data: dict[str, Any]) -> str:
         f"本方人员及人脸共 {data['people']} 项，已比对 {data['answered']} 项，对方 {data['their_rows']} 行，"
         f"发现重复领取 {data['found']} 人",
     )
-    return "  ".join(each for each in (data["member"], state, told, data["last_step_at"], data["reason"]) if each)
+    return "  ".join(each for each in (member, state, told, data["last_step_at"], data["reason"]) if each)
 
 
 def _is_granted(at: Opened, member: str) -> bool:

@@ -21,6 +21,7 @@ from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import FILE, JSON
 from gateway.cli.agency_options import BASIS, CONFIG, OFFICIAL
 from gateway.cli.language import plain, say
+from gateway.cli.member_names import called
 from gateway.errors import ConfigError
 from gateway.wording import BENEFITS, DEPARTMENTS, REFUSALS, Word, refusal_name, word
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -262,7 +263,7 @@ def _standing(each: agency_pb2.SubscriptionState) -> str:
         each.id_number,
         each.name,
         _named(BENEFITS, each.benefit),
-        each.member_id,
+        called(each.member_id, each.member_name_zh, each.member_name_en),
         say(*_STANDINGS.get(each.standing, ("?", "？"))),
     ]
     if each.refusal:

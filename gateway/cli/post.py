@@ -18,6 +18,7 @@ import click
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
 from gateway.cli.access_common import CONFIG, JSON, fail, in_store, tell
 from gateway.cli.language import say
+from gateway.cli.member_names import MemberNames
 from gateway.cli.post_shown import failing, print_listed, print_one
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def drop_inbox(config_file: Path, json_out: bool, reason: str, deliveries: tuple
 def _list(box: _Box, config_file: Path, member: str, state: str | None, limit: int, *, json_out: bool) -> None:
     number = box.states.get(state or "", 0)
     found = in_store(config_file, lambda at, _: box.listed(at, member=member, state=number, limit=limit))
-    print_listed(found, box.states, json_out=json_out)
+    print_listed(found, box.states, MemberNames.of(config_file), json_out=json_out)
 
 
 def _show(box: _Box, config_file: Path, delivery: str, *, json_out: bool) -> None:
@@ -219,7 +220,7 @@ def _show(box: _Box, config_file: Path, delivery: str, *, json_out: bool) -> Non
     found, more = in_store(config_file, lambda at, _: box.one(at, wanted))
     if found is None:
         raise fail("there is no such delivery", "没有该消息", EXIT_REFUSED)
-    print_one(found, box.states, more, json_out=json_out)
+    print_one(found, box.states, more, MemberNames.of(config_file), json_out=json_out)
 
 
 def _retry(

@@ -13,6 +13,7 @@ import click
 
 from gateway.cli.access_common import moment
 from gateway.cli.language import plain, say
+from gateway.cli.member_names import MemberNames
 
 if TYPE_CHECKING:
     from gateway.store.outbox import Trouble
@@ -52,13 +53,14 @@ _LABELS = {
 }
 
 
-def _data(each: Listed, states: Mapping[str, int]) -> dict[str, Any]:
+def _data(each: Listed, states: Mapping[str, int], members: MemberNames) -> dict[str, Any]:
     from gateway.wording import refusal_name
 
     names = {number: name for name, number in states.items()}
     return {
         "delivery": each.delivery_id.hex(),
         "member": each.member,
+        **members.fields(each.member),
         "kind": _KIND_WORDS.get(each.kind, ("unknown", ""))[0].replace(" ", "-"),
         "state": names[each.state],
         "made_at": moment(each.made_at_ms),
@@ -83,55 +85,63 @@ def failing(trouble: Trouble) -> dict[str, Any]:
     }
 
 
-def print_listed(found: list[Listed], states: Mapping[str, int], *, json_out: bool) -> None:
+def _reason(name: str) -> str:
+    """A reason of the contract in words, with its own name."""
+    from gateway.wording import REFUSALS
+    from wugan.federation.v1 import vocabulary_pb2 as words
+
+    number = words.RefusalReason.Value(f"REFUSAL_REASON_{name}") if name else 0
+    word = REFUSALS.get(number)
+    return name if word is None else f"{say(word.en, word.zh)} ({name})"
+
+
+def print_listed(found: list[Listed], states: Mapping[str, int], members: MemberNames, *, json_out: bool) -> None:
     """A list of deliveries, one a line.
 
     Args:
         found: what is listed.
         states: names of the states of its box.
+        members: what members are called.
         json_out: as JSON.
     """
-    listed = [_data(each, states) for each in found]
+    listed = [_data(each, states, members) for each in found]
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return
     for each, data in zip(found, listed, strict=True):
         state, kind = say(*_STATE_WORDS[data["state"]]), say(*_KIND_WORDS.get(each.kind, ("unknown", "未知")))
-        why = f"{data['reason']} {each.note}".strip()
-        click.echo(plain(f"{data['delivery']}  {each.member}  {kind:12} {state:10} {data['made_at']}  {why}"))
+        why = f"{_reason(data['reason'])} {each.note}".strip()
+        whom = members.called(each.member)
+        click.echo(plain(f"{data['delivery']}  {whom}  {kind:12} {state:10} {data['made_at']}  {why}".rstrip()))
     if not listed:
         click.echo(say("nothing", "无"))
 
 
-def print_one(found: Listed, states: Mapping[str, int], more: Mapping[str, Any], *, json_out: bool) -> None:
+def print_one(
+    found: Listed, states: Mapping[str, int], more: Mapping[str, Any], members: MemberNames, *, json_out: bool
+) -> None:
     """One delivery, item by item.
 
     Args:
         found: what is shown.
         states: names of the states of its box.
         more: what is known of its member besides (`failing`).
+        members: what members are called.
         json_out: as JSON.
     """
-    data = {**_data(found, states), **more}
+    data = {**_data(found, states, members), **more}
     if json_out:
         click.echo(json.dumps(data, ensure_ascii=False))
         return
-    from gateway.wording import REFUSALS
-    from wugan.federation.v1 import vocabulary_pb2 as words
-
-    def reason(name: str) -> str:
-        number = words.RefusalReason.Value(f"REFUSAL_REASON_{name}") if name else 0
-        word = REFUSALS.get(number)
-        return name if word is None else f"{say(word.en, word.zh)} ({name})"
-
     shown = {
         **data,
-        "reason": reason(data["reason"]),
+        "member": members.called(found.member),
+        "reason": _reason(data["reason"]),
         "kind": say(*_KIND_WORDS.get(found.kind, ("unknown", "未知"))),
         "state": say(*_STATE_WORDS[data["state"]]),
     }
     if "member_reason" in data:
-        shown["member_reason"] = reason(data["member_reason"])
+        shown["member_reason"] = _reason(data["member_reason"])
     for name, value in shown.items():
-        if value not in ("", 0):
+        if name in _LABELS and value not in ("", 0):
             click.echo(plain(f"{say(*_LABELS[name])}{say(': ', '：')}{value}"))

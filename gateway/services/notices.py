@@ -120,7 +120,9 @@ class NoticeService:
         """
         limit = min(request.limit or DEFAULT_LIST, LIST_AT_MOST)
         page = await self._subscriptions.page(unit, _place(request.after), limit)
-        response = agency_pb2.ListSubscriptionsResponse(subscriptions=[_shown(each) for each in page])
+        response = agency_pb2.ListSubscriptionsResponse(
+            subscriptions=[_shown(each, self._name(each.member)) for each in page]
+        )
         if len(page) == limit:
             last = page[-1]
             response.next = last.blind_index + last.benefit.to_bytes(2) + last.member.encode()
@@ -173,12 +175,14 @@ class _Gone:
         self.member_id = self.name_zh = self.name_en = member_id
 
 
-def _shown(each: Subscribed) -> agency_pb2.SubscriptionState:
+def _shown(each: Subscribed, member: Named) -> agency_pb2.SubscriptionState:
     state = agency_pb2.SubscriptionState(
         id_number=each.id_number,
         name=each.name,
         benefit=each.benefit,  # type: ignore[arg-type]  # numbers of the contract, here and below
         member_id=each.member,
+        member_name_zh=member.name_zh,
+        member_name_en=member.name_en,
         standing=each.standing,  # type: ignore[arg-type]
         refusal=each.reason,  # type: ignore[arg-type]
         monitored=[number for number in _DEPARTMENTS if each.monitored >> number & 1],  # type: ignore[misc]

@@ -11,6 +11,7 @@ from gateway.access.people import ACTIVE, GONE, PROPOSED
 from gateway.access.terms import BENEFIT_NAMES, PURPOSE_NAMES, Quotas, Scope, Terms, Thresholds
 from gateway.cli import access_shown
 from gateway.cli.access_explain import described
+from gateway.cli.member_names import MemberNames
 
 MEMBER = "11330000002482285J"
 NOW_MS = 1_790_000_000_000
@@ -36,7 +37,7 @@ def test_a_grant_is_shown_in_the_language_of_the_screen(monkeypatch: pytest.Monk
     monkeypatch.setenv("WUGAN_LANG", language)
     ledger = Ledger(MEMBER, Thresholds(people_a_day=10, purposes=frozenset(), kinds=frozenset()))
     grant = Grant(1, terms(), "zhang", NOW_MS)
-    text = "\n".join(access_shown.lines(described(ledger, grant, NOW_MS)))
+    text = "\n".join(access_shown.lines(described(ledger, grant, NOW_MS), MemberNames({})))
     assert ("待批准" in text) == (language == "zh")
     assert ("多" in text) == (language == "zh")
     if language == "zh":

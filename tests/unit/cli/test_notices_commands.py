@@ -22,6 +22,16 @@ def test_why_nobody_watches_is_said_in_words(monkeypatch: pytest.MonkeyPatch, re
     assert any("\u4e00" <= each <= "\u9fff" for each in told.split("被拒绝")[1].split("(")[0])
 
 
+def test_a_subscription_is_told_with_the_name_of_the_province(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = agency_pb2.SubscriptionState(member_id="11X", member_name_zh="安徽省", member_name_en="Anhui")
+    monkeypatch.setenv("WUGAN_LANG", "zh")
+    assert "  安徽省（11X）  " in notices._standing(state)
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    assert "  Anhui (11X)  " in notices._standing(state)
+    gone = agency_pb2.SubscriptionState(member_id="11X", member_name_zh="11X", member_name_en="11X")
+    assert "  11X  " in notices._standing(gone)
+
+
 def test_people_of_a_file_are_known_by_their_line(tmp_path: Path) -> None:
     listed = tmp_path / "people.csv"
     listed.write_text('id_number,name,benefit,regions\n1,"a\nb",,340000\n\n2,c,,340000\n', "utf-8")

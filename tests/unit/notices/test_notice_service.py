@@ -134,6 +134,7 @@ async def test_subscriptions_are_listed_page_by_page_and_say_how_they_stand(tmp_
                 assert each.standing == agency_pb2.SUBSCRIPTION_STANDING_ACTIVE
                 assert [int(number) for number in each.monitored] == [w.feeds[0].about.department]
                 assert each.until.ToMilliseconds() > w.clock.now_ms()
+                assert (each.member_name_zh, each.member_name_en) == (f"某省 {ANHUI}", f"province {ANHUI}")
             if not answer.next:
                 break
             page.after = answer.next

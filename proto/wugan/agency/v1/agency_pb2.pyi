@@ -1027,12 +1027,17 @@ class SubscriptionState(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     MONITORED_FIELD_NUMBER: _builtins.int
+    MEMBER_NAME_ZH_FIELD_NUMBER: _builtins.int
+    MEMBER_NAME_EN_FIELD_NUMBER: _builtins.int
     id_number: _builtins.str
     name: _builtins.str
     benefit: _vocabulary_pb2_1.BenefitType.ValueType
     member_id: _builtins.str
     standing: Global___SubscriptionStanding.ValueType
     refusal: _vocabulary_pb2_1.RefusalReason.ValueType
+    member_name_zh: _builtins.str
+    """What the member is called; its code where it has left the federation."""
+    member_name_en: _builtins.str
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """When it ends unless subscribed again."""
@@ -1052,10 +1057,12 @@ class SubscriptionState(_message.Message):
         refusal: _vocabulary_pb2_1.RefusalReason.ValueType = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
         monitored: _abc.Iterable[_vocabulary_pb2.Department.ValueType] | None = ...,
+        member_name_zh: _builtins.str = ...,
+        member_name_en: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "id_number", b"id_number", "member_id", b"member_id", "monitored", b"monitored", "name", b"name", "refusal", b"refusal", "standing", b"standing", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["benefit", b"benefit", "id_number", b"id_number", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "monitored", b"monitored", "name", b"name", "refusal", b"refusal", "standing", b"standing", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
