@@ -16,6 +16,7 @@ import asyncio
 import collections
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 import grpc
@@ -37,13 +38,18 @@ class ServerCertificate:
         key: the private key of the first certificate of `chain_pem`.
         chain_pem: the server's certificate, then the issuing CA's.
         roots_pem: the federation root; clients must prove a certificate under it.
+        begun: called for each connection that begins a handshake, whatever becomes of it, by any thread: the core's
+            own lines about them are not to be read by anybody (`core_log`).
 
     Raises:
         CertsError: gRPC was loaded too early to be held to TLS 1.3.
     """
 
-    def __init__(self, key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> None:
+    def __init__(
+        self, key: PrivateKey, chain_pem: bytes, roots_pem: bytes, *, begun: Callable[[], None] | None = None
+    ) -> None:
         require_tls13()
+        self._begun = begun
         self._roots_pem = roots_pem
         self._pending: collections.deque[grpc.ServerCertificateConfiguration] = collections.deque()
         self._changing = asyncio.Lock()
@@ -91,6 +97,8 @@ class ServerCertificate:
 
     def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
         # Called by threads of gRPC, several at once: taking from a deque is atomic.
+        if self._begun is not None:
+            self._begun()
         try:
             return self._pending.popleft()
         except IndexError:

@@ -8,6 +8,7 @@
     ├── PolicyError            an administrative act is malformed, or not this person's to do
     ├── DirectoryError         the federation directory is missing, expired, forged or rolled back
     ├── PartnerError           another province's gateway could not be asked or answered wrongly
+    │   └── HandshakeError     no TLS connection to it came about
     ├── SourceError            a department's adapter could not be asked or answered wrongly
     └── StoreError             the gateway's own storage failed
 
@@ -105,6 +106,10 @@ class PartnerError(WuganError):
 
     default_reason = words.REFUSAL_REASON_PARTNER_UNAVAILABLE
     default_retryable = True
+
+
+class HandshakeError(PartnerError):
+    """No TLS connection to another province's gateway came about: one of the two does not accept what it was shown."""
 
 
 class SourceError(WuganError):

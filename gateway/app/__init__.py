@@ -53,6 +53,7 @@ from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.applying import Applying
 from gateway.inquiry.exchange import Exchange
 from gateway.log import configure
+from gateway.observing import metrics
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.services.agency import AgencyServicer
@@ -239,7 +240,7 @@ async def gateway(
             twice.service,
         )
         server = Server(
-            lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots),
+            lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots, begun=metrics.CONNECTIONS.add),
             desk,
             FederationServicer(desk, exchange, post.door, settings.inquiry),
             agency,

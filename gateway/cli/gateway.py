@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ def run(config_file: Path) -> None:
     from gateway.grpc_engine import settle_engine
 
     settle_engine()  # before anything below loads gRPC
+    faulthandler.enable(2)  # its core says nothing by itself (`certs.core_log`): where it died is worth knowing
     from gateway.config import load_gateway
     from gateway.errors import DirectoryError, StoreError, WuganError
 

@@ -11,6 +11,7 @@ A call may be repeated when being dealt with twice does no harm: a question is a
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
@@ -18,7 +19,7 @@ from typing import Final, NamedTuple, TypeVar
 import grpc
 from tenacity import AsyncRetrying, retry_if_result
 
-from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.errors import HandshakeError, PartnerError, RefusedError, WuganError
 from gateway.observing import calls
 from gateway.resilience.backoff import Backoff, Random, chance
 from gateway.resilience.breaker import Said
@@ -26,6 +27,8 @@ from gateway.sections.resilience import RetrySettings
 from gateway.status import from_rpc_error
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+_NO_TLS: Final = re.compile("handshake failed|verification check failed", re.IGNORECASE)
+"""In what the library says of a connection that came to nothing: the handshake, or the name that was proved there."""
 LEAST_TRY_S: Final = 0.05
 """A try with less time than that is not begun."""
 
@@ -99,7 +102,7 @@ class Failed(NamedTuple):
     @property
     def name(self) -> str:
         """Short name of how, e.g. "DEADLINE_EXCEEDED"."""
-        return self.error.code
+        return calls.NO_TLS if isinstance(self.error, HandshakeError) else self.error.code
 
 
 def row_of(status: str, reason: str) -> Row:
@@ -130,7 +133,9 @@ def failed_by(error: grpc.aio.AioRpcError) -> Failed:
             retry_after_ms=ours.retry_after_ms,
         )
         return Failed(refused, row_of(status.name, ours.code))
-    return Failed(late() if status is grpc.StatusCode.DEADLINE_EXCEEDED else unreachable(), row_of(status.name, ""))
+    if status is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return Failed(late(), row_of(status.name, ""))
+    return Failed(no_tls() if _NO_TLS.search(error.details() or "") else unreachable(), row_of(status.name, ""))
 
 
 def faulty() -> Failed:
@@ -164,6 +169,15 @@ def late() -> PartnerError:
         "the other province did not answer in time; ask again with a longer deadline",
         "对方省份未在时限内答复，请延长时限后重试",
         reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+    )
+
+
+def no_tls() -> PartnerError:
+    """Something answers there, and no TLS connection comes about with it."""
+    return HandshakeError(
+        "no TLS connection to the other province's gateway comes about; tell the operator of this gateway, who is to "
+        "compare certificates and addresses with the other side",
+        "与对方省份网关无法建立 TLS 连接，请告知本省网关管理员核对双方证书与地址",
     )
 
 

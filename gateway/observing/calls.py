@@ -16,7 +16,7 @@ import asyncio
 from typing import Final, Self
 
 from gateway.clock import Clock, SystemClock
-from gateway.errors import EnvelopeError, PartnerError, RefusedError, WuganError
+from gateway.errors import EnvelopeError, HandshakeError, PartnerError, RefusedError, WuganError
 from gateway.observing import metrics
 from gateway.observing.pulse import Pulse, Pulses
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -28,6 +28,7 @@ CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
 LEFT_ALONE: Final = "LEFT_ALONE"
 OVERLOADED: Final = "OVERLOADED"
+NO_TLS: Final = "NO_TLS"
 
 PARTNERS: Final = Pulses()
 DEPARTMENTS: Final = Pulses()
@@ -93,6 +94,8 @@ def failure_of(error: BaseException | None) -> str | None:
     """
     if error is None:
         return ""
+    if isinstance(error, HandshakeError):
+        return NO_TLS
     if isinstance(error, PartnerError):
         return error.code
     if isinstance(error, RefusedError) and not isinstance(error, EnvelopeError):
@@ -130,7 +133,9 @@ class to_partner:  # noqa: N801  reads as a function
         at = now()
         seconds, partner = at - self._began, self._partner
         outcome = OK
-        if isinstance(error, WuganError):
+        if isinstance(error, HandshakeError):
+            outcome = NO_TLS
+        elif isinstance(error, WuganError):
             outcome = error.code
         elif isinstance(error, asyncio.CancelledError):
             outcome = CANCELLED

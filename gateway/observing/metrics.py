@@ -18,6 +18,7 @@ BREAKER: Final = {"closed": 0, "half-open": 1, "open": 2}
 # calls that arrive
 CALLS = Counter("wugan_calls_total", "Calls that ended, by what came of them", "call", "outcome")
 CALL_SECONDS = Histogram("wugan_call_seconds", "Time of a call", "call")
+CONNECTIONS = Counter("wugan_connections_total", "Connections to the gateway's ports, also those that let nobody in")
 CALLS_IN_FLIGHT = Gauge("wugan_calls_in_flight", "Calls being worked on")
 QUESTIONS = Counter(
     "wugan_questions_total", "Questions of a partner dealt with, by what came of them", "partner", "outcome"

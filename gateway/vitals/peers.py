@@ -37,6 +37,14 @@ _PARTNER: Final = {
         "Check the network way to it, and call its administrator if others cannot reach it either.",
         "请检查到对方网关的网络；若其他成员也无法连接，请联系对方管理员。",
     ),
+    calls.NO_TLS: (
+        "something answers at its address, but no TLS connection comes about",
+        "其地址有程序应答，但无法建立 TLS 连接",
+        "Its certificate is not under the federation's root, is out of date or bears another name; or something else "
+        "answers there. Compare its address in the directory, and wugan certs status on both sides.",
+        "对方证书不属于本联盟根证书、不在有效期内或名称不符，也可能是其他程序在该地址应答。"
+        "请核对目录中的地址，并在双方分别执行 wugan certs status。",
+    ),
     "DEADLINE_EXCEEDED": (
         "it does not answer in time",
         "未在时限内答复",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -242,3 +245,60 @@ async def test_calls_move_even_where_the_new_channel_does_not_connect(
     await lines.renew()
     assert len(world.channels) == 2
     await lines.close()
+
+
+SERVES = """
+import asyncio, sys
+import certs, grpc
+from pathlib import Path
+from certs.keys import load_private_key
+from certs.server_certificate import ServerCertificate
+
+async def main(folder):
+    begun = []
+    chain, roots = (folder / "chain.pem").read_bytes(), (folder / "roots.pem").read_bytes()
+    shown = ServerCertificate(load_private_key(folder / "key.pem"), chain, roots, begun=lambda: begun.append(1))
+    server = grpc.aio.server()
+    print(server.add_secure_port("127.0.0.1:0", shown.credentials), flush=True)
+    await server.start()
+    await asyncio.to_thread(sys.stdin.readline)
+    await server.stop(None)
+    print(len(begun))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+FORGED = b'\n{"level":"error","event":"forged"}\n'
+
+
+def greeting(name: bytes) -> bytes:
+    """What a client says first, in which it asks for a server of that name."""
+    place = "x" * len(name)
+    outgoing = ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=place).do_handshake()
+    return outgoing.read().replace(place.encode(), name)
+
+
+async def test_who_reaches_the_port_writes_nothing_into_the_log_and_is_counted(tmp_path: Path) -> None:
+    """By itself, the core writes the server name that is asked for as it comes, and more for each handshake."""
+    authority = Authority.create(tmp_path / "ca", FEDERATION, now=NOW, loopback=True)
+    key = keys.generate_tls_key()
+    keys.store_private_key(tmp_path / "key.pem", key)
+    (tmp_path / "chain.pem").write_bytes(authority.issue_gateway_tls(SERVER, key.public_key(), now=NOW).pem)
+    (tmp_path / "roots.pem").write_bytes(authority.root_pem)
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SERVES, str(tmp_path)), stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+    )
+    assert server.stdout is not None
+    port = int(await server.stdout.readline())
+    for said in (greeting(FORGED), b"GET / HTTP/1.1\r\n\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        assert await reader.read(1) or said.startswith(b"GET")  # it was dealt with
+        writer.close()
+    told, written = await server.communicate(b"\n")
+    assert written == b""
+    assert told == b"2\n"

@@ -25,6 +25,7 @@ from gateway.federation.retrying import (
     left_alone,
     row_of,
 )
+from gateway.observing import calls
 from gateway.resilience.breaker import Said
 from gateway.sections.resilience import RetrySettings
 from tests.unit.services.gateways_world import rpc_error, status_of
@@ -54,6 +55,29 @@ def test_the_document_shows_the_table_as_it_is() -> None:
         for (status, reason), row in TABLE.items()
     ]
     assert shown == expected
+
+
+WHERE = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
+
+
+@pytest.mark.parametrize(
+    ("of_the_library", "name"),
+    [
+        ("Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED", "NO_TLS"),
+        ("Custom verification check failed with error: UNAUTHENTICATED: Hostname Verification Check failed.", "NO_TLS"),
+        ("Failed to connect to remote host: Connection refused", "PARTNER_UNAVAILABLE"),
+    ],
+)
+def test_that_somebody_answers_with_whom_no_tls_comes_about_is_told_apart(of_the_library: str, name: str) -> None:
+    failed = failed_by(
+        grpc.aio.AioRpcError(
+            grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), WHERE + of_the_library
+        )
+    )
+    assert failed.name == name
+    assert failed.error.reason == words.REFUSAL_REASON_PARTNER_UNAVAILABLE
+    assert ("TLS" in failed.error.zh) == (name == "NO_TLS")
+    assert (calls.failure_of(failed.error), failed.row) == (name, UNAVAILABLE.row)
 
 
 def test_what_may_have_been_dealt_with_is_never_repeated_where_that_does_harm() -> None:
@@ -106,7 +130,7 @@ class Run:
         self.slept.append(seconds)
         self.left_s -= seconds
 
-    def spend(self) -> bool:
+    def spend(self, _failed: Failed) -> bool:
         self.budget -= 1
         return self.budget >= 0
 

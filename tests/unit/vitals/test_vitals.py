@@ -13,7 +13,7 @@ import pytest
 
 from adapters.contract import Description
 from gateway.clock import FakeClock, SystemClock
-from gateway.errors import PartnerError, RefusedError, StoreError
+from gateway.errors import HandshakeError, PartnerError, RefusedError, StoreError
 from gateway.federation.own_standing import Objection
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import Told
@@ -123,6 +123,15 @@ async def test_a_partner_that_accepts_none_of_our_messages_does_not_count_as_one
     assert told.level is Level.ATTENTION
     assert "last: " not in told.en, "a reason without words"
     assert told.do_zh
+
+
+async def test_of_a_partner_with_whom_no_tls_comes_about_it_is_said_what_to_compare(world: World) -> None:
+    for _ in range(3):
+        world.ask(B.member_id, HandshakeError("no", "不"))
+    (fact,) = await world.partners()
+    assert "no TLS connection" in fact.en
+    assert "TLS" in fact.zh
+    assert "certs status" in fact.do_zh
 
 
 async def test_a_slow_partner_is_told_of(world: World) -> None:
@@ -416,8 +425,8 @@ def test_sizes_are_said_with_their_unit() -> None:
     assert [size_of(count) for count in (5, 2048, 3 << 29)] == ["5 B", "2.0 KiB", "1.5 GiB"]
 
 
-def test_every_reason_a_partner_fails_for_is_a_word_of_the_contract() -> None:
+def test_every_reason_a_partner_fails_for_is_a_word_of_the_contract_but_that_no_tls_comes_about() -> None:
     from gateway.vitals.peers import _PARTNER
 
     known = {name.removeprefix("REFUSAL_REASON_") for name in words.RefusalReason.DESCRIPTOR.values_by_name}
-    assert set(_PARTNER) <= known
+    assert set(_PARTNER) <= known | {calls.NO_TLS}
