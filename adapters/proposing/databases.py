@@ -6,13 +6,14 @@ what is proposed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote_plus
 
 import sqlalchemy
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from adapters.connecting import Steps, not_in, read_only_engine
 from adapters.proposing.samples import (
@@ -28,12 +29,18 @@ from adapters.proposing.samples import (
 )
 
 _TIMEOUT_S: Final = 30.0
+_SYSTEM: Final = re.compile(r"information_schema$|pg_|mysql$|performance_schema$|sys", re.IGNORECASE)
+"""Schemas of the database's own."""
 _VARIABLE: Final = "${DB_PASSWORD}"
 """Stands in place of a password, which is never written."""
 
 
 def tables_of(url: str, tables: Sequence[str]) -> list[Sample]:
     """The tables and views of a database that have rows and that the user may read, or those named.
+
+    Args:
+        url: of the database; its user's own schema is looked at.
+        tables: names, "schema.table" in another schema than that, as in a manifest.
 
     Raises:
         SampleError: it is none, is not reached, or none of its tables can be used.
@@ -58,8 +65,6 @@ def tables_of(url: str, tables: Sequence[str]) -> list[Sample]:
         raise SampleError(f"the database could not be read ({why.en})", f"无法读取数据库（{why.zh}）") from error
     finally:
         engine.dispose()
-    if not found:
-        raise SampleError("no table that this user may read has rows", "没有该用户可读取且含数据的表")
     return found
 
 
@@ -77,25 +82,46 @@ def _read(connection: sqlalchemy.Connection, source: dict[str, object], tables: 
     found: list[Sample] = []
     closed = 0
     for name in list(tables) or [*known.get_table_names(), *known.get_view_names()][:MAX_TABLES]:
+        schema, _, bare = name.rpartition(".") if tables else ("", "", name)
         try:
-            columns, rows = _table(connection, name)
-        except ProgrammingError:
+            columns, rows = _table(connection, bare, schema or None)
+        except (ProgrammingError, OperationalError) as error:
             if tables:
+                why = not_in(error)
+                raise SampleError(
+                    f"table {name} could not be read: is it there, and may this user read it? ({why.en})",
+                    f"无法读取表 {name}，请确认其存在且该用户有读取权限（{why.zh}）",
+                ) from error
+            if isinstance(error, OperationalError):
                 raise
             # Most of a database is none of this user's business: what may be read is the sample.
             connection.rollback()
             closed += 1
             continue
         if rows and columns:
-            found.append(Sample("table", name, columns, rows, dict(source), {"table": name}))
+            found.append(Sample("table", bare, columns, rows, dict(source), {"table": name}))
     if found and closed:
         found[0].remarks.append((f"{closed} tables may not be read by this user", f"该用户无权读取 {closed} 个表"))
+    if not found:
+        raise _nothing(known, looked_in_all=not tables)
     return found
 
 
-def _table(connection: sqlalchemy.Connection, name: str) -> tuple[tuple[Column, ...], int]:
+def _nothing(known: sqlalchemy.Inspector, *, looked_in_all: bool) -> SampleError:
+    """That no table can be used, and in which other schemas there are some."""
+    en, zh = "no table that this user may read has rows", "没有该用户可读取且含数据的表"
+    if looked_in_all:
+        others = [name for name in known.get_schema_names() if name != known.default_schema_name]
+        full = [name for name in others if not _SYSTEM.match(name) and known.get_table_names(schema=name)][:5]
+        if full:
+            en += f"; there are tables in other schemas ({', '.join(full)}): name one, --table {full[0]}.NAME"
+            zh += f"；其他模式中有表（{'、'.join(full)}），请用 --table {full[0]}.表名 指定"
+    return SampleError(en, zh)
+
+
+def _table(connection: sqlalchemy.Connection, name: str, schema: str | None) -> tuple[tuple[Column, ...], int]:
     """Columns of a table, and how many rows of it were looked at."""
-    statement = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(name))
+    statement = sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(name, schema=schema))
     read = connection.execution_options(stream_results=True).execute(statement.limit(FIRST + STEP * MAX_ROWS))
     rows = [tuple(row) for row in spread(iter(read))]
     return columns_of(list(read.keys()), rows), len(rows)

@@ -89,5 +89,9 @@ _HELP: Final = say(
 )
 _OPTIONS: Final = (
     click.Option(["--from", "samples"], multiple=True, help=say("sample; repeatable", "样本，可重复")),
-    click.Option(["--table", "tables"], multiple=True, help=say("table of the database; repeatable", "库表名，可重复")),
+    click.Option(
+        ["--table", "tables"],
+        multiple=True,
+        help=say("table, or schema.table, of the database; repeatable", "库表名，或 模式.表名，可重复"),
+    ),
 )

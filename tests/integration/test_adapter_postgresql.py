@@ -16,7 +16,7 @@ from adapters.build import build
 from adapters.contract import Adapter
 from adapters.database import Database, DatabaseError, Work
 from adapters.errors import SourceDownError
-from adapters.proposing import propose
+from adapters.proposing import SampleError, propose
 from gateway.cli import main
 from tests.unit.adapters import conformance_sources as sources
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, day, holders, manifest_in, now_ms, rows
@@ -182,6 +182,28 @@ def test_a_manifest_is_proposed_from_its_tables_and_passes_the_check(server: str
     assert "该用户无权读取" in text, "what it may not read keeps nobody from reading the rest"
     proposed.write_text(text, "utf-8")
     ran = CliRunner(env={"DB_PASSWORD": "for-the-test"}).invoke(main, ["adapter", "check", str(proposed), "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.output)["sample"]["evidence"][0]["kind"] == "CREMATION"
+
+
+def test_a_manifest_is_proposed_from_a_table_of_another_schema_which_is_told_of(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    url = new_database()
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as db:
+        db.execute('CREATE SCHEMA "share Data"')
+        db.execute('CREATE TABLE "share Data".cremations (gmsfhm char(18), xm text, hhrq date)')
+        with db.cursor() as cursor:
+            listed = [(number, "安娜", f"2026-0{1 + at % 9}-01") for at, number in enumerate([ANNA, BO, CHEN] * 9)]
+            cursor.executemany('INSERT INTO "share Data".cremations VALUES (%s, %s, %s)', listed)
+    url = url if "+psycopg" in url else url.replace("postgresql://", "postgresql+psycopg://")
+    with pytest.raises(SampleError, match=r"other schemas \(share Data\): name one, --table share Data\.NAME"):
+        propose(url)
+    proposed = tmp_path / "proposed.yaml"
+    proposed.write_text(propose(url, table=["share Data.cremations"]), "utf-8")
+    ran = CliRunner(env={"DB_PASSWORD": make_url(url).password or ""}).invoke(
+        main, ["adapter", "check", str(proposed), "--json"]
+    )
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.output)["sample"]["evidence"][0]["kind"] == "CREMATION"
 

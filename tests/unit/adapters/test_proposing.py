@@ -163,6 +163,22 @@ def test_the_tables_of_a_database_and_the_links_between_numbers(tmp_path: Path) 
     accepted(text, tmp_path)
 
 
+def test_a_table_is_named_with_its_schema_as_a_manifest_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "share.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE cremation (bh, sfzh, xm, hhrq)")
+        for at, (who, name) in enumerate(PEOPLE):
+            database.execute(
+                "INSERT INTO cremation VALUES (?,?,?,?)", (f"H{at}", who, name, f"202603{at % 28 + 1:02d}")
+            )
+    text = propose(f"sqlite:///{path}", table=["main.cremation"])
+    (record,) = read(text).records
+    assert (record.name, record.table) == ("cremation", "main.cremation")
+    accepted(text, tmp_path)
+    with pytest.raises(SampleError, match=r"table elsewhere\.cremation could not be read: is it there"):
+        propose(f"sqlite:///{path}", table=["elsewhere.cremation"])
+
+
 def test_json_lines_are_understood_where_a_manifest_can_name_them(tmp_path: Path) -> None:
     path = tmp_path / "火化_20261001.jsonl"
     rows = [
