@@ -28,6 +28,8 @@ Result = TypeVar("Result")
 SOMEBODY = "某人"
 """The name under which nobody is asked about."""
 LEGAL_BASIS = "《政务数据共享条例》（一致性检查）"
+_LATE_S = 5.0
+"""An error that comes no sooner is one of a source that was waited for; it may give up before the deadline."""
 _NUMBERS = re.compile(r"\d{15,17}[\dXx]?")
 
 
@@ -42,6 +44,7 @@ class Bounds:
         rows: of one answer about one person, on average, at most.
         answer_bytes: of one answer, at most.
         at_once: lookups made at the same time.
+        in_vain: times that an adapter may be waited for in vain; then no further case is tried.
     """
 
     people: int = 10_000
@@ -50,6 +53,7 @@ class Bounds:
     rows: int = 1_000
     answer_bytes: int = 256 * 2**20
     at_once: int = 8
+    in_vain: int = 3
 
 
 @runtime_checkable
@@ -80,6 +84,7 @@ class Kit:
         answers: every answer so far.
         errors: every error that the adapter raised as it should.
         nobodies: numbers that are nobody's in the source.
+        in_vain: times that the adapter was waited for and did not come back, or only to say that its source is late.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class Kit:
         self.largest = max(1, min(self.about.max_batch, self.bounds.people))
         self.strangers = strangers(self.largest + 1, [p.number for p in (*sample.known, *sample.unknown)])
         self.nobodies = frozenset(self.strangers)
+        self.in_vain = 0
         self._known: list[tuple[Person, Said]] | None = None
 
     async def ask(
@@ -148,10 +154,13 @@ class Kit:
             AdapterError: it raised one; kept in `errors`.
             Failed: it raised something else, or did not end.
         """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         task = asyncio.ensure_future(job)
         await asyncio.wait([task], timeout=seconds + self.bounds.grace_s)
         if not task.done():
             task.cancel()
+            self.in_vain += 1
             raise Failed(
                 f"did not come back within {seconds:g} s and {self.bounds.grace_s:g} s more",
                 f"在 {seconds:g} 秒时限及其后 {self.bounds.grace_s:g} 秒内未返回",
@@ -160,6 +169,9 @@ class Kit:
             return task.result()
         except AdapterError as error:
             self.errors.append(error)
+            # Given less time than usual, it is to be late: that is what some cases are about.
+            if seconds >= self.bounds.deadline_s and loop.time() - began >= min(seconds / 2, _LATE_S):
+                self.in_vain += 1
             raise
         except asyncio.CancelledError:
             raise Failed("gave up by itself, without an error", "未报错自行中止") from None

@@ -17,7 +17,7 @@ from adapters.conformance.kit import Bounds, Kit, Stir
 from adapters.conformance.sample import Sample
 from adapters.conformance.target import Target
 from adapters.contract import Description
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, SourceDownError
 
 NO_TEXT = Say("", "")
 ALL_CASES: tuple[Case, ...] = tuple(TABLE.values())
@@ -109,7 +109,7 @@ async def conform(
             told(result)
 
     try:
-        await kit.adapter.check()
+        await _ready(kit)
         for case in chosen:
             if case.body is not None:
                 note(await _tried(kit, case))
@@ -136,6 +136,8 @@ async def conform(
 async def _tried(kit: Kit, case: Case) -> Result:
     """Run a case, whatever the adapter does."""
     assert case.body is not None  # noqa: S101  the caller chose
+    if kit.in_vain >= kit.bounds.in_vain:
+        return Result(case, Outcome.NOT_TRIED, _given_up(kit))
     try:
         await case.body(kit)
     except Ended as ended:
@@ -163,8 +165,30 @@ def _examined(kit: Kit, case: Case, formed: Sequence[bool]) -> Result:
     return Result(case, Outcome.PASSED) if worst is None else Result(case, worst.outcome, worst.says)
 
 
+async def _ready(kit: Kit) -> None:
+    """Return when it says that it is ready.
+
+    Raises:
+        AdapterError: it says that it is not; SourceDownError where it says nothing.
+    """
+    try:
+        await kit.within(kit.adapter.check(), kit.bounds.deadline_s)
+    except Ended as ended:
+        raise SourceDownError(*ended.says) from ended
+
+
+def _given_up(kit: Kit) -> Say:
+    times = kit.bounds.in_vain
+    return Say(
+        f"the adapter was waited for in vain {times} times before: mend that first",
+        f"此前已有 {times} 次等待该接入应答未果，请先解决该问题",
+    )
+
+
 async def _some_answers(kit: Kit) -> None:
     """For examinations alone: the known people, if there are any."""
+    if kit.in_vain >= kit.bounds.in_vain:
+        return
     try:
         await kit.said([person for person, _ in await kit.known()])
     except (Ended, AdapterError):

@@ -235,8 +235,10 @@ def _sum_up(report: Report, html: Path | None) -> None:
     from adapters.conformance.telling import OUTCOMES, verdict
 
     counts = say("; ", "；").join(f"{say(*OUTCOMES[outcome])} {count}" for outcome, count in report.counts.items())
+    colon = say(": ", "：")
     click.echo(
-        f"{'✓' if report.conforms else '✗'} {plain(report.about.adapter_id)}: {say(*verdict(report))} ({counts})"
+        f"{'✓' if report.conforms else '✗'} {plain(report.about.adapter_id)}{colon}{say(*verdict(report))}"
+        + say(f" ({counts})", f"（{counts}）")
     )
     if html is not None:
         click.echo(say(f"report: {html}", f"报告：{html}"))
