@@ -6,8 +6,9 @@ import asyncio
 import json
 import signal
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from rich.console import Console
@@ -19,6 +20,8 @@ from gateway.cli.language import chinese, say
 
 if TYPE_CHECKING:
     from gateway.demo.launch import Demo
+
+_OF_A_PROVINCE: Final = {"departments": "各部门系统", "gateway": "网关"}
 
 
 @click.group(
@@ -82,8 +85,10 @@ def down(folder: Path, json_out: bool) -> None:
     if json_out:
         click.echo(json.dumps({"stopped": True, "killed": [process.name for process in killed]}, ensure_ascii=False))
         return
+    members = launch.load(folder).members
     for process in killed:
-        click.echo(say(f"{process.name} had to be killed", f"{process.name} 未能正常退出，已强制结束"), err=True)
+        name = called(process.name, members)
+        click.echo(say(f"{name} had to be killed", f"{name}未能正常退出，已强制结束"), err=True)
 
 
 @demo.command(
@@ -96,7 +101,7 @@ def down(folder: Path, json_out: bool) -> None:
 @JSON
 def show(folder: Path, provinces: int, people: int, seed: int, json_out: bool) -> None:
     """The demonstration behind `make demo`."""
-    from gateway.cli.showcase import ask_showcase
+    from gateway.cli.showcase import ask_showcase, sum_up
     from gateway.demo import launch
     from gateway.log import configure
 
@@ -111,11 +116,33 @@ def show(folder: Path, provinces: int, people: int, seed: int, json_out: bool) -
     configure("WARNING")  # founding opens stores, whose lines would stand among what is printed
     started = or_exit(lambda: launch.up(folder, provinces=provinces, people=people, seed=seed))
     try:
-        right = or_exit(lambda: asyncio.run(ask_showcase(console, started, json_out=json_out)))
+        asked, wrong = or_exit(lambda: asyncio.run(ask_showcase(console, started, json_out=json_out)))
     finally:
         launch.down(folder)
-    if not right:
+    if not json_out:
+        sum_up(console, asked, wrong)
+    if wrong:
         raise SystemExit(EXIT_REFUSED)
+
+
+def called(process: str, members: Sequence[Mapping[str, Any]]) -> str:
+    """A process of the demo for people.
+
+    Args:
+        process: its name in the state file.
+        members: of the demo, with their names.
+    """
+    kind, _, whose = process.partition(" ")
+    province = next((str(member["name_zh"]) for member in members if member["name_en"] == whose), "")
+    if process == "authority":
+        zh = "联盟管理机构"
+    elif process.startswith("adapter of "):
+        zh = f"部门自行运行的接入程序 {process.removeprefix('adapter of ')}"
+    elif province and kind in _OF_A_PROVINCE:
+        zh = f"{province}{_OF_A_PROVINCE[kind]}"
+    else:
+        zh = process
+    return say(process, zh)
 
 
 def _print_status(found: Demo, json_out: bool) -> None:
@@ -135,4 +162,4 @@ def _print_status(found: Demo, json_out: bool) -> None:
                 console.print(f"            {member['rosters'][unit]}")
     for process in about["processes"]:
         mark = "✓" if process["running"] else "✗"
-        console.print(f"{mark} {process['name']}  pid {process['pid']}  {process['log']}")
+        console.print(f"{mark} {called(process['name'], about['members'])}  pid {process['pid']}  {process['log']}")

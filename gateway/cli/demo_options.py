@@ -1,4 +1,7 @@
-"""What the commands of `wugan demo` share: their options, and how an error ends them. Refuses: commands."""
+"""What the commands of `wugan demo` share: their options, how an error ends them, and words for what the truth holds.
+
+Refuses: commands.
+"""
 
 from __future__ import annotations
 
@@ -58,3 +61,25 @@ def or_exit(work: Callable[[], R]) -> R:
     except WuganError as error:
         click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
         raise SystemExit(EXIT_USAGE) from None
+
+
+def life(case: str) -> str:
+    """A kind of life for people, with the label by which the truth file has it."""
+    from gateway.demo.case_words import CASE_WORDS
+
+    word = CASE_WORDS.get(case, "")
+    return say(case, f"{word}（{case}）" if word else case)
+
+
+def status_word(name: str) -> str:
+    """A status by the name that the truth file has for it, in words; as it is where it has none."""
+    from gateway import wording
+    from wugan.federation.v1 import vocabulary_pb2 as words
+
+    if name == "REFUSED":
+        return say("refused (the number is wrong)", "拒绝（号码有误）")
+    number = words.SurvivalStatus.DESCRIPTOR.values_by_name.get(f"SURVIVAL_STATUS_{name}")
+    if number is None:
+        return name
+    word = wording.STATUSES[number.number]
+    return say(word.en, word.zh)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gateway import wording
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE
-from gateway.cli.demo_options import DIR, JSON, or_exit
+from gateway.cli.demo_options import DIR, JSON, life, or_exit, status_word
 from gateway.cli.language import say
 from gateway.cli.report import named
 from gateway.cli.tables import listing
@@ -152,11 +152,12 @@ def _print(console: Console, result: Score) -> None:
     for code, count in result.failed.most_common():
         console.print(say(f"not answered: {code} × {count}", f"未获答复：{code} × {count}"), style="red")
     for (case, expected, answered), count in result.wrong.most_common(20):
-        console.print(f"{case}: {expected} → {answered} × {count}", style="yellow", highlight=False)
+        told = f"{life(case)}{say(': ', '：')}{status_word(expected)} → {status_word(answered)} × {count}"
+        console.print(told, style="yellow", highlight=False)
     if result.cases:
         console.print(say("\nWhat the evidence cannot know:", "\n证据无法得知的情况："))
         for case, (en, zh) in sorted(result.cases.items()):
-            console.print(f"  {case}: {say(en, zh)}", highlight=False)
+            console.print(f"  {life(case)}{say(': ', '：')}{say(en, zh)}", highlight=False)
 
 
 def _print_deaths(console: Console, result: Score) -> None:
@@ -189,7 +190,7 @@ def _print_deaths(console: Console, result: Score) -> None:
         highlight=False,
     )
     for each in result.mistakes:
-        told = f"  {each.who}  {each.case}  {each.answered}  {', '.join(each.reasons)}"
+        told = f"  {each.who}  {life(each.case)}  {status_word(each.answered)}  {', '.join(each.reasons)}"
         console.print(told, style="red", highlight=False, markup=False)
 
 
@@ -202,12 +203,16 @@ def _statuses(result: Score) -> Table:
         say("recall", "查全率"),
     )
     for name, tally in sorted(result.tallies.items()):
-        table.add_row(name, str(tally.expected), str(tally.given), f"{tally.precision:.1%}", f"{tally.recall:.1%}")
+        table.add_row(
+            status_word(name), str(tally.expected), str(tally.given), f"{tally.precision:.1%}", f"{tally.recall:.1%}"
+        )
     return table
 
 
 def _grades(result: Score) -> Table:
     """Each grade: how many, what follows, what it rests on, and which lives are behind it."""
+    from gateway.demo.case_words import CASE_WORDS
+
     table = listing(
         say("grade", "分级"),
         say("people", "人数"),
@@ -222,7 +227,9 @@ def _grades(result: Score) -> Table:
             f"{_proposal(proposal)} {count}" for proposal, count in sorted(proposals.items(), key=lambda each: -each[1])
         )
         lives = result.lives_of(status)
-        behind = ", ".join(f"{case} {count}" for case, count in lives[:LIVES_SHOWN])
+        behind = say(", ", "、").join(
+            f"{say(case, CASE_WORDS.get(case, case))} {count}" for case, count in lives[:LIVES_SHOWN]
+        )
         more = len(lives) - LIVES_SHOWN
         if more > 0:
             behind += say(f" and {more} more kinds of life", f" 等另 {more} 类情形")

@@ -6,6 +6,7 @@ Owns: the order of the show and the line that introduces each person. Refuses: c
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import click
 import grpc
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.panel import Panel
 
 from gateway import wording
-from gateway.cli.language import chinese, say
+from gateway.cli.demo_options import life
+from gateway.cli.language import say
 from gateway.cli.report import as_json, named, show
 from gateway.demo.asking import agencies, request_for, status_of
 from gateway.demo.cases import SHOWCASE
@@ -26,9 +28,9 @@ EVIDENCE = 12
 TIMEOUT_S = 20.0
 
 
-async def ask_showcase(console: Console, demo: Demo, *, json_out: bool) -> bool:
-    """Ask about every person of the showcase and print each answer; whether all answers were right."""
-    right = True
+async def ask_showcase(console: Console, demo: Demo, *, json_out: bool) -> tuple[int, list[str]]:
+    """Ask about every person of the showcase and print each answer; how many, and of which lives it was not right."""
+    wrong: list[str] = []
     printed: list[dict[str, object]] = []
     async with agencies(demo) as stub:
         for recipient in _showcase(demo):
@@ -40,18 +42,45 @@ async def ask_showcase(console: Console, demo: Demo, *, json_out: bool) -> bool:
                 ours = from_rpc_error(error)
                 code = ours.code if ours is not None else error.code().name
                 text = say(ours.en, ours.zh) if ours is not None else code
-                right = right and recipient.is_right("REFUSED") and ours is not None
+                if ours is None or not recipient.is_right("REFUSED"):
+                    wrong.append(recipient.case)
                 printed.append({"case": recipient.case, "refusal": code, "message": text})
                 if not json_out:
                     console.print(Panel(f"[{code}] {text}", title=title, title_align="left"))
                 continue
-            right = right and recipient.is_right(status_of(response))
+            if not recipient.is_right(status_of(response)):
+                wrong.append(recipient.case)
             printed.append({"case": recipient.case, "answer": as_json(response)})
             if not json_out:
+                response.linked_id_numbers[:] = map(_masked, response.linked_id_numbers)
                 show(console, response, title=title, note=_note(recipient))
     if json_out:
         click.echo(json.dumps(printed, ensure_ascii=False, indent=2))
-    return right
+    return len(printed), wrong
+
+
+def sum_up(console: Console, asked: int, wrong: Sequence[str]) -> None:
+    """Say how the show ended, and what comes next.
+
+    Args:
+        console: where.
+        asked: people asked about.
+        wrong: the kinds of life of which the answer was not what the truth says.
+    """
+    if wrong:
+        lives = say(", ", "、").join(map(life, wrong))
+        told = say(
+            f"{len(wrong)} of {asked} answers are not what the truth says: {lives}",
+            f"{asked} 项答复中有 {len(wrong)} 项与真实情况不符：{lives}",
+        )
+        console.print(f"✗ {told}", style="red", highlight=False)
+        return
+    told = say(
+        f"All {asked} answers agree with the truth, which nobody who answers can read. Everything was stopped again.",
+        f"{asked} 项答复均与真实情况相符（真实情况另存，答复方无从读取）。所有进程已停止。",
+    )
+    then = say("Go on by yourself: wugan demo up --detach", "如需自行操作：wugan demo up --detach")
+    console.print(f"✓ {told}\n  {then}", highlight=False)
 
 
 def _showcase(demo: Demo) -> list[Recipient]:
@@ -64,14 +93,17 @@ def _showcase(demo: Demo) -> list[Recipient]:
 
 
 def _title(recipient: Recipient) -> str:
-    number = recipient.id_number.strip()
-    masked = f"{number[:6]}{'*' * max(0, len(number) - 10)}{number[-4:]}"
     benefit = named(wording.BENEFITS, words.BenefitType.Value(f"BENEFIT_TYPE_{recipient.benefit}"))
-    return f"{recipient.name}  {masked}  {benefit}"
+    return f"{recipient.name}  {_masked(recipient.id_number.strip())}  {benefit}"
+
+
+def _masked(number: str) -> str:
+    return f"{number[:6]}{'*' * max(0, len(number) - 10)}{number[-4:]}"
 
 
 def _note(recipient: Recipient) -> str:
     about = recipient.about
-    case = recipient.case.replace("_", " ")
-    unknowable = about.cannot_know_zh if chinese() else about.cannot_know_en
-    return f"{say('truth', '真实情况')}: {case}" + (f" — {unknowable}" if unknowable else "")
+    told = say(f"truth: {life(recipient.case).replace('_', ' ')}", f"真实情况：{life(recipient.case)}")
+    if not about.cannot_know_en:
+        return told
+    return told + say(f" — {about.cannot_know_en}", f"；证据无法得知：{about.cannot_know_zh}")
