@@ -175,7 +175,7 @@ def _print_deaths(console: Console, result: Score) -> None:
         style="red" if missed else None,
         highlight=False,
     )
-    ended = ", ".join(
+    ended = say(", ", "、").join(
         f"{named(wording.FLAGS, words.EntitlementFlag.Value('ENTITLEMENT_FLAG_' + flag))} {count}"
         for flag, count in result.living_ended.most_common()
     )
@@ -228,7 +228,7 @@ def _grades(result: Score) -> Table:
         )
         lives = result.lives_of(status)
         behind = say(", ", "、").join(
-            f"{say(case, CASE_WORDS.get(case, case))} {count}" for case, count in lives[:LIVES_SHOWN]
+            f"{say(case.replace('_', ' '), CASE_WORDS.get(case, case))} {count}" for case, count in lives[:LIVES_SHOWN]
         )
         more = len(lives) - LIVES_SHOWN
         if more > 0:
