@@ -47,6 +47,7 @@ _MAY_HOLD_NUMBER = re.compile(_NUMBER)
 """Without a look behind, which halves the time of going through a line that holds none."""
 _LOOKS_LIKE_NUMBER = re.compile(f"(?<!{_DIGIT}){_NUMBER}")
 _SEPARATORS = str.maketrans("", "", " -")
+_NO_HTTP = "aiohttp.http_exceptions"
 _COLOURS = {
     "debug": "\x1b[2m",
     "info": "\x1b[32m",
@@ -254,12 +255,15 @@ class _Libraries(logging.Handler):
         self._renderer = renderer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record."""
+        """Write one record; none of a request that is no HTTP: whoever reaches a port can send as many as they like."""
+        error = record.exc_info[1] if record.exc_info else None
+        if type(error).__module__ == _NO_HTTP:
+            return
         template = str(record.msg).partition("\n")[0]
         lines = _Lines(self._target, record.name)
         event: dict[str, Any] = {"event": template, "place": f"{record.module}:{record.lineno}"}
-        if record.exc_info and record.exc_info[1] is not None:
-            event["exc_info"] = record.exc_info[1]
+        if error is not None:
+            event["exc_info"] = error
         lines.write(self._renderer(lines, record.levelname.lower(), event))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,16 @@ def test_libraries_are_heard_from_warning_up_without_the_values_of_their_message
     assert (first["level"], first["logger"], first["event"]) == ("warning", "some.library", "cannot look up %s")
     assert second["exception"].startswith("ValueError at ")
     assert "张三" not in json.dumps([first, second], ensure_ascii=False)
+
+
+def test_what_is_no_http_is_its_senders_mistake_and_does_not_fill_the_log(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    server = logging.getLogger("aiohttp.server")
+    for error in (BadHttpMessage("no host"), LineTooLong(b"x", 1), ValueError("ours")):
+        server.error("Error handling request from %s", "192.0.2.1", exc_info=error)
+    (line,) = lines()
+    assert line["exception"] == "ValueError"
 
 
 def test_a_long_value_is_cut(lines: Callable[[], list[dict[str, Any]]]) -> None:
