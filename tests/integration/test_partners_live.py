@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from gateway.demo.founding import FoundedMember, MemberPlan, found
 from gateway.status import from_rpc_error
 from gateway.store.engine import Store
 from gateway.store.partner_state import PartnerState
+from tests.faults.proxy import FaultProxy
+from tests.faults.trouble import DEAD, REFUSED, Trouble
 from tests.unit.adapters.adapters_world import number
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
@@ -165,6 +168,15 @@ async def running(member: FoundedMember) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def provinces(tmp_path: Path) -> AsyncIterator[Provinces]:
+    async with founded(tmp_path) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def founded(
+    tmp_path: Path, listed: Mapping[str, Sequence[str]] | None = None, extra: str = ""
+) -> AsyncIterator[Provinces]:
+    """The three of them, none of which runs yet; `listed` as in `found`."""
     async with department() as of_b, department() as of_c:
         manifests = []
         for made, region in ((of_b, 330000), (of_c, 340000)):
@@ -177,7 +189,8 @@ async def provinces(tmp_path: Path) -> AsyncIterator[Provinces]:
             MemberPlan(*WELL, units=(), manifests=manifests[1]),
         ]
         members = await asyncio.to_thread(
-            found, tmp_path / "federation", plans, dt.datetime.now(dt.UTC), extra=SETTINGS, log_level="ERROR"
+            functools.partial(found, extra=SETTINGS + extra, log_level="ERROR", listed=listed),
+            *(tmp_path / "federation", plans, dt.datetime.now(dt.UTC)),
         )
         yield Provinces(*members, of_b, of_c, manifests[0][0])
 
@@ -231,6 +244,27 @@ async def test_of_two_who_ask_the_same_one_may_give_up_and_the_other_is_answered
         first.cancel()
         response = await second
         assert response.partial, "the department does not answer, so the answer must say so"
+
+
+async def test_a_partner_of_two_addresses_answers_when_one_of_them_is_slow_or_dead(tmp_path: Path) -> None:
+    async with FaultProxy() as first, FaultProxy() as second:
+        listed = {HANGING[0]: (first.address, second.address)}
+        async with (
+            founded(tmp_path, listed, "\n[federation]\ndeadline_ms = 30000\n") as made,
+            running(made.asking),
+            running(made.b),
+            made.agency() as stub,
+        ):
+            first.target = second.target = made.b.federation_address
+            for person in range(50):  # earn a hedge, and show how long it usually takes
+                await stub.Check(request(330000, person=17 * person + 1))
+            assert not second.accepted
+            await first.suffer(Trouble(down=DEAD))
+            assert not (await stub.Check(request(330000, person=999))).partial
+            assert second.accepted
+            await first.suffer(REFUSED)
+            asked = (stub.Check(request(330000, person=17 * person + 1)) for person in range(40))
+            assert [each.partial for each in await asyncio.gather(*asked)] == [False] * 40
 
 
 async def test_a_department_that_never_answers_is_waited_for_a_few_times_and_then_not_at_all(
