@@ -286,7 +286,7 @@ async def test_a_gateway_calls_with_its_own_certificate_of_the_moment(tmp_path_f
         live.tls = lambda: SimpleNamespace(name=name)
 
     live = SimpleNamespace()
-    directory = cast(Directory, SimpleNamespace(require_not_revoked=lambda _: None, require_certified=lambda _: None))
+    directory = cast(Directory, SimpleNamespace(require_believed=lambda _: None))
     shown = Shown(lambda: directory, member.authority.root_pem, SystemClock())
     identity("tls-1")
     async with sdk.served(Department(), "127.0.0.1:0", member.department()) as address:
