@@ -56,14 +56,25 @@ def json_lines(path: Path, encoding: str, skip: int, columns: Sequence[str]) -> 
                 continue
             found = _object(line, encoding)
             if isinstance(found, str):
-                shown = line[: 4 * _SHOWN_CHARS].decode(encoding, "replace")[:_SHOWN_CHARS]
-                yield Row(number, [shown], found)
+                yield Row(number, [_shown(line, encoding)], found)
                 continue
             cells = [field_of(found, column) for column in columns]
             if any(isinstance(cell, (dict, list)) for cell in cells):
                 yield Row(number, [], "a field holds a list or an object / 字段为列表或对象")
                 continue
+            if b"\\u" in line and not all(_is_text(cell) for cell in cells):
+                yield Row(number, [_shown(line, encoding)], "characters that cannot be decoded / 含无法解码的字符")
+                continue
             yield Row(number, cells)
+
+
+def _is_text(cell: object) -> bool:
+    """Whether it is no text with half a character: an escape may write one half of a surrogate pair."""
+    return not isinstance(cell, str) or not any("\ud800" <= char <= "\udfff" for char in cell)
+
+
+def _shown(line: bytes, encoding: str) -> str:
+    return line[: 4 * _SHOWN_CHARS].decode(encoding, "replace")[:_SHOWN_CHARS]
 
 
 def _object(line: bytes, encoding: str) -> dict[str, Json] | str:

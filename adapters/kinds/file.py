@@ -226,6 +226,11 @@ class FileAdapter:
             problem = error
         except sqlite3.Error as error:
             problem = self._broken(error)
+        except Exception as error:  # noqa: BLE001  a file is foreign: whatever comes of it must not end unsaid
+            name, kind = self._manifest.adapter_id, type(error).__name__
+            problem = SourceDownError(
+                f"{name}: the dropped files cannot be taken in ({kind})", f"{name}：无法读入投递的文件（{kind}）"
+            )
         self._tell(problem)
         with suppress(sqlite3.Error):
             self._state = self._look(problem)
