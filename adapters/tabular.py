@@ -29,6 +29,8 @@ _BOMS = (
 )
 _DAMAGED_AFTER = 8
 """Text in GB 18030 stops being UTF-8 within its first few Chinese characters; what does so only later is damaged."""
+_NOT_QUOTED, _CUT_OFF = "expected after", "unexpected end of data"
+"""Of the csv module's words for text after an ending quote, and for a file that ends within quotes."""
 
 
 def format_of(path: Path, settings: FileSet) -> str:
@@ -111,7 +113,7 @@ class Table:
             if len(cells) != width:
                 if any(isinstance(cell, str) and "\n" in cell for cell in cells):
                     # An opening quote without its end swallows whole rows: what follows cannot be trusted.
-                    raise FileRejectedError(f"unbalanced quotes at row {row.number}", f"第 {row.number} 行引号不配对")
+                    raise _unbalanced(row.number)
                 wrong = "wrong number of cells / 列数不符"
             elif any(isinstance(cell, str) and "\ufffd" in cell for cell in cells):
                 wrong = "characters that cannot be decoded / 含无法解码的字符"
@@ -184,16 +186,50 @@ def csv_rows(text: TextIOWrapper, delimiter: str, before: int) -> Iterator[Row]:
 
 
 def _cut(lines: Iterator[str], delimiter: str, before: int) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=delimiter)
+    """Rows of cells.
+
+    A quote without its end would swallow the rows up to the next quote, and what comes of it may look like a row. So
+    what goes over several lines must be quoted as CSV says (RFC 4180); in a single line careless quotes are borne.
+    """
+    held = [""]
+    reader = csv.reader(_held(lines, held), delimiter=delimiter, strict=True)
     start = before
-    try:
-        for cells in reader:
-            if len(cells) > MAX_COLUMNS:
-                raise FileRejectedError(f"more than {MAX_COLUMNS} columns", f"超过 {MAX_COLUMNS} 列")
-            yield Row(before + 1, cells)
-            before = start + reader.line_num
-    except csv.Error as error:
-        raise FileRejectedError(f"not proper CSV after row {before}", f"第 {before} 行之后不是有效的 CSV") from error
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if _NOT_QUOTED in str(error) and start + reader.line_num == before + 1:
+                cells = _careless(held[0], delimiter, before + 1)
+            elif _NOT_QUOTED in str(error) or _CUT_OFF in str(error):
+                raise _unbalanced(before + 1) from error
+            else:
+                en, zh = f"not proper CSV after row {before}", f"第 {before} 行之后不是有效的 CSV"
+                raise FileRejectedError(en, zh) from error
+        if len(cells) > MAX_COLUMNS:
+            raise FileRejectedError(f"more than {MAX_COLUMNS} columns", f"超过 {MAX_COLUMNS} 列")
+        yield Row(before + 1, cells)
+        before = start + reader.line_num
+
+
+def _held(lines: Iterator[str], held: list[str]) -> Iterator[str]:
+    """The lines, of which the one given last is held."""
+    for line in lines:
+        held[0] = line
+        yield line
+
+
+def _careless(line: str, delimiter: str, number: int) -> list[str]:
+    """The cells of a line with quotes that CSV does not know, such as "a"b."""
+    (cells,) = csv.reader([line.rstrip("\r\n") + "\n"], delimiter=delimiter)
+    if any("\n" in cell for cell in cells):
+        raise _unbalanced(number)
+    return cells
+
+
+def _unbalanced(number: int) -> FileRejectedError:
+    return FileRejectedError(f"unbalanced quotes at row {number}", f"第 {number} 行引号不配对")
 
 
 def _lines(text: TextIOWrapper) -> Iterator[str]:

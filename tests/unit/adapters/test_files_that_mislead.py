@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from adapters import intake_columns
 from adapters.contract import Holding
-from adapters.errors import SourceDownError
+from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, Drop, line, refreshed
@@ -50,4 +51,46 @@ async def test_when_the_files_cannot_be_taken_in_for_whatever_reason_that_is_tol
     assert isinstance(built, Holding)
     assert built.trouble is not None
     assert len(rows(await built.lookup(ask(ANNA)))) == 1, "what was read before is answered from"
+    await built.close()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['A,甲,有期徒刑,20260301,1,"备注', "B,乙,有期徒刑,20260301,2,", "C,丙,有期徒刑,20260301,3,"],
+        ['A,甲,有期徒刑,20260301,1,"备注', "B,乙,有期徒刑,20260301,2,", 'C,丙,有期徒刑,20260301,3,"x"'],
+        ['A,甲,有期徒刑,20260301,1,"备"注,"', "B,乙,有期徒刑,20260301,2,", "C,丙,有期徒刑,20260301,3,"],
+        ["A,甲,有期徒刑,20260301,1,", "B,乙,有期徒刑,20260301,2,", 'C,丙,有期徒刑,20260301,3,"cut off'],
+    ],
+    ids=["to the end", "to the next quote", "after a quote within quotes", "the file ends within quotes"],
+)
+@pytest.mark.parametrize("size", ["small", "large"])
+async def test_a_quote_without_its_end_swallows_nobody(
+    tmp_path: Path, lines: list[str], size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0 if size == "large" else 1 << 30)
+    drop = Drop(tmp_path)
+    built = drop.adapter("mode: snapshot, max_bad_share: 1")
+    drop.csv("xs_1.csv", line(ANNA), line(BO), line(CHEN))
+    assert len(await refreshed(built, ANNA, BO, CHEN)) == 3
+    text = "\r\n".join([",".join(HEADER), *lines])
+    for letter, person in zip("ABC", (ANNA, BO, CHEN), strict=True):
+        text = text.replace(f"{letter},", f"{person},")
+    drop.write("xs_2.csv", text.encode())
+    with pytest.raises(SourceFaultError, match="unbalanced quotes"):
+        await built.check()
+    assert len(rows(await built.lookup(ask(ANNA, BO, CHEN)))) == 3, "the snapshot before stays in force"
+    await built.close()
+
+
+async def test_quotes_that_are_merely_careless_are_read_as_ever(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter()
+    cells = [
+        f'"{ANNA}" ,"甲" ,有期徒刑,20260301,1,x',
+        f'{BO},乙,有期徒刑,20260301,"2"号,5" x',
+        f'{CHEN},丙,有期徒刑,20260301,"3","两\r\n行"',
+    ]
+    drop.write("xs_1.csv", "\r\n".join([",".join(HEADER), *cells, ""]).encode())
+    assert [(row[0], row[3]) for row in await refreshed(built, ANNA, BO, CHEN)] == [(0, "1"), (1, "2号"), (2, "3")]
     await built.close()
