@@ -7,6 +7,7 @@ read gives `BAD`, and the row's fate is its record set's policy.
 
 from __future__ import annotations
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?(?:Z|[+-]\d{2}:?\d{2}))?)?", re.ASCII
 )
 _NUMBER = re.compile(r"-?\d{1,17}(?:\.\d{1,9})?", re.ASCII)
+_WIDTHS = {"Y": (4, 4), "m": (1, 2), "d": (1, 2), "j": (1, 3), "H": (1, 2), "M": (1, 2), "S": (1, 2), "f": (1, 6)}
+"""Digits at least and at most of the directives that are numbers."""
 
 
 def text_of(value: object) -> str:
@@ -187,9 +190,39 @@ def _parse(text: str, form: str) -> date | None:
             return (_EXCEL_EPOCH + timedelta(days=number)).date()
         # By sum, because fromtimestamp() of a far moment ends in whatever the C library says.
         return _UNIX_EPOCH + timedelta(seconds=number / (1000 if form == EPOCH_MS else 1))
+    shape = _shape(form)
+    if shape is not None and not shape.fullmatch(text):
+        raise ValueError("digits that could be cut in several ways")
     # A time without a zone is meant to come back without one: the caller knows the zone.
     moment = datetime.strptime(text, form)  # noqa: DTZ007
     return moment if any(part in form for part in ("%H", "%z")) else moment.date()
+
+
+@functools.cache
+def _shape(form: str) -> re.Pattern[str] | None:
+    """What a text in this format looks like, where its digits could be cut in several ways; else None.
+
+    `strptime` takes "202411" in the format %Y%m%d for the first of January: numbers that touch need all their digits.
+    """
+    parts = re.findall(r"%.|[^%]+", form)
+    touching = [
+        at
+        for at, part in enumerate(parts)
+        if part[1:] in _WIDTHS and part[0] == "%"
+        if any(beside[0] == "%" and beside[1:] in _WIDTHS for beside in (*parts[at - 1 : at], *parts[at + 1 : at + 2]))
+    ]
+    if not touching:
+        return None
+    pieces = []
+    for at, part in enumerate(parts):
+        if part[0] != "%":
+            pieces.append(r"\s+".join(map(re.escape, re.split(r"\s+", part))))
+        elif part[1:] not in _WIDTHS:
+            pieces.append("%" if part == "%%" else ".+")
+        else:
+            least, most = _WIDTHS[part[1:]]
+            pieces.append(rf"\d{{{most if at in touching and part != '%f' else least},{most}}}")
+    return re.compile("".join(pieces))
 
 
 class CodeReader(Reader):

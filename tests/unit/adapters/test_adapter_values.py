@@ -61,6 +61,41 @@ def test_what_is_no_date_is_bad(value: str) -> None:
     assert reader("iso", "%Y%m%d").read(value) == BAD
 
 
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("%Y%m%d", "202411"),  # a month: not the first of January
+        ("%Y%m%d", "2024111"),  # 11 January or 1 November
+        ("%Y%m%d", 202411),
+        ("%d%m%Y", "1112024"),
+        ("%Y%j", "202432"),
+        ("%Y%m%d%H%M%S", "2024111093000"),
+        ("%Y-%m%d", "2024-111"),
+        ("%Y%m-%d", "20241-1"),
+    ],
+)
+def test_digits_that_could_be_cut_in_several_ways_are_no_date(form: str, value: object) -> None:
+    assert reader(form).read(value) == BAD
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        ("%Y%m%d%H%M%S", "20240201093000"),
+        ("%Y%m%d%H%M%S%f", "20240201093000123"),
+        ("%Y%m%d%H%M%S%z", "20240201093000+0800"),
+        ("%Y%m%d %H:%M:%S", "20240201  9:30:00"),
+        ("%Y-%m-%d %H%M", "2024-2-1 0930"),
+        ("%Y/%m/%d", "2024/2/1"),
+        ("%Y%%%m%%%d", "2024%2%1"),
+        ("(%Y.%m.%d)", "(2024.02.01)"),
+        ("%Y年%m月%d日", "２０２４年2月1日"),
+    ],
+)
+def test_digits_with_something_between_them_need_no_zeros(form: str, value: str) -> None:
+    assert reader(form).read(value) == day("2024-02-01")
+
+
 @pytest.mark.parametrize("value", ["", "  ", None, "0000-00-00", "9999-12-31", date(9999, 12, 31)])
 def test_empty_values_mean_no_date(value: object) -> None:
     assert reader("iso", empty=("0000-00-00", "9999-12-31")).read(value) == 0
