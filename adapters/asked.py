@@ -30,11 +30,23 @@ _MAKING = threading.Lock()
 """Columns are made once, by the first of several threads; one lock for all, because most questions need none."""
 BLANKS = "".join(chr(point) for point in range(0x3001) if chr(point).isspace())
 """What `str.strip` takes away."""
+_TIDY = str.maketrans(
+    {
+        **{chr(ord(char) + 0xFEE0): char for char in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff", ""),
+    }
+)
+"""Full-width digits and letters, and characters that nobody sees."""
 
 
 def normal(value: object) -> str:
-    """A number as the contract writes it: trimmed, upper case, 15-digit resident numbers made 18 (GB 11643)."""
+    """A number as the contract writes it: upper case, half-width, without blanks, 15-digit resident numbers made 18.
+
+    The same as the gateway makes of a number that is asked about (GB 11643).
+    """
     number = text_of(value).upper()
+    if not (number.isascii() and number.isalnum()):
+        number = "".join(number.translate(_TIDY).split())
     if len(number) == 15 and number.isascii() and number.isdigit():
         body = f"{number[:6]}19{number[6:]}"
         return body + _CHECK[sum(int(digit) * weight for digit, weight in zip(body, _WEIGHTS, strict=True)) % 11]

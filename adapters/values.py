@@ -35,6 +35,8 @@ _ISO = re.compile(
     r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?(?:Z|[+-]\d{2}:?\d{2}))?)?", re.ASCII
 )
 _NUMBER = re.compile(r"-?\d{1,17}(?:\.\d{1,9})?", re.ASCII)
+_SHORTENED = re.compile(r"\d(?:[.,]\d*)?[Ee]\+\d{1,3}", re.ASCII)
+"""A number as workbooks write it where a cell is not formatted as text."""
 _WIDTHS = {"Y": (4, 4), "m": (1, 2), "d": (1, 2), "j": (1, 3), "H": (1, 2), "M": (1, 2), "S": (1, 2), "f": (1, 6)}
 """Digits at least and at most of the directives that are numbers."""
 
@@ -63,6 +65,8 @@ def wrong_number(cell: object) -> str:
     text = text_of(cell)
     if not text:
         return "no identity number / 缺少身份号码"
+    if _SHORTENED.fullmatch(text):
+        return "identity number shortened to 3.3E+17 by a workbook / 身份号码已被表格软件缩为 3.3E+17 形式"
     return "identity number too long / 身份号码过长" if len(text) > 64 else ""
 
 

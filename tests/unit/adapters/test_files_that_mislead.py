@@ -12,7 +12,7 @@ from adapters import intake_columns
 from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
-from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ask, rows
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, Drop, line, refreshed
 
 
@@ -93,4 +93,36 @@ async def test_quotes_that_are_merely_careless_are_read_as_ever(tmp_path: Path) 
     ]
     drop.write("xs_1.csv", "\r\n".join([",".join(HEADER), *cells, ""]).encode())
     assert [(row[0], row[3]) for row in await refreshed(built, ANNA, BO, CHEN)] == [(0, "1"), (1, "2号"), (2, "3")]
+    await built.close()
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+async def test_a_number_is_found_however_it_was_typed(
+    tmp_path: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0 if size == "large" else 1 << 30)
+    drop = Drop(tmp_path)
+    built = drop.adapter()
+    wide = ENDING_IN_X.lower().translate({ord(char): ord(char) + 0xFEE0 for char in "0123456789x"})
+    spaced = f" {BO[:6]} {BO[6:14]}\u3000{BO[14:]}\u00a0"
+    drop.csv("xs_1.csv", line(wide), line(spaced), line(f"\u200b{CHEN}\ufeff"), line(ANNA))
+    assert [row[0] for row in await refreshed(built, ANNA, BO, CHEN, ENDING_IN_X)] == [0, 1, 2, 3]
+    await built.close()
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+async def test_numbers_that_a_workbook_shortened_are_bad_rows(
+    tmp_path: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0 if size == "large" else 1 << 30)
+    drop = Drop(tmp_path)
+    built = drop.adapter("mode: snapshot, max_bad_share: 0.8")
+    drop.csv("xs_1.csv", *(line(cell) for cell in ("3.30703E+17", "3.30703e+17", "3E+17", ANNA, "5E12345")))
+    assert len(await refreshed(built, ANNA)) == 1
+    assert [(number, reason[:15]) for number, reason, *_ in drop.quarantined()] == [
+        (row, "identity number") for row in "234"
+    ], "5E12345 may be a passport's"
+    drop.csv("xs_2.csv", *(line("3.30703E+17") for _ in range(9)), line(BO))
+    with pytest.raises(SourceFaultError, match="9 bad rows of 10"):
+        await built.check()
     await built.close()
