@@ -65,15 +65,19 @@ ON CONFLICT (part, key) DO UPDATE SET person = excluded.person, file = excluded.
     detail = excluded.detail, from_on = excluded.from_on, until_on = excluded.until_on
 WHERE (SELECT name FROM files WHERE id = excluded.file) >= (SELECT name FROM files WHERE id = rows.file)
 """
-_REMOVE = """
-DELETE FROM rows WHERE part = ? AND key = ?
-AND (SELECT name FROM files WHERE id = rows.file) <= (SELECT name FROM files WHERE id = ?)
-"""
 
 FoundRow: TypeAlias = tuple[str, bytes, bytes, int, int, int, int, int, str, int, int, int]
 """part, person, sealed name, then kind to until_on as in the contract."""
 IndexedRow: TypeAlias = tuple[str, bytes, int, bytes | None, bytes, int, int, int, int, int, str, int, int, int]
 """part, person, file, key, sealed name, then kind to until_on."""
+
+
+def taken_back(part: str, file: int, key: bytes) -> IndexedRow:
+    """Nobody's row, in place of the one with this key that a file says counts no longer.
+
+    It stays, so that a file of an earlier name that comes late does not bring that row again.
+    """
+    return (part, b"", file, key, b"", 0, 0, 0, 0, 0, "", 0, 0, 0)
 
 
 class IndexBrokenError(Exception):
@@ -285,10 +289,6 @@ class Index:
     def add(self, connection: sqlite3.Connection, rows: Iterable[IndexedRow]) -> None:
         """Add rows; one with the key of an earlier row replaces it, unless that came in a file of a later name."""
         connection.executemany(_ADD, rows)
-
-    def remove(self, connection: sqlite3.Connection, part: str, keys: Iterable[bytes], file: int) -> None:
-        """Take out rows by key that a file, of no earlier name than theirs, says count no longer."""
-        connection.executemany(_REMOVE, ((part, key, file) for key in keys))
 
     def segments_of(self, part: str) -> int:
         """How many files of a part stand in columns."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from adapters import touched
 from adapters.asked import normal
-from adapters.index import Index, IndexedRow
+from adapters.index import Index, IndexedRow, taken_back
 from adapters.mapping import LinkMapper
 from adapters.parts import Part
 from adapters.values import text_of
@@ -44,9 +44,13 @@ class RowWriter:
         people = [str(number) for number in columns[0]]
         evidence = {row: i for i, row in enumerate(mapped.row)}
         seal, person_of = self._index.keys.seal, self._index.keys.person
-        rows: list[IndexedRow] = []
         counted = set(mapped.holder_row)
-        gone = [key for row, key in enumerate(keys) if key is not None and row not in counted]
+        rows: dict[int, IndexedRow] = {
+            row: taken_back(self._part.name, self._file, key)
+            for row, key in enumerate(keys)
+            if key is not None and row not in counted
+        }
+        some_taken_back = bool(rows)
         for row, name in zip(mapped.holder_row, mapped.name, strict=True):
             if row in mapped.bad:
                 continue
@@ -54,31 +58,29 @@ class RowWriter:
             head = (self._part.name, person, self._file, keys[row], seal(name, person))
             i = evidence.get(row)
             if i is None:
-                rows.append((*head, 0, 0, 0, 0, 0, "", 0, 0, 0))
+                rows[row] = (*head, 0, 0, 0, 0, 0, "", 0, 0, 0)
                 continue
-            rows.append(
-                (
-                    *head,
-                    mapped.kind[i],
-                    mapped.region[i],
-                    mapped.observed_on[i],
-                    mapped.available_on[i],
-                    mapped.strength[i],
-                    mapped.source_reference[i],
-                    mapped.detail[i],
-                    mapped.from_on[i],
-                    mapped.until_on[i],
-                )
+            rows[row] = (
+                *head,
+                mapped.kind[i],
+                mapped.region[i],
+                mapped.observed_on[i],
+                mapped.available_on[i],
+                mapped.strength[i],
+                mapped.source_reference[i],
+                mapped.detail[i],
+                mapped.from_on[i],
+                mapped.until_on[i],
             )
         if self._part.monitored:
-            sealed = {row[1]: (row[1], row[4]) for row in rows}
+            sealed = {row[1]: (row[1], row[4]) for row in rows.values()}
             known = ((number, person_of(number)) for number in people)
             touched.know(
                 self._connection, ((who, seal(number, who), sealed[who][1]) for number, who in known if who in sealed)
             )
-        self._index.add(self._connection, rows)
-        if gone:
-            self._index.remove(self._connection, self._part.name, gone, self._file)
+        # In the order of the file: of several rows with the same key the last counts.
+        ordered = (rows[row] for row in sorted(rows)) if some_taken_back else rows.values()
+        self._index.add(self._connection, ordered)
         return mapped.bad
 
     def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:
@@ -91,15 +93,24 @@ class RowWriter:
         self, mapper: LinkMapper, columns: Sequence[Sequence[object]], keys: Sequence[bytes | None]
     ) -> list[IndexedRow]:
         rows: list[IndexedRow] = []
-        vault = self._index.keys
-        for key, number, other, since in zip(keys, *mapper.map(columns), strict=False):
+        vault, part, file = self._index.keys, self._part.name, self._file
+
+        def back_of(key: bytes | None) -> bytes | None:
+            return None if key is None else vault.row([key.hex(), "back"])
+
+        told = zip(*mapper.map(columns), strict=True)
+        kept = mapper.filter.keep(columns) or [1] * len(keys)
+        for key, counts in zip(keys, kept, strict=True):
+            if not counts:
+                if key is not None:
+                    rows += [taken_back(part, file, each) for each in (key, back_of(key)) if each is not None]
+                continue
+            number, other, since = next(told)
             pairs = [(normal(number), normal(other), key)]
             if mapper.both_ways:
-                pairs.append((normal(other), normal(number), None if key is None else vault.row([key.hex(), "back"])))
+                pairs.append((normal(other), normal(number), back_of(key)))
             for one, two, own_key in pairs:
                 if one and two:
                     person = vault.person(one)
-                    sealed = vault.seal(two, person)
-                    head = (self._part.name, person, self._file, own_key, sealed)
-                    rows.append((*head, 0, 0, since, 0, 0, "", 0, 0, 0))
+                    rows.append((part, person, file, own_key, vault.seal(two, person), 0, 0, since, 0, 0, "", 0, 0, 0))
         return rows

@@ -213,6 +213,48 @@ async def test_increments_add_up_and_a_key_corrects(drop: Drop) -> None:
     await built.close()
 
 
+async def test_what_a_file_takes_back_stays_so_when_one_of_an_earlier_name_comes_late(drop: Drop) -> None:
+    built = drop.adapter(KEYED)
+    drop.csv("xs_2.csv", line(ANNA, "案1", state="撤销"), line(BO, "案2"))
+    assert [row[0] for row in await refreshed(built, ANNA, BO)] == [1]
+    drop.csv("xs_1.csv", line(ANNA, "案1"), line(BO, "案2"))
+    assert [row[0] for row in await refreshed(built, ANNA, BO)] == [1]
+    drop.csv("xs_3.csv", line(ANNA, "案1", "20260303"))
+    assert [row[2] for row in await refreshed(built, ANNA)] == ["2026-03-03"], "a later name may bring it again"
+    await built.close()
+
+
+async def test_the_last_line_about_a_key_counts_within_a_file(drop: Drop) -> None:
+    built = drop.adapter(KEYED)
+    drop.csv("xs_1.csv", line(ANNA, "案1"))
+    drop.csv("xs_2.csv", line(ANNA, "案1", state="撤销"), line(ANNA, "案1", "20260302"))
+    assert [row[2] for row in await refreshed(built, ANNA)] == ["2026-03-02"]
+    drop.csv("xs_3.csv", line(ANNA, "案1", "20260303"), line(ANNA, "案1", state="撤销"))
+    assert await refreshed(built, ANNA) == []
+    await built.close()
+
+
+async def test_links_are_corrected_and_taken_back_by_their_key(drop: Drop) -> None:
+    more = (
+        "timeout_s: 20\nlinks: {files: {pattern: 'lk_*', mode: increment, key: [no]}, identity: {column: old},"
+        " linked: new, only: {column: state, values: ['1']}}"
+    )
+    built = drop.adapter(KEYED, "timeout_s: 20", more)
+    header = ["no", "old", "new", "state"]
+    drop.csv("xs_1.csv", line(ANNA))
+    drop.csv("lk_1.csv", ["a", CHEN, number(5), "0"], ["b", ANNA, BO, "1"], ["c", CHEN, number(6), "1"], header=header)
+
+    async def linked() -> list[str]:
+        await built.check()
+        found = await built.lookup(ask(ANNA, BO, CHEN))
+        return list(found.links.id_number)
+
+    assert await linked() == [BO, ANNA, number(6)]
+    drop.csv("lk_2.csv", ["b", ANNA, number(7), "1"], ["c", CHEN, number(6), "0"], header=header)
+    assert await linked() == [number(7)], "from the other number, too, nothing of the old pair is left"
+    await built.close()
+
+
 async def test_a_file_that_changed_under_its_name_replaces_its_own_rows(drop: Drop) -> None:
     built = drop.adapter(INCREMENT)
     drop.csv("xs_1.csv", line(ANNA, "a"), line(ANNA, "b"))
