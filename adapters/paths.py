@@ -99,12 +99,14 @@ def columns_of(rows: Sequence[tuple[Json, Json]], names: Sequence[str]) -> list[
     return columns
 
 
-def length_of(answer: Json, path: str) -> int:
-    """How many entries the (outermost) list at a path has: what an interface counts as rows of a page.
+def entries_of(answer: Json, path: str) -> list[Json]:
+    """The entries of the (outermost) list at a path: what an interface counts as rows of a page.
+
+    A null in place of a list is none, a single object is one.
 
     Raises:
         PathError: the path leads to nothing.
     """
     first = path.split("[].", maxsplit=1)[0].removesuffix("[]")
     value = answer if path == "." else _at(answer, first, path)
-    return len(value) if isinstance(value, list) else int(value is not None)
+    return value if isinstance(value, list) else [] if value is None else [value]

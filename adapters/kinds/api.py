@@ -1,7 +1,8 @@
 """The kind `api`: a department with an HTTP interface.
 
-Owns: which requests a question needs (as many as the batch size asks for and no more), paging, and where the rows stand
-in the answers. Refuses: HTTP (`adapters.http`) and the meaning of rows (`adapters.mapping`).
+Owns: which requests a question needs (as many as the batch size asks for and no more), and where the rows stand in the
+answers. Refuses: HTTP (`adapters.http`), when the last page came (`adapters.paging`) and the meaning of rows
+(`adapters.mapping`).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from adapters.gathering import Gathering
 from adapters.http import Answer, Client, Request, filled, same_origin
 from adapters.kinds.common import Clock, day_before, report, too_late
 from adapters.manifest.model import ApiManifest
-from adapters.manifest.sources import Endpoint, Paging
+from adapters.manifest.sources import Endpoint
 from adapters.mapping import LinkMapper, Mapper
-from adapters.paths import Json, PathError, columns_of, field_of, length_of, rows_of
+from adapters.paging import PagingError, Turn
+from adapters.paths import Json, PathError, columns_of, entries_of, field_of, rows_of
 from adapters.values import DateReader, text_of
 from adapters.xml_answers import escape
 
@@ -172,19 +174,24 @@ class ApiAdapter:
     async def _pages(self, place: _Place, values: list[str]) -> AsyncIterator[Answer]:
         endpoint = place.endpoint
         paging = endpoint.paging
-        turn = _Turn(paging)
+        turn = Turn(paging)
         request = self._request(endpoint, values, turn)
         while True:
             answer = await self._client.fetch(request)
             yield answer
+            if answer.nobody and turn.awaits_more:
+                raise self._shape(place, "nobody found on a page that was told of")
             if paging is None or answer.nobody:
                 return
             try:
-                count = length_of(answer.body, endpoint.rows)
+                entries = entries_of(answer.body, endpoint.rows)
             except PathError as error:
                 raise self._shape(place, str(error)) from error
-            if not turn.next(answer, count):
-                return
+            try:
+                if not turn.next(answer, entries):
+                    return
+            except PagingError as error:
+                raise self._shape(place, str(error)) from error
             if turn.number > paging.max_pages:
                 raise self._shape(place, f"more than {paging.max_pages} pages")
             if turn.link:
@@ -195,7 +202,7 @@ class ApiAdapter:
             else:
                 request = self._request(endpoint, values, turn)
 
-    def _request(self, endpoint: Endpoint, values: list[str], turn: _Turn) -> Request:
+    def _request(self, endpoint: Endpoint, values: list[str], turn: Turn) -> Request:
         size = endpoint.paging.size if endpoint.paging else 0
         places = {"$ids": values, "$page": turn.page, "$size": size, "$cursor": turn.cursor}
         if endpoint.ids_per_request == 1:
@@ -240,54 +247,3 @@ def _elements(values: list[str], endpoint: Endpoint) -> str:
 
 def _parameter(value: object, separator: str) -> str:
     return separator.join(str(item) for item in value) if isinstance(value, list) else str(value)
-
-
-class _Turn:
-    """Which page is asked for: before the first request, and after each answer."""
-
-    def __init__(self, paging: Paging | None) -> None:
-        self._paging = paging
-        self._rows = 0
-        self.number = 1
-        self.page = paging.first if paging else 0
-        self.cursor: str | None = None
-        self.link = ""
-
-    def next(self, answer: Answer, count: int) -> bool:
-        """Move to the next page; False when this was the last.
-
-        Args:
-            answer: this page.
-            count: its rows.
-        """
-        paging = self._paging
-        if paging is None:
-            return False
-        self.number += 1
-        self._rows += count
-        self.page += 1
-        if paging.style == "page":
-            return self._more(paging, answer.body, count)
-        after = answer.next_link if paging.next == "header" else text_of(field_of(answer.body, paging.next or "."))
-        if paging.style == "cursor":
-            same, self.cursor = after == self.cursor, after
-            # Some interfaces go on naming their last cursor: with no rows, that is the end.
-            return bool(after) and not (same and count == 0)
-        self.link = after
-        return bool(after)
-
-    def _more(self, paging: Paging, body: Json, count: int) -> bool:
-        if count == 0:
-            return False
-        if paging.total is not None:
-            return self._rows < _count(field_of(body, paging.total))
-        if paging.pages is not None:
-            return self.number <= _count(field_of(body, paging.pages))
-        if paging.more is not None:
-            return text_of(field_of(body, paging.more)).lower() in {"true", "1"}
-        return count >= paging.size
-
-
-def _count(value: Json) -> int:
-    text = text_of(value)
-    return int(text) if text.isdecimal() and len(text) < 12 else 0
