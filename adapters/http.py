@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ from certs.system_words import cut_off
 _AGAIN = frozenset({429, 502, 503, 504})
 _INLINE_BYTES = 256 * 1024
 """A larger answer is parsed in a thread, so that other questions are not kept waiting."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair; JSON may write one as an escape (RFC 8259, 8.2)."""
 _HTTP_NOT_FOUND = 404
 _HTTP_OK = 200
 _HTTP_UNAUTHORISED = 401
@@ -346,9 +349,22 @@ def _no_constant(_: str) -> float:
 
 def _parse(data: bytes) -> Json | _NotJson:
     try:
-        return cast("Json", json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant))
+        text = data.decode("utf-8-sig")
+        body = cast("Json", json.loads(text, parse_constant=_no_constant))
+        return _whole(body) if "\\ud" in text or "\\uD" in text else body
     except (ValueError, RecursionError):
         return _NotJson()
+
+
+def _whole(value: Json) -> Json:
+    """A tree in which halves of surrogate pairs, which no other text can hold, are marked as what does not decode."""
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(inside) for inside in value]
+    if isinstance(value, dict):
+        return {_HALF.sub("\ufffd", key): _whole(inside) for key, inside in value.items()}
+    return value
 
 
 def filled(template: object, places: Mapping[str, object], separator: str) -> object:

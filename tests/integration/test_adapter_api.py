@@ -317,6 +317,17 @@ async def test_nonsense_is_a_fault(department: Department, tmp_path: Path, answe
     assert len(department.asked) == 1, "nonsense is not asked for again"
 
 
+async def test_half_a_character_harms_only_the_text_it_stands_in(department: Department, tmp_path: Path) -> None:
+    visit = {**department.visits(BO)[0], "ref": "7\ud83d", "person": {"name": "\udbb4博\U00020bb7"}}
+    fine = {**visit, "ref": "\\ud83d \U0001f600", "at": "2026-03-02"}
+    department.answer = _stream(json.dumps({"data": {"list": [visit, fine]}, "half\ud800": 1}).encode())
+    async with adapter(department, tmp_path) as api:
+        answer = await api.lookup(ask(BO))
+    assert [row[3] for row in rows(answer)] == ["7\ufffd", "\\ud83d \U0001f600"]
+    assert holders(answer) == [(0, BO, "\ufffd博\U00020bb7")]
+    answer.evidence.to_message()  # what cannot be written would spoil the answers of all departments
+
+
 async def test_a_null_list_is_nobody(department: Department, tmp_path: Path) -> None:
     department.answer = _stream(b'{"data": {"list": null}}')
     async with adapter(department, tmp_path) as api:
