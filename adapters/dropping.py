@@ -13,13 +13,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from adapters.errors import SourceDownError
 from adapters.manifest.model import FileManifest
 
 MAX_FILES = 10_000
+"""More lie where files are dropped than are looked at: which of them were new could not be told."""
 
 
 class NotYetError(Exception):
@@ -46,7 +47,7 @@ class Look(Protocol):
 
     @property
     def files(self) -> Sequence[Dropped]:
-        """In order of their names; at most `MAX_FILES`."""
+        """In order of their names."""
         ...
 
     def taken(self, file: Dropped) -> AbstractContextManager[Path]:
@@ -70,7 +71,7 @@ class Drop(Protocol):
         """What lies there now. Blocks; for a thread.
 
         Raises:
-            OSError, SourceDownError: it cannot be looked at.
+            OSError, SourceDownError: it cannot be looked at, or there are more than `MAX_FILES`.
         """
         ...
 
@@ -84,16 +85,26 @@ def counts(name: str) -> bool:
     return not name.startswith((".", "~")) and not name.lower().endswith((".tmp", ".part"))
 
 
+def too_many(name: str) -> SourceDownError:
+    """There are more files than are looked at; nobody is to be left out unsaid."""
+    return SourceDownError(
+        f"{name}: more than {MAX_FILES} files lie in the drop folder; move those away that were taken in long ago",
+        f"{name}：投递目录中的文件超过 {MAX_FILES} 个，请移走早已读入的文件",
+    )
+
+
 class FolderDrop:
     """A folder of this machine.
 
     Args:
+        name: for errors.
         folder: that one.
         settle_s: how long a file must have rested, seconds.
         now_ms: Unix time in milliseconds.
     """
 
-    def __init__(self, folder: Path, settle_s: float, now_ms: Callable[[], int]) -> None:
+    def __init__(self, name: str, folder: Path, settle_s: float, now_ms: Callable[[], int]) -> None:
+        self._name = name
         self._folder = folder
         self._settle_ns = round(settle_s * 1e9)
         self._now_ms = now_ms
@@ -104,9 +115,11 @@ class FolderDrop:
         rested_ns = self._now_ms() * 1_000_000 - self._settle_ns
         present: list[Dropped] = []
         with os.scandir(self._folder) as entries:
-            for entry in islice(entries, MAX_FILES):
+            for entry in entries:
                 if not counts(entry.name) or not entry.is_file(follow_symlinks=False):
                     continue
+                if len(present) >= MAX_FILES:
+                    raise too_many(self._name)
                 status = entry.stat(follow_symlinks=False)
                 rested = max(status.st_mtime_ns, status.st_ctime_ns) <= rested_ns
                 present.append(Dropped(entry.name, _version(status) if rested else "", status.st_size))
@@ -146,7 +159,7 @@ def drop_of(manifest: FileManifest, state_dir: Path, now_ms: Callable[[], int]) 
     source = manifest.source
     at = source.sftp
     if at is None:
-        return FolderDrop(manifest.folder / (source.folder or ""), source.settle_s, now_ms)
+        return FolderDrop(manifest.adapter_id, manifest.folder / (source.folder or ""), source.settle_s, now_ms)
     place = ("source", "sftp")
     try:
         from adapters.sftp import SftpDrop

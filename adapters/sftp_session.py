@@ -17,7 +17,8 @@ from typing import Any, Final, TypeVar
 
 import asyncssh
 
-from adapters.dropping import MAX_FILES, Dropped, NotYetError, counts
+from adapters import dropping
+from adapters.dropping import Dropped, NotYetError, counts
 from adapters.errors import SourceDownError
 from adapters.manifest.secret import SecretMissingError, require_private
 from adapters.manifest.sftp import Sftp
@@ -156,9 +157,11 @@ class Session:
     async def _entries(self) -> list[asyncssh.SFTPName]:
         entries: list[asyncssh.SFTPName] = []
         async for entry in self.sftp.scandir(self.at.folder.encode()):
+            if entry.attrs.type != asyncssh.FILEXFER_TYPE_REGULAR:
+                continue
+            if len(entries) >= dropping.MAX_FILES:
+                raise dropping.too_many(self.name)
             entries.append(entry)
-            if len(entries) >= MAX_FILES:
-                break
         return entries
 
     async def _within(self, seconds: float, job: Awaitable[Result]) -> Result:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import intake_columns
+from adapters import dropping, intake_columns
 from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
@@ -125,4 +125,23 @@ async def test_numbers_that_a_workbook_shortened_are_bad_rows(
     drop.csv("xs_2.csv", *(line("3.30703E+17") for _ in range(9)), line(BO))
     with pytest.raises(SourceFaultError, match="9 bad rows of 10"):
         await built.check()
+    await built.close()
+
+
+async def test_more_files_than_are_looked_at_are_told_and_none_is_left_out_unsaid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dropping, "MAX_FILES", 3)
+    drop = Drop(tmp_path)
+    built = drop.adapter(INCREMENT)
+    for at, person in enumerate((ANNA, BO, CHEN)):
+        drop.csv(f"xs_{at}.csv", line(person))
+        (drop.folder / f".xs_{at}.csv").write_text("hidden")
+    assert len(await refreshed(built, ANNA, BO, CHEN)) == 3
+    drop.csv("xs_3.csv", line(ENDING_IN_X))
+    with pytest.raises(SourceDownError, match="more than 3 files"):
+        await built.check()
+    assert len(rows(await built.lookup(ask(ANNA, BO, CHEN)))) == 3, "what was read before is answered from"
+    (drop.folder / "xs_0.csv").unlink()
+    assert len(await refreshed(built, ANNA, ENDING_IN_X)) == 2
     await built.close()

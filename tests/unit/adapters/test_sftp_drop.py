@@ -12,6 +12,7 @@ import asyncssh
 import pytest
 from structlog.testing import capture_logs
 
+from adapters import dropping
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.errors import ManifestError, SourceDownError
@@ -190,6 +191,18 @@ async def test_dropped_files_are_fetched_and_leave_nothing_in_clear(server: Serv
     assert await adapter.any_number() == ANNA
     found = await asyncio.to_thread(numbers_of, load_manifest(server.manifest()), 10)
     assert list(found.good) == [ANNA]
+
+
+async def test_more_files_than_are_looked_at_are_told(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dropping, "MAX_FILES", 2)
+    adapter = server.adapter()
+    for at in range(3):
+        server.write(f"xs_{at}.csv", f"{ANNA},安娜,2026-03-01,{at}")
+    with pytest.raises(SourceDownError, match="more than 2 files"):
+        await adapter.check()
+    (server.folder / "xs_0.csv").unlink()
+    (server.folder / "folder").mkdir()
+    assert len(await known(adapter, ANNA)) == 2
 
 
 async def test_a_renamed_and_a_mended_file_count_and_one_taken_away_takes_nothing_back(server: Server) -> None:
