@@ -4,7 +4,7 @@ Owns: the contract of such a place, and the folder on this machine (`adapters.sf
 that are still being written, hidden ones, links, and reading what is in a file.
 
 A file in a folder has rested when neither its content (mtime) nor its directory entry (ctime, which a copy that keeps
-old times cannot keep) has changed for the time set.
+other times cannot keep) has changed for the time set.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ class FolderDrop:
     @contextmanager
     def look(self) -> Iterator[Look]:
         """See `Drop`."""
-        rested_ns = self._now_ms() * 1_000_000 - self._settle_ns
+        now_ns = self._now_ms() * 1_000_000
+        rested_ns = now_ns - self._settle_ns
         present: list[Dropped] = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
@@ -121,7 +122,9 @@ class FolderDrop:
                 if len(present) >= MAX_FILES:
                     raise too_many(self._name)
                 status = entry.stat(follow_symlinks=False)
-                rested = max(status.st_mtime_ns, status.st_ctime_ns) <= rested_ns
+                # A time of the future came with a copy from a machine whose clock is wrong: it tells nothing.
+                written_ns = status.st_mtime_ns if status.st_mtime_ns <= now_ns else 0
+                rested = max(written_ns, status.st_ctime_ns) <= rested_ns
                 present.append(Dropped(entry.name, _version(status) if rested else "", status.st_size))
         yield _FolderLook(self._folder, sorted(present, key=lambda file: file.name))
 

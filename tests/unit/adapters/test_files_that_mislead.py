@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, rows
-from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, Drop, line, refreshed
+from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, SNAPSHOT, Drop, line, refreshed
 
 
 def json_lines(*lines: Sequence[str]) -> bytes:
@@ -144,4 +145,18 @@ async def test_more_files_than_are_looked_at_are_told_and_none_is_left_out_unsai
     assert len(rows(await built.lookup(ask(ANNA, BO, CHEN)))) == 3, "what was read before is answered from"
     (drop.folder / "xs_0.csv").unlink()
     assert len(await refreshed(built, ANNA, ENDING_IN_X)) == 2
+    await built.close()
+
+
+async def test_a_file_dated_in_the_future_is_taken_in(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter(SNAPSHOT, "settle_s: 0", "settle_s: 60")
+    path = drop.csv("xs_1.csv", line(ANNA))
+    written_ms = path.stat().st_ctime_ns // 1_000_000
+    os.utime(path, (4_000_000_000, 4_000_000_000))  # a copy that keeps the times of a machine whose clock is wrong
+    drop.now_ms = written_ms + 30_000
+    with pytest.raises(SourceDownError):
+        await built.check()
+    drop.now_ms = written_ms + 120_000
+    assert len(await refreshed(built, ANNA)) == 1
     await built.close()
