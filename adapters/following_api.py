@@ -49,6 +49,7 @@ class ApiFollower:
         identity = settings.identity or manifest.identity
         self._columns = [identity.column, *([identity.name] if identity.name else [])]
         self._seen: dict[bytes, int] = {}
+        self._before: tuple[int, list[bytes]] = (0, [])
 
     async def read(self, cursor: bytes, limit: int) -> Changed:
         """See `ChangeFeed.changes`; one request. Call it within a deadline.
@@ -87,7 +88,7 @@ class ApiFollower:
         answer = await self._client.fetch(self._request(places))
         rows = self._rows(answer)
         people = People()
-        turn = self._add(people, rows, turn)
+        turn = self._add(people, rows, turn, page)
         if self._more(answer, rows, size):
             return people.changed(self._written(since, until, page + 1, turn), more=True)
         return people.changed(self._written(until, until, self._settings.first_page, turn), more=False)
@@ -108,13 +109,16 @@ class ApiFollower:
         except PathError as error:
             raise self._shape(str(error)) from error
 
-    def _add(self, people: People, rows: list[tuple[Json, Json]], turn: int) -> int:
+    def _add(self, people: People, rows: list[tuple[Json, Json]], turn: int, page: int) -> int:
         """Put the people of rows together; where looks overlap, without the rows dealt with before a cursor's turn.
 
         Returns:
             The turn of the cursors that come after.
         """
         marks = [hashlib.blake2b(json.dumps(row).encode(), digest_size=16).digest() for row, _ in rows]
+        if len(marks) > 1 and (page - 1, marks) == self._before:
+            raise self._shape("the same page again")  # it would never end
+        self._before = page, marks
         new = [at for at, mark in enumerate(marks) if self._seen.get(mark, turn + 1) > turn]
         if len(self._seen) + len(new) > MAX_REMEMBERED:
             self._seen.clear()

@@ -196,3 +196,22 @@ async def test_whoever_asks_again_from_an_earlier_cursor_is_told_again(
         assert told.id_number == [BO], "they were not dealt with: the store may have failed"
     assert (await adapter.changes(told.cursor, 100)).id_number == []
     await adapter.close()
+
+
+async def test_an_interface_that_gives_the_same_page_for_ever_is_a_fault(
+    department: Department, tmp_path: Path, log: Log
+) -> None:
+    adapter = over(department, tmp_path, log, SINCE)
+    _, cursor = await all_of(adapter, b"")
+    log.add(BO, CHEN, ANNA)
+
+    async def stuck(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(log.since(0, 1, 2))
+
+    department.answer = stuck
+    first = await adapter.changes(cursor, 100)
+    assert first.id_number == [BO, CHEN]
+    assert (await adapter.changes(cursor, 100)).id_number == [BO, CHEN], "asked again it may well be the same"
+    with pytest.raises(SourceFaultError, match="same page"):
+        await adapter.changes(first.cursor, 100)
+    await adapter.close()
