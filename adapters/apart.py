@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +19,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
-from adapters.rows import MAX_COLUMNS, FileRejectedError, Row
+from adapters.rows import MAX_COLUMNS, FileRejectedError, ReadingEndedError, Row
 
 MEMORY_BYTES = 3 << 30
 """Address space of the reading process; a workbook of a million rows of ten columns takes about one third."""
 CPU_S = 900
 MAX_ROWS = 200_000_000
 _MAX_ROW_BYTES = 4 << 20
+_FROM_OUTSIDE = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+"""What ends every process of a service or a terminal, this one included, before the gateway stops by itself."""
 
 Format = Literal["xlsx", "parquet"]
 
@@ -48,6 +51,7 @@ def rows_apart(
 
     Raises:
         FileRejectedError: it cannot be read, or not within these bounds.
+        ReadingEndedError: the reading was ended from outside.
     """
     path = None if isinstance(source, bytes) else str(source)
     order = {"form": form, "path": path, "memory_bytes": memory_bytes, "cpu_s": cpu_s, **settings}
@@ -66,7 +70,12 @@ def rows_apart(
                 if isinstance(source, bytes):
                     into.write(source)  # it reads all of it before it writes
             rows = 0
-            while line := process.stdout.readline(_MAX_ROW_BYTES):
+            while True:
+                line = process.stdout.readline(_MAX_ROW_BYTES)
+                if not line.endswith(b"\n") and len(line) < _MAX_ROW_BYTES:  # its output ended, within a row or not
+                    if -process.wait() in _FROM_OUTSIDE:
+                        raise ReadingEndedError("the reading was ended", "读取被中止")
+                    break
                 told = _told(line)
                 if isinstance(told, dict):
                     if "end" in told:

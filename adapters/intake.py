@@ -30,7 +30,7 @@ from adapters.intake_rows import RowWriter
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
 from adapters.parts import Part
-from adapters.rows import FileRejectedError, Row
+from adapters.rows import FileRejectedError, ReadingEndedError, Row
 from adapters.tabular import Table, format_of
 from adapters.values import text_of, wrong_number
 
@@ -208,8 +208,8 @@ class Intake:
                     )
                 if counts.bad:
                     self.bad[part.name] = counts.first()
-        except (NotYetError, FileNotFoundError):
-            return
+        except (NotYetError, FileNotFoundError, ReadingEndedError):
+            return  # the next look sees to it
         except FileRejectedError as error:
             self._index.reject_file(part.name, name, version, f"{error.en}\n{error.zh}")
             counts.bad.insert(0, (0, f"{error.en} / {error.zh}", ()))

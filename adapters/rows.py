@@ -28,6 +28,10 @@ class FileRejectedError(Exception):
         self.why = why
 
 
+class ReadingEndedError(FileRejectedError):
+    """The reading was ended from outside, as when a service is stopped: that says nothing of the file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One row: its number as a person sees it, its cells, and what is wrong with it as a whole, if anything."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import openpyxl
 import pytest
 
-from adapters import dropping, intake_columns
+from adapters import dropping, intake_columns, tabular
+from adapters.apart import rows_apart
 from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
+from adapters.rows import Row
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, SNAPSHOT, Drop, line, refreshed
 
@@ -158,5 +163,33 @@ async def test_a_file_dated_in_the_future_is_taken_in(tmp_path: Path) -> None:
     with pytest.raises(SourceDownError):
         await built.check()
     drop.now_ms = written_ms + 120_000
+    assert len(await refreshed(built, ANNA)) == 1
+    await built.close()
+
+
+async def test_a_workbook_is_read_again_when_its_reading_was_ended_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter(INCREMENT)
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for cells in (HEADER, line(ANNA), *(line(BO, f"（2026）{at}号") for at in range(2_000))):
+        sheet.append(cells)
+    book.save(tmp_path / "book.xlsx")
+    drop.write("xs_1.xlsx", (tmp_path / "book.xlsx").read_bytes())
+
+    def stopped(*order: Any) -> Iterator[Row]:
+        """As when a service is stopped: its supervisor ends every process of it, and the gateway waits a while."""
+        reading: Any = rows_apart(*order)
+        yield next(reading)
+        os.kill(reading.gi_frame.f_locals["process"].pid, signal.SIGTERM)  # it has more to write than a pipe takes
+        yield from reading
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tabular, "rows_apart", stopped)
+        with pytest.raises(SourceDownError):
+            await built.check()
+    assert drop.quarantined() == []
     assert len(await refreshed(built, ANNA)) == 1
     await built.close()
