@@ -21,6 +21,8 @@ from adapters.manifest.model import FileManifest
 
 MAX_FILES = 10_000
 """More lie where files are dropped than are looked at: which of them were new could not be told."""
+_AS_NS = 10**14
+"""Above it a time is no number of seconds."""
 
 
 class NotYetError(Exception):
@@ -33,7 +35,7 @@ class Dropped:
 
     Args:
         name: of the file.
-        version: of its content; "": it has not rested.
+        version: of its content: size, time and more, joined by colons; "": it has not rested.
         size: in bytes.
     """
 
@@ -78,6 +80,12 @@ class Drop(Protocol):
     def stop(self) -> None:
         """End what is under way, from another thread; it fails."""
         ...
+
+
+def written_ms(version: str) -> int:
+    """When a file was written, by its version, in Unix milliseconds: the second part of one, in ns or seconds."""
+    at = int(version.split(":")[1])
+    return at // 1_000_000 if at > _AS_NS else at * 1_000
 
 
 def counts(name: str) -> bool:

@@ -27,6 +27,7 @@ from adapters.dropping import Drop, Dropped, Look, NotYetError
 from adapters.index import Index
 from adapters.intake_columns import MAX_SEGMENTS, ColumnIntake, block_of, column_blocks
 from adapters.intake_rows import RowWriter
+from adapters.kinds.common import day_before
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
 from adapters.parts import Part
@@ -225,6 +226,7 @@ class Intake:
         rows = table.rows()
         places = [table.header.index(name) for name in part.columns()]
         writer = RowWriter(self._index, connection, part, file)
+        today = day_before(self._now_ms(), 0)
         while block := list(islice(rows, _BLOCK)):
             if self.stopped:
                 raise NotYetError
@@ -245,7 +247,7 @@ class Intake:
                 counts.add_bad(good[at], what)
             if part.newest is not None:
                 days = part.newest[1].column(columns[part.columns().index(part.newest[0])])
-                counts.newest_on = max(counts.newest_on, *days)
+                counts.newest_on = max(counts.newest_on, *(day for day in days if day <= today), 0)
 
     def _in_columns(
         self, part: Part, dropped: Dropped, path: Path, table: Table
@@ -276,7 +278,7 @@ class Intake:
             places.append(table.header.index(part.newest[0]))
         segment = self._index.segment()
         try:
-            intake = ColumnIntake(part.mapper, places, reader, segment)
+            intake = ColumnIntake(part.mapper, places, reader, segment, day_before(self._now_ms(), 0))
             for block in stream:
                 if isinstance(block, Block):
                     self._take_block(intake, block.columns, block.row, counts)

@@ -50,14 +50,16 @@ class ColumnIntake:
         places: where the mapper's columns stand in the file, then that of the date up to which it is complete.
         newest: reader of that date.
         segment: to be written.
+        today: a later date tells nothing of completeness.
     """
 
     def __init__(
-        self, mapper: Mapper, places: Sequence[int], newest: DateReader | None, segment: SegmentWriter
+        self, mapper: Mapper, places: Sequence[int], newest: DateReader | None, segment: SegmentWriter, today: int
     ) -> None:
         self._mapper = ColumnMapper(mapper, ["text"] * len(mapper.columns))
         self._places = places
         self._newest = newest
+        self._today = today
         self._codes = Codes()
         self.segment = segment
         self.newest_on = 0
@@ -68,6 +70,7 @@ class ColumnIntake:
         if self._newest is not None and len(wrong) < len(numbers):
             told = days(columns[self._places[-1]], "text", self._newest, self._codes)
             told[list(wrong)] = 0
+            told[told > self._today] = 0
             self.newest_on = max(self.newest_on, int(told.max()))
         wanted = [columns[at] for at in self._places[: len(self._mapper.mapper.columns)]]
         wanted[0] = numbers

@@ -21,7 +21,7 @@ from adapters.errors import SourceFaultError
 from adapters.following_api import ApiFollower
 from adapters.gathering import Gathering
 from adapters.http import Answer, Client, Request, filled, same_origin
-from adapters.kinds.common import Clock, day_before, report, too_late
+from adapters.kinds.common import Clock, complete_until, day_before, report, too_late
 from adapters.manifest.model import ApiManifest
 from adapters.manifest.sources import Endpoint
 from adapters.mapping import LinkMapper, Mapper
@@ -228,7 +228,7 @@ class ApiAdapter:
         setting = self._manifest.complete_until
         if setting is not None and setting.lag_days is not None:
             return day_before(self._now_ms(), setting.lag_days)
-        return min(told, default=0)
+        return complete_until(min(told, default=0), self._now_ms())
 
     def _shape(self, place: _Place, where: str) -> SourceFaultError:
         return SourceFaultError(

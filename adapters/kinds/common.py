@@ -73,6 +73,11 @@ def day_before(now_ms: int, days: int) -> int:
     return (now_ms + _SHANGHAI_OFFSET_MS) // _DAY_MS - days
 
 
+def complete_until(day: int, now_ms: int) -> int:
+    """A day up to which a source is complete, as its data tells it; 0, not known, where that is still to come."""
+    return day if 0 < day <= day_before(now_ms, 0) else 0
+
+
 def too_late(adapter_id: str) -> SourceDownError:
     """The source did not answer within the deadline."""
     return SourceDownError(

@@ -21,12 +21,12 @@ import structlog
 from adapters.asked import Asked
 from adapters.columnar import MappedColumns
 from adapters.contract import Changed, Description, Found, Int32, Lookup
-from adapters.dropping import NotYetError, drop_of
+from adapters.dropping import NotYetError, drop_of, written_ms
 from adapters.errors import AdapterError, SourceDownError, SourceFaultError
 from adapters.gathering import Gathering
 from adapters.index import FoundRow, Index, IndexBrokenError
 from adapters.intake import Intake
-from adapters.kinds.common import Clock, Lying, day_before, in_thread, report, too_late
+from adapters.kinds.common import Clock, Lying, complete_until, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
 from adapters.mapping import LinkMapper, Mapped, Mapper
 from adapters.parts import Part, parts_of
@@ -50,6 +50,7 @@ class _State:
         stale: whether the newest file or the folder could not be read: nobody knows how complete the index is.
         notice: about a rejected file, for the operator.
         newest_on: newest date of the completeness column.
+        came_on: the day on which the newest file was written where it lies.
     """
 
     missing: SourceDownError | None = None
@@ -57,6 +58,7 @@ class _State:
     stale: bool = False
     notice: AdapterError | None = None
     newest_on: int = 0
+    came_on: int = 0
 
 
 class FileAdapter:
@@ -248,7 +250,8 @@ class FileAdapter:
         missing: SourceDownError | None = None
         fault: SourceFaultError | None = None
         notice = problem
-        newest = 0
+        newest = came = 0
+        now = self._now_ms()
         name = self._manifest.adapter_id
         for part in self._parts:
             files = self._index.files(part.name)
@@ -269,11 +272,13 @@ class FileAdapter:
                 notice = notice or told
                 if part.files.mode == "increment":
                     fault = told
+            written = (written_ms(file.version) for file in files.values() if not file.rejected)
+            came = max([came, *(day_before(min(at, now), 0) for at in written)])
             if part.newest is not None:
                 newest = max((file.newest_on for file in files.values()), default=0)
         if isinstance(problem, SourceDownError) and missing is not None:
             missing = problem
-        return _State(missing, fault, notice is not None, notice, newest)
+        return _State(missing, fault, notice is not None, notice, newest, came)
 
     def _read(self, question: Lookup, state: _State) -> Found:
         asked = Asked.of(question.subjects)
@@ -351,7 +356,11 @@ class FileAdapter:
         setting = self._manifest.complete_until
         if setting is None or state.stale:
             return 0
-        return state.newest_on if setting.lag_days is None else day_before(self._now_ms(), setting.lag_days)
+        now = self._now_ms()
+        if setting.lag_days is None:
+            return complete_until(state.newest_on, now)
+        # A department that sends nothing any more is not complete beyond the day of its last file.
+        return min(day_before(now, setting.lag_days), state.came_on)
 
     def _broken(self, error: Exception) -> SourceDownError:
         name = self._manifest.adapter_id

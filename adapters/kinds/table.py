@@ -23,10 +23,10 @@ from adapters.errors import SourceDownError
 from adapters.following import TableFollower
 from adapters.gathering import Gathering
 from adapters.kinds.columns import Brought, ColumnReading
-from adapters.kinds.common import Clock, all_of, day_before, ended, in_thread, report, too_late
+from adapters.kinds.common import Clock, all_of, complete_until, day_before, ended, in_thread, report, too_late
 from adapters.manifest.model import TableManifest
 from adapters.mapping import LinkMapper, Mapper
-from adapters.values import BAD, DateReader
+from adapters.values import DateReader
 
 _NEWEST_FOR_MS = 60_000
 """How long the newest date of a column is remembered; sources are loaded hourly or nightly."""
@@ -258,7 +258,7 @@ class TableAdapter:
                     day = reader.read(self._database.newest(statement, work))
                 except DatabaseError as error:
                     raise error.as_adapter_error(name) from error
-                known = (now, 0 if day == BAD else day)
+                known = (now, complete_until(day, now))
             return known[1]
 
         return newest

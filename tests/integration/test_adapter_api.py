@@ -423,13 +423,14 @@ async def test_the_day_of_completeness_comes_from_the_answer(department: Departm
     async def told(request: web.Request) -> web.StreamResponse:
         body = department.asked[-1]
         assert isinstance(body, dict)
-        until = "20260301" if ANNA in body["ids"] else "20260401"
+        until = "20260301" if ANNA in body["ids"] else "21260401" if number(7) in body["ids"] else "20260401"
         return web.json_response({"data": {"list": []}, "meta": {"until": until}})
 
     department.answer = told
     complete = 'timeout_s: 5\ncomplete_until: {date: {column: meta.until, formats: ["%Y%m%d"]}, of: visits}'
     async with adapter(department, tmp_path, BATCH, "timeout_s: 5", complete) as api:
         assert (await api.lookup(ask(BO, CHEN, ANNA))).complete_until_on == day("2026-03-01"), "the earliest counts"
+        assert (await api.lookup(ask(number(7)))).complete_until_on == 0, "a day to come does not tell"
     async with adapter(department, tmp_path, BATCH, "timeout_s: 5", "complete_until: {lag_days: 2}") as api:
         assert (await api.lookup(ask(BO))).complete_until_on == day("2026-11-16")
 

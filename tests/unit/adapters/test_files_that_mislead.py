@@ -18,7 +18,7 @@ from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
 from adapters.rows import Row
-from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, rows
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, NOW_MS, ask, day, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, SNAPSHOT, Drop, line, refreshed
 
 
@@ -192,4 +192,36 @@ async def test_a_workbook_is_read_again_when_its_reading_was_ended_from_outside(
             await built.check()
     assert drop.quarantined() == []
     assert len(await refreshed(built, ANNA)) == 1
+    await built.close()
+
+
+@pytest.mark.parametrize("size", ["small", "large"])
+async def test_a_day_to_come_does_not_tell_how_complete_files_are(
+    tmp_path: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_columns, "LARGE_BYTES", 0 if size == "large" else 1 << 30)
+    drop = Drop(tmp_path)
+    newest = "complete_until: {date: {column: 生效日期, formats: ['%Y%m%d']}, of: sentences}"
+    built = drop.adapter(SNAPSHOT, "timeout_s: 20", f"timeout_s: 20\n{newest}")
+    drop.csv("xs_1.csv", line(ANNA, at="20260301"), line(BO, at="21260302"), line(CHEN, at="20260228"))
+    await built.check()
+    assert (await built.lookup(ask(ANNA))).complete_until_on == day("2026-03-01")
+    await built.close()
+
+
+async def test_nothing_is_complete_beyond_the_day_on_which_the_last_file_came(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    drop.now_ms = NOW_MS + 10 * 86_400_000
+    built = drop.adapter(SNAPSHOT, "timeout_s: 20", "timeout_s: 20\ncomplete_until: {lag_days: 3}")
+
+    async def complete(name: str, days: int) -> int:
+        path = drop.csv(name, line(ANNA))
+        os.utime(path, (NOW_MS / 1000 + 86_400 * days,) * 2)
+        await built.check()
+        return (await built.lookup(ask(ANNA))).complete_until_on - day("2026-11-18")
+
+    # Whatever was agreed: of a department that sends nothing any more nobody knows what happened since.
+    assert await complete("xs_1.csv", 2) == 2
+    assert await complete("xs_2.csv", 9) == 7
+    assert await complete("xs_3.csv", 40) == 7, "a time to come says nothing"
     await built.close()

@@ -93,6 +93,13 @@ async def test_a_lookup_finds_rows_holders_links_and_how_complete_they_are(adapt
     assert answer.complete_until_on == day("2026-04-01")
 
 
+async def test_a_day_to_come_does_not_tell_how_complete_it_is(folder: Path, adapter: Adapter) -> None:
+    with sqlite3.connect(folder / "hi.db") as db:
+        db.execute("UPDATE settlements SET at = '20621201' WHERE id = ?", (BO,))  # mistyped
+    db.close()
+    assert (await adapter.lookup(ask(ANNA))).complete_until_on == 0, "not known"
+
+
 async def test_a_link_is_found_from_the_new_number_too(adapter: Adapter) -> None:
     answer = await adapter.lookup(ask(number(9)))
     assert list(answer.links.id_number) == [BO]
