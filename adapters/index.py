@@ -105,6 +105,11 @@ class FileState:
     bad: int
     newest_on: int
 
+    @property
+    def counts(self) -> bool:
+        """Whether rows of it are in the index: of this version, or of an earlier one where this one was rejected."""
+        return not self.rejected or self.rows > 0
+
 
 class Keys:
     """The secrets of one index: made once, kept in a file that only its owner reads.

@@ -143,7 +143,7 @@ class Intake:
             if state.rejected and name not in there:
                 self._index.forget_rejected(state)
         if part.files.mode == "snapshot":
-            in_force = max((name for name, state in known.items() if not state.rejected), default="")
+            in_force = max((name for name, state in known.items() if state.counts), default="")
             # An older one is no news, not even when the one in force has been taken away.
             mine = [file for file in mine[-1:] if file.name >= in_force]
         for file in mine:

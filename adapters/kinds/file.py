@@ -256,7 +256,7 @@ class FileAdapter:
         for part in self._parts:
             files = self._index.files(part.name)
             rejected = [file for file in files.values() if file.rejected]
-            if len(rejected) == len(files):
+            if not any(file.counts for file in files.values()):
                 en, zh = _both(rejected[-1].rejected) if rejected else ("", "")
                 missing = SourceDownError(
                     f"{name}: no usable file has come for {part.name!r}" + (f": {en}" if en else ""),

@@ -225,3 +225,23 @@ async def test_nothing_is_complete_beyond_the_day_on_which_the_last_file_came(tm
     assert await complete("xs_2.csv", 9) == 7
     assert await complete("xs_3.csv", 40) == 7, "a time to come says nothing"
     await built.close()
+
+
+async def test_a_snapshot_that_comes_broken_under_the_same_name_leaves_the_one_before_in_force(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    settings = SNAPSHOT, "timeout_s: 20", "timeout_s: 20\ncomplete_until: {lag_days: 1}"
+    built = drop.adapter(*settings)
+    drop.csv("xs_all.csv", line(ANNA))
+    assert len(await refreshed(built, ANNA)) == 1
+    drop.write("xs_all.csv", b"<html>error</html>")
+    with pytest.raises(SourceFaultError, match="rejected"):
+        await built.check()
+    answer = await built.lookup(ask(ANNA))
+    assert len(rows(answer)) == 1
+    assert answer.complete_until_on == 0, "nobody knows how complete it is"
+    await built.close()
+    again = drop.adapter(*settings)
+    assert len(rows(await again.lookup(ask(ANNA)))) == 1
+    drop.csv("xs_all.csv", line(ANNA), line(BO))
+    assert len(await refreshed(again, ANNA, BO)) == 2
+    await again.close()
