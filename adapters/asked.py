@@ -6,6 +6,7 @@ valid; the gateway did.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ _TIDY = str.maketrans(
     }
 )
 """Full-width digits and letters, and characters that nobody sees."""
+_MARKED = re.compile(r"""['`‘’]([0-9A-Z]+)|="([0-9A-Z]+)\"""")
+"""How exports mark a number as a text, so that a workbook does not shorten it."""
 
 
 def normal(value: object) -> str:
@@ -47,6 +50,8 @@ def normal(value: object) -> str:
     number = text_of(value).upper()
     if not (number.isascii() and number.isalnum()):
         number = "".join(number.translate(_TIDY).split())
+        if (marked := _MARKED.fullmatch(number)) is not None:
+            number = marked[1] or marked[2]
     if len(number) == 15 and number.isascii() and number.isdigit():
         body = f"{number[:6]}19{number[6:]}"
         return body + _CHECK[sum(int(digit) * weight for digit, weight in zip(body, _WEIGHTS, strict=True)) % 11]
