@@ -38,6 +38,8 @@ from adapters.values import text_of, wrong_number
 if TYPE_CHECKING:
     import polars as pl
 
+LOSS_FROM_ROWS = 1_000
+"""Of a snapshot; a smaller one may well become much smaller."""
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
 _BLOCK = 5_000
 _QUARANTINED_AT_MOST = 10_000
@@ -75,6 +77,18 @@ class _Counts:
             raise FileRejectedError(
                 f"{self.bad_rows} bad rows of {self.rows}; {en}",
                 f"{self.rows} 行中有 {self.bad_rows} 行有误；{zh}",
+            )
+
+    def require_kept(self, before: int, max_loss: float) -> None:
+        """Return where no larger share of the rows of a snapshot before is gone: half a file is whole by its looks.
+
+        Raises:
+            FileRejectedError: it is.
+        """
+        if before >= LOSS_FROM_ROWS and self.rows < before * (1 - max_loss):
+            raise FileRejectedError(
+                f"{self.rows} rows, {before} in the snapshot before; if that is right, set max_loss and drop it again",
+                f"仅 {self.rows} 行，而上一快照有 {before} 行；如确属实，请设 max_loss 后重新投递",
             )
 
 
@@ -180,6 +194,7 @@ class Intake:
 
     def _take(self, part: Part, dropped: Dropped, look: Look) -> None:
         counts = _Counts()
+        before = max((state.rows for state in self._index.files(part.name).values() if state.counts), default=0)
         name, version = dropped.name, dropped.version
         header: list[str] = []
         try:
@@ -200,6 +215,7 @@ class Intake:
                     else:
                         self._fill_columns(connection, part, table, file, counts, stream)
                     counts.require(part.files.max_bad_share)
+                    counts.require_kept(before, part.files.max_loss if part.files.mode == "snapshot" else 1.0)
                     if not look.unchanged(dropped):
                         raise NotYetError
                     if tells:

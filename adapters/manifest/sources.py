@@ -256,6 +256,7 @@ class FileSet(Settings):
             add up, in order of their names.
         key: columns that identify a row within increments: a later row with the same key replaces the earlier.
         max_bad_share: a file with a larger share of bad rows is rejected as a whole.
+        max_loss: so is a snapshot that has less of the rows of the one in force, by a larger share than this.
     """
 
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\]+$")]
@@ -268,6 +269,8 @@ class FileSet(Settings):
     mode: Literal["snapshot", "increment"] = "snapshot"
     key: tuple[Column, ...] = Field((), max_length=8)
     max_bad_share: float = Field(0.05, ge=0, le=1)
+    # What is left out of the text of these settings needs no other reading of the files (`adapters.parts`).
+    max_loss: float = Field(0.5, ge=0, le=1, repr=False)
 
     @field_validator("key", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,11 +13,12 @@ from typing import Any
 import openpyxl
 import pytest
 
-from adapters import dropping, intake_columns, tabular
+from adapters import dropping, intake, intake_columns, tabular
 from adapters.apart import rows_apart
 from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
+from adapters.manifest.sources import FileSet
 from adapters.rows import Row
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, NOW_MS, ask, day, number, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, SNAPSHOT, Drop, line, refreshed
@@ -248,3 +250,38 @@ async def test_a_snapshot_that_comes_broken_under_the_same_name_leaves_the_one_b
     drop.csv("xs_all.csv", line(ANNA), line(BO))
     assert len(await refreshed(again, ANNA, BO)) == 2
     await again.close()
+
+
+@pytest.mark.parametrize("name", ["xs_1.csv", "xs_2.csv"])
+async def test_a_snapshot_that_lost_most_of_its_rows_is_rejected(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LOSS_FROM_ROWS", 10)
+    drop = Drop(tmp_path)
+    built = drop.adapter()
+    everybody = [number(serial) for serial in range(1, 11)]
+
+    async def known(file: str, people: int) -> int:
+        drop.csv(file, *map(line, everybody[:people]))
+        with contextlib.suppress(SourceFaultError):
+            await built.check()
+        return len(rows(await built.lookup(ask(*everybody))))
+
+    assert await known("xs_1.csv", 10) == 10
+    assert await known(name, 4) == 10, "the one before stays in force"
+    assert isinstance(built, Holding)
+    assert "4 rows" in str(built.trouble)
+    assert await known("xs_3.csv", 5) == 5
+    assert await known("xs_4.csv", 0) == 0, "what was small may become smaller"
+    assert await known("xs_5.csv", 10) == 10
+    await built.close()
+    allowing = drop.adapter("mode: snapshot, max_loss: 1")
+    assert len(rows(await allowing.lookup(ask(*everybody)))) == 10
+    drop.csv("xs_6.csv", line(ANNA))
+    assert len(await refreshed(allowing, *everybody)) == 1
+    await allowing.close()
+
+
+def test_what_loss_is_borne_needs_no_other_reading_of_the_files() -> None:
+    usual, other = (FileSet(pattern="x", mode="snapshot", max_loss=loss) for loss in (0.5, 0.9))
+    assert repr(usual) == repr(other), "the digest of a part is made of it"
