@@ -20,7 +20,7 @@ from certs.system_words import cut_off
 _MAX_ANSWER_BYTES = 64 * 1024
 _USUAL_S, _LONGEST_S = 300, 86_400
 _EARLY_S = 30
-_HTTP_OK, _HTTP_SERVER = 200, 500
+_HTTP_OK, _HTTP_BUSY, _HTTP_SERVER = 200, 429, 500
 
 
 class TokenError(Exception):
@@ -87,7 +87,7 @@ class Tokens:
             async with session.post(
                 self._settings.token_url, data=form, headers=headers, allow_redirects=False
             ) as response:
-                if response.status >= _HTTP_SERVER:
+                if response.status >= _HTTP_SERVER or response.status == _HTTP_BUSY:
                     raise TokenDownError(
                         f"HTTP status {response.status} for a token", f"令牌请求 HTTP 状态 {response.status}"
                     )
@@ -111,7 +111,7 @@ def _read(data: bytes) -> tuple[str, int]:
         answer = json.loads(data)
         token, kind = answer["access_token"], answer.get("token_type", "Bearer")
         seconds = int(answer.get("expires_in") or _USUAL_S)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise TokenRefusedError("the answer for a token is none of OAuth 2.0", "令牌应答不符合 OAuth 2.0") from error
     if not isinstance(token, str) or not token or not (token.isascii() and token.isprintable()) or " " in token:
         raise TokenRefusedError("the token is none", "令牌无效")

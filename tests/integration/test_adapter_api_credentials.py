@@ -43,11 +43,14 @@ class Guard(Department):
         self.forms: list[dict[str, str]] = []
         self.authorization: list[str] = []
         self.token: object = None
+        self.busy = 0
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if request.path == "/token":
             self.forms.append({name: str(value) for name, value in (await request.post()).items()})
             self.authorization.append(request.headers.get("Authorization", ""))
+            if self.busy:
+                return web.Response(status=self.busy)
             if self.token is not None:
                 return web.json_response(self.token)
             self.given += 1
@@ -111,7 +114,16 @@ async def test_a_token_that_was_taken_back_is_replaced_once(guarded: tuple[Guard
 
 
 @pytest.mark.parametrize(
-    "answer", [{}, [], {"access_token": ""}, {"access_token": "a b"}, {"access_token": "x", "token_type": "mac"}, "x"]
+    "answer",
+    [
+        {},
+        [],
+        {"access_token": ""},
+        {"access_token": "a b"},
+        {"access_token": "x", "token_type": "mac"},
+        {"access_token": "x", "expires_in": float("inf")},
+        "x",
+    ],
 )
 async def test_what_is_no_token_is_a_fault_that_tells_no_secret(guarded: tuple[Guard, Adapter], answer: object) -> None:
     guard, adapter = guarded
@@ -119,6 +131,14 @@ async def test_what_is_no_token_is_a_fault_that_tells_no_secret(guarded: tuple[G
     with pytest.raises(SourceFaultError) as error:
         await adapter.lookup(ask(ANNA))
     assert "heim" not in str(error.value)
+
+
+async def test_a_token_server_that_is_busy_is_down_and_asked_again(guarded: tuple[Guard, Adapter]) -> None:
+    guard, adapter = guarded
+    guard.busy = 429
+    with pytest.raises(SourceDownError):
+        await adapter.lookup(ask(ANNA))
+    assert len(guard.forms) == 2
 
 
 async def test_where_nobody_gives_tokens_the_source_is_down(
