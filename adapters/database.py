@@ -305,7 +305,7 @@ class Database:
         chosen = select(*(statement.source.c[name] for name in statement.columns)).where(sqlalchemy.false())
         try:
             cursor = self._connection().cursor()
-            cursor.execute(str(chosen.compile(dialect=self._dialect)))
+            self._execute(cursor, str(chosen.compile(dialect=self._dialect)), ())
             described = tuple(column[1] for column in cursor.description)
             cursor.close()
         except self._dialect.loaded_dbapi.Error as error:
@@ -345,10 +345,7 @@ class Database:
             self._steps.begin()
             cursor = connection.cursor()
             try:
-                if parameters:
-                    cursor.execute(sql, parameters)
-                else:
-                    cursor.execute(sql)
+                self._execute(cursor, sql, parameters)
                 rows: Rows = cursor.fetchmany(MAX_ROWS + 1)
             finally:
                 cursor.close()
@@ -359,6 +356,15 @@ class Database:
                 work.connection = None
                 work.over.set()
         return rows
+
+    def _execute(self, cursor: Any, sql: str, parameters: Any) -> None:
+        """Run a statement. Where a percent sign marks a parameter Core doubles the others, and without parameters, be
+        they none, the driver would leave them so.
+        """
+        if parameters or self._dialect.paramstyle in {"format", "pyformat"}:
+            cursor.execute(sql, parameters or ())
+        else:
+            cursor.execute(sql)
 
     def _connection(self) -> Any:
         connection = getattr(self._local, "connection", None)

@@ -46,7 +46,7 @@ records:
   - name: remote
     query: >-
       SELECT id, who, at::date AS at, '5%' || to_char(at, 'HH24:MI') AS ref
-      FROM "share Data".settlements WHERE NOT valid
+      FROM "share Data".settlements WHERE NOT valid AND type % 2 = 1
     evidence: REMOTE_SETTLEMENT
     observed_on: at
     strength: REAL_NAME
