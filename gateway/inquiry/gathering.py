@@ -18,6 +18,7 @@ from adapters.contract import Description, Evidence, Faces, Found, Holders, Subj
 from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import series_of
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
+from gateway.rules.identity import may_be_somebodys
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -88,6 +89,9 @@ class Gathering:
     did not describe face checks; or when the number it
     holds is none of those asked for that person (someone else's record). A different name under the right number does
     not make a source faulty: it makes the person an identity conflict.
+
+    What stands in place of a linked number and can be nobody's (`may_be_somebodys`) is not followed: under a filler
+    others hold the records of people whose number they do not know.
 
     People whom `narrowing` leaves out come out of it like people whom no source knows.
     """
@@ -165,7 +169,8 @@ class Gathering:
             row = at if rows is None else int(rows[at])
             if self._narrowing.is_protected(number):
                 self._protected[row] = True
-            if number != self._subjects.id_number[row]:  # the new number leads back to the one that was asked
+            # The new number leads back to the one that was asked; a filler leads to whomever it was written for.
+            if number != self._subjects.id_number[row] and may_be_somebodys(number):
                 self._links.setdefault((row, number), since)
         return True
 

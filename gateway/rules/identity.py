@@ -44,6 +44,9 @@ _TIDY: Final = str.maketrans(
 )
 _RESIDENT_FORM: Final = re.compile(r"[0-9]{17}[0-9X]")
 _LEGACY_FORM: Final = re.compile(r"[0-9]{15}")
+_LIKE_A_DAY: Final = re.compile(r"(?:18|19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])")
+_LEAST_LENGTH: Final = 5
+_LEAST_DIFFERENT: Final = 3
 _CENTENARIANS: Final = frozenset({"996", "997", "998", "999"})
 _PATTERNS: Final[dict[int, re.Pattern[str]]] = {
     words.DOCUMENT_KIND_HM_TRAVEL_PERMIT: re.compile(r"[HM][0-9]{8}(?:[0-9]{2})?"),
@@ -217,6 +220,16 @@ def read_numbers(
     if changed:
         born[changed] = birth_on([found[row] for row in changed])
     return found, refused, born
+
+
+def may_be_somebodys(number: str) -> bool:
+    """Whether what a register holds as a number can be one, well-formed or not: no filler such as 无, 0 or many ones.
+
+    A wrong check digit or a 30 February does not matter: such numbers were issued, and are why others followed them.
+    """
+    if len(number) < _LEAST_LENGTH or not number.isascii() or len(set(number)) < _LEAST_DIFFERENT:
+        return False
+    return not _RESIDENT_FORM.fullmatch(number) or bool(_LIKE_A_DAY.fullmatch(number[6:14]))
 
 
 def birth_on(numbers: Sequence[str]) -> NDArray[np.int32]:

@@ -218,6 +218,22 @@ async def test_a_changed_number_is_asked_of_every_source_in_a_second_step() -> N
     assert gathered.evidence.subject.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    "filler", ["无", "0", "不详（待核实）", "000000000000000000", "1111111111", "123456789012345678"]
+)
+async def test_a_filler_in_place_of_a_number_leads_to_nobody_else_s_record(filler: str) -> None:
+    async def police(question: Lookup) -> Found:
+        found = await knowing(NUMBER_B="乙")(question)
+        return replace(found, links=Links(ints(1), [filler], ints(0))) if len(question.subjects) > 1 else found
+
+    burials = Source(knowing(**{filler: ""}), name="burials")  # of people whose number was not known
+    gathered = await ask(Source(police, links=True, name="police"), burials)
+    assert len(burials.asked) == 1
+    assert gathered.evidence.subject.tolist() == [1], "what the police know, and nothing besides"
+    assert gathered.link_id_number == []
+    assert outcomes(gathered) == [words.SOURCE_OUTCOME_ANSWERED] * 2
+
+
 async def test_a_new_number_that_leads_back_to_the_one_asked_is_told_once() -> None:
     async def police(question: Lookup) -> Found:
         found = await knowing(NUMBER_B="乙", NEW_B="乙")(question)

@@ -11,7 +11,14 @@ from rules_world import BOOK, civil
 from stdnum.cn import ric
 
 from gateway.errors import RefusedError
-from gateway.rules.identity import PROVINCES, birth_on, normalise_number, normalise_numbers, province_of
+from gateway.rules.identity import (
+    PROVINCES,
+    birth_on,
+    may_be_somebodys,
+    normalise_number,
+    normalise_numbers,
+    province_of,
+)
 from wugan.adapter.v1 import vocabulary_pb2 as words
 from wugan.federation.v1 import vocabulary_pb2 as answer_words
 
@@ -283,3 +290,25 @@ def test_private_use_forms_are_those_of_gb_18030():
 def test_days_are_counted_from_the_epoch():
     assert birth_on([checked("11010519700102001")]).tolist() == [1]
     assert civil(date(1970, 1, 1) + timedelta(days=5)) == 5
+
+
+@pytest.mark.parametrize(
+    ("number", "somebodys"),
+    [
+        ("11010519491231002X", True),
+        ("110105194912310021", True),  # a wrong check digit, as it was issued
+        ("110105194902300021", True),  # so was the 30th of February
+        ("H12345678", True),
+        ("EA0010001", True),
+        ("", False),
+        ("无", False),
+        ("0", False),
+        ("9999", False),
+        ("00000000000000000X", False),
+        ("999999999999999999", False),
+        ("123456789012345678", False),
+        ("110105300012310021", False),
+    ],
+)
+def test_a_filler_is_nobodys_number(number: str, somebodys: bool) -> None:
+    assert may_be_somebodys(number) is somebodys
