@@ -65,6 +65,12 @@ ON CONFLICT (part, key) DO UPDATE SET person = excluded.person, file = excluded.
     detail = excluded.detail, from_on = excluded.from_on, until_on = excluded.until_on
 WHERE (SELECT name FROM files WHERE id = excluded.file) >= (SELECT name FROM files WHERE id = rows.file)
 """
+_TO_BE_READ_ANEW = "UPDATE files SET version = '', rejected = ?, rows = 0, bad = 0, newest_on = 0 WHERE part = ?"
+_PUT_BACK = (
+    "it was taken in under other settings and does not lie there any more to be read anew; put it back, or delete the "
+    "adapter's state folder to go on without it\n此文件系按原设置读入，现已不在目录中，无法重新读取；"
+    "请放回该文件，或删除该接入的状态目录以放弃其内容"
+)
 
 FoundRow: TypeAlias = tuple[str, bytes, bytes, int, int, int, int, int, str, int, int, int]
 """part, person, sealed name, then kind to until_on as in the contract."""
@@ -91,7 +97,7 @@ class FileState:
     Args:
         id: in the index.
         name: of the file.
-        version: size and times, as a text; another one is another file.
+        version: size and times, as a text; another one is another file. "": `is_awaited`.
         rejected: why it was, in both languages, "" if it was not.
         rows, bad: how many it had.
         newest_on: newest date of the completeness column, 0: not known.
@@ -107,8 +113,13 @@ class FileState:
 
     @property
     def counts(self) -> bool:
-        """Whether rows of it are in the index: of this version, or of an earlier one where this one was rejected."""
+        """Whether rows of it are in the index: of this version, or of an earlier one if this one was rejected."""
         return not self.rejected or self.rows > 0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it was taken in under other settings and is to be read anew, once it lies there."""
+        return not self.version
 
 
 class Keys:
@@ -178,7 +189,7 @@ class Index:
     Args:
         folder: state folder of the adapter; made if it is not there.
         parts: for each record set its name and a digest of its settings; links are a part of the name "links".
-            A part whose settings changed is emptied, so that its files are read anew.
+            A part whose settings changed is emptied, so that its files are read anew; till then they are rejected.
     """
 
     def __init__(self, folder: Path, parts: Sequence[tuple[str, str]]) -> None:
@@ -238,7 +249,12 @@ class Index:
             if known.get(label) != digests.get(label):
                 part = label.removeprefix("part ")
                 connection.execute("DELETE FROM rows WHERE part = ?", (part,))
-                connection.execute("DELETE FROM files WHERE part = ?", (part,))
+                if label in digests:
+                    # What lies there no longer cannot be read anew: it stays missing until it is put back.
+                    connection.execute("DELETE FROM files WHERE part = ? AND rejected <> '' AND rows = 0", (part,))
+                    connection.execute(_TO_BE_READ_ANEW, (_PUT_BACK, part))
+                else:
+                    connection.execute("DELETE FROM files WHERE part = ?", (part,))
                 connection.execute("DELETE FROM segments WHERE part = ?", (part,))
                 connection.execute("DELETE FROM begun WHERE part = ?", (part,))
                 connection.execute("DELETE FROM about WHERE name = ?", (label,))

@@ -156,7 +156,7 @@ class Intake:
         mine = [file for file in look.files if fnmatch.fnmatchcase(file.name, part.files.pattern)]
         there = {file.name for file in mine}
         for name, state in known.items():
-            if state.rejected and name not in there:
+            if state.rejected and name not in there and not state.is_awaited:
                 self._index.forget_rejected(state)
         if part.files.mode == "snapshot":
             in_force = max((name for name, state in known.items() if state.counts), default="")

@@ -295,3 +295,26 @@ async def test_what_stands_in_quarantine_is_run_by_no_workbook(tmp_path: Path) -
     await built.check()
     assert [cells[6] for cells in drop.quarantined()] == [f"'{case}" for case in evil]
     await built.close()
+
+
+async def test_increments_that_cannot_be_read_again_under_new_settings_are_told(tmp_path: Path) -> None:
+    drop = Drop(tmp_path)
+    first = drop.adapter(INCREMENT)
+    old = drop.csv("xs_1.csv", line(ANNA))
+    drop.csv("xs_2.csv", line(BO))
+    assert len(await refreshed(first, ANNA, BO)) == 2
+    await first.close()
+    away = old.rename(tmp_path / "xs_1.csv")  # the department, or an administrator, tidies up
+    changed = INCREMENT, "strength: REAL_NAME", "strength: IN_PERSON"
+    built = drop.adapter(*changed)
+    with pytest.raises(SourceFaultError, match=r"xs_1\.csv: .*put it back"):
+        await built.lookup(ask(ANNA, BO))
+    await built.close()
+    built = drop.adapter(*changed)
+    with pytest.raises(SourceFaultError, match="put it back"):
+        await refreshed(built, ANNA, BO)
+    away.rename(old)
+    assert len(await refreshed(built, ANNA, BO)) == 2
+    old.unlink()
+    assert len(await refreshed(built, ANNA, BO)) == 2, "under the same settings nothing is read again"
+    await built.close()
