@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import cast
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ from adapters.manifest.model import ApiManifest
 from adapters.paths import Json, PathError, columns_of, field_of, rows_of
 from adapters.values import text_of
 
+_NEAR_MS = 5_000
+_FAR_MS = 86_400_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +53,8 @@ class ApiFollower:
         self._columns = [identity.column, *([identity.name] if identity.name else [])]
         self._seen: dict[bytes, int] = {}
         self._before: tuple[int, list[bytes]] = (0, [])
+        self._behind_ms = 0
+        self._counted_ms: int | None = None
 
     async def read(self, cursor: bytes, limit: int) -> Changed:
         """See `ChangeFeed.changes`; one request. Call it within a deadline.
@@ -82,16 +87,30 @@ class ApiFollower:
         if not cursor:
             return Changed([], [], self._written(now, now, self._settings.first_page, 0))
         since, until, page, turn = self._moment(cursor)
+        if self._counted_ms is None:
+            page = self._settings.first_page  # what the pages before were counted from is not known any more
         if page == self._settings.first_page:
             until = max(now, since)
-        places = {"$since": self._told(since - self._settings.overlap_s * 1000), "$page": page, "$size": size}
-        answer = await self._client.fetch(self._request(places))
+        answer = await self._page(since, page, size)
         rows = self._rows(answer)
         people = People()
         turn = self._add(people, rows, turn, page)
         if self._more(answer, rows, size):
             return people.changed(self._written(since, until, page + 1, turn), more=True)
         return people.changed(self._written(until, until, self._settings.first_page, turn), more=False)
+
+    async def _page(self, since: int, page: int, size: int) -> Answer:
+        """One page of what is new since a moment of our clock, told as one of theirs: they may be behind."""
+        first = page == self._settings.first_page
+        while True:
+            # All pages of a look count from the same moment.
+            counted = self._counted_ms = self._behind_ms if first else self._counted_ms or 0
+            told = self._told(since - self._settings.overlap_s * 1000 - counted)
+            answer = await self._client.fetch(self._request({"$since": told, "$page": page, "$size": size}))
+            if first:
+                self._behind_ms = _behind(answer.date, self._now_ms())
+            if not first or self._behind_ms <= counted + _NEAR_MS:
+                return answer
 
     def _request(self, places: dict[str, object]) -> Request:
         settings = self._settings
@@ -185,3 +204,12 @@ class ApiFollower:
             f"{name}: the answer for the changes has not the shape of the manifest ({where})",
             f"{name}：变化查询的应答结构与清单不符（{where}）",
         )
+
+
+def _behind(date: str, now_ms: int) -> int:
+    """By how much the clock of whoever sent this Date header is behind ours, a day at most; 0 if it does not tell."""
+    try:
+        told_ms = (parsedate_to_datetime(date) - _EPOCH) // timedelta(milliseconds=1)
+    except (ValueError, TypeError, OverflowError):
+        return 0
+    return min(max(0, now_ms - told_ms), _FAR_MS)

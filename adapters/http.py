@@ -77,11 +77,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A parsed answer; `nobody` when the interface says that it found nobody. `next_link` from the Link header."""
+    """A parsed answer; `nobody` when the interface says that it found nobody. `next_link` from the Link header, `date`
+    as that header stands.
+    """
 
     body: Json
     nobody: bool = False
     next_link: str = ""
+    date: str = ""
 
 
 class Client:
@@ -186,6 +189,7 @@ class Client:
                 charset = response.charset
                 following = response.links.get("next")
                 next_link = str(following["url"]) if following else ""
+                date = response.headers.get("Date", "")
         except aiohttp.ClientSSLError as error:
             raise self._down(
                 "its TLS certificate is not trusted, or ours is not", "对方 TLS 证书不受信任，或本方证书不被接受"
@@ -202,7 +206,7 @@ class Client:
             body = self._parsed(answer, charset)
         else:
             body = await asyncio.to_thread(self._parsed, answer, charset)
-        return self._judge(body, next_link)
+        return self._judge(body, next_link, date)
 
     def _written(self, request: Request) -> tuple[bytes | None, dict[str, str]]:
         """The body in bytes, because they may be signed, and headers of this try."""
@@ -258,15 +262,15 @@ class Client:
             parts.append(part)
         return b"".join(parts)
 
-    def _judge(self, body: Json, next_link: str) -> Answer:
+    def _judge(self, body: Json, next_link: str, date: str) -> Answer:
         result: Result | None = self._source.result
         if result is None:
-            return Answer(body, next_link=next_link)
+            return Answer(body, next_link=next_link, date=date)
         code = text_of(field_of(body, result.field))
         if code in result.ok:
-            return Answer(body, next_link=next_link)
+            return Answer(body, next_link=next_link, date=date)
         if code in result.nobody:
-            return Answer(None, nobody=True)
+            return Answer(None, nobody=True, date=date)
         if code in result.busy:
             raise _AgainError(*self._texts("busy, by its result code", "结果码表示繁忙"))
         raise self._fault("its result code is not one of success", "结果码不表示成功")

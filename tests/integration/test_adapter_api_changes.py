@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,14 @@ class Log:
     def __init__(self) -> None:
         self.people: list[tuple[int, str]] = []
         self.now_s = NOW_MS // 1000
+        self.behind_s = 0
 
     def clock(self) -> int:
         return self.now_s * 1000
 
     def add(self, *people: str) -> None:
         self.now_s += 1
-        self.people += [(self.now_s, person) for person in people]
+        self.people += [(self.now_s - self.behind_s, person) for person in people]
 
     def by_cursor(self, after: str, size: int) -> dict[str, object]:
         start = len(self.people) if after == "now" else int(after)
@@ -79,7 +81,8 @@ def log(department: Department) -> Log:
             return web.json_response({"data": {"list": []}})
         if "after" in asked:
             return web.json_response(kept.by_cursor(asked["after"], int(asked["n"])))
-        return web.json_response(kept.since(asked["from"], asked["page"], asked["n"]))
+        told = kept.since(asked["from"], asked["page"], asked["n"])
+        return web.json_response(told, headers={"Date": formatdate(kept.now_s - kept.behind_s, usegmt=True)})
 
     department.answer = answer
     return kept
@@ -214,4 +217,26 @@ async def test_an_interface_that_gives_the_same_page_for_ever_is_a_fault(
     assert (await adapter.changes(cursor, 100)).id_number == [BO, CHEN], "asked again it may well be the same"
     with pytest.raises(SourceFaultError, match="same page"):
         await adapter.changes(first.cursor, 100)
+    await adapter.close()
+
+
+async def test_a_department_whose_clock_is_behind_loses_nobody(
+    department: Department, tmp_path: Path, log: Log
+) -> None:
+    log.behind_s = 600
+    adapter = over(department, tmp_path, log, SINCE)
+    _, cursor = await all_of(adapter, b"")
+    log.now_s += 100
+    log.add(BO, CHEN, ANNA)
+    half = await adapter.changes(cursor, 100)
+    assert half.id_number == [BO, CHEN]
+    await adapter.close()
+    adapter = over(department, tmp_path, log, SINCE)  # which does not know yet how far it is behind
+    people, cursor = await all_of(adapter, half.cursor)
+    assert ANNA in people
+    for who in (number(7), number(8)):
+        log.now_s += 100
+        log.add(who)
+        people, cursor = await all_of(adapter, cursor)
+        assert people == [who]
     await adapter.close()
