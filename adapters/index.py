@@ -65,10 +65,10 @@ ON CONFLICT (part, key) DO UPDATE SET person = excluded.person, file = excluded.
     detail = excluded.detail, from_on = excluded.from_on, until_on = excluded.until_on
 WHERE (SELECT name FROM files WHERE id = excluded.file) >= (SELECT name FROM files WHERE id = rows.file)
 """
-_TO_BE_READ_ANEW = "UPDATE files SET version = '', rejected = ?, rows = 0, bad = 0, newest_on = 0 WHERE part = ?"
+_TO_BE_READ_ANEW = "UPDATE files SET version = '', rejected = ?, rows = 0, bad = 0, newest_on = 0 WHERE "
 _PUT_BACK = (
-    "it was taken in under other settings and does not lie there any more to be read anew; put it back, or delete the "
-    "adapter's state folder to go on without it\n此文件系按原设置读入，现已不在目录中，无法重新读取；"
+    "it must be read anew, as settings changed or the index was damaged, and does not lie there any more; put it back, "
+    "or delete the adapter's state folder to go on without it\n因设置变更或索引损坏须重新读取此文件，但其已不在目录中；"
     "请放回该文件，或删除该接入的状态目录以放弃其内容"
 )
 
@@ -118,7 +118,7 @@ class FileState:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether it was taken in under other settings and is to be read anew, once it lies there."""
+        """Whether it is to be read anew, once it lies there: settings changed, or what it brought was damaged."""
         return not self.version
 
 
@@ -207,9 +207,9 @@ class Index:
             for name, file in connection.execute("SELECT folder, file FROM segments").fetchall():
                 try:
                     self._segments[name] = Segment(self._folder / name, self.keys.secret)
-                except SegmentBrokenError:  # its file is read again
+                except SegmentBrokenError:
                     connection.execute("DELETE FROM segments WHERE file = ?", (file,))
-                    connection.execute("DELETE FROM files WHERE id = ?", (file,))
+                    connection.execute(f"{_TO_BE_READ_ANEW} id = ?", (_PUT_BACK, file))
         self.sweep()
 
     def close(self) -> None:
@@ -252,7 +252,7 @@ class Index:
                 if label in digests:
                     # What lies there no longer cannot be read anew: it stays missing until it is put back.
                     connection.execute("DELETE FROM files WHERE part = ? AND rejected <> '' AND rows = 0", (part,))
-                    connection.execute(_TO_BE_READ_ANEW, (_PUT_BACK, part))
+                    connection.execute(f"{_TO_BE_READ_ANEW} part = ?", (_PUT_BACK, part))
                 else:
                     connection.execute("DELETE FROM files WHERE part = ?", (part,))
                 connection.execute("DELETE FROM segments WHERE part = ?", (part,))

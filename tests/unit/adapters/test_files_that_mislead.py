@@ -318,3 +318,24 @@ async def test_increments_that_cannot_be_read_again_under_new_settings_are_told(
     old.unlink()
     assert len(await refreshed(built, ANNA, BO)) == 2, "under the same settings nothing is read again"
     await built.close()
+
+
+async def test_an_increment_whose_index_was_damaged_and_that_was_moved_away_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_columns, "LARGE_INCREMENT_BYTES", 0)
+    drop = Drop(tmp_path)
+    built = drop.adapter(INCREMENT)
+    path = drop.csv("xs_1.csv", line(ANNA))
+    drop.csv("xs_2.csv", line(BO))
+    assert len(await refreshed(built, ANNA, BO)) == 2
+    await built.close()
+    away = path.rename(tmp_path / "xs_1.csv")
+    for column in (tmp_path / "state" / "courts" / "segments").glob("*/high"):
+        column.write_bytes(bytes(8))  # as a disk may do, or a power cut
+    built = drop.adapter(INCREMENT)
+    with pytest.raises(SourceFaultError, match="put it back"):
+        await refreshed(built, ANNA, BO)
+    away.rename(path)
+    assert len(await refreshed(built, ANNA, BO)) == 2
+    await built.close()
