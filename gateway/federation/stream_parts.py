@@ -103,7 +103,7 @@ class Way:
 class Over:
     """One stream: over which gateway, since when, and what came of it so far."""
 
-    __slots__ = ("answers", "began", "chosen", "ended", "given", "open", "opening")
+    __slots__ = ("answers", "began", "chosen", "ended", "given", "open", "opening", "tries")
 
     def __init__(self, chosen: Chosen, began: float) -> None:
         self.chosen = chosen
@@ -116,6 +116,8 @@ class Over:
         """This side has no more for it."""
         self.answers = 0
         self.opening: set[asyncio.Task[None]] = set()
+        self.tries: dict[Way, None] = {}
+        """Chunks whose pass is to be settled yet, in the order of sending; some of them may have an outcome."""
 
 
 def seal_chunk(outward: Outward, member_id: str, way: Way, lifetime_ms: int) -> Sealed:

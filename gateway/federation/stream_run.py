@@ -177,8 +177,12 @@ class StreamRun:
             self._why = left_alone(self._standing.retry_after_ms(gateways)).error
             return max(min(self._why.retry_after_ms / 1000, LOOK_S), LEAST_TRY_S)
         self._broken, over = None, Over(chosen, self._loop.time())
-        with self._outward.lines.hold(chosen.gateway.address, chosen.gateway.tls_name) as line:
-            failed = await self._over(over, line)
+        try:
+            with self._outward.lines.hold(chosen.gateway.address, chosen.gateway.tls_name) as line:
+                failed = await self._over(over, line)
+        except BaseException:  # whoever asks gave up; a probe that is not settled would never be made again
+            self._settle_all(over, Said.NOTHING, "CANCELLED")
+            raise
         return self._after(over, failed)
 
     async def _over(self, over: Over, line: Line) -> Failed | None:
@@ -224,6 +228,7 @@ class StreamRun:
             if way.given is not None:
                 self._settle(over, way.given, Said.NOTHING, "UNIMPLEMENTED")
                 way.given = None
+                over.tries.pop(way, None)
             self._waiting.appendleft(way)
             way.at(way.end, self._expire)
         self._sent.clear()
@@ -235,14 +240,9 @@ class StreamRun:
         if failed is None and (unanswered or not over.ended):
             failed = Failed(unreachable(), row_of("UNAVAILABLE", ""))
         said, name = (Said.NOTHING, "") if failed is None else (failed.row.said, failed.name)
-        if over.given is not None:
-            self._settle(over, over.given, said, name)
+        self._settle_all(over, said, name)
         if failed is None:
             return 0.0  # all that was sent is answered
-        for way in dict.fromkeys((*unanswered, *self._under_way)):
-            if way.given is not None:
-                self._end_try(over, way, said, name)
-                said = Said.NOTHING  # a stream that is lost is one failure, however much was under way
         gateway = over.chosen.gateway
         self._why = failed.error
         self._tried.add(gateway.address)
@@ -303,6 +303,7 @@ class StreamRun:
                 way.given, over.given = over.given or over.chosen.door.breaker.admit(), None
                 if way.given is None:
                     return None
+                over.tries[way] = None
                 self._waiting.remove(way)
                 return way
             if self._waiting:
@@ -387,10 +388,20 @@ class StreamRun:
         if way.given is not None:
             self._settle(over, way.given, said, name)
             way.given = None
+            over.tries.pop(way, None)
         metrics.PARTNER_CALLS.add(self._member_id, name)
         metrics.PARTNER_QUESTIONS.add(self._member_id, by=1)
         kind, time_s = FIRST if len(way.sent) <= 1 else RETRY, self._loop.time() - way.began
         self._outward.tell(Told(self._member_id, over.chosen.gateway.address, kind, name, time_s))
+
+    def _settle_all(self, over: Over, said: Said, name: str) -> None:
+        """Every pass that is still out goes back; a stream that is lost is one failure, however much was under way."""
+        if over.given is not None:
+            given, over.given = over.given, None
+            self._settle(over, given, said, name)
+        for way in list(over.tries):
+            self._end_try(over, way, said, name)
+            said = Said.NOTHING
 
     def _settle(self, over: Over, given: Pass, said: Said, name: str) -> None:
         # Taken as begun just now: a chunk takes its time, and is not slow by that.

@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from gateway.errors import EnvelopeError, RefusedError
 from gateway.federation.streams import Chunk
+from gateway.resilience.backoff import Outage
+from gateway.resilience.breaker import State
+from gateway.sections.resilience import BreakerSettings
 from tests.unit.federation.streams_world import (
     Chunks,
     Far,
@@ -25,7 +29,7 @@ from tests.unit.federation.streams_world import (
     world_of,
 )
 from tests.unit.services.gateways_world import B, status_of
-from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 LATE = words.REFUSAL_REASON_DEADLINE_EXCEEDED
@@ -289,6 +293,39 @@ async def test_a_partner_that_keeps_failing_is_left_alone_and_tried_again(tmp_pa
         assert far.streams == 6
         assert world.partners.standings.outage(B.member_id, B.address) is None
         assert sum(world.waited) >= 2, "it was not left alone after the third failure"
+
+
+@pytest.mark.parametrize("at_the_door", [False, True], ids=["while a chunk is on its way", "before it is let in"])
+async def test_a_roster_given_up_leaves_a_partner_that_comes_back_its_probes(tmp_path: Path, at_the_door: bool) -> None:
+    there = asyncio.Event()
+
+    class Silent(Far):
+        async def stream(self, envelopes: AsyncIterator[envelope_pb2.Envelope], call: Any) -> None:
+            if not at_the_door:
+                await call.send_initial_metadata(())
+                await anext(envelopes)
+            there.set()
+            await asyncio.Event().wait()
+
+    async with world_of(tmp_path, at_once) as (world, far):
+        now_ms = world.federation.clock.now_ms()
+        breaker = world.partners.standings.of(B.member_id).door(B.address).breaker
+        breaker.restore(Outage(now_ms, 1, 1000, now_ms, "UNAVAILABLE"))
+        world.federation.at(B, Silent(world.federation, at_once))
+        for number in range(BreakerSettings().probes):
+            outcomes = world.streams().ask(B.member_id, Chunks(number), chunk_s=60)
+            asking = asyncio.ensure_future(anext(outcomes))
+            await there.wait()
+            there.clear()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await outcomes.aclose()
+        assert not breaker.refuses, "nobody would ever ask it again"
+        world.federation.at(B, far)
+        await world.partners.renew()
+        assert not errors(await world.ask(Chunks(7, 8)))
+        assert breaker.state is State.CLOSED
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
