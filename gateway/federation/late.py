@@ -202,6 +202,8 @@ class LateChecks:
                 Came(late.answers_to, ANSWERED if late.final else PARTIAL, now_ms, keep(delivery.proof))
             )._replace(after=after),
         ]
+        if about:  # in this commit, too: after a crash the cache would not know that it came
+            effects.append(self._store.reusable.dropping(delivery.sender, about))
         if not outcome:
             signed = SignedAnswer(delivery.sender, _message_id(delivery.proof), *delivery.proof, now_ms)
             effects.append(self._store.answers.effect(signed, asked_numbers(question)))

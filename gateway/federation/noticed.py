@@ -130,7 +130,10 @@ class Noticed:
             self._received(delivery.sender)
             self.ring()
 
-        return Handled([self._store.notices.keeping(kept)._replace(after=after), record])
+        keeping = self._store.notices.keeping(kept)._replace(after=after)
+        # Also in this commit, and not only by `after`: after a crash in between the cache would not know of the notice.
+        ending = self._store.reusable.dropping(delivery.sender, [found.blind_index])
+        return Handled([keeping, record, ending])
 
     def ring(self) -> None:
         """Something came: those who watch look again."""

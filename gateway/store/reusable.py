@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from gateway.store.ended import EndedAnswers
 from gateway.store.keys import StoreKeys
+from gateway.store.letters import Effect
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import answer_cache, kept_answer_subject
@@ -169,6 +170,10 @@ class ReusableAnswers:
             StoreError: as `submit`.
         """
         return self._writer.submit(self._dropping, (member, None if indexes is None else list(indexes), tell))
+
+    def dropping(self, member: str, indexes: Collection[bytes]) -> Effect:
+        """The same for people, to be committed with what ends the answers: a crash right after it brings none back."""
+        return Effect(self._dropping, (member, list(indexes), True))
 
     async def keys(self, now_ms: int, most: int) -> list[bytes]:
         """The keys of those that may be given at a time, the most lately used first.

@@ -11,6 +11,7 @@ from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
+from tests.unit.federation.cache_world import CacheWorld, asked_about
 from tests.unit.notices.notices_world import (
     DEPENDANT,
     PENSION,
@@ -240,6 +241,24 @@ async def test_the_cache_is_told_whom_it_must_forget(tmp_path: Path) -> None:
         ((member, blind_index),) = w.cached
         assert member == B.member_id
         assert blind_index == (await w.standing())[0].blind_index
+
+
+async def test_a_gateway_killed_before_its_cache_heard_of_a_notice_gives_no_earlier_answer_again(
+    tmp_path: Path,
+) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        cached = CacheWorld(w.a.store, w.clock)
+        await cached.take(asked_about(ANNA))
+        await cached.take(asked_about(BO))
+        await cached.restart()
+        civil.record(ANNA, death())
+        await w.settle()  # what follows a commit in this process does not come to pass here: it is as if it was killed
+        cached.cache = cached.again()
+        await cached.cache.open()
+        assert await cached.found(asked_about(BO)) is not None
+        assert await cached.found(asked_about(ANNA)) is None, "alive, a moment after the notice of the death"
 
 
 async def test_who_unsubscribed_is_told_no_more(tmp_path: Path) -> None:

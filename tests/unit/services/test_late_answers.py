@@ -26,6 +26,7 @@ from gateway.services.agency import AgencyServicer
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from gateway.store.inbox import DEAD
+from tests.unit.federation.cache_world import CacheWorld, asked_about
 from tests.unit.post.post_world import DAY_MS, Site, away, two_sites, until
 from tests.unit.rules.rules_world import BOOK, row
 from tests.unit.services.gateways_world import (
@@ -210,6 +211,20 @@ async def test_a_late_answer_ends_what_was_known_of_the_person_before(world: Wor
     ((member, people),) = ended
     assert member == B.member_id
     assert world.a.store.reusable.blind_index(ANNA) in people
+
+
+async def test_a_gateway_killed_before_its_cache_heard_of_a_late_answer_gives_no_earlier_one_again(
+    world: World,
+) -> None:
+    cached = CacheWorld(world.a.store, world.a.clock)
+    await cached.take(asked_about(ANNA))
+    await cached.restart()
+    await world.check(only_leave=True)
+    async with world.running():  # nobody tells the cache, as if this was killed right after the commit
+        await until(lambda: world.told_of(1))
+    cached.cache = cached.again()
+    await cached.cache.open()
+    assert await cached.found(asked_about(ANNA)) is None
 
 
 async def test_what_is_only_left_asks_nobody_now(world: World) -> None:
