@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock, civil_day
 from gateway.errors import PartnerError, RefusedError
+from gateway.exchange.envelope import Proof
 from gateway.exchange.tokens import KEY_ID_BYTES, TOKEN_BYTES
 from gateway.federation.answers import PartnerAnswer, check_findings
 from gateway.federation.checked import Checked, MemberResult
@@ -130,7 +131,9 @@ class Noticed:
             self._received(delivery.sender)
             self.ring()
 
-        keeping = self._store.notices.keeping(kept)._replace(after=after)
+        # A dead letter that is sent again, or a dead delivery dealt with after all, comes after what corrected it.
+        behind = [each for each in await self._store.notices.beyond(kept) if _takes_back(each, kept, delivery)]
+        keeping = self._store.notices.keeping(kept._replace(retracted=bool(behind)))._replace(after=after)
         # Also in this commit, and not only by `after`: after a crash in between the cache would not know of the notice.
         ending = self._store.reusable.dropping(delivery.sender, [found.blind_index])
         return Handled([keeping, record, ending])
@@ -168,6 +171,11 @@ class Noticed:
             self._bells.discard(bell)
 
 
+def _takes_back(later: KeptNotice, kept: KeptNotice, delivery: Received) -> bool:
+    """Whether a notice that came before takes this one back; not one of an earlier subscription, made before it was."""
+    return 0 < later.retracts_from <= kept.sequence and _delivery_of(later).delivery_id > delivery.delivery_id
+
+
 class PeopleNoticed:
     """Of whom notices came, for whoever asks about all of them anyway."""
 
@@ -191,16 +199,26 @@ class PeopleNoticed:
 
 def told(kept: KeptNotice) -> Told:
     """A notice as it is told."""
-    end = 4 + int.from_bytes(kept.body[:4])
-    number, name = kept.body[4:end].decode().split("\x00", 1)
-    proof = kept_proof(kept.body[end:])
-    delivery = delivery_pb2.Delivery.FromString(proof.payload)
-    notice = notices_pb2.Notice.FromString(delivery.body)
+    number, name = kept.body[4 : _person_end(kept)].decode().split("\x00", 1)
+    proof = _proof_of(kept)
+    notice = notices_pb2.Notice.FromString(delivery_pb2.Delivery.FromString(proof.payload).body)
     message_id = envelope_pb2.Header.FromString(proof.header).message_id
     answer = PartnerAnswer(kept.member, notice.findings, message_id, proof)
     as_of_on = notice.findings.as_of_on or civil_day(kept.at_ms)
     checked = Checked(as_of_on, kept.at_ms, (MemberResult(kept.member, (), answer=answer),))
     return Told(kept, number, name, notice.context.case_reference, checked)
+
+
+def _person_end(kept: KeptNotice) -> int:
+    return 4 + int.from_bytes(kept.body[:4])
+
+
+def _proof_of(kept: KeptNotice) -> Proof:
+    return kept_proof(kept.body[_person_end(kept) :])
+
+
+def _delivery_of(kept: KeptNotice) -> delivery_pb2.Delivery:
+    return delivery_pb2.Delivery.FromString(_proof_of(kept).payload)
 
 
 def read_notice(body: bytes, purpose: int) -> notices_pb2.Notice:

@@ -36,7 +36,7 @@ class KeptNotice(NamedTuple):
         keep_until_ms: until when it is kept.
         body: person, notice and proof, for whoever put it in to read.
         number: by which the unit goes on; 0 until it is put in.
-        retracted: whether a later one took it back.
+        retracted: whether a later one took it back, perhaps before it came.
     """
 
     unit: str
@@ -89,7 +89,7 @@ class _Keep:
                     sequence=notice.sequence,
                     at_ms=notice.at_ms,
                     keep_until_ms=notice.keep_until_ms,
-                    retracted=0,
+                    retracted=int(notice.retracted),
                     body=self._keys.encrypt(
                         notice.retracts_from.to_bytes(8) + notice.body, _bound_to(number, notice.unit)
                     ),
@@ -140,6 +140,23 @@ class Notices:
             .where(status_notice.c.unit == unit, status_notice.c.number > number)
             .order_by(status_notice.c.number)
             .limit(min(limit, READ_AT_MOST))
+        )
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [self._read(row) for row in rows]
+
+    async def beyond(self, notice: KeptNotice) -> list[KeptNotice]:
+        """Notices with larger numbers that came for the same subscription before this one, at most 500."""
+        query = (
+            sa.select(status_notice)
+            .where(
+                status_notice.c.unit == notice.unit,
+                status_notice.c.blind_index == notice.blind_index,
+                status_notice.c.benefit == notice.benefit,
+                status_notice.c.member == notice.member,
+                status_notice.c.sequence > notice.sequence,
+            )
+            .order_by(status_notice.c.sequence.desc())
+            .limit(READ_AT_MOST)
         )
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [self._read(row) for row in rows]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.access.terms import Quotas
+from gateway.errors import RefusedError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
@@ -73,6 +74,52 @@ async def test_a_withdrawn_record_takes_the_notice_back(tmp_path: Path) -> None:
         assert first.kept.retracted
         assert (second.kept.retracts_from, second.kept.retracted) == (1, False)
         assert findings_of(second).status[0] in (1, 2, 3)
+
+
+async def test_a_notice_that_comes_after_its_correction_is_told_as_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dead letter that an operator sends again goes to the end of the order."""
+
+    def refuse(*_: object) -> None:
+        raise RefusedError("no", "不", reason=words.REFUSAL_REASON_NOT_SERVED)
+
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death())
+        with monkeypatch.context() as patched:
+            patched.setattr(w.noticed, "check", refuse)
+            await w.settle()
+        w.clock.advance(60)
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        (dead,) = await w.b.store.post_office.letters()
+        assert await w.b.store.post_office.retry_letter(dead.delivery_id, w.clock.now_ms())
+        await w.delivered()
+        correction, death_again = await w.told()
+        assert (correction.kept.sequence, correction.kept.retracts_from) == (2, 1)
+        assert findings_of(death_again).status[0] == DECEASED
+        assert death_again.kept.retracted, "the death stands after it was taken back"
+
+
+async def test_a_notice_of_a_new_subscription_is_not_taken_back_by_what_corrected_the_earlier_one(
+    tmp_path: Path,
+) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        for rows in ((VISIT, death()), (VISIT,)):
+            civil.record(ANNA, *rows)
+            await w.settle()
+        await w.subscribing.unsubscribe(UNIT, [(ANNA, 0)])
+        await w.delivered()
+        w.clock.advance(60)
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        told = await w.told()
+        assert [(each.kept.sequence, each.kept.retracted) for each in told] == [(1, True), (2, False), (1, False)]
 
 
 async def test_a_declaration_of_death_that_is_revoked_takes_the_notice_back(tmp_path: Path) -> None:
