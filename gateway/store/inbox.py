@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from gateway.store.audit import recorded_words
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, one_at_a_time, take_numbers
 from gateway.store.post_tables import NOTE_CHARS, inbox
@@ -226,7 +227,7 @@ class _Finish:
             if not finish.reason:
                 values |= {"progress": finish.progress, "failures": 0, "reason": 0, "note": ""}
             else:
-                failed = {"reason": finish.reason, "note": finish.note[:NOTE_CHARS]}
+                failed = {"reason": finish.reason, "note": recorded_words(finish.note, NOTE_CHARS)}
                 values |= {"failures": inbox.c.failures + 1, **failed}
             if finish.state == DONE:
                 values["content"] = b""

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from gateway.errors import StoreError
+from gateway.store.audit import recorded_words
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import Effect, Letter, take_numbers
 from gateway.store.post_tables import NOTE_CHARS, ORDER_KEY_BYTES, outbox, outbox_partner
@@ -145,7 +146,9 @@ class _Settle:
                 connection.execute(
                     sa.update(outbox)
                     .where(outbox.c.sequence == dead.sequence, outbox.c.state == WAITING)
-                    .values(state=DEAD, reason=dead.reason, note=dead.note[:NOTE_CHARS])
+                    # Another member's words, in which anything may stand: one character that the database does not
+                    # store would fail whatever is committed with this, and again at every attempt.
+                    .values(state=DEAD, reason=dead.reason, note=recorded_words(dead.note, NOTE_CHARS))
                 )
             connection.execute(sa.delete(outbox_partner).where(outbox_partner.c.partner == attempt.partner))
             if attempt.trouble is not None:

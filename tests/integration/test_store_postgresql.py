@@ -20,10 +20,10 @@ from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
-from gateway.store.inbox import Arrival, Finish
+from gateway.store.inbox import DEAD, Arrival, Finish
 from gateway.store.late import Came, Left
 from gateway.store.letters import Letter
-from gateway.store.outbox import Attempt, Trouble
+from gateway.store.outbox import Attempt, Dead, Trouble
 from gateway.store.quality import Counted, Shown
 from gateway.store.reusable import Changes, Reusable
 from gateway.store.rows import Transaction
@@ -372,6 +372,20 @@ async def test_letters_are_numbered_once_sent_in_order_and_swept(open_store: Ope
         assert await other.post_office.retry_letter((3).to_bytes(16), NOW_MS + 86_400_000)
         assert await other.post_office.drop_letter((4).to_bytes(16), event(direction="act"))
         assert {each.state for each in await one.post_office.letters()} == {1, 2}
+
+
+async def test_whatever_a_member_says_in_refusing_a_letter_or_a_handler_in_failing_is_written_down(
+    store: Store,
+) -> None:
+    sequence = await store.outbox.submit(letter_to(1))
+    await store.inbox.accept([arrival(1)])
+    note = f"\x00{PERSON}\x1b[2J" + "长" * 500
+    await store.outbox.settle(Attempt(MEMBER, dead=[Dead(sequence, 1, note)]))
+    await store.inbox.finish(Finish(MEMBER, arrival(1).delivery_id, DEAD, reason=1, note=note))
+    (sent,), (came,) = await store.post_office.letters(), await store.post_office.deliveries()
+    assert sent.note == came.note
+    assert sent.note.isprintable()
+    assert PERSON not in sent.note
 
 
 async def test_a_check_is_left_noted_and_forgotten(store: Store) -> None:

@@ -174,7 +174,7 @@ async def test_what_is_refused_for_good_is_a_dead_letter_and_holds_up_nobody(sit
 
     def refuse(body: bytes) -> None:
         if body == b"bad":
-            raise RefusedError("not like this", "格式不符")
+            raise RefusedError("not\x00 like this", "格式不符")
 
     b.noting.refuse = refuse
     async with a.running(), b.running():
@@ -182,7 +182,7 @@ async def test_what_is_refused_for_good_is_a_dead_letter_and_holds_up_nobody(sit
         await until(lambda: b.noting.bodies == [b"good"])
         await until(lambda: _none_waits(a))
     (dead,) = await a.store.post_office.letters()
-    assert (dead.state, dead.reason, dead.note) == (DEAD, words.REFUSAL_REASON_INVALID_ARGUMENT, "not like this")
+    assert (dead.state, dead.reason, dead.note) == (DEAD, words.REFUSAL_REASON_INVALID_ARGUMENT, "not\ufffd like this")
 
 
 async def test_what_is_refused_for_now_is_tried_again_and_dead_after_too_many_failures(tmp_path: Path) -> None:
