@@ -38,7 +38,7 @@ from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.changes import ChangedPerson, DueChange, Later
 from gateway.store.engine import Store
-from gateway.store.letters import Effect, Letter
+from gateway.store.letters import LONGEST_OFF_MS, Effect, Letter
 from gateway.store.watches import Advance, Group, Watched
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -179,7 +179,7 @@ class Noticing:
                 _log.error("change given up", adapter=each.person.adapter, tries=each.tries)
                 settled.append(each.number)
             elif outcome.again_ms:
-                settled.append(Later(each.number, now_ms + outcome.again_ms))
+                settled.append(Later(each.number, now_ms + min(outcome.again_ms, LONGEST_OFF_MS)))
             else:
                 settled.append(each.number)
         # The settling comes last: what it ends has happened when it is written.

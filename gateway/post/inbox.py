@@ -28,6 +28,7 @@ from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
+from gateway.store.letters import LONGEST_OFF_MS
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -141,7 +142,7 @@ class Inbox:
                 _log.error("delivery crashed", delivery=held.delivery_id.hex(), error=type(error).__name__)
                 finish = self._failure(held, WuganError("handling it failed", "处理失败", retryable=True))
             else:
-                finish = _finish(held, handled)
+                finish = _finish(held, handled, self._clock.now_ms() + LONGEST_OFF_MS)
             metrics.INBOX_DONE.add(_name(lane.kind), _OUTCOMES.get(finish.state, "OPEN"))
             if await self._table.finish(finish):
                 for effect in finish.effects:
@@ -163,7 +164,7 @@ class Inbox:
             held.sender,
             held.delivery_id,
             held.state,
-            next_try_ms=now_ms + max(wait_ms, error.retry_after_ms),
+            next_try_ms=now_ms + min(max(wait_ms, error.retry_after_ms), LONGEST_OFF_MS),
             reason=error.reason or words.REFUSAL_REASON_INTERNAL,
             note=error.en,
         )
@@ -214,12 +215,12 @@ def _received(held: Held) -> Received:
     )
 
 
-def _finish(held: Held, handled: Handled) -> Finish:
+def _finish(held: Held, handled: Handled, latest_ms: int) -> Finish:
     return Finish(
         held.sender,
         held.delivery_id,
         UNDER_WAY if handled.again_at_ms else DONE,
         handled.effects,
         handled.progress,
-        handled.again_at_ms,
+        min(handled.again_at_ms, latest_ms),
     )

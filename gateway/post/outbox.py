@@ -27,7 +27,7 @@ from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.log import Standstill, described
 from gateway.observing import calls, metrics
 from gateway.post.pace import Pace, pause_ms
-from gateway.post.receipts import faulty, read_receipt
+from gateway.post.receipts import MAX_WAIT_MS, faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.faults import overloaded
@@ -183,6 +183,7 @@ class _Lane:
         self._trouble = trouble
         self._pace = Pace(outbox.settings.rate_per_s, outbox.settings.batch, outbox.clock.monotonic())
         self._one_by_one = 0
+        self._longest_ms = max(round(outbox.settings.retry_longest_s * 1000), MAX_WAIT_MS)
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
 
@@ -210,13 +211,15 @@ class _Lane:
     async def _once(self) -> float | None:
         """Send one envelope; seconds until there may be something to do, None: not before `woken`."""
         outbox, settings, now_ms = self._outbox, self._outbox.settings, self._outbox.clock.now_ms()
-        if self._trouble is not None and self._trouble.next_try_ms > now_ms:
+        # A time to come that no pause can have meant is not believed: the clock was ahead when it was noted.
+        if self._trouble is not None and 0 < self._trouble.next_try_ms - now_ms <= self._longest_ms:
             return (self._trouble.next_try_ms - now_ms) / 1000
         room = self._pace.room(outbox.clock.monotonic())
         if room <= 0:
             return self._pace.wait_s()
         single = self._trouble is not None or self._one_by_one > 0
-        due = _together(await outbox.table.due(self._partner, now_ms, 1 if single else min(room, settings.batch)))
+        most = 1 if single else min(room, settings.batch)
+        due = _together(await outbox.table.due(self._partner, now_ms, most, self._longest_ms))
         if not due:
             self._one_by_one = 0
             return None
@@ -287,7 +290,8 @@ class _Lane:
             dead.append(Dead(each.sequence, refusal.reason, refusal.en))
         else:
             wait_ms = pause_ms(each.failures + 1, settings, self._outbox.drawn())
-            again.append(Again(each.sequence, now_ms + max(wait_ms, refusal.retry_after_ms), refusal.reason))
+            pause = min(max(wait_ms, refusal.retry_after_ms), self._longest_ms)
+            again.append(Again(each.sequence, now_ms + pause, refusal.reason))
 
     def _failed(self, due: Sequence[Due], error: WuganError) -> Attempt:
         """The envelope as a whole was not answered."""
@@ -311,9 +315,8 @@ class _Lane:
         if self._trouble is None:
             _log.warning("deliveries wait", member=self._partner, why=error.code)
         wait_ms = pause_ms(failures, settings, self._outbox.drawn())
-        return Trouble(
-            self._partner, since_ms, failures, now_ms + max(wait_ms, error.retry_after_ms), int(error.reason)
-        )
+        pause = min(max(wait_ms, error.retry_after_ms), self._longest_ms)
+        return Trouble(self._partner, since_ms, failures, now_ms + pause, int(error.reason))
 
 
 def _together(due: Sequence[Due]) -> list[Due]:

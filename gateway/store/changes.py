@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import Effect, take_numbers
+from gateway.store.letters import LONGEST_OFF_MS, Effect, take_numbers
 from gateway.store.notice_tables import change_cursor, change_due
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
@@ -151,14 +151,15 @@ class Changes:
         return Effect(self._settle, settled)
 
     async def due(self, now_ms: int, limit: int) -> list[DueChange]:
-        """Changed people to be looked at now, the longest due first."""
-        query = (
-            sa.select(change_due)
-            .where(change_due.c.next_try_ms <= now_ms)
-            .order_by(change_due.c.next_try_ms, change_due.c.number)
-            .limit(limit)
-        )
-        rows: Sequence[Any] = await self._reader.run(lambda connection: connection.execute(query).all())
+        """Changed people to be looked at now, the longest due first; then those put off while the clock was ahead."""
+        ordered = sa.select(change_due).order_by(change_due.c.next_try_ms, change_due.c.number)
+
+        def read(connection: sa.Connection) -> Sequence[Any]:
+            rows = connection.execute(ordered.where(change_due.c.next_try_ms <= now_ms).limit(limit)).all()
+            astray = ordered.where(change_due.c.next_try_ms > now_ms + LONGEST_OFF_MS).limit(limit - len(rows))
+            return [*rows, *connection.execute(astray).all()]
+
+        rows = await self._reader.run(read)
         return [DueChange(row.number, self._person(row), row.first_at_ms, row.tries) for row in rows]
 
     async def waiting(self) -> tuple[int, int]:

@@ -19,7 +19,14 @@ from sqlalchemy.engine import Row
 
 from gateway.store.audit import recorded_words
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, one_at_a_time, take_numbers
+from gateway.store.letters import (
+    LONGEST_OFF_MS,
+    REMEMBERED_MS,
+    Effect,
+    apply_effects,
+    one_at_a_time,
+    take_numbers,
+)
 from gateway.store.post_tables import NOTE_CHARS, inbox
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
@@ -331,13 +338,19 @@ class InboxTable:
 
 
 def _due(connection: sa.Connection, kind: int, now_ms: int, limit: int) -> list[Row[Any]]:
-    """Those that go on, and those that begin: a query for each, so that either can follow an index."""
+    """Those that go on, and those that begin: a query for each, so that either can follow an index.
+
+    With them those that seem to be put off for longer than anything is: the clock was ahead when they were.
+    """
+    ahead_ms = now_ms + LONGEST_OFF_MS
     ready = sa.select(inbox).where(inbox.c.kind == kind).limit(limit)
     go_on = ready.where(inbox.c.state == UNDER_WAY, inbox.c.next_try_ms <= now_ms).order_by(inbox.c.next_try_ms)
+    astray = ready.where(inbox.c.state == UNDER_WAY, inbox.c.next_try_ms > ahead_ms)
     # A sum, so that the database does not take the index of that time, under which nearly all that wait are due, and
     # sort them all; by arrival it finds the first few at once.
-    begin = ready.where(inbox.c.state == WAITING, inbox.c.next_try_ms + 0 <= now_ms, ~_BEHIND).order_by(inbox.c.arrived)
-    return [*connection.execute(begin), *connection.execute(go_on)]
+    is_time = sa.or_(inbox.c.next_try_ms + 0 <= now_ms, inbox.c.next_try_ms + 0 > ahead_ms)
+    begin = ready.where(inbox.c.state == WAITING, is_time, ~_BEHIND).order_by(inbox.c.arrived)
+    return [*connection.execute(begin), *connection.execute(go_on), *connection.execute(astray)]
 
 
 def _bound_to(sender: str, delivery_id: bytes) -> bytes:

@@ -17,6 +17,8 @@ from gateway.store.tables import store_meta
 
 REMEMBERED_MS: Final = 30 * 86_400_000
 """How long after its time a delivery is still known to whom it was delivered, so that it is not accepted twice."""
+LONGEST_OFF_MS: Final = 86_400_000
+"""Nothing is put off for longer at a time. What seems to be was put off while the clock was ahead, and is due."""
 _LOCK = 0x77_75_67_61_6E_05
 """PostgreSQL advisory lock: gateways that share a database number one after another."""
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Row
 from gateway.errors import StoreError
 from gateway.store.audit import recorded_words
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import Effect, Letter, take_numbers
+from gateway.store.letters import LONGEST_OFF_MS, Effect, Letter, take_numbers
 from gateway.store.post_tables import NOTE_CHARS, ORDER_KEY_BYTES, outbox, outbox_partner
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
@@ -229,9 +229,12 @@ class OutboxTable:
             return 0
         return await self._writer.submit(self._sweep, (now_ms, dead_before_ms))
 
-    async def due(self, partner: str, now_ms: int, limit: int) -> list[Due]:
-        """Letters that may be sent to a partner now, in order: of each order key only the first that waits."""
-        rows = await self._reader.run(lambda connection: _due(connection, partner, now_ms, limit))
+    async def due(self, partner: str, now_ms: int, limit: int, longest_ms: int = LONGEST_OFF_MS) -> list[Due]:
+        """Letters that may be sent to a partner now, in order: of each order key only the first that waits.
+
+        `longest_ms`: none is put off for longer; one that seems to be was while the clock was ahead.
+        """
+        rows = await self._reader.run(lambda connection: _due(connection, partner, now_ms, limit, longest_ms))
         return [Due(row.sequence, self._letter(row), row.failures) for row in rows]
 
     async def partners(self) -> list[str]:
@@ -261,7 +264,9 @@ class OutboxTable:
         )
 
 
-def _due(connection: sa.Connection, partner: str, now_ms: int, limit: int) -> Sequence[Row[Any]]:
+def _due(
+    connection: sa.Connection, partner: str, now_ms: int, limit: int, longest_ms: int = LONGEST_OFF_MS
+) -> Sequence[Row[Any]]:
     earlier = outbox.alias()
     before = sa.exists().where(
         earlier.c.partner == outbox.c.partner,
@@ -274,7 +279,7 @@ def _due(connection: sa.Connection, partner: str, now_ms: int, limit: int) -> Se
         .where(
             outbox.c.partner == partner,
             outbox.c.state == WAITING,
-            outbox.c.next_try_ms <= now_ms,
+            sa.or_(outbox.c.next_try_ms <= now_ms, outbox.c.next_try_ms > now_ms + longest_ms),
             # A sum, so that the database does not take the index of that time and sort all that waits for anybody.
             outbox.c.expires_at_ms + 0 > now_ms,
             ~before,

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import Effect
+from gateway.store.letters import LONGEST_OFF_MS, Effect
 from gateway.store.notice_tables import subscription, subscription_key
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
@@ -293,7 +293,11 @@ class Subscriptions:
             .where(
                 subscription.c.lease_until_ms < lease_before_ms,
                 subscription.c.lease_until_ms < subscription.c.until_ms,
-                subscription.c.asked_at_ms < asked_before_ms,
+                # Or asked for while the clock was ahead.
+                sa.or_(
+                    subscription.c.asked_at_ms < asked_before_ms,
+                    subscription.c.asked_at_ms > now_ms + LONGEST_OFF_MS,
+                ),
                 subscription.c.until_ms > now_ms,
             )
             .limit(RENEW_AT_MOST)

@@ -411,5 +411,29 @@ async def test_a_handler_that_goes_on_keeps_its_progress(sites: tuple[Site, Site
     assert [(each.progress, each.attempts) for each in b.noting.seen] == [(0, 0), (1, 1), (2, 2), (3, 3)]
 
 
+async def test_what_was_put_off_while_the_clock_was_ahead_is_dealt_with_once_it_is_right(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS + 2 * DAY_MS)
+
+    def put_off(delivery: Received) -> Handled:
+        if delivery.body == b"fails":
+            raise WuganError("not now", "暂不", retryable=True)
+        return Handled(again_at_ms=clock.now_ms() + 1000)
+
+    async with two_sites(tmp_path, clock) as (_, b):
+        b.noting.outcome = put_off
+        until_ms = NOW_MS + 5 * DAY_MS
+        first = delivery(b"fails", expires_at_ms=until_ms)
+        second = delivery(b"goes on", expires_at_ms=until_ms, sequence=8, delivery_id=arrival_id(8))
+        async with b.running("inbox"):
+            await hand_over(b, first.SerializeToString(), second.SerializeToString())
+            await until(lambda: _tried(b, 2))
+    async with two_sites(tmp_path, FakeClock(NOW_MS)) as (_, b), b.running("inbox"):
+        await until(lambda: _done(b))
+
+
+async def _tried(site: Site, wanted: int) -> bool:
+    return sum(each.next_try_ms > site.clock.now_ms() for each in await site.store.post_office.deliveries()) == wanted
+
+
 async def _done(site: Site) -> bool:
     return not await site.store.post_office.deliveries()

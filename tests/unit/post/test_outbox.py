@@ -146,6 +146,27 @@ async def _failures(site: Site, wanted: int) -> bool:
     return [each.failures for each in (await site.store.outbox.troubles()).values()] == [wanted]
 
 
+async def test_what_was_put_off_while_the_clock_was_ahead_goes_once_it_is_right(tmp_path: Path) -> None:
+    async with two_sites(tmp_path, FakeClock(NOW_MS + 2 * DAY_MS)) as (a, b):
+        b.noting.refuse = _not_now
+        async with a.running("outbox"):
+            await a.leave(b"refused for now")
+            await until(lambda: _put_off(a))
+            a.wire.door = None
+            await a.leave(b"not taken")
+            await until(a.store.outbox.troubles)
+    async with two_sites(tmp_path, FakeClock(NOW_MS)) as (a, b), a.running("outbox"), b.running("inbox"):
+        await until(lambda: len(b.noting.bodies) == 2)
+
+
+def _not_now(_body: bytes) -> None:
+    raise RefusedError("not now", "暂不", retryable=True)
+
+
+async def _put_off(site: Site) -> bool:
+    return any(each.failures for each in await site.store.post_office.letters())
+
+
 async def test_the_partners_own_time_to_wait_is_kept(sites: tuple[Site, Site]) -> None:
     a, _ = sites
     a.wire.error = RefusedError(

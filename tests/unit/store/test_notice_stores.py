@@ -125,6 +125,10 @@ async def test_reading_on_and_whom_it_brought_are_one_commit(store: Store) -> No
     assert await store.changes.due(NOW_MS, 10) == []
     (again,) = await store.changes.due(NOW_MS + 5, 10)
     assert again.tries == 1
+    await store.together([store.changes.settling([Later(due.number, NOW_MS + DAY_MS)])])
+    assert await store.changes.due(NOW_MS, 10) == []
+    (astray,) = await store.changes.due(NOW_MS - 1, 10)
+    assert astray.number == due.number, "put off while the clock was ahead"
     await store.changes.take(Taken("civil", b"cursor 2", people, NOW_MS + 6))
     (newer,) = await store.changes.due(NOW_MS + 6, 10)
     assert newer.number > due.number
@@ -178,6 +182,8 @@ async def test_what_must_be_renewed_is_found(store: Store) -> None:
     await store.together([store.subscriptions.replying(Replied(MEMBER, letter, 6, 0, 0))])
     (refused,) = await store.subscriptions.to_renew(later, later + DAY_MS, later - DAY_MS)
     assert refused.standing == REFUSED
+    ahead = await store.subscriptions.to_renew(NOW_MS - 2 * DAY_MS, NOW_MS, NOW_MS - 3 * DAY_MS)
+    assert PERSON in {each.id_number for each in ahead}, "asked for while the clock was ahead"
     assert await store.subscriptions.purge(later) == 1
 
 
