@@ -8,7 +8,8 @@ The rule. Of letters under the same order key the next is sent only when the one
 a partner cannot be reached, or does not take anything, the lane tries with one letter after a time that grows; that
 time is kept in the store, so that a restart does not make it a hammer. What a partner refuses by itself is tried again
 by itself, or is dead: an operator sees it. When a whole envelope is refused for what is in it, its letters go one by
-one, so that a bad one is found and the others are not held up.
+one, so that a bad one is found and the others are not held up. Where the partner may as well fail by itself, a letter
+is blamed only while others are taken; else another one is tried next, after the time that grows.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ _BY_ITSELF: Final = frozenset(
     }
 )
 """Why an envelope may fail for what is in it; for all other reasons it is the partner that takes nothing."""
+_OR_ALL: Final = frozenset({words.REFUSAL_REASON_PARTNER_FAULTY, words.REFUSAL_REASON_INTERNAL})
+"""Of these, why all envelopes may fail: its disk is full, say, or its receipts do not verify."""
 _TOO_MUCH: Final = frozenset({words.REFUSAL_REASON_OVERLOADED, words.REFUSAL_REASON_DEADLINE_EXCEEDED})
 
 
@@ -183,6 +186,10 @@ class _Lane:
         self._trouble = trouble
         self._pace = Pace(outbox.settings.rate_per_s, outbox.settings.batch, outbox.clock.monotonic())
         self._one_by_one = 0
+        self._took = trouble is None
+        """Whether the partner took an envelope since one last failed that held a single letter."""
+        self._suspects: set[int] = set()
+        """Letters that failed by themselves since the partner last took anything."""
         self._longest_ms = max(round(outbox.settings.retry_longest_s * 1000), MAX_WAIT_MS)
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -219,7 +226,9 @@ class _Lane:
             return self._pace.wait_s()
         single = self._trouble is not None or self._one_by_one > 0
         most = 1 if single else min(room, settings.batch)
-        due = _together(await outbox.table.due(self._partner, now_ms, most, self._longest_ms))
+        due = self._chosen(
+            await outbox.table.due(self._partner, now_ms, most + len(self._suspects), self._longest_ms), most
+        )
         if not due:
             self._one_by_one = 0
             return None
@@ -233,6 +242,16 @@ class _Lane:
         outbox.waiting[self._partner] = max(0, outbox.waiting.get(self._partner, 0) - gone)
         self._trouble = attempt.trouble
         return 0.0
+
+    def _chosen(self, due: Sequence[Due], most: int) -> list[Due]:
+        """Those to send next; none that failed by itself while there are others, by which it is seen whose fault it is.
+
+        When all that is due did, it is the first one's turn again.
+        """
+        others = [each for each in due if each.sequence not in self._suspects]
+        if not others or len(self._suspects) > self._outbox.settings.batch:
+            self._suspects.clear()
+        return _together((others or due)[:most])
 
     async def _attempt(self, due: Sequence[Due]) -> Attempt:
         outbox = self._outbox
@@ -252,6 +271,8 @@ class _Lane:
         if self._trouble is not None:
             _log.info("deliveries go on", member=self._partner, failures=self._trouble.failures)
         self._pace.sent(len(due))
+        self._took = True
+        self._suspects.clear()
         return self._sorted_out(due, refusals)
 
     def _seal(self, due: Sequence[Due]) -> Sealed:
@@ -301,6 +322,10 @@ class _Lane:
             if len(due) > 1:
                 self._one_by_one = len(due)
                 return Attempt(self._partner, trouble=self._trouble)
+            took, self._took = self._took, False
+            self._suspects.add(due[0].sequence)
+            if not took and error.reason in _OR_ALL:
+                return Attempt(self._partner, trouble=self._troubled(error))
             again: list[Again] = []
             dead: list[Dead] = []
             error.retryable = True  # whatever it says: the envelope was refused, and nothing said of the letter

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
-from gateway.errors import EnvelopeError, RefusedError, StoreError
+from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
 from gateway.store.outbox import DEAD, WAITING, _due
 from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
@@ -219,8 +219,9 @@ async def test_what_is_refused_for_now_is_tried_again_and_dead_after_too_many_fa
         assert len(a.wire.envelopes) == 3
 
 
+@pytest.mark.parametrize("was_away", [False, True])
 async def test_an_envelope_refused_for_what_is_in_it_is_taken_apart_and_the_good_letters_arrive(
-    tmp_path: Path,
+    tmp_path: Path, was_away: bool
 ) -> None:
     async with two_sites(tmp_path, max_failures=1) as (a, b):
         receive = b.door.receive
@@ -231,11 +232,45 @@ async def test_an_envelope_refused_for_what_is_in_it_is_taken_apart_and_the_good
             return await receive(envelope, peer)  # type: ignore[arg-type]
 
         b.door.receive = choke  # type: ignore[assignment, method-assign]
-        await a.leave(b"1", b"poison", b"2")
+        await a.leave(*(b"poison", b"1", b"2") if was_away else (b"1", b"poison", b"2"))
+        a.wire.error = away() if was_away else None
         async with a.running(), b.running():
-            await until(lambda: len(b.noting.bodies) == 2)
-            await until(lambda: a.store.post_office.letters(state=DEAD))
+            if was_away:
+                await until(a.store.outbox.troubles)
+                a.wire.error = None
+            await until(lambda: _passes(a.clock) and len(b.noting.bodies) == 2)
+            await until(lambda: _passes(a.clock) and a.store.post_office.letters(state=DEAD))
         assert sorted(b.noting.bodies) == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefusedError("disk full", "磁盘已满", reason=words.REFUSAL_REASON_INTERNAL, retryable=True),
+        PartnerError("no receipt", "回执有误", reason=words.REFUSAL_REASON_PARTNER_FAULTY, retryable=False),
+    ],
+    ids=["its store fails", "its receipts do not verify"],
+)
+async def test_a_partner_that_fails_whatever_it_is_sent_makes_the_sender_wait_and_kills_nothing(
+    tmp_path: Path, error: WuganError, count: int
+) -> None:
+    async with two_sites(tmp_path, max_failures=2) as (a, b):
+        async with a.running(), b.running():
+            await a.leave(b"before")
+            await until(lambda: _none_waits(a))
+            a.wire.error = error
+            await a.leave(*(b"%d" % n for n in range(count)))
+            await until(lambda: _passes(a.clock) and _failing(a, 8))
+            tries = len(a.wire.envelopes)
+            a.wire.error = None
+            await until(lambda: _passes(a.clock) and len(b.noting.bodies) == 1 + count)
+        assert not await _dead(a)
+    assert tries <= 1 + 8 + 3, "it was not left alone"
+
+
+async def _failing(site: Site, times: int) -> bool:
+    return any(each.failures >= times for each in (await site.store.outbox.troubles()).values())
 
 
 async def test_a_full_inbox_makes_the_sender_wait_and_kills_nothing(tmp_path: Path) -> None:
