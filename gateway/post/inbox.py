@@ -155,7 +155,9 @@ class Inbox:
     def _failure(self, held: Held, error: WuganError) -> Finish:
         settings, now_ms = self._settings, self._clock.now_ms()
         passing = error.retryable or isinstance(error, DirectoryError)  # a directory comes back
-        if not passing or held.failures + 1 >= settings.max_failures or now_ms >= held.expires_at_ms:
+        # What fails everything here, for hours perhaps, is no fault of this delivery.
+        too_often = held.failures + 1 >= settings.max_failures and not isinstance(error, (DirectoryError, StoreError))
+        if not passing or too_often or now_ms >= held.expires_at_ms:
             _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
             return Finish(held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en)
         _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)

@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from certs.identity import Identity
 from gateway.clock import FakeClock
-from gateway.errors import EnvelopeError, RefusedError, WuganError
+from gateway.errors import DirectoryError, EnvelopeError, RefusedError, WuganError
 from gateway.exchange.envelope import open_receipt, seal, verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.post.letters import Handled, Received
+from gateway.store.faults import overloaded
 from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish, _due
 from gateway.store.post_tables import inbox
 from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, steps, two_sites, until
@@ -334,6 +335,27 @@ async def test_what_fails_for_good_or_too_often_is_dead_and_can_be_retried_or_dr
             assert not await b.store.post_office.retry_delivery(arrival_id(9))
         (dead,) = await b.store.post_office.deliveries()
         assert (dead.state, dead.note) == (DEAD, "no")
+
+
+@pytest.mark.parametrize("error", [DirectoryError("expired", "已过期"), overloaded()], ids=["directory", "store"])
+async def test_what_fails_because_of_this_gateway_is_not_given_up_before_its_time(
+    tmp_path: Path, error: WuganError
+) -> None:
+    async with two_sites(tmp_path, max_failures=2) as (_, b):
+        failing = 5
+
+        def outcome(_delivery: Received) -> Handled:
+            nonlocal failing
+            if failing:
+                failing -= 1
+                raise error
+            return Handled()
+
+        b.noting.outcome = outcome
+        async with b.running("inbox"):
+            await hand_over(b, delivery().SerializeToString())
+            await until(lambda: _passes(b) and _done(b))
+        assert b.noting.bodies, "it was given up"
 
 
 async def _dead(site: Site, wanted: int) -> bool:
