@@ -159,7 +159,9 @@ class Inbox:
         too_often = held.failures + 1 >= settings.max_failures and not isinstance(error, (DirectoryError, StoreError))
         if not passing or too_often or now_ms >= held.expires_at_ms:
             _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
-            return Finish(held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en)
+            return Finish(
+                held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en, attempts=held.attempts
+            )
         _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
         wait_ms = pause_ms(held.failures + 1, settings, self._drawn())
         return Finish(
@@ -169,6 +171,7 @@ class Inbox:
             next_try_ms=now_ms + min(max(wait_ms, error.retry_after_ms), LONGEST_OFF_MS),
             reason=error.reason or words.REFUSAL_REASON_INTERNAL,
             note=error.en,
+            attempts=held.attempts,
         )
 
     async def _forget(self) -> None:
@@ -225,4 +228,5 @@ def _finish(held: Held, handled: Handled, latest_ms: int) -> Finish:
         handled.effects,
         handled.progress,
         min(handled.again_at_ms, latest_ms),
+        attempts=held.attempts,
     )

@@ -105,6 +105,8 @@ class Finish(NamedTuple):
         effects: what is committed with it.
         progress: the handler's number from now on.
         reason, note: why it failed.
+        attempts: how often it had been handed over before, as in `Held`; another gateway on the same database may have
+            handed it over as well, and the first of them counts.
     """
 
     sender: str
@@ -115,6 +117,7 @@ class Finish(NamedTuple):
     next_try_ms: int = 0
     reason: int = 0
     note: str = ""
+    attempts: int = 0
 
 
 class _Accept:
@@ -244,6 +247,7 @@ class _Finish:
                     inbox.c.sender == finish.sender,
                     inbox.c.delivery_id == finish.delivery_id,
                     inbox.c.state.in_(OPEN),
+                    inbox.c.attempts == finish.attempts,
                 )
                 .values(**values)
             ).rowcount

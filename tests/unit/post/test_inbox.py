@@ -152,13 +152,17 @@ async def test_what_was_dealt_with_keeps_its_id_and_loses_its_content(sites: tup
         assert connection.execute(sa.select(inbox.c.state, inbox.c.content)).one() == (DONE, b"")
 
 
-async def test_a_delivery_is_finished_once_and_its_effects_happen_once(sites: tuple[Site, Site]) -> None:
+@pytest.mark.parametrize("state", [DONE, UNDER_WAY])
+async def test_a_delivery_is_finished_once_and_its_effects_happen_once(sites: tuple[Site, Site], state: int) -> None:
+    """Two that are at it at the same time, as gateways on one database may be."""
     _, b = sites
     await b.store.inbox.accept([arrival(1)])
     happened: list[int] = []
-    finish = Finish(A.member_id, (1).to_bytes(16), DONE, [effect(lambda *_: happened.append(1))])
+    finish = Finish(A.member_id, (1).to_bytes(16), state, [effect(lambda *_: happened.append(1))], 1, NOW_MS)
     assert [await b.store.inbox.finish(finish), await b.store.inbox.finish(finish)] == [True, False]
     assert happened == [1]
+    goes_on = finish._replace(attempts=1)
+    assert await b.store.inbox.finish(goes_on) == (state == UNDER_WAY)
 
 
 async def test_when_an_effect_cannot_be_written_the_delivery_is_not_finished(sites: tuple[Site, Site]) -> None:
