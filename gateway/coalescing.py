@@ -107,6 +107,7 @@ class Coalescer(Generic[K, P, R]):
         del self._open[key]
         if not batch.waiting:
             return  # everybody left before it began
+        batch.close()
         self._under_way.setdefault(key, []).append(batch.weight)
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch), context=batch.context)
 
@@ -197,6 +198,13 @@ class _Batch(Generic[P, R]):
         self.weight += weight
         self.waiting += 1
         return future
+
+    def close(self) -> None:
+        """It begins: nothing is run for those who left before."""
+        stay = [place for place, future in enumerate(self.futures) if not future.done()]
+        if len(stay) < len(self.parts):
+            self.parts = [self.parts[place] for place in stay]
+            self.futures = [self.futures[place] for place in stay]
 
     def leave(self) -> None:
         """One asker gave up; with the last one the work is given up too."""

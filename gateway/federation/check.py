@@ -47,6 +47,7 @@ _UNREACHABLE = frozenset(
     }
 )
 """What a member that cannot be reached at the moment looks like from here."""
+_GIVEN_UP = words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency"
 _LATE_S = 0.02
 """How much longer than its deadline an answer is waited for before its asking is given up from outside."""
 _SETTLE_S = 0.01
@@ -263,10 +264,13 @@ class Checks:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
         left: list[AuditEvent] = []
+        gone = False
 
         def leaves(sealed: Sealed) -> None:  # while it is on its way, so that the answer need not wait for the disk
             left.append(self._event(question, sealed))
             recorded.append(self._submitted(left[-1]))
+            if gone:  # it left once more, for the others in its envelope
+                recorded.append(self._submitted(left[-1]._replace(outcome=_GIVEN_UP[0], decision=_GIVEN_UP[1])))
 
         try:
             answer = await self._partners.ask(member_id, Asking(question, leaves), time_s)
@@ -282,7 +286,8 @@ class Checks:
                     return MemberResult(member_id, tuple(recorded), held.answer, error, held, followed)
             return MemberResult(member_id, tuple(recorded), error=error, followed=followed)
         except asyncio.CancelledError:  # given up, but the question may have been dealt with
-            recorded += self._record(left, words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency")
+            gone = True
+            recorded += self._record(left, *_GIVEN_UP)
             raise
         for event in left:
             if event.digest != answer.proof.question_digest:  # an earlier try, or another at the same time

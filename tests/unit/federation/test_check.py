@@ -16,6 +16,7 @@ from gateway.exchange.envelope import Proof
 from gateway.federation.checked import Checked
 from gateway.federation.questions import Case, Recipient
 from gateway.federation.routing import MAX_REGIONS, Places
+from gateway.sections.resilience import RetrySettings
 from gateway.store.audit import Appending, AuditEvent
 from gateway.store.engine import Store
 from gateway.store.faults import overloaded
@@ -386,6 +387,44 @@ async def test_a_question_given_up_by_the_agency_is_recorded_all_the_same(federa
     await store.audit.record(_any_event())
     outcomes = [event.outcome for event in await events(store)]
     assert outcomes[:2] == [0, words.REFUSAL_REASON_DEADLINE_EXCEEDED]
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["before it left", "before it left again"])
+async def test_who_gives_up_is_not_recorded_as_answered_when_others_in_the_envelope_are(
+    federation: Asked, store: Store, left: bool
+) -> None:
+    envelopes: list[envelope_pb2.Envelope] = []
+    under_way, given_up = asyncio.Event(), asyncio.Event()
+    answer = answering(
+        federation, B, lambda asked: exchange_pb2.Answer(context=asked.context, findings=findings(STRONG))
+    )
+
+    async def together(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        envelopes.append(envelope)
+        if len(envelopes) == 2 and left:
+            under_way.set()
+            await given_up.wait()
+            raise rpc_error(grpc.StatusCode.UNAVAILABLE)
+        await asyncio.sleep(0)  # while the first is on its way, the others come together
+        return await answer(envelope, call)
+
+    federation.at(B, together)
+    checks = federation.checks(store)
+    checks._partners = federation.partners(retry=RetrySettings(retry_share=1.0))
+    askings = [
+        asyncio.ensure_future(checks.check(recipient(), case(case_reference=reference), 5.0))
+        for reference in ("alone", "stays", "goes")
+    ]
+    await (under_way.wait() if left else asyncio.sleep(0))
+    askings[2].cancel()
+    given_up.set()
+    done = await asyncio.gather(*askings, return_exceptions=True)
+    assert [isinstance(each, Checked) for each in done] == [True, True, False]
+    assert len(envelopes) == (3 if left else 2)
+    await store.audit.record(_any_event())
+    by_message = {each.message_id: each.outcome for each in await events(store) if each.case_reference == "goes"}
+    assert 0 not in by_message.values(), "it is on record as told to somebody who had gone"
+    assert len(by_message) == (2 if left else 0)
 
 
 async def test_the_record_of_a_question_is_on_the_disk_while_the_answer_is_awaited(
