@@ -263,6 +263,7 @@ class Checks:
             if held is not None:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
+            time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)  # looking took some of it
         left: list[AuditEvent] = []
         gone = False
 

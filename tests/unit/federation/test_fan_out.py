@@ -275,6 +275,26 @@ async def test_what_was_answered_is_given_again_and_nobody_is_asked(
     assert second.results[0].answer == first.results[0].answer
 
 
+async def test_looking_for_an_earlier_answer_is_part_of_the_time_for_one(
+    federation: Asked, store: Store, cache: AnswerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = federation.checks(store, cache=cache)
+    given: list[float] = []
+    ask = checks._partners.ask
+
+    async def slow(*_: Any) -> None:
+        await asyncio.sleep(0.1)
+
+    async def noted(member_id: str, asking: Any, timeout_s: float) -> Any:
+        given.append(timeout_s)
+        return await ask(member_id, asking, timeout_s)
+
+    monkeypatch.setattr(cache, "find", slow)
+    monkeypatch.setattr(checks._partners, "ask", noted)
+    await checks.check(recipient(ANHUI), case(), 5.0)
+    assert max(given) < 4.9
+
+
 async def test_giving_it_again_is_recorded_with_who_got_it_and_which_answer_it_was(
     federation: Asked, store: Store, cache: AnswerCache
 ) -> None:
