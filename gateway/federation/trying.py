@@ -35,6 +35,10 @@ FIRST, RETRY, HEDGE = "first", "retry", "hedge"
 _TIMER_S: Final = 0.005
 """A call that was cancelled so little before its time ran out would have been late."""
 
+_SILENT: Final = 4.0
+"""So many times longer than usual without an answer, and a connection may be dead; whoever waits for less knows
+nothing of it, and would only have everybody else's questions wait for another."""
+
 
 class Told(NamedTuple):
     """How a try went, for metrics: whose gateway, which kind of try, its outcome ("OK" or a short name), seconds."""
@@ -247,7 +251,9 @@ class Tries:
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
                 if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
-                    self._lines.drop_silent(gateway.address, gateway.tls_name, began)
+                    usual_s = chosen.door.usual.value()
+                    if time_s >= min(self._fair_s, self._fair_s if usual_s is None else _SILENT * usual_s):
+                        self._lines.drop_silent(gateway.address, gateway.tls_name, began)
                     if time_s < self._fair_s:
                         said = Said.NOTHING
             else:

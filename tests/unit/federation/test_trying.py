@@ -185,7 +185,7 @@ async def test_a_question_with_little_time_is_tried_once() -> None:
 
 async def test_after_a_silence_the_next_try_goes_over_a_new_channel() -> None:
     federation, _ = scripted("hang")
-    partners = federation.partners(retry=SHORT)
+    partners = federation.partners(retry=SHORT, breaker=BreakerSettings(fair_ms=200))
     await ask(partners, timeout_s=0.4)
     await asyncio.sleep(0)
     assert [line.closed for line in federation.lines] == [True, False]
@@ -267,6 +267,7 @@ async def test_an_agency_that_gives_no_time_does_not_make_a_partner_look_dead() 
     for _ in range(20):
         await outcome(partners, timeout_s=0.005)
     assert partners.standings.doors()[0].state is State.CLOSED
+    assert len(federation.lines) == 1, "a connection given up for each"
 
 
 async def test_questions_that_were_given_up_say_nothing_of_the_partner() -> None:
