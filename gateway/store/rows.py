@@ -95,7 +95,8 @@ class BulkInsert:
             sqlite3.Error, SQLAlchemyError: the batch fails.
         """
         if transaction.embedded is None:
-            transaction.connection.execute(self._insert, self._named(rows))
+            if rows:  # of none, one of default values would be made, which no table here takes
+                transaction.connection.execute(self._insert, self._named(rows))
             return
         for part in _parts(rows):
             transaction.embedded.execute(self._embedded[len(part)], list(chain.from_iterable(part)))
@@ -107,6 +108,8 @@ class BulkInsert:
             sqlite3.Error, SQLAlchemyError: the batch fails.
         """
         fresh: list[bool] = []
+        if not rows:
+            return fresh
         if transaction.embedded is None:
             added = {tuple(key) for key in transaction.connection.execute(self._insert_new, self._named(rows))}
             for row in rows:
