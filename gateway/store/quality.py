@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.store.audit import recorded_words
 from gateway.store.quality_tables import EXAMPLE_CHARS, quality, quality_example
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
@@ -108,7 +109,8 @@ def _show(connection: sa.Connection, example: Shown) -> None:
         quality_example.c.defect == example.defect,
     )
     held = connection.execute(sa.select(quality_example.c.text).where(here)).scalars().all()
-    text = example.text[:EXAMPLE_CHARS]
+    # A department's own characters stand in it, also such as PostgreSQL does not store.
+    text = recorded_words(example.text[:EXAMPLE_CHARS], EXAMPLE_CHARS)
     if len(held) < EXAMPLES and text not in held:
         row = {**example._asdict(), "text": text, "place": len(held)}
         connection.execute(sa.insert(quality_example).values(**row))

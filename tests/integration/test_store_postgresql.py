@@ -461,3 +461,5 @@ async def test_replicas_add_up_the_quality_of_one_month(open_store: OpenStore) -
         await asyncio.gather(*(store.quality.add([row], [example]) for store in (one, other) for _ in range(5)))
         assert [kept.counts for kept in await other.quality.read(202611, 202611)] == [(30).to_bytes(8, "little")]
         assert await one.quality.examples(202611) == [example]
+        await one.quality.add([], [example._replace(region=330100, text="\x00A*****\x1b")])
+        assert [each.text for each in await one.quality.examples(202611)] == ["\ufffdA*****\ufffd", example.text]
