@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 from gateway.clock import Clock
+from gateway.errors import WuganError
 from gateway.observing import tracing
 from gateway.pacing import LONGEST_S, when_idle
 
@@ -114,10 +115,11 @@ class Coalescer(Generic[K, P, R]):
     async def _settle(self, key: K, batch: _Batch[P, R]) -> None:
         try:
             results = await self._run(key, batch.parts, batch.time_s)
+        except asyncio.CancelledError:
+            batch.fail(_given_up())  # those who still wait: a channel was closed below, say, and nobody here gave up
+            raise
         except Exception as error:  # noqa: BLE001  handed to those who wait, who deal with it
-            for future in batch.futures:
-                if not future.done():
-                    future.set_exception(error)
+            batch.fail(error)
         else:
             for future, result in zip(batch.futures, results, strict=True):
                 if not future.done():
@@ -171,6 +173,10 @@ class SingleFlight(Generic[K, R]):
                     future.set_result(landed)
 
 
+def _given_up() -> WuganError:
+    return WuganError("what was asked was given up on the way; ask again", "查询处理中断，请重新查询", retryable=True)
+
+
 class _Batch(Generic[P, R]):
     """Parts that will be, or are being, run together."""
 
@@ -205,6 +211,12 @@ class _Batch(Generic[P, R]):
         if len(stay) < len(self.parts):
             self.parts = [self.parts[place] for place in stay]
             self.futures = [self.futures[place] for place in stay]
+
+    def fail(self, error: Exception) -> None:
+        """Whoever waits gets this."""
+        for future in self.futures:
+            if not future.done():
+                future.set_exception(error)
 
     def leave(self) -> None:
         """One asker gave up; with the last one the work is given up too."""

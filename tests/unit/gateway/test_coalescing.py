@@ -10,6 +10,7 @@ import pytest
 
 from gateway.clock import FakeClock
 from gateway.coalescing import Coalescer, SingleFlight, patience
+from gateway.errors import WuganError
 
 
 class Runs:
@@ -208,6 +209,15 @@ class Flight:
         number = self.begun
         await self.go.wait()
         return number
+
+
+async def test_where_a_run_is_cancelled_from_below_nobody_in_it_waits_for_ever() -> None:
+    async def run(_key: str, _parts: Sequence[int], _time_s: float) -> list[int]:
+        raise asyncio.CancelledError  # a channel was closed, say
+
+    made: Coalescer[str, int, int] = Coalescer(run, FakeClock(), limit=100)
+    outcomes = await asyncio.wait_for(asyncio.gather(*joining(made, 1, 2), return_exceptions=True), 5.0)
+    assert [isinstance(each, WuganError) and each.retryable for each in outcomes] == [True, True]
 
 
 async def test_what_is_asked_twice_at_the_same_time_is_done_once_and_afterwards_anew() -> None:
