@@ -143,12 +143,12 @@ class Outbox:
         troubles: dict[str, Trouble] = {}
         counted_at = -COUNT_S
         standstill = Standstill()
-        self._running = True
         try:
             while True:
                 try:
                     if not self._lanes:
                         troubles = await self.table.troubles()
+                    self._running = True  # not before it is known whom to leave alone
                     if loop.time() - counted_at >= COUNT_S:
                         self.waiting = {each.partner: each.waiting for each in await self.table.backlog()}
                         counted_at = loop.time()

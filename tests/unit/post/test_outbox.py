@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
-from gateway.store.outbox import DEAD, WAITING, _due
+from gateway.store.outbox import DEAD, WAITING, Trouble, _due
 from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -140,6 +140,36 @@ async def test_while_a_partner_is_away_one_letter_is_tried_and_the_pause_grows_a
             clock.advance(400)
             await until(lambda: len(again.wire.envelopes) == 1)
             await until(lambda: _failures(again, 6))
+
+
+async def test_what_is_left_while_a_restarted_gateway_begins_does_not_try_a_partner_before_its_time(
+    sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = sites
+    a.wire.door = None
+    await a.leave(b"1")
+    async with a.running("outbox"):
+        await until(a.store.outbox.troubles)
+    again = Site(A, B, a.store, a.clock)
+    again.wire.door = None
+    read, looking, go = a.store.outbox.troubles, asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> dict[str, Trouble]:
+        looking.set()
+        await go.wait()
+        return await read()
+
+    monkeypatch.setattr(a.store.outbox, "troubles", slowly)
+    async with again.running("outbox"):
+        await looking.wait()
+        await again.leave(b"2")
+        for _ in range(20):  # a lane that was opened would have tried by now
+            await a.store.outbox.partners()
+        go.set()
+        await until(lambda: bool(again.outbox._lanes))
+        for _ in range(20):
+            await a.store.outbox.partners()
+    assert not again.wire.envelopes
 
 
 async def _failures(site: Site, wanted: int) -> bool:
