@@ -60,6 +60,7 @@ class Access:
         policy: to begin with; None: nothing is allowed until there is one.
         digest: makes of a normalised number what a protected person is known by.
         harvest: looks for harvesting.
+        own: decides on what this side begins by itself: further numbers in a question are this side's, not counted.
     """
 
     def __init__(
@@ -70,18 +71,20 @@ class Access:
         *,
         digest: Callable[[str], bytes] | None = None,
         harvest: Harvest | None = None,
+        own: bool = False,
     ) -> None:
         self._clock = clock
         self._quotas = quotas
         self._digest = digest
         self._harvest = harvest
+        self._own = own
         self._counted = CountedQuestions()
         self.policy = policy
         self._unwatched: list[Access] = []
 
     def unwatched(self) -> Access:
         """The same decisions without a look for harvesting: for what the answering side begins by itself."""
-        other = Access(self._clock, self._quotas, self.policy, digest=self._digest)
+        other = Access(self._clock, self._quotas, self.policy, digest=self._digest, own=True)
         self._unwatched.append(other)
         return other
 
@@ -97,13 +100,17 @@ class Access:
         """The members whose questions look like harvesting, and by which signals, until somebody clears it."""
         return {} if self._harvest is None else self._harvest.standing()
 
-    def authorise(self, member: str, question: exchange_pb2.Question, *, counted: bool = False) -> Decision:
+    def authorise(
+        self, member: str, question: exchange_pb2.Question, *, counted: bool = False, further: int = 0
+    ) -> Decision:
         """Decide on a question, and count its people, unless it is one that was counted before.
 
         Args:
             member: who asks.
             question: it.
             counted: its people were counted when it was first decided on.
+            further: further numbers that it gives for its people. Nobody can see whether they are the same person's, so
+                each counts like one.
 
         Raises:
             StoreError: people cannot be counted at the moment.
@@ -120,7 +127,7 @@ class Access:
             held_ms = self._harvest.held_ms(member, context.unit, now_ms)
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
-        people = 0 if counted else len(question.subjects.id_number)
+        people = 0 if counted else len(question.subjects.id_number) + (0 if self._own else further)
         tag = self._counted.tag(member, question)
         for entry in found:
             known = self._counted.known(tag, entry.grant, now_ms)
@@ -212,6 +219,13 @@ class Access:
         self, member: str, unit: str, decision: Decision, numbers: Sequence[str], *, streamed: bool = False
     ) -> None:
         """Look at whom an allowed question, perhaps of a stream, is about, before anybody is asked.
+
+        Args:
+            member: who asks.
+            unit: of it.
+            decision: on the question.
+            numbers: normalised, further ones of the same people included.
+            streamed: it came over a stream.
 
         Raises:
             AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.

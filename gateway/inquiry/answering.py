@@ -213,7 +213,8 @@ class Inquiry:
     ) -> tuple[Terms, _Allowed]:
         """Check whether a question is allowed."""
         sender, context = prepared.sender, question.context
-        decision = account.decision = self._access.authorise(sender, question, counted=account.counted)
+        further = len(part.alias_id_number)
+        decision = account.decision = self._access.authorise(sender, question, counted=account.counted, further=further)
         if decision.refused is not None:
             raise decision.refused
         today = civil_day(self._clock.now_ms())
@@ -238,7 +239,8 @@ class Inquiry:
             question.evidence_only_where_not_alive,
         )
         if not account.counted:
-            self._access.watch(sender, context.unit, decision, part.numbers, streamed=prepared.streamed)
+            numbers = [*part.numbers, *part.alias_id_number] if further else part.numbers
+            self._access.watch(sender, context.unit, decision, numbers, streamed=prepared.streamed)
         return terms, _Allowed(position, question, part, decision, account.counted)
 
     async def _batch(
@@ -315,8 +317,9 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     if columns.alias_subject:
         place = {row: at for at, row in enumerate(rows)}
         valid, _ = normalise_numbers(columns.alias_id_number)
-        for row, number in zip(columns.alias_subject, valid, strict=True):
-            if number and row in place:  # a wrong further number is left out: the right one can still be asked
+        for row, number in dict.fromkeys(zip(columns.alias_subject, valid, strict=True)):
+            # A wrong further number is left out: the right one can still be asked. So is one that is the right one.
+            if number and row in place and number != numbers[place[row]]:
                 alias_rows.append(place[row])
                 aliases.append(number)
     return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases)

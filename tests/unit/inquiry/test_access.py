@@ -181,6 +181,30 @@ def test_when_one_grant_is_used_up_the_next_one_takes_the_people() -> None:
     assert people(access, 2).refused is not None
 
 
+def under(*further: str) -> exchange_pb2.Question:
+    """A question about one person who is said to have further numbers."""
+    made = asked()
+    made.subjects.alias_subject.extend([0] * len(further))
+    made.subjects.alias_id_number.extend(further)
+    return made
+
+
+async def test_a_further_number_is_counted_like_a_person_and_the_same_one_again_is_not() -> None:
+    access = access_of(terms(quotas=Quotas(day=4)))
+    side = inquiry(Register({ANNA: [row("OUTPATIENT", 5)]}), access=access)
+    await findings_for(side, under(ANNA, "no number"), sender=A.member_id)
+    await findings_for(side, under(BO, CHEN, BO), sender=A.member_id)
+    with pytest.raises(AccessError) as caught:
+        await findings_for(side, under(), sender=A.member_id)
+    assert caught.value.code == "QUOTA_EXCEEDED"
+
+
+async def test_further_numbers_that_this_side_adds_itself_are_not_counted() -> None:
+    access = access_of(terms(quotas=Quotas(day=1)))
+    side = inquiry(Register({ANNA: [row("OUTPATIENT", 5)]}), access=access.unwatched())
+    await findings_for(side, under(BO, CHEN), sender=A.member_id)
+
+
 # on the disk
 
 

@@ -432,3 +432,23 @@ async def test_people_said_to_live_here_whom_nobody_knows_are_counted(tmp_path: 
     await findings_for(side, asked, sender=A.member_id)
     assert watched.signals == [UNKNOWN]
     assert watched.alarms[0].seen == len(people) - 1
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+async def test_a_scan_under_further_numbers_of_a_known_person_is_one(at_once: int) -> None:
+    watched = Watched()
+    access = Access(FakeClock(NOW_MS), Quotas(None), policy(terms()), harvest=watched)
+    side = inquiry(Register({}), access=access)
+    people = scan(2 * SETTINGS.sequential_people)
+
+    async def scanned() -> None:
+        for at in range(0, len(people), at_once):
+            some = people[at : at + at_once]
+            asked = question()
+            asked.subjects.alias_subject.extend([0] * len(some))
+            asked.subjects.alias_id_number.extend(some)
+            await findings_for(side, asked, sender=A.member_id)
+
+    with pytest.raises(AccessError):
+        await scanned()
+    assert watched.signals == [SEQUENTIAL]
