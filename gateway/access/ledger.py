@@ -11,7 +11,8 @@ The rule, for each act in turn:
     another role than the new one. Any of the three may remove a person, but not the last of a separated role.
  5. A grant is proposed by a security administrator. Where its terms exceed the thresholds it counts once approved by
     somebody else, an owner or another security administrator: nobody both grants and approves. Withdrawn is for ever.
-    The thresholds bear on what counts, never on whether an act is in order.
+    The thresholds bear on what counts, never on whether an act is in order. Grants that nobody approved have the
+    people of a day in common (`policy.Entry.alone_day`): a large one is not to be had in several small ones.
  6. Protecting, unprotecting and clearing alarms go by the table of roles (people.py).
  7. Adapters of departments are proposed, approved by somebody else, and changed by the table of adapters.py.
 
@@ -81,7 +82,7 @@ class Ledger:
 
     def __init__(self, gateway: str, thresholds: Thresholds) -> None:
         self._gateway = gateway
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self.number = 0
         self.people: dict[str, Person] = {}
         self.grants: dict[int, Grant] = {}
@@ -103,13 +104,13 @@ class Ledger:
 
     def counts(self, grant: Grant) -> bool:
         """Whether a grant allows anything, apart from its time."""
-        return not grant.withdrawn_by and bool(grant.approved_by or not self._thresholds.exceeded(grant.terms))
+        return not grant.withdrawn_by and bool(grant.approved_by or not self.thresholds.exceeded(grant.terms))
 
     def needs_approval(self, grant: Grant) -> list[str]:
         """The terms for which it waits for a second person; empty: it waits for nobody."""
         if grant.approved_by or grant.withdrawn_by:
             return []
-        return self._thresholds.exceeded(grant.terms)
+        return self.thresholds.exceeded(grant.terms)
 
     def apply(self, act: SignedAct) -> Statement:
         """Take in one act; what it states.

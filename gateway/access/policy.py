@@ -28,6 +28,7 @@ class Entry(NamedTuple):
         grant: its name, g7.
         number: of the grant.
         units, benefits, scope, quotas, roster, from_ms, until_ms: of its terms.
+        alone_day: people in a day under all grants of the member together that one person made; 0: it is none of them.
     """
 
     grant: str
@@ -39,6 +40,7 @@ class Entry(NamedTuple):
     roster: int
     from_ms: int
     until_ms: int
+    alone_day: int = 0
 
 
 class Policy:
@@ -50,6 +52,8 @@ class Policy:
         cleared: alarms that an administrator cleared.
         version: number of the last act.
         adapters: versions of departments' adapters that administrators decided on.
+        alone: those grants that nobody but who proposed them decided on.
+        alone_day: people in a day that a member may be granted so, however many grants it is.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class Policy:
         cleared: frozenset[int] = frozenset(),
         version: int = 0,
         adapters: tuple[Version, ...] = (),
+        alone: frozenset[int] = frozenset(),
+        alone_day: int = 0,
     ) -> None:
         self.adapters = adapters
         self.protected = protected
@@ -78,6 +84,7 @@ class Policy:
                 terms.roster,
                 terms.from_ms,
                 terms.until_ms,
+                alone_day if number in alone else 0,
             )
             self._members.add(terms.member)
             for purpose in terms.purposes:
@@ -87,12 +94,15 @@ class Policy:
     @classmethod
     def of(cls, ledger: Ledger) -> Policy:
         """The policy that a ledger's acts add up to."""
+        counting = [grant for grant in ledger.grants.values() if ledger.counts(grant)]
         return cls(
-            [(grant.number, grant.terms) for grant in ledger.grants.values() if ledger.counts(grant)],
+            [(grant.number, grant.terms) for grant in counting],
             protected=frozenset(ledger.protected),
             cleared=frozenset(ledger.cleared),
             version=ledger.number,
             adapters=tuple(ledger.adapters),
+            alone=frozenset(grant.number for grant in counting if not grant.approved_by),
+            alone_day=ledger.thresholds.people_a_day,
         )
 
     def find(

@@ -114,17 +114,24 @@ async def _room(at: Opened, grant: Grant, asked: Asked, now_ms: int) -> tuple[st
     """What is left of the quotas of a grant that allows the question, and whether it is enough."""
     quotas: Quotas = grant.terms.quotas
     bounds = [bound for bound in quotas if bound]
-    used = 0
+    rooms = []
     if quotas.day:
-        tag = at.store.usage.tag(counted_as(grant.number, asked.member))
-        used = await at.store.usage.used(tag, DAY, civil_day(now_ms))
-    fits = all(asked.people <= bound for bound in bounds) and not 0 < quotas.day < used + asked.people
-    if not quotas.day:
+        rooms.append(quotas.day - await _used(at, grant.number, asked, now_ms))
+        if not grant.approved_by:
+            most = at.administration.ledger.thresholds.people_a_day
+            rooms.append(most - await _used(at, 0, asked, now_ms))
+    left = min(rooms, default=asked.people)
+    fits = all(asked.people <= bound for bound in bounds) and asked.people <= left
+    if not rooms:
         return say("allows it, no bound for a day", "允许，每日不限"), fits
-    left = quotas.day - used
     en = f"allows it, {left} people left today" if fits else f"has no room for {asked.people} people, {left} left today"
     zh = f"允许，今日余 {left} 人" if fits else f"额度不足 {asked.people} 人，今日余 {left} 人"
     return say(en, zh), fits
+
+
+async def _used(at: Opened, grant: int, asked: Asked, now_ms: int) -> int:
+    """People counted today for the member under a grant; 0: under all that one person made."""
+    return await at.store.usage.used(at.store.usage.tag(counted_as(grant, asked.member)), DAY, civil_day(now_ms))
 
 
 def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:

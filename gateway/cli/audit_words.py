@@ -24,6 +24,7 @@ KINDS: Final[dict[Direction, Word]] = {
 }
 _QUOTAS: Final = {
     "day": Word("当日", "today"),
+    "day_alone": Word("当日一人所设各授权合计", "today under all grants that one person made"),
     "official_day": Word("该经办人当日", "for this official today"),
     "minute": Word("一分钟内", "in the minute"),
     "second": Word("一秒内", "in the second"),

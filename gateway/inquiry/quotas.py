@@ -1,10 +1,11 @@
 """How many people a member may still ask about under a grant: people, not questions.
 
-Owns: the counters of a day and an official's day (civil days of Asia/Shanghai) and the sliding windows of a minute and
-a second. What is known from memory to be too much is refused at once; the count that decides is made on the disk
-(gateway/store/usage.py), together with the commit that the exchange waits for, so it is exact and survives a restart.
-Windows are in memory; after a restart the current minute is known from the disk, and a second is over. Refuses:
-waiting, and more memory than a bounded number of counters: one that was put out is read from the disk again.
+Owns: the counters of a day and an official's day (civil days of Asia/Shanghai), that of a member's day under all grants
+that one person made, and the sliding windows of a minute and a second. What is known from memory to be too much is
+refused at once; the count that decides is made on the disk (gateway/store/usage.py), together with the commit that the
+exchange waits for, so it is exact and survives a restart. Windows are in memory; after a restart the current minute is
+known from the disk, and a second is over. Refuses: waiting, and more memory than a bounded number of counters: one that
+was put out is read from the disk again.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 MAX_COUNTERS: Final = 65_536
 DAY_MS: Final = 86_400_000
 _SHANGHAI_MS: Final = 8 * 3_600_000
+_TOGETHER: Final = 0
+"""Number of no grant: of the counter that several have in common."""
 _SECOND: Final = (1_000, 50)
 _MINUTE: Final = (60_000, 1_000)
 _TEXTS: Final = {
     "day": ("today", "今日"),
+    "day_alone": ("today", "今日"),
     "official_day": ("by this official today", "该经办人今日"),
     "minute": ("in this minute", "本分钟"),
     "second": ("in this second", "本秒"),
@@ -134,21 +138,22 @@ class Quotas:
         """
         quotas = entry.quotas
         taking = Taking()
-        if not any(quotas):
+        if not any(quotas) and not entry.alone_day:
             return taking
         windows = self._bursts(entry, member, people, now_ms, taking)
         if taking.refused:
             return taking
         day = civil_day(now_ms)
         parts: list[_Part] = []
-        for quota, whose, span, at, limit in (
-            ("day", b"", DAY, day, quotas.day),
-            ("official_day", official, DAY, day, quotas.official_day),
-            ("minute", b"", MINUTE, now_ms // 60_000, quotas.minute),
+        for quota, grant, whose, span, at, limit in (
+            ("day", entry.number, b"", DAY, day, quotas.day),
+            ("day_alone", _TOGETHER, b"", DAY, day, entry.alone_day),
+            ("official_day", entry.number, official, DAY, day, quotas.official_day),
+            ("minute", entry.number, b"", MINUTE, now_ms // 60_000, quotas.minute),
         ):
             if not limit:
                 continue
-            counter = self._counter(entry, member, whose, span)
+            counter = self._counter(grant, member, whose, span)
             used = counter.used_in(at)
             if span == DAY:
                 taking.left[quota] = limit - used - people
@@ -211,13 +216,13 @@ class Quotas:
             windows.append(window)
         return windows
 
-    def _counter(self, entry: Entry, member: str, official: bytes, span: int) -> _Counter:
-        key = entry.number, member, official, span
+    def _counter(self, grant: int, member: str, official: bytes, span: int) -> _Counter:
+        key = grant, member, official, span
         counter = self._counters.get(key)
         if counter is None:
             tag = b""
             if self._usage is not None:
-                tag = self._usage.tag(counted_as(entry.number, member, official))
+                tag = self._usage.tag(counted_as(grant, member, official))
             counter = self._counters[key] = _Counter(tag)
             if len(self._counters) > MAX_COUNTERS:
                 self._counters.popitem(last=False)
@@ -227,7 +232,7 @@ class Quotas:
 
 
 def counted_as(grant: int, member: str, official: bytes = b"") -> bytes:
-    """What the tag of a counter on the disk is made of."""
+    """What the tag of a counter on the disk is made of; 0: all grants of the member that one person made."""
     return f"{grant} {member} {len(official)} ".encode() + official
 
 

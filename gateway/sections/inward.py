@@ -74,7 +74,9 @@ class AccessSettings(Settings):
 
     poll_s: float = Field(0.5, ge=0.05, le=1.0, description="Seconds between looks whether the policy was changed.")
     two_persons_people_a_day: int = Field(
-        1_000, ge=0, description="Grants with a larger quota for a day, or none, need two persons."
+        1_000,
+        ge=0,
+        description="Grants with a larger quota for a day, or none, need two persons; smaller ones have it in common.",
     )
     two_persons_purposes: tuple[Purpose, ...] = Field(
         ("DISPUTE_REVIEW", "AUDIT"), description="Grants for one of these purposes need two persons."
