@@ -28,6 +28,10 @@ from certs.seed_armour import SEED_BYTES
 
 PrivateKey = ec.EllipticCurvePrivateKey | Ed25519PrivateKey
 
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+"""Of the curve, RFC 8032 section 5.1."""
+
 MAX_PASSPHRASE_BYTES = 1023
 """Longest passphrase that OpenSSL takes for PKCS#8."""
 
@@ -55,6 +59,18 @@ def generate_xwing_seed() -> bytes:
 def key_id(public_key: bytes) -> str:
     """Name of a public key: SHA-256 of its raw bytes, the first 16, hexadecimal."""
     return hashlib.sha256(public_key).hexdigest()[:32]
+
+
+def anybody_signs(public_key: bytes) -> bool:
+    """Whether a raw Ed25519 public key is a point of small order or not in its one form, so that it is nobody's.
+
+    Libraries take such keys, and under one of small order signatures verify that anybody can make, over whatever. Who
+    had such a key certified could say later that somebody else signed.
+    """
+    y = int.from_bytes(public_key, "little") & ((1 << 255) - 1)
+    if y >= _P or y in (0, 1, _P - 1):  # of order 4, 1 and 2
+        return True
+    return (_D * pow(y, 4, _P) + 2 * y * y - 1) % _P == 0  # of order 8: its double has y = 0, so x² = -y²
 
 
 def raw_public_key(key: Ed25519PublicKey) -> bytes:

@@ -34,6 +34,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from certs.errors import ProfileError
 from certs.identity import ROLE_AUTHORITY, ROLE_GATEWAY, Identity
+from certs.keys import anybody_signs
 
 MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708015765544424")
 """Extended key usage "signs envelopes of the federation": an OID of our own under the UUID arc (ITU-T X.667)."""
@@ -153,11 +154,15 @@ def signing_certificate(
     Its extended key usage is critical and names no TLS purpose, so that no TLS stack takes it.
 
     Raises:
-        ProfileError: another kind of key than Ed25519, an identity that is no gateway's or of another federation, or
-            the issuer has expired.
+        ProfileError: another kind of key than Ed25519, or one that is no private key's, an identity that is no
+            gateway's or of another federation, or the issuer has expired.
     """
     if not isinstance(public_key, Ed25519PublicKey):
         raise _wrong_key("signing", "Ed25519")
+    if anybody_signs(public_key.public_bytes_raw()):
+        raise ProfileError(
+            "anybody could sign with that key: it is a point of small order", "该公钥为低阶点，任何人都能伪造其签名"
+        )
     if identity.role != ROLE_GATEWAY:
         raise ProfileError("only a member's gateway signs messages", "只有成员网关可以签署消息")
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from certs.keys import key_id, raw_public_key
+from certs.keys import anybody_signs, key_id, raw_public_key
 from gateway.errors import PolicyError
 
 SYSTEM: Final = "system"
@@ -170,6 +170,8 @@ class Applicant(NamedTuple):
                 "a person's name has 1 to 40 letters, digits, '.', '_' or '-'",
                 "人员名称应为 1 至 40 个文字、数字、“.”“_”或“-”",
             )
+        if anybody_signs(self.public_key):
+            raise _no_application()
         try:
             key = Ed25519PublicKey.from_public_bytes(self.public_key)
             key.verify(self.proof, _POSSESSION + self.name.encode() + self.public_key)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from certs.keys import anybody_signs
 from gateway.errors import ConfigError
 from gateway.exchange.encapsulating import XWingSealer
 from gateway.exchange.refusals import rejected, unsupported
@@ -145,7 +146,9 @@ class XWingEd25519:
         return Signer(private.sign, private.public_key().public_bytes_raw())
 
     def verifier(self, public_raw: bytes) -> Verify:
-        """Ed25519 public key from its 32 bytes. Raises ConfigError."""
+        """Ed25519 public key from its 32 bytes. Raises ConfigError, also for one under which anybody can sign."""
+        if anybody_signs(public_raw):
+            raise _no_key("signing_keys.certificate")
         try:
             holds = Ed25519PublicKey.from_public_bytes(public_raw).verify
         except ValueError:

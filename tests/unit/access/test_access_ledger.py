@@ -121,6 +121,12 @@ def test_an_application_proves_that_the_key_is_held() -> None:
     assert Applicant.parse(theirs.text()) == theirs
 
 
+def test_a_key_under_which_anybody_can_sign_is_nobodys() -> None:
+    neutral, by_nobody = b"\x01" + bytes(31), b"\x01" + bytes(63)
+    with pytest.raises(PolicyError):
+        Applicant.parse(Applicant("new", neutral, by_nobody).text())
+
+
 MAY_NOT = [
     (by, act)
     for act, roles in people.MAY.items()

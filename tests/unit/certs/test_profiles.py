@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from certs import keys, profiles
@@ -132,6 +133,13 @@ def test_tls_certificates_are_for_p256_keys_only(world: Any, now: dt.datetime, k
 def test_signing_certificates_are_for_ed25519_keys_only(world: Any, now: dt.datetime) -> None:
     with pytest.raises(ProfileError, match="Ed25519"):
         world.authority.issue_signing(MEMBER, keys.generate_tls_key().public_key(), now=now)
+
+
+def test_no_signing_certificate_is_made_for_a_key_under_which_anybody_can_sign(world: Any, now: dt.datetime) -> None:
+    neutral = Ed25519PublicKey.from_public_bytes(b"\x01" + bytes(31))
+    neutral.verify(b"\x01" + bytes(63), b"anything")
+    with pytest.raises(ProfileError, match="anybody"):
+        world.authority.issue_signing(MEMBER, neutral, now=now)
 
 
 def test_authorities_are_p384_only(world: Any, now: dt.datetime) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gateway.errors import ConfigError, EnvelopeError
 from gateway.exchange.keys import DecryptionKey, EncryptionKey, SigningKey, VerifyKey, key_id
@@ -57,6 +59,37 @@ def test_a_seed_of_another_length_is_no_key(size: int) -> None:
 
 @pytest.mark.parametrize("raw", [b"", bytes(31), bytes(33)])
 def test_other_bytes_are_no_verification_key(raw: bytes) -> None:
+    with pytest.raises(ConfigError):
+        VerifyKey.from_raw(raw)
+
+
+BY_NOBODY = b"\x01" + bytes(63)
+"""A signature that no private key made: the neutral point, and zero."""
+SMALL = [
+    bytes.fromhex(text)
+    for text in (
+        "01" + "00" * 31,
+        "00" * 32,
+        "00" * 31 + "80",
+        "ec" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "ff",
+    )
+]
+"""Points of small order: 1, 4, 4, 2, 8, 8; and two that are not written as RFC 8032 has it."""
+
+
+@pytest.mark.parametrize("raw", SMALL)
+def test_a_key_under_which_anybody_can_sign_is_none(raw: bytes) -> None:
+    library = Ed25519PublicKey.from_public_bytes(raw)
+    forged = 0
+    for at in range(200):
+        with contextlib.suppress(InvalidSignature):
+            library.verify(BY_NOBODY, b"%d" % at)
+            forged += 1
+    assert forged > 10  # so it is to be refused here
     with pytest.raises(ConfigError):
         VerifyKey.from_raw(raw)
 
