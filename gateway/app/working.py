@@ -41,7 +41,7 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
 from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
-from gateway.inquiry.registering import Registering
+from gateway.inquiry.registering import AT_ONCE, Registering
 from gateway.matching.blinding import terms_digest
 from gateway.matching.findings import Findings
 from gateway.matching.matching import Matching
@@ -177,7 +177,7 @@ def build_notices(
         invalidate=forget,
         received=metrics.NOTICES_RECEIVED.add,
     )
-    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering)
+    post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, registering, workers=AT_ONCE)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, subscribing)
     post.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, noticed)
     tidying = Tidying(store, clock, given.renew_s)

@@ -28,6 +28,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_PEOPLE: Final = 5_000
 """People in one change at most."""
+AT_ONCE: Final = 1
+"""Changes dealt with at once: how many people a member subscribed for is counted before those of a change are taken in,
+so that the next one is to be looked at when they are."""
 REPLY_MS: Final = 7 * 86_400_000
 _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
 _ROSTER_FACTOR: Final = 1.5

@@ -24,7 +24,7 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
-from gateway.inquiry.registering import Registering
+from gateway.inquiry.registering import AT_ONCE, Registering
 from gateway.sections.lasting import NoticesSettings
 from gateway.services.agency import AgencyServicer
 from gateway.services.notices import NoticeService
@@ -159,7 +159,7 @@ class World:
         )
         a.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION_REPLY, self.subscribing)
         a.inbox.register(delivery_pb2.DELIVERY_KIND_NOTICE, self.noticed)
-        b.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, self.registering)
+        b.inbox.register(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION, self.registering, workers=AT_ONCE)
 
     def agency(self) -> AgencyServicer:
         """What A's units call, but for checks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from gateway.errors import RefusedError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
+from gateway.post.letters import Handled, Received
+from gateway.store.inbox import WAITING
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
+from tests.unit.adapters.adapters_world import number
 from tests.unit.federation.cache_world import CacheWorld, asked_about
 from tests.unit.notices.notices_world import (
     DEPENDANT,
@@ -405,6 +409,30 @@ async def test_more_people_than_the_grant_expects_are_refused(tmp_path: Path) ->
         assert {each.standing for each in await w.standing()} == {ACTIVE}
         await w.subscribe(NEW_ANNA)
         assert sorted(each.standing for each in await w.standing()) == [ACTIVE, ACTIVE, ACTIVE, REFUSED]
+
+
+async def test_nor_are_they_taken_in_where_they_come_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        w.allow(policy(terms(roster=2)))
+        all_there, handle = asyncio.Event(), w.registering.handle
+        started: list[bytes] = []
+
+        async def held(delivery: Received) -> Handled:
+            started.append(delivery.delivery_id)
+            await all_there.wait()
+            return await handle(delivery)
+
+        monkeypatch.setattr(w.registering, "handle", held)
+        monkeypatch.setattr(w.a.store, "order_key", lambda *_: b"")  # A need not have them dealt with in order
+        people = [(number(at), number(at + 1)) for at in range(10, 30, 2)]
+        asking = asyncio.gather(*(w.subscribe(*each) for each in people))
+        while (await w.b.store.inbox.counts()).get(WAITING, 0) < len(people):
+            await asyncio.sleep(0)
+        assert len(started) <= 1
+        all_there.set()
+        await asking
+        standing = [each.standing for each in await w.standing()]
+        assert (standing.count(ACTIVE), standing.count(REFUSED)) == (2, 18)
 
 
 async def test_a_member_whose_departments_tell_nothing_says_so(tmp_path: Path) -> None:
