@@ -22,7 +22,7 @@ from gateway.inquiry.access import Access
 from gateway.matching import blinding
 from gateway.matching.findings import Findings
 from gateway.matching.rounds import Rounds
-from gateway.matching.session import DONE, RUNNING, STOPPED, Session, begins, epoch_of
+from gateway.matching.session import DONE, MAX_SESSIONS, RUNNING, STOPPED, Session, begins, epoch_of
 from gateway.matching.steps import PURPOSE, read_step, refusal_of, wrong
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, delivery_digest, letter
@@ -102,7 +102,11 @@ class Matching:
             return True
         before = session
         if session is None or session.state != DONE or session.epoch != _epoch(now_ms):
-            session = self._fresh(member, blinding.random_session(), now_ms, began=True)
+            session = self._fresh(member, blinding.random_session(), now_ms, before, began=True)
+            if session.sessions >= MAX_SESSIONS:
+                _log.warning("matching not begun: too many sessions this month", member=member)
+                await commit(self._store, [served])
+                return False
         await self._rounds.open(session, benefits, self._access.comparable_faces(member, PURPOSE), now_ms)
         effects = await self._outcome(
             session, await self._rounds.reply(session, self._context(now_ms), always=True), now_ms
@@ -186,7 +190,14 @@ class Matching:
                 raise wrong("session", "there is no such session; begin a new one", "会话不存在，请重新开始")
             if abs(step.epoch - _epoch(now_ms)) > 1:
                 raise wrong("epoch", "check the clocks of both gateways", "请核对双方网关时钟")
-            session = self._fresh(member, step.session, now_ms, began=False)
+            session = self._fresh(member, step.session, now_ms, session, began=False)
+            if session.sessions >= MAX_SESSIONS:
+                raise RefusedError(
+                    f"session: there were {MAX_SESSIONS} this month already; talk to each other's administrators",
+                    f"session：本月比对会话已达 {MAX_SESSIONS} 次，请双方管理员联系核实",
+                    reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
+                    field="session",
+                )
             session.epoch, session.their_key = step.epoch, step.key
         if session.state == STOPPED or step.number <= session.number:
             return None
@@ -301,9 +312,20 @@ class Matching:
                 return Session.from_json(standing.body)
         return None
 
-    def _fresh(self, member: str, session: bytes, now_ms: int, *, began: bool) -> Session:
+    def _fresh(self, member: str, session: bytes, now_ms: int, before: Session | None, *, began: bool) -> Session:
+        epoch, sessions = _epoch(now_ms), 0
+        # By when it began, not by its own epoch, which may be the one that the other side named.
+        if before is not None and _epoch(before.begun_at_ms) == epoch:
+            sessions = before.sessions + bool(before.theirs)
         return Session(
-            session, member, began, _epoch(now_ms), blinding.fresh_secret(), begun_at_ms=now_ms, changed_at_ms=now_ms
+            session,
+            member,
+            began,
+            epoch,
+            blinding.fresh_secret(),
+            sessions=sessions,
+            begun_at_ms=now_ms,
+            changed_at_ms=now_ms,
         )
 
     def _keep(self, before: Session | None, session: Session) -> Effect:

@@ -29,6 +29,10 @@ RUNNING: Final = 1
 DONE: Final = 2
 STOPPED: Final = 3
 
+MAX_SESSIONS: Final = 10
+"""Sessions with a member in a month in which people of it were compared. What is plausible is judged by session:
+without an end to them, whoever breaks each one off could go through everybody, a few at a time."""
+
 
 @dataclass(slots=True)
 class Session:
@@ -53,6 +57,7 @@ class Session:
         reason: why it stopped, a RefusalReason; `by_us`: whether this side said so.
         common: people in common as far as was compared, those included who draw no more.
         found: people found in the last round that was finished.
+        sessions: sessions of the same month before this one in which people of theirs were compared.
         begun_at_ms, round_at_ms, changed_at_ms, done_at_ms: begin of the session and of the round, the last step, the
             end of the last finished round.
     """
@@ -79,6 +84,7 @@ class Session:
     by_us: bool = False
     common: int = 0
     found: int = 0
+    sessions: int = 0
     begun_at_ms: int = 0
     round_at_ms: int = 0
     changed_at_ms: int = 0

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from adapters.faces import face_token
 from gateway.access.terms import Quotas, Scope
 from gateway.errors import RefusedError
+from gateway.matching import matching
 from gateway.matching.blinding import POINT_BYTES
 from gateway.matching.session import DONE, RUNNING, STOPPED
 from gateway.matching.steps import read_step
+from gateway.post.leaving import commit
 from gateway.sections.lasting import DuplicatesSettings
 from tests.unit.matching.matching_world import (
     INJURY,
@@ -299,6 +301,42 @@ async def test_a_session_without_steps_for_days_is_begun_anew(tmp_path: Path) ->
         assert await w.both_done()
         assert (await w.a.session()).session != first.session
         assert [each.name for each in w.a.folder.iterdir()] == [(await w.a.session()).session.hex()]
+
+
+@pytest.mark.parametrize("guesses", ["a", "b"])
+async def test_guesses_a_few_at_a_time_in_ever_new_sessions_come_to_an_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, guesses: str
+) -> None:
+    monkeypatch.setattr(matching, "MAX_SESSIONS", 2)
+    several, roster = Rosters(), rosters(range(60))
+    sides = (several, roster) if guesses == "a" else (roster, several)
+    async with world(tmp_path, *sides, overlap_people=4) as w:
+        guessing, asked = (w.a, w.b) if guesses == "a" else (w.b, w.a)
+        found: set[str] = set()
+        for start in range(0, 16, 4):
+            several.kept = [drawing(people(range(start, start + 4)))]
+            await guessing.matching.begin(asked.site.party.member_id)
+            await w.quiet()
+            found |= set(await asked.found())
+            await broken_off(w, guessing)
+        assert found == set(people(range(8)))
+        w.clock.advance(6 * 86_400)  # another month
+        several.kept = [drawing(people(range(59, 62)))]
+        await w.match()
+        assert people([59])[0] in await asked.found()
+
+
+async def broken_off(w: World, side: Side) -> None:
+    """A side ends its session, and both have heard of it."""
+    session = await side.session()
+    refusal = exchange_pb2.Refusal(reason=words.REFUSAL_REASON_INTERNAL, message_en="over")
+    said = side.matching._rounds.step(session, side.matching._context(w.clock.now_ms()))
+    said.refusal.CopyFrom(refusal)
+    session.stop(words.REFUSAL_REASON_INTERNAL, by_us=True)
+    leaving = side.matching._leave(session.member, said, w.clock.now_ms())
+    await commit(side.store, [*leaving, side.store.matchings.keeping(session.member, session.to_json())])
+    w.clock.advance(1)
+    await w.quiet()
 
 
 async def test_what_a_crash_left_is_deleted(tmp_path: Path) -> None:
