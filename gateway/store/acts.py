@@ -22,7 +22,7 @@ from gateway.store.rows import Transaction
 from gateway.store.tables import DIGEST_BYTES, SIGNATURE_BYTES, STATEMENT_BYTES, access_act, store_meta
 from gateway.store.writer import Writer
 
-READ_AT_MOST = 100_000
+READ_AT_ONCE = 10_000
 _HEAD = "access_head"
 _ACT_TAG = b"wugan-access-act-mac-v1\x00"
 _HEAD_TAG = b"wugan-access-head-v1\x00"
@@ -113,20 +113,23 @@ class Acts:
         """
 
         def read(connection: sa.Connection) -> tuple[list[ActRow], ActsHead]:
-            rows = connection.execute(
-                sa.select(access_act)
-                .where(access_act.c.number > after.number)
-                .order_by(access_act.c.number)
-                .limit(READ_AT_MOST)
-            ).all()
             head, acts = after, []
-            for number, statement, signature, mac in rows:
-                act = ActRow(number, bytes(statement), bytes(signature))
-                expected = _act_mac(self._keys, act, head.mac)
-                if number != head.number + 1 or not hmac.compare_digest(expected, bytes(mac)):
-                    raise _broken(number)
-                acts.append(act)
-                head = ActsHead(number, expected)
+            while True:
+                rows = connection.execute(
+                    sa.select(access_act)
+                    .where(access_act.c.number > head.number)
+                    .order_by(access_act.c.number)
+                    .limit(READ_AT_ONCE)
+                ).all()
+                for number, statement, signature, mac in rows:
+                    act = ActRow(number, bytes(statement), bytes(signature))
+                    expected = _act_mac(self._keys, act, head.mac)
+                    if number != head.number + 1 or not hmac.compare_digest(expected, bytes(mac)):
+                        raise _broken(number)
+                    acts.append(act)
+                    head = ActsHead(number, expected)
+                if len(rows) < READ_AT_ONCE:
+                    break
             if _read_head(connection, self._keys) != head:
                 raise _broken(head.number + 1)
             return acts, head

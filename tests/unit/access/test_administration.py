@@ -14,6 +14,7 @@ from gateway.access.policy import Policy
 from gateway.clock import FakeClock
 from gateway.errors import PolicyError, StoreError, WuganError
 from gateway.inquiry.administering import BLIND_S, PolicyWatch
+from gateway.store import acts as kept
 from gateway.store.engine import Store
 from tests.unit.access.access_world import NOW_MS, Office, administration, office
 
@@ -169,3 +170,14 @@ async def test_an_act_too_large_or_unsigned_is_not_kept(desk: Office, tmp_path: 
         recorded = (await store.audit.events())[0].event
         with pytest.raises(StoreError):
             await store.acts.append(acts[0]._replace(number=2, signature=b""), recorded)
+
+
+async def test_a_record_of_any_length_is_read_whole(
+    desk: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [await desk.grant() for _ in range(6)]
+    monkeypatch.setattr(kept, "READ_AT_ONCE", 3)
+    async with store_in(tmp_path) as store:
+        opened = administration(store, FakeClock(NOW_MS))
+        await opened.refresh()
+        assert list(opened.ledger.grants) == numbers
