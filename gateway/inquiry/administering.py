@@ -101,6 +101,8 @@ class Administration:
         self.ledger.apply(signed)
         kept = taken = False
         try:
+            if act == people.CLEAR_ALARM:
+                await self._require_alarm(body["alarm"])
             kept = await self._store.acts.append(ActRow(*signed), self._event(statement, signed, key, about))
             if kept:
                 rows, head = await self._store.acts.read(self._head)
@@ -118,6 +120,20 @@ class Administration:
                 retryable=True,
             )
         return signed.number
+
+    async def _require_alarm(self, number: object) -> None:
+        """Return when there is such an alarm: one that was cleared before it is raised would go by itself, unseen.
+
+        Raises:
+            PolicyError: there is none.
+            StoreError: they cannot be read.
+        """
+        if all(alarm.number != number for alarm in await self._store.alarms.read()):
+            raise PolicyError(
+                "there is no such alarm; see `wugan access alarms`",
+                "没有该告警，请查看 `wugan access alarms`",
+                field="alarm",
+            )
 
     async def look(self, what: str, body: Mapping[str, Any], *, by: str, key: Ed25519PrivateKey) -> None:
         """Return when a person may look at something, and has signed that they do: it is in the audit trail then.

@@ -15,8 +15,9 @@ from gateway.clock import FakeClock
 from gateway.errors import PolicyError, StoreError, WuganError
 from gateway.inquiry.administering import BLIND_S, PolicyWatch
 from gateway.store import acts as kept
+from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
-from tests.unit.access.access_world import NOW_MS, Office, administration, office
+from tests.unit.access.access_world import ASKER, NOW_MS, Office, administration, office
 
 
 @pytest.fixture
@@ -170,6 +171,18 @@ async def test_an_act_too_large_or_unsigned_is_not_kept(desk: Office, tmp_path: 
         recorded = (await store.audit.events())[0].event
         with pytest.raises(StoreError):
             await store.acts.append(acts[0]._replace(number=2, signature=b""), recorded)
+
+
+async def test_an_alarm_is_not_cleared_before_it_was_raised(desk: Office, tmp_path: Path) -> None:
+    clearing = {"alarm": 1, "why": "a slip of the pen"}
+    with pytest.raises(PolicyError) as caught:
+        await desk.act("sun", people.CLEAR_ALARM, clearing)
+    assert caught.value.field == "alarm"
+    async with store_in(tmp_path) as store:
+        assert await store.alarms.submit(Alarm(0, NOW_MS, ASKER, "jinhua", "sequential", 25, 20)) == 1
+    assert not desk.administration.ledger.cleared
+    await desk.act("sun", people.CLEAR_ALARM, clearing)
+    assert desk.administration.ledger.cleared == {1}
 
 
 async def test_a_record_of_any_length_is_read_whole(
