@@ -2,7 +2,7 @@
 
 Owns: the records of certificates, and that a certificate is given out only after its record is on the disk. Its
 one-time tokens are in the same file (`certs.ledger_tokens`), so a token is used up exactly when its certificate is
-recorded. Refuses: more unexpired certificates for one holder than anybody needs.
+recorded. Refuses: more certificates in force for one holder than anybody needs.
 
 A record is kept for 90 days after its certificate has expired, then removed with the next one that is written.
 """
@@ -26,7 +26,8 @@ from certs.ledger_tokens import Tokens
 from certs.records import BY_CERTIFICATE, PROFILE_OCSP, PROFILE_TLS, Profile, Record, RevokedList
 
 MAX_LIVE: Final = 5_000
-"""Unexpired certificates of one holder and profile: one every ten minutes for a life of 30 days."""
+"""Certificates in force of one holder and profile: one every ten minutes for a life of 30 days. Revoked ones do not
+count: a thief of a TLS key can have as many issued as there may be, and who was robbed must be able to enrol anew."""
 KEPT_AFTER_EXPIRY: Final = dt.timedelta(days=90)
 LISTED_AFTER_EXPIRY: Final = dt.timedelta(days=7)
 """For how long a revocation list names a certificate that has expired."""
@@ -72,7 +73,11 @@ class Ledger:
         uri, now_ms = holder.uri if holder else "", to_ms(now)
         with self._file.writing():
             (live,) = self._file.one(
-                "SELECT count(*) FROM issued WHERE holder = ? AND profile = ? AND expires_ms > ?", uri, profile, now_ms
+                "SELECT count(*) FROM issued WHERE holder = ? AND profile = ? AND expires_ms > ?"
+                " AND revoked_ms IS NULL",
+                uri,
+                profile,
+                now_ms,
             )
             if live >= MAX_LIVE:
                 raise LedgerError(

@@ -221,6 +221,18 @@ def test_open_tokens_and_live_certificates_are_bounded(
     leaf(authority, later)
 
 
+def test_what_a_thief_had_issued_does_not_keep_the_holder_out_once_it_was_revoked(
+    authority: Authority, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_LIVE", 3)
+    stolen = [leaf(authority, now).serial_number for _ in range(3)]
+    with pytest.raises(LedgerError, match="not expired"):
+        leaf(authority, now)
+    for serial in stolen:
+        authority.ledger.revoke(serial, x509.ReasonFlags.key_compromise, now)
+    leaf(authority, now)
+
+
 def issued_on(authority: Authority, now: dt.datetime, grounds: str, profile: str = "tls") -> int:
     """Serial number of a certificate of the gateway's, issued on these grounds."""
     key: Any = keys.generate_tls_key() if profile == "tls" else keys.generate_signing_key()
