@@ -28,6 +28,9 @@ from certs.records import BY_CERTIFICATE, PROFILE_OCSP, PROFILE_TLS, Profile, Re
 MAX_LIVE: Final = 5_000
 """Certificates in force of one holder and profile: one every ten minutes for a life of 30 days. Revoked ones do not
 count: a thief of a TLS key can have as many issued as there may be, and who was robbed must be able to enrol anew."""
+MAX_OF_MEMBER: Final = 10_000
+"""The same of all holders of one member together. Who removes a member revokes all of them, and the directory has room
+for some 65,000 revocations: a member with more could not be removed, and nothing else be changed from then on."""
 KEPT_AFTER_EXPIRY: Final = dt.timedelta(days=90)
 LISTED_AFTER_EXPIRY: Final = dt.timedelta(days=7)
 """For how long a revocation list names a certificate that has expired."""
@@ -68,9 +71,9 @@ class Ledger:
         """Write down a certificate before it is given to anybody.
 
         Raises:
-            LedgerError: it cannot be written, or the holder has too many that have not expired.
+            LedgerError: it cannot be written, or the holder or its member has too many that have not expired.
         """
-        uri, now_ms = holder.uri if holder else "", to_ms(now)
+        uri, member_id, now_ms = holder.uri if holder else "", holder.member_id if holder else "", to_ms(now)
         with self._file.writing():
             (live,) = self._file.one(
                 "SELECT count(*) FROM issued WHERE holder = ? AND profile = ? AND expires_ms > ?"
@@ -80,10 +83,15 @@ class Ledger:
                 now_ms,
             )
             if live >= MAX_LIVE:
-                raise LedgerError(
-                    f"{uri or profile} has {live} certificates that have not expired; no more are issued",
-                    f"{uri or profile} 已有 {live} 张未过期证书，不再签发",
+                raise _too_many(uri or profile, live)
+            if member_id:
+                (of_member,) = self._file.one(
+                    "SELECT count(*) FROM issued WHERE member = ? AND expires_ms > ? AND revoked_ms IS NULL",
+                    member_id,
+                    now_ms,
                 )
+                if of_member >= MAX_OF_MEMBER:
+                    raise _too_many(member_id, of_member)
             self._file.run(
                 "DELETE FROM issued WHERE serial IN (SELECT serial FROM issued WHERE expires_ms < ? LIMIT ?)",
                 now_ms - _span_ms(KEPT_AFTER_EXPIRY),
@@ -97,7 +105,7 @@ class Ledger:
                 issuing,
                 profile,
                 uri,
-                holder.member_id if holder else "",
+                member_id,
                 grounds,
                 now_ms,
                 to_ms(certificate.not_valid_after_utc),
@@ -288,6 +296,13 @@ def _record(row: Any) -> Record:
         )
     except (ValueError, IdentityError) as error:
         raise LedgerError("a record of the ledger is damaged", "签发台账中有损坏的记录") from error
+
+
+def _too_many(whose: str, count: int) -> LedgerError:
+    return LedgerError(
+        f"{whose} has {count} certificates that have not expired; no more are issued",
+        f"{whose} 已有 {count} 张未过期证书，不再签发",
+    )
 
 
 def _span_ms(span: dt.timedelta) -> int:

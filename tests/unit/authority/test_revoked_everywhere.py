@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
-from certs import keys, profiles
+from certs import keys, ledger, profiles
 from certs.errors import EstError, LedgerError
 from certs.est_client import EstClient
 from certs.identity import Identity
@@ -23,6 +24,7 @@ from gateway.authority import run
 from gateway.authority.membership import Membership
 from gateway.authority.office import Office
 from gateway.errors import ConfigError, RefusedError, StoreError
+from gateway.federation import directory_entries
 from gateway.federation.directory import Directory
 from tests.unit.authority.authority_world import ANHUI, FEDERATION, ZHEJIANG, Keys, World
 
@@ -120,6 +122,20 @@ async def test_what_a_members_agencies_have_goes_with_it_and_its_tokens(served: 
         with pytest.raises(EstError, match="401"):
             await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
     assert world.office.remove(ZHEJIANG), "to be repeated, had it been killed"
+
+
+def test_nobody_has_so_many_certificates_that_it_cannot_be_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 6 * ledger.MAX_OF_MEMBER < directory_entries.MAX_REVOCATIONS
+    monkeypatch.setattr(directory_entries, "MAX_REVOCATIONS", 8)
+    monkeypatch.setattr(ledger, "MAX_OF_MEMBER", 7)
+    world.office.add(world.entry(ZHEJIANG))
+    with contextlib.suppress(LedgerError):
+        for at in range(12):
+            world.ca.issue_unit_tls(ZHEJIANG, f"unit-{at}", keys.generate_tls_key().public_key(), now=world.now)
+    world.office.remove(ZHEJIANG)
+    assert world.office.add(world.entry(ANHUI)), "nor does anything else come to a stop"
 
 
 async def holding(served: Served, first: Keys, *labels: str) -> list[Keys]:
