@@ -50,19 +50,18 @@ def with_publication(entry: directory_pb2.Member, publication: authority_pb2.Key
     return changed
 
 
-def without_certificate(entry: directory_pb2.Member, serial: bytes, issuer_key: bytes) -> directory_pb2.Member:
-    """The entry without a certificate, wherever it is listed.
+def without_serials(entry: directory_pb2.Member, serials: Collection[bytes]) -> directory_pb2.Member:
+    """The entry without the certificates of these serial numbers, whichever CA they say issued them.
 
-    Args:
-        entry: the entry.
-        serial: its serial number.
-        issuer_key: key identifier of the CA that issued it.
+    What a listed TLS certificate says of itself is its maker's word: that its chain holds, TLS finds out. One with the
+    number of another's certificate would keep that from being revoked, for nothing is both listed and revoked.
     """
 
     def other(certificate: bytes) -> bool:
-        shown = presented(certificate)
-        return shown.serial != serial or shown.issuer_key not in (issuer_key, b"")
+        return presented(certificate).serial not in serials
 
+    if all(map(other, certificates(entry))):
+        return entry
     changed = copied(entry)
     for gateway in changed.gateways:
         kept = [certificate for certificate in gateway.tls_certificates if other(certificate)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -94,46 +94,43 @@ class TakenBack:
             certificates = {issuing.name: issuing.certificate for issuing in self._authority.issuing_cas}
             revoked = self._authority.ledger.revoked(self._now)
         taken = {revocation.serial_number for revocation in self._membership.revocations()}
+        serials = set()
         for each in revoked:
             issuer = certificates.get(each.issuing)
             if issuer is None or serial_bytes(each.serial) in taken:
                 continue
             reason = issuers.NUMBERS[each.reason or x509.ReasonFlags.unspecified]
-            member_id = each.holder.member_id if each.holder is not None else ""
-            self.add(each.serial, issuer, each.expires_at, reason, at=each.revoked_at, member_id=member_id)
+            serials.add(self._revoke(each.serial, issuer, each.expires_at, reason, each.revoked_at or self._now))
+        self._unlist(serials)
         self._membership.count(_REVISION, revision)
 
-    def add(
-        self,
-        serial_number: int,
-        issuer: x509.Certificate,
-        expires_at: dt.datetime,
-        reason: int,
-        *,
-        at: dt.datetime | None = None,
-        member_id: str | None = None,
-    ) -> None:
-        """Revoke a certificate in the directory.
+    def add(self, serial_number: int, issuer: x509.Certificate, expires_at: dt.datetime, reason: int) -> None:
+        """Revoke a certificate in the directory, from now on.
 
         Args:
             serial_number: its number.
             issuer: the CA that issued it.
             expires_at: until when it would have been valid.
             reason: CRLReason.
-            at: since when it is revoked; now where that is not known.
-            member_id: the one member that can list it; where that is not known, every entry is searched.
         """
+        self._unlist({self._revoke(serial_number, issuer, expires_at, reason, self._now)})
+
+    def _revoke(
+        self, serial_number: int, issuer: x509.Certificate, expires_at: dt.datetime, reason: int, at: dt.datetime
+    ) -> bytes:
+        """Put a revocation on the record; the serial number as the directory has it."""
         revocation = directory_build.revocation(
-            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=at or self._now, reason=reason
+            serial_number, issuer.public_bytes(Encoding.DER), revoked_at=at, reason=reason
         )
         self._membership.revoke(revocation, round(expires_at.timestamp() * 1000))
-        key = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-        rows = self._membership.rows().values() if member_id is None else [self._membership.row(member_id)]
-        for row in rows:
-            if row is not None:
-                entry = entries.without_certificate(row.entry, serial_bytes(serial_number), key)
-                if entry != row.entry:
-                    self._membership.put(replace(row, entry=entry))
+        return serial_bytes(serial_number)
+
+    def _unlist(self, serials: Collection[bytes]) -> None:
+        """Take certificates out of every entry that lists them, whoever's they are."""
+        for row in self._membership.rows().values() if serials else ():
+            entry = entries.without_serials(row.entry, serials)
+            if entry is not row.entry:
+                self._membership.put(replace(row, entry=entry))
 
 
 def _mark(issuing_cas: Sequence[bytes]) -> int:

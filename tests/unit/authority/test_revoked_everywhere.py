@@ -138,6 +138,41 @@ def test_nobody_has_so_many_certificates_that_it_cannot_be_removed(
     assert world.office.add(world.entry(ANHUI)), "nor does anything else come to a stop"
 
 
+def made_up(world: World, serial: int, key_identifier: bytes) -> bytes:
+    """A TLS certificate (DER) that names Anhui's gateway, with a serial number and an issuer as its maker likes."""
+    key, uri = keys.generate_tls_key(), Identity.gateway(FEDERATION, ANHUI).uri
+    issuer = x509.AuthorityKeyIdentifier(key_identifier, None, None)
+    builder = x509.CertificateBuilder(x509.Name([]), x509.Name([]), key.public_key(), serial)
+    builder = builder.not_valid_before(world.now).not_valid_after(world.now + dt.timedelta(days=30))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False)
+    return (
+        builder.add_extension(issuer, critical=False)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+
+
+@pytest.mark.parametrize("issuer", ["the same", "another", "one that no signing key shows"])
+async def test_a_member_that_lists_the_number_of_anothers_certificate_does_not_keep_it_from_being_revoked(
+    world: World, issuer: str
+) -> None:
+    theirs, mine = world.keys_of(ZHEJIANG), world.keys_of(ANHUI)
+    world.office.add(world.entry(ZHEJIANG, theirs), world.entry(ANHUI, mine))
+    if issuer == "one that no signing key shows":
+        world.office.roll_issuing(None, None)
+    revoked = world.ca.issue_unit_tls(ZHEJIANG, "jinhua", keys.generate_tls_key().public_key(), now=world.now)
+    identifier = revoked.issuing.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    publication = mine.publication(1)
+    named = identifier if issuer == "the same" else bytes(20)
+    publication.tls_certificates.append(made_up(world, revoked.certificate.serial_number, named))
+    (taken,) = world.office.take([publication])
+    assert isinstance(taken, int), "its number is that of no certificate that was revoked yet"
+    world.office.revoke_pem(revoked.pem, reason=1)
+    with pytest.raises(RefusedError, match="revoked"):
+        (await world.directory()).require_not_revoked(revoked.der)
+    assert world.office.add(world.entry(ANHUI, mine)), "nor does anything else come to a stop"
+
+
 async def holding(served: Served, first: Keys, *labels: str) -> list[Keys]:
     """What a holder renews to, one by one, each with the TLS certificate before it."""
     shown, made = first, []
