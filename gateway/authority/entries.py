@@ -39,8 +39,14 @@ def with_keys_of(entry: directory_pb2.Member, held: directory_pb2.Member) -> dir
 
 
 def with_publication(entry: directory_pb2.Member, publication: authority_pb2.KeyPublication) -> directory_pb2.Member:
-    """The entry, with exactly the keys and TLS certificates of a publication."""
-    changed = copied(entry)
+    """The entry, with exactly the keys and TLS certificates of a publication.
+
+    Fields that the contract does not have are left out: nobody judges them, and every member would have to fetch them.
+    """
+    known = authority_pb2.KeyPublication()
+    known.CopyFrom(publication)
+    known.DiscardUnknownFields()
+    publication, changed = known, copied(entry)
     for gateway in changed.gateways:
         del gateway.tls_certificates[:]
         gateway.tls_certificates.extend(publication.tls_certificates)

@@ -416,3 +416,17 @@ def test_members_are_read_for_a_report_only_when_something_of_them_changed(
     assert len(read) == 1
     world.keys_of(ANHUI)
     assert told()[ANHUI] == (0, 0), "what it was issued since is in the ledger, and nothing of it on the record"
+
+
+async def test_what_a_member_publishes_beyond_the_contract_goes_to_nobody(world: World) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG))
+    publication = made.publication(1)
+    said = b"\xfa\x3f\x80\x80\x10" + b"x" * (256 << 10)  # field 1023, a quarter of a MiB
+    publication.signing_keys[0].MergeFromString(said)
+    publication.encryption_keys[0].MergeFromString(said)
+    assert len(publication.SerializeToString()) > 512 << 10
+    (version,) = taken(world, publication)
+    assert taken(world, publication) == [version], "the same publication as before"
+    assert (await world.directory()).member(ZHEJIANG).signing_keys
+    assert max(each.stat().st_size for each in (world.home / "tuf" / "targets").iterdir()) < 16 << 10
