@@ -10,6 +10,8 @@ Owns (DOMAIN sections 4 and 5, numbers 5, 6 and 9):
     refutes. A lead's date never wins over a confirmed one.
   * Somebody seen in person after an unconfirmed record refutes it. Any other trace after a death is a CONFLICT, never
     silently either; the use of a benefit or an account then is a finding of misuse, unless the person was seen.
+  * What refutes or revokes must itself be sound (`events.sound`). An event that is not, because it is hearsay, from
+    elsewhere, or of a day that nobody knows, contradicts only.
 Refuses: deciding which of two contradicting records is wrong.
 """
 
@@ -22,7 +24,7 @@ import numpy as np
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import FAR, NEVER, Index, Int32, Mask, distinct, earliest, latest, pack
-from gateway.rules.events import Events
+from gateway.rules.events import Events, sound
 from gateway.rules.kinds import Role
 from gateway.rules.reasons import ReasonCode, ReasonSheet
 from gateway.rules.stamps import newest_stamp, oldest_stamp, stamps, tell_found
@@ -73,12 +75,14 @@ def judge_deaths(
     table, rule = book.kinds, book.death
     records = events.of(Role.DEATH_CONFIRMED, Role.DEATH_SUPPORTED, Role.DEATH_LEAD)
     revocations = events.of(Role.DEATH_REVOKED)
+    revocations = revocations.take(sound(book, revocations))
     revoked_on = latest(count, revocations.subject, revocations.day)
     tier, void, late = _tiers(book, count, records, revoked_on)
 
     in_person = traces.take((table.strength.take(traces.cell) >= rule.refuted_from).nonzero()[0])
     seen_on = latest(count, in_person.subject, in_person.day)
-    np.maximum.at(seen_on, presence.subject, presence.day)
+    seen = presence.take(sound(book, presence))
+    np.maximum.at(seen_on, seen.subject, seen.day)
 
     unconfirmed = (tier != Role.DEATH_CONFIRMED) & ~void
     refuted = unconfirmed & (seen_on[records.subject] > records.day + rule.grace_days)
@@ -125,8 +129,7 @@ def _tiers(book: RuleBook, count: int, records: Events, revoked_on: Int32) -> tu
     """What each record is worth (a Role of death), whether it is void, and whether it is late and alone."""
     table = book.kinds
     tier = records.role.copy()
-    originated = table.originates[records.kind, records.department]
-    tier[~originated | ~records.dated | (records.strength == words.STRENGTH_LEAD)] = Role.DEATH_LEAD
+    tier[~sound(book, records)] = Role.DEATH_LEAD
     follows = table.follows_declaration.take(records.kind)
     revoked = revoked_on[records.subject]
     void = follows & (records.day <= revoked)

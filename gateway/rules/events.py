@@ -12,6 +12,7 @@ import numpy as np
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask
+from wugan.adapter.v1 import vocabulary_pb2 as words
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,14 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
         from_on=from_on,
         until_on=evidence.until_on[rows],
     )
+
+
+def sound(book: RuleBook, events: Events) -> Mask:
+    """Which rows say enough to undo another record: they have a day, come from a department that originates their
+    kind, and are more than a lead.
+    """
+    originated = book.kinds.originates[events.kind, events.department]
+    return originated & events.dated & (events.strength != words.STRENGTH_LEAD)
 
 
 def roles_present(events: Events) -> frozenset[int]:

@@ -133,6 +133,47 @@ def test_a_lead_is_refuted_by_seeing_the_person_and_otherwise_contradicted():
     assert graded(lead, row("FACE_CHECK", 50)).status == "DECEASED_SUSPECTED"
 
 
+NOT_SOUND = [{"strength": "LEAD"}, {"department": "BANKS"}, {"when": None, "known": 5}, {"when": None}]
+"""What is said of a record that says so little that it undoes no other: hearsay, from elsewhere, without a day."""
+
+
+def said(kind, **how):
+    return row(kind, how.pop("when", 10), **how)
+
+
+@pytest.mark.parametrize("how", NOT_SOUND)
+def test_what_is_hearsay_or_from_elsewhere_or_undated_contradicts_and_never_refutes(how):
+    visited = row("VISIT_FOUND_DEAD", 40)
+    for kind in ("MARRIAGE", "DETAINED", "FOUND"):
+        assert graded(visited, row(kind, 10)).status == "ALIVE_WEAK"
+        found = graded(visited, said(kind, **how))
+        assert found.status == "CONFLICT"
+        assert {"PRESENT_AFTER_DEATH", "DEATH_SUPPORTED"} <= found.codes
+    used = row("PHARMACY", 20)
+    assert graded(visited, used, said("MARRIAGE", **how)).flags == {"MISUSE_AFTER_DEATH"}
+
+
+def test_an_undated_marriage_known_before_the_death_contradicts_nothing():
+    assert graded(row("DEATH_CERTIFICATE", 40), row("MARRIAGE", None, known=400)).status == "DECEASED"
+
+
+@pytest.mark.parametrize("how", NOT_SOUND)
+def test_case_5_a_revocation_by_hearsay_restores_nobody_and_is_not_passed_over(how):
+    found = graded(row("DECLARED_DEAD", 300), said("DEATH_DECLARATION_REVOKED", **how))
+    assert (found.status, found.flags) == ("CONFLICT", set())
+    assert found.codes == {"PRESENT_AFTER_DEATH", "DEATH_CONFIRMED"}
+
+
+@pytest.mark.parametrize("how", NOT_SOUND)
+def test_who_is_found_by_hearsay_is_still_missing_and_that_is_told(how):
+    for missing in ("REPORTED_MISSING", "DECLARED_MISSING"):
+        for kind in ("FOUND", "MISSING_DECLARATION_REVOKED"):
+            found = graded(row(missing, 60), said(kind, **how))
+            assert (found.status, found.codes) == ("MISSING", {missing, "FOUND_AGAIN"})
+        assert graded(row(missing, 60), said("MARRIAGE", **how)).status == "MISSING"
+        assert graded(row(missing, 60), said("DEATH_DECLARATION_REVOKED", **how)).status == "MISSING"
+
+
 def test_misuse_is_a_finding_after_a_supported_death_but_not_after_a_mere_lead():
     use = row("PHARMACY", 5)
     assert graded(row("DEATH_SETTLEMENT", 60), use).flags == {"MISUSE_AFTER_DEATH"}
@@ -194,6 +235,43 @@ def test_declared_dead_again_after_a_revocation_is_death():
 )
 def test_missing_found_and_seen_again(rows, status):
     assert graded(*rows).status == status
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([row("DECLARED_MISSING", 60), row("FACE_CHECK", 59)], "MISSING"),
+        ([row("DECLARED_MISSING", 60), row("FACE_CHECK", 58)], "CONFLICT"),
+        ([row("DECLARED_MISSING", 60), row("MARRIAGE", 59)], "MISSING"),
+        ([row("DECLARED_MISSING", 60), row("MARRIAGE", 58)], "CONFLICT"),
+        ([row("REPORTED_MISSING", 60), row("MARRIAGE", 40)], "ALIVE_WEAK"),
+        ([row("REPORTED_MISSING", 60), row("RAIL_TRAVEL", 60)], "ALIVE_MEDIUM"),
+        ([row("REPORTED_MISSING", 60), row("RAIL_TRAVEL", 61)], "MISSING"),
+        ([row("DECLARED_MISSING", 60), row("FOUND", 60)], "ALIVE_WEAK"),
+        ([row("DECLARED_MISSING", 60), row("FOUND", 61)], "MISSING"),
+        ([row("DECLARED_MISSING", 60), row("DEATH_DECLARATION_REVOKED", 30)], "ALIVE_WEAK"),
+    ],
+)
+def test_which_day_answers_a_disappearance(rows, status):
+    assert graded(*rows).status == status
+
+
+def test_a_disappearance_is_told_since_when_and_what_came_after_it():
+    since = ["2026-01-01", "2026-02-01"]
+    found = graded(
+        *[row(kind, day) for kind in ("REPORTED_MISSING", "DECLARED_MISSING") for day in since],
+        *[row("PHARMACY", day) for day in ("2025-12-01", "2026-01-02", "2026-03-01", "2026-04-01")],
+    )
+    for kind in ("DECLARED_MISSING", "REPORTED_MISSING"):
+        assert found.told(kind)[1:3] == (kind, "2026-01-01")
+    assert found.told("TRACE_AFTER_MISSING")[1:3] == ("PHARMACY", "2026-04-01")
+    grace = graded(row("DECLARED_MISSING", "2026-01-01"), row("PHARMACY", "2026-01-02"))
+    assert grace.codes == {"DECLARED_MISSING"}
+    back = graded(row("REPORTED_MISSING", 60), row("FOUND", 50), row("MISSING_DECLARATION_REVOKED", 40))
+    assert back.told("FOUND_AGAIN")[1] == "MISSING_DECLARATION_REVOKED"
+    assert back.codes == {"FOUND_AGAIN", "NO_TRACES"}
+    again = graded(row("FOUND", 90), row("REPORTED_MISSING", 60))
+    assert again.codes == {"REPORTED_MISSING"}
 
 
 def test_missing_is_decided_on_the_first_day_that_still_stands():
