@@ -3,6 +3,7 @@
 Owns (DOMAIN sections 4 and 5, numbers 5, 6 and 9):
   * A record confirms a death when its kind does, it comes from a department that originates the kind, is dated and is
     more than a lead. Confirming records give DECEASED; any others, however many, only DECEASED_SUSPECTED.
+  * A record of a death before the person was born is not credible: a lead.
   * A confirming record that came very late and stands alone is suspected only.
   * A revoked declaration of death is void, and so is the household cancelled because of it. A household cancelled after
     the revocation may still repeat it: it supports, and does not confirm.
@@ -60,7 +61,13 @@ class Deaths:
 
 
 def judge_deaths(
-    book: RuleBook, count: int, events: Events, traces: TraceRows, presence: Events, sheet: ReasonSheet
+    book: RuleBook,
+    count: int,
+    events: Events,
+    traces: TraceRows,
+    presence: Events,
+    birth_on: Int32,
+    sheet: ReasonSheet,
 ) -> Deaths:
     """Weigh the death records of a batch.
 
@@ -70,6 +77,7 @@ def judge_deaths(
         events: all events.
         traces: traces of the subjects that have a death record; others do no harm.
         presence: the events at which the person was there.
+        birth_on: day of birth of each subject, 0: not known.
         sheet: where the reasons go.
     """
     table, rule = book.kinds, book.death
@@ -77,7 +85,7 @@ def judge_deaths(
     revocations = events.of(Role.DEATH_REVOKED)
     revocations = revocations.take(sound(book, revocations))
     revoked_on = latest(count, revocations.subject, revocations.day)
-    tier, void, late = _tiers(book, count, records, revoked_on)
+    tier, void, late = _tiers(book, count, records, revoked_on, birth_on)
 
     in_person = traces.take((table.strength.take(traces.cell) >= rule.refuted_from).nonzero()[0])
     seen_on = latest(count, in_person.subject, in_person.day)
@@ -125,11 +133,15 @@ def judge_deaths(
     return Deaths(on, confirmed, conflict, misuse, revoked)
 
 
-def _tiers(book: RuleBook, count: int, records: Events, revoked_on: Int32) -> tuple[Int32, Mask, Mask]:
+def _tiers(
+    book: RuleBook, count: int, records: Events, revoked_on: Int32, birth_on: Int32
+) -> tuple[Int32, Mask, Mask]:
     """What each record is worth (a Role of death), whether it is void, and whether it is late and alone."""
     table = book.kinds
     tier = records.role.copy()
-    tier[~sound(book, records)] = Role.DEATH_LEAD
+    born_on = birth_on[records.subject]
+    unborn = (born_on != 0) & (records.day < born_on)
+    tier[unborn | ~sound(book, records)] = Role.DEATH_LEAD
     follows = table.follows_declaration.take(records.kind)
     revoked = revoked_on[records.subject]
     void = follows & (records.day <= revoked)

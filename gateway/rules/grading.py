@@ -126,7 +126,7 @@ def grade(
         events = read_events(book, evidence, event_rows, as_of_on)
         roles = roles_present(events)
         if roles & (_DEATH_ROLES | _ABSENCE_ROLES):
-            _judge_life(book, events, roles, traces, status, flags, decided_on, sheet)
+            _judge_life(book, events, roles, traces, birth_on, status, flags, decided_on, sheet)
     else:
         events, roles = None, frozenset[int]()
 
@@ -278,6 +278,7 @@ def _judge_life(
     events: Events,
     roles: frozenset[int],
     traces: TraceRows,
+    birth_on: Int32,
     status: Int32,
     flags: Flags,
     decided_on: Int32,
@@ -290,7 +291,7 @@ def _judge_life(
     if len(traces):
         traces = traces.take(concerned[traces.subject].nonzero()[0])
     presence = events.take(book.kinds.presence.take(events.kind))
-    deaths = judge_deaths(book, count, events, traces, presence, sheet) if roles & _DEATH_ROLES else None
+    deaths = judge_deaths(book, count, events, traces, presence, birth_on, sheet) if roles & _DEATH_ROLES else None
     if roles & _ABSENCE_ROLES:
         absences = judge_absences(book, count, events, traces, presence, sheet)
         _decide(status, decided_on, absences.on < FAR, words.SURVIVAL_STATUS_MISSING, absences.on)

@@ -22,6 +22,18 @@ def test_one_record_that_does_not_confirm_is_a_suspicion(kind):
     assert found.decided == "2026-03-10"
 
 
+def test_a_death_before_the_person_was_born_is_not_credible():
+    before, on_the_day = row("CREMATION", "2001-05-04"), row("CREMATION", "2001-05-05")
+    assert graded(on_the_day, born="2001-05-05").status == "DECEASED"
+    found = graded(before, born="2001-05-05")
+    assert (found.status, found.codes) == ("DECEASED_SUSPECTED", {"DEATH_LEAD"})
+    confirmed = graded(before, row("BURIAL", "2001-05-01"), row("DEATH_CERTIFICATE", "2026-05-01"), born="2001-05-05")
+    assert (confirmed.status, confirmed.decided) == ("DECEASED", "2026-05-01")
+    assert graded(row("CREMATION", "1955-01-01"), born="1949-12-31").status == "DECEASED"
+    assert graded(row("CREMATION", "1949-12-30"), born="1949-12-31").status == "DECEASED_SUSPECTED"
+    assert graded(before, born=None).status == "DECEASED"
+
+
 def test_many_leads_are_still_a_suspicion():
     leads = [row(kind, 30) for kind in ("BURIAL", "DEATH_SETTLEMENT", "VISIT_FOUND_DEAD", "DEATH_REPORT")]
     assert graded(*leads, *leads).status == "DECEASED_SUSPECTED"
