@@ -133,9 +133,7 @@ def judge_deaths(
     return Deaths(on, confirmed, conflict, misuse, revoked)
 
 
-def _tiers(
-    book: RuleBook, count: int, records: Events, revoked_on: Int32, birth_on: Int32
-) -> tuple[Int32, Mask, Mask]:
+def _tiers(book: RuleBook, count: int, records: Events, revoked_on: Int32, birth_on: Int32) -> tuple[Int32, Mask, Mask]:
     """What each record is worth (a Role of death), whether it is void, and whether it is late and alone."""
     table = book.kinds
     tier = records.role.copy()

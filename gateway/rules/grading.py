@@ -350,6 +350,11 @@ def _valid_until(
     if np.count_nonzero(strong):
         fades_on = stamp_day(alive.anchor) + np.int32(book.grading.strong_anchor_days)
         np.minimum(until, fades_on, out=until, where=strong)
+    medium = (alive.code == ReasonCode.REAL_NAME_ONE_DEPARTMENT) | (alive.code == ReasonCode.REAL_NAME_NOT_RECENT)
+    medium &= status == words.SURVIVAL_STATUS_ALIVE_MEDIUM
+    if np.count_nonzero(medium):
+        fades_on = stamp_day(alive.told) + np.int32(book.grading.medium_anchor_days)
+        np.minimum(until, fades_on, out=until, where=medium)
     for change in change_on:
         until = np.minimum(until, change)
     return until

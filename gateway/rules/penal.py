@@ -140,7 +140,7 @@ class _Convicts:
         inside_on = earliest(count, rows.who[current], begin_day[current])
         inside_on = np.where(inside_on == FAR, custody_on, inside_on)
 
-        detained_on = self._detained(custody_on)
+        detained_on, detained_until = self._detained(custody_on)
         held = (detained_on < FAR) & ~inside
         told = _Told(self._people, relevant, flags, sheet)
         told.flag(inside, answer_words.ENTITLEMENT_FLAG_IMPRISONED, ReasonCode.IMPRISONED, inside_on)
@@ -154,6 +154,9 @@ class _Convicts:
 
         change = np.where(inside | outside | on_parole, until, FAR)
         change = np.where(outside, np.minimum(change, medical_end), change)
+        change = np.where(held, detained_until, change)
+        upcoming = rows.start > today
+        np.minimum.at(change, rows.who[upcoming], rows.start[upcoming] - 1)
         by_subject = np.full(len(relevant), FAR, np.int32)
         by_subject[self._people] = change
         return by_subject
@@ -194,15 +197,17 @@ class _Convicts:
         end = np.where(rows.until == 0, FAR, rows.until).astype(np.int32)
         return earliest(self._count, rows.who[chosen], end[chosen])
 
-    def _detained(self, custody_on: Int32) -> Int32:
+    def _detained(self, custody_on: Int32) -> tuple[Int32, Int32]:
+        """Since when somebody is held, FAR: not, and the last day of it, as far as it is known."""
         rows = self._rows
         held = (rows.kind == _DETAINED) & self._begun
         if not np.count_nonzero(held):
-            return np.full(self._count, FAR, np.int32)
+            never = np.full(self._count, FAR, np.int32)
+            return never, never
         over = latest(self._count, rows.who[rows.sentence], rows.day[rows.sentence])
         over = np.maximum(np.maximum(over, self._released), custody_on)
         held &= ((rows.until == 0) | (self._today <= rows.until)) & (rows.start > over[rows.who])
-        return earliest(self._count, rows.who[held], rows.start[held])
+        return earliest(self._count, rows.who[held], rows.start[held]), self._end_of(held)
 
     def _tell_sentences(self, sheet: ReasonSheet) -> None:
         """Sentences that put nobody into prison while they run, and those of unknown kind."""

@@ -115,6 +115,25 @@ def test_an_answer_about_a_prisoner_ends_with_the_term():
     assert found.valid_until == "2026-05-30"
 
 
+@pytest.mark.parametrize(
+    ("rows", "until"),
+    [
+        ([row("SENTENCE", "2026-05-20", detail=FIXED, since="2026-06-02", until="2029-01-01")], "2026-06-01"),
+        ([IMPRISONED, row("RELEASE", "2026-05-20", since="2026-06-02")], "2026-06-01"),
+        ([IMPRISONED, row("PAROLE", "2026-05-20", since="2026-05-28")], "2026-05-27"),
+        ([IMPRISONED, row("MEDICAL_RELEASE", "2026-05-20", since="2026-06-02", until="2026-09-01")], "2026-06-01"),
+        ([IMPRISONED, row("MEDICAL_RELEASE", "2026-05-20", since="2026-05-20", until="2026-05-31")], "2026-05-31"),
+        ([IMPRISONED, PAROLED, row("COMMUTATION", "2026-03-20", until="2026-05-29")], "2026-05-29"),
+        ([row("DETAINED", "2026-05-20", since="2026-05-20", until="2026-05-30")], "2026-05-30"),
+        ([row("DETAINED", "2026-05-20", since="2026-05-20")], "2026-06-03"),
+        ([IMPRISONED], "2026-06-03"),
+        ([IMPRISONED, row("RELEASE", "2026-05-20", since="2026-07-20")], "2026-06-03"),
+    ],
+)
+def test_an_answer_ends_before_the_next_change_that_is_known(rows, until):
+    assert graded(*rows).valid_until == until
+
+
 def test_imprisonment_matters_only_to_benefits_that_depend_on_it():
     assert graded(SENTENCED, benefit=EMPLOYEE).flags == {"IMPRISONED"}
     assert graded(SENTENCED, benefit=0).flags == set()

@@ -129,6 +129,10 @@ def test_an_answer_may_be_relied_on_until_the_verified_trace_grows_old():
     assert fresh.valid_until == "2026-06-26"
     fading = graded(row("RAIL_TRAVEL", 85), row("PHARMACY", 5))
     assert fading.valid_until == "2026-06-01"
+    medium = graded(row("RAIL_TRAVEL", 170), row("SELF_SERVICE_WITHDRAWAL", 5))
+    assert (medium.status, medium.valid_until) == ("ALIVE_MEDIUM", "2026-06-06")
+    assert graded(row("RAIL_TRAVEL", 165), row("OUTPATIENT", 175)).valid_until == "2026-06-11"
+    assert graded(row("SELF_SERVICE_WITHDRAWAL", 5), row("PHARMACY", 8)).valid_until == "2026-06-26"
 
 
 def test_case_15_a_silent_department_keeps_the_grade_below_strong():
