@@ -108,6 +108,7 @@ class RuleBook:
         effects: Effect by (benefit, flag).
         relevant_flags: bits of the flags that an answer for a benefit may carry, by benefit.
         aged_out_age, aged_out_until_age: full years.
+        before_start: by EntitlementFlag, whether a fact of before the benefit began does not count.
         proposals: CertificationStatus by SurvivalStatus.
         verify_within_days: for a SUSPECT.
         transitions: which act of an official, a visitor or a face check leads where.
@@ -129,6 +130,7 @@ class RuleBook:
     relevant_flags: NDArray[np.uint32]
     aged_out_age: int
     aged_out_until_age: int
+    before_start: NDArray[np.bool_]
     proposals: NDArray[np.int32]
     verify_within_days: int
     transitions: Transitions
@@ -164,6 +166,8 @@ class RuleBook:
         age = aged.integer("age", 1, 120)
         until_age = aged.integer("until_age", age + 1, 200)
         aged.close()
+        before_start = np.isin(np.arange(FLAG_SLOTS), root.choices("before_start", FLAGS))
+        before_start.flags.writeable = False
         proposals = _by_status(root.section("certification"), _PROPOSALS)
         verify_within_days = root.integer("verify_within_days", 1, 366)
         transitions = read_transitions(root.section("decisions"))
@@ -185,6 +189,7 @@ class RuleBook:
             relevant_flags=relevant,
             aged_out_age=age,
             aged_out_until_age=until_age,
+            before_start=before_start,
             proposals=proposals,
             verify_within_days=verify_within_days,
             transitions=transitions,

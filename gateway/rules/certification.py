@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.rules.book import BENEFIT_SLOTS, FLAG_SLOTS, STATUS_SLOTS, Effect, RuleBook
-from gateway.rules.columns import FAR, Int32, next_month_start, same_length
+from gateway.rules.columns import FAR, Int32, month_start, next_month_start, same_length
 from gateway.rules.kinds import FLAGS
 from gateway.rules.reasons import ReasonCode, Reasons
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -92,8 +92,9 @@ def propose(
         decided_on: day of the death that decided a status.
         flag_on: see `flag_days`.
         as_of_on: the day of the answer.
-        entitled_since_on: first day of the benefit where the agency knows it, 0 where not: a fact of before (the
-            marriage to the deceased worker) does not count.
+        entitled_since_on: first day of the benefit where the agency knows it, 0 where not: facts of before that the
+            agency looked at when it granted the benefit (`before_start` of the rule file) do not count, and no month
+            before that day's is one without entitlement.
 
     Raises:
         RefusedError: columns of different lengths.
@@ -116,6 +117,8 @@ def propose(
     stopping = (proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED) & (event_on < FAR)
     effective = np.full(count, _NO_MONTH)
     effective[stopping] = next_month_start(event_on[stopping].astype(np.int32))
+    begun = stopping & (since != 0)
+    effective[begun] = np.maximum(effective[begun], month_start(since[begun]))
     suspect = proposal == words.CERTIFICATION_STATUS_SUSPECT
     verify_by = np.where(suspect, np.int32(as_of_on + book.verify_within_days), np.int32(0))
     return Proposals(proposal, effective, verify_by)
@@ -136,7 +139,7 @@ def _facts(
     told_on = flag_on[at]
     effects = book.effects.take(np.minimum(benefit[at].view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
     set_bits = (flags[at, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
-    before = (told_on != 0) & (told_on < since[at, None])
+    before = book.before_start & (told_on != 0) & (told_on < since[at, None])
     effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
     ends = effect >= Effect.SUSPENDS
     event_on[at] = np.where(ends & (told_on != 0), told_on, FAR).min(axis=1)

@@ -36,7 +36,7 @@ def changed(path: str, value: object) -> bytes:
 
 
 def test_the_built_in_rules_carry_their_version_and_digest():
-    assert BOOK.version == "2026.1"
+    assert BOOK.version == "2026.2"
     assert BOOK.digest == hashlib.sha256(RULES_FILE.read_bytes()).digest()
 
 
@@ -86,6 +86,8 @@ def test_the_built_in_rules_carry_their_version_and_digest():
         ("benefits.LOTTERY", {}),
         ("aged_out.until_age", 18),
         ("certification.DECEASED", "STOPPED"),
+        ("before_start", ...),
+        ("before_start", ["MARRIED"]),
         ("verify_within_days", 0),
         ("disclosure.AUDIT.traces", "some"),
         ("disclosure.AUDIT.events", "misuse"),

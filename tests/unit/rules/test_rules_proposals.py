@@ -103,6 +103,32 @@ def test_the_marriage_before_the_benefit_began_does_not_end_it():
     assert proposed("ALIVE_STRONG", benefit=DEPENDANT, since="2020-01-01", REMARRIED="2020-01-01")[0] == "STOP_PROPOSED"
 
 
+@pytest.mark.parametrize(
+    ("benefit", "fact", "proposal"),
+    [
+        (DEPENDANT, "REMARRIED", "CERTIFIED"),
+        (DEPENDANT, "ADOPTED", "CERTIFIED"),
+        (DEPENDANT, "AGED_OUT", "CERTIFIED"),
+        (UNEMPLOYMENT, "RE_EMPLOYED", "CERTIFIED"),
+        (EMPLOYEE, "IMPRISONED", "STOP_PROPOSED"),
+        (EMPLOYEE, "DETAINED", "STOP_PROPOSED"),
+        (UNEMPLOYMENT, "EMIGRATED", "STOP_PROPOSED"),
+        (EMPLOYEE, "EMIGRATED", "SUSPECT"),
+        (EMPLOYEE, "DUPLICATE_BENEFIT", "SUSPECT"),
+        (EMPLOYEE, "MISUSE_AFTER_DEATH", "SUSPECT"),
+    ],
+)
+def test_of_what_began_before_the_benefit_only_what_is_over_by_then_does_not_count(benefit, fact, proposal):
+    assert proposed("ALIVE_STRONG", benefit=benefit, since="2020-01-01", **{fact: "2019-12-31"})[0] == proposal
+
+
+def test_nothing_is_overpaid_from_before_the_benefit_began():
+    assert proposed("ALIVE_STRONG", since="2025-06-15", IMPRISONED="2024-03-09")[1] == "2025-06"
+    assert proposed("ALIVE_STRONG", since="2025-06-15", IMPRISONED="2025-06-20")[1] == "2025-07"
+    assert proposed("DECEASED", since="2025-06-15", decided="2024-03-09")[1] == "2025-06"
+    assert proposed("DECEASED", since="2025-06-15", decided="2026-03-09")[1] == "2026-04"
+
+
 def test_the_days_of_facts_are_read_from_the_reasons_of_an_answer():
     grades = graded_batch(
         [[row("MARRIAGE", "2025-08-31"), row("MARRIAGE", "2026-01-01")], []], benefit=DEPENDANT, born="2008-02-29"
