@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask, month_start, same_length
-from gateway.rules.kinds import FIRST_EVENT, KIND_SLOTS, KNOWN_KINDS, PENAL_KINDS
+from gateway.rules.events import event_days
+from gateway.rules.kinds import (
+    DEPARTMENT_SLOTS,
+    FIRST_EVENT,
+    KIND_SLOTS,
+    KNOWN_KINDS,
+    PENAL_KINDS,
+    STRENGTH_SLOTS,
+    Role,
+    RowClass,
+)
 from gateway.rules.purposes import CODE_SLOTS, Days, Places, Scope
 from gateway.rules.reasons import PENAL_CODES, PLACE_CODES, TRACE_CODES, ReasonCode, Reasons
 from wugan.adapter.v1 import vocabulary_pb2 as kinds
@@ -37,6 +47,9 @@ _KINDS_BEHIND: Final = (
     ({ReasonCode.DEATH_DATES_DIFFER}, _DEATH_KINDS),
 )
 """Reasons about events that do not name the kind of their evidence, and the kinds these come of."""
+_KIND_STEP: Final = np.int32(STRENGTH_SLOTS)
+_STRENGTH_STEP: Final = np.int32(DEPARTMENT_SLOTS)
+_REMARRIED: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_REMARRIED)
 _WITHHELD: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)
 
 
@@ -129,7 +142,7 @@ def minimise(
     withheld = flags & _WITHHELD
     if np.count_nonzero(withheld):
         audience[withheld.nonzero()[0]] = 0
-    permitted = _permitted(book, scope, evidence, audience, decided_on, as_of_on)
+    permitted = _permitted(book, scope, evidence, audience, flags, decided_on, as_of_on)
     if narrowed is not None:
         permitted &= narrowed.told.take(evidence.kind, mode="clip") != 0
         if narrowed.regions:
@@ -247,18 +260,35 @@ def _permitted(
     scope: Scope,
     evidence: EvidenceLike,
     audience: NDArray[np.uint32],
+    flags: NDArray[np.uint32],
     decided_on: Int32,
     as_of_on: int,
 ) -> Mask:
-    """Which rows may be told: their kind to these people's benefits, and known by the day asked about."""
-    subject, observed = evidence.subject, evidence.observed_on
-    permitted: Mask = np.logical_and(scope.gate.take(evidence.kind, mode="clip") & audience[subject], True)
+    """Which rows may be told: their kind to these people's benefits, known by the day asked about, and used."""
+    subject, kind, observed = evidence.subject, evidence.kind, evidence.observed_on
+    permitted: Mask = np.logical_and(scope.gate.take(kind, mode="clip") & audience[subject], True)
     permitted &= np.maximum(observed, evidence.available_on) <= as_of_on
+    cell = (kind * _KIND_STEP + evidence.strength) * _STRENGTH_STEP + evidence.department
+    permitted &= book.kinds.row_class.take(cell, mode="clip") >= RowClass.TRACE
+    event = kind >= FIRST_EVENT
+    permitted &= (observed > 0) | event
+    if np.count_nonzero(event):
+        permitted &= _counted(book, evidence, flags, as_of_on)
     if scope.misuse_only:
         decided = decided_on[subject]
         misuse = (decided != 0) & (observed > decided + book.death.grace_days)
-        permitted &= misuse | (evidence.kind >= FIRST_EVENT)
+        permitted &= misuse | event
     return permitted
+
+
+def _counted(book: RuleBook, evidence: EvidenceLike, flags: NDArray[np.uint32], as_of_on: int) -> Mask:
+    """Which rows are not beyond their look-back, nor a divorce that follows no marriage that counts."""
+    look_back = book.kinds.look_back_days.take(evidence.kind, mode="clip")
+    day = event_days(evidence.observed_on, evidence.available_on, evidence.from_on, as_of_on)
+    remarried = (flags[evidence.subject] & _REMARRIED) != 0
+    counted: Mask = (look_back == 0) | (as_of_on - day <= look_back)
+    counted &= (book.kinds.role.take(evidence.kind, mode="clip") != Role.DIVORCE) | remarried
+    return counted
 
 
 def _newest(evidence: EvidenceLike, permitted: Mask, limit: int, *, alone: bool) -> Index:

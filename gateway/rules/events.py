@@ -68,11 +68,7 @@ _NONE = Events(
 
 
 def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: int) -> Events:
-    """The events among `rows` that were known by `as_of_on`.
-
-    A row without a day counts from its `from_on`, else from the day it became available, else from the day asked about:
-    the latest it can have been.
-    """
+    """The events among `rows` that were known by `as_of_on`."""
     observed = evidence.observed_on[rows]
     available = evidence.available_on[rows]
     visible = (observed <= as_of_on) & (available <= as_of_on)
@@ -80,11 +76,7 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
         rows, observed, available = rows[visible], observed[visible], available[visible]
     from_on = evidence.from_on[rows]
     dated = observed != 0
-    day = observed
-    if np.count_nonzero(dated) != len(dated):
-        fallback = np.where(available != 0, available, np.int32(as_of_on))
-        begun = (from_on != 0) & (from_on <= as_of_on)
-        day = np.where(dated, observed, np.where(begun, from_on, fallback))
+    day = event_days(observed, available, from_on, as_of_on)
     kind = evidence.kind[rows]
     return Events(
         subject=evidence.subject[rows].astype(np.intp),
@@ -100,6 +92,21 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
         from_on=from_on,
         until_on=evidence.until_on[rows],
     )
+
+
+def event_days(observed: Int32, available: Int32, from_on: Int32, as_of_on: int) -> Int32:
+    """The day from which each row counts, all visible on the day asked about.
+
+    A row without a day counts from its `from_on`, else from the day it became available, else from the day asked about:
+    the latest it can have been.
+    """
+    dated = observed != 0
+    if np.count_nonzero(dated) == len(dated):
+        return observed
+    fallback = np.where(available != 0, available, np.int32(as_of_on))
+    begun = (from_on != 0) & (from_on <= as_of_on)
+    day: Int32 = np.where(dated, observed, np.where(begun, from_on, fallback))
+    return day
 
 
 def sound(book: RuleBook, events: Events) -> Mask:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from rules_world import BOOK, DEPENDANT, EMPLOYEE, as_date, civil, evidence, flag_bits, graded_batch, row
+from rules_world import BOOK, DEPENDANT, EMPLOYEE, UNEMPLOYMENT, as_date, civil, evidence, flag_bits, graded_batch, row
 
 from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
 from gateway.rules.kinds import FIRST_EVENT, KINDS
@@ -115,11 +115,37 @@ def test_events_that_the_benefit_does_not_depend_on_stay_at_home():
     names = {number: name for name, number in KINDS.items()}
 
     def kinds(benefit):
-        return {names[k] for k in disclosed("DISPUTE_REVIEW", rows, benefit=benefit).kind.tolist()}
+        flags = int(graded_batch([rows], benefit=benefit).flags[0])
+        return {names[k] for k in disclosed("DISPUTE_REVIEW", rows, benefit=benefit, flags=flags).kind.tolist()}
 
     assert kinds(EMPLOYEE) == {"DEATH_REPORT", "SENTENCE"}
     assert kinds(DEPENDANT) == {"MARRIAGE", "DIVORCE", "ADOPTION", "DEATH_REPORT", "SENTENCE"}
     assert kinds(0) == {"DEATH_REPORT"}
+
+
+def test_rows_that_the_grading_did_not_use_stay_at_home():
+    names = {number: name for name, number in KINDS.items()}
+
+    def kinds(benefit, *rows):
+        flags = int(graded_batch([rows], benefit=benefit).flags[0])
+        shown = disclosed("DISPUTE_REVIEW", rows, benefit=benefit, flags=flags)
+        return [(names[kind], as_date(on)) for kind, on in zip(shown.kind, shown.observed_on, strict=True)]
+
+    first, last_day, second = (row("MARRIAGE", ago) for ago in (3651, 3650, 300))
+    divorce = row("DIVORCE", 100)
+    assert kinds(DEPENDANT, first) == []
+    assert kinds(DEPENDANT, first, divorce) == []
+    assert kinds(DEPENDANT, row("MARRIAGE", None, known=3651)) == []
+    assert kinds(DEPENDANT, last_day) == [("MARRIAGE", "2016-05-29")]
+    assert kinds(DEPENDANT, row("MARRIAGE", None, known=400)) == [("MARRIAGE", "")]
+    assert kinds(DEPENDANT, first, second, divorce) == [("DIVORCE", "2026-02-16"), ("MARRIAGE", "2025-07-31")]
+    assert kinds(UNEMPLOYMENT, row("RE_EMPLOYMENT", 731)) == []
+    for unused in (
+        row("RAIL_TRAVEL", 5, strength="LEAD"),
+        row("OWN_CERTIFICATION", 5, strength="WEAK"),
+        row("RAIL_TRAVEL", None),
+    ):
+        assert kinds(EMPLOYEE, unused, row("OUTPATIENT", 9)) == [("OUTPATIENT", "2026-05-18")]
 
 
 def test_the_newest_rows_come_first_and_no_more_than_asked_for():
