@@ -44,7 +44,7 @@ def fill(
         "{department}": book.department_name(department, language) or ("某部门" if chinese else "a department"),
         "{kind}": book.kind_name(kind, language) or ("记录" if chinese else "record"),
         "{on}": day_text(on, month=month) or ("某日" if chinese else "a day not disclosed"),
-        "{number}": str(number),
+        "{number}": str(number) if number else ("未披露" if chinese else "not disclosed"),
     }
     text = template
     for place, value in values.items():

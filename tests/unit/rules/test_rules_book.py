@@ -172,6 +172,10 @@ def test_what_is_not_disclosed_is_told_in_general_words():
     text = BOOK.reason_texts[ReasonCode.DEATH_LEAD]
     assert fill(BOOK, text.en, "en") == "record (a department), a day not disclosed: a lead only, to be verified."
     assert "某部门于 某日" in fill(BOOK, text.zh, "zh", on=2**31 - 1)
+    moved = BOOK.reason_texts[ReasonCode.MOVED]
+    assert "（区划代码 未披露）" in fill(BOOK, moved.zh, "zh")
+    assert "(region not disclosed)" in fill(BOOK, moved.en, "en")
+    assert "(region 510000)" in fill(BOOK, moved.en, "en", number=510_000)
     assert fill(BOOK, "{0} {x.__class__}", "en") == "{0} {x.__class__}"
 
 
