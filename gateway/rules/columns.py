@@ -135,8 +135,8 @@ def distinct(packed: NDArray[np.int64], *further: NDArray[np.int32]) -> Index:
 def attained_on(birth_on: Int32, years: int) -> Int32:
     """The day on which somebody attains so many full years: the birthday; 1 March for 29 February in a common year.
 
-    Years are counted by the calendar (Civil Code, article 200). 1 March for somebody born on 29 February is our choice, in
-    favour of the recipient: by article 202 it would be the last of February.
+    Years are counted by the calendar (Civil Code, article 200). 1 March for somebody born on 29 February is our choice,
+    in favour of the recipient: by article 202 it would be the last of February.
     """
     born = birth_on.astype("M8[D]")
     month = born.astype("M8[M]")

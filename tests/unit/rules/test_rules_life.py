@@ -57,6 +57,60 @@ def test_a_very_late_record_that_stands_alone_is_a_suspicion():
     assert graded(late, row("RAIL_TRAVEL", 30)).status == "CONFLICT"
 
 
+def test_only_a_record_of_more_than_a_lead_that_stands_bears_out_a_late_one():
+    late = row("HOUSEHOLD_CANCELLED_DEATH", "2024-01-10", known="2026-05-01")
+    assert graded(late, row("BURIAL", "2024-01-12", known="2026-05-02")).status == "DECEASED"
+    assert graded(late, row("DEATH_REPORT", "2024-01-12")).status == "DECEASED_SUSPECTED"
+    assert graded(late, row("CREMATION", "2024-01-12", strength="LEAD")).status == "DECEASED_SUSPECTED"
+    cremated = row("CREMATION", "2024-01-10", known="2026-05-01")
+    void = [row("DECLARED_DEAD", "2022-01-01"), row("DEATH_DECLARATION_REVOKED", "2022-05-01")]
+    assert graded(cremated, *void).status == "DECEASED_SUSPECTED"
+
+
+@pytest.mark.parametrize(("known", "status"), [("2026-01-10", "DECEASED"), ("2026-01-11", "DECEASED_SUSPECTED")])
+def test_late_is_more_than_a_year_after_the_death(known, status):
+    assert graded(row("CREMATION", "2025-01-10", known=known)).status == status
+
+
+def test_a_lead_stays_a_lead_however_late_it_came_or_after_a_revocation():
+    report = row("DEATH_REPORT", "2024-01-10", known="2026-05-01")
+    assert "DEATH_LEAD" in graded(report).codes
+    assert graded(report, row("CREMATION", "2026-04-01")).decided == "2026-04-01"
+    revoked = [row("DECLARED_DEAD", 900), row("DEATH_DECLARATION_REVOKED", 300)]
+    heard = row("HOUSEHOLD_CANCELLED_DEATH", 200, strength="LEAD")
+    assert "DEATH_LEAD" in graded(*revoked, heard).codes
+
+
+def test_the_day_after_a_death_contradicts_and_refutes_nothing():
+    for kind in ("CREMATION", "VISIT_FOUND_DEAD"):
+        dead = "DECEASED" if kind == "CREMATION" else "DECEASED_SUSPECTED"
+        seen = "CONFLICT" if kind == "CREMATION" else "ALIVE_WEAK"
+        assert graded(row(kind, 60), row("MARRIAGE", 59)).status == dead
+        assert graded(row(kind, 60), row("MARRIAGE", 58)).status == seen
+        assert graded(row(kind, 60), row("FACE_CHECK", 59)).status == dead
+    used = row("PHARMACY", 20)
+    assert graded(row("CREMATION", 60), row("HOME_VISIT", 59), used).flags == {"MISUSE_AFTER_DEATH"}
+    assert graded(row("CREMATION", 60), row("HOME_VISIT", 58), used).flags == set()
+
+
+def test_misuse_counts_from_the_day_that_is_more_than_a_lead():
+    records = [row("DEATH_REPORT", 60), row("DEATH_SETTLEMENT", 40)]
+    assert (graded(*records, row("PHARMACY", 39)).status, graded(*records, row("PHARMACY", 39)).flags) == (
+        "CONFLICT",
+        set(),
+    )
+    assert graded(*records, row("PHARMACY", 38)).flags == {"MISUSE_AFTER_DEATH"}
+
+
+def test_dates_that_differ_are_those_of_records_that_stand_and_are_more_than_leads():
+    cremated = row("CREMATION", "2026-02-01")
+    for other in (row("DEATH_REPORT", "2026-03-01"), row("DEATH_CERTIFICATE", "2026-03-01", strength="LEAD")):
+        found = graded(cremated, other)
+        assert "DEATH_DATES_DIFFER" not in found.codes
+        assert found.told("DEATH_CONFIRMED")[3] == 0
+    assert graded(cremated, row("BURIAL", "2026-03-01")).told("DEATH_DATES_DIFFER")[2:] == ("2026-02-01", 28)
+
+
 def test_case_6_the_earliest_credible_date_wins_and_all_are_listed():
     found = graded(
         row("HOUSEHOLD_CANCELLED_DEATH", "2026-05-01"),
@@ -214,7 +268,7 @@ def test_case_5_a_household_cancelled_late_after_the_revocation_is_no_verdict():
 
 def test_case_5_a_body_recorded_before_the_revocation_is_a_conflict():
     found = graded(row("CREMATION", "2025-03-01"), row("DEATH_DECLARATION_REVOKED", "2026-02-01"))
-    assert found.status == "CONFLICT"
+    assert (found.status, found.flags) == ("CONFLICT", {"DEATH_DECLARATION_REVOKED"})
 
 
 def test_case_5_declared_dead_and_found_alive_before_any_revocation_is_a_conflict():
