@@ -133,9 +133,9 @@ class _Convicts:
         on_parole &= ~outside
         inside = serving & ~on_parole & ~outside
 
-        floor = np.maximum(released, np.where(paroled < custody_on, paroled, NEVER))
-        ended = (rows.kind == _MEDICAL_RELEASE) & begins
-        floor = np.maximum(floor, latest(count, rows.who[ended], rows.start[ended]))
+        floor = released
+        for out in (paroled, self._latest(rows.kind == _MEDICAL_RELEASE)):
+            floor = np.maximum(floor, np.where(out < custody_on, out, NEVER))
         current = begins & (begin_day > floor[rows.who])
         inside_on = earliest(count, rows.who[current], begin_day[current])
         inside_on = np.where(inside_on == FAR, custody_on, inside_on)

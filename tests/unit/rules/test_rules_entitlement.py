@@ -11,6 +11,8 @@ IMPRISONED = row("IMPRISONED", "2024-02-01", since="2024-02-01", until="2027-12-
 COMMUTED = row("COMMUTATION", "2025-06-01", until="2026-12-31")
 PAROLED = row("PAROLE", "2026-03-01", since="2026-03-10")
 MEDICAL = row("MEDICAL_RELEASE", "2025-01-01", since="2025-01-10", until="2025-12-31")
+OPEN_MEDICAL = row("MEDICAL_RELEASE", "2025-01-01", since="2025-01-10")
+RELEASED_LATER = row("RELEASE", "2026-05-10", since="2026-05-10")
 RELEASED = row("RELEASE", "2026-04-01", since="2026-04-02")
 
 
@@ -89,6 +91,33 @@ RELEASED = row("RELEASE", "2026-04-01", since="2026-04-02")
             "2026-05-01",
             {"PAROLED"},
         ),
+        ([SENTENCED, IMPRISONED, PAROLED], "2027-12-31", {"PAROLED"}),
+        ([SENTENCED, IMPRISONED, PAROLED], "2028-01-01", set()),
+        ([SENTENCED, MEDICAL], "2025-01-09", {"IMPRISONED"}),
+        ([SENTENCED, MEDICAL], "2025-01-10", {"MEDICAL_RELEASE"}),
+        ([SENTENCED, MEDICAL], "2025-12-31", {"MEDICAL_RELEASE"}),
+        ([SENTENCED, OPEN_MEDICAL], "2027-12-31", {"MEDICAL_RELEASE"}),
+        ([SENTENCED, OPEN_MEDICAL], "2028-01-01", set()),
+        # the newer of parole and treatment counts, parole where both begin on one day
+        ([SENTENCED, OPEN_MEDICAL, PAROLED], "2026-05-20", {"PAROLED"}),
+        (
+            [SENTENCED, PAROLED, row("MEDICAL_RELEASE", "2026-04-01", since="2026-04-01")],
+            "2026-05-20",
+            {"MEDICAL_RELEASE"},
+        ),
+        ([SENTENCED, PAROLED, row("MEDICAL_RELEASE", "2026-03-10", since="2026-03-10")], "2026-05-20", {"PAROLED"}),
+        ([SENTENCED, MEDICAL, RELEASED], "2026-05-20", set()),
+        ([row("PAROLE", "2026-03-01", since="2026-03-10", detail=FIXED)], "2026-05-20", {"PAROLED"}),
+        ([SENTENCED, IMPRISONED, row("DETAINED", "2026-05-01", since="2026-05-01")], "2026-05-20", {"IMPRISONED"}),
+        ([SENTENCED, RELEASED, row("DETAINED", "2026-05-01", since="2026-05-01")], "2026-05-20", {"DETAINED"}),
+        ([row("DETAINED", "2026-05-01", since="2026-05-01", until="2026-05-20")], "2026-05-20", {"DETAINED"}),
+        ([row("DETAINED", "2026-05-01", since="2026-05-01"), RELEASED_LATER], "2026-05-20", set()),
+        # sentenced, commuted, then paroled
+        ([SENTENCED, IMPRISONED, COMMUTED, PAROLED], "2026-12-31", {"PAROLED"}),
+        # a judgment without a kind of penalty ends the detention, and puts nobody into prison
+        ([row("DETAINED", "2026-01-01", since="2026-01-01"), row("SENTENCE", "2026-02-01")], "2026-05-20", set()),
+        # a sentence that is to be served later moves nobody yet
+        ([row("SENTENCE", "2026-05-01", detail=FIXED, since="2026-06-01", until="2027-06-01")], "2026-05-20", set()),
     ],
 )
 def test_case_10_where_a_convict_is_on_a_day(rows, as_of, flags):
@@ -100,6 +129,47 @@ def test_case_10_the_day_told_is_the_first_of_this_time_in_prison():
     returned = row("RETURNED_TO_PRISON", "2026-05-01", since="2026-05-01")
     assert graded(SENTENCED, IMPRISONED, PAROLED, returned).told("IMPRISONED")[2] == "2026-05-01"
     assert graded(SENTENCED, MEDICAL).told("IMPRISONED")[2] == "2026-01-01"
+    early = row("RETURNED_TO_PRISON", "2025-06-01", since="2025-06-01")
+    assert graded(SENTENCED, MEDICAL, early, as_of="2025-07-01").told("IMPRISONED")[2] == "2025-06-01"
+    assert graded(SENTENCED, OPEN_MEDICAL, early).told("IMPRISONED")[2] == "2025-06-01"
+    commuted = row("COMMUTATION", "2026-03-20", until="2027-06-30")
+    assert graded(SENTENCED, PAROLED, commuted, returned).told("IMPRISONED")[2] == "2026-05-01"
+    again = row("SENTENCE", "2026-05-01", detail=FIXED, since="2026-05-02", until="2030-01-01")
+    assert graded(SENTENCED, RELEASED, again).told("IMPRISONED")[2] == "2026-05-02"
+    assert graded(SENTENCED, MEDICAL, as_of="2025-06-01").told("MEDICAL_RELEASE")[2] == "2025-01-10"
+    assert graded(SENTENCED, PAROLED).told("PAROLED")[2] == "2026-03-10"
+    assert graded(row("DETAINED", "2026-05-03", since="2026-05-01")).told("DETAINED")[2] == "2026-05-01"
+
+
+def test_case_10_how_the_term_moved_and_ended_is_told():
+    moved = graded(SENTENCED, IMPRISONED, COMMUTED)
+    assert moved.told("TERM_MOVED")[2] == "2026-12-31"
+    assert moved.codes == {"IMPRISONED", "TERM_MOVED", "NO_TRACES"}
+    assert graded(SENTENCED, IMPRISONED).codes == {"IMPRISONED", "NO_TRACES"}
+    ended = graded(SENTENCED, IMPRISONED, COMMUTED, as_of="2027-01-01")
+    assert ended.told("TERM_ENDED")[2] == "2026-12-31"
+    assert ended.codes == {"TERM_ENDED", "NO_TRACES"}
+    released = graded(SENTENCED, RELEASED)
+    assert released.told("RELEASED")[2] == "2026-04-02"
+    assert released.codes == {"RELEASED", "NO_TRACES"}
+    again = row("SENTENCE", "2026-05-01", detail=FIXED, since="2026-05-01", until="2030-01-01")
+    assert graded(SENTENCED, RELEASED, again).codes == {"IMPRISONED", "NO_TRACES"}
+
+
+def test_case_10_a_suspended_sentence_is_told_while_it_runs():
+    sentence = row(
+        "SENTENCE", "2025-01-01", detail=words.PENALTY_KIND_SUSPENDED_SENTENCE, since="2025-01-03", until="2026-05-20"
+    )
+    assert graded(sentence, as_of="2026-05-20").told("NOT_IN_PRISON")[2] == "2025-01-03"
+    assert graded(sentence, as_of="2026-05-21").codes == {"NO_TRACES"}
+    assert graded(sentence, as_of="2025-01-02").codes == {"NO_TRACES"}
+    assert graded(row("SENTENCE", "2025-01-01"), row("SENTENCE", "2025-01-01")).told("PENALTY_NOT_STATED")[2]
+
+
+def test_nothing_penal_is_told_to_a_benefit_that_does_not_depend_on_it():
+    for rows in ([SENTENCED], [SENTENCED, RELEASED], [row("SENTENCE", "2025-01-01")], [SENTENCED, COMMUTED]):
+        assert graded(*rows, benefit=0).codes == {"NO_TRACES"}
+    assert graded(row("DETAINED", 10), benefit=WORK_INJURY).codes == {"NO_TRACES"}
 
 
 def test_case_10_a_suspended_sentence_is_told_as_what_it_is():
