@@ -195,5 +195,69 @@ def test_nobody_seen_after_a_death_is_called_deceased(members):
             assert not flags & flag_bits("IDENTITY_CONFLICT", "DEATH_DECLARATION_REVOKED")
 
 
+def judged(members):
+    """Status, deciding day and reasons, one member at a time, as docs/rules.md tells it."""
+    spoken = [(status_name(status), flag_names(flags), on, seen) for status, flags, on, seen, _ in members if status]
+    grace = BOOK.death.grace_days
+
+    def days(name):
+        return [on for status, _, on, _ in spoken if status == name]
+
+    if any("IDENTITY_CONFLICT" in flags for _, flags, _, _ in spoken):
+        return "CONFLICT", 0, set()
+    why = set()
+    deaths = days("DECEASED") or days("DECEASED_SUSPECTED")
+    gone = deaths or days("MISSING")
+    if gone:
+        first = min(gone)
+        for status, flags, on, seen in spoken:
+            well = status in {"ALIVE_STRONG", "ALIVE_MEDIUM"}
+            own = status.startswith("DECEASED") and on <= first
+            if (well and not seen) or (seen > first + grace and (well or (deaths and not own))):
+                why.add("MEMBERS_DISAGREE")
+            if deaths and "DEATH_DECLARATION_REVOKED" in flags and not status.startswith("DECEASED"):
+                why.add("REVOKED_ELSEWHERE")
+    statuses = {status for status, _, _, _ in spoken}
+    if "CONFLICT" in statuses:
+        return "CONFLICT", min([on for on in days("CONFLICT") if on], default=0), why
+    if why:
+        return "CONFLICT", min(gone), why
+    order = ["DECEASED", "DECEASED_SUSPECTED", "MISSING", "ALIVE_STRONG", "ALIVE_MEDIUM", "ALIVE_WEAK", "UNKNOWN"]
+    outcome = next((name for name in order if name in statuses), "UNSPECIFIED")
+    return outcome, min(gone, default=0), why
+
+
+some_day = st.integers(0, 5)
+any_member = st.builds(
+    lambda status, flags, decided, seen: member(
+        status, *flags, decided=None if status.startswith(("ALIVE", "UN")) else decided, seen=seen
+    ),
+    st.sampled_from([status_name(number) for number in words.SurvivalStatus.values()]),
+    st.sampled_from([[]] * 4 + [["DEATH_DECLARATION_REVOKED"], ["REMARRIED"], ["IDENTITY_CONFLICT"]]),
+    some_day,
+    st.one_of(st.none(), some_day),
+)
+
+
+@given(st.lists(any_member, max_size=5))
+@settings(max_examples=250, deadline=None)
+def test_columns_come_to_what_the_rules_say_of_each_member(members):
+    members = [(status, flags if status else 0, *rest) for status, flags, *rest in members]
+    found = merged(*members)
+    status, decided, why = judged(members)
+    assert status_name(found.status[0]) == status
+    assert int(found.decided_on[0]) == decided
+    assert {reason[0].name for reason in found.reasons.of(0)} == why
+
+
+@given(any_member.filter(lambda each: each[0] and not each[1] & flag_bits("IDENTITY_CONFLICT")))
+@settings(max_examples=60, deadline=None)
+def test_one_members_answer_is_its_own_merge(one):
+    found = merged(one)
+    columns = (found.status, found.flags, found.decided_on, found.last_trace_on, found.valid_until_on)
+    assert tuple(int(column[0]) for column in columns) == one
+    assert not len(found.reasons)
+
+
 def test_merging_tells_only_reasons_of_its_own():
     assert {reason[0] for reason in merged(DEAD, STRONG).reasons.of(0)} == {ReasonCode.MEMBERS_DISAGREE}
