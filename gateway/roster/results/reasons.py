@@ -58,7 +58,9 @@ def _filled(told: pl.DataFrame, language: Language) -> pl.Series:
     texts = told.with_columns(
         department=_word("department", DEPARTMENTS, language, "某部门" if chinese else "a department"),
         kind=_word("kind", KINDS, language, "记录" if chinese else "record"),
-        number=pl.col("number").cast(pl.String),
+        number=pl.when(pl.col("number") != 0)
+        .then(pl.col("number").cast(pl.String))
+        .otherwise(pl.lit("未披露" if chinese else "not disclosed")),
         on=pl.when("month")
         .then(day.dt.to_string("%Y-%m"))
         .otherwise(day.dt.to_string("%Y-%m-%d"))
