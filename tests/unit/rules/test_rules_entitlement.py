@@ -216,8 +216,23 @@ def test_case_11_remarriage_ends_and_a_later_divorce_does_not_restore():
     assert found.flags == {"REMARRIED"}
     assert found.told("REMARRIED")[2] == "2025-08-31"
     assert found.told("DIVORCE_DOES_NOT_RESTORE")[2] == "2026-01-01"
+    assert found.told("REMARRIED")[3] == 0
+    twice = graded(married, row("MARRIAGE", "2025-12-01"), divorced, row("DIVORCE", "2025-10-01"), benefit=DEPENDANT)
+    assert twice.told("DIVORCE_DOES_NOT_RESTORE")[2] == "2026-01-01"
+    between = graded(married, row("MARRIAGE", "2026-02-01"), row("DIVORCE", "2025-10-01"), benefit=DEPENDANT)
+    assert between.told("DIVORCE_DOES_NOT_RESTORE")[2] == "2025-10-01"
+    assert "DIVORCE_DOES_NOT_RESTORE" in graded(married, row("DIVORCE", "2025-08-31"), benefit=DEPENDANT).codes
+    assert "DIVORCE_DOES_NOT_RESTORE" not in graded(married, row("DIVORCE", "2025-08-30"), benefit=DEPENDANT).codes
     assert graded(married, benefit=EMPLOYEE).flags == set()
     assert graded(married, benefit=EMPLOYEE).codes == {"NO_TRACES"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "benefit", "days"), [("MARRIAGE", DEPENDANT, 3650), ("RE_EMPLOYMENT", UNEMPLOYMENT, 730)]
+)
+def test_how_far_back_a_fact_counts(kind, benefit, days):
+    assert graded(row(kind, days), benefit=benefit).flags
+    assert not graded(row(kind, days + 1), benefit=benefit).flags
 
 
 def test_the_marriage_to_the_deceased_worker_is_too_old_to_be_a_second_one():
@@ -247,6 +262,8 @@ def test_case_13_a_dependant_comes_of_age(born, as_of, aged):
 def test_case_13_an_answer_about_a_child_ends_before_the_birthday():
     found = graded(row("RAIL_TRAVEL", 1), row("OUTPATIENT", 1), benefit=DEPENDANT, born="2008-06-05")
     assert found.valid_until == "2026-06-04"
+    today = graded(benefit=DEPENDANT, born="2008-05-27")
+    assert (today.flags, today.valid_until) == ({"AGED_OUT"}, "2026-06-03")
     aged = graded(benefit=DEPENDANT, born="2008-02-29")
     assert aged.told("AGED_OUT")[2:] == ("2026-03-01", 18)
 
@@ -270,6 +287,8 @@ def test_case_13_an_answer_about_a_child_ends_before_the_birthday():
             ],
             True,
         ),
+        ([row("RESIDENCE_MOVED", 50, region=330000, detail=330100)], False),
+        ([row("RESIDENCE_MOVED", 50, region=330100, detail=330000)], False),
         ([row("RESIDENCE_MOVED", 50, region=0, detail=510100)], False),
         ([row("RESIDENCE_MOVED", 50, region=330700, detail=0)], False),
     ],
@@ -279,6 +298,8 @@ def test_case_12_a_move_to_another_province_is_told(moves, moved):
     assert ("MOVED" in found.flags) is moved
     if moved:
         assert found.told("MOVED")[3] == moves[-1].detail
+    elsewhere = graded(*moves, benefit=0)
+    assert (elsewhere.flags, elsewhere.codes) == (set(), {"NO_TRACES"})
 
 
 def test_work_ends_unemployment_benefit_but_not_the_work_it_was_earned_by():
@@ -293,5 +314,5 @@ def test_other_facts_are_told_with_their_day_and_place():
     )
     assert found.flags == {"DUPLICATE_BENEFIT", "EMIGRATED"}
     assert found.told("DUPLICATE_BENEFIT")[2:] == ("2026-02-02", 440100)
-    assert found.told("ACCOUNT_FROZEN_OR_CLOSED")[1] == "ACCOUNT_CLOSED"
+    assert found.told("ACCOUNT_FROZEN_OR_CLOSED")[1::2] == ("ACCOUNT_CLOSED", 0)
     assert graded(row("ADOPTION", 30), benefit=DEPENDANT).flags == {"ADOPTED"}

@@ -91,6 +91,14 @@ REVOKED = member("ALIVE_WEAK", "DEATH_DECLARATION_REVOKED", seen="2026-01-05")
         ([MISSING, WEAK], "MISSING", "2026-02-10", set()),
         ([MISSING, member("ALIVE_WEAK", seen="2026-05-01")], "MISSING", "2026-02-10", set()),
         ([MISSING, STRONG], "CONFLICT", "2026-02-10", {"MEMBERS_DISAGREE"}),
+        ([MISSING, member("ALIVE_MEDIUM", seen="2026-02-11")], "MISSING", "2026-02-10", set()),
+        ([MISSING, member("ALIVE_MEDIUM", seen="2026-02-12")], "CONFLICT", "2026-02-10", {"MEMBERS_DISAGREE"}),
+        (
+            [DEAD, member("MISSING", decided="2026-01-05"), member("ALIVE_MEDIUM", seen="2026-01-20")],
+            "DECEASED",
+            "2026-02-01",
+            set(),
+        ),
         ([CONFLICT, STRONG], "CONFLICT", "2025-12-01", set()),
         ([IDENTITY, STRONG], "CONFLICT", "", set()),
         ([IDENTITY, DEAD, STRONG], "CONFLICT", "", set()),
@@ -127,6 +135,8 @@ def test_a_silent_member_or_a_partial_answer_makes_the_whole_partial():
     assert not merged(STRONG, UNKNOWN).partial[0]
     assert merged(STRONG, SILENT).partial[0]
     assert merged(STRONG, UNKNOWN, partial=np.array([[False], [True]])).partial[0]
+    assert merged(STRONG, SILENT, partial=np.array([[False], [False]])).partial[0]
+    assert not merged(STRONG, UNKNOWN, partial=np.array([[False], [False]])).partial[0]
 
 
 def test_findings_of_different_shapes_are_refused():

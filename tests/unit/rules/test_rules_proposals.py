@@ -58,6 +58,20 @@ def test_what_is_proposed_for_a_status_alone(status, proposal):
     assert proposed(status) == (proposal, "", "")
 
 
+def test_nothing_is_proposed_where_nobody_answered_or_the_status_is_of_another_version():
+    assert proposed("UNSPECIFIED", IMPRISONED="2026-03-31") == ("UNSPECIFIED", "", "")
+    found = propose(
+        BOOK,
+        benefit=np.array([EMPLOYEE] * 2, np.int32),
+        status=np.array([99, -1], np.int32),
+        flags=np.array([flag_bits("IMPRISONED")] * 2, np.uint32),
+        decided_on=np.zeros(2, np.int32),
+        flag_on=np.full((2, FLAG_SLOTS), 20_000, np.int32),
+        as_of_on=civil(0),
+    )
+    assert found.status.tolist() == found.effective_on.tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("status", ["DECEASED_SUSPECTED", "CONFLICT", "MISSING"])
 def test_a_doubt_is_verified_within_thirty_days_and_stops_nothing(status):
     assert proposed(status, decided="2026-01-31", IMPRISONED="2026-02-01") == ("SUSPECT", "", "2026-06-26")
@@ -127,6 +141,8 @@ def test_nothing_is_overpaid_from_before_the_benefit_began():
     assert proposed("ALIVE_STRONG", since="2025-06-15", IMPRISONED="2025-06-20")[1] == "2025-07"
     assert proposed("DECEASED", since="2025-06-15", decided="2024-03-09")[1] == "2025-06"
     assert proposed("DECEASED", since="2025-06-15", decided="2026-03-09")[1] == "2026-04"
+    assert proposed("ALIVE_STRONG", since="2025-06-15")[1] == ""
+    assert proposed("CONFLICT", since="2025-06-15", decided="2026-03-09")[1] == ""
 
 
 def test_the_days_of_facts_are_read_from_the_reasons_of_an_answer():
@@ -142,11 +158,27 @@ def test_the_days_of_facts_are_read_from_the_reasons_of_an_answer():
 def test_reasons_of_another_version_or_about_nobody_are_left_out():
     one = np.array([1], np.int32)
     assert not flag_days(1, Reasons(one - 1, one + 5000, one, one, one, one)).any()
+    two = np.array([0, 0], np.int32)
+    untold = Reasons(two, two + int(ReasonCode.REMARRIED), two, two, np.array([0, 20_000], np.int32), two)
+    assert flag_days(1, untold)[0, FLAGS["REMARRIED"]] == 20_000
+    assert not flag_days(1, Reasons(one, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
     assert not flag_days(1, Reasons(one + 7, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
     assert not flag_days(1, Reasons(one - 2, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
 
 
 def test_columns_of_different_lengths_are_refused():
+    one = np.ones(1, np.int32)
+    with pytest.raises(RefusedError, match="entitled_since_on"):
+        propose(
+            BOOK,
+            benefit=one,
+            status=one,
+            flags=np.zeros(1, np.uint32),
+            decided_on=one,
+            flag_on=np.zeros((1, FLAG_SLOTS), np.int32),
+            as_of_on=20_000,
+            entitled_since_on=np.zeros(2, np.int32),
+        )
     with pytest.raises(RefusedError, match="flag_on"):
         propose(
             BOOK,
