@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from rules_world import BOOK, DEPENDANT, EMPLOYEE, UNEMPLOYMENT, as_date, civil, evidence, flag_bits, graded_batch, row
 
+from gateway.errors import RefusedError
 from gateway.rules.disclosure import may_tell_numbers, minimise, minimise_last_trace, minimise_reasons
 from gateway.rules.kinds import FIRST_EVENT, KINDS
 from gateway.rules.purposes import PURPOSES, Precision
@@ -121,6 +122,27 @@ def test_events_that_the_benefit_does_not_depend_on_stay_at_home():
     assert kinds(EMPLOYEE) == {"DEATH_REPORT", "SENTENCE"}
     assert kinds(DEPENDANT) == {"MARRIAGE", "DIVORCE", "ADOPTION", "DEATH_REPORT", "SENTENCE"}
     assert kinds(0) == {"DEATH_REPORT"}
+
+
+def test_recovery_learns_of_traces_after_the_death_and_of_no_others():
+    rows = [row("PHARMACY", day) for day in ("2026-02-09", "2026-02-10", "2026-02-11", "2026-02-12")]
+    shown = disclosed("OVERPAYMENT_RECOVERY", rows)
+    assert [as_date(day) for day in shown.observed_on] == ["2026-02-12"]
+    assert len(disclosed("OVERPAYMENT_RECOVERY", rows, decided=None).rows) == 0
+    assert len(disclosed("OVERPAYMENT_RECOVERY", [*rows, row("CREMATION", DIED)], decided=None).rows) == 1
+
+
+def test_what_came_on_the_day_asked_about_is_shown():
+    assert len(disclosed("DISPUTE_REVIEW", [row("RAIL_TRAVEL", 30, known=20)], as_of=20).rows) == 1
+    assert len(disclosed("DISPUTE_REVIEW", [row("RAIL_TRAVEL", 30, known=20)], as_of=21).rows) == 0
+
+
+def test_columns_of_different_lengths_are_refused_before_anything_is_disclosed():
+    arguments = {"benefit": np.ones(1, np.int32), "as_of_on": civil(0), "limit": 9}
+    flags, days = np.zeros(1, np.uint32), np.zeros(1, np.int32)
+    for wrong in ({"flags": np.zeros(2, np.uint32)}, {"decided_on": np.zeros(2, np.int32)}):
+        with pytest.raises(RefusedError):
+            minimise(BOOK, 1, evidence(ROWS), **{**arguments, "flags": flags, "decided_on": days, **wrong})
 
 
 def test_rows_that_the_grading_did_not_use_stay_at_home():
