@@ -116,6 +116,14 @@ RELEASED = row("RELEASE", "2026-04-01", since="2026-04-02")
         ([SENTENCED, IMPRISONED, COMMUTED, PAROLED], "2026-12-31", {"PAROLED"}),
         # a judgment without a kind of penalty ends the detention, and puts nobody into prison
         ([row("DETAINED", "2026-01-01", since="2026-01-01"), row("SENTENCE", "2026-02-01")], "2026-05-20", set()),
+        # a statement that does not say when the term ends leaves it as it was
+        ([SENTENCED, row("IMPRISONED", "2024-02-01", since="2024-02-01")], "2028-01-01", set()),
+        ([SENTENCED, row("COMMUTATION", "2025-06-01")], "2027-12-31", {"IMPRISONED"}),
+        ([SENTENCED, row("COMMUTATION", "2025-06-01")], "2028-01-01", set()),
+        # and of an earlier sentence, from which there was a release, it says nothing
+        ([SENTENCED, RELEASED, row("IMPRISONED", "2026-05-01", since="2026-05-01")], "2028-01-01", {"IMPRISONED"}),
+        ([row("DETAINED", "2026-05-01", since="2026-05-01", detail=FIXED)], "2026-05-20", {"DETAINED"}),
+        ([row("DETAINED", "2026-05-01", since="2026-06-01")], "2026-05-20", set()),
         # a sentence that is to be served later moves nobody yet
         ([row("SENTENCE", "2026-05-01", detail=FIXED, since="2026-06-01", until="2027-06-01")], "2026-05-20", set()),
     ],
@@ -197,6 +205,7 @@ def test_an_answer_about_a_prisoner_ends_with_the_term():
         ([row("DETAINED", "2026-05-20", since="2026-05-20", until="2026-05-30")], "2026-05-30"),
         ([row("DETAINED", "2026-05-20", since="2026-05-20")], "2026-06-03"),
         ([IMPRISONED], "2026-06-03"),
+        ([row("IMPRISONED", "2026-05-20", since="2026-05-27")], "2026-06-03"),
         ([IMPRISONED, row("RELEASE", "2026-05-20", since="2026-07-20")], "2026-06-03"),
     ],
 )
