@@ -236,12 +236,16 @@ class RuleBook:
         """The characters from U+4E00 to U+9FFF that names are not compared by as they stand."""
         return [chr(code) for code in self._variants if 0x4E00 <= code <= 0x9FFF]
 
-    def names_match(self, one: str, other: str) -> bool:
-        """Whether two registers may mean the same person. A name that a register does not have contradicts nothing."""
-        if one == other:
+    def names_match(self, asked: str, held: str) -> bool:
+        """Whether the name asked under may be that of the person whom a register holds.
+
+        A name that the register does not have contradicts nothing. One that was asked under and says nothing (a blank, a
+        dot) is nobody's: it would fit everybody.
+        """
+        if asked == held or not asked:
             return True
-        first, second = self.name_key(one), self.name_key(other)
-        return not first or not second or first == second
+        known = self.name_key(held)
+        return not known or known == self.name_key(asked)
 
 
 def _grading(root: Section) -> tuple[Grading, dict[int, int]]:

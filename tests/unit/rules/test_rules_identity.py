@@ -256,6 +256,13 @@ def test_case_4_different_names_do_not_match(one, other):
     assert not BOOK.names_match(one, other)
 
 
+@pytest.mark.parametrize("asked", ["·", " ", ".", "\u3000", "\u200b", "·•．"])
+def test_case_3_a_name_that_says_nothing_is_nobodys_name(asked):
+    assert not BOOK.names_match(asked, "张三")
+    # A register that has such a thing for a name has none.
+    assert BOOK.names_match("张三", asked)
+
+
 @given(st.text(max_size=12))
 @settings(max_examples=200, deadline=None)
 def test_the_key_of_a_name_is_stable(name):
