@@ -239,8 +239,8 @@ class RuleBook:
     def names_match(self, asked: str, held: str) -> bool:
         """Whether the name asked under may be that of the person whom a register holds.
 
-        A name that the register does not have contradicts nothing. One that was asked under and says nothing (a blank, a
-        dot) is nobody's: it would fit everybody.
+        A name that the register does not have contradicts nothing. One that was asked under and says nothing (a blank,
+        a dot) is nobody's: it would fit everybody.
         """
         if asked == held or not asked:
             return True

@@ -122,6 +122,10 @@ RELEASED = row("RELEASE", "2026-04-01", since="2026-04-02")
         ([SENTENCED, row("COMMUTATION", "2025-06-01")], "2028-01-01", set()),
         # and of an earlier sentence, from which there was a release, it says nothing
         ([SENTENCED, RELEASED, row("IMPRISONED", "2026-05-01", since="2026-05-01")], "2028-01-01", {"IMPRISONED"}),
+        # the newest statement counts, whichever kind it is of
+        ([SENTENCED, COMMUTED, row("IMPRISONED", "2026-02-01", until="2028-06-30")], "2028-06-30", {"IMPRISONED"}),
+        ([SENTENCED, COMMUTED, row("IMPRISONED", "2024-02-01", until="2028-06-30")], "2027-01-01", set()),
+        ([SENTENCED, COMMUTED, row("COMMUTATION", "2026-02-01", until="2026-08-31")], "2026-09-01", set()),
         ([row("DETAINED", "2026-05-01", since="2026-05-01", detail=FIXED)], "2026-05-20", {"DETAINED"}),
         ([row("DETAINED", "2026-05-01", since="2026-06-01")], "2026-05-20", set()),
         # a sentence that is to be served later moves nobody yet
@@ -157,6 +161,7 @@ def test_case_10_how_the_term_moved_and_ended_is_told():
     ended = graded(SENTENCED, IMPRISONED, COMMUTED, as_of="2027-01-01")
     assert ended.told("TERM_ENDED")[2] == "2026-12-31"
     assert ended.codes == {"TERM_ENDED", "NO_TRACES"}
+    assert graded(COMMUTED, as_of="2027-01-01").codes == {"NO_TRACES"}
     released = graded(SENTENCED, RELEASED)
     assert released.told("RELEASED")[2] == "2026-04-02"
     assert released.codes == {"RELEASED", "NO_TRACES"}
@@ -170,6 +175,8 @@ def test_case_10_a_suspended_sentence_is_told_while_it_runs():
     )
     assert graded(sentence, as_of="2026-05-20").told("NOT_IN_PRISON")[2] == "2025-01-03"
     assert graded(sentence, as_of="2026-05-21").codes == {"NO_TRACES"}
+    held = row("DETAINED", "2024-11-01", since="2024-11-01")
+    assert graded(sentence, held, as_of="2026-05-20").codes == {"NOT_IN_PRISON", "NO_TRACES"}
     assert graded(sentence, as_of="2025-01-02").codes == {"NO_TRACES"}
     assert graded(row("SENTENCE", "2025-01-01"), row("SENTENCE", "2025-01-01")).told("PENALTY_NOT_STATED")[2]
 
