@@ -313,6 +313,8 @@ def test_missing_found_and_seen_again(rows, status):
         ([row("REPORTED_MISSING", 60), row("MARRIAGE", 40)], "ALIVE_WEAK"),
         ([row("REPORTED_MISSING", 60), row("RAIL_TRAVEL", 60)], "ALIVE_MEDIUM"),
         ([row("REPORTED_MISSING", 60), row("RAIL_TRAVEL", 61)], "MISSING"),
+        ([row("REPORTED_MISSING", 60), row("SELF_SERVICE_WITHDRAWAL", 40)], "MISSING"),
+        ([row("DECLARED_MISSING", 60), row("SELF_SERVICE_WITHDRAWAL", 40)], "MISSING"),
         ([row("DECLARED_MISSING", 60), row("FOUND", 60)], "ALIVE_WEAK"),
         ([row("DECLARED_MISSING", 60), row("FOUND", 61)], "MISSING"),
         ([row("DECLARED_MISSING", 60), row("DEATH_DECLARATION_REVOKED", 30)], "ALIVE_WEAK"),
