@@ -114,7 +114,8 @@ def sound(book: RuleBook, events: Events) -> Mask:
     kind, and are more than a lead.
     """
     originated = book.kinds.originates[events.kind, events.department]
-    return originated & events.dated & (events.strength != words.STRENGTH_LEAD)
+    enough: Mask = originated & events.dated & (events.strength != words.STRENGTH_LEAD)
+    return enough
 
 
 def roles_present(events: Events) -> frozenset[int]:

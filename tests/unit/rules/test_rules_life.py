@@ -32,6 +32,7 @@ def test_a_death_before_the_person_was_born_is_not_credible():
     assert graded(row("CREMATION", "1955-01-01"), born="1949-12-31").status == "DECEASED"
     assert graded(row("CREMATION", "1949-12-30"), born="1949-12-31").status == "DECEASED_SUSPECTED"
     assert graded(before, born=None).status == "DECEASED"
+    assert graded(row("CREMATION", "1969-05-05"), born=None).status == "DECEASED"
 
 
 def test_many_leads_are_still_a_suspicion():

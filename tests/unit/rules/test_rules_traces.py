@@ -40,6 +40,7 @@ def test_strong_medium_weak_by_department_strength_and_age(rows, status, reason)
         ),  # 200 + 100
         ([row("SELF_SERVICE_WITHDRAWAL", 5), row("CITIZEN_CARD", 90)], "ALIVE_MEDIUM"),  # 200 + 100
         ([row("SELF_SERVICE_WITHDRAWAL", 5), row("CITIZEN_CARD", 91)], "ALIVE_WEAK"),  # 200 + 50
+        ([row("MEDICAL_REGISTRATION", 5), row("BALANCE_MOVEMENT", 5)], "ALIVE_WEAK"),  # 200 + 50: interest counts half
     ],
 )
 def test_points_of_weaker_traces_are_held_against_the_threshold_in_the_same_measure(rows, status):
@@ -68,6 +69,7 @@ def test_an_own_certification_by_data_comparison_is_no_second_department():
     rail = row("RAIL_TRAVEL", 5)
     assert graded(rail, row("OWN_CERTIFICATION", 9, strength="WEAK")).status == "ALIVE_MEDIUM"
     assert graded(rail, row("OWN_CERTIFICATION", 9, strength="IN_PERSON")).status == "ALIVE_STRONG"
+    assert graded(row("OWN_CERTIFICATION", 9, strength="ACCOUNT")).codes == {"NO_TRACES"}
 
 
 def test_a_mere_lead_of_life_counts_for_nothing():
