@@ -164,6 +164,33 @@ def test_columns_and_single_numbers_agree_on_validity_and_birthday(numbers):
     assert len(normalise_numbers(broken)[1]) == len(broken)
 
 
+WRONG_DAYS = [
+    "19490230",
+    "19490229",
+    "19000229",
+    "19491301",
+    "19490001",
+    "19490100",
+    "19491232",
+    "17991231",
+    "21000101",
+]
+RIGHT_DAYS = ["19480229", "20000229", "19491231", "18000101", "20991231"]
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_in_columns_too_a_day_that_never_was_is_no_birthday(times):
+    wrong = [checked(f"110105{day}002") for day in WRONG_DAYS] * times
+    found, refused = normalise_numbers(wrong)
+    assert not any(found)
+    assert {error.en for _, error in refused} == {refusal(wrong[0]).en}
+    assert not birth_on(wrong).any()
+    right = [checked(f"110105{day}002") for day in RIGHT_DAYS] * times
+    assert normalise_numbers(right) == (right, [])
+    elsewhere = [checked(f"{province}010519491231002") for province in (10, 16, 47, 72, 84, 90)] * times
+    assert len(normalise_numbers(elsewhere)[1]) == len(elsewhere)
+
+
 def test_the_day_of_birth_is_known_of_valid_numbers_only():
     assert birth_on([GOOD, "H12345678", "", "1101051949123100２X"]).tolist() == [civil("1949-12-31"), 0, 0, 0]
     assert birth_on([]).dtype == np.int32
@@ -173,6 +200,8 @@ def test_the_day_of_birth_is_known_of_valid_numbers_only():
     ("kind", "text", "number"),
     [
         ("HMT_RESIDENCE_PERMIT", checked("81000019800101001"), None),
+        ("HMT_RESIDENCE_PERMIT", checked("82000019800101001"), None),
+        ("HMT_RESIDENCE_PERMIT", checked("83000020120229001"), None),
         ("HM_TRAVEL_PERMIT", "h12345678", "H12345678"),
         ("HM_TRAVEL_PERMIT", "M1234567801", "M1234567801"),
         ("TW_TRAVEL_PERMIT", " 12345678", "12345678"),
@@ -195,6 +224,14 @@ def test_other_documents_are_normalised_by_their_own_pattern(kind, text, number)
         ("FOREIGN_PERMANENT_RESIDENT", GOOD),
         ("FOREIGN_PERMANENT_RESIDENT", "911840198001010019"),
         ("FOREIGN_PERMANENT_RESIDENT", "12"),
+        ("FOREIGN_PERMANENT_RESIDENT", checked("91184019801301001")),
+        ("FOREIGN_PERMANENT_RESIDENT", "usa11019800101"),
+        ("FOREIGN_PERMANENT_RESIDENT", "us1110198001011"),
+        ("HMT_RESIDENCE_PERMIT", checked("81010019800101001")),
+        ("HM_TRAVEL_PERMIT", "H1234567"),
+        ("HM_TRAVEL_PERMIT", "H123456789"),
+        ("TW_TRAVEL_PERMIT", "123456789"),
+        ("PASSPORT", "E12345678901"),
         ("PASSPORT", "E-1234567"),
     ],
 )

@@ -167,6 +167,9 @@ def test_somebody_seen_in_person_after_a_death_record_is_a_conflict_and_no_misus
     )
     assert (found.status, found.flags) == ("CONFLICT", set())
     assert found.told("PRESENT_AFTER_DEATH")[1] == "HOME_VISIT"
+    often = [row("HOME_VISIT", "2026-03-01"), row("MARRIAGE", "2026-05-01"), row("FACE_CHECK", "2026-04-01")]
+    newest = graded(row("DEATH_CERTIFICATE", "2026-02-01"), *often).told("PRESENT_AFTER_DEATH")
+    assert newest[1:3] == ("MARRIAGE", "2026-05-01")
 
 
 def test_an_event_that_needs_the_person_contradicts_an_earlier_death_too():

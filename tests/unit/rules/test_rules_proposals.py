@@ -101,6 +101,9 @@ def test_case_13_death_ends_from_the_month_after_it(died, month):
         (0, {"IMPRISONED": "2026-03-31"}, "CERTIFIED", ""),
         (EMPLOYEE, {"IMPRISONED": None}, "STOP_PROPOSED", ""),
         (EMPLOYEE, {"IDENTITY_LINKED": None}, "CERTIFIED", ""),
+        (EMPLOYEE, {"DEATH_DECLARATION_REVOKED": "2026-03-01"}, "CERTIFIED", ""),
+        (EMPLOYEE, {"IDENTITY_CONFLICT": None}, "SUSPECT", ""),
+        (EMPLOYEE, {"MISUSE_AFTER_DEATH": "2026-03-01"}, "SUSPECT", ""),
     ],
 )
 def test_what_a_fact_does_depends_on_the_benefit(benefit, flags, proposal, month):

@@ -3,6 +3,8 @@
 import pytest
 from rules_world import BOOK, EPOCH, TODAY, civil, graded, row
 
+from gateway.rules import RULES_FILE
+from gateway.rules.book import RuleBook
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 
@@ -152,6 +154,30 @@ def test_case_15_a_silent_department_keeps_the_grade_below_strong():
     unnamed = graded(*rows, partial=True)
     assert unnamed.status == "ALIVE_MEDIUM"
     assert "SOURCES_SILENT" in unnamed.codes
+
+
+def test_a_kind_may_count_for_less_than_a_cycle_and_strong_want_more_than_medium():
+    text = RULES_FILE.read_text("utf-8")
+    for old, new in (
+        ("RAIL_TRAVEL: {strength: REAL_NAME,", "RAIL_TRAVEL: {valid_days: 60, strength: REAL_NAME,"),
+        (
+            "strong: {departments: 2, anchor_strength: REAL_NAME,",
+            "strong: {departments: 2, anchor_strength: IN_PERSON,",
+        ),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    book = RuleBook.parse(text.encode(), "changed.yaml")
+    for rows, status in (
+        ([row("RAIL_TRAVEL", 60)], "ALIVE_MEDIUM"),
+        ([row("RAIL_TRAVEL", 61)], "ALIVE_WEAK"),
+        ([row("RAIL_TRAVEL", 60), row("FACE_CHECK", 80)], "ALIVE_STRONG"),
+        ([row("RAIL_TRAVEL", 61), row("FACE_CHECK", 80)], "ALIVE_MEDIUM"),
+        ([row("RAIL_TRAVEL", 5), row("OUTPATIENT", 5)], "ALIVE_MEDIUM"),
+        ([row("FACE_CHECK", 91), row("OUTPATIENT", 5)], "ALIVE_MEDIUM"),
+    ):
+        assert graded(*rows, book=book).status == status, rows
+    assert "NO_RECENT_TRACES" in graded(row("RAIL_TRAVEL", 61), book=book).codes
 
 
 def test_the_epoch_is_what_the_contract_says():
