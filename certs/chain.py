@@ -10,8 +10,9 @@ certificates are verified by the TLS stack, not here.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -111,6 +112,22 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
+def require_issuing(certificate: x509.Certificate, roots: Sequence[x509.Certificate], federation: str) -> None:
+    """Return when a certificate is that of an issuing CA as `verify_signing_chain` wants one for this federation.
+
+    Its time is not looked at, and neither are the names that it may certify besides URIs.
+
+    Raises:
+        ChainError: it is none.
+    """
+    with refusing():
+        _require_authorities(certificate, _issuer_among(certificate, roots))
+        key = certificate.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+            raise _refused("a certificate is signed with an algorithm that is not allowed", "证书的签名算法不被允许")
+        _require_permitted(certificate, federation)
+
+
 def verify_signing_chain(
     leaf_der: bytes, intermediates_der: Sequence[bytes], roots: Sequence[x509.Certificate], at: dt.datetime
 ) -> SigningLeaf:
@@ -133,8 +150,15 @@ def verify_signing_chain(
     Raises:
         ChainError: any of this does not hold.
     """
-    try:
+    with refusing():
         return _verify(leaf_der, intermediates_der, roots, at)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever is found wrong within the block is a `ChainError`."""
+    try:
+        yield
     except IdentityError as error:
         raise _refused(error.en, error.zh) from error
     except x509.ExtensionNotFound as error:
@@ -168,14 +192,21 @@ def _verify(
     not_after = min(certificate.not_valid_after_utc for certificate in chain)
     if not not_before <= at <= not_after:
         raise _refused("a certificate is expired or not yet valid", "证书已过期或尚未生效")
-    if any(certificate.version is not x509.Version.v3 for certificate in chain):
-        raise _refused("a certificate is not X.509 v3", "证书不是 X.509 v3")
-    if _path_length(root, _ROOT_EXTENSIONS) == 0 or _path_length(issuing, _ISSUING_EXTENSIONS) != 0:
-        raise _refused("the path lengths do not allow this chain", "证书链长度不符合路径长度约束")
+    if leaf.version is not x509.Version.v3:
+        raise _no_v3()
+    _require_authorities(issuing, root)
     _require_issued(leaf, issuing)
     identity = _identity(leaf, others=False)
     _require_permitted(issuing, identity.federation)
     return SigningLeaf(identity, _leaf_key(leaf, identity), not_before, not_after)
+
+
+def _require_authorities(issuing: x509.Certificate, root: x509.Certificate) -> None:
+    """Return when one may issue leaves, and the other may issue it."""
+    if any(certificate.version is not x509.Version.v3 for certificate in (issuing, root)):
+        raise _no_v3()
+    if _path_length(root, _ROOT_EXTENSIONS) == 0 or _path_length(issuing, _ISSUING_EXTENSIONS) != 0:
+        raise _refused("the path lengths do not allow this chain", "证书链长度不符合路径长度约束")
 
 
 def _issuer_among(issuing: x509.Certificate, roots: Sequence[x509.Certificate]) -> x509.Certificate:
@@ -272,6 +303,10 @@ def _critical(certificate: x509.Certificate, kind: type[E]) -> E:
 def _require_known(certificate: x509.Certificate, known: frozenset[x509.ObjectIdentifier]) -> None:
     if any(extension.critical and extension.oid not in known for extension in certificate.extensions):
         raise _refused("a certificate has a critical extension that is not known", "证书含有未知的关键扩展")
+
+
+def _no_v3() -> ChainError:
+    return _refused("a certificate is not X.509 v3", "证书不是 X.509 v3")
 
 
 def _refused(en: str, zh: str) -> ChainError:

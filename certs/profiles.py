@@ -1,11 +1,12 @@
 """X.509 profiles (RFC 5280): what each kind of certificate of a federation says, and how long it lives.
 
-Owns: the seven profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
+Owns: the eight profiles below, their extensions, serial numbers and lifetimes. Refuses: keys of another kind than the
 profile names, identities of another federation, and a leaf that would outlive its issuer (it is cut short).
 
     profile   key            basic constraints   key usage                          extended key usage        lifetime
     root      ECDSA P-384    CA, path length 1   keyCertSign, cRLSign               –                         15 years
     issuing   ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
+    member    ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
     server    ECDSA P-256    leaf                digitalSignature                   serverAuth, clientAuth    30 days
     client    ECDSA P-256    leaf                digitalSignature                   clientAuth                30 days
     authority ECDSA P-256    leaf                digitalSignature                   serverAuth                30 days
@@ -13,7 +14,8 @@ profile names, identities of another federation, and a leaf that would outlive i
     signing   Ed25519        leaf                digitalSignature, contentCommitment  message signing         400 days
 
 A gateway or department gets "server", a unit "client", the authority's own server "authority". The issuing authority
-carries critical name constraints: URIs and DNS names of the federation only, no IP addresses at all. Every leaf has its
+carries critical name constraints: URIs and DNS names of the federation only, no IP addresses at all; "member", the CA
+that a member runs itself, the DNS names of that member only (`certs.member_ca`). Every leaf has its
 SPIFFE id as its only URI name, a server also its DNS name; the subject is for people and is never read. Lifetimes are
 our choice. When the authority has a public address, leaves say where to ask about them: OCSP, the issuing CA's
 certificate and its revocation list.
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,7 +36,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from certs.errors import ProfileError
-from certs.identity import ROLE_AUTHORITY, ROLE_GATEWAY, Identity
+from certs.identity import ROLE_AUTHORITY, ROLE_DEPARTMENT, ROLE_GATEWAY, Identity
 from certs.keys import anybody_signs
 
 MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708015765544424")
@@ -49,7 +52,7 @@ SIGNING_LIFETIME: Final = dt.timedelta(days=400)
 OCSP_LIFETIME: Final = dt.timedelta(days=7)
 
 LOOPBACK_NAME: Final = "localhost"
-_EVERY_ADDRESS: Final = ("0.0.0.0/0", "::/0")
+EVERY_ADDRESS: Final = ("0.0.0.0/0", "::/0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +109,52 @@ def issuing_certificate(
     Raises:
         ProfileError: another kind of key than ECDSA P-384, or the root has expired.
     """
-    _require_curve(public_key, ec.SECP384R1, "issuing")
     common = "Issuing CA" if number == 1 else f"Issuing CA {number}"
+    return _issuing(root, public_key, now, common, [root.federation])
+
+
+def member_certificate(
+    root: Issuer, public_key: object, member_id: str, now: dt.datetime, mark: str
+) -> x509.Certificate:
+    """The certificate of a CA that a member runs itself, signed by the root.
+
+    Args:
+        root: who signs it.
+        public_key: ECDSA P-384.
+        member_id: whom alone it may certify.
+        now: time of making, with time zone.
+        mark: tells it from other CAs of the member; part of its name.
+
+    Raises:
+        ProfileError: another kind of key than ECDSA P-384, or the root has expired.
+        IdentityError: not a member's code.
+    """
+    if not isinstance(public_key, ec.EllipticCurvePublicKey):
+        raise _wrong_key("member", "ECDSA P-384")
+    names = member_names(root.federation, member_id)
+    return _issuing(root, public_key, now, f"CA of {member_id} {mark}", names)
+
+
+def member_names(federation: str, member_id: str) -> tuple[str, str]:
+    """The DNS names below which, themselves included, all servers of a member have theirs.
+
+    Raises:
+        IdentityError: not a member's code.
+    """
+    gateway = Identity.gateway(federation, member_id).tls_name
+    return gateway, f"{member_id.lower()}.{ROLE_DEPARTMENT}.{federation}"
+
+
+def _issuing(
+    root: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime, common: str, names: Sequence[str]
+) -> x509.Certificate:
+    _require_curve(public_key, ec.SECP384R1, "issuing")
     builder = _issued(root, _authority_name(root.federation, common), public_key, now, ISSUING_LIFETIME)
     builder = _authority_extensions(builder, public_key, path_length=0)
-    permitted: list[x509.GeneralName] = [
-        x509.UniformResourceIdentifier(root.federation),
-        x509.DNSName(root.federation),
-    ]
+    permitted: list[x509.GeneralName] = [x509.UniformResourceIdentifier(root.federation), *map(x509.DNSName, names)]
     if root.loopback:
         permitted.append(x509.DNSName(LOOPBACK_NAME))
-    excluded = [x509.IPAddress(ipaddress.ip_network(network)) for network in _EVERY_ADDRESS]
+    excluded = [x509.IPAddress(ipaddress.ip_network(network)) for network in EVERY_ADDRESS]
     builder = builder.add_extension(x509.NameConstraints(permitted, excluded), critical=True)
     return builder.sign(root.key, hashes.SHA384())
 

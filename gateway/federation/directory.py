@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 from certs.identity import ROLE_GATEWAY, Identity
 from gateway.errors import DirectoryError, EnvelopeError, RefusedError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
-from gateway.federation.presented import Presented, issued_by, presented
+from gateway.federation.presented import Presented, belongs_to, issued_by, presented
 from gateway.federation.regions import enclosing, lies_within
 from wugan.federation.v1 import directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -80,6 +80,19 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberCa:
+    """A CA that one member runs itself.
+
+    Args:
+        certificate: DER.
+        member_id: of whose certificates alone it is believed.
+    """
+
+    certificate: bytes
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """A verified directory. Made by `directory_trust.DirectoryTrust.verify`.
 
@@ -94,6 +107,7 @@ class Directory:
             number; b"" where the CA is not known here, which stands for every CA.
         issuing: key identifier → certificate (DER) of each CA whose certificates are believed.
         kept: SHA-256 of each certificate that is believed though its CA was taken back.
+        member_cas: key identifier → each CA that a member runs itself.
     """
 
     federation: str
@@ -105,6 +119,7 @@ class Directory:
     revoked: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
     issuing: Mapping[bytes, bytes] = field(default_factory=dict)
     kept: frozenset[bytes] = frozenset()
+    member_cas: Mapping[bytes, MemberCa] = field(default_factory=dict)
     _by_id: Mapping[str, Member] = field(init=False, repr=False, compare=False)
     _by_region: Mapping[int, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
@@ -194,18 +209,27 @@ class Directory:
         """Return when a certificate (DER) is of a CA in force, or is kept though its CA was taken back.
 
         That a chain ends in the root, which TLS has verified, is not enough: whoever stole the key of a CA makes such.
+        A CA that a member runs itself counts for who belongs to this member, and for nobody else.
 
         Raises:
             RefusedError: STRANGER; it is neither, or it is no certificate.
         """
         shown = presented(certificate)
-        issuer = self.issuing.get(shown.issuer_key)
+        issuer = self._issuer(certificate, shown)
         if (issuer is None or not issued_by(certificate, issuer)) and shown.fingerprint not in self.kept:
             raise RefusedError(
-                "the CA that issued the certificate is not in force (any more); have a new one issued",
-                "签发该证书的 CA 未在目录中或已停用，请申请新证书",
+                "the CA that issued the certificate is not in force (any more) for whom it names; "
+                "have a new one issued",
+                "签发该证书的 CA 未在目录中、已停用，或无权为该身份签发，请申请新证书",
                 reason=words.REFUSAL_REASON_STRANGER,
             )
+
+    def _issuer(self, certificate: bytes, shown: Presented) -> bytes | None:
+        """The CA in force that a certificate names as its issuer, DER, if that counts for whom it names."""
+        own = self.member_cas.get(shown.issuer_key)
+        if own is None:
+            return self.issuing.get(shown.issuer_key)
+        return own.certificate if belongs_to(certificate, self.federation) == own.member_id else None
 
     def require_listed(self, member_id: str, certificate: bytes) -> None:
         """Return when a member's gateway may prove itself with a certificate (DER).

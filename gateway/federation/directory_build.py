@@ -115,6 +115,7 @@ def directory(
     revocations: Iterable[directory_pb2.Revocation] = (),
     issuing_cas: Iterable[bytes] = (),
     kept_certificates: Iterable[bytes] = (),
+    member_cas: Iterable[directory_pb2.MemberCa] = (),
 ) -> bytes:
     """A serialized Directory: the TUF target of that name.
 
@@ -127,6 +128,7 @@ def directory(
         revocations: made by `revocation`.
         issuing_cas: CAs whose certificates are believed, DER.
         kept_certificates: SHA-256 of each certificate of another CA that is believed all the same.
+        member_cas: CAs that members run themselves.
     """
     return directory_pb2.Directory(
         version=version,
@@ -137,6 +139,7 @@ def directory(
         revocations=revocations,
         issuing_cas=issuing_cas,
         kept_certificates=kept_certificates,
+        member_cas=member_cas,
     ).SerializeToString(deterministic=True)
 
 

@@ -1,6 +1,6 @@
 """What the directory says of members, of certificates taken back, of CAs: well-formed, and does it hold together?
 
-Owns: rules 4 to 9 of `directory_trust.DirectoryTrust`, without I/O. Refuses: what concerns the directory as a whole.
+Owns: rules 4 to 10 of `directory_trust.DirectoryTrust`, without I/O. Refuses: what concerns the directory as a whole.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from certs.identity import Identity, is_member_id
 from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.exchange.keys import EncryptionKey, VerifyKey
 from gateway.exchange.suites import suite_of
-from gateway.federation.directory import Gateway, Member, Windowed, revokes
+from gateway.federation.directory import Gateway, Member, MemberCa, Windowed, revokes
 from gateway.federation.presented import MAX_SERIAL_BYTES, Presented, issued_by, presented
 from gateway.federation.regions import is_region
 from wugan.federation.v1 import directory_pb2
@@ -34,6 +34,7 @@ MAX_TLS_CERTIFICATES: Final = 16
 MAX_REVOCATIONS: Final = 65_536
 MAX_OFFERS: Final = 256
 MAX_ISSUING_CAS: Final = 64
+MAX_MEMBER_CAS: Final = 128
 MAX_KEPT: Final = 65_536
 MAX_TEXT_BYTES: Final = 256
 
@@ -88,15 +89,22 @@ class Judged:
     outline: Outline
     signed_by: Mapping[str, tuple[bytes, bytes]]
 
-    def believed(self, issuing: Mapping[bytes, bytes], kept: Collection[bytes]) -> Member:
+    def believed(
+        self, issuing: Mapping[bytes, bytes], kept: Collection[bytes], member_cas: Mapping[bytes, MemberCa]
+    ) -> Member:
         """What the member says, but for signing keys whose CA is not in force and whose certificate is not kept.
 
         Args:
             issuing: as `Directory.issuing`.
             kept: as `Directory.kept`.
+            member_cas: as `Directory.member_cas`; those of the member count for it.
         """
-        in_force = issuing.values()
-        gone = {each for each, (shown, ca) in self.signed_by.items() if ca not in in_force and shown not in kept}
+        in_force, own_id = issuing.values(), self.member.member_id
+        gone = {
+            each
+            for each, (shown, ca) in self.signed_by.items()
+            if ca not in in_force and MemberCa(ca, own_id) not in member_cas.values() and shown not in kept
+        }
         if not gone:
             return self.member
         left = {name: held for name, held in self.member.signing_keys.items() if name not in gone}
@@ -181,9 +189,14 @@ def _verified(
 
 
 def require_together(
-    outlines: Iterable[Outline], revocations: Sequence[directory_pb2.Revocation]
+    outlines: Iterable[Outline], revocations: Sequence[directory_pb2.Revocation], cas: Iterable[bytes] = ()
 ) -> Mapping[bytes, frozenset[bytes]]:
     """What `Directory.revoked` is, if members and revocations may stand in one directory.
+
+    Args:
+        outlines: of its members.
+        revocations: in it.
+        cas: certificates of the CAs of which it tells, DER, each judged: their revocations are of their certificates.
 
     Raises:
         DirectoryError: something occurs twice, a revocation is malformed, or a certificate is listed and revoked.
@@ -197,7 +210,7 @@ def require_together(
             if name in taken:
                 raise refused(f"a key of {each.member_id} occurs twice", f"{each.member_id} 的密钥重复出现")
             taken.add(name)
-    revoked = _revoked(revocations, {issuer for each in members for issuer in each.issuers})
+    revoked = _revoked(revocations, {issuer for each in members for issuer in each.issuers}.union(cas))
     for each in members:
         if any(revokes(revoked, certificate) for certificate in each.certificates):
             raise refused(
@@ -230,7 +243,7 @@ def _revoked(
         if (serial, issuer) in once:
             raise refused("a certificate is revoked twice", "同一证书重复吊销")
         once.add((serial, issuer))
-        # A CA that no member's chain shows is not known by its key here: then the number alone decides.
+        # A CA that neither the directory nor a member's chain shows is not known by its key: the number alone decides.
         revoked[serial] = revoked.get(serial, frozenset()) | {issuers.get(issuer, b"")}
     return revoked
 
@@ -268,6 +281,29 @@ def _issuing_key(certificate: bytes, roots: tuple[x509.Certificate, ...]) -> byt
     if not is_ca or not identifier or not ours or parsed in roots:
         raise refused("an issuing CA was not issued by the federation's root", "签发 CA 不是由本联盟根签发")
     return identifier
+
+
+def member_cas(
+    cas: Sequence[directory_pb2.MemberCa], roots: Sequence[x509.Certificate], issuing: Mapping[bytes, bytes]
+) -> Mapping[bytes, MemberCa]:
+    """What `Directory.member_cas` is, if these may stand in a directory.
+
+    Args:
+        cas: the CAs.
+        roots: the federation's roots.
+        issuing: as `Directory.issuing`, in the same directory.
+
+    Raises:
+        DirectoryError: there are too many, one is no CA that a root issued or is no member's, or one occurs twice.
+    """
+    if len(cas) > MAX_MEMBER_CAS:
+        raise refused("it has too many CAs of members", "成员自有 CA 过多")
+    found = {_issuing_key(each.certificate, tuple(roots)): MemberCa(each.certificate, each.member_id) for each in cas}
+    if len(found) != len(cas) or not found.keys().isdisjoint(issuing):
+        raise refused("an issuing CA occurs twice", "签发 CA 重复")
+    if not all(is_member_id(each.member_id) for each in cas):
+        raise refused("a member's CA is no member's", "成员自有 CA 未指明成员")
+    return found
 
 
 def kept_certificates(fingerprints: Sequence[bytes]) -> frozenset[bytes]:

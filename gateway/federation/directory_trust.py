@@ -24,6 +24,7 @@ from gateway.federation.directory_entries import (
     issuing_by_key,
     judge,
     kept_certificates,
+    member_cas,
     refused,
     require_together,
 )
@@ -66,6 +67,8 @@ class DirectoryTrust:
      9. Issuing CAs are certificates of CAs that one of `roots` issued, each once, at most 64; certificates that are
         kept are named by their SHA-256. A directory without issuing CAs is believed, and lets in nobody whose
         certificate it does not keep.
+    10. CAs that members run themselves are such certificates too, none of them both, at most 128, each with the member
+        of whose certificates alone it is believed.
     A signing key whose certificate is neither of such a CA nor kept makes nothing unbelievable; it counts for nothing.
     One member that breaks the rule makes the whole directory unbelievable: its publisher did not do its work. The
     authority judges by this very rule before it publishes, so that no member can do that to the others.
@@ -121,8 +124,10 @@ class DirectoryTrust:
         digest = hashlib.sha256(data).digest()
         self._check_head(directory, digest, now_ms, seen)
         judged = [self.judge(entry) for entry in directory.members]
-        revoked = require_together((each.outline for each in judged), directory.revocations)
         issuing = issuing_by_key(directory.issuing_cas, self.roots)
+        own = member_cas(directory.member_cas, self.roots, issuing)
+        cas = (*issuing.values(), *(each.certificate for each in own.values()))
+        revoked = require_together((each.outline for each in judged), directory.revocations, cas)
         kept = kept_certificates(directory.kept_certificates)
         # Only what this directory lists: what it does not list any more is forgotten.
         self._known.clear()
@@ -133,10 +138,11 @@ class DirectoryTrust:
             issued_at_ms=directory.issued_at_ms,
             expires_at_ms=directory.expires_at_ms,
             digest=digest,
-            members=tuple(each.believed(issuing, kept) for each in judged),
+            members=tuple(each.believed(issuing, kept, own) for each in judged),
             revoked=revoked,
             issuing=issuing,
             kept=kept,
+            member_cas=own,
         )
 
     def judge(self, entry: directory_pb2.Member) -> Judged:

@@ -1,6 +1,7 @@
 """What a certificate that somebody presents is called in the directory, and whose it is.
 
-Owns: `presented`, the three values by which the directory speaks of a certificate; `issued_by`. Refuses: judging it;
+Owns: `presented`, the three values by which the directory speaks of a certificate, who issued it, and to which member
+whoever it names belongs. Refuses: judging it;
 TLS has verified it, and `Directory` says whether it is listed or revoked.
 """
 
@@ -15,6 +16,7 @@ from cryptography import x509
 
 from certs import chain
 from certs.chain import MAX_CERTIFICATE_BYTES
+from certs.errors import CertsError
 from gateway.errors import RefusedError
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -69,6 +71,16 @@ def issued_by(certificate: bytes, issuer: bytes) -> bool:
     except ValueError:
         return False
     return chain.issued_by(shown, ca)
+
+
+@functools.lru_cache(maxsize=16_384)
+def belongs_to(certificate: bytes, federation: str) -> str:
+    """Id of the member to which whoever a certificate (DER) names belongs; "" if it names nobody of a member."""
+    try:
+        identity = chain.parse_identity(certificate)
+    except CertsError:
+        return ""
+    return identity.member_id if identity.federation == federation else ""
 
 
 def serial_bytes(number: int) -> bytes:

@@ -123,7 +123,7 @@ async def test_a_gateway_does_not_ask_a_department_whose_certificate_was_revoked
     issuer = member.authority.issuing_cas[-1].certificate
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     issuing = {identifier: issuer.public_bytes(serialization.Encoding.DER)}
-    for name, value in (("revoked", revoked), ("issuing", issuing), ("kept", frozenset())):
+    for name, value in (("revoked", revoked), ("issuing", issuing), ("kept", frozenset()), ("member_cas", {})):
         object.__setattr__(directory, name, value)
     shown = Shown(lambda: directory, roots, clock)
     async with sdk.served(Graves(), "127.0.0.1:0", there) as address:

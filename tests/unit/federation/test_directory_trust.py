@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stdnum.cn import uscc
 
-from certs import keys
+from certs import keys, profiles
 from certs.authority import Authority
 from certs.identity import Identity
 from gateway.clock import FakeClock
@@ -495,6 +495,27 @@ def test_issuing_cas_are_those_of_the_root_each_once_and_whoever_shows_another_i
     del message.issuing_cas[:]
     message.kept_certificates.append(b"short")
     refused(world, message, "kept certificates")
+
+
+def test_cas_of_members_are_the_roots_each_once_and_of_one_member(
+    world: World, stranger: World, message: directory_pb2.Directory
+) -> None:
+    key, root = keys.generate_authority_key().public_key(), world.authority._root_issuer(b"root", None)
+    own = profiles.member_certificate(root, key, ANHUI, NOW, "1").public_bytes(serialization.Encoding.DER)
+    message.member_cas.add(certificate=own, member_id=ANHUI)
+    assert [(ca.certificate, ca.member_id) for ca in world.verify(message).member_cas.values()] == [(own, ANHUI)]
+    for wrong, match in (
+        ([(own, ANHUI), (own, JINHUA)], "occurs twice"),
+        ([(issuing(world), ANHUI)], "occurs twice"),
+        ([(issuing(stranger), ANHUI)], "not issued by the federation's root"),
+        ([(b"nonsense", ANHUI)], "is no certificate"),
+        ([(own, "")], "is no member's"),
+        ([(own, ANHUI)] * 129, "too many CAs of members"),
+    ):
+        del message.member_cas[:]
+        for certificate, member_id in wrong:
+            message.member_cas.add(certificate=certificate, member_id=member_id)
+        refused(world, message, match)
 
 
 def take_back(world: World, directory: directory_pb2.Directory, certificate: bytes, issuer: bytes = b"") -> None:

@@ -27,7 +27,7 @@ from wugan.federation.v1 import envelope_pb2 as wugan_dot_federation_dot_v1_dot_
 from wugan.federation.v1 import vocabulary_pb2 as wugan_dot_federation_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#wugan/federation/v1/directory.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\x1a\"wugan/federation/v1/envelope.proto\x1a$wugan/federation/v1/vocabulary.proto\"\xf1\x01\n\tDirectory\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x14\n\x0cissued_at_ms\x18\x02 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x12\x12\n\nfederation\x18\x04 \x01(\t\x12,\n\x07members\x18\x05 \x03(\x0b\x32\x1b.wugan.federation.v1.Member\x12\x34\n\x0brevocations\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.Revocation\x12\x13\n\x0bissuing_cas\x18\x07 \x03(\x0c\x12\x19\n\x11kept_certificates\x18\x08 \x03(\x0c\"a\n\nRevocation\x12\x15\n\rserial_number\x18\x01 \x01(\x0c\x12\x15\n\rissuer_sha256\x18\x02 \x01(\x0c\x12\x15\n\rrevoked_at_ms\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\r\"\x9d\x02\n\x06Member\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x0f\n\x07regions\x18\x04 \x03(\r\x12.\n\x08gateways\x18\x05 \x03(\x0b\x32\x1c.wugan.federation.v1.Gateway\x12\x35\n\x0csigning_keys\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.SigningKey\x12;\n\x0f\x65ncryption_keys\x18\x07 \x03(\x0b\x32\".wugan.federation.v1.EncryptionKey\x12)\n\x05offer\x18\x08 \x01(\x0b\x32\x1a.wugan.federation.v1.Offer\"F\n\x07Gateway\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x18\n\x10tls_certificates\x18\x03 \x03(\x0c\"\xa0\x01\n\nSigningKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x15\n\rintermediates\x18\x04 \x03(\x0c\x12\x15\n\rnot_before_ms\x18\x05 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x06 \x01(\x03\"\x8b\x01\n\rEncryptionKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x15\n\rnot_before_ms\x18\x04 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x05 \x01(\x03\"\xca\x01\n\x05Offer\x12\x31\n\x0b\x64\x65partments\x18\x01 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12-\n\x05kinds\x18\x02 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x32\n\x08\x62\x65nefits\x18\x03 \x03(\x0e\x32 .wugan.federation.v1.BenefitType\x12+\n\x08purposes\x18\x04 \x03(\x0e\x32\x19.wugan.adapter.v1.Purposeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#wugan/federation/v1/directory.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\x1a\"wugan/federation/v1/envelope.proto\x1a$wugan/federation/v1/vocabulary.proto\"\xa4\x02\n\tDirectory\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x14\n\x0cissued_at_ms\x18\x02 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x12\x12\n\nfederation\x18\x04 \x01(\t\x12,\n\x07members\x18\x05 \x03(\x0b\x32\x1b.wugan.federation.v1.Member\x12\x34\n\x0brevocations\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.Revocation\x12\x13\n\x0bissuing_cas\x18\x07 \x03(\x0c\x12\x19\n\x11kept_certificates\x18\x08 \x03(\x0c\x12\x31\n\nmember_cas\x18\t \x03(\x0b\x32\x1d.wugan.federation.v1.MemberCa\"2\n\x08MemberCa\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x11\n\tmember_id\x18\x02 \x01(\t\"a\n\nRevocation\x12\x15\n\rserial_number\x18\x01 \x01(\x0c\x12\x15\n\rissuer_sha256\x18\x02 \x01(\x0c\x12\x15\n\rrevoked_at_ms\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\r\"\x9d\x02\n\x06Member\x12\x11\n\tmember_id\x18\x01 \x01(\t\x12\x0f\n\x07name_zh\x18\x02 \x01(\t\x12\x0f\n\x07name_en\x18\x03 \x01(\t\x12\x0f\n\x07regions\x18\x04 \x03(\r\x12.\n\x08gateways\x18\x05 \x03(\x0b\x32\x1c.wugan.federation.v1.Gateway\x12\x35\n\x0csigning_keys\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.SigningKey\x12;\n\x0f\x65ncryption_keys\x18\x07 \x03(\x0b\x32\".wugan.federation.v1.EncryptionKey\x12)\n\x05offer\x18\x08 \x01(\x0b\x32\x1a.wugan.federation.v1.Offer\"F\n\x07Gateway\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x10\n\x08tls_name\x18\x02 \x01(\t\x12\x18\n\x10tls_certificates\x18\x03 \x03(\x0c\"\xa0\x01\n\nSigningKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x15\n\rintermediates\x18\x04 \x03(\x0c\x12\x15\n\rnot_before_ms\x18\x05 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x06 \x01(\x03\"\x8b\x01\n\rEncryptionKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12)\n\x05suite\x18\x02 \x01(\x0e\x32\x1a.wugan.federation.v1.Suite\x12\x12\n\npublic_key\x18\x03 \x01(\x0c\x12\x15\n\rnot_before_ms\x18\x04 \x01(\x03\x12\x14\n\x0cnot_after_ms\x18\x05 \x01(\x03\"\xca\x01\n\x05Offer\x12\x31\n\x0b\x64\x65partments\x18\x01 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12-\n\x05kinds\x18\x02 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x32\n\x08\x62\x65nefits\x18\x03 \x03(\x0e\x32 .wugan.federation.v1.BenefitType\x12+\n\x08purposes\x18\x04 \x03(\x0e\x32\x19.wugan.adapter.v1.Purposeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wugan.federation.v1.directo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DIRECTORY']._serialized_start=170
-  _globals['_DIRECTORY']._serialized_end=411
-  _globals['_REVOCATION']._serialized_start=413
-  _globals['_REVOCATION']._serialized_end=510
-  _globals['_MEMBER']._serialized_start=513
-  _globals['_MEMBER']._serialized_end=798
-  _globals['_GATEWAY']._serialized_start=800
-  _globals['_GATEWAY']._serialized_end=870
-  _globals['_SIGNINGKEY']._serialized_start=873
-  _globals['_SIGNINGKEY']._serialized_end=1033
-  _globals['_ENCRYPTIONKEY']._serialized_start=1036
-  _globals['_ENCRYPTIONKEY']._serialized_end=1175
-  _globals['_OFFER']._serialized_start=1178
-  _globals['_OFFER']._serialized_end=1380
+  _globals['_DIRECTORY']._serialized_end=462
+  _globals['_MEMBERCA']._serialized_start=464
+  _globals['_MEMBERCA']._serialized_end=514
+  _globals['_REVOCATION']._serialized_start=516
+  _globals['_REVOCATION']._serialized_end=613
+  _globals['_MEMBER']._serialized_start=616
+  _globals['_MEMBER']._serialized_end=901
+  _globals['_GATEWAY']._serialized_start=903
+  _globals['_GATEWAY']._serialized_end=973
+  _globals['_SIGNINGKEY']._serialized_start=976
+  _globals['_SIGNINGKEY']._serialized_end=1136
+  _globals['_ENCRYPTIONKEY']._serialized_start=1139
+  _globals['_ENCRYPTIONKEY']._serialized_end=1278
+  _globals['_OFFER']._serialized_start=1281
+  _globals['_OFFER']._serialized_end=1483
 # @@protoc_insertion_point(module_scope)

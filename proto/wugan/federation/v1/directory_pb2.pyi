@@ -35,6 +35,7 @@ class Directory(_message.Message):
     REVOCATIONS_FIELD_NUMBER: _builtins.int
     ISSUING_CAS_FIELD_NUMBER: _builtins.int
     KEPT_CERTIFICATES_FIELD_NUMBER: _builtins.int
+    MEMBER_CAS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The version of the TUF targets metadata that names it: a lower one than already seen is refused."""
     issued_at_ms: _builtins.int
@@ -59,6 +60,10 @@ class Directory(_message.Message):
     def kept_certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of each certificate, DER, that still counts though its CA was taken back: the authority really issued it."""
 
+    @_builtins.property
+    def member_cas(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberCa]:
+        """CAs of members' own, whose keys the authority does not have: each is believed of one member's certificates alone."""
+
     def __init__(
         self,
         *,
@@ -70,14 +75,41 @@ class Directory(_message.Message):
         revocations: _abc.Iterable[Global___Revocation] | None = ...,
         issuing_cas: _abc.Iterable[_builtins.bytes] | None = ...,
         kept_certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        member_cas: _abc.Iterable[Global___MemberCa] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "issuing_cas", b"issuing_cas", "kept_certificates", b"kept_certificates", "members", b"members", "revocations", b"revocations", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "federation", b"federation", "issued_at_ms", b"issued_at_ms", "issuing_cas", b"issuing_cas", "kept_certificates", b"kept_certificates", "member_cas", b"member_cas", "members", b"members", "revocations", b"revocations", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Directory: _TypeAlias = Directory  # noqa: Y015
+
+@_typing.final
+class MemberCa(_message.Message):
+    """A CA that one member runs itself, issued by the federation root."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    MEMBER_ID_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.bytes
+    """X.509, DER."""
+    member_id: _builtins.str
+    """Whose gateway, agencies and departments it may certify."""
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.bytes = ...,
+        member_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "member_id", b"member_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemberCa: _TypeAlias = MemberCa  # noqa: Y015
 
 @_typing.final
 class Revocation(_message.Message):
