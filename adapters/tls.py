@@ -181,20 +181,33 @@ def called_by(
 ) -> Callable[[Mapping[str, Iterable[bytes]]], bool]:
     """Whether the peer of a connection is this caller, over TLS 1.3 and known by this one URI name.
 
+    A caller that has a DNS name, as every gateway has, must show that too. A CA that a member runs itself is bound to
+    that member's DNS names by its certificate, which TLS heeds; to whose URIs it is bound, only the directory says.
+
     Args:
         uri: of the caller.
         revoked: whether a certificate, PEM, was taken back; one that cannot be read was.
     """
     expected = [uri.encode()]
+    name = _tls_name(uri)
 
     def may_call(authentication: Mapping[str, Iterable[bytes]]) -> bool:
         return (
             list(authentication.get("ssl_tls_version", ())) == [_TLS13]
             and list(authentication.get("peer_uri", ())) == expected
+            and (not name or name in authentication.get("peer_dns", ()))
             and not any(map(revoked, authentication.get("x509_pem_cert", (b"",))))
         )
 
     return may_call
+
+
+def _tls_name(uri: str) -> bytes:
+    """The DNS name of whoever a URI names; b"" where it has none, or the URI is none of a federation."""
+    try:
+        return Identity.parse(uri).tls_name.encode()
+    except CertsError:
+        return b""
 
 
 def _credentials(files: TlsFiles) -> grpc.ChannelCredentials:

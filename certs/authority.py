@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from certs import issuing, keys, profiles
+from certs import issuing, keys, member_ca, profiles
 from certs.errors import AuthorityError
 from certs.files import PUBLIC, write_file
 from certs.holders import Holder, Issued, certificate_pem, proven_key
@@ -218,10 +218,7 @@ class Authority:
             KeyFileError: the root's key cannot be read.
             CertsError: the root has expired, or a file cannot be written.
         """
-        path = root_key or self._folder / _ROOT_KEY
-        key = keys.load_private_key(path, passphrase=root_passphrase)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self._root.public_key():
-            raise AuthorityError(f"{path}: is not the key of {_ROOT}", f"{path}：与 {_ROOT} 不匹配")
+        root = self._root_issuer(root_passphrase, root_key)
         # The ledger's lock keeps another process from making one under the same number.
         with self._ledger.together():
             self.refresh()
@@ -231,11 +228,40 @@ class Authority:
                     f"there are {issuing.MAX_ISSUING} issuing CAs; destroy those whose leaves have expired first",
                     f"签发 CA 已达 {issuing.MAX_ISSUING} 个，请先销毁所签证书均已过期的 CA",
                 )
-            root = profiles.Issuer(self._root, key, self.federation, current.issuer.loopback)
             began = _after(current, now)
             made = issuing.add(self._folder, current.number + 1, root, self._passphrase, began)
             self.refresh()
         return made
+
+    def certify_member_ca(
+        self,
+        request_pem: bytes,
+        member_id: str,
+        *,
+        now: dt.datetime,
+        root_passphrase: bytes | None = None,
+        root_key: Path | None = None,
+    ) -> x509.Certificate:
+        """The certificate of a CA that a member runs itself (`certs.member_ca`); nothing is recorded of it.
+
+        Args:
+            request_pem: the CA's certification request.
+            member_id: whom alone it is to certify.
+            now: the time, with time zone.
+            root_passphrase: of the root's key.
+            root_key: as for `roll_issuing`.
+
+        Raises:
+            CertsError: as `roll_issuing`, or the request is not acceptable.
+        """
+        return member_ca.certify(self._root_issuer(root_passphrase, root_key), request_pem, member_id, now)
+
+    def _root_issuer(self, passphrase: bytes | None, file: Path | None) -> profiles.Issuer:
+        path = file or self._folder / _ROOT_KEY
+        key = keys.load_private_key(path, passphrase=passphrase)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self._root.public_key():
+            raise AuthorityError(f"{path}: is not the key of {_ROOT}", f"{path}：与 {_ROOT} 不匹配")
+        return profiles.Issuer(self._root, key, self.federation, self._issuers[-1].issuer.loopback)
 
     def revoke_issuing(self, name: str, now: dt.datetime) -> bool:
         """Take a retired issuing CA back, because somebody else may have its key; whether it was not before.

@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import Final
+
+from cryptography import x509
 
 from certs.identity import Identity
 from certs.records import Token
 from gateway.authority import entries, issuers
-from gateway.authority.archive import Archive
+from gateway.authority.accepting import Accepting, no_member
 from gateway.authority.membership import Row
 from gateway.authority.taken_back import translated
-from gateway.errors import ConfigError
 from wugan.federation.v1 import directory_pb2
 
-CESSATION: Final = 5
-"""CRLReason of a member that leaves: cessation of operation."""
 
-
-class Admitting(Archive):
+class Admitting(Accepting):
     """See the module."""
 
     def members(self) -> list[directory_pb2.Member]:
@@ -41,7 +38,7 @@ class Admitting(Archive):
         with self._alone():
             row = self._membership.row(member_id)
             if row is None:
-                raise _no_member()
+                raise no_member()
             return row.entry
 
     def make_token(self, holder: Identity, lifetime: dt.timedelta) -> Token:
@@ -53,7 +50,7 @@ class Admitting(Archive):
         """
         with self._alone():
             if self._membership.row(holder.member_id) is None:
-                raise _no_member()
+                raise no_member()
             with translated():
                 return self.authority.ledger.tokens.make(holder, self.now(), lifetime)
 
@@ -76,8 +73,9 @@ class Admitting(Archive):
                     self._membership.put(replace(held, entry=wanted, version=0) if held else Row(wanted, 0, b"", 0))
             return self._publish()
 
-    def remove(self, member_id: str, *, reason: int = CESSATION) -> int:
-        """Take a member out, with every certificate and token that it, its agencies and its departments have.
+    def remove(self, member_id: str, *, reason: int = issuers.CESSATION) -> int:
+        """Take a member out, with every certificate and token that it, its agencies and its departments have, and with
+        its own CAs.
 
         From the next directory on nobody answers it, and nothing of it is answered. If it comes back, it enrols anew.
 
@@ -94,9 +92,11 @@ class Admitting(Archive):
                 self._revocation.revoke_member(member_id, issuers.REASONS[reason], now)
                 known = self.authority.ledger.revoked(now, member_id=member_id)
             row = self._membership.row(member_id)
-            if row is None and not known:
-                raise _no_member()
+            own = any(ca.member_id == member_id for ca in self._membership.accepted())
+            if row is None and not known and not own:
+                raise no_member()
             with self._changing():
+                self._drop_of(member_id)
                 self._membership.remove(member_id)
             return self._publish()
 
@@ -105,6 +105,9 @@ class Admitting(Archive):
 
         For a gateway whose keys are stolen, or gone together with their journal: what it would publish next is then
         neither shown with a listed certificate nor counted on. Certificates of agencies and departments stay.
+
+        The CAs that the member runs itself are taken back too, with all that they issued, unless the reason says that
+        nothing was stolen: whoever has a key could have had others certified there, and it is not known here which.
 
         Args:
             member_id: which.
@@ -115,18 +118,24 @@ class Admitting(Archive):
         """
         with self._alone():
             if self._membership.row(member_id) is None:
-                raise _no_member()
+                raise no_member()
             ledger, holder = self.authority.ledger, Identity.gateway(self.settings.federation, member_id)
             with translated(), ledger.together():
                 ledger.tokens.cancel_holder(holder)
                 for each in ledger.held(holder, self.now()):
                     self._revocation.revoke(each.serial, issuers.REASONS[reason], self.now())
             with self._changing():
-                row = self._membership.row(member_id)
-                if row is not None:
-                    self._membership.put(Row(entries.without_keys(row.entry), 0, b"", 0))
+                self._forget(member_id, stolen=reason != issuers.SUPERSEDED)
             return self._publish()
 
-
-def _no_member() -> ConfigError:
-    return ConfigError("there is no such member; see `wugan authority member list`", "没有该成员，请查看成员列表")
+    def _forget(self, member_id: str, *, stolen: bool) -> None:
+        """Within a change: what a member has published, what is listed of its own CAs' certificates, and those."""
+        row = self._membership.row(member_id)
+        if row is None:
+            return
+        if stolen:
+            self._drop_of(member_id)
+        else:
+            for der in entries.certificates(row.entry):
+                self._take_back_vouched(x509.load_der_x509_certificate(der), issuers.SUPERSEDED)
+        self._membership.put(Row(entries.without_keys(row.entry), 0, b"", 0))

@@ -128,8 +128,11 @@ class Archive:
             self._taken_back().adopt()
             yield
             entries_now = [row.entry for row in self._membership.rows().values()]
-            revocations = self._membership.revocations()
-            require_together(map(Outline.of, entries_now), revocations)
+            with translated():
+                taken_back = self._taken_back()
+                revocations = taken_back.revocations()
+                cas = (*taken_back.issuing_cas(), *(ca.certificate for ca in taken_back.accepted()))
+            require_together(map(Outline.of, entries_now), revocations, cas)
             size = sum(entry.ByteSize() for entry in entries_now) + sum(each.ByteSize() + 8 for each in revocations)
             if len(entries_now) > MAX_MEMBERS or size + _ON_CAS_BYTES > MAX_DIRECTORY_BYTES:
                 raise refused("it has too many members or is too large", "成员过多或目录过大")
@@ -140,10 +143,10 @@ class Archive:
         listed = [row.entry for row in self._membership.rows().values()]
         taken_back = self._taken_back()
         with translated():
-            issuing_cas, kept = taken_back.issuing_cas(), taken_back.kept()
-        make = functools.partial(self._directory, listed, issuing_cas, kept)
+            issuing_cas, kept, member_cas = taken_back.issuing_cas(), taken_back.kept(), taken_back.member_cas()
+        make = functools.partial(self._directory, listed, issuing_cas, kept, member_cas)
         version = self._repository.publish(make, self.now(), above=above)
-        taken_back.published(issuing_cas)
+        taken_back.published(issuing_cas, member_cas)
         self._membership.mark_published(version)
         return version
 
@@ -152,6 +155,7 @@ class Archive:
         listed: Sequence[directory_pb2.Member],
         issuing_cas: Sequence[bytes],
         kept: Sequence[bytes],
+        member_cas: Sequence[directory_pb2.MemberCa],
         version: int,
         expires: dt.datetime,
     ) -> bytes:
@@ -161,7 +165,8 @@ class Archive:
             federation=self.settings.federation,
             issued_at=self.now(),
             expires_at=expires,
-            revocations=self._membership.revocations(),
+            revocations=self._taken_back().revocations(),
             issuing_cas=issuing_cas,
             kept_certificates=kept,
+            member_cas=member_cas,
         )

@@ -5,9 +5,10 @@ Owns: the changed copy. Refuses: judging it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
-from gateway.federation.presented import presented
+from gateway.federation.directory import revokes
+from gateway.federation.presented import Presented, issued_by, presented
 from wugan.federation.v1 import authority_pb2, directory_pb2
 
 
@@ -56,25 +57,37 @@ def with_publication(entry: directory_pb2.Member, publication: authority_pb2.Key
     return changed
 
 
-def without_serials(entry: directory_pb2.Member, serials: Collection[bytes]) -> directory_pb2.Member:
-    """The entry without the certificates of these serial numbers, whichever CA they say issued them.
+def without_certificates(
+    entry: directory_pb2.Member, revoked: Mapping[bytes, frozenset[bytes]]
+) -> directory_pb2.Member:
+    """The entry without the certificates that `Directory.revoked` takes back, whoever made them.
 
     What a listed TLS certificate says of itself is its maker's word: that its chain holds, TLS finds out. One with the
-    number of another's certificate would keep that from being revoked, for nothing is both listed and revoked.
+    number and issuer of another's certificate would keep that from being revoked, for nothing is both listed and
+    revoked.
     """
 
     def other(certificate: bytes) -> bool:
-        return presented(certificate).serial not in serials
+        return not revokes(revoked, presented(certificate))
 
     if all(map(other, certificates(entry))):
         return entry
+    return _with_certificates(entry, other)
+
+
+def without_issuer(entry: directory_pb2.Member, issuer: bytes) -> directory_pb2.Member:
+    """The entry without all certificates that a CA (DER) issued."""
+    return _with_certificates(entry, lambda certificate: not issued_by(certificate, issuer))
+
+
+def _with_certificates(entry: directory_pb2.Member, good: Callable[[bytes], bool]) -> directory_pb2.Member:
     changed = copied(entry)
     for gateway in changed.gateways:
-        kept = [certificate for certificate in gateway.tls_certificates if other(certificate)]
+        kept = [certificate for certificate in gateway.tls_certificates if good(certificate)]
         del gateway.tls_certificates[:]
         gateway.tls_certificates.extend(kept)
     del changed.signing_keys[:]
-    changed.signing_keys.extend(key for key in entry.signing_keys if other(key.certificate))
+    changed.signing_keys.extend(key for key in entry.signing_keys if good(key.certificate))
     return changed
 
 
@@ -88,29 +101,26 @@ def without_key(entry: directory_pb2.Member, key_id: str) -> directory_pb2.Membe
 
 
 def without_revoked(
-    entry: directory_pb2.Member, barred: Collection[str], is_revoked: Callable[[bytes], bool]
+    entry: directory_pb2.Member, barred: Collection[str], is_revoked: Callable[[Presented], bool]
 ) -> directory_pb2.Member:
     """The entry without the keys and certificates that were taken back.
 
     Args:
         entry: the entry.
         barred: ids of keys.
-        is_revoked: tells of a certificate's serial number.
+        is_revoked: tells of a certificate.
 
     Raises:
         RefusedError: a certificate in it is none.
     """
 
     def good(certificate: bytes) -> bool:
-        return not is_revoked(presented(certificate).serial)
+        return not is_revoked(presented(certificate))
 
-    changed = copied(entry)
-    for gateway in changed.gateways:
-        kept = [certificate for certificate in gateway.tls_certificates if good(certificate)]
-        del gateway.tls_certificates[:]
-        gateway.tls_certificates.extend(kept)
+    changed = _with_certificates(entry, good)
+    signing = [key for key in changed.signing_keys if key.key_id not in barred]
     del changed.signing_keys[:], changed.encryption_keys[:]
-    changed.signing_keys.extend(k for k in entry.signing_keys if k.key_id not in barred and good(k.certificate))
+    changed.signing_keys.extend(signing)
     changed.encryption_keys.extend(key for key in entry.encryption_keys if key.key_id not in barred)
     return changed
 

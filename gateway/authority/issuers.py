@@ -24,6 +24,11 @@ REASONS: Final = {
 }
 """CRLReason (RFC 5280 section 5.3.1) as the directory writes it → as the ledger does (`certs.revocation.REASONS`)."""
 
+CESSATION: Final = 5
+"""CRLReason of a member that leaves: cessation of operation."""
+SUPERSEDED: Final = 4
+"""CRLReason of a certificate whose key nobody else has: what it was renewed to stays."""
+
 NUMBERS: Final = {reason: number for number, reason in REASONS.items()}
 
 
@@ -41,16 +46,23 @@ def issuer_of(authority: Authority, certificate: x509.Certificate) -> x509.Certi
     raise ConfigError("the certificate was not issued by this authority", "该证书不是由本管理机构签发")
 
 
-def read_pem(pem: bytes) -> x509.Certificate:
+def read_pem(pem: bytes, *, alone: bool = False) -> x509.Certificate:
     """The first certificate of a PEM file.
 
+    Args:
+        pem: the file.
+        alone: whether it must be the only one.
+
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or not only one.
     """
     try:
-        return x509.load_pem_x509_certificate(pem)
+        first, *others = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise ConfigError("that is not a certificate in PEM", "不是 PEM 证书") from error
+    if alone and others:
+        raise ConfigError("one certificate is expected, that of the CA alone", "应仅含该 CA 的一张证书")
+    return first
 
 
 def read_serial(text: str) -> int:

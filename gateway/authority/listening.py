@@ -14,7 +14,7 @@ from pathlib import Path
 from certs.identity import Identity
 from certs.records import PROFILE_TLS
 from gateway.authority import entries
-from gateway.authority.archive import Archive
+from gateway.authority.accepting import Accepting
 from gateway.authority.membership import Row
 from gateway.authority.taken_back import translated
 from gateway.clock import Clock
@@ -24,7 +24,7 @@ from wugan.federation.v1 import authority_pb2, directory_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
-class Listening(Archive):
+class Listening(Accepting):
     """See the module."""
 
     def __init__(self, folder: Path, clock: Clock, passphrase: bytes | None = None) -> None:
@@ -58,7 +58,8 @@ class Listening(Archive):
         """Return when a member's gateway may speak for it with a certificate (DER).
 
         It must have been issued here, listed or not: a chain is made by whoever stole an issuing key, and listed in the
-        member's name by whoever had one TLS key of its gateway, once.
+        member's name by whoever had one TLS key of its gateway, once. Or a CA of the member's own issued it, which was
+        accepted for it and is in force.
 
         Raises:
             RefusedError: STRANGER; no member, revoked, expired, the member lists others, or it was not issued here.
@@ -66,11 +67,12 @@ class Listening(Archive):
         shown = presented(certificate)
         with self._thread:
             row = self._membership.row(member_id)
-            taken_back = self._membership.is_revoked(shown.serial)
             with translated():
+                taken_back = self._taken_back().is_revoked(shown)
                 record = self.authority.ledger.by_certificate(certificate)
-        # TLS does not ask whether it has expired (`certs.tls_context`).
-        issued = record is not None and self.now() < record.expires_at
+            # TLS does not ask whether it has expired (`certs.tls_context`).
+            here = record is not None and self.now() < record.expires_at
+            issued = here or self._vouched(member_id, certificate)
         listed = {presented(der).fingerprint for der in entries.tls_certificates(row.entry)} if row else set()
         if row is None or taken_back or not issued or (listed and shown.fingerprint not in listed):
             raise RefusedError(
@@ -111,17 +113,23 @@ class Listening(Archive):
             self._membership.mark_seen(versions)
 
     def _shut_out(self) -> frozenset[str]:
-        """Members that list no TLS certificate and have none in force: their gateways can speak with nobody."""
+        """Members that list no TLS certificate and have none in force: their gateways can speak with nobody.
+
+        Whoever has a CA of its own may have some.
+        """
         revision = self._membership.revision()
         if self._listing_none is None or self._listing_none[0] != revision:
             rows = self._membership.rows()
             none = frozenset(member_id for member_id, row in rows.items() if not entries.tls_certificates(row.entry))
             self._listing_none = revision, none
+        if not self._listing_none[1]:
+            return frozenset()
         now, ledger = self.now(), self.authority.ledger
+        own = {ca.member_id for ca in self._taken_back().accepted()}
         with translated():
             held = {
                 member_id: ledger.held(Identity.gateway(self.settings.federation, member_id), now)
-                for member_id in self._listing_none[1]
+                for member_id in self._listing_none[1] - own
             }
         return frozenset(
             member_id for member_id, found in held.items() if not any(each.profile == PROFILE_TLS for each in found)
@@ -142,6 +150,7 @@ class Listening(Archive):
                 field="sequence",
             )
         entry = self._without_revoked(entries.with_publication(row.entry, publication))
+        self._require_own_cas(entry)
         self._admit(entry)
         with self._changing():
             self._membership.put(Row(entry, publication.sequence, digest, 0))
@@ -151,5 +160,6 @@ class Listening(Archive):
         """The entry without what was revoked, if something of each kind is left: a gateway that renews a revoked key
         lists both until it uses the new one. Where nothing is left it stays as it is, and is refused with the reason.
         """
-        kept = entries.without_revoked(entry, self._membership.barred(), self._membership.is_revoked)
+        with translated():
+            kept = entries.without_revoked(entry, self._membership.barred(), self._taken_back().is_revoked)
         return entry if entries.lost_a_kind(entry, kept) else kept

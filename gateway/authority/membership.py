@@ -34,6 +34,10 @@ create table if not exists barred (key_id text primary key, at_ms integer not nu
 create table if not exists seen (
     member_id text primary key, version integer not null, at_ms integer not null
 ) without rowid;
+create table if not exists member_ca (
+    name text primary key, member_id text not null, certificate blob not null unique,
+    accepted_ms integer not null, revoked_ms integer not null default 0
+) without rowid;
 create table if not exists state (name text primary key, value integer not null) without rowid;
 """
 
@@ -53,6 +57,25 @@ class Row:
     sequence: int
     publication: bytes
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A CA that a member runs itself, on the record.
+
+    Args:
+        name: what the authority calls it, "external-1" and so on.
+        member_id: whose.
+        certificate: DER.
+        accepted_ms: since when, Unix milliseconds.
+        revoked_ms: since when it is taken back; 0: it is not.
+    """
+
+    name: str
+    member_id: str
+    certificate: bytes
+    accepted_ms: int
+    revoked_ms: int = 0
 
 
 class Membership:
@@ -102,9 +125,9 @@ class Membership:
         found = self._all("select entry, sequence, publication, version from member where member_id = ?", member_id)
         return Row(directory_pb2.Member.FromString(found[0][0]), *found[0][1:]) if found else None
 
-    def is_revoked(self, serial: bytes) -> bool:
-        """Whether a certificate of that serial number was taken back."""
-        return bool(self._all("select 1 from revocation where serial = ?", serial))
+    def issuers_of_revoked(self, serial: bytes) -> frozenset[bytes]:
+        """SHA-256 of the CAs that issued a certificate of that serial number which was taken back."""
+        return frozenset(row[0] for row in self._all("select issuer from revocation where serial = ?", serial))
 
     def put(self, row: Row) -> None:
         """Add a member, or replace what is said of it."""
@@ -139,6 +162,24 @@ class Membership:
             revocation.revoked_at_ms,
             revocation.reason,
             expires_ms,
+        )
+
+    def accepted(self) -> list[Accepted]:
+        """Every CA of a member, those taken back too, in the order in which they came."""
+        found = self._all(
+            "select name, member_id, certificate, accepted_ms, revoked_ms from member_ca order by length(name), name"
+        )
+        return [Accepted(*row) for row in found]
+
+    def accept(self, ca: Accepted) -> None:
+        """Add a CA of a member, or note that it was taken back."""
+        self._run(
+            "insert or replace into member_ca values (?, ?, ?, ?, ?)",
+            ca.name,
+            ca.member_id,
+            ca.certificate,
+            ca.accepted_ms,
+            ca.revoked_ms,
         )
 
     def forget_expired(self, before_ms: int) -> None:

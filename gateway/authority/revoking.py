@@ -21,17 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.issuing import IssuingCa
 from certs.records import Record
 from gateway.authority import entries, issuers
-from gateway.authority.archive import Archive
+from gateway.authority.accepting import Accepting
 from gateway.authority.taken_back import translated
 from gateway.errors import ConfigError
 
-SUPERSEDED: Final = 4
-"""CRLReason of a certificate whose key nobody else has: what it was renewed to stays."""
 _KEY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
 
@@ -43,21 +42,24 @@ class Revoked:
         version: of the directory that says so.
         taken: the certificates revoked now, and not before.
         left: what the same holder has that is still valid.
+        member_ca: name of the member's own CA that issued it, "" where none did: what else that issued is not known.
     """
 
     version: int
     taken: tuple[Record, ...]
     left: tuple[Record, ...]
+    member_ca: str = ""
 
 
-class Revoking(Archive):
+class Revoking(Accepting):
     """See the module."""
 
     def revoke_pem(self, pem: bytes, *, reason: int, renewed: bool | None = None) -> Revoked:
         """Take one certificate back, the first of a PEM file: whoever presents it is refused, and none lists it.
 
         Of a certificate that the ledger does not know, which somebody made with a stolen issuing key, the directory
-        alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow.
+        alone can say so: it is in no revocation list, unknown to OCSP, and good for no renewal anyhow. Likewise of one
+        that a member's own CA issued: what that issued on the strength of it, its operator has to say.
 
         Args:
             pem: the file.
@@ -69,6 +71,11 @@ class Revoking(Archive):
         """
         certificate = issuers.read_pem(pem)
         with self._alone():
+            own = self._issuer_of(certificate)
+            if own is not None:
+                with self._changing():
+                    self._take_back_vouched(certificate, reason)
+                return Revoked(self._publish(), (), (), own.name)
             with translated():
                 issuer = issuers.issuer_of(self.authority, certificate)
                 known = self.authority.ledger.by_certificate(certificate.public_bytes(Encoding.DER))
@@ -86,7 +93,35 @@ class Revoking(Archive):
         """
         number = issuers.read_serial(text)
         with self._alone():
+            own = ", ".join(ca.name for ca in self._taken_back().accepted())
+            with translated():
+                known = self.authority.ledger.by_serial(number)
+            if known is None and own:
+                raise ConfigError(
+                    f"no certificate with serial number {number:x} was issued here; one of a member's own CA needs "
+                    f"--issuing as well ({own})",
+                    f"本机构未签发序列号为 {number:x} 的证书；若由成员自有 CA 签发，请同时指定 --issuing（{own}）",
+                )
             return self._revoke(number, reason, renewed)
+
+    def revoke_vouched(self, text: str, name: str, *, reason: int) -> Revoked:
+        """Take back the certificate of a serial number, hexadecimal, of a member's own CA; whether it issued one, its
+        operator knows.
+
+        Raises:
+            ConfigError: that is no serial number, or there is no such CA of a member in force.
+        """
+        number = issuers.read_serial(text)
+        with self._alone():
+            ca = next((ca for ca in self._taken_back().accepted() if ca.name == name), None)
+            if ca is None:
+                raise ConfigError(
+                    f"there is no CA of a member in force that is called {name}; see `wugan authority issuing list`",
+                    f"没有名为 {name} 的有效成员自有 CA，请查看 `wugan authority issuing list`",
+                )
+            with self._changing():
+                self._take_back_number(ca, number, reason)
+            return Revoked(self._publish(), (), (), name)
 
     def roll_issuing(self, root_key: Path | None, root_passphrase: bytes | None) -> IssuingCa:
         """Make another issuing CA, as `Authority.roll_issuing` does. The directory tells of it before it issues.
@@ -105,7 +140,8 @@ class Revoking(Archive):
     def revoke_issuing(self, name: str) -> tuple[int, int]:
         """Take a retired issuing CA back: whoever presents what somebody else made with its key is refused.
 
-        Certificates that it really issued are in the ledger, and the directory names them; they go on.
+        Certificates that it really issued are in the ledger, and the directory names them; they go on. Of a member's
+        own CA nothing does, and nothing of it stays listed: what it issued is not known here.
 
         Returns:
             The version of the directory that says so, and how many certificates it names.
@@ -115,6 +151,11 @@ class Revoking(Archive):
             StoreError: it cannot be recorded.
         """
         with self._alone():
+            own = self._accepted(name)
+            if own is not None:
+                with self._changing():
+                    self._drop([own])
+                return self._publish(), 0
             with translated():
                 self.authority.revoke_issuing(name, self.now())
             with self._changing():
@@ -139,6 +180,8 @@ class Revoking(Archive):
                     if known is not None:
                         self._revocation.revoke(known.serial, issuers.REASONS[reason], self.now())
             with self._changing():
+                for certificate in listed:
+                    self._take_back_vouched(x509.load_der_x509_certificate(certificate), reason)
                 self._membership.bar(key_id, self._clock.now_ms())
                 for row in self._membership.rows().values():
                     self._membership.put(replace(row, entry=entries.without_key(row.entry, key_id)))
@@ -157,7 +200,7 @@ class Revoking(Archive):
         return wanted in listed.union(key.key_id for row in rows for key in row.entry.encryption_keys)
 
     def _revoke(self, serial: int, reason: int, renewed: bool | None) -> Revoked:
-        renewed = reason != SUPERSEDED if renewed is None else renewed
+        renewed = reason != issuers.SUPERSEDED if renewed is None else renewed
         now, ledger = self.now(), self.authority.ledger
         with translated():
             taken = self._revocation.revoke_issued(serial, issuers.REASONS[reason], now, renewed=renewed)

@@ -26,6 +26,7 @@ from gateway.cli.authority_options import (
     line,
     or_exit,
     tell,
+    tell_version,
 )
 from gateway.cli.language import say
 
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
     from certs.identity import Identity
     from certs.records import Token
     from gateway.authority.office import Office
+
+
+ROOT_KEY = click.option(
+    "--root-key", type=FILE, help=say("where the root's key was carried to", "证书根密钥文件，默认为机构目录中的文件")
+)
 
 
 @click.group(help=say("One-time tokens: who may enrol.", "一次性令牌：谁可以注册证书。"))
@@ -134,9 +140,7 @@ def issuing() -> None:
 )
 @DIR
 @CA_PASSPHRASE
-@click.option(
-    "--root-key", type=FILE, help=say("where the root's key was carried to", "证书根密钥文件，默认为机构目录中的文件")
-)
+@ROOT_KEY
 @PASSPHRASE
 @JSON
 def roll(
@@ -147,8 +151,7 @@ def roll(
     json_out: bool,
 ) -> None:
     """Roll the issuing CA."""
-    prompt = say("Passphrase of the certificates' root key", "证书根密钥口令")
-    secret = line(ca_passphrase_file) or ask(prompt, new=False)
+    secret = _root_passphrase(ca_passphrase_file)
     made = in_office(
         folder,
         passphrase_file,
@@ -157,12 +160,96 @@ def roll(
     tell(json_out, {"issuing": made.name}, f"{made.name} issues from now on", f"此后由 {made.name} 签发")
 
 
-@issuing.command("list", help=say("The issuing CAs, the current one last.", "签发 CA 列表，当前的在最后。"))
+@issuing.command(
+    help=say(
+        "Accept a CA that a member runs itself, under the federation's root: what it issues for this member is "
+        "believed from now on, and nothing that it issues for anybody else. `revoke --issuing` takes it back, with all "
+        "that it issued.",
+        "接受成员自行运行、由联盟根签发的 CA：此后其为该成员签发的证书有效，为其他身份签发的一律不予采信。"
+        "可用 `revoke --issuing` 撤回，其所签证书随之全部失效。",
+    )
+)
+@DIR
+@MEMBER
+@click.argument("certificate", type=FILE)
+@PASSPHRASE
+@JSON
+def accept(folder: Path, member_id: str, certificate: Path, passphrase_file: Path | None, json_out: bool) -> None:
+    """Accept a member's CA."""
+    made, version = in_office(
+        folder, passphrase_file, lambda office: office.accept_ca(certificate.read_bytes(), member_id)
+    )
+    tell_version(
+        json_out,
+        version,
+        f"{made.name} may certify {member_id}",
+        f"{made.name} 可为 {member_id} 签发证书",
+        issuing=made.name,
+        member=member_id,
+    )
+
+
+@issuing.command(
+    help=say(
+        "Sign the certificate of a CA that a member runs itself, with the root's key: it can certify this member's "
+        "gateway, agencies and departments, no other server and no further CA. It counts once it is accepted.",
+        "用证书根密钥为成员自行运行的 CA 签发证书：只能为该成员的网关、经办机构与部门签发，不得为其他服务器或下级 CA "
+        "签发。须经 `issuing accept` 接受后方可采信。",
+    )
+)
+@DIR
+@MEMBER
+@click.option(
+    "--request", required=True, type=FILE, help=say("the CA's certification request, PEM", "该 CA 的证书请求（PEM）")
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=say("where the certificate is written", "证书输出文件"),
+)
+@CA_PASSPHRASE
+@ROOT_KEY
+@PASSPHRASE
+@JSON
+def certify(
+    folder: Path,
+    member_id: str,
+    request: Path,
+    out: Path,
+    ca_passphrase_file: Path | None,
+    root_key: Path | None,
+    passphrase_file: Path | None,
+    json_out: bool,
+) -> None:
+    """Sign a member's CA."""
+    from certs.files import PUBLIC, write_file
+    from certs.holders import certificate_pem
+
+    require_free(out)
+    secret = _root_passphrase(ca_passphrase_file)
+
+    def work(office: Office) -> None:
+        made = office.certify_ca(request.read_bytes(), member_id, root_key, secret)
+        write_file(out, certificate_pem(made), mode=PUBLIC, replace=False)
+
+    in_office(folder, passphrase_file, work)
+    tell(json_out, {"member": member_id, "file": str(out)}, f"signed: {out}", f"已签发：{out}")
+
+
+@issuing.command(
+    "list",
+    help=say(
+        "The issuing CAs, the current one last; then those that members run.",
+        "签发 CA 列表，当前的在最后；其后为成员自有 CA。",
+    ),
+)
 @DIR
 @PASSPHRASE
 @JSON
 def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """List the issuing CAs."""
+    from cryptography.x509 import load_der_x509_certificate
 
     def work(office: Office) -> list[dict[str, Any]]:
         authority = office.authority
@@ -173,8 +260,19 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
                 "revoked": authority.is_revoked(each.name),
                 "valid_until": _time(each.certificate.not_valid_after_utc),
                 "last_certificate_until": _time(last) if (last := authority.ledger.last_expiry(each.name)) else "",
+                "member": "",
             }
             for each in authority.issuing_cas
+        ] + [
+            {
+                "issuing": each.name,
+                "current": False,
+                "revoked": bool(each.revoked_ms),
+                "valid_until": _time(load_der_x509_certificate(each.certificate).not_valid_after_utc),
+                "last_certificate_until": "",
+                "member": each.member_id,
+            }
+            for each in office.accepted_cas()
         ]
 
     found = in_office(folder, passphrase_file, work)
@@ -183,8 +281,10 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
         return
     for each in found:
         state = say("current", "当前") if each["current"] else say("retired", "已停用")
+        state = say("external", "外部") if each["member"] else state
         state = say("revoked", "已吊销") if each["revoked"] else state
-        click.echo(f"{each['issuing']}  {state}  {each['valid_until']}  {each['last_certificate_until']}")
+        last = each["member"] or each["last_certificate_until"]
+        click.echo(f"{each['issuing']}  {state}  {each['valid_until']}  {last}")
 
 
 @issuing.command(
@@ -201,6 +301,10 @@ def prune(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     gone = in_office(folder, passphrase_file, lambda office: office.authority.prune_issuing(office.now()))
     names = ", ".join(gone)
     tell(json_out, {"destroyed": list(gone)}, f"destroyed: {names or 'none'}", f"已销毁：{names or '无'}")
+
+
+def _root_passphrase(file: Path | None) -> bytes:
+    return line(file) or ask(say("Passphrase of the certificates' root key", "证书根密钥口令"), new=False)
 
 
 def require_free(file: Path | None) -> None:

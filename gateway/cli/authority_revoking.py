@@ -85,8 +85,10 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
 @click.option(
     "--issuing",
     help=say(
-        "name of a retired issuing CA whose key was stolen, as `issuing list` shows it; what it really issued stays",
-        "密钥被窃的停用签发 CA 名称（见 `issuing list`）；其真实签发的证书保留有效",
+        "name of a retired issuing CA whose key was stolen, as `issuing list` shows it; what it really issued stays. "
+        "Or of a member's own CA: nothing of it stays",
+        "密钥被窃的停用签发 CA 名称（见 `issuing list`），其真实签发的证书保留有效；"
+        "或成员自有 CA 名称，其所签证书全部失效",
     ),
 )
 @click.option(
@@ -114,11 +116,15 @@ def revoke(
     json_out: bool,
 ) -> None:
     """Revoke something."""
-    if sum(each is not None for each in (member_id, certificate, serial, key_id, issuing)) != 1:
+    named = member_id, certificate, serial, key_id, issuing
+    of_member_ca = serial is not None and issuing is not None  # its numbers are not known here
+    if sum(each is not None for each in named) != (2 if of_member_ca else 1):
         raise click.UsageError(
             say(
-                "name one of --member, --certificate, --serial, --key, --issuing",
-                "请在 --member、--certificate、--serial、--key、--issuing 中指定一项",
+                "name one of --member, --certificate, --serial, --key, --issuing; or --serial with --issuing, "
+                "the CA of a member",
+                "请在 --member、--certificate、--serial、--key、--issuing 中指定一项；"
+                "或以 --serial 加 --issuing 指定成员自有 CA 的证书",
             )
         )
     if renewed is not None and certificate is None and serial is None:
@@ -128,7 +134,7 @@ def revoke(
                 "--with-renewed 与 --alone 仅可与 --certificate 或 --serial 同用",
             )
         )
-    if issuing is not None:
+    if issuing is not None and serial is None:
         _revoke_issuing(folder, passphrase_file, issuing, json_out=json_out)
         return
     number = REASONS[reason]
@@ -142,6 +148,8 @@ def revoke(
             return Key(version, listed)
         if certificate is not None:
             return office.revoke_pem(certificate.read_bytes(), reason=number, renewed=renewed)
+        if issuing is not None:
+            return office.revoke_vouched(serial or "", issuing, reason=number)
         return office.revoke_serial(serial or "", reason=number, renewed=renewed)
 
     done = in_office(folder, passphrase_file, work)
@@ -161,7 +169,17 @@ def revoke(
         return
     taken, left = ([_about(each) for each in part] for part in (done.taken, done.left))
     tell_version(json_out, done.version, "revoked", "已吊销", revoked=taken, still_valid=left)
-    if not json_out:
+    if done.member_ca and not json_out:
+        click.echo(
+            say(
+                f"The member's own CA {done.member_ca} issued it. What that issued on the strength of it is not known "
+                f"here: ask whoever runs it, or take the CA back (--issuing {done.member_ca}).",
+                f"该证书由成员自有 CA {done.member_ca} 签发，凭其续期签发的证书本机构无从得知："
+                f"请向该 CA 运行方核实，或撤回该 CA（--issuing {done.member_ca}）。",
+            ),
+            err=True,
+        )
+    elif not json_out:
         for each in done.taken:
             click.echo(f"  {_line(each)}")
         if not done.taken:
@@ -185,9 +203,22 @@ def revoke(
 
 def _revoke_issuing(folder: Path, passphrase_file: Path | None, name: str, *, json_out: bool) -> None:
     """A CA: the reason is always the same."""
-    version, kept = in_office(folder, passphrase_file, lambda office: office.revoke_issuing(name))
+
+    def work(office: Office) -> tuple[int, int, bool]:
+        return *office.revoke_issuing(name), any(ca.name == name for ca in office.accepted_cas())
+
+    version, kept, external = in_office(folder, passphrase_file, work)
     tell_version(json_out, version, "revoked", "已吊销", issuing=name, kept=kept)
-    if not json_out:
+    if external and not json_out:
+        click.echo(
+            say(
+                "Nothing that it issued counts any more, and nothing of it is listed. The member's gateway, agencies "
+                "and departments enrol anew, here with tokens or under another CA that is accepted.",
+                "其所签证书全部失效并已移出目录。该成员的网关、经办机构与部门须重新注册："
+                "使用本机构令牌，或另行接受新的 CA。",
+            )
+        )
+    elif not json_out:
         click.echo(
             say(
                 f"{kept} certificates that it really issued stay in use until they are renewed",

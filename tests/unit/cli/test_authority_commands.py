@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import Authority
 from certs.identity import Identity
-from certs.keys import generate_tls_key
+from certs.keys import generate_authority_key, generate_tls_key
 from gateway.cli.authority import authority
 from gateway.clock import SystemClock
 from tests.unit.authority.authority_world import ANHUI, ZHEJIANG
@@ -420,3 +423,33 @@ def test_empty_lists_and_a_second_revocation_say_so(founded: Administrator) -> N
     serial = Issued(founded).beside
     assert "already" not in founded.types("revoke", "--serial", serial, *daily).stderr
     assert "revoked already" in founded.types("revoke", "--serial", serial, *daily).stderr
+
+
+def test_a_members_own_ca_is_signed_accepted_listed_and_taken_back(founded: Administrator) -> None:
+    founded.adds()
+    key = generate_authority_key()
+    made = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA384())
+    request, out = founded.folder / "ca.csr", founded.folder / "ca.pem"
+    request.write_bytes(made.public_bytes(Encoding.PEM))
+    whose, root = ("--member", ZHEJIANG), ("--ca-passphrase-file", str(founded.ca))
+    certify = ("issuing", "certify", *whose, "--request", str(request), "--out", str(out))
+    assert founded.does(*certify, *root) == {"member": ZHEJIANG, "file": str(out)}
+    ran = founded.types(*certify, *root, "--passphrase-file", str(founded.daily))
+    assert (ran.exit_code, "not overwritten" in ran.stderr) == (2, True)
+
+    assert founded.does("issuing", "accept", *whose, str(out))["issuing"] == "external-1"
+    assert [(each["issuing"], each["member"]) for each in founded.does("issuing", "list")["issuing"]] == [
+        ("issuing", ""),
+        ("external-1", ZHEJIANG),
+    ]
+    daily = ("--passphrase-file", str(founded.daily))
+    assert f"external-1  external  {x509.load_pem_x509_certificate(out.read_bytes()).not_valid_after_utc:%Y}" in (
+        founded.types("issuing", "list", *daily).stdout
+    )
+    ran = founded.types("revoke", "--serial", "17", "--issuing", "external-1", *daily)
+    assert (ran.exit_code, "ask whoever runs it" in ran.stderr) == (0, True)
+    ran = founded.types("revoke", "--issuing", "external-1", *daily)
+    assert (ran.exit_code, "enrol anew" in ran.stdout) == (0, True)
+    assert founded.does("issuing", "list")["issuing"][1]["revoked"]
+    ran = founded.types("issuing", "accept", *whose, str(out), *daily)
+    assert (ran.exit_code, "already" in ran.stderr) == (2, True)
