@@ -65,7 +65,7 @@ class Enrolment:
 
         def issue(holder: Identity, used: Record | None) -> x509.Certificate:
             try:
-                _require_named(request, holder.uri, None)
+                _require_named(request, holder, None)
             except EnrolmentError:
                 raise _forbidden(
                     f"the token was made for {holder.uri}, and the request is somebody else's; ask for one of your own",
@@ -109,7 +109,7 @@ class Enrolment:
             if now >= record.expires_at:
                 raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请用令牌重新注册")
             present = x509.load_der_x509_certificate(client_der)
-            _require_named(request, record.holder.uri, present)
+            _require_named(request, record.holder, present)
             return self._issue(profile, record.holder, request, now, f"{BY_CERTIFICATE}{record.serial:x}")
 
     def _issue(
@@ -146,7 +146,7 @@ def _same_again(request: x509.CertificateSigningRequest, used: Record, profile: 
     return certificate
 
 
-def _require_named(request: x509.CertificateSigningRequest, uri: str, present: x509.Certificate | None) -> None:
+def _require_named(request: x509.CertificateSigningRequest, holder: Identity, present: x509.Certificate | None) -> None:
     """The request names nobody but the holder; `present` is the certificate to be renewed."""
     if present is not None and request.subject != x509.Name([]) and request.subject != present.subject:
         raise _forbidden(
@@ -157,10 +157,11 @@ def _require_named(request: x509.CertificateSigningRequest, uri: str, present: x
         names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return
-    own = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)])
-    known = present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value if present else own
+    own: set[x509.GeneralName] = {x509.UniformResourceIdentifier(holder.uri)}
+    serving = own | {x509.DNSName(holder.tls_name)} if holder.tls_name else own
+    known = set(present.extensions.get_extension_for_class(x509.SubjectAlternativeName).value) if present else own
     # In any order: clients make them of sets, and nothing of them goes into the certificate.
-    if set(names) not in (set(own), set(known)):
+    if set(names) not in (own, serving, known):
         raise _forbidden(
             "the request's alternative names are not those of the certificate to be renewed; leave them out",
             "请求的备用名称与待续期的证书不一致，请勿填写",

@@ -24,7 +24,9 @@ MAX_CHAIN: Final = 8
 """Certificates in an answer at most."""
 
 
-def certification_request(key: PrivateKey, identity: Identity, renewing: x509.Certificate | None) -> bytes:
+def certification_request(
+    key: PrivateKey, identity: Identity, renewing: x509.Certificate | None, *, serving: bool = False
+) -> bytes:
     """A request for a key, DER, signed with it.
 
     Args:
@@ -32,10 +34,14 @@ def certification_request(key: PrivateKey, identity: Identity, renewing: x509.Ce
         identity: who asks; the names of a first request are made of it.
         renewing: the certificate to follow, whose subject and subject alternative name are repeated unchanged
             (RFC 7030 section 4.2.2).
+        serving: whether a first request says under which name it serves, too. The authority knows; others may go by the
+            request alone.
     """
     if renewing is None:
-        # Who it is; under which name it serves, the authority knows.
-        alternative = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)])
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(identity.uri)]
+        if serving and identity.tls_name:
+            names.append(x509.DNSName(identity.tls_name))
+        alternative = x509.SubjectAlternativeName(names)
         subject = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.member_id),

@@ -133,6 +133,7 @@ class Rotator:
         draw: random source; `random.SystemRandom()` outside of tests.
         changed: called whenever other keys are to be used; returns when they are.
         tell: is told what was done.
+        serving: whether first requests for TLS say under which name it serves (`certification_request`).
     """
 
     def __init__(
@@ -149,8 +150,10 @@ class Rotator:
         draw: random.Random,
         changed: Callable[[], Awaitable[None]],
         tell: Callable[[Event], None],
+        serving: bool = False,
     ) -> None:
         self._slots = slots
+        self._serving = serving
         self._identity = identity
         self._roots = tuple(roots)
         self._enroller = enroller
@@ -285,7 +288,8 @@ class Rotator:
         window = now_ms, now_ms + self._policy.encryption_life_ms
         if not isinstance(key, bytes):
             renewing = await asyncio.to_thread(self._renewing, generation.kind)
-            csr = await asyncio.to_thread(certification_request, key, self._identity, renewing)
+            serving = self._serving and generation.kind == "tls"
+            csr = await asyncio.to_thread(certification_request, key, self._identity, renewing, serving=serving)
             answer = await self._enroller.enrol(generation.kind, csr)
             now = _instant(self._now_ms())
             chain = await asyncio.to_thread(require_chain, answer, key, self._identity, self._roots, now)

@@ -24,6 +24,7 @@ from gateway.sections.trust import (
     AgencyTlsSettings,
     AuthoritySettings,
     DirectorySettings,
+    EstSettings,
     KeysSettings,
     MessageSettings,
     RotationSettings,
@@ -50,6 +51,7 @@ class GatewaySettings(Settings):
     messages: MessageSettings = MessageSettings()
     directory: DirectorySettings
     authority: AuthoritySettings | None = None
+    est: EstSettings | None = None
     inquiry: InquirySettings = InquirySettings()
     quality: QualitySettings = QualitySettings()
     federation: FederationSettings = FederationSettings()

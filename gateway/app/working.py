@@ -23,7 +23,7 @@ from gateway.federation.carrier import DeliveryCarrier
 from gateway.federation.check import Checks
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_tuf import DirectoryTuf
-from gateway.federation.enrolling import EstEnroller, ca_certificates
+from gateway.federation.enrolling import EstEnroller, EstPlace, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.kept import Invalidate
 from gateway.federation.late import LateChecks
@@ -312,17 +312,18 @@ async def renewing(
     clock: Clock,
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
-    client = rotator = watch = None
+    client = rotator = watch = place = None
     link = AuthorityLink(live.tls, roots)
     if settings.authority is not None:
         client = AuthorityClient(settings.authority, settings.member_id, link)
-        issues = EstEnroller(settings.authority, link, roots)
         try:
+            place = EstPlace.of(settings, live.tls, link, roots)
+            issues = EstEnroller(place)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
                 settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
             )
-            ask = ca_certificates(settings.authority, link, roots)
+            ask = ca_certificates(place)
             watch = IssuerWatch(ask, slots, rotator, roots, policy_of(settings.rotation), clock.now_ms)
         except CertsError as error:
             raise ConfigError(error.en, error.zh, field="authority") from error
@@ -345,4 +346,6 @@ async def renewing(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        if place is not None:
+            await place.close()
         await link.close()

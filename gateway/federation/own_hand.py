@@ -22,7 +22,7 @@ from gateway.config import GatewaySettings
 from gateway.errors import ConfigError
 from gateway.federation.authority_client import AuthorityClient, Reports
 from gateway.federation.authority_link import AuthorityLink
-from gateway.federation.enrolling import EstEnroller, Token
+from gateway.federation.enrolling import EstEnroller, EstPlace, Token
 from gateway.federation.live_keys import TlsIdentity, open_slots
 from gateway.federation.renewal import make_rotator
 
@@ -83,7 +83,9 @@ async def own_hand(
         link = AuthorityLink(lambda: held(slots), roots)
         closing.push_async_callback(link.close)
         client = AuthorityClient(settings.authority, settings.member_id, link)
-        issues = enroller or EstEnroller(settings.authority, link, roots, token)
+        place = EstPlace.of(settings, lambda: held(slots), link, roots)
+        closing.push_async_callback(place.close)
+        issues = enroller or EstEnroller(place, token)
         witness = Reports(client, settings.member_id)
         rotator = make_rotator(settings, slots, roots, client, witness, issues, clock, changed=_nobody, tell=tell)
         yield Hand(slots, rotator)

@@ -77,6 +77,7 @@ def make_rotator(
         draw=random.SystemRandom(),
         changed=changed,
         tell=tell,
+        serving=settings.est is not None,
     )
 
 

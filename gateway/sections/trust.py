@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from gateway.sections.values import Settings, Url
+
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9._~-]{0,64}$")]
+"""A segment of a path (RFC 7030 section 3.2.2)."""
 
 
 class TlsSettings(Settings):
@@ -75,6 +79,16 @@ class DirectorySettings(Settings):
     refresh_s: float = Field(
         60.0, ge=0.1, le=3600, description="Seconds between two looks; the push stream makes it sooner."
     )
+
+
+class EstSettings(Settings):
+    """An EST server that certifies own keys in place of the authority."""
+
+    url: Url = Field(description='"https://host:port", with whatever path stands before "/.well-known/est".')
+    tls_name: str = Field(max_length=253, description="DNS name that its TLS certificate must prove.")
+    roots: Path | None = Field(None, description="PEM: under which it proves that name; default: the federation root.")
+    tls_label: Label = Field("", description='Label in its paths for TLS certificates; "": its default.')
+    signing_label: Label = Field("signing", description="Label in its paths for message-signing certificates.")
 
 
 class AuthoritySettings(Settings):

@@ -28,7 +28,7 @@ from gateway.errors import ConfigError
 from gateway.federation import authority_client
 from gateway.federation.authority_client import AuthorityClient, Reports
 from gateway.federation.authority_link import AuthorityLink
-from gateway.federation.enrolling import Token, ca_certificates
+from gateway.federation.enrolling import EstPlace, Token, ca_certificates
 from gateway.federation.live_keys import LiveKeys, TlsIdentity, open_slots
 from gateway.federation.own_hand import own_hand
 from gateway.sections.trust import AuthoritySettings
@@ -226,7 +226,7 @@ async def test_the_authority_is_asked_over_one_connection_whatever_it_is_asked_f
     assert settings.authority is not None
     roots = read_public(settings.tls.roots)
     [root] = x509.load_pem_x509_certificates(roots)
-    ask = ca_certificates(settings.authority, link, roots)
+    ask = ca_certificates(EstPlace.of(settings, lambda: None, link, roots))
     scripted.answers = [receipt(), web.Response(body=certs_only([root])), web.Response(body=certs_only([root]))]
     assert await client.publish(EMPTY) == 7
     assert await ask() == await ask() == (root,)

@@ -15,6 +15,7 @@ from certs.authority import Authority
 from certs.enrolment import Enrolment
 from certs.errors import EnrolmentError
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity
+from certs.requests import certification_request
 
 FEDERATION = "test.wugan.internal"
 MEMBER = "11330000002482285J"
@@ -93,6 +94,20 @@ def test_a_token_yields_a_certificate_for_its_holder_whoever_bears_it(enrolling:
     assert "someone" not in leaf.subject.rfc4514_string()
 
 
+@pytest.mark.parametrize("serving", [False, True])
+def test_a_gateways_own_first_request_names_it_and_where_it_is_asked_for_its_server(
+    enrolling: Enrolling, serving: bool
+) -> None:
+    key = keys.generate_tls_key()
+    made = x509.load_der_x509_csr(certification_request(key, GATEWAY, None, serving=serving))
+    named = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert named.get_values_for_type(x509.DNSName) == ([GATEWAY.tls_name] if serving else [])
+    assert named.get_values_for_type(x509.UniformResourceIdentifier) == [GATEWAY.uri]
+    token = enrolling.token(GATEWAY)
+    leaf = enrolling.rules.with_token("tls", est_wire.request_body(made), *token, enrolling.now)
+    assert leaf.public_key() == key.public_key()
+
+
 def test_a_token_yields_a_signing_certificate_for_a_gateway_only(enrolling: Enrolling) -> None:
     request = body(keys.generate_signing_key())
     leaf = enrolling.rules.with_token("signing", request, *enrolling.token(GATEWAY), enrolling.now)
@@ -123,9 +138,11 @@ def test_an_answer_that_was_lost_can_be_asked_for_again_with_the_same_key_only(e
         body(keys.generate_authority_key()),
         body(names=[x509.UniformResourceIdentifier(UNIT.uri)]),
         body(names=[x509.DNSName("another.name")]),
+        body(names=[x509.UniformResourceIdentifier(GATEWAY.uri), x509.DNSName("another.name")]),
+        body(names=[x509.DNSName(GATEWAY.tls_name)]),
         body(names=[]),
     ],
-    ids=["nonsense", "unproven", "ed25519", "p384", "another's uri", "dns", "empty"],
+    ids=["nonsense", "unproven", "ed25519", "p384", "another's uri", "dns", "one name more", "own dns alone", "empty"],
 )
 def test_a_bad_request_costs_no_token(enrolling: Enrolling, bad: bytes) -> None:
     token = enrolling.token(GATEWAY)
