@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -74,9 +75,9 @@ QUEUE_LIMIT = 8192
 UPGRADE_S = 3_600.0
 """Seconds for one statement of bringing the tables of PostgreSQL up to date."""
 BUSY_TIMEOUT_MS = 5000
+_LOOK_AGAIN_MS = 20
 _PRAGMAS = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
@@ -311,8 +312,25 @@ def _make_private(path: Path) -> None:
 def _set_up_embedded(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.isolation_level = None  # the driver begins nothing by itself; `_begin_embedded` does
+        _write_ahead(connection)
         for pragma in _PRAGMAS:
             connection.execute(pragma)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Have changes written ahead. Of several that open a new database at once one does it, and SQLite does not always
+    have the others wait for it, whatever `busy_timeout` says.
+    """
+    connection.execute("PRAGMA busy_timeout=0")
+    for left in range(BUSY_TIMEOUT_MS // _LOOK_AGAIN_MS, -1, -1):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not left or error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_LOOK_AGAIN_MS / 1000)
+        else:
+            return
 
 
 def _begin_embedded(connection: sa.Connection) -> None:

@@ -149,15 +149,20 @@ class World:
 
     async def quiet(self) -> None:
         async def done() -> bool:
+            sent = self._sent()
             for side, other in ((self.a, self.b), (self.b, self.a), (self.a, self.b)):
                 if await side.site.waiting():
                     return False
                 counts = await other.store.inbox.counts()
                 if counts.get(WAITING) or counts.get(UNDER_WAY):
                     return False
-            return True
+            return sent == self._sent()  # else what they say went past us, from one look to the next
 
         await until(done, "neither has anything to say")
+
+    def _sent(self) -> int:
+        """Envelopes that either sent so far."""
+        return sum(len(side.site.wire.envelopes) for side in (self.a, self.b))
 
     async def settled(self) -> None:
         """Nothing is on its way; what was put off may be."""

@@ -69,6 +69,26 @@ async def test_gateways_that_start_together_make_one_store_with_one_key(open_sto
         await one.close()
 
 
+async def test_another_that_is_setting_the_database_up_is_waited_for(
+    open_store: OpenStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.mkdir(mode=0o700)
+    (state / "wugan.db").touch(mode=0o600)
+    other = sqlite3.connect(state / "wugan.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    waited = []
+
+    def goes_on(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr("gateway.store.engine.time.sleep", goes_on)
+    await open_store().close()
+    assert len(waited) == 3
+    other.close()
+
+
 def refuses(open_store: OpenStore, words: str) -> None:
     with pytest.raises(StoreError, match=words) as caught:
         open_store()
