@@ -49,6 +49,8 @@ _KINDS_BEHIND: Final = (
 """Reasons about events that do not name the kind of their evidence, and the kinds these come of."""
 _KIND_STEP: Final = np.int32(STRENGTH_SLOTS)
 _STRENGTH_STEP: Final = np.int32(DEPARTMENT_SLOTS)
+_TRACE: Final = np.uint8(RowClass.TRACE)
+_DIVORCE: Final = np.uint8(Role.DIVORCE)
 _REMARRIED: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_REMARRIED)
 _WITHHELD: Final = np.uint32(1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)
 
@@ -269,7 +271,7 @@ def _permitted(
     permitted: Mask = np.logical_and(scope.gate.take(kind, mode="clip") & audience[subject], True)
     permitted &= np.maximum(observed, evidence.available_on) <= as_of_on
     cell = (kind * _KIND_STEP + evidence.strength) * _STRENGTH_STEP + evidence.department
-    permitted &= book.kinds.row_class.take(cell, mode="clip") >= RowClass.TRACE
+    permitted &= book.kinds.row_class.take(cell, mode="clip") >= _TRACE
     event = kind >= FIRST_EVENT
     permitted &= (observed > 0) | event
     if np.count_nonzero(event):
@@ -287,7 +289,7 @@ def _counted(book: RuleBook, evidence: EvidenceLike, flags: NDArray[np.uint32], 
     day = event_days(evidence.observed_on, evidence.available_on, evidence.from_on, as_of_on)
     remarried = (flags[evidence.subject] & _REMARRIED) != 0
     counted: Mask = (look_back == 0) | (as_of_on - day <= look_back)
-    counted &= (book.kinds.role.take(evidence.kind, mode="clip") != Role.DIVORCE) | remarried
+    counted &= (book.kinds.role.take(evidence.kind, mode="clip") != _DIVORCE) | remarried
     return counted
 
 

@@ -47,6 +47,8 @@ _TELLS_DEPARTMENTS = np.zeros(len(ReasonCode) * 4, np.int32)
 _TELLS_DEPARTMENTS[
     [ReasonCode.INDEPENDENT_DEPARTMENTS, ReasonCode.REAL_NAME_NOT_RECENT, ReasonCode.SEVERAL_WEAKER_TRACES]
 ] = 1
+_BY_REAL_NAME = np.zeros(len(ReasonCode) * 4, np.bool_)
+_BY_REAL_NAME[[ReasonCode.REAL_NAME_ONE_DEPARTMENT, ReasonCode.REAL_NAME_NOT_RECENT]] = True
 _NO_ROWS = np.zeros(0, np.intp)
 # Numbers of the columns' own type: a plain int is converted anew at every use.
 _LAST_KIND = np.uint32(KIND_SLOTS - 1)
@@ -350,9 +352,9 @@ def _valid_until(
     if np.count_nonzero(strong):
         fades_on = stamp_day(alive.anchor) + np.int32(book.grading.strong_anchor_days)
         np.minimum(until, fades_on, out=until, where=strong)
-    medium = (alive.code == ReasonCode.REAL_NAME_ONE_DEPARTMENT) | (alive.code == ReasonCode.REAL_NAME_NOT_RECENT)
-    medium &= status == words.SURVIVAL_STATUS_ALIVE_MEDIUM
+    medium = status == words.SURVIVAL_STATUS_ALIVE_MEDIUM
     if np.count_nonzero(medium):
+        medium &= _BY_REAL_NAME[alive.code]
         fades_on = stamp_day(alive.told) + np.int32(book.grading.medium_anchor_days)
         np.minimum(until, fades_on, out=until, where=medium)
     for change in change_on:

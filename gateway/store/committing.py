@@ -109,7 +109,7 @@ class Committing:
             payloads, owners = groups.setdefault(kind, ([], []))
             payloads.append(payload)
             owners.append(whose)
-        written = Written[ResultT](calls.now(), [whose for _, _, whose in batch])
+        written: Written[ResultT] = Written(calls.now(), [whose for _, _, whose in batch])
         try:
             written.outcomes = self._applied(groups)
         except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on
