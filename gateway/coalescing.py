@@ -17,8 +17,12 @@ from typing import Generic, TypeVar
 from gateway.clock import Clock
 from gateway.errors import WuganError
 from gateway.observing import tracing
-from gateway.pacing import LONGEST_S, when_idle
+from gateway.pacing import LONGEST_S, OVER_S, Pace, when_idle
 
+SEVERAL = 3.0
+"""So many parts in `apart_s` are worth waiting for."""
+PACES = 256
+"""Keys of which it is known how many parts come; of more, those of the last moment."""
 _PATIENCE_STEP = math.log(1.1)
 
 K = TypeVar("K", bound=Hashable)
@@ -56,7 +60,10 @@ class Coalescer(Generic[K, P, R]):
         *,
         limit: int,
         under_way: int | None = None,
+        apart_s: float = 0.0,
     ) -> None:
+        self._apart_s = apart_s
+        self._paces: dict[K, Pace] = {}
         self._run = run
         self._clock = clock
         self._limit = limit
@@ -86,8 +93,7 @@ class Coalescer(Generic[K, P, R]):
         if batch.weight >= self._limit:
             self._start(key, batch)
         elif not batch.due and self._may_begin(key):
-            batch.due = True
-            when_idle(loop, self._clock, functools.partial(self._start, key, batch))
+            self._make_due(key, batch, loop)
         elif len(batch.parts) == 1:
             loop.call_later(LONGEST_S, self._start, key, batch)
         try:
@@ -95,6 +101,28 @@ class Coalescer(Generic[K, P, R]):
         except asyncio.CancelledError:
             batch.leave()
             raise
+
+    def _make_due(self, key: K, batch: _Batch[P, R], loop: asyncio.AbstractEventLoop) -> None:
+        batch.due = True
+        wait_s = self._wait_s(key)
+        if wait_s > 0:
+            loop.call_later(wait_s, self._start, key, batch)
+        else:
+            when_idle(loop, self._clock, functools.partial(self._start, key, batch))
+
+    def _wait_s(self, key: K) -> float:
+        pace = self._paces.get(key)
+        return 0.0 if pace is None else pace.wait_s(self._clock.monotonic())
+
+    def _note(self, key: K, count: int) -> None:
+        """A batch of a key begins."""
+        now = self._clock.monotonic()
+        pace = self._paces.get(key)
+        if pace is None:
+            if len(self._paces) >= PACES:
+                self._paces = {each: held for each, held in self._paces.items() if now - held.done_at < OVER_S}
+            pace = self._paces[key] = Pace(self._apart_s, SEVERAL, now - OVER_S)
+        pace.done(count, now)
 
     def _may_begin(self, key: K) -> bool:
         under_way = self._under_way.get(key)
@@ -109,6 +137,8 @@ class Coalescer(Generic[K, P, R]):
         if not batch.waiting:
             return  # everybody left before it began
         batch.close()
+        if self._apart_s:
+            self._note(key, len(batch.parts))
         self._under_way.setdefault(key, []).append(batch.weight)
         batch.task = asyncio.get_running_loop().create_task(self._settle(key, batch), context=batch.context)
 
@@ -134,8 +164,12 @@ class Coalescer(Generic[K, P, R]):
         if not under_way:
             del self._under_way[key]
         waiting = self._open.get(key)
-        if waiting is not None and self._may_begin(key):
+        if waiting is None or not self._may_begin(key):
+            return
+        if self._wait_s(key) <= 0:
             self._start(key, waiting)
+        elif not waiting.due:
+            self._make_due(key, waiting, asyncio.get_running_loop())
 
 
 class SingleFlight(Generic[K, R]):

@@ -1,18 +1,22 @@
 """Doing a thing once for many: gather while the event loop is busy, act as soon as it is not.
 
 Owns: the moment at which what was gathered is acted on. A busy loop is seen from the time that a round of it takes: one
-with nothing else to do comes round in some 20 µs. Refuses: gathering, and knowing what is done.
+with nothing else to do comes round in some 20 µs. Where a thing takes others their time as well, how often it is done
+goes by how much there is to gather (`Pace`). Refuses: gathering, and knowing what is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from gateway.clock import Clock
 
 LONGEST_S = 0.020
 """How long to gather at most while the event loop is busy."""
+OVER_S = 0.25
+"""Over how long the rate of what comes is looked at."""
 IDLE_ROUND_S = 0.000_050
 """A round of the event loop that takes no longer had nothing else to do."""
 
@@ -31,3 +35,32 @@ def when_idle(loop: asyncio.AbstractEventLoop, clock: Clock, act: Callable[[], N
             loop.call_soon(once_a_round)
 
     loop.call_soon(once_a_round)
+
+
+class Pace:
+    """How far apart a thing is done that is done once for many: not at all while little comes.
+
+    Args:
+        apart_s: seconds from one time to the next.
+        worth: while at least so much comes in that time.
+        now: monotonic time, seconds.
+    """
+
+    __slots__ = ("_apart_s", "_rate", "_worth", "done_at")
+
+    def __init__(self, apart_s: float, worth: float, now: float) -> None:
+        self._apart_s = apart_s
+        self._worth = worth
+        self._rate = 0.0
+        self.done_at = now
+        """When it was last done."""
+
+    def done(self, count: int, now: float) -> None:
+        """It was done for so many."""
+        since = max(now - self.done_at, 1e-6)
+        self._rate += (1.0 - math.exp(-since / OVER_S)) * (count / since - self._rate)
+        self.done_at = now
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until it is to be done again; 0 or less: now."""
+        return self.done_at + self._apart_s - now if self._rate * self._apart_s >= self._worth else 0.0

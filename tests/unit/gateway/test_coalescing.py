@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.clock import FakeClock
-from gateway.coalescing import Coalescer, SingleFlight, patience
+from gateway.coalescing import PACES, Coalescer, SingleFlight, patience
 from gateway.errors import WuganError
 
 
@@ -195,6 +195,54 @@ async def test_what_a_run_raises_everybody_in_it_gets_and_others_are_run_after_i
     runs.gates[1].set()
     with pytest.raises(ValueError):
         await waiting[0]
+
+
+@pytest.mark.parametrize(("every_s", "together"), [(0.002, True), (0.004, False)])
+async def test_where_many_parts_come_batches_begin_apart_and_where_few_come_at_once(
+    every_s: float, together: bool
+) -> None:
+    runs, clock = Runs(), FakeClock()
+    runs.held = False
+    made: Coalescer[str, int, int] = Coalescer(runs.run, clock, limit=100, under_way=2, apart_s=0.008)
+    for number in range(200):  # until it is known how many come
+        clock.advance(every_s)
+        await asyncio.gather(*joining(made, number))
+    begun = len(runs.batches)
+    joined = joining(made, 1)
+    await turns()
+    assert (len(runs.batches) == begun) is together
+    joined += joining(made, 2)
+    await asyncio.gather(*joined)
+    assert (runs.batches[begun:] == [[1, 2]]) is together
+
+
+async def test_a_full_batch_waits_for_nothing_and_no_batch_does_after_a_pause() -> None:
+    runs, clock = Runs(), FakeClock()
+    runs.held = False
+    made: Coalescer[str, int, int] = Coalescer(runs.run, clock, limit=4, under_way=2, apart_s=0.008)
+    for _ in range(100):
+        clock.advance(0.008)
+        await asyncio.gather(*joining(made, 1, 2, 3, 4))
+    begun = len(runs.batches)
+    full = joining(made, 1, 2, 3, 4)
+    await turns()
+    assert len(runs.batches) == begun + 1
+    await asyncio.gather(*full)
+    clock.advance(0.008)
+    late = joining(made, 5)
+    await turns()
+    assert len(runs.batches) == begun + 2
+    await asyncio.gather(*late)
+
+
+async def test_what_is_known_of_keys_is_bounded() -> None:
+    runs, clock = Runs(), FakeClock()
+    runs.held = False
+    made: Coalescer[str, int, int] = Coalescer(runs.run, clock, limit=4, under_way=2, apart_s=0.008)
+    for number in range(2 * PACES):
+        clock.advance(0.01)
+        await asyncio.gather(*joining(made, 1, key=str(number)))
+    assert len(made._paces) <= PACES
 
 
 class Flight:
