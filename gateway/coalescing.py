@@ -93,7 +93,7 @@ class Coalescer(Generic[K, P, R]):
         if batch.weight >= self._limit:
             self._start(key, batch)
         elif not batch.due and self._may_begin(key):
-            self._make_due(key, batch, loop)
+            self._make_due(key, batch, self._wait_s(key))
         elif len(batch.parts) == 1:
             loop.call_later(LONGEST_S, self._start, key, batch)
         try:
@@ -102,9 +102,9 @@ class Coalescer(Generic[K, P, R]):
             batch.leave()
             raise
 
-    def _make_due(self, key: K, batch: _Batch[P, R], loop: asyncio.AbstractEventLoop) -> None:
+    def _make_due(self, key: K, batch: _Batch[P, R], wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
         batch.due = True
-        wait_s = self._wait_s(key)
         if wait_s > 0:
             loop.call_later(wait_s, self._start, key, batch)
         else:
@@ -166,10 +166,11 @@ class Coalescer(Generic[K, P, R]):
         waiting = self._open.get(key)
         if waiting is None or not self._may_begin(key):
             return
-        if self._wait_s(key) <= 0:
+        wait_s = self._wait_s(key)
+        if wait_s <= 0:
             self._start(key, waiting)
         elif not waiting.due:
-            self._make_due(key, waiting, asyncio.get_running_loop())
+            self._make_due(key, waiting, wait_s)
 
 
 class SingleFlight(Generic[K, R]):

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.access_common import CONFIG, JSON, ended, fail, tell
 from gateway.cli.language import chinese, say
 
 
@@ -24,13 +25,7 @@ def gateway() -> None:
         "3 没有有效的成员目录，或数据库无法连接、正被另一网关使用，可重新启动。",
     )
 )
-@click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="gateway.toml",
-)
+@CONFIG
 def run(config_file: Path) -> None:
     """Serve until told to stop."""
     from gateway.grpc_engine import settle_engine
@@ -62,18 +57,11 @@ def run(config_file: Path) -> None:
         "退出码：0 已迁移，1 迁移后校验未通过，2 配置错误，3 数据库无法连接，或网关正在运行。",
     ),
 )
-@click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="gateway.toml",
-)
-@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+@CONFIG
+@JSON
 def move_store(config_file: Path, json_out: bool) -> None:
     """Move the embedded store to PostgreSQL."""
     from certs.slot_files import is_open
-    from gateway.cli.access_common import ended, fail, tell
     from gateway.clock import SystemClock
     from gateway.config import load_gateway
     from gateway.log import configure
@@ -106,14 +94,8 @@ def move_store(config_file: Path, json_out: bool) -> None:
         "退出码：0 一切正常，1 有事项需关注，2 有故障或配置错误，3 无法连接网关。",
     )
 )
-@click.option(
-    "--config",
-    "config_file",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="gateway.toml",
-)
-@click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
+@CONFIG
+@JSON
 def health(config_file: Path, json_out: bool) -> None:
     """Print the health of a gateway."""
     from gateway.cli.health import HealthUnreadError, address_of, read_health, show

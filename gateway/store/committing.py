@@ -86,7 +86,7 @@ class Committing:
         self, engine: sa.Engine, *, patient: bool = True, connect: Callable[[], sa.Connection] | None = None
     ) -> None:
         self._engine = engine
-        self._make = engine.connect if connect is None else connect
+        self._connect = connect
         self._patient = patient
         self._transaction: Transaction | None = None
 
@@ -154,7 +154,7 @@ class Committing:
     def connect(self) -> Transaction:
         """The connection; made where there is none, which may take a moment. Raises whatever the driver does."""
         if self._transaction is None:
-            self._transaction = Transaction(self._make())
+            self._transaction = Transaction(self._engine.connect() if self._connect is None else self._connect())
             if not self._patient and self._transaction.embedded is not None:
                 self._transaction.embedded.execute("PRAGMA busy_timeout=0")
                 self._transaction.embedded.execute("PRAGMA wal_autocheckpoint=0")
