@@ -23,7 +23,9 @@ SEVERAL = 3.0
 """So many parts in `apart_s` are worth waiting for."""
 PACES = 256
 """Keys of which it is known how many parts come; of more, those of the last moment."""
-_PATIENCE_STEP = math.log(1.1)
+ALIKE = 1.1
+"""Times of which the longer is no more than so many times the shorter are alike: a batch has the least of its parts'
+times, and what has much time must not be cut short by what has little."""
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
@@ -34,15 +36,12 @@ _Landed = tuple[R] | tuple[()]
 
 
 def patience(time_s: float) -> int:
-    """A class of times that differ by no more than a tenth; part of the key of a batch.
-
-    A batch has the least of its parts' times, and what has much time must not be cut short by what has little.
-    """
-    return math.floor(math.log(max(time_s, 0.001)) / _PATIENCE_STEP)
+    """A class of times that are alike; part of what makes two questions the same."""
+    return math.floor(math.log(max(time_s, 0.001)) / math.log(ALIKE))
 
 
 class Coalescer(Generic[K, P, R]):
-    """Runs parts that share a key in batches.
+    """Runs parts that share a key, and have about the same time, in batches.
 
     Args:
         run: answers a batch within so many seconds, one result a part, in order. What it raises, every part gets.
@@ -69,7 +68,7 @@ class Coalescer(Generic[K, P, R]):
         self._limit = limit
         self._most_under_way = under_way
         self._under_way: dict[K, list[int]] = {}  # what those under way weigh
-        self._open: dict[K, _Batch[P, R]] = {}
+        self._open: dict[K, list[_Batch[P, R]]] = {}  # of a key more than one only where times are not alike
 
     async def join(self, key: K, part: P, time_s: float, *, weight: int = 1, alone: bool = False) -> R:
         """The result for one part, which has `time_s` seconds; a batch has the least of its parts' times.
@@ -85,9 +84,7 @@ class Coalescer(Generic[K, P, R]):
             (result,) = await self._run(key, [part], time_s)
             return result
         loop = asyncio.get_running_loop()
-        batch = self._open.get(key)
-        if batch is None:
-            batch = self._open[key] = _Batch()
+        batch = self._batch(key, time_s)
         batch.trace()
         future = batch.add(part, time_s, weight, loop)
         if batch.weight >= self._limit:
@@ -101,6 +98,16 @@ class Coalescer(Generic[K, P, R]):
         except asyncio.CancelledError:
             batch.leave()
             raise
+
+    def _batch(self, key: K, time_s: float) -> _Batch[P, R]:
+        """The one that gathers for a part with so much time."""
+        gathering = self._open.setdefault(key, [])
+        for batch in gathering:
+            if batch.suits(time_s):
+                return batch
+        batch = _Batch()
+        gathering.append(batch)
+        return batch
 
     def _make_due(self, key: K, batch: _Batch[P, R], wait_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -131,9 +138,12 @@ class Coalescer(Generic[K, P, R]):
         return len(under_way) < self._most_under_way and max(under_way) == 1
 
     def _start(self, key: K, batch: _Batch[P, R]) -> None:
-        if self._open.get(key) is not batch:
+        gathering = self._open.get(key, [])
+        if batch not in gathering:
             return  # it has begun
-        del self._open[key]
+        gathering.remove(batch)
+        if not gathering:
+            del self._open[key]
         if not batch.waiting:
             return  # everybody left before it began
         batch.close()
@@ -163,14 +173,14 @@ class Coalescer(Generic[K, P, R]):
         under_way.remove(weight)
         if not under_way:
             del self._under_way[key]
-        waiting = self._open.get(key)
-        if waiting is None or not self._may_begin(key):
-            return
-        wait_s = self._wait_s(key)
-        if wait_s <= 0:
-            self._start(key, waiting)
-        elif not waiting.due:
-            self._make_due(key, waiting, wait_s)
+        for waiting in tuple(self._open.get(key, ())):
+            if not self._may_begin(key):
+                return
+            wait_s = self._wait_s(key)
+            if wait_s <= 0:
+                self._start(key, waiting)
+            elif not waiting.due:
+                self._make_due(key, waiting, wait_s)
 
 
 class SingleFlight(Generic[K, R]):
@@ -218,7 +228,8 @@ class _Batch(Generic[P, R]):
     def __init__(self) -> None:
         self.parts: list[P] = []
         self.futures: list[asyncio.Future[R]] = []
-        self.time_s = float("inf")
+        self.time_s = math.inf
+        self.longest_s = 0.0
         self.weight = 0
         self.waiting = 0
         self.due = False
@@ -231,11 +242,16 @@ class _Batch(Generic[P, R]):
         if tracing.active() and not tracing.active_in(self.context):
             self.context = contextvars.copy_context()
 
+    def suits(self, time_s: float) -> bool:
+        """Whether so much time is like that of all its parts."""
+        return max(self.longest_s, time_s) <= ALIKE * min(self.time_s, time_s)
+
     def add(self, part: P, time_s: float, weight: int, loop: asyncio.AbstractEventLoop) -> asyncio.Future[R]:
         future: asyncio.Future[R] = loop.create_future()
         self.parts.append(part)
         self.futures.append(future)
         self.time_s = min(self.time_s, time_s)
+        self.longest_s = max(self.longest_s, time_s)
         self.weight += weight
         self.waiting += 1
         return future

@@ -60,7 +60,6 @@ class _Terms(NamedTuple):
 
     member_id: str
     purpose: int
-    patience: int
 
 
 class _Same(NamedTuple):
@@ -193,7 +192,7 @@ class Partners:
                 metrics.PARTNER_SHED.add(member_id, calls.OVERLOADED)
                 return _no_place(bulkhead.retry_after_ms)
         left_s = asking.left_s()
-        terms = _Terms(member_id, asking.question.context.purpose, patience(left_s))
+        terms = _Terms(member_id, asking.question.context.purpose)
         try:
             return await self._together.join(terms, asking, left_s, alone=self._under_way == 1)
         finally:

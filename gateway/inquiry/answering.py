@@ -15,7 +15,7 @@ import numpy as np
 from adapters.contract import Lookup, Subjects
 from gateway.aside import Aside
 from gateway.clock import Clock, civil_day
-from gateway.coalescing import Coalescer, patience
+from gateway.coalescing import Coalescer
 from gateway.errors import RefusedError, WuganError
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
@@ -234,7 +234,6 @@ class Inquiry:
             context.legal_basis,
             as_of_on,
             min(question.evidence_limit, self._max_evidence),
-            patience(prepared.time_s),
             decision.scope,
             question.evidence_only_where_not_alive,
         )

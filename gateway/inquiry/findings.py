@@ -55,7 +55,6 @@ class Terms(NamedTuple):
         legal_basis: told to the departments.
         as_of_on: the civil day asked about.
         evidence_limit: rows for each person at most.
-        patience: class of the time they have.
         scope: how the grant narrows the answer.
         not_alive: of people who are answered as alive, evidence is wanted of events only.
     """
@@ -64,7 +63,6 @@ class Terms(NamedTuple):
     legal_basis: str
     as_of_on: int
     evidence_limit: int
-    patience: int
     scope: Scope
     not_alive: bool = False
 

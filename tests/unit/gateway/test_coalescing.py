@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.coalescing import PACES, Coalescer, SingleFlight, patience
@@ -318,7 +320,70 @@ async def test_a_batch_has_the_least_of_its_parts_times() -> None:
     assert runs.times == [4.8]
 
 
-def test_times_of_one_class_differ_by_a_tenth_at_most() -> None:
+@pytest.mark.parametrize("time_s", [0.011 * 1.013**step for step in range(0, 600, 7)])
+async def test_parts_whose_times_are_alike_are_one_batch_whatever_they_are(time_s: float) -> None:
+    runs = Runs()
+    runs.held = False
+    made = coalescer(runs)
+    times = [time_s * 1.08, time_s, time_s * 1.04]
+    await asyncio.gather(*(made.join("a", part, each) for part, each in enumerate(times)))
+    assert runs.batches == [[0, 1, 2]]
+    assert runs.times == [time_s]
+
+
+@given(times=st.lists(st.floats(min_value=0.01, max_value=3600.0), min_size=1, max_size=12))
+def test_what_has_much_time_is_never_cut_short_by_what_has_little(times: list[float]) -> None:
+    async def check() -> None:
+        runs = Runs()
+        runs.held = False
+        made = coalescer(runs, under_way=2)
+        results = await asyncio.gather(*(made.join("a", part, each) for part, each in enumerate(times)))
+        assert results == [part * 10 for part in range(len(times))]
+        assert sorted(part for batch in runs.batches for part in batch) == list(range(len(times)))
+        for batch, time_s in zip(runs.batches, runs.times, strict=True):
+            assert time_s == min(times[part] for part in batch)
+            assert all(times[part] <= time_s * 1.1 for part in batch)
+        assert not made._open
+        assert not made._under_way
+
+    asyncio.run(check())
+
+
+async def test_of_a_key_one_batch_is_under_way_also_where_times_are_not_alike() -> None:
+    runs = Runs()
+    made = coalescer(runs, under_way=1)
+    asked = joining(made, 1, 2)
+    await turns()
+    asked += [asyncio.ensure_future(made.join("a", part, time_s)) for part, time_s in [(3, 5.0), (4, 60.0), (5, 5.1)]]
+    await turns()
+    assert runs.batches == [[1, 2]]
+    runs.gates[0].set()
+    await turns()
+    assert runs.batches == [[1, 2], [3, 5]]
+    runs.gates[1].set()
+    await turns()
+    assert runs.batches == [[1, 2], [3, 5], [4]]
+    runs.gates[2].set()
+    assert await asyncio.gather(*asked) == [10, 20, 30, 40, 50]
+
+
+async def test_batches_begin_apart_also_where_times_lie_on_both_sides_of_a_class() -> None:
+    runs, clock = Runs(), FakeClock()
+    runs.held = False
+    made: Coalescer[str, int, int] = Coalescer(runs.run, clock, limit=100, under_way=2, apart_s=0.008)
+    edge_s = 1.1**7
+    for number in range(200):
+        clock.advance(0.002)
+        await asyncio.gather(made.join("a", number, edge_s + (0.01 if number % 2 else -0.01)))
+    begun = len(runs.batches)
+    joined = [asyncio.ensure_future(made.join("a", part, edge_s + shift)) for part, shift in [(1, 0.01), (2, -0.01)]]
+    await turns()
+    assert len(runs.batches) == begun
+    await asyncio.gather(*joined)
+    assert runs.batches[begun:] == [[1, 2]]
+
+
+def test_times_of_one_class_are_alike() -> None:
     times = [0.0005 * 1.01**step for step in range(2000)]
     for early, late in itertools.pairwise(times):
         assert patience(early) <= patience(late)
