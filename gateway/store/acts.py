@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from gateway.errors import StoreError
 from gateway.store.audit import Appending, AuditEvent, audit_content
 from gateway.store.keys import StoreKeys
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
 from gateway.store.tables import DIGEST_BYTES, SIGNATURE_BYTES, STATEMENT_BYTES, access_act, store_meta
 from gateway.store.writer import Writer
@@ -29,6 +29,9 @@ _HEAD_TAG = b"wugan-access-head-v1\x00"
 _NUMBER_BYTES = 8
 _LOCK = 0x77_75_67_61_6E_03
 """PostgreSQL advisory lock: one act at a time."""
+_LAST_NUMBER = (1 << 63) - 1
+_MARK = Look(sa.select(store_meta.c.value).where(store_meta.c.name == _HEAD))
+_MAC_OF = Look(sa.select(access_act.c.mac).where(access_act.c.number == sa.bindparam("number")))
 
 
 class ActRow(NamedTuple):
@@ -103,7 +106,10 @@ class Acts:
 
     async def changed(self, since: ActsHead) -> bool:
         """Whether there are acts after this one, or it is none of this record."""
-        return (await self._reader.run(lambda connection: _read_head(connection, self._keys))) != since
+        mark = await self._reader.look(_MARK)
+        value = bytes(mark[0][0]) if mark else None
+        last = [] if value is None else await self._reader.look(_MAC_OF, number=_number_in(value))
+        return _head_of(value, bytes(last[0][0]) if last else b"", self._keys) != since
 
     async def read(self, after: ActsHead = START) -> tuple[list[ActRow], ActsHead]:
         """The acts after one that was read before, and the last one.
@@ -150,14 +156,25 @@ def _head_value(keys: StoreKeys, head: ActsHead) -> bytes:
 
 def _read_head(connection: sa.Connection, keys: StoreKeys) -> ActsHead:
     """The last act, by the mark of the end; it must be the act that the mark was made for."""
-    value = connection.execute(sa.select(store_meta.c.value).where(store_meta.c.name == _HEAD)).scalar()
+    value = connection.execute(_MARK.statement).scalar()
     if value is None:
         return START
-    number = int.from_bytes(bytes(value)[:_NUMBER_BYTES])
-    mac = connection.execute(sa.select(access_act.c.mac).where(access_act.c.number == number)).scalar()
-    head = ActsHead(number, bytes(mac or b""))
-    if not hmac.compare_digest(_head_value(keys, head), bytes(value)):
-        raise _broken(number)
+    mac = connection.execute(_MAC_OF.statement, {"number": _number_in(bytes(value))}).scalar()
+    return _head_of(bytes(value), bytes(mac or b""), keys)
+
+
+def _number_in(value: bytes) -> int:
+    """The number in a mark; where somebody wrote one that no act can have, one that none has."""
+    return min(int.from_bytes(value[:_NUMBER_BYTES]), _LAST_NUMBER)
+
+
+def _head_of(value: bytes | None, mac: bytes, keys: StoreKeys) -> ActsHead:
+    """The last act, by the mark of the end and its own MAC."""
+    if value is None:
+        return START
+    head = ActsHead(_number_in(value), mac)
+    if not hmac.compare_digest(_head_value(keys, head), value):
+        raise _broken(head.number)
     return head
 
 

@@ -18,7 +18,7 @@ from gateway.store.adapter_tables import TEXT_CHARS, WHO_CHARS, WHY_CHARS, adapt
 from gateway.store.audit import Appending, AuditEvent, audit_content, recorded_words
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import one_at_a_time, take_numbers
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
 
@@ -235,6 +235,8 @@ class Adapters:
             StoreError: it could not be read.
         """
         words: list[Word] = []
+        if not await self._reader.look(_WORD_AFTER, after=after):
+            return words
         while True:
             query = sa.select(adapter_word).where(adapter_word.c.number > after).order_by(adapter_word.c.number)
             if adapter:
@@ -272,6 +274,9 @@ class Adapters:
         rows = await self._reader.run(lambda connection: list(connection.execute(query.limit(READ_AT_MOST))))
         rows.reverse()
         return [Standing(row[0], bytes(row[1]), row[2], row[3], row[4], row[5], Tally(*row[6:])) for row in rows]
+
+
+_WORD_AFTER = Look(sa.select(sa.literal(1)).where(adapter_word.c.number > sa.bindparam("after")).limit(1))
 
 
 def _rows(query: sa.Select[Any], connection: sa.Connection) -> list[Any]:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import LONGEST_OFF_MS, Effect, take_numbers
 from gateway.store.notice_tables import change_cursor, change_due
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
 
@@ -152,6 +152,8 @@ class Changes:
 
     async def due(self, now_ms: int, limit: int) -> list[DueChange]:
         """Changed people to be looked at now, the longest due first; then those put off while the clock was ahead."""
+        if not await self._reader.look(_ANY):
+            return []
         ordered = sa.select(change_due).order_by(change_due.c.next_try_ms, change_due.c.number)
 
         def read(connection: sa.Connection) -> Sequence[Any]:
@@ -171,6 +173,9 @@ class Changes:
     def _person(self, row: Any) -> ChangedPerson:
         number, name, linked, adapter, whole = json.loads(self._keys.decrypt(bytes(row.body), _due_of(row.number)))
         return ChangedPerson(number, name, tuple(linked), adapter, whole)
+
+
+_ANY = Look(sa.select(change_due.c.number).limit(1))
 
 
 def _cursor_of(adapter: str) -> bytes:

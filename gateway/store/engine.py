@@ -245,6 +245,7 @@ class Store:
             _note(await self.audit.head(), "store closed")
         except StoreError as error:
             _log.warning("store closed without reading the audit trail", fault=described(error))
+        self._reader.close()
         self._engine.dispose()
 
     async def __aenter__(self) -> Self:

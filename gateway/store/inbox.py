@@ -28,7 +28,7 @@ from gateway.store.letters import (
     take_numbers,
 )
 from gateway.store.post_tables import NOTE_CHARS, inbox
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.writer import Writer
 
@@ -312,7 +312,7 @@ class InboxTable:
             limit: how many at most.
             leave: those that are being dealt with.
         """
-        if limit <= 0:
+        if limit <= 0 or not await self._reader.look(_ANY, kind=kind):
             return []
         rows = await self._reader.run(lambda connection: _due(connection, kind, now_ms, limit + len(leave)))
         held = [self._held(row) for row in rows if (row.sender, bytes(row.delivery_id)) not in leave]
@@ -339,6 +339,14 @@ class InboxTable:
             row.failures,
             self._keys.decrypt(bytes(row.content), _bound_to(row.sender, delivery_id)),
         )
+
+
+_ANY = Look(
+    sa.select(sa.literal(1))
+    .where(sa.or_(inbox.c.state == WAITING, inbox.c.state == UNDER_WAY), inbox.c.kind == sa.bindparam("kind"))
+    .limit(1)
+)
+"""Whether there is anything of a kind to be dealt with, now or later."""
 
 
 def _due(connection: sa.Connection, kind: int, now_ms: int, limit: int) -> list[Row[Any]]:

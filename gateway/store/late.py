@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
 from gateway.store.post_tables import late_check, late_event, late_question
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
 
@@ -182,8 +182,16 @@ class _Forget:
         return [None] * len(payloads)
 
 
-def _over(now_ms: int) -> sa.Select[tuple[bytes]]:
+def _over(now_ms: Any) -> sa.Select[tuple[bytes]]:
     return sa.select(late_check.c.ticket).where(late_check.c.keep_until_ms < now_ms)
+
+
+_ANY_OVER = Look(_over(sa.bindparam("now_ms")).limit(1))
+_LAPSED = Look(
+    sa.select(late_question.c.delivery_id)
+    .where(late_question.c.state == OPEN, late_question.c.until_ms < sa.bindparam("now_ms"))
+    .limit(SWEEP_AT_MOST)
+)
 
 
 class LateChecks:
@@ -209,20 +217,9 @@ class LateChecks:
 
     async def sweep(self, now_ms: int) -> list[bytes]:
         """Forget checks whose time is long over; the delivery ids of questions whose time ran out, 200 at most."""
-        late = (
-            sa.select(late_question.c.delivery_id)
-            .where(late_question.c.state == OPEN, late_question.c.until_ms < now_ms)
-            .limit(SWEEP_AT_MOST)
-        )
-
-        def read(connection: sa.Connection) -> tuple[bool, list[bytes]]:
-            over = connection.execute(_over(now_ms).limit(1)).first() is not None
-            return over, [bytes(row[0]) for row in connection.execute(late)]
-
-        over, lapsed = await self._reader.run(read)
-        if over:
+        if await self._reader.look(_ANY_OVER, now_ms=now_ms):
             await self._writer.submit(self._forget, now_ms)
-        return lapsed
+        return [bytes(row[0]) for row in await self._reader.look(_LAPSED, now_ms=now_ms)]
 
     async def question(self, delivery_id: bytes) -> Question | None:
         """A question that was left; None: never, or it was forgotten."""

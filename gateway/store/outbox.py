@@ -20,7 +20,7 @@ from gateway.store.audit import recorded_words
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import LONGEST_OFF_MS, Effect, Letter, take_numbers
 from gateway.store.post_tables import NOTE_CHARS, ORDER_KEY_BYTES, outbox, outbox_partner
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import MEMBER_CHARS, MESSAGE_ID_BYTES
 from gateway.store.writer import Writer
@@ -220,12 +220,10 @@ class OutboxTable:
 
         Nothing is written where there is neither.
         """
-
-        def over(connection: sa.Connection) -> bool:
-            bounds = (WAITING, now_ms), (DEAD, dead_before_ms)
-            return any(connection.execute(_until(state, ms).limit(1)).first() is not None for state, ms in bounds)
-
-        if not await self._reader.run(over):
+        for state, until_ms in ((WAITING, now_ms), (DEAD, dead_before_ms)):
+            if await self._reader.look(_OVER, state=state, until_ms=until_ms):
+                break
+        else:
             return 0
         return await self._writer.submit(self._sweep, (now_ms, dead_before_ms))
 
@@ -239,12 +237,13 @@ class OutboxTable:
 
     async def partners(self) -> list[str]:
         """Everybody for whom something waits."""
+        if not await self._reader.look(_ANY, state=WAITING):
+            return []
         return await self._reader.run(lambda connection: _distinct_partners(connection, WAITING))
 
     async def troubles(self) -> dict[str, Trouble]:
         """Partners to which nothing could be delivered when it was last tried."""
-        rows = await self._reader.run(lambda connection: connection.execute(sa.select(outbox_partner)).all())
-        return {row.partner: Trouble(*row) for row in rows}
+        return {row[0]: Trouble(*row) for row in await self._reader.look(_TROUBLES)}
 
     async def backlog(self) -> list[Backlog]:
         """How the queues stand, by partner."""
@@ -288,6 +287,15 @@ def _due(
         .limit(limit)
     )
     return connection.execute(query).all()
+
+
+_ANY = Look(sa.select(sa.literal(1)).where(outbox.c.state == sa.bindparam("state")).limit(1))
+_OVER = Look(
+    sa.select(sa.literal(1))
+    .where(outbox.c.state == sa.bindparam("state"), outbox.c.expires_at_ms <= sa.bindparam("until_ms"))
+    .limit(1)
+)
+_TROUBLES = Look(sa.select(outbox_partner))
 
 
 def _until(state: int, before_ms: int) -> sa.Select[tuple[int]]:
