@@ -496,7 +496,8 @@ async def test_hedges_are_two_in_a_hundred_at_most() -> None:
     partners = federation.partners()
     await warmed(partners, 50)
     one.script = ["hang"] * 100
-    for _ in range(5):
+    await outcome(partners, timeout_s=30.0)
+    for _ in range(4):
         await outcome(partners, timeout_s=0.1)
     assert partners.standings.uses()[0].hedges == 1
     assert two.calls <= 1 + partners.standings.uses()[0].retries
