@@ -2,7 +2,8 @@
 
 Owns: the moment at which what was gathered is acted on. A busy loop is seen from the time that a round of it takes: one
 with nothing else to do comes round in some 20 µs. Where a thing takes others their time as well, how often it is done
-goes by how much there is to gather (`Pace`). Refuses: gathering, and knowing what is done.
+goes by how much there is to gather (`Pace`). Who may come along soon are those who began lately (`Lately`). Refuses:
+gathering, and knowing what is done.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ OVER_S = 0.25
 """Over how long the rate of what comes is looked at."""
 IDLE_ROUND_S = 0.000_050
 """A round of the event loop that takes no longer had nothing else to do."""
+LATELY_S = 0.1
+"""What began that long ago, or up to twice as long, began lately."""
 
 
 def when_idle(loop: asyncio.AbstractEventLoop, clock: Clock, act: Callable[[], None]) -> None:
@@ -64,3 +67,35 @@ class Pace:
     def wait_s(self, now: float) -> float:
         """Seconds until it is to be done again; 0 or less: now."""
         return self.done_at + self._apart_s - now if self._rate * self._apart_s >= self._worth else 0.0
+
+
+class Lately:
+    """How much of what is under way began lately.
+
+    What is under way for longer waits, for another province or a department, or goes on for minutes: others need not
+    wait for it to come along, and it has no use for the event loop. Counted by spans of `LATELY_S`.
+    """
+
+    __slots__ = ("_by_span",)
+
+    def __init__(self) -> None:
+        self._by_span: dict[int, int] = {}
+
+    def begin(self, now: float) -> int:
+        """Something begins; what to give to `end`."""
+        span = int(now / LATELY_S)
+        self._by_span[span] = self._by_span.get(span, 0) + 1
+        return span
+
+    def end(self, span: int) -> None:
+        """It ended."""
+        left = self._by_span[span] - 1
+        if left:
+            self._by_span[span] = left
+        else:
+            del self._by_span[span]
+
+    def count(self, now: float) -> int:
+        """How much of what has not ended began lately."""
+        span = int(now / LATELY_S)
+        return self._by_span.get(span, 0) + self._by_span.get(span - 1, 0)

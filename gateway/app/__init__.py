@@ -152,8 +152,8 @@ async def gateway(
             open_store(
                 settings,
                 clock,
-                alone=lambda: desk.in_flight <= 1,
-                calls=lambda: desk.in_flight,
+                alone=lambda: desk.busy_with <= 1,
+                calls=lambda: desk.busy_with,
                 replaced=replaced,
             )
         )

@@ -9,6 +9,7 @@ did not come as PARTNER_UNAVAILABLE.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -139,7 +140,7 @@ class Partners:
             self._watched, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST, apart_s=APART_S
         )
         self._flights: SingleFlight[_Same, Asked] = SingleFlight()
-        self._under_way = 0
+        self._under_way: Counter[str] = Counter()  # questions, by member
 
     async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
         """Send a question to a member; the verified answer within `timeout_s` seconds.
@@ -169,13 +170,15 @@ class Partners:
     async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> Asked:
         """Ask, where nobody asks the same."""
         asking.begin(question, end)
-        self._under_way += 1
+        self._under_way[member_id] += 1
         try:
             return Asked(await self._in_place(member_id, asking), asking)
         except WuganError as error:
             return Asked(error, asking)
         finally:
-            self._under_way -= 1
+            self._under_way[member_id] -= 1
+            if not self._under_way[member_id]:
+                del self._under_way[member_id]
 
     async def _in_place(self, member_id: str, asking: Asking) -> PartnerAnswer | WuganError:
         """Ask once there is a place among those who ask this member; at once, or not at all, if it fails anyway."""
@@ -194,7 +197,7 @@ class Partners:
         left_s = asking.left_s()
         terms = _Terms(member_id, asking.question.context.purpose)
         try:
-            return await self._together.join(terms, asking, left_s, alone=self._under_way == 1)
+            return await self._together.join(terms, asking, left_s, alone=self._under_way[member_id] == 1)
         finally:
             bulkhead.leave(taken)
 

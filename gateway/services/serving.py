@@ -24,6 +24,7 @@ from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
 from gateway.observing import metrics
+from gateway.pacing import Lately
 from gateway.resilience.overload import Overload
 from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -80,6 +81,7 @@ class Desk:
         self._federation = federation
         self._limit = limit
         self._in_flight = 0
+        self._lately = Lately()
         self._overload = Overload(shed_s)
         self._looking = False
         self._held: dict[str, int] = {}
@@ -93,6 +95,11 @@ class Desk:
     def in_flight(self) -> int:
         """Calls being worked on."""
         return self._in_flight
+
+    @property
+    def busy_with(self) -> int:
+        """Of the calls being worked on those that began lately; the others wait for somebody, and not for us."""
+        return self._lately.count(self._clock.monotonic())
 
     def drain(self) -> None:
         """Refuse new calls from now on."""
@@ -127,6 +134,7 @@ class Desk:
         began = self._clock.monotonic()
         outcome = "OK"
         self._in_flight += 1
+        lately = self._lately.begin(began)
         try:
             if self.draining.is_set() or self._in_flight > self._limit or self._too_much(began):
                 raise self._overloaded()
@@ -142,6 +150,7 @@ class Desk:
             await abort(context, _internal(call, error))
         finally:
             self._in_flight -= 1
+            self._lately.end(lately)
             if self.draining.is_set():
                 self._leaves()
             elapsed_s = self._clock.monotonic() - began

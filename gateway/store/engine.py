@@ -175,8 +175,8 @@ class Store:
             key: the 32 secret bytes, or the file that holds them; the file is made with a new store.
             clock: tells what is old enough to be deleted.
             queue_limit: writes that may be under way; more are refused.
-            alone: whether a single call is under way, whose writes then wait for no others.
-            calls: how many are under way, whose disclosures wait for each other for a moment.
+            alone: whether one call at most is under way that began lately, whose writes then wait for no others.
+            calls: how many are under way and began lately, whose disclosures wait for each other for a moment.
             limits: of PostgreSQL.
             replaced: given by the gateway itself, which has a database on PostgreSQL for itself, commands aside;
                 called, from any thread, when another gateway took it: then this one writes no more, and is to end.

@@ -586,6 +586,25 @@ async def test_a_question_that_is_alone_waits_for_no_others(monkeypatch: pytest.
     assert b.calls == 3
 
 
+async def test_a_question_to_one_member_does_not_wait_because_another_member_is_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gathers(*_: Any) -> None:
+        raise AssertionError("nobody else asks this member")
+
+    monkeypatch.setattr(coalescing, "when_idle", gathers)
+    federation, b = scripted("hang")
+    federation.at(C, answering(federation, C, well))
+    partners = federation.partners()
+    silent = asyncio.ensure_future(ask(partners))
+    await until(lambda: b.hanging)
+    for _ in range(3):
+        await ask(partners, at=C.member_id)
+    silent.cancel()
+    await asyncio.gather(silent, return_exceptions=True)
+    assert not partners._under_way
+
+
 # the deadline
 
 

@@ -98,6 +98,23 @@ async def test_one_call_too_many_is_refused_at_once_with_a_time_to_wait(desk: De
     assert await serve(desk) == "done"
 
 
+async def test_calls_that_wait_for_long_are_in_flight_but_keep_nobody_busy() -> None:
+    clock = FakeClock(NOW_MS)
+    desk = Desk(clock, Listed(A, B, clock=clock).current, federation=FEDERATION, limit=3)
+    held = Held()
+    calls = [asyncio.ensure_future(serve(desk, held)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert (desk.in_flight, desk.busy_with) == (2, 2)
+    clock.advance(1.0)
+    assert (desk.in_flight, desk.busy_with) == (2, 0)
+    calls.append(asyncio.ensure_future(serve(desk, held)))
+    await asyncio.sleep(0)
+    assert (desk.in_flight, desk.busy_with) == (3, 1)
+    held.go.set()
+    await asyncio.gather(*calls)
+    assert (desk.in_flight, desk.busy_with) == (0, 0)
+
+
 async def test_refused_calls_do_not_use_up_the_places_of_others(desk: Desk) -> None:
     for _ in range(5):
         await refusal(desk, call=Call("spiffe://nonsense"))
