@@ -239,6 +239,21 @@ REFUSALS: dict[int, Word] = {
 """Short, for tables and sums; where one person is refused, the refusal brings its own text."""
 
 
+SIGNALS: dict[str, Word] = {
+    "sequential": Word("号码连续", "numbers in sequence"),
+    "roster": Word("超出名册规模", "more people than the roster explains"),
+    "odd-hours": Word("非工作时间大量查询", "many people at odd hours"),
+    "unknown": Word("大量查无此人", "many people whom nobody knows"),
+    "overlap": Word("名册重合异常", "far too many people in common"),
+}
+"""What raises a harvesting alarm, by its name on the record."""
+
+
+def signal(name: str) -> Word:
+    """The word for what raised an alarm; one of a later version is shown as itself."""
+    return SIGNALS.get(name) or Word(name, name)
+
+
 def word(table: dict[int, Word], number: int) -> Word:
     """The word for a number; a number of a later version of the contract is shown as itself."""
     return table.get(number) or Word(f"（{number}）", f"({number})")

@@ -36,7 +36,7 @@ PAGE = 1000
         "The audit trail: who asked whom, why, on which basis, what came of it, and what administrators did. Reading "
         "takes the key of an audit administrator, and is itself recorded. Exit codes: 0 done, 1 refused or the trail "
         "is broken, 2 wrong usage or configuration.",
-        "审计日志：谁向谁查询、目的、依据与结果，以及管理人员的操作。查阅须使用审计管理员的密钥，查阅行为本身亦被记录。"
+        "审计日志：谁向谁查询、目的、依据与结果，以及管理人员的操作。查阅须使用安全审计员的密钥，查阅行为本身亦被记录。"
         "退出码：0 完成，1 被拒绝或审计链断裂，2 用法或配置错误。",
     )
 )
@@ -164,11 +164,15 @@ def verify(config_file: Path, json_out: bool, logs: tuple[Path, ...], heads: tup
 
     head = in_store(config_file, work)
     told = f"{head.sequence}:{head.mac.hex()}"
+    en, zh = f"{len(known)} noted head{'' if len(known) == 1 else 's'} checked", f"已核对 {len(known)} 个链头"
+    if not known:
+        en = "no noted head was given, so rows missing at the end do not show"
+        zh = "未提供另行保存的链头，末尾缺失的记录无法发现"
     tell(
         json_out,
         {"whole": True, "sequence": head.sequence, "mac": head.mac.hex(), "heads": len(known)},
-        f"whole; {len(known)} noted heads are in it. Note this head elsewhere: {told}",
-        f"审计链完整，已核对 {len(known)} 个链头。请另行保存此链头：{told}",
+        f"whole; {en}. Note this head elsewhere: {told}",
+        f"审计链完整，{zh}。请另行保存此链头：{told}",
     )
 
 

@@ -17,6 +17,7 @@ from gateway.cli.access_common import moment
 from gateway.cli.audit_words import explained, kind, outcome
 from gateway.cli.language import plain, say
 from gateway.cli.member_names import MemberNames
+from gateway.store.audit import AuditEvent
 from gateway.store.trail import Found
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -83,7 +84,7 @@ def line(found: Found, members: MemberNames) -> str:
     # What an administrator did is what came of it; an exchange has an outcome of a word.
     outcome_word = explained(event) if event.direction in ("act", "alarm") else outcome(event)
     who = " ".join(part for part in (members.called(event.counterpart), event.unit) if part)
-    about = say(f"people: {event.subjects}", f"{event.subjects} 人") if event.subjects else event.case_reference
+    about = say(f"people: {event.subjects}", f"{event.subjects} 人") if event.subjects else _case(event)
     parts = (
         f"{found.sequence:>8}",
         moment(event.at_ms),
@@ -110,6 +111,7 @@ def lines(found: Found, members: MemberNames) -> list[str]:
         "kind": say(kind_word.en, kind_word.zh),
         "outcome": say(outcome_word.en, outcome_word.zh),
         "purpose": say(purpose.en, purpose.zh) if purpose is not None else "",
+        "case_reference": _case(event),
     }
     told.pop(say("why_zh", "why_en"))
     return [
@@ -132,6 +134,14 @@ def csv_rows(found: Iterable[Found]) -> str:
 def json_rows(found: Iterable[Found]) -> str:
     """Rows of an export in JSON lines."""
     return "".join(json.dumps(data(each), ensure_ascii=False) + "\n" for each in found)
+
+
+def _case(event: AuditEvent) -> str:
+    """What an event is about, as the asker called it; of an administrator's act, which one."""
+    number = event.case_reference.removeprefix("act ")
+    if event.direction == "act" and number.isdecimal():
+        return say(f"act {number}", f"第 {number} 项操作")
+    return event.case_reference
 
 
 def _outcome(found: Found) -> str:

@@ -29,13 +29,6 @@ _QUOTAS: Final = {
     "minute": Word("一分钟内", "in the minute"),
     "second": Word("一秒内", "in the second"),
 }
-_SIGNALS: Final = {
-    "sequential": Word("号码连续", "numbers in sequence"),
-    "roster": Word("超出名册规模", "more people than the roster explains"),
-    "odd-hours": Word("非工作时间大量查询", "many people at odd hours"),
-    "unknown": Word("大量查无此人", "many people whom nobody knows"),
-    "overlap": Word("名册重合异常", "far too many people in common"),
-}
 _LEFT: Final = re.compile(r", (-?\d+) left of (\w+)")
 _LEFTS: Final = r"(?P<left>(?:, -?\d+ left of \w+)*)"
 _POLICY: Final = r"(?:; policy (?P<policy>\d+))?"
@@ -85,15 +78,15 @@ def _used_up(found: re.Match[str]) -> Word:
 
 
 def signal_words(name: str, seen: object, allowed: object) -> Word:
-    """What raised an alarm, e.g. "numbers in sequence (20 seen, 20 allowed)"."""
-    signal = _SIGNALS.get(name) or Word(name, name)
+    """What raised an alarm, e.g. "numbers in sequence (20 seen, 19 allowed)"."""
+    signal = wording.signal(name)
     return Word(f"{signal.zh}（发现 {seen}，允许 {allowed}）", f"{signal.en} ({seen} seen, {allowed} allowed)")
 
 
 def _alarm(found: re.Match[str]) -> Word:
     signal = signal_words(found["signal"], found["seen"], found["allowed"])
     return Word(
-        f"疑似批量套取：{signal.zh}；审计管理员解除前限流",
+        f"疑似批量套取：{signal.zh}；安全审计员解除前限流",
         f"this looks like harvesting: {signal.en}; throttled until an audit administrator clears it",
     )
 

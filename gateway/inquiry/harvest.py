@@ -165,7 +165,7 @@ class Harvest:
         raised = False
         limits = self._settings
         if sequence:
-            raised |= self._raise(member_id, unit, SEQUENTIAL, sequence, limits.sequential_people, now_ms)
+            raised |= self._raise(member_id, unit, SEQUENTIAL, sequence, limits.sequential_people - 1, now_ms)
         expected = int(roster * limits.roster_factor)
         if roster and member.day_people > expected:
             raised |= self._raise(member_id, unit, ROSTER, member.day_people, expected, now_ms)

@@ -142,7 +142,7 @@ def broken(sequence: int, en: str, zh: str) -> StoreError:
     """The trail does not hold at this row."""
     return StoreError(
         f"the audit trail is broken at row {sequence}: {en}; keep the database as it is, call the audit administrator",
-        f"审计链在第 {sequence} 条断裂：{zh}；请保留数据库现状并通知审计管理员",
+        f"审计链在第 {sequence} 条断裂：{zh}；请保留数据库现状并通知安全审计员",
         field=f"audit_event.{sequence}",
         retryable=False,
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from adapters.contract import Description
+from gateway import wording
 from gateway.errors import DirectoryError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.standing import DoorState
@@ -306,10 +307,11 @@ class AlarmVitals:
                 f"alarm/{member}",
                 Level.ATTENTION,
                 f"The questions of {names.get(member, (member, member))[0]} look like harvesting "
-                f"({', '.join(signals)}); they are throttled.",
-                f"{names.get(member, (member, member))[1]}的查询疑似批量套取信息（{'、'.join(signals)}），已限流。",
+                f"({', '.join(wording.signal(each).en for each in signals)}); they are throttled.",
+                f"{names.get(member, (member, member))[1]}的查询疑似批量套取信息"
+                f"（{'、'.join(wording.signal(each).zh for each in signals)}），已限流。",
                 "An audit administrator looks into it: wugan access alarms, and clears it there.",
-                "请审计管理员用 wugan access alarms 核查，并在其中解除。",
+                "请安全审计员用 wugan access alarms 核查，并在其中解除。",
             )
             for member, signals in standing.items()
         ]

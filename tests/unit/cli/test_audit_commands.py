@@ -220,6 +220,10 @@ def test_an_event_is_shown_whole_with_its_decision_in_words_in_both_languages(
     ours = run(config, "show", "4").stdout
     assert "说明：拒绝：超出查询额度；授权 g7 的额度（当日）不足以查询 12 人，当日尚余 3 人；依据第 31 项操作" in ours
     assert run(config, "show", "999").exit_code == 1
+    assert "案号：第 1 项操作\n" in run(config, "show", "1").stdout
+    [founding] = [line for line in run(config, "list", "--unit", "wang").stdout.splitlines() if " wang " in line]
+    assert "第 1 项操作" in founding
+    assert "act 1" not in founding
 
 
 def test_verifying_takes_no_key_and_holds_noted_heads_against_the_trail(config: Path, tmp_path: Path) -> None:
@@ -229,11 +233,13 @@ def test_verifying_takes_no_key_and_holds_noted_heads_against_the_trail(config: 
     log.write_text(f'not JSON: audit_mac\n["audit_mac"]\n{json.dumps(line)}\n{{"event": "ready"}}\n', "utf-8")
     ran = run(config, "verify", "--log", str(log), "--head", f"{noted.sequence}:{noted.mac.hex()}", by="")
     assert (ran.exit_code, head(config)) == (0, noted), ran.output
-    assert f"whole; 2 noted heads are in it. Note this head elsewhere: {noted.sequence}:{noted.mac.hex()}" in ran.stdout
+    assert f"whole; 2 noted heads checked. Note this head elsewhere: {noted.sequence}:{noted.mac.hex()}" in ran.stdout
     wrong = run(config, "verify", "--head", f"{noted.sequence}:{'00' * 32}", by="")
     assert (wrong.exit_code, "noted elsewhere" in wrong.stderr) == (1, True)
     spoil(config, f"DELETE FROM audit_event WHERE sequence = {noted.sequence}")
-    assert run(config, "verify", by="").exit_code == 0, "without a note nobody can know"
+    unknown = run(config, "verify", by="")
+    assert unknown.exit_code == 0, "without a note nobody can know"
+    assert "no noted head was given, so rows missing at the end do not show" in unknown.stdout
     cut = run(config, "verify", "--log", str(log), by="")
     assert (cut.exit_code, "missing at the end" in cut.stderr) == (1, True)
     (tmp_path / "empty.log").write_text("{}\n", "utf-8")

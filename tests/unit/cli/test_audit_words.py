@@ -63,5 +63,5 @@ def test_what_is_in_no_known_form_is_not_guessed_at() -> None:
 
 
 def test_a_list_of_alarms_says_in_words_what_was_seen() -> None:
-    assert signal_words("sequential", 20, 20).zh == "号码连续（发现 20，允许 20）"
-    assert signal_words("sequential", 20, 20).en == "numbers in sequence (20 seen, 20 allowed)"
+    assert signal_words("sequential", 20, 19).zh == "号码连续（发现 20，允许 19）"
+    assert signal_words("sequential", 20, 19).en == "numbers in sequence (20 seen, 19 allowed)"

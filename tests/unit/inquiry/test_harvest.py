@@ -148,6 +148,15 @@ def test_a_scan_is_seen_across_questions_and_windows_that_touch_but_not_across_d
     assert not slow.asks(people[10:], now_ms=NOW_MS + 24 * HOUR_MS)
 
 
+@pytest.mark.parametrize("size", [1, MANY])
+def test_what_was_allowed_is_less_than_what_raised_the_alarm(size: int) -> None:
+    watched = Watched()
+    assert watched.asks(scan(SETTINGS.sequential_people + 100), size=size)
+    (alarm,) = watched.alarms
+    assert (alarm.signal, alarm.allowed) == (SEQUENTIAL, SETTINGS.sequential_people - 1)
+    assert alarm.seen > alarm.allowed
+
+
 def test_members_are_watched_each_for_itself() -> None:
     watched = Watched()
     people = scan(SETTINGS.sequential_people)

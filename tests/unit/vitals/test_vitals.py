@@ -399,6 +399,9 @@ async def test_alarms_are_told_of_by_the_members_name_as_long_as_they_stand(worl
     (fact,) = await vitals(NOW_MS)
     assert fact.level is Level.ATTENTION
     assert "某省 340000" in fact.zh
+    assert "numbers in sequence" in fact.en, "what raised it is told in words"
+    assert "号码连续" in fact.zh
+    assert "安全审计员" in fact.do_zh
     standing.clear()
     assert list(await vitals(NOW_MS)) == []
 
