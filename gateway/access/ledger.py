@@ -90,6 +90,7 @@ class Ledger:
         self.cleared: set[int] = set()
         self.adapters = Adapters()
         self._by_act: dict[str, Callable[[Statement], None]] = {
+            people.FOUND_PEOPLE: _begun,
             people.ADD_PERSON: self._add_person,
             people.APPROVE_PERSON: self._approve_person,
             people.REMOVE_PERSON: self._remove_person,
@@ -292,6 +293,13 @@ class Ledger:
     def _clear(self, statement: Statement) -> None:
         _reason(statement)
         self.cleared.add(_part(statement, "alarm", int))
+
+
+def _begun(_statement: Statement) -> None:
+    raise PolicyError(
+        "the first people are enrolled already; others come one by one: `wugan access people add`",
+        "首批人员已登记，其他人员请用 `wugan access people add` 逐一登记",
+    )
 
 
 def _require_new(known: Mapping[str, Person], person: Person) -> None:

@@ -277,7 +277,7 @@ def explain(
 def protect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: str) -> None:
     """Protect."""
     done = _each_person(config_file, actor, roles.PROTECT, file, why)
-    tell(json_out, {"protected": done}, f"{done} persons protected", f"已保护 {done} 人")
+    tell(json_out, {"protected": done}, f"{_persons(done)} protected", f"已保护 {done} 人")
 
 
 @access.command(help=say("End the special protection of the persons in FILE.", "解除 FILE 中人员的特别保护。"))
@@ -287,7 +287,11 @@ def protect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: st
 def unprotect(config_file: Path, json_out: bool, actor: Actor, file: Path, why: str) -> None:
     """Unprotect."""
     done = _each_person(config_file, actor, roles.UNPROTECT, file, why)
-    tell(json_out, {"unprotected": done}, f"{done} persons no longer protected", f"已解除 {done} 人的保护")
+    tell(json_out, {"unprotected": done}, f"{_persons(done)} no longer protected", f"已解除 {done} 人的保护")
+
+
+def _persons(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} persons"
 
 
 def _each_person(config_file: Path, actor: Actor, act: str, file: Path, why: str) -> int:

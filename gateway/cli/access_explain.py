@@ -99,7 +99,8 @@ async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
     elif refused is not None:
         en, zh = refused.en, refused.zh
     else:
-        en, zh = "the quotas of all grants that would allow it are used up", "所有可适用授权的额度均已用完"
+        en = f"no grant that would allow it has room for {_people(asked.people)}"
+        zh = f"可适用的授权均不足 {asked.people} 人的额度"
     return {
         "allowed": bool(chosen),
         "grant": chosen,
@@ -113,20 +114,34 @@ async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
 async def _room(at: Opened, grant: Grant, asked: Asked, now_ms: int) -> tuple[str, bool]:
     """What is left of the quotas of a grant that allows the question, and whether it is enough."""
     quotas: Quotas = grant.terms.quotas
-    bounds = [bound for bound in quotas if bound]
-    rooms = []
-    if quotas.day:
-        rooms.append(quotas.day - await _used(at, grant.number, asked, now_ms))
-        if not grant.approved_by:
-            most = at.administration.ledger.thresholds.people_a_day
-            rooms.append(most - await _used(at, 0, asked, now_ms))
-    left = min(rooms, default=asked.people)
-    fits = all(asked.people <= bound for bound in bounds) and asked.people <= left
-    if not rooms:
-        return say("allows it, no bound for a day", "允许，每日不限"), fits
-    en = f"allows it, {left} people left today" if fits else f"has no room for {asked.people} people, {left} left today"
-    zh = f"允许，今日余 {left} 人" if fits else f"额度不足 {asked.people} 人，今日余 {left} 人"
-    return say(en, zh), fits
+    for bound, en, zh in (
+        (quotas.second, "in any second", "一秒内"),
+        (quotas.minute, "in any minute", "一分钟内"),
+        (quotas.official_day, "a day for each official", "每名经办人每日"),
+        (quotas.day, "a day", "每日"),
+    ):
+        if bound and asked.people > bound:
+            return _no_room(asked, f"{bound} {en} at most", f"{zh}至多 {bound} 人"), False
+    if not quotas.day:
+        return say("allows it, no bound for a day", "允许，每日不限"), True
+    left = quotas.day - await _used(at, grant.number, asked, now_ms)
+    if not grant.approved_by:
+        together = at.administration.ledger.thresholds.people_a_day - await _used(at, 0, asked, now_ms)
+        if together < min(left, asked.people):
+            en = f"{together} left today under all grants that one person made"
+            return _no_room(asked, en, f"一人所设各授权今日合计余 {together} 人"), False
+        left = min(left, together)
+    if asked.people > left:
+        return _no_room(asked, f"{left} left today", f"今日余 {left} 人"), False
+    return say(f"allows it, {_people(left)} left today", f"允许，今日余 {left} 人"), True
+
+
+def _no_room(asked: Asked, en: str, zh: str) -> str:
+    return say(f"has no room for {_people(asked.people)}: {en}", f"额度不足 {asked.people} 人：{zh}")
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
 
 
 async def _used(at: Opened, grant: int, asked: Asked, now_ms: int) -> int:

@@ -192,6 +192,15 @@ def list_(config_file: Path, json_out: bool) -> None:
         return
     for each in listed:
         role = say(*roles.TITLES[each["role"]])
-        click.echo(plain(f"{each['name']:16} {role:24} {state(each['state']):9} {each['key_id']}"))
+        click.echo(
+            plain(f"{_wide(each['name'], 16)} {_wide(role, 24)} {_wide(state(each['state']), 9)} {each['key_id']}")
+        )
     if not listed:
         click.echo(say("nobody is enrolled yet", "尚未登记任何人员"))
+
+
+def _wide(text: str, columns: int) -> str:
+    """The text with blanks up to so many columns; a Chinese character takes two."""
+    from rich.cells import cell_len
+
+    return text + " " * (columns - cell_len(text))

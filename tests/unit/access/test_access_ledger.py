@@ -85,7 +85,8 @@ async def test_there_is_one_beginning(desk: Office) -> None:
         application("qian", people.AUDIT),
         application("zhou", people.SECURITY),
     ]
-    assert "that is for: " in await refused(desk, "wang", people.FOUND_PEOPLE, {"people": listed})
+    assert "`wugan access people add`" in await refused(desk, "wang", people.FOUND_PEOPLE, {"people": listed})
+    assert "that is for: " in await refused(desk, "li", people.FOUND_PEOPLE, {"people": listed})
     assert "not enrolled" in await refused(desk, "new", people.FOUND_PEOPLE, {"people": listed})
 
 

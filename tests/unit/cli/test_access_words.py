@@ -6,8 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from gateway.access import people
+from gateway.cli.access_common import in_store
+from gateway.clock import civil_day
+from gateway.inquiry.quotas import counted_as
+from gateway.store.engine import Store
+from gateway.store.usage import DAY, Take
 from tests.unit.cli.access_office import MEMBER, Office
 
 
@@ -69,6 +75,56 @@ def test_who_may_not_is_told_in_words(office: Office, language: str) -> None:
         assert "系统管理员无权撤回授权，应由以下角色执行：安全保密管理员、安全审计员、部门数据负责人" in told
     else:
         assert "system administrator may not withdraw grants; that is for: security administrator" in told
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_people_stand_in_columns_however_wide_their_roles_are_written(office: Office, language: str) -> None:
+    for name in ("欧阳", "chen"):
+        office.does("people", "key", name, "--out", str(office.folder))
+        person = ("--as", "wang", "--key", str(office.folder / "wang.pem"))
+        file = str(office.folder / f"{name}.pub")
+        office.does("people", "add", file, "--role", "owner", "--config", str(office.config), *person)
+    rows = office.shows(language, "people", "list").splitlines()
+    assert len(rows) == 5
+    assert len({cell_len(row.rstrip()) for row in rows}) == 1, rows  # each ends with an id of the same length
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_quota_that_has_no_room_is_named_where_a_grant_is_explained(office: Office, language: str) -> None:
+    assert office.grants(per_day="300", per_minute="20").exit_code == 0
+    assert office.grants(per_day="100").exit_code == 0
+    asked = ("--member", MEMBER, "--purpose", "certification", "--benefit", "employee_pension")
+    told = office.shows(language, "explain", *asked, "--people", "200")
+    if language == "zh":
+        assert "可适用的授权均不足 200 人的额度" in told
+        assert "额度不足 200 人：一分钟内至多 20 人" in told
+        assert "额度不足 200 人：每日至多 100 人" in told
+    else:
+        assert "no grant that would allow it has room for 200 people" in told
+        assert "has no room for 200 people: 20 in any minute at most" in told
+        assert "has no room for 200 people: 100 a day at most" in told
+
+
+def test_small_grants_that_one_person_made_are_explained_with_the_room_they_share(office: Office) -> None:
+    assert office.grants(per_day="900").exit_code == 0
+    asked = ("--member", MEMBER, "--purpose", "certification", "--benefit", "employee_pension")
+    in_store(office.config, lambda store, clock: shared(store, civil_day(clock.now_ms()), 950))
+    told = office.shows("en", "explain", *asked, "--people", "60")
+    assert "has no room for 60 people: 50 left today under all grants that one person made" in told
+
+
+async def shared(store: Store, day: int, people_used: int) -> None:
+    """Count people under all grants that one person made."""
+    await store.usage.submit([Take(store.usage.tag(counted_as(0, MEMBER)), DAY, day, people_used, 1000)])
+
+
+def test_one_person_is_one_person(office: Office, tmp_path: Path) -> None:
+    (tmp_path / "persons.txt").write_text("330702195001010017\n")
+    person = ("--as", "li", "--key", str(office.folder / "li.pem"))
+    told = office.shows("en", "protect", str(tmp_path / "persons.txt"), "--why", "x", *person)
+    assert "1 person protected" in told
+    told = office.shows("en", "unprotect", str(tmp_path / "persons.txt"), "--why", "x", *person)
+    assert "1 person no longer protected" in told
 
 
 def test_every_role_and_act_has_a_name_in_both_languages() -> None:
