@@ -108,7 +108,15 @@ def status(config_file: Path, json_out: bool) -> None:
         for line in judged.lines():
             click.echo(line, err=True)
         if not there:
-            click.echo(say("A current key is missing or has expired.", "缺少当前密钥，或其已过期。"), err=True)
+            click.echo(
+                say(
+                    "A current key is missing or has expired. Enrol this gateway (`wugan certs enrol`) with a token of "
+                    "the authority's; one that was enrolled before is readmitted there first.",
+                    "缺少当前密钥，或其已过期。请用管理机构签发的令牌登记本网关（`wugan certs enrol`）；"
+                    "曾登记过的网关须先由管理机构重新准入。",
+                ),
+                err=True,
+            )
     if not there or judged.objections:
         raise SystemExit(EXIT_REFUSED)
 

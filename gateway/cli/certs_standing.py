@@ -41,8 +41,9 @@ class Judged:
         if not self.version:
             return [
                 say(
-                    "No directory is held that may be believed, so whether a key was revoked cannot be told here.",
-                    "本机没有有效的成员目录，无法在此判断密钥是否已被吊销。",
+                    "No directory in force is held here yet, so whether a key was revoked cannot be told; the gateway "
+                    "fetches one when it runs.",
+                    "本机尚无有效的成员目录，无法判断密钥是否已被吊销；网关运行后自动获取。",
                 )
             ]
         return [

@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from certs import rotation
 from certs.rotation import Event
 from certs.slot_journal import Generation, Journal, Publication, Rotation, State
-from gateway.cli.certs import _EVENTS, _tell
+from gateway.cli.certs import _EVENTS, _tell, certs
 from gateway.cli.certs_shown import show, waits_for
+from tests.configured import gateway_toml
 
 KEY_ID = "d75a980182b10ab7d54bfed3c964073a"
 
@@ -85,3 +87,17 @@ def test_details_are_told_in_chinese(
     said = capsys.readouterr().err
     assert not re.search("[a-z]{2,}", said.replace("tls", ""))
     assert ("41" in said) is ("41" in detail)
+
+
+@pytest.mark.parametrize(("language", "missing"), [("en", "A current key is missing"), ("zh", "缺少当前密钥")])
+def test_a_gateway_without_keys_is_told_to_enrol_and_when_a_directory_comes(
+    tmp_path: Path, language: str, missing: str
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(gateway_toml(), "utf-8")
+    ran = CliRunner(env={"WUGAN_LANG": language}).invoke(certs, ["status", "--config", str(config)])
+    assert ran.exit_code == 1
+    assert missing in ran.stderr
+    assert "`wugan certs enrol`" in ran.stderr
+    assert ("fetches one when it runs" in ran.stderr) is (language == "en")
+    assert ("网关运行后自动获取" in ran.stderr) is (language == "zh")
