@@ -332,8 +332,9 @@ def alarms(config_file: Path, json_out: bool) -> None:
             for alarm in await at.store.alarms.read()
         ]
 
+    found = run(config_file, work)
     names = MemberNames.of(config_file)
-    listed = [{**each, **names.fields(each["member"])} for each in run(config_file, work)]
+    listed = [{**each, **names.fields(each["member"])} for each in found]
     if json_out:
         click.echo(json.dumps(listed, ensure_ascii=False))
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway import wording
 from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quotas, Terms
 from gateway.cli.access_common import moment
@@ -153,6 +154,7 @@ def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:
     """Why a grant does not allow the question."""
     terms: Terms = grant.terms
     missing = asked.benefits - terms.benefits
+    benefits = [wording.word(wording.BENEFITS, each) for each in sorted(missing)]
     pending = because(ledger.needs_approval(grant))
     for applies, en, zh in (
         (bool(grant.withdrawn_by), f"withdrawn by {grant.withdrawn_by}", f"已由 {grant.withdrawn_by} 撤回"),
@@ -161,7 +163,11 @@ def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:
         (now_ms >= terms.until_ms, f"ended {moment(terms.until_ms)}", f"已于 {moment(terms.until_ms)} 到期"),
         (asked.purpose not in terms.purposes, "for other purposes", "目的不符"),
         (terms.units is not None and asked.unit not in terms.units, "for other units", "经办机构不符"),
-        (bool(missing), f"not for {', '.join(_names(missing, BENEFIT_NAMES))}", "险种不符"),
+        (
+            bool(missing),
+            f"not for {', '.join(each.en for each in benefits)}",
+            f"险种不符：{'、'.join(each.zh for each in benefits)}",
+        ),
     ):
         if applies:
             return say(en, zh)

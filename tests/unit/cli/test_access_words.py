@@ -113,6 +113,13 @@ def test_small_grants_that_one_person_made_are_explained_with_the_room_they_shar
     assert "has no room for 60 people: 50 left today under all grants that one person made" in told
 
 
+@pytest.mark.parametrize(("language", "said"), [("zh", "险种不符：失业保险金"), ("en", "not for unemployment benefit")])
+def test_a_benefit_that_a_grant_leaves_out_is_named_in_words(office: Office, language: str, said: str) -> None:
+    assert office.grants().exit_code == 0
+    asked = ("--member", MEMBER, "--purpose", "certification", "--benefit", "unemployment")
+    assert said in office.shows(language, "explain", *asked)
+
+
 async def shared(store: Store, day: int, people_used: int) -> None:
     """Count people under all grants that one person made."""
     await store.usage.submit([Take(store.usage.tag(counted_as(0, MEMBER)), DAY, day, people_used, 1000)])
