@@ -28,7 +28,7 @@ from gateway.federation.directory import Directory
 from gateway.federation.directory_fetch import HeldFetcher
 from gateway.federation.directory_stream import DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust, Seen
-from gateway.federation.directory_updater import DirectoryPlace, fetch
+from gateway.federation.directory_updater import DirectoryPlace, fetch, keep
 
 SOONEST_S: Final = 0.25
 """First wait before another try after a failure, seconds; it doubles up to the time between two looks."""
@@ -187,7 +187,7 @@ class DirectoryTuf:
         )
 
     def _take(self, fetcher: FetcherInterface) -> _Held:
-        """In a thread: fetch, judge, and the directory that is in force then."""
+        """In a thread: fetch, judge, keep; the directory that is in force then."""
         now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
         fetched = fetch(self._place, fetcher, now)
         held = self._held
@@ -196,12 +196,14 @@ class DirectoryTuf:
         same = held is not None and held.signers & fetched.signers
         seen = Seen(held.directory.version, held.directory.digest) if held is not None and same else None
         if held is not None and hashlib.sha256(fetched.data).digest() == held.directory.digest:
+            keep(self._place, fetched)
             expires_at_ms = min(held.own_expiry_ms, fetched.expires_ms)
             if (expires_at_ms, fetched.signers) == (held.directory.expires_at_ms, held.signers):
                 return held
             directory = replace(held.directory, expires_at_ms=expires_at_ms)
             return _Held(directory, fetched.signers, held.own_expiry_ms)
         directory = self._trust.verify(fetched.data, version=fetched.version, now_ms=self._clock.now_ms(), seen=seen)
+        keep(self._place, fetched)
         _log.info("directory taken", version=directory.version, members=len(directory.members))
         own_expiry_ms = directory.expires_at_ms
         directory = replace(directory, expires_at_ms=min(own_expiry_ms, fetched.expires_ms))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -197,6 +198,111 @@ async def test_a_directory_kept_instead_of_a_bad_one_still_expires(world: World)
         gateway.current()
 
 
+def without_its_file(world: World) -> None:
+    """A mirror that is copied from the top: the metadata have arrived, the directory has not."""
+    [old] = (world.mirror / "targets").iterdir()
+    world.publish()
+    for path in (world.mirror / "targets").iterdir():
+        if path.name != old.name:
+            path.unlink()
+
+
+def with_old_files(world: World) -> None:
+    [old] = [path.read_bytes() for path in (world.mirror / "targets").iterdir()]
+    world.clock.advance(1)
+    world.publish()
+    for path in (world.mirror / "targets").iterdir():
+        path.write_bytes(old)
+
+
+def with_old_targets(world: World) -> None:
+    world.publish()
+    shutil.copy(world.mirror / "metadata" / "1.targets.json", world.mirror / "metadata" / "2.targets.json")
+
+
+def with_an_old_snapshot(world: World) -> None:
+    world.publish()
+    shutil.copy(world.mirror / "metadata" / "1.snapshot.json", world.mirror / "metadata" / "2.snapshot.json")
+
+
+def breaking_the_rule(world: World) -> None:
+    world.publish(federation="another.example")
+
+
+@pytest.mark.parametrize(
+    "spoiled", [without_its_file, with_old_files, with_old_targets, with_an_old_snapshot, breaking_the_rule]
+)
+async def test_what_cannot_be_taken_whole_leaves_the_old_one_in_force_over_a_restart_too(
+    world: World, spoiled: Callable[[World], None]
+) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    spoiled(world)
+    await gateway.refresh()
+    assert gateway.current().version == 1
+    again = world.gateway()
+    await again.refresh()
+    assert again.current().version == 1
+    alone = world.gateway(fetcher=Unreachable())
+    await alone.refresh()
+    assert alone.current().version == 1
+    world.clock.advance(24 * HOUR_S)
+    with pytest.raises(DirectoryError):
+        await world.gateway().refresh()
+    world.publish()
+    await again.refresh()
+    assert again.current().version == 3
+
+
+async def test_a_directory_that_is_not_believed_is_fetched_once(world: World) -> None:
+    network = Unreachable()
+    network.cut = False
+    gateway = world.gateway(fetcher=network)
+    await gateway.refresh()
+    breaking_the_rule(world)
+    await gateway.refresh()
+    asked = network.asked
+    await gateway.refresh()
+    assert network.asked == asked + 4, "next root, timestamp, snapshot, targets"
+
+
+def played_back(world: World) -> None:
+    world.play_back(world.folder / "first")
+
+
+def anothers(world: World) -> None:
+    stranger = World(world.folder, "stranger")
+    stranger.publish()
+    world.play_back(stranger.mirror)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "en", "zh"),
+    [
+        (played_back, "`wugan authority publish --above`", "`wugan authority publish --above`"),
+        (with_old_files, "copy the mirror again", "请重新完整复制镜像"),
+        (anothers, "compare root.json", "请与管理机构核对 root.json"),
+    ],
+)
+async def test_what_is_refused_is_said_in_words_with_what_to_do(
+    world: World, spoiled: Callable[[World], None], en: str, zh: str
+) -> None:
+    shutil.copytree(world.mirror, world.folder / "first")
+    gateway = world.gateway()
+    if spoiled is played_back:
+        world.publish()
+    await gateway.refresh()
+    spoiled(world)
+    with capture_logs() as logs:
+        await gateway.refresh()
+    [reason] = [log["reason"] for log in logs]
+    assert en in reason
+    (world.folder / "state-gateway" / "targets" / "directory.pb").unlink()
+    with pytest.raises(DirectoryError) as caught:
+        await world.gateway().refresh()
+    assert (caught.value.en, zh in caught.value.zh) == (reason, True)
+
+
 async def test_metadata_without_a_directory_are_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory_updater, "TARGET", "another.pb")
     with pytest.raises(DirectoryError, match="names no directory"):
@@ -217,7 +323,9 @@ async def test_what_is_kept_is_private(world: World) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    for path in (state / "metadata").glob("*.json"):
+    kept = [*(state / "metadata").glob("*.json"), *(state / "targets").iterdir()]
+    assert len(kept) == 5
+    for path in kept:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
 
