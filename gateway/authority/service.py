@@ -58,6 +58,8 @@ _STATUS: Final = {
 }
 _MEMBER: Final = web.RequestKey("member", str)
 """Where a request keeps whose certificate was shown, for the log."""
+_WHY: Final = web.RequestKey("why", str)
+"""Where it keeps why it is refused, for the log, where the code does not say it."""
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -237,8 +239,12 @@ class DirectoryService:
     async def _report_seen(self, request: web.Request) -> Message:
         version = (await _body(request, authority_pb2.DirectorySeen)).version
         member_id = await self._peer(request)
-        if not 0 < version <= self._version and not 0 < version <= await asyncio.to_thread(self._office.version):
+        if version < 1:
             raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
+        if version > self._version and version > await asyncio.to_thread(self._office.version):
+            error = _not_published()
+            request[_WHY] = error.en
+            raise error
         self._seen[member_id] = (version, self._clock.now_ms())
         return await self._seen_report()
 
@@ -324,12 +330,23 @@ def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Messa
             answer = await work(request)
         except WuganError as error:
             status = 503 if isinstance(error, StoreError) else _STATUS.get(error.reason, 500)
-            refusals.note(Refusal(request.path, error.code, status, request.get(_MEMBER, "")))
+            member, why = request.get(_MEMBER, ""), request.get(_WHY, "")
+            refusals.note(Refusal(request.path, error.code, status, member, why))
             problem = {"title": error.code, "status": status, "detail": error.en, "detail_zh": error.zh}
             return web.json_response(problem, status=status, content_type="application/problem+json")
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
     return handle
+
+
+def _not_published() -> RefusedError:
+    return RefusedError(
+        "this authority has published no directory as new as that: if its folder was restored from a backup, publish "
+        "above what gateways hold (`wugan authority publish --above`); if not, somebody else signs with its keys",
+        "本机构尚未发布如此新的成员目录：若其目录恢复自备份，请以高于各网关所持版本的版本号发布"
+        "（`wugan authority publish --above`）；否则说明有人冒用其密钥签署",
+        field="version",
+    )
 
 
 def _broken() -> StoreError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -331,6 +332,21 @@ async def test_nobody_waits_for_a_gateway_whose_tls_certificate_was_revoked(serv
 async def test_a_version_that_is_none_cannot_be_seen(served: Served, member: Keys, version: int) -> None:
     body = authority_pb2.DirectorySeen(version=version).SerializeToString()
     assert (await served.post("/directory/seen", body, member))[0] == 400
+
+
+async def test_a_member_that_has_seen_a_newer_directory_is_told_what_that_means_and_so_is_the_log(
+    served: Served, member: Keys
+) -> None:
+    """After a restore, and where somebody else signs with the authority's keys: the members are the first to know."""
+    body = authority_pb2.DirectorySeen(version=99).SerializeToString()
+    with capture_logs() as lines:
+        status, answer = await served.post("/directory/seen", body, member)
+    problem = json.loads(answer)
+    assert status == 400
+    for text in (problem["detail"], problem["detail_zh"]):
+        assert "wugan authority publish --above" in text
+    [line] = [line for line in lines if line["event"] == "refused"]
+    assert (line["member"], line["reason"]) == (ZHEJIANG, problem["detail"])
 
 
 async def test_what_was_seen_is_written_down_when_it_stops(world: World, tmp_path: Path) -> None:
