@@ -98,7 +98,7 @@ class _RevocationServer:
         try:
             body = await self._workers.run(make, *values)
         except RevocationError as error:
-            return web.Response(status=404, text=f"{error.en}\n")
+            return web.Response(status=404, text=f"{error.en}\n{error.zh}\n")
         except CertsError as error:
             return self._out_of_order(error)
         return web.Response(body=body, headers={"Content-Type": kind, **_KEPT_BRIEFLY})

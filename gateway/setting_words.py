@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from certs.errors import CertsError
+
 _TEXTS: Final = {
     "missing": ("is missing", "缺少此项"),
     "extra_forbidden": ("no such setting", "没有此设置项"),
@@ -54,11 +56,14 @@ def told(kind: str, message: str, context: Mapping[str, Any]) -> tuple[str, str]
     Args:
         kind: the type of the finding.
         message: the library's own English text, for what has no text here.
-        context: what the finding is about: bounds, permitted words.
+        context: what the finding is about: bounds, permitted words, and the error of a check of ours.
     """
     if kind in _TEXTS:
         en, zh = _TEXTS[kind]
         return en.format_map(context), zh.format_map({**context, "expected": _listed(context)})
+    came_of = getattr(context.get("error"), "__cause__", None)
+    if isinstance(came_of, CertsError):  # which says it in both languages
+        return came_of.en, came_of.zh
     text = message.removeprefix("Value error, ")
     return text, next((zh for start, zh in OUR_OWN.items() if text.startswith(start)), f"有误（{text}）")
 

@@ -189,3 +189,5 @@ async def test_names_that_are_not_there_are_not_found(verifier: Verifier) -> Non
     for path in ("/crl/issuing-2.crl", "/crl/..%2Froot.crl", "/ca/root.cer", "/crl/", "/crl/x%00.crl", "/ledger.db"):
         command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--path-as-is"]
         assert (await must(*command, verifier.world.plain + path)).text == "404", path
+    said = await must("curl", "--silent", verifier.world.plain + "/crl/issuing-2.crl")
+    assert said.text == "there is no such issuing CA\n没有该签发 CA\n"
