@@ -116,7 +116,7 @@ class Authority:
             )
         root_key = keys.generate_authority_key()
         root = profiles.root_certificate(root_key, federation, now)
-        keys.store_private_key(folder / _ROOT_KEY, root_key, passphrase=root_passphrase)
+        keys.store_private_key(folder / _ROOT_KEY, root_key, passphrase=root_passphrase, by_heart=True)
         first = issuing.add(folder, 1, profiles.Issuer(root, root_key, federation, loopback), passphrase, now)
         made = cls(folder, root, (first,), Ledger(folder / _LEDGER), passphrase)
         if public_url:

@@ -4,7 +4,8 @@ Owns: which kinds of key there are (ECDSA P-384 for authorities, ECDSA P-256 for
 directory, X-Wing seeds for decryption), their files, and key ids. Refuses: any other kind, and any key file that
 someone besides its owner can read.
 
-Keys are PEM, PKCS#8 (RFC 5958), encrypted when a passphrase is given. An X-Wing private key is a 32-byte seed
+Keys are PEM, PKCS#8 (RFC 5958), encrypted when a passphrase is given; one that a person knows by heart is stretched
+(`sealed_key`). An X-Wing private key is a 32-byte seed
 (draft-connolly-cfrg-xwing-kem); PKCS#8 has no settled form for it, so it has an armour of our own (`seed_armour`).
 """
 
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from certs import seed_armour
+from certs import sealed_key, seed_armour
 from certs.errors import KeyFileError
 from certs.files import PRIVATE, read_secret, write_file
 from certs.seed_armour import SEED_BYTES
@@ -78,25 +79,36 @@ def raw_public_key(key: Ed25519PublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
-def store_private_key(path: Path, key: PrivateKey, *, passphrase: bytes | None = None, replace: bool = False) -> None:
+def store_private_key(
+    path: Path, key: PrivateKey, *, passphrase: bytes | None = None, by_heart: bool = False, replace: bool = False
+) -> None:
     """Write a private key, mode 0600, whole or not at all.
 
     Args:
         path: where; its folder must exist.
         key: the key.
         passphrase: encrypts the file (PBES2, AES-256) when given; 1 to 1,023 bytes.
+        by_heart: whether a person knows it, so that it can be guessed by whoever has the file; opening it then takes a
+            quarter of a second.
         replace: whether a file that is already there may be replaced.
 
     Raises:
         KeyFileError: it cannot be written, is there already, or the passphrase is empty or too long.
     """
     _check_passphrase(passphrase)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase),
-    )
+    if passphrase is None:
+        pem = _pkcs8(key, serialization.Encoding.PEM, serialization.NoEncryption())
+    elif by_heart:
+        pem = sealed_key.seal(_pkcs8(key, serialization.Encoding.DER, serialization.NoEncryption()), passphrase)
+    else:
+        pem = _pkcs8(key, serialization.Encoding.PEM, serialization.BestAvailableEncryption(passphrase))
     write_file(path, pem, mode=PRIVATE, replace=replace)
+
+
+def _pkcs8(
+    key: PrivateKey, encoding: serialization.Encoding, encryption: serialization.KeySerializationEncryption
+) -> bytes:
+    return key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
 
 
 def load_private_key(path: Path, *, passphrase: bytes | None = None) -> PrivateKey:

@@ -4,7 +4,7 @@ before any test module loads it.
 Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
 the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones. No
 example of a property is held to a time, which tells of the machine. Files are kept in memory (tests/scratch.py), and
-no longer than a test that passed.
+no longer than a test that passed. Passphrases are stretched hardly at all: there are thousands.
 """
 
 import functools
@@ -16,7 +16,7 @@ import hypothesis
 import pytest
 import structlog
 
-from certs import require_tls13
+from certs import require_tls13, sealed_key
 from gateway.grpc_engine import settle_engine
 from tests import scratch
 
@@ -38,6 +38,14 @@ def _configure_for_one_test(**settings: object) -> None:
 
 
 structlog.configure = _configure_for_one_test
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passphrases_soon_opened() -> Iterator[None]:
+    """In this process; commands that tests start stretch them as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealed_key, "ROUNDS", 2048)
+        yield
 
 
 @pytest.fixture(autouse=True)

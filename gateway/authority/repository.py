@@ -299,7 +299,7 @@ class Repository:
         key = keys.generate_signing_key()
         signer = CryptoSigner(key)
         path = self._root_keys / f"{signer.public_key.keyid[:16]}.pem"
-        keys.store_private_key(path, key, passphrase=passphrase)
+        keys.store_private_key(path, key, passphrase=passphrase, by_heart=True)
         return signer
 
     def _new_online_key(self, role: str) -> CryptoSigner:

@@ -63,7 +63,7 @@ def key(name: str, out: Path, passphrase_file: Path | None, json_out: bool) -> N
         applicant = Applicant.of(name, made)
         applicant.check()
         passphrase = None if passphrase_file is None else keys.read_passphrase(passphrase_file)
-        keys.store_private_key(out / f"{name}.pem", made, passphrase=passphrase)
+        keys.store_private_key(out / f"{name}.pem", made, passphrase=passphrase, by_heart=True)
         write_file(out / f"{name}.pub", applicant.text().encode(), mode=PUBLIC, replace=False)
         return applicant
 

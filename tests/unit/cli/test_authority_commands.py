@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import re
@@ -15,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs import sealed_key
 from certs.authority import Authority
 from certs.identity import Identity
 from certs.keys import generate_authority_key, generate_tls_key
@@ -411,6 +413,18 @@ def test_of_a_founding_with_a_wrong_setting_nothing_is_left(
     assert administrator.types("init", "--federation", FEDERATION, *secrets, *wrong).exit_code == 2
     assert not administrator.home.exists()
     administrator.founds()
+
+
+def test_what_custodians_take_away_is_not_soon_guessed(
+    administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealed_key, "ROUNDS", 4096)
+    administrator.founds()
+    kept = [*(administrator.home / "tuf-root-keys").iterdir(), administrator.home / "root-key.pem"]
+    assert len(kept) == 4
+    for path in kept:
+        der = base64.b64decode("".join(path.read_text().splitlines()[1:-1]))
+        assert b"\x02\x02\x10\x00" in der, path
 
 
 def test_empty_lists_and_a_second_revocation_say_so(founded: Administrator) -> None:
