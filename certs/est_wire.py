@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -43,6 +44,9 @@ TRANSFER_ENCODING: Final = {"Content-Transfer-Encoding": "base64"}
 
 _ARMOUR: Final = re.compile(rb"-----(?:BEGIN|END) [A-Z0-9 #]{1,40}-----")
 _BLANK: Final = re.compile(rb"[ \t\r\n]+")
+
+# Servers put certificates in any order (`openssl crl2pkcs7` does); that this is no DER concerns nobody who enrols
+warnings.filterwarnings("ignore", "PKCS#7 certificates could not be parsed as DER", UserWarning)
 
 
 @asn1.sequence

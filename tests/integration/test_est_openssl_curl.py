@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import os
 import re
 import shlex
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -36,6 +38,12 @@ from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity
 from tests.needs import require_tools
 
 pytestmark = pytest.mark.integration
+
+READER = """
+import sys
+from certs.est_wire import parse_certs_only
+print(*(each.serial_number for each in parse_certs_only(sys.stdin.buffer.read())))
+"""
 
 
 class Client:
@@ -119,6 +127,19 @@ async def test_the_ca_certificates_are_the_root_and_the_issuing_ca(client: Clien
     assert headers["content-transfer-encoding"] == "base64"
     found = await client.certificates(answer, "cacerts")
     assert set(found) == {client.world.authority.root, client.world.authority.issuing_cas[0].certificate}
+
+
+async def test_certificates_that_openssl_puts_together_are_taken_without_a_word(client: Client) -> None:
+    """In whatever order: a set in DER has one only, and other EST servers send what OpenSSL makes."""
+    leaf = await client.enrol("first")
+    _, answer = await client.curl("/cacerts")
+    await client.certificates(answer, "cacerts")
+    for order in (("cacerts", "first"), ("first", "cacerts")):
+        files = " ".join(f"-certfile {name}.pem" for name in order)
+        der = (await client.openssl(f"crl2pkcs7 -nocrl -outform DER {files}")).out
+        ran = await must(sys.executable, "-c", READER, stdin=base64.encodebytes(der))
+        assert str(leaf.serial_number) in ran.text.split()
+        assert not ran.err
 
 
 async def test_a_whole_enrolment_and_a_renewal_by_openssl_and_curl(client: Client) -> None:
