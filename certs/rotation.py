@@ -211,13 +211,14 @@ class Rotator:
         """Give up the rotation under way, or put back the keys before the current ones; the kinds that changed.
 
         Raises:
-            CertsError: there is nothing to go back to, or the journal cannot be written.
+            CertsError: there is nothing to go back to, other kinds than these would be given up too, or the journal
+                cannot be written.
         """
         async with self._busy:
             journal, now_ms = self._slots.journal, self._now_ms()
             if journal.rotation is not None:
                 back = journal.rotation.kinds
-                after = slot_steps.dropped(journal, now_ms)
+                after = slot_steps.dropped(journal, kinds, now_ms)
             else:
                 after, back = slot_steps.put_back(journal, kinds, now_ms)
                 for each in after.generations:

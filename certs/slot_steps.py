@@ -9,6 +9,7 @@ A sequence number of a publication never stands for two sets of keys: whatever c
 from __future__ import annotations
 
 import datetime as dt
+import math
 import random
 from collections.abc import Sequence
 from typing import Final
@@ -18,6 +19,14 @@ from certs.slot_journal import MAX_LISTED, Generation, Journal, Kind, Publicatio
 
 HOLD_MS: Final = 86_400_000
 """After a roll back nothing of that kind is renewed automatically for a day (our choice)."""
+_ALREADY: Final = (
+    "the keys in use are those of before the last one already; to have new ones, rotate",
+    "在用密钥已是上次轮换之前的密钥；如需新密钥，请执行轮换",
+)
+_NONE_LEFT: Final = (
+    "no earlier key is left that could be used: it is destroyed or has expired, or there never was one",
+    "没有可恢复使用的旧密钥：已销毁、已过期，或从未有过",
+)
 
 
 def begun(
@@ -143,14 +152,25 @@ def activated(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> Journal:
     return journal.replacing(changed, rotation=rotation.model_copy(update={"kinds": rest}) if rest else None)
 
 
-def dropped(journal: Journal, now_ms: int) -> Journal:
-    """The rotation under way is given up.
+def dropped(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> Journal:
+    """The rotation under way is given up: as a whole, since its keys are published together.
+
+    Args:
+        journal: as it is.
+        kinds: those that may be given up.
+        now_ms: Unix milliseconds.
 
     Raises:
-        SlotError: there is none.
+        SlotError: there is none, or it is of other kinds too.
     """
     if journal.rotation is None:
         raise SlotError("no rotation is under way", "没有正在进行的轮换")
+    if not set(journal.rotation.kinds) <= set(kinds):
+        listed = ", ".join(journal.rotation.kinds)
+        raise SlotError(
+            f"the rotation under way, of {listed}, can only be given up as a whole; to do that, roll back without --kind",
+            f"正在进行的 {listed} 轮换只能整体放弃；如需放弃，请不带 --kind 执行回退",
+        )
     changed: list[Generation] = []
     for kind in journal.rotation.kinds:
         changed += [each.now(state="destroyed") for each in journal.of(kind, "preparing")]
@@ -174,10 +194,13 @@ def put_back(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> tuple[Jour
     """
     changed: list[Generation] = []
     back: list[Kind] = []
+    already = False
     for kind in kinds if journal.rotation is None else ():
-        current, before = journal.current(kind), next(journal.of(kind, "retired"), None)
-        # A newer retired one was itself rolled back: it is not what was before.
-        if current is None or before is None or before.number > current.number or before.not_after_ms <= now_ms:
+        current, before = journal.current(kind), _used_last(journal, kind)
+        if current is None or before is None or before.not_after_ms <= now_ms:
+            continue
+        if before.number > current.number:  # it was itself rolled back: it is not what was before
+            already = True
             continue
         sealed_to = kind == "encryption"
         since = None if sealed_to else now_ms
@@ -185,11 +208,21 @@ def put_back(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> tuple[Jour
         changed.append(before.now(state="current", superseded_at_ms=None, held_until_ms=now_ms + HOLD_MS))
         back.append(kind)
     if not back:
+        why = _ALREADY if already else _NONE_LEFT
         raise SlotError(
-            "there is nothing to roll back: no rotation is under way, and the keys of before are destroyed",
-            "没有可回退的内容：没有正在进行的轮换，且此前的密钥已销毁",
+            f"there is nothing to roll back: no rotation is under way, and {why[0]}",
+            f"没有可回退的内容：没有正在进行的轮换，且{why[1]}",
         )
     return journal.replacing(changed, publication=_next(journal)), tuple(back)
+
+
+def _used_last(journal: Journal, kind: Kind) -> Generation | None:
+    """The retired key that was in use last. Not the newest where that was rolled back and another one made since."""
+
+    def since(each: Generation) -> float:
+        return math.inf if each.superseded_at_ms is None else each.superseded_at_ms
+
+    return max(journal.of(kind, "retired"), key=since, default=None)
 
 
 def destroyed(journal: Journal, generations: Sequence[Generation]) -> Journal:

@@ -173,8 +173,9 @@ def rotate(
         return await hand.work(SystemClock(), wait_s)  # else it goes on with what was begun
 
     before = _current(settings.keys_folder)
-    over = _ask_or_do(settings, request, here)
-    if over is None:
+    done = _ask_or_do(settings, request, here)
+    over = done is True
+    if not isinstance(done, bool):
         over = _followed(settings.keys_folder, wait_s)
         if over and any(
             before[kind] == now for kind, now in _current(settings.keys_folder).items() if kind in request.kinds
@@ -209,12 +210,18 @@ def rollback(config_file: Path, kinds: tuple[Kind, ...], json_out: bool) -> None
     settings = _settings(config_file)
     request = Request(action="roll_back", kinds=kinds or KINDS, asked_at_ms=SystemClock().now_ms())
 
+    back: tuple[Kind, ...] = ()
+
     async def here(hand: Hand) -> bool:
-        await hand.rotator.roll_back(request.kinds)
+        nonlocal back
+        back = await hand.rotator.roll_back(request.kinds)
         return await hand.work(SystemClock(), 0.0)
 
-    _ask_or_do(settings, request, here)
-    click.echo(json.dumps({"state": "rolled back"}) if json_out else say("Rolled back.", "已回退。"))
+    done = _ask_or_do(settings, request, here)
+    back = back if isinstance(done, bool) else done.kinds
+    listed = ", ".join(back)
+    said = say(f"Rolled back: {listed}.", f"已回退：{listed}。")
+    click.echo(json.dumps({"state": "rolled back", "kinds": list(back)}) if json_out else said)
 
 
 @certs.command(
@@ -261,8 +268,8 @@ def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
     click.echo(json.dumps({"state": "enrolled", "folder": folder}, ensure_ascii=False) if json_out else said)
 
 
-def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand], Any]) -> bool | None:
-    """What `here` said, where no gateway has the keys; None where a running one took the request up."""
+def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand], Any]) -> bool | Answer:
+    """What `here` said, where no gateway has the keys; the answer of a running one that took the request up."""
     from certs import slot_requests
     from gateway.clock import SystemClock
 
@@ -285,7 +292,7 @@ def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand
         time.sleep(0.1)
     if not answer.done:
         _end(say(answer.en, answer.zh), EXIT_REFUSED)
-    return None
+    return answer
 
 
 def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = None) -> bool:

@@ -292,6 +292,44 @@ async def test_nothing_is_put_back_once_the_old_key_is_destroyed(world: World) -
         await world.rotator.roll_back(["tls"])
 
 
+@pytest.mark.parametrize("kind", ["tls", "signing"])
+async def test_a_second_roll_back_puts_back_what_was_in_use_last_not_what_was_rolled_back_before(
+    world: World, kind: Kind
+) -> None:
+    async def renewed() -> None:
+        await world.rotator.rotate([kind], "asked")
+        await world.settle()
+        world.federation.look()
+        await world.settle()
+
+    await renewed()
+    await world.rotator.roll_back([kind])
+    world.clock.advance(1)
+    await renewed()
+    assert world.numbers(kind) == {"current": [3], "retired": [1, 2]}
+    await world.rotator.roll_back([kind])
+    assert world.numbers(kind) == {"current": [1], "retired": [2, 3]}, "2 was given up"
+    with pytest.raises(SlotError, match="those of before the last one already"):
+        await world.rotator.roll_back([kind])
+    world.check()
+
+
+async def test_who_never_rotated_is_told_that_there_is_no_earlier_key(world: World) -> None:
+    with pytest.raises(SlotError, match="no earlier key is left"):
+        await world.rotator.roll_back(KINDS)
+
+
+async def test_a_rotation_of_other_kinds_is_not_given_up_unasked(world: World) -> None:
+    await world.rotator.rotate(["tls", "signing"], "asked")
+    await world.settle()
+    before = world.slots.journal
+    for kinds in (["encryption"], ["tls"]):
+        with pytest.raises(SlotError, match=r"tls, signing.* as a whole"):
+            await world.rotator.roll_back(kinds)
+    assert world.slots.journal == before
+    assert await world.rotator.roll_back(["signing", "tls"]) == ("tls", "signing")
+
+
 async def test_an_encryption_key_taken_back_opens_until_nobody_can_have_sealed_to_it(world: World) -> None:
     await world.rotator.rotate(["encryption"], "asked")
     await world.settle()
