@@ -41,7 +41,7 @@ def objection(status: os.stat_result) -> Objection | None:
     if not stat.S_ISREG(status.st_mode):
         return Objection("is not a regular file", "不是普通文件", "")
     if open_to_others(status):
-        return Objection("group or others may access it", "同组或其他用户可访问该密钥文件", "chmod 600")
+        return Objection("group or others may access it", "同组或其他用户可访问该文件", "chmod 600")
     if status.st_uid not in (os.geteuid(), 0):
         return Objection("belongs to another user", "文件属于其他用户", f"chown {os.geteuid()}")
     return None

@@ -301,6 +301,25 @@ class KeySlots:
             self.record(self._journal.replacing(gone))
 
     def _load(self, generation: Generation) -> Key:
+        key = self._read(generation)
+        if not self._is_of(generation, key):
+            raise SlotError(
+                f"{self._folder}: the key of {generation.name} is another than its journal or certificate says; put "
+                "the folder back whole, as it was, or have this gateway readmitted (`wugan authority member readmit`)",
+                f"{self._folder}：{generation.name} 的密钥与日志或证书所载不符，请整体恢复该目录，"
+                "或由管理机构重新准入本网关（`wugan authority member readmit`）",
+            )
+        return key
+
+    def _is_of(self, generation: Generation, key: Key) -> bool:
+        """Whether a key is the one that was made for a generation: nobody believes what another one signs or shows."""
+        if generation.key_id and generation.key_id != _key_id(key):
+            return False
+        if isinstance(key, bytes) or not self.chain_path(generation).exists():
+            return True
+        return x509.load_pem_x509_certificate(self.chain(generation)).public_key() == key.public_key()
+
+    def _read(self, generation: Generation) -> Key:
         if generation.label:
             return self._require_token(generation).find(generation.label)
         path = self.key_path(generation)

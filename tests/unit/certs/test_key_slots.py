@@ -20,6 +20,7 @@ from certs.errors import CertsError, KeyFileError, SlotError
 from certs.slot_files import read_journal, require_complete
 from certs.slot_journal import KINDS, Generation, Journal, Kind
 from certs.slots import KeySlots, opening_keys
+from tests.unit.certs.rotation_world import World as Member
 
 T = 1_795_000_000_000
 
@@ -89,6 +90,26 @@ def test_under_a_passphrase_no_file_holds_a_plain_key_and_another_passphrase_ope
     with KeySlots.open(folder, passphrase=b"right") as slots:
         for each in slots.journal.generations:
             slots.private_key(each)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_file_from_elsewhere_is_refused(tmp_path: Path, kind: Kind) -> None:
+    member = Member(tmp_path)
+    member.found()
+    other = keys.generate_tls_key() if kind == "tls" else keys.generate_signing_key()
+    for each in member.slots.journal.of(kind, "current"):
+        if kind == "encryption":
+            keys.store_xwing_seed(member.slots.key_path(each), keys.generate_xwing_seed(), replace=True)
+        else:
+            keys.store_private_key(member.slots.key_path(each), other, replace=True)
+    member.reopen()
+    for each in member.slots.journal.generations:
+        if each.kind != kind:
+            member.slots.private_key(each)
+            continue
+        with pytest.raises(SlotError, match=f"{kind}-1 is another than its journal or certificate says"):
+            member.slots.private_key(each)
+    member.slots.close()
 
 
 def test_a_first_key_is_not_installed_over_another(slots: KeySlots) -> None:
