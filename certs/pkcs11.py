@@ -141,8 +141,10 @@ class Pkcs11Token:
                 kept = not private[pkcs11.Attribute.EXTRACTABLE] and private[pkcs11.Attribute.SENSITIVE]
             except KeyError as error:
                 raise TokenError(
-                    f"there is no key {label!r} in token {self._label!r}",
-                    f"密码设备 {self._label!r} 中没有密钥 {label!r}",
+                    f"there is no key {label!r} in token {self._label!r}; use the token that it was made in, or, if "
+                    "that is lost, rotate with --kind signing --urgent while the gateway is stopped",
+                    f"密码设备 {self._label!r} 中没有密钥 {label!r}，请使用生成该密钥的设备；若设备丢失，请停止网关后"
+                    "执行轮换 --kind signing --urgent",
                 ) from error
             except pkcs11.PKCS11Error as error:
                 raise self._failed("find a key", "查找密钥", error) from error
@@ -192,7 +194,7 @@ class Pkcs11Token:
 
     def _failed(self, en: str, zh: str, error: Exception) -> TokenError:
         return TokenError(
-            f"token {self._label!r} did not {en} ({type(error).__name__}); is it there, and logged in?",
+            f"token {self._label!r} did not {en} ({type(error).__name__}); check that it is plugged in",
             f"密码设备 {self._label!r} 无法{zh}（{type(error).__name__}），请检查设备是否在线",
         )
 

@@ -168,7 +168,7 @@ def dropped(journal: Journal, kinds: Sequence[Kind], now_ms: int) -> Journal:
     if not set(journal.rotation.kinds) <= set(kinds):
         listed = ", ".join(journal.rotation.kinds)
         raise SlotError(
-            f"the rotation under way, of {listed}, can only be given up as a whole; to do that, roll back without --kind",
+            f"the rotation under way, of {listed}, can only be given up as a whole; for that, roll back without --kind",
             f"正在进行的 {listed} 轮换只能整体放弃；如需放弃，请不带 --kind 执行回退",
         )
     changed: list[Generation] = []

@@ -270,6 +270,7 @@ async def gateway(
             letters=LetterVitals(store.outbox, store.inbox, directory),
             alarms=access.alarms,
             behind=lambda: notices.following.behind,
+            unsigned=lambda: live.unsigned,
         )
         # Others register with `health` what they know of their own.
         _health, beside = await stack.enter_async_context(visible(settings, seen, clock))

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -26,6 +27,8 @@ from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey, key_id
 from gateway.exchange.suites import SUITE_1, Sign
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,6 +83,8 @@ class LiveKeys:
         """Name of the TLS identity that every follower took last."""
         self._credentials: grpc.ChannelCredentials | None = None
         self._followers: list[Callable[[TlsIdentity], Awaitable[None]]] = []
+        self.unsigned: CertsError | None = None
+        """Why the last message could not be signed, for whoever runs this gateway; None: it was."""
 
     def follow(self, changed: Callable[[TlsIdentity], Awaitable[None]]) -> None:
         """Have this called with every other TLS identity, before the change counts as made."""
@@ -151,19 +156,28 @@ class LiveKeys:
         if not isinstance(key, Ed25519PrivateKey):
             raise _wrong(generation)
         public_raw = raw_public_key(key.public_key())
-        return SigningKey(SUITE_1, _translated(key.sign), public_raw, key_id(public_raw))
+        return SigningKey(SUITE_1, self._watched(key.sign), public_raw, key_id(public_raw))
 
+    def _watched(self, sign: Sign) -> Sign:
+        """The same operation; a token that fails is told to whoever runs this gateway, and to nobody else."""
 
-def _translated(sign: Sign) -> Sign:
-    """The same operation, with a failing token as an error of ours."""
+        def signed(data: bytes) -> bytes:
+            try:
+                signature = sign(data)
+            except CertsError as error:
+                if self.unsigned is None:
+                    _log.error("nothing can be signed", reason=error.en)
+                self.unsigned = error
+                raise StoreError(
+                    "a gateway on the way cannot sign its messages at the moment; it was logged there. Ask again later",
+                    "途经的网关暂时无法对报文签名，已记录日志，请稍后重试",
+                ) from error
+            if self.unsigned is not None:
+                self.unsigned = None
+                _log.info("signed again")
+            return signature
 
-    def signed(data: bytes) -> bytes:
-        try:
-            return sign(data)
-        except CertsError as error:
-            raise StoreError(error.en, error.zh) from error
-
-    return signed
+        return signed
 
 
 def _decryption(generation: Generation, seed: bytes) -> DecryptionKey:

@@ -191,10 +191,21 @@ class Desk:
             caller.require_welcome(self._directory())
         return result
 
-    async def attend(self, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
+    async def attend(
+        self,
+        context: Context,
+        work: Callable[[Identity], Awaitable[R]],
+        *,
+        refused: Callable[[str], object] = lambda _code: None,
+    ) -> R:
         """Do the work of a call that may stay open: it is ended as soon as its peer is not welcome any more.
 
         Such calls (health, reflection) are neither counted among those in flight nor refused while draining.
+
+        Args:
+            context: of the call.
+            work: does it.
+            refused: is told why it was not let in, or ended.
         """
         opened: _Open | None = None
         try:
@@ -205,10 +216,12 @@ class Desk:
             self._open.add(opened)
             return await task
         except WuganError as error:
+            refused(error.code)
             await abort(context, error)
         except asyncio.CancelledError:
             if opened is None or opened.refusal is None:
                 raise
+            refused(opened.refusal.code)
             _log.info("call ended", outcome=opened.refusal.code)
             await abort(context, opened.refusal)
         finally:
@@ -236,24 +249,24 @@ class Desk:
             nonlocal outcome
             mine = self._held.get(peer.member_id, 0)
             if self.draining.is_set() or mine >= max(1, at_once // 2) or sum(self._held.values()) >= at_once:
-                error = self._overloaded()
-                outcome = error.code
-                raise error
+                raise self._overloaded()
             self._held[peer.member_id] = mine + 1
             try:
                 await work(peer)
                 outcome = "OK"
-            except WuganError as error:
-                outcome = error.code
+            except WuganError:
                 raise
             except Exception as error:
-                outcome = "INTERNAL"
                 raise _internal(call, error) from error
             finally:
                 self._held[peer.member_id] -= 1
 
+        def refused(code: str) -> None:
+            nonlocal outcome
+            outcome = code
+
         try:
-            await self.attend(context, accounted)
+            await self.attend(context, accounted, refused=refused)
         finally:
             if self.draining.is_set():
                 self._leaves()

@@ -54,6 +54,7 @@ class Seen:
         letters: outbox and inbox.
         alarms: members whose questions raised an alarm, and the signals.
         behind: departments whose changes cannot be read.
+        unsigned: why the last message could not be signed; None: it was.
     """
 
     directory: DirectorySource
@@ -67,6 +68,7 @@ class Seen:
     letters: LetterVitals
     alarms: Callable[[], Mapping[str, Sequence[str]]]
     behind: Callable[[], Mapping[str, Behind]]
+    unsigned: Callable[[], CertsError | None]
 
 
 def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
@@ -82,7 +84,8 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
     given = settings.observability
     health = Health(settings.member_id, clock)
     health.register("directory", DirectoryVitals(seen.directory, given.directory_left_s))
-    health.register("keys", KeyVitals(seen.slots, renewed=settings.authority is not None, refused=refused))
+    renewed = settings.authority is not None
+    health.register("keys", KeyVitals(seen.slots, renewed=renewed, refused=refused, unsigned=seen.unsigned))
     health.register(
         "store",
         StorageVitals(

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from certs.errors import CertsError
 from certs.slot_journal import KINDS, Generation, Kind
 from certs.slots import KeySlots
 from gateway.errors import DirectoryError
@@ -106,6 +107,17 @@ def _refused(objection: Objection) -> HealthFact:
     )
 
 
+def _unsigned(error: CertsError) -> HealthFact:
+    return HealthFact(
+        "key/unsigned",
+        Level.FAILING,
+        f"Nothing can be signed, so nothing is asked or answered: {error.en}.",
+        f"无法签名，因此既不能查询也不能答复：{error.zh}。",
+        "Make the hardware token available and restart the gateway; if it is lost: docs/operations/rotate.md.",
+        "请恢复密码设备后重启网关；若设备丢失，见 docs/operations/rotate.md。",
+    )
+
+
 class KeyVitals:
     """A `HealthSource`: own keys and certificates.
 
@@ -113,11 +125,18 @@ class KeyVitals:
         slots: where they are kept.
         renewed: whether an authority is configured that renews them.
         refused: what the directory in force holds against those in use.
+        unsigned: why the last message could not be signed; None: it was.
     """
 
     def __init__(
-        self, slots: KeySlots, *, renewed: bool, refused: Callable[[], Sequence[Objection]] = lambda: ()
+        self,
+        slots: KeySlots,
+        *,
+        renewed: bool,
+        refused: Callable[[], Sequence[Objection]] = lambda: (),
+        unsigned: Callable[[], CertsError | None] = lambda: None,
     ) -> None:
+        self._unsigned = unsigned
         self._slots = slots
         self._renewed = renewed
         self._refused = refused
@@ -125,6 +144,8 @@ class KeyVitals:
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
         facts = [_refused(each) for each in await asyncio.to_thread(self._refused)]
+        if (error := self._unsigned()) is not None:
+            facts.append(_unsigned(error))
         soonest = float("inf")
         journal = self._slots.journal
         for kind in KINDS:

@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from structlog.testing import capture_logs
 
-from certs.errors import CertsError, SlotError
+from certs.errors import CertsError, SlotError, TokenError
+from certs.pkcs11 import TokenKey
+from gateway.errors import StoreError
 from gateway.federation.live_keys import LiveKeys, TlsIdentity
 from tests.unit.certs.rotation_world import MEMBER, World
 
@@ -22,6 +26,26 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def live_keys(world: World) -> LiveKeys:
     return LiveKeys(MEMBER, world.slots, (world.folder / "authority" / "root.pem").read_bytes())
+
+
+class Failing(TokenKey):
+    """A key in a token that can be pulled out."""
+
+    def __init__(self, world: World) -> None:
+        current = world.slots.journal.current("signing")
+        assert current is not None
+        key = world.slots.private_key(current)
+        assert isinstance(key, Ed25519PrivateKey)
+        self.key = key
+        self.error: TokenError | None = TokenError("token 'wugan' did not sign", "密码设备 'wugan' 无法签名")
+
+    def public_key(self) -> Ed25519PublicKey:
+        return self.key.public_key()
+
+    def sign(self, data: bytes | bytearray | memoryview) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return self.key.sign(data)
 
 
 class Shower:
@@ -75,3 +99,21 @@ async def test_a_change_that_did_not_come_into_use_is_made_at_the_next_step(worl
     assert shower.shown == []
     await world.settle()
     assert shower.shown == ["tls-2"]
+
+
+async def test_why_nothing_can_be_signed_is_told_here_and_to_nobody_else(world: World) -> None:
+    live = live_keys(world)
+    token = Failing(world)
+    world.slots._held["signing-1"] = token
+    await live.refresh()
+    for _ in range(2):
+        with capture_logs() as logs, pytest.raises(StoreError) as failed:
+            live.own().signing.sign(b"message")
+        assert "token" not in failed.value.en
+        assert live.unsigned is token.error
+    assert logs == [], "once for each time that it is lost"
+    token.error = None
+    with capture_logs() as logs:
+        live.own().signing.sign(b"message")
+    assert live.unsigned is None
+    assert [log["event"] for log in logs] == ["signed again"]

@@ -191,6 +191,30 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
 
 
+async def test_a_stream_that_is_not_let_in_or_is_ended_says_why_in_its_line() -> None:
+    clock = FakeClock(NOW_MS)
+    directory = Listed(A, B, clock=clock).current()
+    desk = Desk(clock, lambda: directory, federation=FEDERATION, limit=2)
+    begun = asyncio.Event()
+
+    async def stream(_peer: Identity) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def held(call: Call) -> None:
+        with pytest.raises(AbortedError):
+            await desk.hold("ExchangeStream", call.as_context(), stream, at_once=2)
+
+    with capture_logs() as logs:
+        await held(Call("nobody"))
+        ended = asyncio.ensure_future(held(Call(B.identity)))
+        await begun.wait()
+        directory = Listed(A, clock=clock).current()
+        desk.recheck()
+        await ended
+    assert [log["outcome"] for log in logs if log["event"] == "call"] == ["STRANGER", "STRANGER"]
+
+
 # overload
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from adapters.contract import Description
+from certs.errors import TokenError
 from gateway.clock import FakeClock, SystemClock
 from gateway.errors import HandshakeError, PartnerError, RefusedError, StoreError
 from gateway.federation.own_standing import Objection
@@ -340,6 +341,14 @@ async def test_a_key_in_use_that_partners_refuse_is_failing() -> None:
     assert levels(list(facts)) == {"key/refused/tls": Level.FAILING}
     assert "revoked" in facts[0].en
     assert "已吊销" in facts[0].zh
+
+
+async def test_a_token_that_does_not_sign_is_failing() -> None:
+    lost = TokenError("token 'wugan' did not sign", "密码设备 'wugan' 无法签名")
+    facts = list(await KeyVitals(slots(50 * DAY_MS), renewed=True, unsigned=lambda: lost)(NOW_MS))
+    assert levels(facts) == {"key/unsigned": Level.FAILING}
+    assert lost.en in facts[0].en
+    assert lost.zh in facts[0].zh
 
 
 # storage
