@@ -22,12 +22,13 @@ import structlog
 from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
+from certs.errors import CertsError
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
 from gateway.authority.refusals import Refusal, Refusals
 from gateway.clock import Clock
-from gateway.errors import AccessError, RefusedError, StoreError, WuganError
+from gateway.errors import AccessError, DirectoryError, RefusedError, StoreError, WuganError
 from wugan.federation.v1 import authority_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -55,6 +56,7 @@ _STATUS: Final = {
     words.REFUSAL_REASON_INVALID_ARGUMENT: 400,
     words.REFUSAL_REASON_DIRECTORY_EXPIRED: 400,
     words.REFUSAL_REASON_OVERLOADED: 503,
+    words.REFUSAL_REASON_INTERNAL: 503,
 }
 _MEMBER: Final = web.RequestKey("member", str)
 """Where a request keeps whose certificate was shown, for the log."""
@@ -205,7 +207,11 @@ class DirectoryService:
                 field="member_id",
             )
         if len(self._waiting) >= MAX_WAITING or self._closing:
-            raise StoreError("too many publications at once; try again shortly", "发布请求过多，请稍后重试")
+            raise RefusedError(
+                "too many publications at once; try again shortly",
+                "发布请求过多，请稍后重试",
+                reason=words.REFUSAL_REASON_OVERLOADED,
+            )
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((publication, answer))
         self._arrived.set()
@@ -221,9 +227,11 @@ class DirectoryService:
                 results = await asyncio.to_thread(self._office.take, [publication for publication, _ in batch])
             except WuganError as error:
                 results = [error] * len(batch)
+            except CertsError as error:
+                results = [StoreError(error.en, error.zh)] * len(batch)
             except Exception as error:  # noqa: BLE001  whatever it was, those who wait are told, and the next are served
                 _log.error("publication failed", error=type(error).__name__)
-                results = [_broken()] * len(batch)
+                results = [_out_of_order()] * len(batch)
             # At once, not when the timestamp is looked at next.
             newest = max((result for result in results if isinstance(result, int)), default=0)
             if newest > self._version:
@@ -329,10 +337,16 @@ def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Messa
         try:
             answer = await work(request)
         except WuganError as error:
-            status = 503 if isinstance(error, StoreError) else _STATUS.get(error.reason, 500)
-            member, why = request.get(_MEMBER, ""), request.get(_WHY, "")
-            refusals.note(Refusal(request.path, error.code, status, member, why))
-            problem = {"title": error.code, "status": status, "detail": error.en, "detail_zh": error.zh}
+            # Of a refusal the member is told why. What is out of order here names files of this machine: that is the
+            # administrator's business, and goes into the log.
+            told, why = (
+                (error, request.get(_WHY, ""))
+                if isinstance(error, RefusedError | DirectoryError)
+                else (_out_of_order(), error.en)
+            )
+            status = _STATUS.get(told.reason, 500)
+            refusals.note(Refusal(request.path, told.code, status, request.get(_MEMBER, ""), why))
+            problem = {"title": told.code, "status": status, "detail": told.en, "detail_zh": told.zh}
             return web.json_response(problem, status=status, content_type="application/problem+json")
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
@@ -349,10 +363,10 @@ def _not_published() -> RefusedError:
     )
 
 
-def _broken() -> StoreError:
+def _out_of_order() -> StoreError:
     return StoreError(
-        "the authority could not publish; it was logged there. Try again later",
-        "管理机构未能发布，已记录日志，请稍后重试",
+        "the authority is out of order; it was logged there. Try again later",
+        "管理机构暂时故障，已记录日志，请稍后重试",
     )
 
 

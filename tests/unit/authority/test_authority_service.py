@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from structlog.testing import capture_logs
 from certs import keys
 from certs.identity import Identity
 from certs.requests import certification_request
-from gateway.authority import office, run, service
+from gateway.authority import lock, office, run, service
 from gateway.demo.ports import free_ports
 from gateway.errors import ConfigError
 from gateway.federation import directory_fetch
@@ -300,6 +302,32 @@ async def test_a_publication_that_cannot_be_signed_is_said_to_be_and_the_next_on
         patched.setattr(office.Office, "take", crash)
         assert (await served.post("/directory/keys", body, member))[0] == 503
     assert (await served.post("/directory/keys", body, member))[0] == 200
+
+
+@pytest.mark.parametrize("what", ["a signing key", "an issuing CA", "the lock", "the record"])
+async def test_what_is_out_of_order_is_told_without_its_path_and_logged_with_it(
+    served: Served, world: World, member: Keys, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(lock, "PATIENCE_S", 0.0)
+    body = member.publication(1).SerializeToString()
+    with contextlib.ExitStack() as stack:
+        if what == "a signing key":
+            for path in (world.home / "tuf-keys").glob("timestamp-*.pem"):
+                path.unlink()
+        elif what == "an issuing CA":
+            (world.home / "issuing-2.pem").touch()
+        elif what == "the lock":
+            stack.enter_context(lock.locked(world.home))
+        else:
+            record = stack.enter_context(contextlib.closing(sqlite3.connect(world.home / "members.db")))
+            record.execute("alter table member rename to elsewhere")
+        lines = stack.enter_context(capture_logs())
+        status, answer = await served.post("/directory/keys", body, member)
+    told = answer.decode()
+    assert (status, str(world.home) in told) == (503, False), told
+    assert "out of order" in told
+    assert "故障" in json.loads(told)["detail_zh"]
+    assert str(world.home) in next(line for line in lines if line["event"] == "refused")["reason"]
 
 
 # seen
