@@ -27,6 +27,7 @@ from gateway.errors import ConfigError
 from gateway.services.agency import AgencyServicer
 from gateway.services.attended import AttendedHealth, AttendedReflection
 from gateway.services.serving import Desk
+from gateway.services.unreadable import Readable
 from wugan.adapter.v1 import registry_pb2, registry_pb2_grpc
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
@@ -104,7 +105,7 @@ class Server:
         answering = AttendedReflection(names, desk)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(answering, register)  # type: ignore[no-untyped-call]
         self._server = grpc.aio.server(
-            handlers=handlers.all,
+            handlers=[Readable(each, desk) for each in handlers.all],
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", options.max_message_bytes),

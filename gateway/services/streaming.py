@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from gateway.errors import WuganError
+
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -79,9 +81,13 @@ class Stream(Generic[Q, A]):
             raise self._failed[min(self._failed)]
 
     def _take(self, reading: asyncio.Task[Q | None]) -> None:
-        """A message was read, or there are no more."""
+        """A message was read, or cannot be, or there are no more."""
         self._reading = None
-        message = reading.result()
+        try:
+            message = reading.result()
+        except WuganError as error:
+            self._fail(self._read, error)
+            return
         if message is None:
             self._more = False
         else:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.errors import RefusedError
 from gateway.services.streaming import Stream
 
 SHUT = RuntimeError("shutting down")
@@ -131,3 +132,21 @@ async def test_what_failed_before_a_stop_is_what_is_told() -> None:
     ends.answering[1].set_result(1)
     with pytest.raises(ValueError, match="refused"):
         await running
+
+
+async def test_what_was_read_before_a_message_that_cannot_be_read_is_answered_before_the_end() -> None:
+    unreadable = RefusedError("unreadable", "无法解析")
+
+    class Broken(Ends):
+        async def messages(self) -> AsyncIterator[int]:
+            yield 0
+            raise unreadable
+
+    ends = Broken()
+    running = ends.start()
+    await settle()
+    assert not running.done()
+    ends.answering[0].set_result(0)
+    with pytest.raises(RefusedError) as caught:
+        await running
+    assert (caught.value, ends.written) == (unreadable, [0])
