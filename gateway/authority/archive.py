@@ -67,10 +67,11 @@ class Archive:
         self._thread = threading.RLock()
 
     def close(self) -> None:
-        """Close the record."""
-        self._membership.close()
-        if self._authority is not None:
-            self._authority.close()
+        """Close the record, once no thread is at work on it: SQLite does not survive being closed in the middle."""
+        with self._thread:
+            self._membership.close()
+            if self._authority is not None:
+                self._authority.close()
 
     @property
     def authority(self) -> Authority:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -430,3 +432,28 @@ async def test_what_a_member_publishes_beyond_the_contract_goes_to_nobody(world:
     assert taken(world, publication) == [version], "the same publication as before"
     assert (await world.directory()).member(ZHEJIANG).signing_keys
     assert max(each.stat().st_size for each in (world.home / "tuf" / "targets").iterdir()) < 16 << 10
+
+
+def test_it_is_not_closed_while_a_thread_is_at_work(world: World) -> None:
+    """A service that stops gives up what it waits for, and its threads go on."""
+    at_work, closing = threading.Event(), threading.Event()
+    order: list[object] = []
+
+    def close() -> None:
+        closing.set()
+        world.office.close()
+        order.append("closed")
+
+    def work() -> None:
+        with world.office._alone():
+            at_work.set()
+            assert closing.wait(20)
+            order.append(len(world.office._membership.rows()))
+
+    with ThreadPoolExecutor() as threads:
+        worked = threads.submit(work)
+        assert at_work.wait(20)
+        closed = threads.submit(close)
+        worked.result(20)
+        closed.result(20)
+    assert order == [0, "closed"]
