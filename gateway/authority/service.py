@@ -7,7 +7,7 @@
     GET  /directory/seen                   SeenReport; likewise
 
 Owns: HTTP, coalescing publications that arrive together into one version, noticing what a command published. Refuses:
-judging and writing: the office does, in a thread.
+a member's publications beyond its allowance; and judging and writing: the office does, in a thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -23,6 +24,7 @@ from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
 from certs.errors import CertsError
+from gateway.authority.allowance import Allowances
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
@@ -55,6 +57,7 @@ _STATUS: Final = {
     words.REFUSAL_REASON_PEER_MISMATCH: 403,
     words.REFUSAL_REASON_INVALID_ARGUMENT: 400,
     words.REFUSAL_REASON_DIRECTORY_EXPIRED: 400,
+    words.REFUSAL_REASON_QUOTA_EXCEEDED: 429,
     words.REFUSAL_REASON_OVERLOADED: 503,
     words.REFUSAL_REASON_INTERNAL: 503,
 }
@@ -86,6 +89,7 @@ class DirectoryService:
         self._waiting: list[tuple[authority_pb2.KeyPublication, asyncio.Future[int]]] = []
         self._arrived = asyncio.Event()
         self._seen: dict[str, tuple[int, int]] = {}
+        self._allowances = Allowances(clock)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> DirectoryService:
@@ -206,11 +210,21 @@ class DirectoryService:
                 reason=words.REFUSAL_REASON_PEER_MISMATCH,
                 field="member_id",
             )
+        if wait_s := self._allowances.wait_s(member_id):
+            raise RefusedError(
+                "this member published too often; publish again later, all keys in one publication",
+                "本成员发布过于频繁，请稍后再发布，并将全部密钥合并为一次发布",
+                reason=words.REFUSAL_REASON_QUOTA_EXCEEDED,
+                retryable=True,
+                retry_after_ms=math.ceil(wait_s * 1000),
+            )
         if len(self._waiting) >= MAX_WAITING or self._closing:
             raise RefusedError(
                 "too many publications at once; try again shortly",
                 "发布请求过多，请稍后重试",
                 reason=words.REFUSAL_REASON_OVERLOADED,
+                retryable=True,
+                retry_after_ms=1000,
             )
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((publication, answer))
@@ -347,7 +361,8 @@ def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Messa
             status = _STATUS.get(told.reason, 500)
             refusals.note(Refusal(request.path, told.code, status, request.get(_MEMBER, ""), why))
             problem = {"title": told.code, "status": status, "detail": told.en, "detail_zh": told.zh}
-            return web.json_response(problem, status=status, content_type="application/problem+json")
+            later = {"Retry-After": str(math.ceil(told.retry_after_ms / 1000))} if told.retry_after_ms else None
+            return web.json_response(problem, status=status, content_type="application/problem+json", headers=later)
         return web.Response(body=answer.SerializeToString(), content_type=PROTOBUF)
 
     return handle

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 from google.protobuf.message import DecodeError, Message
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from certs.errors import CertsError, RotationError
 from certs.rotation import KeySet, Seen
@@ -36,10 +36,19 @@ TIMEOUT_S: Final = 10.0
 TRIES: Final = 3
 
 M = TypeVar("M", bound=Message)
+_SPREAD: Final = wait_random_exponential(multiplier=0.2, max=2.0)
+
+
+LONGEST_PAUSE_S: Final = 5.0
+"""Before another try, whatever the authority asks for: whoever waits longer begins anew."""
 
 
 class LaterError(RotationError):
-    """It may work when tried again."""
+    """It may work when tried again; `after_s`: not before, seconds."""
+
+    def __init__(self, en: str, zh: str, *, after_s: float = 0.0) -> None:
+        super().__init__(en, zh)
+        self.after_s = after_s
 
 
 class AuthorityClient:
@@ -90,7 +99,7 @@ class AuthorityClient:
     async def _ask(self, method: str, path: str, body: Message | None, answer: M) -> M:
         retrying = AsyncRetrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_random_exponential(multiplier=0.2, max=2.0),
+            wait=_pause_s,
             retry=retry_if_exception_type(LaterError),
             reraise=True,
         )
@@ -224,6 +233,17 @@ def publication(member_id: str, keys: KeySet) -> authority_pb2.KeyPublication:
     )
 
 
+def _pause_s(state: RetryCallState) -> float:
+    """What the authority asks for, and more by chance: members that were refused together do not come back together."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    return _SPREAD(state) + min(getattr(error, "after_s", 0.0), LONGEST_PAUSE_S)
+
+
+def _after_s(text: str) -> float:
+    """Of a header Retry-After; a date in it is not looked at, the authority sends none."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0
+
+
 def _versions(report: authority_pb2.SeenReport) -> dict[str, int]:
     return {member.member_id: member.version for member in report.members}
 
@@ -233,6 +253,7 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
         raise LaterError(
             f"the authority is busy or starting (status {response.status}); tried again later",
             f"管理机构繁忙或正在启动（状态 {response.status}），稍后重试",
+            after_s=_after_s(response.headers.get("Retry-After", "")),
         )
     if response.status != 200:
         en, zh = reasons(await _bounded(response))

@@ -239,6 +239,23 @@ async def test_what_may_pass_is_tried_again(scripted: Scripted, client: Authorit
     assert scripted.asked == 3
 
 
+async def test_the_time_that_the_authority_asks_for_is_waited(
+    scripted: Scripted, client: AuthorityClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    after = [{"Retry-After": "3"}, {"Retry-After": "86400"}, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}]
+    scripted.answers = [web.Response(status=429, headers=headers) for headers in after]
+    with pytest.raises(RotationError, match="busy"):
+        await client.publish(EMPTY)
+    assert [seconds // 1 >= least for seconds, least in zip(waited, (3, 5), strict=True)] == [True, True]
+    assert max(waited) < authority_client.LONGEST_PAUSE_S + 2
+
+
 async def test_tries_are_bounded(scripted: Scripted, client: AuthorityClient) -> None:
     scripted.answers = [web.Response(status=503) for _ in range(10)]
     with pytest.raises(RotationError, match="busy"):

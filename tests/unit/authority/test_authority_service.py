@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from certs import keys
 from certs.identity import Identity
 from certs.requests import certification_request
-from gateway.authority import lock, office, run, service
+from gateway.authority import allowance, lock, office, run, service
 from gateway.demo.ports import free_ports
 from gateway.errors import ConfigError
 from gateway.federation import directory_fetch
@@ -302,6 +302,33 @@ async def test_a_publication_that_cannot_be_signed_is_said_to_be_and_the_next_on
         patched.setattr(office.Office, "take", crash)
         assert (await served.post("/directory/keys", body, member))[0] == 503
     assert (await served.post("/directory/keys", body, member))[0] == 200
+
+
+async def test_a_member_that_publishes_without_end_is_told_to_come_back_and_others_are_served(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "TOGETHER_S", 0.0)
+    mine, other = world.keys_of(ZHEJIANG), world.keys_of(ANHUI)
+    world.office.add(world.entry(ZHEJIANG, mine), world.entry(ANHUI, other, region=340000))
+    async with run.authority(world.home, world.clock) as bound:
+        served = Served(world, bound.https, tmp_path)
+        posted = [
+            await served.post("/directory/keys", mine.publication(at).SerializeToString(), mine)
+            for at in range(1, allowance.BURST + 2)
+        ]
+        assert [status for status, _ in posted] == [200] * allowance.BURST + [429]
+        told = json.loads(posted[-1][1])
+        assert (told["title"], "频繁" in told["detail_zh"]) == ("QUOTA_EXCEEDED", True)
+        assert (await served.post("/directory/keys", other.publication(1).SerializeToString(), other))[0] == 200
+        body = mine.publication(allowance.BURST + 1).SerializeToString()
+        headers = {"Content-Type": service.PROTOBUF}
+        async with (
+            served.session(mine) as session,
+            session.post(served.url + "/directory/keys", data=body, headers=headers, server_hostname=NAME) as response,
+        ):
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+        world.clock.advance(1.0)
+        assert (await served.post("/directory/keys", body, mine))[0] == 200
 
 
 @pytest.mark.parametrize("what", ["a signing key", "an issuing CA", "the lock", "the record"])
