@@ -28,7 +28,7 @@ watch_group = sa.Table(
     sa.Column("people", sa.BigInteger, nullable=False),
     sa.Index("ix_watch_group_member", "member", "key_id", "unit", unique=True),
 )
-"""Whose subscriptions there are here: a unit of a member, the key of its tokens (encrypted), how many."""
+"""Whose subscriptions there are here: a unit of a member, the key of its tokens (encrypted), how many: not none."""
 
 watch_terms = sa.Table(
     "watch_terms",
@@ -39,7 +39,7 @@ watch_terms = sa.Table(
     sa.Column("context", sa.LargeBinary, nullable=False),
     sa.Index("ix_watch_terms_group_number", "group_number", "digest", unique=True),
 )
-"""Who subscribed and why, once for all that share it."""
+"""Who subscribed and why, once for all that share it, and as long as one does."""
 
 watch = sa.Table(
     "watch",
@@ -48,7 +48,7 @@ watch = sa.Table(
     sa.Column("group_number", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("benefit", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("name_check", sa.LargeBinary(TOKEN_BYTES), nullable=False),
-    sa.Column("terms", sa.BigInteger, nullable=False),
+    sa.Column("terms", sa.BigInteger, nullable=False, index=True),
     sa.Column("until_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("told", sa.LargeBinary, nullable=True),

@@ -1,8 +1,8 @@
 """For whom other members are told here: subscriptions as tokens, and what the last notice of each told.
 
-Owns: the tables `watch_group`, `watch_terms` and `watch`: taking subscriptions in and out, finding those of a person by
-token, and going from one notice to the next, once each. Refuses: numbers and names (there are none here), and judging
-what there is to tell.
+Owns: the tables `watch_group`, `watch_terms` and `watch`: taking subscriptions in and out (groups and terms go with the
+last that has them), finding those of a person by token, and going from one notice to the next, once each. Refuses:
+numbers and names (there are none here), and judging what there is to tell.
 
 Nothing of this is held in memory but the keys of the groups, which are as many as units subscribe; a hundred thousand
 subscriptions are rows, written and looked up some hundreds at a time.
@@ -107,21 +107,23 @@ class _Register:
 
     def _one(self, transaction: Transaction, given: Registration) -> None:
         connection = transaction.connection
-        group = self._group(connection, given)
         people = {(person.token, person.benefit): person for person in given.people}
+        group = self._known(connection, given)
+        if not given.until_ms:
+            if group is not None:
+                _take_out(connection, [(person, group) for person in people.values()])
+            return
+        group = group if group is not None else self._made(connection, given)
         change = 0
-        terms = self._terms(connection, group, given.context) if given.until_ms else 0
+        terms = self._terms(connection, group, given.context)
+        before: set[int] = set()
         for part in _parts(list(people.values())):
-            if not given.until_ms:
-                for person in part:
-                    change -= connection.execute(sa.delete(watch).where(*_key(person, group))).rowcount
-                continue
             rows = connection.execute(
-                sa.select(watch.c.token, watch.c.benefit).where(
+                sa.select(watch.c.token, watch.c.benefit, watch.c.terms).where(
                     watch.c.token.in_([person.token for person in part]), watch.c.group_number == group
                 )
             )
-            known = {(bytes(row.token), row.benefit) for row in rows}
+            known = {(bytes(row.token), row.benefit): row.terms for row in rows}
             new = [person for person in part if (person.token, person.benefit) not in known]
             if new:
                 self._insert.add(
@@ -141,12 +143,16 @@ class _Register:
                     .values(name_check=sa.bindparam("n"), terms=terms, until_ms=given.until_ms),
                     [{"t": person.token, "b": person.benefit, "n": person.name_check} for person in kept],
                 )
+                before |= {known[person.token, person.benefit] for person in kept}
         if change:
             connection.execute(
                 sa.update(watch_group).where(watch_group.c.number == group).values(people=watch_group.c.people + change)
             )
+        _forget_terms(connection, before - {terms})
 
-    def _group(self, connection: sa.Connection, given: Registration) -> int:
+    @staticmethod
+    def _known(connection: sa.Connection, given: Registration) -> int | None:
+        """The group's number; None: there is none."""
         found: int | None = connection.execute(
             sa.select(watch_group.c.number).where(
                 watch_group.c.member == given.member,
@@ -154,8 +160,9 @@ class _Register:
                 watch_group.c.unit == given.unit,
             )
         ).scalar()
-        if found is not None:
-            return found
+        return found
+
+    def _made(self, connection: sa.Connection, given: Registration) -> int:
         number = _next(connection, watch_group)
         connection.execute(
             sa.insert(watch_group).values(
@@ -225,15 +232,7 @@ class _Purge:
             .where(watch.c.until_ms < now_ms)
             .limit(PURGE_AT_MOST)
         ).all()
-        gone: dict[int, int] = {}
-        for row in over:
-            person = Person(bytes(row.token), b"", row.benefit)
-            connection.execute(sa.delete(watch).where(*_key(person, row.group_number)))
-            gone[row.group_number] = gone.get(row.group_number, 0) + 1
-        for group, count in gone.items():
-            connection.execute(
-                sa.update(watch_group).where(watch_group.c.number == group).values(people=watch_group.c.people - count)
-            )
+        _take_out(connection, [(Person(bytes(row.token), b"", row.benefit), row.group_number) for row in over])
         return len(over)
 
 
@@ -245,7 +244,8 @@ class Watches:
         self._reader = reader
         self._keys = keys
         self._register, self._advance, self._purge = _Register(keys), _Advance(keys), _Purge()
-        self._groups: dict[int, Group] = {}
+        self._groups: dict[bytes, Group] = {}
+        """By their secret as it is stored: a number is given again once its group is gone."""
 
     def registering(self, registration: Registration) -> Effect:
         """What takes subscriptions in or out, to be committed with the answer to whoever asked for it."""
@@ -268,11 +268,16 @@ class Watches:
         """Whose subscriptions there are."""
         query = sa.select(watch_group).where(watch_group.c.people > 0)
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        held: dict[bytes, Group] = {}
         for row in rows:
-            if row.number not in self._groups:
-                secret = self._keys.decrypt(bytes(row.secret), _bound_to(b"group", row.number))
-                self._groups[row.number] = Group(row.number, row.member, row.unit, bytes(row.key_id), secret)
-        return [self._groups[row.number] for row in rows]
+            kept = bytes(row.secret)
+            group = self._groups.get(kept)
+            if group is None:
+                secret = self._keys.decrypt(kept, _bound_to(b"group", row.number))
+                group = Group(row.number, row.member, row.unit, bytes(row.key_id), secret)
+            held[kept] = group
+        self._groups = held
+        return list(held.values())
 
     async def known(self, tokens: Sequence[bytes], now_ms: int) -> set[bytes]:
         """Which of these tokens somebody subscribed for, and still does."""
@@ -311,6 +316,28 @@ class Watches:
             check, context = bytes(row.name_check), bytes(row.context)
             found.append(Watched(token, row.group_number, row.benefit, check, context, row.sequence, told))
         return found
+
+
+def _take_out(connection: sa.Connection, people: Sequence[tuple[Person, int]]) -> None:
+    """Take people out of their groups, and with the last of them what was shared."""
+    gone: dict[int, int] = {}
+    terms: set[int] = set()
+    for person, group in people:
+        for row in connection.execute(sa.delete(watch).where(*_key(person, group)).returning(watch.c.terms)):
+            gone[group] = gone.get(group, 0) + 1
+            terms.add(row.terms)
+    for group, count in gone.items():
+        number = watch_group.c.number == group
+        connection.execute(sa.update(watch_group).where(number).values(people=watch_group.c.people - count))
+        connection.execute(sa.delete(watch_group).where(number, watch_group.c.people <= 0))
+    _forget_terms(connection, terms)
+
+
+def _forget_terms(connection: sa.Connection, numbers: Iterable[int]) -> None:
+    """Delete those of these terms that no subscription has any more."""
+    had = sa.exists().where(watch.c.terms == watch_terms.c.number)
+    for part in _parts(list(numbers)):
+        connection.execute(sa.delete(watch_terms).where(watch_terms.c.number.in_(part), ~had))
 
 
 def _next(connection: sa.Connection, table: sa.Table) -> int:

@@ -17,10 +17,10 @@ from gateway.errors import StoreError
 from gateway.store import adapter_tables, notice_tables, once_tables, post_tables, quality_tables
 from gateway.store.tables import metadata
 
-NEWEST = "0013"
+NEWEST = "0014"
 """The version this gateway works with; a test holds it to the newest file in `versions`."""
 
-_KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+_KNOWN = tuple(f"{number:04}" for number in range(1, int(NEWEST) + 1))
 _NOTED = (
     "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
     "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)",

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.errors import StoreError
 from gateway.exchange.tokens import PairKey
 from gateway.store.changes import ChangedPerson, Later, Taken
 from gateway.store.engine import Store
 from gateway.store.letters import Effect
+from gateway.store.notice_tables import watch_group, watch_terms
 from gateway.store.notices import KeptNotice
 from gateway.store.subscriptions import ACTIVE, REFUSED, Putting, Replied, Subscribed
 from gateway.store.watches import Advance, Person, Registration, Watched
@@ -112,6 +114,41 @@ async def test_what_is_over_does_not_count_and_is_purged(store: Store) -> None:
     assert await store.watches.purge(UNTIL_MS + 1) == 1
     assert await store.watches.purge(UNTIL_MS + 1) == 0
     assert await store.watches.count(MEMBER) == 1
+
+
+def left(store: Store) -> tuple[int, int]:
+    """How many terms and groups there are."""
+    with store._engine.connect() as connection:
+        terms, groups = (
+            connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in (watch_terms, watch_group)
+        )
+    return terms, groups
+
+
+async def test_terms_and_groups_go_with_the_last_subscription_that_has_them(store: Store) -> None:
+    await register(store, registration(PERSON, NEIGHBOUR), registration(PERSON, unit="hangzhou", context=b"another"))
+    for at in range(20):  # renewed for another reason each time
+        await register(store, registration(PERSON, context=b"reason %d" % at))
+    assert left(store) == (3, 2)
+    assert {each.context for each in await found(store, PERSON)} == {b"reason 19", b"another"}
+    await register(store, registration(PERSON, until_ms=0))
+    assert left(store) == (2, 2)
+    await store.watches.purge(UNTIL_MS + 1)
+    assert left(store) == (0, 0)
+
+
+async def test_nothing_is_kept_of_whoever_unsubscribes_and_never_subscribed(store: Store) -> None:
+    for at in range(20):
+        await register(store, registration(PERSON, key_id=at.to_bytes(16), until_ms=0))
+    assert left(store) == (0, 0)
+
+
+async def test_a_group_that_comes_after_one_that_is_gone_has_its_own_key(store: Store) -> None:
+    await register(store, registration(PERSON))
+    assert [group.secret for group in await store.watches.groups()] == [KEY.secret]
+    await register(store, registration(PERSON, until_ms=0), registration(PERSON, secret=b"s" * 32, unit="hangzhou"))
+    assert [(group.unit, group.secret) for group in await store.watches.groups()] == [("hangzhou", b"s" * 32)]
 
 
 async def test_reading_on_and_whom_it_brought_are_one_commit(store: Store) -> None:

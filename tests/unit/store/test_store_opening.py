@@ -198,6 +198,27 @@ async def test_a_store_of_the_first_version_goes_through_the_others(open_store: 
     await store.close()
 
 
+async def test_terms_and_groups_that_an_earlier_version_left_behind_are_gone(
+    open_store: OpenStore, state: Path
+) -> None:
+    state.mkdir(mode=0o700)
+    before = sa.create_engine(f"sqlite:///{state / 'wugan.db'}")
+    with before.begin() as connection:
+        migrations._migrate(connection, "0013")
+        for rows in (
+            "watch_group VALUES (1, 'm', x'01', 'u', x'00', 1), (2, 'm', x'02', 'u', x'00', 0)",
+            "watch_terms VALUES (1, 1, x'01', x'00'), (2, 2, x'02', x'00'), (3, 1, x'03', x'00')",
+            "watch VALUES (x'01', 1, 1, x'00', 1, 1, 0, NULL)",
+        ):
+            connection.exec_driver_sql(f"INSERT INTO {rows}")
+    before.dispose()
+    store = open_store()
+    with store._engine.connect() as connection:
+        for table in ("watch_group", "watch_terms"):
+            assert connection.exec_driver_sql(f"SELECT number FROM {table}").scalars().all() == [1], table
+    await store.close()
+
+
 def _normalised(engine: sa.Engine) -> dict[str, set[str]]:
     """Every table's and index's parts, in no order: also what Alembic does not compare, such as WITHOUT ROWID."""
     with engine.connect() as connection:
