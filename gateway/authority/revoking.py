@@ -9,7 +9,8 @@ what the ledger has revoked meanwhile, so the two agree again at the latest a mi
 
 A key that was stolen may have been used to renew its certificate. So with a certificate all is revoked that was issued
 on the strength of it, unless the reason says that it was merely superseded; and whoever revokes is told what the same
-holder has besides.
+holder has besides. One-time tokens that the holder has not used yet go in the same way: where its key lay they may lie
+too, or come to, and whoever has one is given a certificate again.
 
 Refuses: taking out whole members (`gateway.authority.admitting`).
 """
@@ -25,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.issuing import IssuingCa
-from certs.records import Record
+from certs.records import OpenToken, Record
 from gateway.authority import entries, issuers
 from gateway.authority.accepting import Accepting
 from gateway.authority.taken_back import translated
@@ -42,6 +43,8 @@ class Revoked:
         version: of the directory that says so.
         taken: the certificates revoked now, and not before.
         left: what the same holder has that is still valid.
+        tokens: of the same holder, open, taken back now.
+        tokens_left: the same, left open.
         member_ca: name of the member's own CA that issued it, "" where none did: what else that issued is not known.
     """
 
@@ -49,6 +52,8 @@ class Revoked:
     taken: tuple[Record, ...]
     left: tuple[Record, ...]
     member_ca: str = ""
+    tokens: tuple[OpenToken, ...] = ()
+    tokens_left: tuple[OpenToken, ...] = ()
 
 
 class Revoking(Accepting):
@@ -64,7 +69,8 @@ class Revoking(Accepting):
         Args:
             pem: the file.
             reason: CRLReason.
-            renewed: whether to take back as well what was issued on the strength of it; None: as the reason suggests.
+            renewed: whether to take back as well what was issued on the strength of it, and the holder's open tokens;
+                None: as the reason suggests.
 
         Raises:
             ConfigError: there is none in it, or it is another authority's.
@@ -202,13 +208,19 @@ class Revoking(Accepting):
     def _revoke(self, serial: int, reason: int, renewed: bool | None) -> Revoked:
         renewed = reason != issuers.SUPERSEDED if renewed is None else renewed
         now, ledger = self.now(), self.authority.ledger
-        with translated():
+        with translated(), ledger.together():
             taken = self._revocation.revoke_issued(serial, issuers.REASONS[reason], now, renewed=renewed)
             record = ledger.by_serial(serial)
-            left = ledger.held(record.holder, now) if record is not None and record.holder is not None else ()
+            holder = record.holder if record is not None else None
+            left = ledger.held(holder, now) if holder is not None else ()
+            tokens = tuple(token for token in ledger.tokens.open(now) if token.holder == holder)
+            # Not where nothing is taken that was not before: the token may be the one that was given out since.
+            gone = renewed and bool(taken)
+            if gone and holder is not None:
+                ledger.tokens.cancel_holder(holder)
         with self._changing():
             pass
-        return Revoked(self._publish(), taken, left)
+        return Revoked(self._publish(), taken, left, tokens=tokens if gone else (), tokens_left=() if gone else tokens)
 
 
 def _key_id(text: str) -> str:

@@ -72,9 +72,11 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
     help=say(
         "Take back a member with all its certificates, one certificate, one key, or an issuing CA. Gateways refuse it "
         "within a second, on open connections too. With a certificate goes what was issued on the strength of it, "
-        "because whoever stole its key could renew it; not where the reason is `superseded`.",
+        "because whoever stole its key could renew it, and its holder's open tokens; not where the reason is "
+        "`superseded`.",
         "吊销成员（含其全部证书）、单张证书、单个密钥或签发 CA。各网关在一秒内拒绝，已建立的连接亦然。"
-        "吊销证书时一并吊销凭其续期签发的证书（窃得密钥者可用其续期）；原因为 superseded 时除外。",
+        "吊销证书时一并吊销凭其续期签发的证书（窃得密钥者可用其续期），并作废持有者尚未使用的令牌；"
+        "原因为 superseded 时除外。",
     )
 )
 @DIR
@@ -96,8 +98,8 @@ def certificates(folder: Path, member_id: str | None, passphrase_file: Path | No
     "renewed",
     default=None,
     help=say(
-        "with a certificate: what it was renewed to as well, or not; by default as the reason suggests",
-        "吊销证书时是否一并吊销其续期证书；默认依原因而定",
+        "with a certificate: what it was renewed to and open tokens as well, or not; by default as the reason suggests",
+        "吊销证书时是否一并吊销其续期证书并作废未用令牌；默认依原因而定",
     ),
 )
 @REASON
@@ -168,7 +170,9 @@ def revoke(
             )
         return
     taken, left = ([_about(each) for each in part] for part in (done.taken, done.left))
-    tell_version(json_out, done.version, "revoked", "已吊销", revoked=taken, still_valid=left)
+    tokens, open_tokens = ([each.token_id for each in part] for part in (done.tokens, done.tokens_left))
+    told = {"revoked": taken, "still_valid": left, "tokens_cancelled": tokens, "tokens_open": open_tokens}
+    tell_version(json_out, done.version, "revoked", "已吊销", **told)
     if done.member_ca and not json_out:
         click.echo(
             say(
@@ -199,6 +203,26 @@ def revoke(
             )
             for each in done.left:
                 click.echo(f"  {_line(each)}")
+        _tell_tokens(done)
+
+
+def _tell_tokens(done: Revoked) -> None:
+    """What became of one-time tokens that the holder has not used yet."""
+    taken, left = ("  ".join(each.token_id for each in part) for part in (done.tokens, done.tokens_left))
+    if taken:
+        click.echo(
+            say(
+                f"Open tokens of the same holder were taken back too; make a new one for whoever is to enrol: {taken}",
+                f"该持有者尚未使用的一次性令牌已一并作废，如需重新注册请另行生成：{taken}",
+            )
+        )
+    if left:
+        click.echo(
+            say(
+                f"The same holder has open tokens, with which it can enrol; `wugan authority token cancel`: {left}",
+                f"该持有者仍有尚未使用的一次性令牌，可凭其注册；如需作废请使用 wugan authority token cancel：{left}",
+            )
+        )
 
 
 def _revoke_issuing(folder: Path, passphrase_file: Path | None, name: str, *, json_out: bool) -> None:

@@ -242,6 +242,44 @@ async def test_what_was_renewed_stays_only_where_the_reason_or_the_administrator
     assert (second.tls in {each.certificate_der for each in done.left}) is alone
 
 
+@pytest.mark.parametrize(
+    ("reason", "wanted", "gone"), [(1, None, True), (0, None, True), (4, None, False), (1, False, False)]
+)
+async def test_open_tokens_of_a_holder_whose_key_was_stolen_enrol_nobody(
+    served: Served, world: World, reason: int, wanted: bool | None, gone: bool
+) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    tokens, day = world.ca.ledger.tokens, dt.timedelta(days=1)
+    token = tokens.make(Identity.gateway(FEDERATION, ZHEJIANG), world.now, day)
+    others = [
+        tokens.make(holder, world.now, day).token_id
+        for holder in (Identity(FEDERATION, ZHEJIANG, "unit", "jinhua"), Identity.gateway(FEDERATION, ANHUI))
+    ]
+    done = world.office.revoke_pem(made.tls_pem, reason=reason, renewed=wanted)
+    told = done.tokens if gone else done.tokens_left
+    assert [each.token_id for each in told] == [token.token_id]
+    assert len(done.tokens) + len(done.tokens_left) == 1
+    async with served.est() as est:
+        if gone:
+            with pytest.raises(EstError, match="401"):
+                await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
+        else:
+            await est.simpleenroll(csr(keys.generate_tls_key()), token.token_id, token.secret)
+    assert {each.token_id for each in tokens.open(world.now)} == set(others)
+
+
+def test_a_token_that_was_made_after_a_revocation_is_not_taken_back_by_its_repetition(world: World) -> None:
+    made = world.keys_of(ZHEJIANG)
+    world.office.add(world.entry(ZHEJIANG, made))
+    world.office.revoke_pem(made.tls_pem, reason=1)
+    tokens = world.ca.ledger.tokens
+    token = tokens.make(Identity.gateway(FEDERATION, ZHEJIANG), world.now, dt.timedelta(days=1))
+    again = world.office.revoke_pem(made.tls_pem, reason=1)
+    assert (again.taken, again.tokens) == ((), ())
+    assert [each.token_id for each in again.tokens_left] == [token.token_id]
+
+
 async def test_a_readmitted_gateway_has_nothing_left_not_even_a_token_and_its_agencies_keep_theirs(
     served: Served, world: World
 ) -> None:

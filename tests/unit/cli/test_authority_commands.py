@@ -169,6 +169,23 @@ def test_what_is_revoked_is_named_in_one_way(founded: Administrator, tmp_path: P
         assert founded.types("revoke", *words).exit_code == 2
 
 
+def test_whoever_revokes_is_told_of_tokens_taken_back_and_of_those_left(founded: Administrator, tmp_path: Path) -> None:
+    founded.adds()
+    issuing = Authority.load(founded.home, passphrase=b"daily")
+    now = dt.datetime.fromtimestamp(SystemClock().now_ms() / 1000, dt.UTC)
+    told = []
+    for reason in ("superseded", "key-compromise"):
+        issued = issuing.issue_unit_tls(ZHEJIANG, "jinhua", generate_tls_key().public_key(), now=now)
+        issuing.ledger.tokens.make(Identity(issuing.federation, ZHEJIANG, "unit", "jinhua"), now, dt.timedelta(days=1))
+        pem = tmp_path / f"{reason}.pem"
+        pem.write_bytes(issued.pem)
+        words = ("--certificate", str(pem), "--reason", reason, "--passphrase-file", str(founded.daily))
+        told.append(founded.types("revoke", *words).stdout)
+    assert "has open tokens" in told[0]
+    assert "were taken back too" in told[1]
+    assert [each.holder.role for each in issuing.ledger.tokens.open(now)] == ["gateway"]
+
+
 class Issued:
     """A unit's certificate, one renewed from it, and one beside it."""
 
