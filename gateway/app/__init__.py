@@ -263,6 +263,7 @@ async def gateway(
             slots=slots,
             waiting=lambda: store.waiting,
             store_size=store.size,
+            closed_until=lambda: store.replay.closed_until_ms,
             in_flight=lambda: desk.in_flight,
             departments=departments,
             faults=enlisting.faults,

@@ -49,8 +49,9 @@ class ReplayGuard(Protocol):
             now_ms: Unix time in milliseconds. May go back; the guard then still refuses whatever it may have forgotten.
 
         Raises:
-            EnvelopeError: ENVELOPE_REPLAYED if accepted before; ENVELOPE_EXPIRED if now, or any time seen before, is
-                past `expires_at_ms`; OVERLOADED (retryable) if no more can be remembered.
+            EnvelopeError: ENVELOPE_REPLAYED if accepted before; ENVELOPE_EXPIRED if now is past `expires_at_ms`, or
+                what was acceptable until then may have been forgotten; OVERLOADED (retryable) if no more can be
+                remembered.
         """
         ...
 

@@ -116,7 +116,7 @@ class Store:
             connect=None if holding is None else holding.connect,
         )
         self._together = Together()
-        self.replay = DurableReplayGuard(self._writer, self._reader)
+        self.replay = DurableReplayGuard(self._writer, self._reader, clock)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.trail = Trail(self._reader)
         self.answers = KeptAnswers(self._writer, self._reader, keys)

@@ -1,10 +1,15 @@
 """The durable replay guard: a message that was accepted once is refused ever after, also after a crash.
 
-The rule, complete: a message is accepted when it is not past its time, by the latest clock reading seen, and its id is
-not in the table; it is in the table, on the disk, before `accepted` returns. Rows leave the table `KEEP_MS` after the
-message could last have been accepted, and what may have left is remembered as a time in the same transaction: whatever
-expired before it is refused, even if the clock was set back in between. Ids of recent messages are held in memory as
-well, so that an ordinary replay costs no I/O; memory only ever refuses.
+The rule, complete: a message is accepted when it is not past its time, and its id is not in the table; it is in the
+table, on the disk, before `accepted` returns. Rows leave the table `KEEP_MS` after the message could last have been
+accepted, and the latest time of those that left is remembered in the same transaction: whatever is past its time by
+then is refused, even if the clock was set back in between. Ids of recent messages are held in memory as well, so that
+an ordinary replay costs no I/O; memory only ever refuses.
+
+So a clock that was ahead for a moment closes the door to nobody once it is right: what it removed was of the ordinary
+time before, and what was accepted meanwhile stays in the table until that time comes. No row leaves by a clock that has
+just jumped ahead (`gateway.store.jumps`). If some left by a clock that was ahead for long, everything is refused until
+that time comes, and `closed_until_ms` tells when that is: nothing forgotten is accepted again.
 
 Owns: the table `replay_guard`. Refuses: deciding how long an envelope is acceptable.
 """
@@ -16,7 +21,9 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from gateway.clock import Clock
 from gateway.errors import EnvelopeError, StoreError
+from gateway.store.jumps import Jumps
 from gateway.store.reader import Reader
 from gateway.store.rows import BulkInsert, Transaction
 from gateway.store.tables import MEMBER_CHARS, MESSAGE_ID_BYTES, replay_guard, store_meta
@@ -37,22 +44,28 @@ _Admission = tuple[str, bytes, int]
 class _Admissions:
     """How admissions are written; the result is whether the id was new."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, forgotten_ms: int) -> None:
         self._insert = BulkInsert(replay_guard)
+        self._jumps = Jumps(clock)
         self._since_purge = 0
         self.now_ms = 0
-        """Latest clock reading; set by the guard, read by the writer's thread."""
+        """Last clock reading; set by the guard, read by the writer's thread."""
+        self.forgotten_ms = forgotten_ms
+        """What was past its time before this Unix millisecond may no longer be in the table; the writer sets it."""
 
     def brief(self, _admission: _Admission) -> bool:
         """Unless old ones are deleted along with it."""
         return self._since_purge + 1 < PURGE_EVERY
 
     def apply(self, transaction: Transaction, payloads: Sequence[_Admission]) -> list[bool]:
-        fresh = self._insert.add_new(transaction, payloads)
+        added = self._insert.add_new(transaction, payloads)
+        # Once more: some may have been forgotten since it was claimed.
+        fresh = [new and payload[2] >= self.forgotten_ms for new, payload in zip(added, payloads, strict=True)]
         self._since_purge += len(payloads)
         if self._since_purge >= PURGE_EVERY:
             self._since_purge = 0
-            _purge(transaction.connection, self.now_ms - KEEP_MS)
+            if not self._jumps.ahead_ms():
+                self.forgotten_ms = max(self.forgotten_ms, _purge(transaction.connection, self.now_ms - KEEP_MS))
         return fresh
 
 
@@ -107,12 +120,16 @@ class _Claim:
 class DurableReplayGuard:
     """See the module. Every instance of a gateway that shares the database shares the guard."""
 
-    def __init__(self, writer: Writer, reader: Reader) -> None:
+    def __init__(self, writer: Writer, reader: Reader, clock: Clock) -> None:
         self._writer = writer
-        self._admissions = _Admissions()
-        self._latest_ms = reader.run_here(_forgotten_ms)
+        self._admissions = _Admissions(clock, reader.run_here(_forgotten_ms))
         self._recent: set[tuple[str, bytes]] = set()
         self._older: set[tuple[str, bytes]] = set()
+
+    @property
+    def closed_until_ms(self) -> int:
+        """What is past its time before this Unix millisecond is refused, whatever the time is now."""
+        return self._admissions.forgotten_ms
 
     def claim(self, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> _Claim:
         """Refuse what memory knows, or hold the message; accepted means on the disk. See `ReplayGuard.claim`.
@@ -126,9 +143,8 @@ class DurableReplayGuard:
         Raises:
             EnvelopeError: ENVELOPE_REPLAYED; ENVELOPE_EXPIRED; ENVELOPE_MALFORMED: id or sender of a wrong length.
         """
-        if now_ms > self._latest_ms:
-            self._latest_ms = self._admissions.now_ms = now_ms
-        if expires_at_ms < self._latest_ms:
+        self._admissions.now_ms = now_ms
+        if expires_at_ms < now_ms or expires_at_ms < self._admissions.forgotten_ms:
             raise _expired()
         key = (sender, message_id)
         if key in self._recent or key in self._older:
@@ -154,8 +170,8 @@ class DurableReplayGuard:
         self._recent.add(key)
 
 
-def _purge(connection: sa.Connection, before_ms: int) -> None:
-    """Delete a bounded number of rows that expired before then, and remember that some may be gone."""
+def _purge(connection: sa.Connection, before_ms: int) -> int:
+    """Delete a bounded number of rows that expired before then, and remember the latest; what is remembered now."""
     expired = (
         sa.select(replay_guard.c.sender, replay_guard.c.message_id)
         .where(replay_guard.c.expires_at_ms < before_ms)
@@ -163,16 +179,19 @@ def _purge(connection: sa.Connection, before_ms: int) -> None:
         .limit(PURGE_AT_MOST)
     )
     key = sa.tuple_(replay_guard.c.sender, replay_guard.c.message_id)
-    if not connection.execute(sa.delete(replay_guard).where(key.in_(expired))).rowcount:
-        return
+    gone = connection.execute(
+        sa.delete(replay_guard).where(key.in_(expired)).returning(replay_guard.c.expires_at_ms)
+    ).scalars()
+    latest = max(gone, default=-1) + 1
     known = _forgotten_ms(connection)
-    if before_ms > known:
+    if latest > known:
         connection.execute(sa.delete(store_meta).where(store_meta.c.name == _FORGOTTEN))
-        connection.execute(sa.insert(store_meta).values(name=_FORGOTTEN, value=before_ms.to_bytes(8)))
+        connection.execute(sa.insert(store_meta).values(name=_FORGOTTEN, value=latest.to_bytes(8)))
+    return max(latest, known)
 
 
 def _forgotten_ms(connection: sa.Connection) -> int:
-    """What expired before this Unix millisecond may no longer be in the table."""
+    """What was past its time before this Unix millisecond may no longer be in the table."""
     value = connection.execute(sa.select(store_meta.c.value).where(store_meta.c.name == _FORGOTTEN)).scalar()
     return 0 if value is None else int.from_bytes(value)
 

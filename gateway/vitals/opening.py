@@ -47,6 +47,7 @@ class Seen:
         slots: own keys.
         waiting: writes of the store under way.
         store_size: bytes of a store that is on a server; raises StoreError when it cannot be reached.
+        closed_until: until when questions are refused because a clock was ahead, Unix milliseconds.
         in_flight: calls being worked on.
         departments: the adapters.
         faults: registered adapters that cannot be asked, and why.
@@ -61,6 +62,7 @@ class Seen:
     slots: KeySlots
     waiting: Callable[[], int]
     store_size: Callable[[], Awaitable[int]]
+    closed_until: Callable[[], int]
     in_flight: Callable[[], int]
     departments: Departments
     faults: Callable[[], Mapping[str, tuple[str, str]]]
@@ -95,6 +97,7 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
             limit=QUEUE_LIMIT,
             free_bytes=given.disk_free_bytes,
             size=seen.store_size,
+            closed_until=seen.closed_until,
         ),
     )
     health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))

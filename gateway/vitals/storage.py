@@ -21,6 +21,8 @@ CROWDED: Final = 0.5
 HOPELESS: Final = 0.1
 """Part of the free space asked for, below which the gateway is about to refuse."""
 
+MEMORY_MS: Final = 600_000
+"""Ids of questions are kept for less than this after they came: whatever is refused for longer is out of order."""
 
 _LOOK_AT_DISK: Final = (
     "Check free space, permissions of the state folder and the disk; the log says “store write failed”.",
@@ -50,6 +52,7 @@ class StorageVitals:
         limit: at how many of them more are refused.
         free_bytes: free space below which the disk is called nearly full.
         size: bytes of the database on its server; raises StoreError.
+        closed_until: questions that end before this Unix millisecond are refused, for their ids may be forgotten.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class StorageVitals:
         limit: int,
         free_bytes: int,
         size: Callable[[], Awaitable[int]],
+        closed_until: Callable[[], int] = lambda: 0,
     ) -> None:
         self._state = state
         self._database = database
@@ -68,6 +72,7 @@ class StorageVitals:
         self._limit = limit
         self._free_bytes = free_bytes
         self._size = size
+        self._closed_until = closed_until
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
@@ -82,7 +87,7 @@ class StorageVitals:
                 away.append(_away(error))
         metrics.STORE_BYTES.set(held)
         metrics.STORE_WAITING.set(waiting)
-        facts = [*away, *self._written(now_ms), *self._crowded(waiting), *self._room(free)]
+        facts = [*away, *self._written(now_ms), *self._crowded(waiting), *self._room(free), *self._closed(now_ms)]
         return facts or [
             HealthFact(
                 "store",
@@ -142,6 +147,25 @@ class StorageVitals:
                 f"状态目录所在磁盘即将写满，仅剩 {size_of(free)}；写满后将无法答复任何查询。",
                 "Make room, or move the state folder; old backups and logs first.",
                 "请清理空间或迁移状态目录，可先清理旧备份与日志。",
+            )
+        ]
+
+    def _closed(self, now_ms: int) -> Sequence[HealthFact]:
+        left_ms = self._closed_until() - now_ms
+        if left_ms <= MEMORY_MS:
+            return []
+        en, zh = span_of(left_ms / 1000)
+        return [
+            HealthFact(
+                "store/closed",
+                Level.FAILING,
+                f"Questions are refused as expired for {en} more: by a clock that was ahead for long, ids of questions "
+                "were forgotten that would be accepted a second time.",
+                f"还有 {zh}，其间收到的查询均按过期拒绝：本机时钟曾长时间超前，部分查询编号已被清除，重放将无法识别。",
+                "Keep the clock right by NTP; a new store opens the door sooner, after the encryption key was renewed "
+                "(docs/operations/gateway.md, “The clock was ahead”).",
+                "请确保 NTP 对时正确；如需提前恢复，请先更新加密密钥，再启用新的存储"
+                "（见 docs/operations/gateway.md “The clock was ahead”）。",
             )
         ]
 

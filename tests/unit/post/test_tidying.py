@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.clock import FakeClock
-from gateway.post.tidying import HOLD_S, Tidying
+from gateway.post.tidying import Tidying
 from gateway.store.engine import Store
+from gateway.store.jumps import HOLD_S
 from gateway.store.watches import Person, Registration
 from tests.unit.post.post_world import DAY_MS, open_store
 from tests.unit.services.gateways_world import NOW_MS, A

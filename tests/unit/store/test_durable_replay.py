@@ -178,6 +178,80 @@ async def test_what_was_forgotten_stays_refused_when_the_clock_is_set_back_over_
             await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
 
 
+YEAR_MS = 365 * 86_400_000
+
+
+async def ahead_for_a_minute(store: Store) -> list[bytes]:
+    """The clocks of this gateway and of those that ask it are a year ahead: what they sent was accepted."""
+    accepted = [new_id() for _ in range(3 * replay.PURGE_EVERY)]
+    for at, one in enumerate(accepted):
+        now_ms = NOW_MS + YEAR_MS + at * 60_000 // len(accepted)
+        await admit(store.replay, MEMBER, one, now_ms + 180_000, now_ms)
+    return accepted
+
+
+class Jumping(FakeClock):
+    """A clock whose wall time can be set to whatever."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_after_a_minute_with_a_clock_a_year_ahead_all_is_well_again_and_nothing_is_accepted_twice(
+    open_store: OpenStore, restarted: bool
+) -> None:
+    before = [new_id() for _ in range(replay.PURGE_EVERY)]
+    store = open_store()
+    for one in before:
+        await admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS)
+    ahead = await ahead_for_a_minute(store)
+    if restarted:
+        await store.close()
+        store = open_store()
+    now_ms = NOW_MS + 60_000
+    for at in range(10):
+        await admit(store.replay, MEMBER, new_id(), EXPIRES_MS + 60_000 + at, now_ms + at)
+    for one in before:
+        with pytest.raises(EnvelopeError):
+            await admit(store.replay, MEMBER, one, EXPIRES_MS, now_ms)
+    for one in ahead:  # also not in a year
+        with pytest.raises(EnvelopeError):
+            await admit(store.replay, MEMBER, one, NOW_MS + YEAR_MS + 180_000, NOW_MS + YEAR_MS)
+    await store.close()
+
+
+async def test_nothing_is_forgotten_by_a_clock_that_jumped_ahead_until_it_has_stayed_there(
+    state: Path,
+) -> None:
+    clock = Jumping(NOW_MS)
+
+    def rows() -> int:
+        with sqlite3.connect(state / "wugan.db") as reader:
+            found: int = reader.execute("SELECT count(*) FROM replay_guard").fetchone()[0]
+        reader.close()
+        return found
+
+    async def go_on(hours: int) -> None:
+        for _ in range(hours):
+            clock.advance(3_600)
+            for _ in range(replay.PURGE_EVERY):
+                now_ms = clock.now_ms()
+                await admit(store.replay, MEMBER, new_id(), now_ms + 180_000, now_ms)
+
+    async with Store.open(state / "wugan.db", key=state / "store.key", clock=clock) as store:
+        await go_on(3)
+        assert rows() == replay.PURGE_EVERY, "those of the last hour"
+        clock.ahead_ms = YEAR_MS
+        await go_on(20)
+        assert rows() == 21 * replay.PURGE_EVERY
+        assert store.replay.closed_until_ms < NOW_MS + 86_400_000
+        await go_on(40)
+        assert rows() < 5 * replay.PURGE_EVERY
+
+
 @pytest.mark.parametrize(("sender", "message_id"), [(MEMBER, b"short"), (MEMBER * 2, bytes(16)), ("", bytes(16))])
 async def test_an_id_or_a_sender_of_a_wrong_length_is_refused(store: Store, sender: str, message_id: bytes) -> None:
     with refused("ENVELOPE_MALFORMED"):

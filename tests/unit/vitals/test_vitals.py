@@ -399,6 +399,24 @@ async def test_a_database_on_a_server_that_is_away_is_told_of_with_the_reason(tm
     assert levels(list(await look(NOW_MS))) == {"store": Level.WELL}
 
 
+async def test_a_door_that_is_closed_because_a_clock_was_ahead_is_told_of_in_words(tmp_path: Path) -> None:
+    async def nothing() -> int:
+        return 0
+
+    until = [NOW_MS + 60_000]
+    look = StorageVitals(
+        tmp_path, None, lambda: 0, limit=100, free_bytes=0, size=nothing, closed_until=lambda: until[0]
+    )
+    assert levels(list(await look(NOW_MS))) == {"store": Level.WELL}
+    until[0] = NOW_MS + 40 * 86_400_000
+    (fact,) = await look(NOW_MS)
+    assert (fact.about, fact.level) == ("store/closed", Level.FAILING)
+    assert "40 days" in fact.en
+    assert "40 天" in fact.zh
+    assert fact.do_en
+    assert fact.do_zh
+
+
 # alarms
 
 
