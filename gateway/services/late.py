@@ -129,7 +129,7 @@ class LateService:
         Raises:
             RefusedError: OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
-        await self._watchers.attend(self._watch(unit, request.after, write, only_present=request.only_present))
+        await self._watchers.attend(unit, self._watch(unit, request.after, write, only_present=request.only_present))
 
     async def _watch(self, unit: str, after: int, write: Write, *, only_present: bool) -> None:
         while True:

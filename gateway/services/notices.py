@@ -134,7 +134,7 @@ class NoticeService:
         Raises:
             RefusedError: OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
-        await self._watchers.attend(self._tell(unit, request, respond, write))
+        await self._watchers.attend(unit, self._tell(unit, request, respond, write))
 
     def close(self) -> None:
         """End the streams of those who watch; they go on with another instance."""

@@ -105,7 +105,7 @@ class RosterService:
             RefusedError: the unit has no such run; OVERLOADED, too many watch; SHUTTING_DOWN, the gateway stops.
         """
         kept = self._rosters.find(unit, request.run_id)
-        await self._watchers.attend(self._tell(kept, write, only_present=request.only_present))
+        await self._watchers.attend(unit, self._tell(kept, write, only_present=request.only_present))
 
     async def _tell(self, kept: Kept, write: WriteRun, *, only_present: bool) -> None:
         while True:
@@ -126,7 +126,7 @@ class RosterService:
             RefusedError: the unit has no such run, or it is not done; OVERLOADED or SHUTTING_DOWN, as `watch`.
         """
         kept = self._rosters.find(unit, request.run_id)
-        await self._watchers.attend(self._give(kept, request, write))
+        await self._watchers.attend(unit, self._give(kept, request, write))
 
     async def _give(self, kept: Kept, request: roster_pb2.FetchResultRequest, write: WriteResult) -> None:
         from gateway.roster.giving import messages
