@@ -15,14 +15,19 @@ import ssl
 
 from certs import keys
 from certs.authority import Authority
-from certs.tls_context import load_identity, server_context
+from certs.tls_context import HandshakeFailed, load_identity, server_context
 
 
 class ServerTls:
     """A TLS context that stays valid for as long as `renew_if_due` is called."""
 
-    def __init__(self, authority: Authority, now: dt.datetime) -> None:
+    def __init__(self, authority: Authority, now: dt.datetime, failed: HandshakeFailed | None = None) -> None:
         """Make the first certificate.
+
+        Args:
+            authority: issues it.
+            now: the time.
+            failed: is told of handshakes that fail.
 
         Raises:
             CertsError: the authority cannot issue one.
@@ -31,7 +36,7 @@ class ServerTls:
         key = keys.generate_tls_key()
         issued = authority.issue_authority_tls(key.public_key(), now=now)
         self._due = _due(now, issued.certificate.not_valid_after_utc)
-        self._context = server_context(key, issued.pem, authority.root_pem)
+        self._context = server_context(key, issued.pem, authority.root_pem, failed)
 
     @property
     def context(self) -> ssl.SSLContext:

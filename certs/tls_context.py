@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 from cryptography.hazmat.primitives import serialization
@@ -24,7 +25,14 @@ _NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name."""
 
 
-def server_context(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> ssl.SSLContext:
+HandshakeFailed = Callable[[str, str], None]
+"""Is told why a handshake came to nothing: OpenSSL's name of the reason, and what was wrong with a certificate, if it
+was that. Both are words of OpenSSL, none of the other side's."""
+
+
+def server_context(
+    key: PrivateKey, chain_pem: bytes, roots_pem: bytes, failed: HandshakeFailed | None = None
+) -> ssl.SSLContext:
     """For an HTTPS server; `load_identity` on it later changes what new connections see.
 
     A client's chain is verified but for its time: see the module.
@@ -33,11 +41,14 @@ def server_context(key: PrivateKey, chain_pem: bytes, roots_pem: bytes) -> ssl.S
         key: the private key of the first certificate of `chain_pem`.
         chain_pem: the server's certificate, then the issuing CA's.
         roots_pem: whose clients are believed.
+        failed: is told of handshakes that fail, by the event loop; asyncio itself tells nobody.
 
     Raises:
         KeyFileError: key and certificates do not belong together, or are none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if failed is not None:
+        context.sslobject_class = _telling(failed)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= _NO_CHECK_TIME
@@ -89,6 +100,23 @@ def load_identity(context: ssl.SSLContext, key: PrivateKey, chain_pem: bytes) ->
         ) from error
     finally:
         os.close(descriptor)
+
+
+def _telling(failed: HandshakeFailed) -> type[ssl.SSLObject]:
+    class Telling(ssl.SSLObject):
+        """A connection whose handshake is told of if it fails."""
+
+        def do_handshake(self) -> None:
+            try:
+                super().do_handshake()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                raise
+            except ssl.SSLError as error:
+                about = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else ""
+                failed(error.reason or type(error).__name__, about)
+                raise
+
+    return Telling
 
 
 def _load_roots(context: ssl.SSLContext, roots_pem: bytes) -> None:

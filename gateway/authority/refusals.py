@@ -1,4 +1,4 @@
-"""What the log is told of refused requests: the first of each kind, then now and then how many more there were.
+"""What the log is told of refused requests and handshakes: the first of each kind, then now and then how many more.
 
 Owns: counting them. Refuses: a line for each: a gateway that was revoked asks again for as long as it runs, and the log
 would hold nothing else.
@@ -25,9 +25,9 @@ class Refusal(NamedTuple):
     """What makes two refusals the same.
 
     Args:
-        path: asked for.
+        path: asked for; "" where none was.
         code: of the error.
-        status: HTTP.
+        status: HTTP; 0 where it did not come to that.
         member: whose certificate was shown; "" where none of this federation was.
         reason: why, in English, where the code does not say it; one of few.
     """
@@ -50,10 +50,12 @@ class Refusals:
 
     Args:
         clock: tells how long ago one was logged.
+        event: what the lines are called.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, event: str = "refused") -> None:
         self._clock = clock
+        self._event = event
         self._counted: dict[Refusal, _Counted] = {}
 
     def note(self, refusal: Refusal) -> None:
@@ -66,11 +68,11 @@ class Refusals:
         counted = self._counted.get(refusal)
         if counted is None:
             self._counted[refusal] = _Counted(now_s)
-            _tell(refusal, 1)
+            self._tell(refusal, 1)
         elif now_s < counted.logged_at_s + AGAIN_S:
             counted.since += 1
         else:
-            _tell(refusal, counted.since + 1)
+            self._tell(refusal, counted.since + 1)
             counted.since, counted.logged_at_s = 0, now_s
 
     def _forget(self, now_s: float) -> None:
@@ -78,11 +80,9 @@ class Refusals:
         old = [each for each, counted in self._counted.items() if now_s >= counted.logged_at_s + AGAIN_S]
         for each in old:
             if self._counted[each].since:
-                _tell(each, self._counted[each].since)
+                self._tell(each, self._counted[each].since)
             del self._counted[each]
 
-
-def _tell(refusal: Refusal, times: int) -> None:
-    told = (("path", refusal.path), ("member", refusal.member), ("reason", refusal.reason))
-    about = {name: value for name, value in told if value}
-    _log.warning("refused", **about, error=refusal.code, status=refusal.status, times=times)
+    def _tell(self, refusal: Refusal, times: int) -> None:
+        about = {name: value for name, value in refusal._asdict().items() if value and name != "code"}
+        _log.warning(self._event, **about, error=refusal.code, times=times)

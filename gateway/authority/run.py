@@ -29,6 +29,7 @@ from certs.ocsp_responder import OcspResponder
 from certs.revocation import Revocation
 from certs.revocation_server import revocation_app, revocation_routes
 from certs.server_tls import ServerTls
+from certs.tls_context import HandshakeFailed
 from gateway.authority.lock import serving
 from gateway.authority.office import Office
 from gateway.authority.peer import member_of
@@ -40,6 +41,7 @@ from gateway.log import configure
 
 RENEW_S: Final = 3600.0
 PRUNE_S: Final = 86_400.0
+NO_TLS: Final = "no TLS connection came about"
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -106,7 +108,7 @@ async def authority(
                 # Said in authority.toml alone; the ledger keeps it for whatever is issued from now on.
                 certificates.set_public_url(service.public_url)
                 _log.info("public address changed", public_url=service.public_url)
-            tls = await asyncio.to_thread(ServerTls, certificates, now())
+            tls = await asyncio.to_thread(ServerTls, certificates, now(), _untold(Refusals(clock, NO_TLS)))
         except CertsError as error:
             raise ConfigError(error.en, error.zh) from error
         about = Revocation(certificates), OcspResponder(certificates), now, _fault
@@ -186,6 +188,15 @@ def _counting(refusals: Refusals) -> Refused:
         refusals.note(Refusal(path, type(error).__name__, status, member_of(shown), error.en if shown else ""))
 
     return refused
+
+
+def _untold(refusals: Refusals) -> HandshakeFailed:
+    """Handshakes that fail go into the log likewise: anybody who reaches the port may have them fail."""
+
+    def failed(why: str, about: str) -> None:
+        refusals.note(Refusal("", why, 0, "", about))
+
+    return failed
 
 
 def _now(clock: Clock) -> dt.datetime:

@@ -133,6 +133,31 @@ async def test_tls_12_is_not_spoken(served: Served) -> None:
             await session.get(f"{served.url}/tuf/metadata/timestamp.json", server_hostname=NAME)
 
 
+async def test_handshakes_that_fail_are_in_the_log_once_each_kind_without_words_of_the_other_side(
+    served: Served, tmp_path: Path
+) -> None:
+    stranger = World(tmp_path / "stranger")
+    theirs = stranger.keys_of(ZHEJIANG)
+    stranger.office.close()
+    host, _, port = served.url.removeprefix("https://").rpartition(":")
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(aiohttp.ClientError):  # of another federation's CA
+                await served.get("/directory/seen", theirs)
+            for greeting in (b"GET /forged\nline HTTP/1.1\r\n\r\n", b"\x16\x03\x01forged\nline" + bytes(64)):
+                reader, writer = await asyncio.open_connection(host, int(port))
+                writer.write(greeting)
+                with contextlib.suppress(ConnectionError):
+                    await reader.read()
+                writer.close()
+    told = [line for line in lines if line["event"] == run.NO_TLS]
+    kinds = [line["error"] for line in told]
+    assert len(set(kinds)) == len(kinds) == 3, told
+    assert {"CERTIFICATE_VERIFY_FAILED", "HTTP_REQUEST"} < set(kinds)
+    assert "certificate" in next(line for line in told if line["error"] == "CERTIFICATE_VERIFY_FAILED")["reason"]
+    assert "forged" not in str(told)
+
+
 @pytest.mark.parametrize(
     "path",
     [
