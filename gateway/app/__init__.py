@@ -242,7 +242,7 @@ async def gateway(
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots, begun=metrics.CONNECTIONS.add),
             desk,
-            FederationServicer(desk, exchange, post.door, settings.inquiry),
+            FederationServicer(desk, exchange, post.door, settings.inquiry, partners.heard_from),
             agency,
             ServerOptions(
                 max_message_bytes=settings.server.max_message_bytes,

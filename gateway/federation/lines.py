@@ -3,7 +3,8 @@
 A gRPC client cannot take another certificate (grpc#41779). So after a change of own TLS certificate a second channel is
 opened beside the one in use; new calls go over it as soon as it is connected, and the old one is closed after its last
 call. The same is done with a channel over which nothing comes any more: a connection that died without a word is found
-out in half a minute by the library, and until then every try over it would be in vain.
+out in half a minute by the library, and until then every try over it would be in vain. And with one that waits before
+it connects again, when its partner calls: the partner is there, and the library cannot be told not to wait.
 
 Owns: the channels. Refuses: knowing what goes over them.
 """
@@ -26,6 +27,9 @@ ChannelFactory = Callable[[str, str], grpc.aio.Channel]
 
 CONNECT_S: Final = 5.0
 """How long a new channel has to connect before calls move to it all the same."""
+
+APART_S: Final = 1.0
+"""A partner that calls has channels to it looked at so often at most; it calls often, and may not be reached at all."""
 
 _Key = tuple[str, str]
 
@@ -50,6 +54,7 @@ class Lines:
         self._leaving: set[Line] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
+        self._looked_at: dict[str, float] = {}
 
     @contextlib.contextmanager
     def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
@@ -86,6 +91,21 @@ class Lines:
         del self._open[address, tls_name]
         self._retire(line)
         return True
+
+    def heard_from(self, tls_name: str) -> None:
+        """Let new calls to the gateways of this name go over new channels where those there are wait after a failure.
+
+        Args:
+            tls_name: of a partner, which was proven to be it and was understood.
+        """
+        now = asyncio.get_running_loop().time()
+        if now < self._looked_at.get(tls_name, now):
+            return
+        self._looked_at[tls_name] = now + APART_S
+        for key, line in list(self._open.items()):
+            if key[1] == tls_name and line.channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                del self._open[key]
+                self._retire(line)
 
     async def renew(self) -> None:
         """Move new calls to new channels; returns when they all go there. Calls in flight end where they are."""

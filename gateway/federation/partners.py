@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from certs.identity import Identity
 from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.coalescing import Coalescer, SingleFlight, patience
@@ -223,6 +224,10 @@ class Partners:
     def _tell(self, told: Told) -> None:
         if self.tries.tell is not None:
             self.tries.tell(told)
+
+    def heard_from(self, partner: Identity) -> None:
+        """A partner's gateway asked something of its own accord: it is there, and need not be waited for."""
+        self._lines.heard_from(partner.tls_name)
 
     async def renew(self) -> None:
         """Let new calls go over new channels, made with the credentials of the moment."""

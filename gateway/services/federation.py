@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from certs.identity import Identity
 from gateway.inquiry.exchange import Exchange
@@ -21,19 +21,32 @@ class FederationServicer(exchange_pb2_grpc.FederationServiceServicer):
         exchange: answers questions.
         door: takes what is left.
         limits: how many streams there may be, and how much of each is in hand.
+        heard: is told who asked or left something that was accepted.
     """
 
-    def __init__(self, desk: Desk, exchange: Exchange, door: Door, limits: InquirySettings | None = None) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        exchange: Exchange,
+        door: Door,
+        limits: InquirySettings | None = None,
+        heard: Callable[[Identity], None] = lambda _partner: None,
+    ) -> None:
         self._limits = limits or InquirySettings()
+        self._heard = heard
         self._desk = desk
         self._exchange = exchange
         self._door = door
 
     async def Exchange(self, request: envelope_pb2.Envelope, context: Context) -> envelope_pb2.Envelope:
         """One batch, answered now."""
-        return await self._desk.serve(
-            "Exchange", context, lambda peer: self._exchange.answer(request, peer, context.time_remaining())
-        )
+
+        async def work(peer: Identity) -> envelope_pb2.Envelope:
+            answer = await self._exchange.answer(request, peer, context.time_remaining())
+            self._heard(peer)
+            return answer
+
+        return await self._desk.serve("Exchange", context, work)
 
     async def ExchangeStream(  # type: ignore[override]  # as a coroutine that writes; gRPC takes both
         self, request_iterator: AsyncIterator[envelope_pb2.Envelope], context: Context
@@ -55,4 +68,10 @@ class FederationServicer(exchange_pb2_grpc.FederationServiceServicer):
 
     async def Deliver(self, request: envelope_pb2.Envelope, context: Context) -> envelope_pb2.Envelope:
         """Something left for later, receipted."""
-        return await self._desk.serve("Deliver", context, lambda peer: self._door.receive(request, peer))
+
+        async def work(peer: Identity) -> envelope_pb2.Envelope:
+            receipt = await self._door.receive(request, peer)
+            self._heard(peer)
+            return receipt
+
+        return await self._desk.serve("Deliver", context, work)

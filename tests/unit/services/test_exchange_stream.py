@@ -114,6 +114,21 @@ def folders(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
 
 
+async def test_who_asked_what_was_understood_is_known_to_be_there(tmp_path: Path) -> None:
+    async with province(tmp_path, register()) as (asked, _):
+        heard: list[str] = []
+        asked.servicer._heard = lambda partner: heard.append(partner.member_id)
+        await asked.unary(question(ANNA))
+        assert heard == [A.member_id]
+        sealed = sealed_question(asked.federation, question(ANNA)).envelope
+        sealed.ciphertext = bytes(len(sealed.ciphertext))
+        channel = asked.federation.channel(B.address, B.identity.tls_name)
+        send = channel.unary_unary("", envelope_pb2.Envelope.SerializeToString, envelope_pb2.Envelope.FromString)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await send(sealed)
+        assert heard == [A.member_id]
+
+
 def as_answered(findings: exchange_pb2.Findings) -> bytes:
     return findings.SerializeToString(deterministic=True)
 
