@@ -146,6 +146,7 @@ async def _listen(
     context: ssl.SSLContext | None = None,
 ) -> str:
     """Serve an application until the stack ends; where it is bound."""
+    app.on_response_prepare.append(_without_versions)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
@@ -159,6 +160,11 @@ async def _listen(
             field=setting,
         ) from error
     return f"{host}:{runner.addresses[0][1]}"
+
+
+async def _without_versions(_: web.Request, response: web.StreamResponse) -> None:
+    """Whoever asks need not know which versions of Python and aiohttp run here."""
+    response.headers.popall("Server", None)
 
 
 async def _every(seconds: float, done: str, work: Callable[[], object]) -> None:

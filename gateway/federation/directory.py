@@ -175,7 +175,13 @@ class Directory:
         Raises:
             RefusedError: STRANGER; any of this does not hold, or it is no certificate.
         """
-        self.member(identity.member_id)
+        if identity.member_id not in self._by_id:
+            raise RefusedError(
+                "the member of this certificate is not in the federation directory: it has not been admitted, or was "
+                "taken out; ask the federation's administrator",
+                "该证书所属成员不在联盟成员目录中：尚未加入，或已被移出；请联系联盟管理机构",
+                reason=words.REFUSAL_REASON_STRANGER,
+            )
         self.require_not_revoked(certificate)
         if identity.role == ROLE_GATEWAY:  # before its CA: this says better what to do
             self.require_listed(identity.member_id, certificate)

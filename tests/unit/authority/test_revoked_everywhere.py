@@ -388,3 +388,13 @@ async def test_the_public_address_stands_in_what_is_issued_from_then_on(world: W
     with pytest.raises(ConfigError, match="public_url"):
         async with run.authority(world.home, world.clock):
             raise AssertionError
+
+
+async def test_no_answer_tells_what_software_runs_here_in_which_version(served: Served) -> None:
+    context = client_context(served.world.ca.root_pem)
+    async with aiohttp.ClientSession() as session:
+        for address, path in (("http", "/crl/issuing.crl"), ("http", "/none"), ("https", "/.well-known/est/cacerts")):
+            where = served.bound.plain if address == "http" else served.bound.https
+            answer = await session.get(f"{address}://{where}{path}", ssl=context, server_hostname=NAME)
+            assert answer.status == (404 if path == "/none" else 200)
+            assert "Server" not in answer.headers

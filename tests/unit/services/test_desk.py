@@ -315,7 +315,9 @@ async def test_a_revoked_certificate_is_refused_at_the_next_call(changing: Chang
 async def test_whoever_is_no_member_any_more_is_refused_at_the_next_call(changing: Changing) -> None:
     changing.remove(B)
     for peer in (B.identity, B.unit()):
-        assert (await refusal(changing.desk, call=Call(peer)))[1].code == "STRANGER"
+        error = (await refusal(changing.desk, call=Call(peer)))[1]
+        assert error.code == "STRANGER"
+        assert "taken out; ask the federation's administrator" in error.en
 
 
 async def test_a_gateway_with_an_unlisted_certificate_is_refused_and_its_units_are_not(changing: Changing) -> None:
