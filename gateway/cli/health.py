@@ -85,7 +85,11 @@ def show(report: Report, *, chinese: bool) -> None:
     console = Console(highlight=False)
     mark, style, en, zh = _MARKS[report.level]
     console.print(
-        Text(f"{mark} {report.member_id}  {zh if chinese else en}  {moment(report.at_ms)}", style=style), soft_wrap=True
+        Text(
+            f"{mark} {plain(report.whose(chinese=chinese))}  {zh if chinese else en}  {moment(report.at_ms)}",
+            style=style,
+        ),
+        soft_wrap=True,
     )
     for fact in report.facts:
         mark, style, en, zh = _MARKS[fact.level]

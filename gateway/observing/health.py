@@ -17,7 +17,7 @@ import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -65,23 +65,45 @@ class HealthFact:
     since_ms: int = 0
 
 
+class Names(NamedTuple):
+    """A member's names; "" where they are not known."""
+
+    en: str
+    zh: str
+
+
+NO_NAMES: Final = Names("", "")
+
+
 HealthSource = Callable[[int], Awaitable[Sequence[HealthFact]]]
 """Tells facts, given the time (Unix milliseconds)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All facts of a moment (Unix milliseconds), the worst first."""
+    """All facts of a moment (Unix milliseconds), the worst first; whose gateway it is, with its names where known."""
 
     member_id: str
     at_ms: int
     level: Level
     facts: tuple[HealthFact, ...]
+    names: Names = NO_NAMES
+
+    def whose(self, *, chinese: bool) -> str:
+        """Name and code of the member, or its code alone."""
+        name = self.names.zh if chinese else self.names.en
+        return f"{name} {self.member_id}" if name else self.member_id
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
-        facts = [{**asdict(fact), "level": fact.level.name.lower()} for fact in self.facts]
-        return {"member_id": self.member_id, "at_ms": self.at_ms, "level": self.level.name.lower(), "facts": facts}
+        return {
+            "member_id": self.member_id,
+            "name_en": self.names.en,
+            "name_zh": self.names.zh,
+            "at_ms": self.at_ms,
+            "level": self.level.name.lower(),
+            "facts": [{**asdict(fact), "level": fact.level.name.lower()} for fact in self.facts],
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Report:
@@ -92,7 +114,8 @@ class Report:
         """
         try:
             facts = tuple(HealthFact(**{**each, "level": Level[each["level"].upper()]}) for each in raw["facts"])
-            return cls(str(raw["member_id"]), int(raw["at_ms"]), Level[raw["level"].upper()], facts)
+            names = Names(str(raw.get("name_en", "")), str(raw.get("name_zh", "")))
+            return cls(str(raw["member_id"]), int(raw["at_ms"]), Level[raw["level"].upper()], facts, names)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not a report of health") from error
 
@@ -103,10 +126,12 @@ class Health:
     Args:
         member_id: whose gateway it is.
         clock: the time.
+        names: of the member, as far as they are known at the moment.
     """
 
-    def __init__(self, member_id: str, clock: Clock) -> None:
+    def __init__(self, member_id: str, clock: Clock, names: Callable[[], Names] = lambda: NO_NAMES) -> None:
         self._member_id = member_id
+        self._names = names
         self._clock = clock
         self._sources: dict[str, HealthSource] = {}
         self._last: Report | None = None
@@ -131,7 +156,8 @@ class Health:
         facts = [_clean(fact) for part in told for fact in part][:MAX_FACTS]
         facts.sort(key=lambda fact: (-fact.level, fact.about))
         level = max((fact.level for fact in facts), default=Level.WELL)
-        self._last, self._last_at = Report(self._member_id, now_ms, level, tuple(facts)), self._clock.monotonic()
+        self._last = Report(self._member_id, now_ms, level, tuple(facts), self._names())
+        self._last_at = self._clock.monotonic()
         return self._last
 
     @staticmethod

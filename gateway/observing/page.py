@@ -89,7 +89,7 @@ def page(report: Report, *, chinese: bool) -> str:
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta http-equiv="refresh" '
         f'content="{REFRESH_S}"><title>{say(*_HEADLINES[report.level])} · {say("Wugan gateway", "无感网关")}</title>'
         f"<style>{_STYLE}</style></head><body><main><header><h1>{say('Wugan gateway', '无感网关')} "
-        f"<code>{escape(report.member_id)}</code></h1>"
+        f"{say(*report.names)} <code>{escape(report.member_id)}</code></h1>"
         f'<span class="soft">{_moment(report.at_ms)} · {other}</span></header>'
         f'<div class="sum {_tone(report.level)}"><strong>{say(*_HEADLINES[report.level])}</strong>'
         f'<span class="soft">{count}</span></div>'

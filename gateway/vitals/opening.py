@@ -15,7 +15,7 @@ from certs.errors import CertsError
 from certs.slots import KeySlots
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
-from gateway.errors import ConfigError, DirectoryError
+from gateway.errors import ConfigError, DirectoryError, RefusedError
 from gateway.federation.directory import DirectorySource
 from gateway.federation.own_standing import Objection, objections
 from gateway.federation.partners import Partners
@@ -23,7 +23,7 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import Behind
 from gateway.observing import calls, clocks, metrics, tracing
 from gateway.observing.admin import serving_admin
-from gateway.observing.health import Health
+from gateway.observing.health import NO_NAMES, Health, Names
 from gateway.store.engine import QUEUE_LIMIT
 from gateway.store.place import database_file
 from gateway.vitals.adapters import AdapterVitals
@@ -83,8 +83,15 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
         except (CertsError, DirectoryError):  # told of by others; a key may have been destroyed this very moment
             return ()
 
+    def names() -> Names:
+        try:
+            own = seen.directory.current().member(settings.member_id)
+        except (DirectoryError, RefusedError):  # told of by others
+            return NO_NAMES
+        return Names(own.name_en, own.name_zh)
+
     given = settings.observability
-    health = Health(settings.member_id, clock)
+    health = Health(settings.member_id, clock, names)
     health.register("directory", DirectoryVitals(seen.directory, given.directory_left_s))
     renewed = settings.authority is not None
     health.register("keys", KeyVitals(seen.slots, renewed=renewed, refused=refused, unsigned=seen.unsigned))

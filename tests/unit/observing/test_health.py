@@ -15,7 +15,7 @@ from gateway.clock import FakeClock
 from gateway.errors import ConfigError
 from gateway.observing import health as module
 from gateway.observing.admin import MAX_AT_ONCE, serving_admin
-from gateway.observing.health import Health, HealthFact, HealthSource, Level, Report
+from gateway.observing.health import NO_NAMES, Health, HealthFact, HealthSource, Level, Names, Report
 from gateway.observing.page import page
 from tests.unit.adapters.adapters_world import number
 
@@ -97,6 +97,20 @@ async def test_an_identity_number_in_a_fact_is_masked_and_texts_are_bounded() ->
 async def test_a_report_survives_json() -> None:
     report = await health(a=telling(fact(Level.ATTENTION))).report()
     assert Report.from_json(json.loads(json.dumps(report.as_json()))) == report
+
+
+async def test_whose_gateway_it_is_is_told_by_name_and_code_where_the_name_is_known() -> None:
+    names = Names("Zhejiang", "浙江省")
+    report = await Health(MEMBER, FakeClock(), lambda: names).report()
+    assert report.whose(chinese=True) == f"浙江省 {MEMBER}"
+    assert report.whose(chinese=False) == f"Zhejiang {MEMBER}"
+    assert Report.from_json(json.loads(json.dumps(report.as_json()))) == report
+    assert "无感网关浙江省" in "".join(Texts(page(report, chinese=True)).texts).replace(" ", "")
+    assert (await health().report()).whose(chinese=True) == MEMBER
+
+
+def test_a_report_without_names_is_read_too() -> None:
+    assert Report.from_json({"member_id": "m", "at_ms": 1, "level": "well", "facts": []}).names == NO_NAMES
 
 
 @pytest.mark.parametrize("raw", [{}, {"facts": [1]}, [], {"member_id": "m", "at_ms": 1, "level": "nice", "facts": []}])
