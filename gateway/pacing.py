@@ -20,7 +20,7 @@ OVER_S = 0.25
 """Over how long the rate of what comes is looked at."""
 IDLE_ROUND_S = 0.000_050
 """A round of the event loop that takes no longer had nothing else to do."""
-LATELY_S = 0.1
+LATELY_S = 0.25
 """What began that long ago, or up to twice as long, began lately."""
 
 
