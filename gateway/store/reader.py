@@ -6,8 +6,8 @@ it cannot be read. Refuses: writing; that is the writer's alone.
 Looks in passing. Whether there is something to do is asked every second or oftener, by many, and mostly in vain. In a
 thread such a look costs a hundred times what the database has to do for it, and takes the interpreter from the calls
 under way. So the embedded database is looked at from the event loop, on a connection of its own that waits for no
-lock, past SQLAlchemy. After a look that was slow (the disk is), all go to threads for a while. PostgreSQL is asked
-from threads.
+lock, past SQLAlchemy. After two in a row that were slow (the disk is; one alone may have lost the processor to somebody
+else), all go to threads for a while. PostgreSQL is asked from threads.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = structlog.stdlib.get_logger(__name__)
 T = TypeVar("T")
 
 SLOW_S: Final = 0.005
-"""A look that takes the event loop longer is the last one there for a while:"""
+"""The second look in a row that takes the event loop longer is the last one there for a while:"""
 SLOW_SHARE: Final = 0.01
 """no more of the time than this goes into such looks."""
 
@@ -72,6 +72,7 @@ class Reader:
         self._embedded = engine.dialect.name == "sqlite"
         self._here: sa.PoolProxiedConnection | None = None
         self._aside_until = 0.0
+        self._slow = False  # whether the look before was
 
     async def run(self, read: Callable[[sa.Connection], T]) -> T:
         """What `read` returns, given a connection in a thread of its own.
@@ -109,8 +110,10 @@ class Reader:
                 self.close()  # a thread tries, and tells what is wrong if something is
             else:
                 took = self._now() - began
-                if took > SLOW_S:
-                    self._aside_until = began + took + took / SLOW_SHARE
+                slow, before = took > SLOW_S, self._slow
+                self._slow = slow and not before
+                if slow and before:
+                    self._aside_until = began + took + 2 * took / SLOW_SHARE
                 return rows
         return await self.run(lambda connection: [tuple(row) for row in connection.execute(look.statement, values)])
 

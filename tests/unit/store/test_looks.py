@@ -101,13 +101,18 @@ async def test_a_look_waits_for_nobody_who_writes(world: World) -> None:
     assert await world.look(8) == [(99,)]
 
 
-async def test_after_a_slow_look_threads_look_for_a_while(world: World) -> None:
+async def test_after_two_slow_looks_in_a_row_threads_look_for_a_while(world: World) -> None:
+    for step in (2 * SLOW_S, 0.0, 2 * SLOW_S, 0.0):  # one alone says nothing
+        world.times.step = step
+        await world.look()
     world.times.step = 2 * SLOW_S
-    await world.look()
+    for _ in range(2):
+        await world.look()
+    assert not world.threads
     world.times.step = 0.0
     await world.look()
     assert len(world.threads) == 1
-    world.times.now += 2 * SLOW_S / SLOW_SHARE + SLOW_S
+    world.times.now += 4 * SLOW_S / SLOW_SHARE + SLOW_S
     await world.look()
     assert len(world.threads) == 1
 
