@@ -26,6 +26,7 @@ PACES = 256
 ALIKE = 1.1
 """Times of which the longer is no more than so many times the shorter are alike: a batch has the least of its parts'
 times, and what has much time must not be cut short by what has little."""
+_PATIENCE_STEP = math.log(ALIKE)
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
@@ -37,7 +38,7 @@ _Landed = tuple[R] | tuple[()]
 
 def patience(time_s: float) -> int:
     """A class of times that are alike; part of what makes two questions the same."""
-    return math.floor(math.log(max(time_s, 0.001)) / math.log(ALIKE))
+    return math.floor(math.log(max(time_s, 0.001)) / _PATIENCE_STEP)
 
 
 class Coalescer(Generic[K, P, R]):

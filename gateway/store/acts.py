@@ -107,8 +107,10 @@ class Acts:
     async def changed(self, since: ActsHead) -> bool:
         """Whether there are acts after this one, or it is none of this record."""
         mark = await self._reader.look(_MARK)
-        value = bytes(mark[0][0]) if mark else None
-        last = [] if value is None else await self._reader.look(_MAC_OF, number=_number_in(value))
+        if not mark:
+            return since != START
+        value = bytes(mark[0][0])
+        last = await self._reader.look(_MAC_OF, number=_number_in(value))
         return _head_of(value, bytes(last[0][0]) if last else b"", self._keys) != since
 
     async def read(self, after: ActsHead = START) -> tuple[list[ActRow], ActsHead]:
@@ -168,10 +170,8 @@ def _number_in(value: bytes) -> int:
     return min(int.from_bytes(value[:_NUMBER_BYTES]), _LAST_NUMBER)
 
 
-def _head_of(value: bytes | None, mac: bytes, keys: StoreKeys) -> ActsHead:
+def _head_of(value: bytes, mac: bytes, keys: StoreKeys) -> ActsHead:
     """The last act, by the mark of the end and its own MAC."""
-    if value is None:
-        return START
     head = ActsHead(_number_in(value), mac)
     if not hmac.compare_digest(_head_value(keys, head), value):
         raise _broken(head.number)

@@ -182,7 +182,7 @@ class _Forget:
         return [None] * len(payloads)
 
 
-def _over(now_ms: Any) -> sa.Select[tuple[bytes]]:
+def _over(now_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[bytes]]:
     return sa.select(late_check.c.ticket).where(late_check.c.keep_until_ms < now_ms)
 
 

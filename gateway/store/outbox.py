@@ -237,7 +237,7 @@ class OutboxTable:
 
     async def partners(self) -> list[str]:
         """Everybody for whom something waits."""
-        if not await self._reader.look(_ANY, state=WAITING):
+        if not await self._reader.look(_ANY_WAITING):
             return []
         return await self._reader.run(lambda connection: _distinct_partners(connection, WAITING))
 
@@ -289,18 +289,14 @@ def _due(
     return connection.execute(query).all()
 
 
-_ANY = Look(sa.select(sa.literal(1)).where(outbox.c.state == sa.bindparam("state")).limit(1))
-_OVER = Look(
-    sa.select(sa.literal(1))
-    .where(outbox.c.state == sa.bindparam("state"), outbox.c.expires_at_ms <= sa.bindparam("until_ms"))
-    .limit(1)
-)
-_TROUBLES = Look(sa.select(outbox_partner))
-
-
-def _until(state: int, before_ms: int) -> sa.Select[tuple[int]]:
+def _until(state: int | sa.BindParameter[int], before_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[int]]:
     """Letters in a state whose time was over by then."""
     return sa.select(outbox.c.sequence).where(outbox.c.state == state, outbox.c.expires_at_ms <= before_ms)
+
+
+_ANY_WAITING = Look(sa.select(outbox.c.sequence).where(outbox.c.state == WAITING).limit(1))
+_OVER = Look(_until(sa.bindparam("state"), sa.bindparam("until_ms")).limit(1))
+_TROUBLES = Look(sa.select(outbox_partner))
 
 
 def _distinct_partners(connection: sa.Connection, state: int) -> list[str]:

@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -26,15 +26,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.log import Standstill, described
 from gateway.store.faults import told, wrapped
+from gateway.store.sparing import Sparing
 
 _log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
-
-SLOW_S: Final = 0.005
-"""The second look in a row that takes the event loop longer is the last one there for a while:"""
-SLOW_SHARE: Final = 0.01
-"""no more of the time than this goes into such looks."""
 
 
 class Look:
@@ -71,8 +67,7 @@ class Reader:
         self._standstill = Standstill()
         self._embedded = engine.dialect.name == "sqlite"
         self._here: sa.PoolProxiedConnection | None = None
-        self._aside_until = 0.0
-        self._slow = False  # whether the look before was
+        self._sparing = Sparing(in_a_row=2)
 
     async def run(self, read: Callable[[sa.Connection], T]) -> T:
         """What `read` returns, given a connection in a thread of its own.
@@ -103,17 +98,13 @@ class Reader:
             StoreError: the database could not be read.
         """
         began = self._now()
-        if self._embedded and began >= self._aside_until:
+        if self._embedded and began >= self._sparing.until:
             try:
                 rows = self._connection().execute(look.embedded, look.parameters(values)).fetchall()
             except (sqlite3.Error, SQLAlchemyError, OSError):
                 self.close()  # a thread tries, and tells what is wrong if something is
             else:
-                took = self._now() - began
-                slow, before = took > SLOW_S, self._slow
-                self._slow = slow and not before
-                if slow and before:
-                    self._aside_until = began + took + 2 * took / SLOW_SHARE
+                self._sparing.took(began, self._now())
                 return rows
         return await self.run(lambda connection: [tuple(row) for row in connection.execute(look.statement, values)])
 

@@ -32,6 +32,7 @@ from gateway.clock import Clock
 from gateway.pacing import LONGEST_S, when_idle
 from gateway.store.committing import FAILED, Committing, Kind, LockedError, Written, is_brief
 from gateway.store.faults import closed, failed, overloaded
+from gateway.store.sparing import Sparing
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -43,10 +44,6 @@ HERE_AT_MOST: Final = 16
 """Operations written in the event loop at once."""
 HERE_IN_A_ROW: Final = 64
 """So many batches written there, then one by the thread: it keeps SQLite's log of writes short, which takes longer."""
-SLOW_S: Final = 0.005
-"""A commit that takes the event loop longer is the last one there for a while:"""
-SLOW_SHARE: Final = 0.01
-"""no more of the time than this goes into such commits."""
 
 _Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]"]
 _Handed = list[_Operation] | Written["asyncio.Future[Any]"] | None
@@ -88,14 +85,13 @@ class Writer:
         self._handed_over = 0
         self._written = 0
         self._aside = Committing(engine, connect=connect)  # of the thread
-        # Of the event loop while the thread has nothing to do: batches written there since the thread wrote one, and
-        # until when it leaves all to it.
+        # Of the event loop while the thread has nothing to do: batches written there since the thread wrote one.
         self._here = Committing(engine, patient=False)
         self._embedded = engine.dialect.name == "sqlite"
         if self._embedded:
             self._here.connect()  # now, because that takes longer than a commit
         self._in_a_row = 0
-        self._thread_only_until = 0.0
+        self._sparing = Sparing()
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -176,7 +172,7 @@ class Writer:
             not self._embedded
             or self._handed_over != self._written  # the thread is at it
             or self._in_a_row >= HERE_IN_A_ROW
-            or began < self._thread_only_until
+            or began < self._sparing.until
             or len(batch) > HERE_AT_MOST
             or not self._alone()
             or not all(is_brief(kind, payload) and future.get_loop() is loop for kind, payload, future in batch)
@@ -193,9 +189,7 @@ class Writer:
             self._queue.put(written)
         else:
             _resolve(self._here.end(written))
-        ended = self._clock.monotonic()
-        if ended - began > SLOW_S:
-            self._thread_only_until = ended + (ended - began) / SLOW_SHARE
+        self._sparing.took(began, self._clock.monotonic())
         return True
 
     async def close(self) -> None:

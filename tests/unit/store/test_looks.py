@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from gateway.errors import StoreError
 from gateway.store.engine import engine_at
-from gateway.store.reader import SLOW_S, SLOW_SHARE, Look, Reader
+from gateway.store.reader import Look, Reader
+from gateway.store.sparing import SLOW_S, SLOW_SHARE
 
 _TABLE = sa.Table(
     "thing", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True), sa.Column("state", sa.Integer)
@@ -75,9 +76,9 @@ async def test_a_look_finds_what_there_is_without_a_thread(world: World) -> None
 async def test_both_ways_of_looking_find_the_same(world: World) -> None:
     for after in range(9):
         here = await world.look(after)
-        world.reader._aside_until = float("inf")
+        world.reader._sparing.until = float("inf")
         assert await world.look(after) == here
-        world.reader._aside_until = 0.0
+        world.reader._sparing.until = 0.0
     assert threading.get_ident() not in world.threads
     assert len(world.threads) == 9
 
