@@ -221,7 +221,9 @@ async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounde
     proxy: FaultProxy, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.store.postgresql._BEYOND_S", 0.1)
-    async with gateways(over(proxy, address), statement_s=0.1) as store:
+    # A second, not less: to make the way anew takes the server a while on a busy machine, and every statement of it has
+    # this limit, too.
+    async with gateways(over(proxy, address), statement_s=1) as store:
         await store.audit.record(event())
         proxy.freeze()
         # The way back is open again, so it is made anew at once: a session of its own is all that held the database.
