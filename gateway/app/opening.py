@@ -249,7 +249,12 @@ async def open_access(
 def keep_alarm(store: Store, alarm: Alarm, numbered: Callable[[int], None]) -> None:
     """Log an alarm, and have it written down; it stands whether or not that works."""
     _log.warning(
-        "harvesting suspected", member=alarm.member, signal=alarm.signal, seen=alarm.seen, allowed=alarm.allowed
+        "harvesting suspected",
+        member=alarm.member,
+        unit=alarm.unit,
+        signal=alarm.signal,
+        seen=alarm.seen,
+        allowed=alarm.allowed,
     )
 
     def kept(future: asyncio.Future[int]) -> None:

@@ -165,7 +165,7 @@ def test_a_reason_reads_as_a_sentence_in_either_language():
     text = BOOK.reason_texts[ReasonCode.TRACE_AFTER_DEATH]
     where = {"department": DEPARTMENTS["TRANSPORT"], "kind": KINDS["RAIL_TRAVEL"], "on": 20_600, "number": 2}
     assert "2026-05-27 交通的铁路出行" in fill(BOOK, text.zh, "zh", **where)
-    assert "a rail travel (transport) on 2026-05-27" in fill(BOOK, text.en, "en", **where)
+    assert "the newest rail travel (transport) on 2026-05-27" in fill(BOOK, text.en, "en", **where)
 
 
 def test_what_is_not_disclosed_is_told_in_general_words():
