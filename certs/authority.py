@@ -4,9 +4,8 @@
     issuing.pem, issuing-key.pem      the first issuing CA (certs/issuing.py); the newest one issues every leaf
     ledger.db                         what was issued to whom, tokens, revocations (certs/ledger.py)
 
-Owns: making that folder, issuing by `certs.profiles` with a record in the ledger before anything is given out, and
-replacing the issuing CA: the old one issues nothing any more, but answers for its leaves until the last has expired;
-it may be taken back.
+Owns: making that folder, and issuing by `certs.profiles` with a record in the ledger before anything is given out.
+Which CA issues is the affair of certs/issuing_cas.py.
 Refuses: a name out of a certification request (only its public key is taken, after its signature proved possession;
 who it is for is said by the caller), a root key without passphrase unless everything is a demonstration on one
 machine, a folder that is not empty when an authority is made, and one whose files are incomplete or do not belong
@@ -16,7 +15,6 @@ together.
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -31,17 +29,16 @@ from certs.files import PUBLIC, write_file
 from certs.holders import Holder, Issued, certificate_pem, proven_key
 from certs.identity import ROLE_DEPARTMENT, ROLE_UNIT, Identity, require_federation
 from certs.issuing import IssuingCa
-from certs.ledger import LISTED_AFTER_EXPIRY, Ledger
+from certs.issuing_cas import ROOT, ROOT_KEY, IssuingCas
+from certs.ledger import Ledger
 from certs.records import PROFILE_OCSP, PROFILE_SIGNING, PROFILE_TLS, LeafProfile
 from certs.system_words import cause
 
 BY_AUTHORITY: Final = "authority"
 """The grounds of a certificate that an administrator of the authority asked for."""
 
-_ROOT, _ROOT_KEY = "root.pem", "root-key.pem"
 _LEDGER = "ledger.db"
 _PUBLIC_URL: Final = "public url"
-_REVOKED: Final = "issuing revoked"
 _MAX_URL_CHARS: Final = 200
 _LEAF: Final = {PROFILE_TLS: profiles.tls_certificate, PROFILE_SIGNING: profiles.signing_certificate}
 _LIFE: Final = {PROFILE_TLS: profiles.TLS_LIFETIME, PROFILE_SIGNING: profiles.SIGNING_LIFETIME}
@@ -61,12 +58,9 @@ class Authority:
         ledger: Ledger,
         passphrase: bytes | None,
     ) -> None:
-        self._folder = folder
         self._root = root
-        self._issuers = issuers
         self._ledger = ledger
-        self._passphrase = passphrase
-        self._refreshing = threading.Lock()
+        self._issuing = IssuingCas(folder, root, issuers, ledger, passphrase)
 
     @classmethod
     def create(
@@ -116,12 +110,12 @@ class Authority:
             )
         root_key = keys.generate_authority_key()
         root = profiles.root_certificate(root_key, federation, now)
-        keys.store_private_key(folder / _ROOT_KEY, root_key, passphrase=root_passphrase, by_heart=True)
+        keys.store_private_key(folder / ROOT_KEY, root_key, passphrase=root_passphrase, by_heart=True)
         first = issuing.add(folder, 1, profiles.Issuer(root, root_key, federation, loopback), passphrase, now)
         made = cls(folder, root, (first,), Ledger(folder / _LEDGER), passphrase)
         if public_url:
             made.set_public_url(public_url)
-        write_file(folder / _ROOT, certificate_pem(root), mode=PUBLIC, replace=False)
+        write_file(folder / ROOT, certificate_pem(root), mode=PUBLIC, replace=False)
         return made
 
     @classmethod
@@ -137,7 +131,7 @@ class Authority:
             LedgerError: its ledger cannot be used.
             KeyFileError: a file is missing, unreadable, open to others or locked with another passphrase.
         """
-        root = issuing.read_certificate(folder / _ROOT)
+        root = issuing.read_certificate(folder / ROOT)
         issuers = tuple(issuing.load(folder, number, root, passphrase) for number in issuing.numbers(folder))
         return cls(folder, root, issuers, Ledger(folder / _LEDGER), passphrase)
 
@@ -145,25 +139,10 @@ class Authority:
         """Close the ledger; nothing can be issued any more."""
         self._ledger.close()
 
-    def refresh(self) -> None:
-        """Take notice of issuing CAs that another process added or destroyed.
-
-        Raises:
-            CertsError: as `load`; what was known before is kept.
-        """
-        with self._refreshing:
-            found = issuing.numbers(self._folder)
-            known = {ca.number: ca for ca in self._issuers}
-            if found != tuple(known):
-                self._issuers = tuple(
-                    known.get(number) or issuing.load(self._folder, number, self._root, self._passphrase)
-                    for number in found
-                )
-
     @property
     def federation(self) -> str:
         """The trust domain it issues for."""
-        return self._issuers[-1].issuer.federation
+        return self._issuing.current.issuer.federation
 
     @property
     def ledger(self) -> Ledger:
@@ -181,9 +160,9 @@ class Authority:
         return certificate_pem(self._root)
 
     @property
-    def issuing_cas(self) -> tuple[IssuingCa, ...]:
-        """The issuing CAs, the current one last."""
-        return self._issuers
+    def issuing(self) -> IssuingCas:
+        """Its issuing CAs."""
+        return self._issuing
 
     @property
     def public_url(self) -> str:
@@ -203,36 +182,6 @@ class Authority:
         """
         self._ledger.set_state(_PUBLIC_URL, require_public_url(url))
 
-    def roll_issuing(
-        self, *, now: dt.datetime, root_passphrase: bytes | None = None, root_key: Path | None = None
-    ) -> IssuingCa:
-        """Make another issuing CA, which from now on issues every leaf; the present one is retired.
-
-        Args:
-            now: the time, with time zone.
-            root_passphrase: of the root's key.
-            root_key: the root's key file, where it was carried to; by default in the authority's folder.
-
-        Raises:
-            AuthorityError: the key is not the root's, there are 60 issuing CAs already, or the clock is behind.
-            KeyFileError: the root's key cannot be read.
-            CertsError: the root has expired, or a file cannot be written.
-        """
-        root = self._root_issuer(root_passphrase, root_key)
-        # The ledger's lock keeps another process from making one under the same number.
-        with self._ledger.together():
-            self.refresh()
-            current = self._issuers[-1]
-            if len(self._issuers) == issuing.MAX_ISSUING:
-                raise AuthorityError(
-                    f"there are {issuing.MAX_ISSUING} issuing CAs; destroy those whose leaves have expired first",
-                    f"签发 CA 已达 {issuing.MAX_ISSUING} 个，请先销毁所签证书均已过期的 CA",
-                )
-            began = _after(current, now)
-            made = issuing.add(self._folder, current.number + 1, root, self._passphrase, began)
-            self.refresh()
-        return made
-
     def certify_member_ca(
         self,
         request_pem: bytes,
@@ -249,69 +198,12 @@ class Authority:
             member_id: whom alone it is to certify.
             now: the time, with time zone.
             root_passphrase: of the root's key.
-            root_key: as for `roll_issuing`.
+            root_key: as for `IssuingCas.roll`.
 
         Raises:
-            CertsError: as `roll_issuing`, or the request is not acceptable.
+            CertsError: as `IssuingCas.roll`, or the request is not acceptable.
         """
-        return member_ca.certify(self._root_issuer(root_passphrase, root_key), request_pem, member_id, now)
-
-    def _root_issuer(self, passphrase: bytes | None, file: Path | None) -> profiles.Issuer:
-        path = file or self._folder / _ROOT_KEY
-        key = keys.load_private_key(path, passphrase=passphrase)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != self._root.public_key():
-            raise AuthorityError(f"{path}: is not the key of {_ROOT}", f"{path}：与 {_ROOT} 不匹配")
-        return profiles.Issuer(self._root, key, self.federation, self._issuers[-1].issuer.loopback)
-
-    def revoke_issuing(self, name: str, now: dt.datetime) -> bool:
-        """Take a retired issuing CA back, because somebody else may have its key; whether it was not before.
-
-        What it really issued is in the ledger and can be told from what a thief makes with the key. It goes on
-        answering for that (revocation lists, OCSP).
-
-        Raises:
-            AuthorityError: there is no such issuing CA, or it is the one that issues: another must be made first.
-            LedgerError: it cannot be recorded; then it is not revoked.
-        """
-        with self._ledger.together():
-            self.refresh()
-            if name not in {ca.name for ca in self._issuers}:
-                raise AuthorityError(
-                    f"there is no issuing CA {name}; see `wugan authority issuing list`",
-                    f"没有签发 CA {name}，请查看 `wugan authority issuing list`",
-                )
-            if name == self._issuers[-1].name:
-                raise AuthorityError(
-                    f"{name} is the CA that issues; make another first: `wugan authority issuing roll`",
-                    f"{name} 是当前签发 CA，请先执行 `wugan authority issuing roll` 新建签发 CA",
-                )
-            if self.is_revoked(name):
-                return False
-            self._ledger.set_state(f"{_REVOKED} {name}", str(round(now.timestamp() * 1000)))
-            return True
-
-    def is_revoked(self, name: str) -> bool:
-        """Whether an issuing CA was taken back."""
-        return bool(self._ledger.state(f"{_REVOKED} {name}"))
-
-    def prune_issuing(self, now: dt.datetime) -> tuple[str, ...]:
-        """Destroy the keys of retired issuing CAs whose last leaf has expired; answers with their names.
-
-        Raises:
-            CertsError: a file or the ledger cannot be used.
-        """
-        gone: list[str] = []
-        with self._ledger.together():
-            self.refresh()
-            for ca in self._issuers[:-1]:
-                last = self._ledger.last_expiry(ca.name)
-                # Until the last revocation list that can name a leaf has run out.
-                if last is None or last + LISTED_AFTER_EXPIRY < now:
-                    issuing.destroy(self._folder, ca.number)
-                    gone.append(ca.name)
-            issuing.clear_away(self._folder)
-            self.refresh()
-        return tuple(gone)
+        return member_ca.certify(self._issuing.root_issuer(root_passphrase, root_key), request_pem, member_id, now)
 
     def issue_gateway_tls(
         self, member_id: str, holder: Holder, *, now: dt.datetime, lifetime: dt.timedelta = profiles.TLS_LIFETIME
@@ -400,8 +292,8 @@ class Authority:
         public_key = proven_key(holder)
         # Nobody replaces the issuing CA meanwhile.
         with self._ledger.together():
-            self.refresh()
-            ca = self._issuers[-1]
+            self._issuing.refresh()
+            ca = self._issuing.current
             issuer = replace(ca.issuer, public_url=self.public_url)
             leaf = _LEAF[profile](issuer, public_key, identity, now, _LIFE[profile] if lifetime is None else lifetime)
             self._ledger.record(leaf, issuing=ca.name, profile=profile, holder=identity, grounds=grounds, now=now)
@@ -450,17 +342,3 @@ def _is_plain_http(url: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def _after(current: IssuingCa, now: dt.datetime) -> dt.datetime:
-    """The time of issue of the CA that follows: its certificate begins later than that of the present one.
-
-    Which of them is newer is read from the certificates by whoever sees both, and their times have whole seconds.
-    """
-    began = max(now, current.certificate.not_valid_before_utc + profiles.BACKDATE + dt.timedelta(seconds=1))
-    if began - profiles.BACKDATE > now:
-        raise AuthorityError(
-            "the present issuing CA begins in the future; set the clock right first",
-            "现用签发 CA 的生效时间晚于当前时间，请先校正时钟",
-        )
-    return began

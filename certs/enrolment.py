@@ -42,8 +42,8 @@ class Enrolment:
         Raises:
             CertsError: the authority's folder cannot be read any more.
         """
-        self._authority.refresh()
-        return (self._authority.root, *(ca.certificate for ca in reversed(self._authority.issuing_cas)))
+        self._authority.issuing.refresh()
+        return (self._authority.root, *(ca.certificate for ca in reversed(self._authority.issuing.all)))
 
     def with_token(
         self, profile: LeafProfile, body: bytes, token_id: str, secret: str, now: dt.datetime

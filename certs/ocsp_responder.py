@@ -73,8 +73,8 @@ class OcspResponder:
             asked = (request.issuer_name_hash, request.issuer_key_hash)
         except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, x509.DuplicateExtension):
             return _unsuccessful(_MALFORMED)
-        self._authority.refresh()
-        ca = next((ca for ca in self._authority.issuing_cas if _hashes(ca, algorithm) == asked), None)
+        self._authority.issuing.refresh()
+        ca = next((ca for ca in self._authority.issuing.all if _hashes(ca, algorithm) == asked), None)
         if ca is None:
             return _unsuccessful(_UNAUTHORIZED)
         record = self._authority.ledger.by_serial(serial)

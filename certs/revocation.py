@@ -109,7 +109,7 @@ class Revocation:
             RevocationError: there is no such issuing CA.
             LedgerError: the ledger cannot be used.
         """
-        self._authority.refresh()
+        self._authority.issuing.refresh()
         ca = self._ca(name)
         with self._lock:
             present = self._lists.get(name)
@@ -124,11 +124,11 @@ class Revocation:
         Raises:
             RevocationError: there is no such issuing CA.
         """
-        self._authority.refresh()
+        self._authority.issuing.refresh()
         return self._ca(name).certificate.public_bytes(serialization.Encoding.DER)
 
     def _ca(self, name: str) -> IssuingCa:
-        ca = next((ca for ca in self._authority.issuing_cas if ca.name == name), None)
+        ca = next((ca for ca in self._authority.issuing.all if ca.name == name), None)
         if ca is None:
             raise RevocationError("there is no such issuing CA", "没有该签发 CA")
         return ca

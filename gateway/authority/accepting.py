@@ -60,8 +60,8 @@ class Accepting(Archive):
                 raise no_member()
             authority, known = self.authority, self._membership.accepted()
             with translated():
-                authority.refresh()
-                built_in = authority.issuing_cas
+                authority.issuing.refresh()
+                built_in = authority.issuing.all
                 require_member_ca(
                     certificate,
                     [authority.root],

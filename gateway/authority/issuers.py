@@ -39,8 +39,8 @@ def issuer_of(authority: Authority, certificate: x509.Certificate) -> x509.Certi
         ConfigError: none of the authority's issued it.
         CertsError: the authority's folder cannot be read any more.
     """
-    authority.refresh()
-    for issuing in authority.issuing_cas:
+    authority.issuing.refresh()
+    for issuing in authority.issuing.all:
         if issued_by(certificate, issuing.certificate):
             return issuing.certificate
     raise ConfigError("the certificate was not issued by this authority", "该证书不是由本管理机构签发")

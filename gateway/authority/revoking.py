@@ -130,14 +130,14 @@ class Revoking(Accepting):
             return Revoked(self._publish(), (), (), name)
 
     def roll_issuing(self, root_key: Path | None, root_passphrase: bytes | None) -> IssuingCa:
-        """Make another issuing CA, as `Authority.roll_issuing` does. The directory tells of it before it issues.
+        """Make another issuing CA, as `IssuingCas.roll` does. The directory tells of it before it issues.
 
         Raises:
             ConfigError: the root's key is not the root's or cannot be read, or there are too many issuing CAs.
             StoreError: the ledger cannot be used.
         """
         with self._alone(), translated(), self.authority.ledger.together():
-            made = self.authority.roll_issuing(now=self.now(), root_passphrase=root_passphrase, root_key=root_key)
+            made = self.authority.issuing.roll(now=self.now(), root_passphrase=root_passphrase, root_key=root_key)
             with self._changing():
                 pass
             self._publish()
@@ -163,7 +163,7 @@ class Revoking(Accepting):
                     self._drop([own])
                 return self._publish(), 0
             with translated():
-                self.authority.revoke_issuing(name, self.now())
+                self.authority.issuing.revoke(name, self.now())
             with self._changing():
                 pass
             version = self._publish()

@@ -126,7 +126,7 @@ async def authority(
             plain = await _listen(stack, revocation_app(*about), service.plain_listen, "service.plain_listen")
         for name, every_s, work in (
             ("certificate of the service renewed", RENEW_S, lambda: tls.renew_if_due(now())),
-            ("retired issuing CAs destroyed", PRUNE_S, lambda: certificates.prune_issuing(now())),
+            ("retired issuing CAs destroyed", PRUNE_S, lambda: certificates.issuing.prune(now())),
         ):
             task = asyncio.create_task(_every(every_s, name, work))
             stack.callback(task.cancel)

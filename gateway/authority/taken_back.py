@@ -63,9 +63,11 @@ class TakenBack:
         Raises:
             CertsError: the ledger or the folder cannot be used.
         """
-        self._authority.refresh()
-        cas = self._authority.issuing_cas
-        return [ca.certificate.public_bytes(Encoding.DER) for ca in cas if not self._authority.is_revoked(ca.name)]
+        self._authority.issuing.refresh()
+        cas = self._authority.issuing.all
+        return [
+            ca.certificate.public_bytes(Encoding.DER) for ca in cas if not self._authority.issuing.is_revoked(ca.name)
+        ]
 
     def kept(self) -> list[bytes]:
         """SHA-256 of what CAs that were taken back had really issued, and that still counts; of too many, the newest.
@@ -73,7 +75,7 @@ class TakenBack:
         Raises:
             CertsError: the ledger cannot be used.
         """
-        revoked = [ca.name for ca in self._authority.issuing_cas if self._authority.is_revoked(ca.name)]
+        revoked = [ca.name for ca in self._authority.issuing.all if self._authority.issuing.is_revoked(ca.name)]
         found = [each for name in reversed(revoked) for each in self._authority.ledger.fingerprints(name, self._now)]
         return found[:MAX_KEPT]
 
@@ -115,8 +117,8 @@ class TakenBack:
 
     def _known(self) -> list[bytes]:
         """Every CA that is on the disk or the record, DER."""
-        self._authority.refresh()
-        built_in = [ca.certificate.public_bytes(Encoding.DER) for ca in self._authority.issuing_cas]
+        self._authority.issuing.refresh()
+        built_in = [ca.certificate.public_bytes(Encoding.DER) for ca in self._authority.issuing.all]
         return [*built_in, *(ca.certificate for ca in self._membership.accepted())]
 
     def published(self, issuing_cas: Sequence[bytes], member_cas: Sequence[directory_pb2.MemberCa]) -> None:
@@ -135,8 +137,8 @@ class TakenBack:
             revision = self._authority.ledger.revision()
             if revision == self._membership.state(_REVISION):
                 return
-            self._authority.refresh()
-            certificates = {issuing.name: issuing.certificate for issuing in self._authority.issuing_cas}
+            self._authority.issuing.refresh()
+            certificates = {issuing.name: issuing.certificate for issuing in self._authority.issuing.all}
             revoked = self._authority.ledger.revoked(self._now)
         taken = {(each.serial_number, each.issuer_sha256) for each in self._membership.revocations()}
         digests = {name: issuer.fingerprint(hashes.SHA256()) for name, issuer in certificates.items()}

@@ -256,13 +256,13 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
         return [
             {
                 "issuing": each.name,
-                "current": each is authority.issuing_cas[-1],
-                "revoked": authority.is_revoked(each.name),
+                "current": each is authority.issuing.current,
+                "revoked": authority.issuing.is_revoked(each.name),
                 "valid_until": _time(each.certificate.not_valid_after_utc),
                 "last_certificate_until": _time(last) if (last := authority.ledger.last_expiry(each.name)) else "",
                 "member": "",
             }
-            for each in authority.issuing_cas
+            for each in authority.issuing.all
         ] + [
             {
                 "issuing": each.name,
@@ -298,7 +298,7 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
 @JSON
 def prune(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     """Prune the issuing CAs."""
-    gone = in_office(folder, passphrase_file, lambda office: office.authority.prune_issuing(office.now()))
+    gone = in_office(folder, passphrase_file, lambda office: office.authority.issuing.prune(office.now()))
     names = ", ".join(gone)
     tell(json_out, {"destroyed": list(gone)}, f"destroyed: {names or 'none'}", f"已销毁：{names or '无'}")
 

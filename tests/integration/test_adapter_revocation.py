@@ -120,7 +120,7 @@ async def test_a_gateway_does_not_ask_a_department_whose_certificate_was_revoked
         named = presented(der)
         revoked[named.serial] = frozenset({named.issuer_key})
 
-    issuer = member.authority.issuing_cas[-1].certificate
+    issuer = member.authority.issuing.current.certificate
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     issuing = {identifier: issuer.public_bytes(serialization.Encoding.DER)}
     for name, value in (("revoked", revoked), ("issuing", issuing), ("kept", frozenset()), ("member_cas", {})):

@@ -50,7 +50,7 @@ def client(world: ServedAuthority, context: ssl.SSLContext | None = None, **opti
 
 async def test_a_gateway_enrols_renews_and_gets_its_signing_certificate(world: ServedAuthority) -> None:
     token, key = world.token(), keys.generate_tls_key()
-    issuing = world.authority.issuing_cas[0].certificate
+    issuing = world.authority.issuing.all[0].certificate
     async with client(world) as est:
         assert set(await est.cacerts()) == {world.authority.root, issuing}
         assert "1.2.840.10045.3.1.7" in await est.csrattrs()
@@ -61,7 +61,7 @@ async def test_a_gateway_enrols_renews_and_gets_its_signing_certificate(world: S
         renewed = await est.simplereenroll(request(keys.generate_tls_key()))
         assert renewed.certificate.subject == enrolled.certificate.subject
         # The issuing CA is replaced while the connection is open.
-        made = world.authority.roll_issuing(now=now(), root_passphrase=ROOT_PASSPHRASE)
+        made = world.authority.issuing.roll(now=now(), root_passphrase=ROOT_PASSPHRASE)
         signer = keys.generate_signing_key()
         signing = await est.simplereenroll(request(signer), "signing")
     assert signing.certificate.public_key() == signer.public_key()
@@ -220,7 +220,7 @@ async def test_an_issuer_that_is_known_is_not_asked_for_again_and_another_one_is
 
     assert await operations() == ["simpleenroll", "cacerts"]
     assert await operations() == ["simpleenroll"]
-    authority.roll_issuing(now=now(), root_passphrase=ROOT_PASSPHRASE)
+    authority.issuing.roll(now=now(), root_passphrase=ROOT_PASSPHRASE)
     assert await operations() == ["simpleenroll", "cacerts"]
 
 

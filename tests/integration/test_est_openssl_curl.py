@@ -126,7 +126,7 @@ async def test_the_ca_certificates_are_the_root_and_the_issuing_ca(client: Clien
     assert headers["content-type"] == "application/pkcs7-mime; smime-type=certs-only"
     assert headers["content-transfer-encoding"] == "base64"
     found = await client.certificates(answer, "cacerts")
-    assert set(found) == {client.world.authority.root, client.world.authority.issuing_cas[0].certificate}
+    assert set(found) == {client.world.authority.root, client.world.authority.issuing.all[0].certificate}
 
 
 async def test_certificates_that_openssl_puts_together_are_taken_without_a_word(client: Client) -> None:
@@ -288,7 +288,7 @@ async def test_what_is_not_est_is_refused(client: Client, path: str, options: tu
 
 async def test_a_roll_of_the_issuing_ca_is_seen_at_the_next_enrolment_without_a_restart(client: Client) -> None:
     await client.enrol("first")
-    client.world.authority.roll_issuing(now=now(), root_passphrase=ROOT_PASSPHRASE)
+    client.world.authority.issuing.roll(now=now(), root_passphrase=ROOT_PASSPHRASE)
     status, answer = await client.curl("/simplereenroll", body=await client.request("second"), cert="first")
     assert status == 200
     (renewed,) = await client.certificates(answer, "second")

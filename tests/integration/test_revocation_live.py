@@ -164,7 +164,7 @@ async def test_an_agency_made_with_a_stolen_issuing_key_is_out_on_its_open_conne
     recipient = lasting.recipient()
     member = lasting.member(recipient.paying_province)
     with contextlib.closing(Office(lasting.demo.folder / "federation" / "authority", SystemClock())) as office:
-        (stolen,) = office.authority.issuing_cas
+        (stolen,) = office.authority.issuing.all
         roots = office.authority.root_pem
         await asyncio.to_thread(office.roll_issuing, None, None)
     key = keys.generate_tls_key()

@@ -101,7 +101,7 @@ async def test_two_questions_at_once_are_malformed(verifier: Verifier) -> None:
 
 async def test_ocsp_is_answered_for_another_authority_with_unauthorized(verifier: Verifier, tmp_path: Path) -> None:
     async with served(tmp_path / "other") as other:
-        verifier.file("issuing.pem", other.authority.issuing_cas[0].certificate)
+        verifier.file("issuing.pem", other.authority.issuing.all[0].certificate)
         answer = await verifier.ocsp()
     assert "unauthorized (6)" in answer.text + answer.err
 
@@ -159,7 +159,7 @@ async def test_openssl_verify_follows_the_revocation_list(verifier: Verifier) ->
 
 async def test_each_issuing_ca_answers_for_its_own_leaves_after_a_roll(verifier: Verifier) -> None:
     verifier.revoke()
-    made: IssuingCa = verifier.world.authority.roll_issuing(now=now(), root_passphrase=ROOT_PASSPHRASE)
+    made: IssuingCa = verifier.world.authority.issuing.roll(now=now(), root_passphrase=ROOT_PASSPHRASE)
     assert "leaf.pem: revoked" in (await verifier.ocsp()).text
     assert "certificate revoked" in (await verifier.check_crl()).err
     verifier.issue()

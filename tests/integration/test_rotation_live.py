@@ -216,7 +216,7 @@ async def test_a_new_issuing_ca_is_noticed_and_certificates_move_to_it_by_themse
 
     def roll() -> None:
         with provinces.office() as office:
-            office.authority.roll_issuing(now=office.now())
+            office.authority.issuing.roll(now=office.now())
 
     async with provinces.running(), Asking(provinces) as asking:
         await asyncio.to_thread(roll)
@@ -229,7 +229,7 @@ async def test_a_new_issuing_ca_is_noticed_and_certificates_move_to_it_by_themse
             await asyncio.sleep(0.01)
     assert asking.failed == []
     with provinces.office() as office:
-        newest = office.authority.issuing_cas[-1]
+        newest = office.authority.issuing.current
         for member in both:
             assert numbers(member) == {"tls": 2, "signing": 2, "encryption": 1}, "once each, and nothing without need"
             for kind in ("tls", "signing"):

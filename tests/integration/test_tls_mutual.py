@@ -140,7 +140,7 @@ async def test_whoever_is_given_an_issuing_ca_for_a_root_believes_that_ca_alone(
     """For agencies and departments' adapters after an issuing key was stolen: they do not follow the directory."""
     authority = Authority.create(tmp_path / "ca", FEDERATION, now=NOW, root_passphrase=b"root")
     old = gateway(authority, SERVER), gateway(authority, CLIENT)
-    pinned = certificate_pem(authority.roll_issuing(now=NOW, root_passphrase=b"root").certificate)
+    pinned = certificate_pem(authority.issuing.roll(now=NOW, root_passphrase=b"root").certificate)
     new = gateway(authority, SERVER), gateway(authority, CLIENT)
     running, renewed = await serve(new[0], pinned)
     assert Identity.parse(await renewed.call(new[1], pinned, SERVER_NAME)).member_id == CLIENT

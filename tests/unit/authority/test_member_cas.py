@@ -240,7 +240,7 @@ def signed(
     path: int = 0,
 ) -> bytes:
     """A CA with name constraints of its maker's choice."""
-    root = world.ca._root_issuer(None, None)
+    root = world.ca.issuing.root_issuer(None, None)
     builder = profiles._issued(root, x509.Name([]), key.public_key(), world.now, dt.timedelta(days=9))  # type: ignore[arg-type]
     builder = profiles._authority_extensions(builder, key.public_key(), path_length=path)  # type: ignore[arg-type]
     constraints = x509.NameConstraints(permitted, excluded)
@@ -292,7 +292,7 @@ def test_only_what_the_root_signed_for_this_member_is_accepted_once(world: World
         (world.ca.root_pem, "required extension"),
         (certificate_pem(ca.tls(UNIT)), "does not end in a root"),
         (further, "path length"),
-        (certificate_pem(world.ca.issuing_cas[-1].certificate), "no DNS names but those of the member"),
+        (certificate_pem(world.ca.issuing.current.certificate), "no DNS names but those of the member"),
         (ca.pem + other.pem, "one certificate is expected"),
         (b"nonsense", "not a certificate in PEM"),
     ):
@@ -303,7 +303,7 @@ def test_only_what_the_root_signed_for_this_member_is_accepted_once(world: World
     office.accept_ca(ca.pem, ZHEJIANG)
     again = certificate_pem(
         profiles.member_certificate(
-            world.ca._root_issuer(None, None), ca.key.public_key(), ZHEJIANG, world.now, "again"
+            world.ca.issuing.root_issuer(None, None), ca.key.public_key(), ZHEJIANG, world.now, "again"
         )
     )
     for pem in (ca.pem, again):

@@ -349,7 +349,7 @@ async def test_a_certificate_of_a_stolen_issuing_key_is_revoked_in_the_directory
     """It is in no ledger."""
     from certs.holders import certificate_pem
 
-    issuer = world.ca.issuing_cas[-1].issuer
+    issuer = world.ca.issuing.current.issuer
     identity = Identity.gateway(FEDERATION, ZHEJIANG)
     forged = profiles.tls_certificate(
         issuer, keys.generate_tls_key().public_key(), identity, world.now, dt.timedelta(1)
@@ -362,7 +362,7 @@ async def test_a_certificate_of_a_stolen_issuing_key_is_revoked_in_the_directory
 async def test_of_a_retired_issuing_ca_it_is_revoked_as_well(world: World) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
-    world.ca.roll_issuing(now=world.now)
+    world.ca.issuing.roll(now=world.now)
     fresh = world.keys_of(ZHEJIANG)
     for pem in (made.tls_pem, fresh.tls_pem):
         world.office.revoke_pem(pem, reason=4)

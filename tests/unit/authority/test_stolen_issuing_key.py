@@ -45,9 +45,9 @@ def forged(world: World, ca: IssuingCa, identity: Identity = UNIT) -> x509.Certi
 
 def rolled(world: World) -> IssuingCa:
     """The CA whose key was stolen; another issues now."""
-    (stolen,) = world.ca.issuing_cas
+    (stolen,) = world.ca.issuing.all
     world.office.roll_issuing(None, None)
-    world.ca.refresh()
+    world.ca.issuing.refresh()
     return stolen
 
 
@@ -115,7 +115,7 @@ async def test_claiming_another_cas_key_does_not_help(world: World) -> None:
     world.office.add(world.entry(ZHEJIANG))
     stolen = rolled(world)
     world.office.revoke_issuing(stolen.name)
-    current = world.ca.issuing_cas[-1]
+    current = world.ca.issuing.current
     mixed = replace(stolen.issuer, certificate=current.certificate)
     key = keys.generate_tls_key().public_key()
     liar = profiles.tls_certificate(mixed, key, UNIT, world.now, dt.timedelta(days=30))
@@ -203,7 +203,7 @@ async def test_what_a_thief_had_listed_counts_no_more_than_what_he_shows(world: 
 def test_the_authority_is_spoken_to_with_what_it_issued_alone_whatever_is_listed(world: World) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
-    thief = thiefs(world, world.ca.issuing_cas[-1])
+    thief = thiefs(world, world.ca.issuing.current)
     world.office.take([made.publication(1, thief)])
     world.office.require_peer(ZHEJIANG, made.tls)
     with pytest.raises(RefusedError, match="not that of a member's gateway"):
@@ -213,7 +213,7 @@ def test_the_authority_is_spoken_to_with_what_it_issued_alone_whatever_is_listed
 def test_a_member_that_lists_nothing_is_spoken_for_by_what_was_really_issued_alone(world: World) -> None:
     """Else a thief would publish keys of his own for a province between its admission and its first publication."""
     world.office.add(world.entry(ZHEJIANG))
-    thief = forged(world, world.ca.issuing_cas[-1], GATEWAY)
+    thief = forged(world, world.ca.issuing.current, GATEWAY)
     with pytest.raises(RefusedError, match="not that of a member's gateway"):
         world.office.require_peer(ZHEJIANG, der(thief))
     world.office.require_peer(ZHEJIANG, world.keys_of(ZHEJIANG).tls)
@@ -225,7 +225,7 @@ def test_the_ca_that_issues_is_not_taken_back_before_there_is_another(world: Wor
     with pytest.raises(ConfigError, match="no issuing CA issuing-7"):
         world.office.revoke_issuing("issuing-7")
     with pytest.raises(AuthorityError):
-        world.ca.revoke_issuing("", world.now)
+        world.ca.issuing.revoke("", world.now)
     assert world.office.version() == 1
 
 
@@ -253,12 +253,12 @@ async def test_killed_between_ledger_and_directory_the_service_completes_it(
 
 async def test_cas_that_came_or_went_otherwise_are_told_of_by_the_service(world: World) -> None:
     world.office.add(world.entry(ZHEJIANG))
-    world.ca.roll_issuing(now=world.now)
+    world.ca.issuing.roll(now=world.now)
     assert len((await world.directory()).issuing) == 1
     assert world.office.upkeep()
     assert len((await world.directory()).issuing) == 2
-    assert world.ca.prune_issuing(world.now) == ("issuing",), "it never issued anything"
+    assert world.ca.issuing.prune(world.now) == ("issuing",), "it never issued anything"
     assert world.office.upkeep()
     [left] = (await world.directory()).issuing.values()
-    assert left == der(world.ca.issuing_cas[-1].certificate)
+    assert left == der(world.ca.issuing.current.certificate)
     assert not world.office.upkeep()

@@ -72,7 +72,7 @@ def test_a_certificate_passes_the_linter(authority: Authority, tmp_path: Path, k
         case "root":
             certificate = authority.root
         case "issuing":
-            certificate = authority.issuing_cas[0].certificate
+            certificate = authority.issuing.all[0].certificate
         case "gateway":
             certificate = authority.issue_gateway_tls(MEMBER, public_key(), now=NOW).certificate
         case "unit":
@@ -82,7 +82,7 @@ def test_a_certificate_passes_the_linter(authority: Authority, tmp_path: Path, k
         case "authority":
             certificate = authority.issue_authority_tls(public_key(), now=NOW).certificate
         case _:
-            certificate = authority.issue_ocsp(authority.issuing_cas[0], public_key(), now=NOW)
+            certificate = authority.issue_ocsp(authority.issuing.all[0], public_key(), now=NOW)
     assert unaccepted(lint_certificate(certificate, tmp_path)) == set()
 
 
@@ -132,7 +132,7 @@ def test_ocsp_answers_pass_the_linter(authority: Authority, tmp_path: Path, stat
     leaf = authority.issue_gateway_tls(MEMBER, public_key(), now=NOW).certificate
     if status == "revoked":
         Revocation(authority).revoke(leaf.serial_number, x509.ReasonFlags.superseded, NOW)
-    issuing = authority.issuing_cas[0].certificate
+    issuing = authority.issuing.all[0].certificate
     asked = ocsp.OCSPRequestBuilder().add_certificate(leaf, issuing, hashes.SHA256()).build()
     if status == "unknown":
         builder = ocsp.OCSPRequestBuilder().add_certificate_by_hash(

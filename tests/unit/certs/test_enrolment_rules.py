@@ -228,7 +228,7 @@ def test_a_certificate_that_is_not_in_the_ledger_renews_nothing(
 
 def test_renewal_works_across_a_roll_of_the_issuing_ca(enrolling: Enrolling) -> None:
     present = enrolling.present()
-    made = enrolling.authority.roll_issuing(now=enrolling.now, root_passphrase=b"root")
+    made = enrolling.authority.issuing.roll(now=enrolling.now, root_passphrase=b"root")
     assert enrolling.renew(body(), present).issuer == made.certificate.subject
     assert enrolling.rules.ca_certificates()[:2] == (enrolling.authority.root, made.certificate)
     assert len(enrolling.rules.ca_certificates()) == 3

@@ -40,7 +40,7 @@ def test_after_a_roll_the_new_one_issues_and_both_chains_are_believed(folder: Pa
     roots = load_roots(authority.root_pem)
     key = keys.generate_signing_key().public_key()
     before = authority.issue_signing(MEMBER, key, now=now)
-    made = authority.roll_issuing(now=now, root_passphrase=b"root")
+    made = authority.issuing.roll(now=now, root_passphrase=b"root")
     after = authority.issue_signing(MEMBER, key, now=now)
     assert made.name == "issuing-2"
     assert after.issuing == made.certificate != before.issuing
@@ -52,8 +52,8 @@ def test_after_a_roll_the_new_one_issues_and_both_chains_are_believed(folder: Pa
 def test_of_two_made_in_the_same_second_the_certificates_tell_which_is_newer(folder: Path, now: dt.datetime) -> None:
     authority = opened(folder)
     for _ in range(3):
-        authority.roll_issuing(now=now, root_passphrase=b"root")
-    begun = [each.certificate.not_valid_before_utc for each in authority.issuing_cas]
+        authority.issuing.roll(now=now, root_passphrase=b"root")
+    begun = [each.certificate.not_valid_before_utc for each in authority.issuing.all]
     assert begun == sorted(set(begun))
     assert begun[-1] < now
     issued = authority.issue_signing(MEMBER, keys.generate_signing_key().public_key(), now=now)
@@ -63,29 +63,29 @@ def test_of_two_made_in_the_same_second_the_certificates_tell_which_is_newer(fol
 
 def test_a_roll_with_a_clock_that_went_back_is_refused(folder: Path, now: dt.datetime) -> None:
     with pytest.raises(AuthorityError, match="clock"):
-        opened(folder).roll_issuing(now=now - dt.timedelta(days=1), root_passphrase=b"root")
+        opened(folder).issuing.roll(now=now - dt.timedelta(days=1), root_passphrase=b"root")
 
 
 def test_a_roll_needs_the_root_key_and_its_passphrase(folder: Path, tmp_path: Path, now: dt.datetime) -> None:
     authority = opened(folder)
     for passphrase in (None, b"daily"):
         with pytest.raises(KeyFileError):
-            authority.roll_issuing(now=now, root_passphrase=passphrase)
+            authority.issuing.roll(now=now, root_passphrase=passphrase)
     (folder / "root-key.pem").rename(tmp_path / "stick.pem")
     with pytest.raises(KeyFileError):
-        authority.roll_issuing(now=now, root_passphrase=b"root")
+        authority.issuing.roll(now=now, root_passphrase=b"root")
     keys.store_private_key(tmp_path / "other.pem", keys.generate_authority_key())
     with pytest.raises(AuthorityError, match="not the key of root"):
-        authority.roll_issuing(now=now, root_key=tmp_path / "other.pem")
-    assert authority.roll_issuing(now=now, root_passphrase=b"root", root_key=tmp_path / "stick.pem").number == 2
+        authority.issuing.roll(now=now, root_key=tmp_path / "other.pem")
+    assert authority.issuing.roll(now=now, root_passphrase=b"root", root_key=tmp_path / "stick.pem").number == 2
 
 
 def test_another_process_that_is_running_issues_from_the_new_one_at_once(folder: Path, now: dt.datetime) -> None:
     running, command = opened(folder), opened(folder)
-    command.roll_issuing(now=now, root_passphrase=b"root")
+    command.issuing.roll(now=now, root_passphrase=b"root")
     issued = running.issue_gateway_tls(MEMBER, keys.generate_tls_key().public_key(), now=now)
-    assert issued.issuing == command.issuing_cas[-1].certificate
-    assert [ca.number for ca in running.issuing_cas] == [1, 2]
+    assert issued.issuing == command.issuing.current.certificate
+    assert [ca.number for ca in running.issuing.all] == [1, 2]
 
 
 def test_a_retired_one_is_kept_until_its_last_leaf_has_expired_and_then_its_key_is_gone(
@@ -93,20 +93,20 @@ def test_a_retired_one_is_kept_until_its_last_leaf_has_expired_and_then_its_key_
 ) -> None:
     authority, other = opened(folder), opened(folder)
     authority.issue_gateway_tls(MEMBER, keys.generate_tls_key().public_key(), now=now)
-    authority.roll_issuing(now=now, root_passphrase=b"root")
-    assert authority.prune_issuing(now + profiles.TLS_LIFETIME) == ()
+    authority.issuing.roll(now=now, root_passphrase=b"root")
+    assert authority.issuing.prune(now + profiles.TLS_LIFETIME) == ()
     later = now + profiles.TLS_LIFETIME + dt.timedelta(days=8)
-    assert authority.prune_issuing(later) == ("issuing",)
+    assert authority.issuing.prune(later) == ("issuing",)
     assert not (folder / "issuing-key.pem").exists()
-    assert [ca.number for ca in authority.issuing_cas] == [2]
-    other.refresh()
-    assert [ca.number for ca in other.issuing_cas] == [2]
+    assert [ca.number for ca in authority.issuing.all] == [2]
+    other.issuing.refresh()
+    assert [ca.number for ca in other.issuing.all] == [2]
     # Numbers are never given again, so a name stands for one issuing CA for ever.
-    assert opened(folder).roll_issuing(now=later, root_passphrase=b"root").number == 3
+    assert opened(folder).issuing.roll(now=later, root_passphrase=b"root").number == 3
 
 
 def test_the_current_one_is_never_destroyed(folder: Path, now: dt.datetime) -> None:
-    assert opened(folder).prune_issuing(now + profiles.ISSUING_LIFETIME) == ()
+    assert opened(folder).issuing.prune(now + profiles.ISSUING_LIFETIME) == ()
 
 
 def test_a_crash_in_a_roll_leaves_an_authority_that_works(
@@ -120,18 +120,18 @@ def test_a_crash_in_a_roll_leaves_an_authority_that_works(
     with monkeypatch.context() as patch:
         patch.setattr(issuing, "write_file", crash)
         with pytest.raises(RuntimeError):
-            authority.roll_issuing(now=now, root_passphrase=b"root")
+            authority.issuing.roll(now=now, root_passphrase=b"root")
     assert (folder / "issuing-2-key.pem").exists(), "the crash was not where this test wants it"
-    assert opened(folder).issuing_cas[-1].number == 1
-    assert opened(folder).prune_issuing(now) == ()
+    assert opened(folder).issuing.current.number == 1
+    assert opened(folder).issuing.prune(now) == ()
     assert not (folder / "issuing-2-key.pem").exists()
-    assert opened(folder).roll_issuing(now=now, root_passphrase=b"root").number == 2
+    assert opened(folder).issuing.roll(now=now, root_passphrase=b"root").number == 2
 
 
 def test_a_crash_in_destroying_one_leaves_an_authority_that_works(
     folder: Path, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened(folder).roll_issuing(now=now, root_passphrase=b"root")
+    opened(folder).issuing.roll(now=now, root_passphrase=b"root")
     real = issuing.remove_file
 
     def once(path: Path) -> None:
@@ -141,10 +141,10 @@ def test_a_crash_in_destroying_one_leaves_an_authority_that_works(
     with monkeypatch.context() as patch:
         patch.setattr(issuing, "remove_file", once)
         with pytest.raises(RuntimeError):
-            opened(folder).prune_issuing(now)
+            opened(folder).issuing.prune(now)
     assert (folder / "issuing-key.pem").exists()
-    assert [ca.number for ca in opened(folder).issuing_cas] == [2]
-    opened(folder).prune_issuing(now)
+    assert [ca.number for ca in opened(folder).issuing.all] == [2]
+    opened(folder).issuing.prune(now)
     assert not (folder / "issuing-key.pem").exists()
 
 
@@ -152,9 +152,9 @@ def test_no_more_than_60_at_once(folder: Path, now: dt.datetime, monkeypatch: py
     monkeypatch.setattr(issuing, "MAX_ISSUING", 2)
     authority = opened(folder)
     authority.issue_gateway_tls(MEMBER, keys.generate_tls_key().public_key(), now=now)
-    authority.roll_issuing(now=now, root_passphrase=b"root")
+    authority.issuing.roll(now=now, root_passphrase=b"root")
     with pytest.raises(AuthorityError, match="2 issuing"):
-        authority.roll_issuing(now=now, root_passphrase=b"root")
+        authority.issuing.roll(now=now, root_passphrase=b"root")
 
 
 def test_an_issuing_ca_of_another_root_is_refused(folder: Path, tmp_path: Path, now: dt.datetime) -> None:
@@ -172,7 +172,7 @@ def test_leaves_name_the_place_of_revocation_once_there_is_one(folder: Path, now
     with pytest.raises(x509.ExtensionNotFound):
         plain.extensions.get_extension_for_class(x509.CRLDistributionPoints)
     opened(folder).set_public_url("http://authority.example:8080")
-    authority.roll_issuing(now=now, root_passphrase=b"root")
+    authority.issuing.roll(now=now, root_passphrase=b"root")
     leaf = authority.issue_gateway_tls(MEMBER, keys.generate_tls_key().public_key(), now=now).certificate
     points = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
     assert [name.value for point in points for name in point.full_name or ()] == [

@@ -33,7 +33,7 @@ class Revoking:
         self.now = now
         self.authority = Authority.create(folder, FEDERATION, now=now, root_passphrase=b"root")
         self.leaf = self.issue()
-        self.issuing = self.authority.issuing_cas[0].certificate
+        self.issuing = self.authority.issuing.all[0].certificate
         self.revocation = Revocation(self.authority)
         self.responder = OcspResponder(self.authority)
 
@@ -79,7 +79,7 @@ def test_a_certificate_that_was_never_issued_is_unknown_and_not_good(revoking: R
 
 
 def test_a_serial_number_of_another_issuing_ca_is_unknown(revoking: Revoking) -> None:
-    revoking.authority.roll_issuing(now=revoking.now, root_passphrase=b"root")
+    revoking.authority.issuing.roll(now=revoking.now, root_passphrase=b"root")
     second = revoking.issue()
     first = ocsp.OCSPRequestBuilder().add_certificate(revoking.leaf, revoking.issuing, hashes.SHA256()).build()
     asked = ocsp.OCSPRequestBuilder().add_certificate_by_hash(
@@ -87,7 +87,7 @@ def test_a_serial_number_of_another_issuing_ca_is_unknown(revoking: Revoking) ->
     )
     answer = revoking.send(asked.build().public_bytes(serialization.Encoding.DER))
     assert answer.certificate_status is Status.UNKNOWN
-    revoking.issuing = revoking.authority.issuing_cas[-1].certificate
+    revoking.issuing = revoking.authority.issuing.current.certificate
     assert revoking.ask(second).certificate_status is Status.GOOD
 
 
@@ -114,7 +114,7 @@ def test_the_responders_key_is_replaced_at_half_of_its_life(revoking: Revoking) 
 
 
 def test_a_retired_issuing_cas_leaves_are_answered_in_its_name(revoking: Revoking) -> None:
-    revoking.authority.roll_issuing(now=revoking.now, root_passphrase=b"root")
+    revoking.authority.issuing.roll(now=revoking.now, root_passphrase=b"root")
     answer = revoking.ask(revoking.leaf)
     assert answer.certificate_status is Status.GOOD
     answer.certificates[0].verify_directly_issued_by(revoking.issuing)
@@ -220,7 +220,7 @@ def test_an_unspecified_reason_is_said_by_saying_none(revoking: Revoking) -> Non
 
 
 def test_every_issuing_ca_has_its_own_list(revoking: Revoking) -> None:
-    revoking.authority.roll_issuing(now=revoking.now, root_passphrase=b"root")
+    revoking.authority.issuing.roll(now=revoking.now, root_passphrase=b"root")
     second = revoking.issue()
     revoking.revocation.revoke(second.serial_number, x509.ReasonFlags.superseded, revoking.now)
     assert list(revoking.crl()) == []

@@ -199,7 +199,7 @@ async def test_a_certificate_of_a_strange_authority_is_not_taken(world: World, t
 
 
 async def test_a_chain_under_another_issuing_authority_is_just_another_rotation(world: World) -> None:
-    rolled = world.enroller._authority.roll_issuing(now=instant(world.clock.at_ms))
+    rolled = world.enroller._authority.issuing.roll(now=instant(world.clock.at_ms))
     await world.rotator.rotate(["tls", "signing"], "the issuing CA has changed")
     await world.complete()
     for kind in ("tls", "signing"):

@@ -80,7 +80,7 @@ class World:
             expires_at_ms=NOW_MS + 30 * DAY_MS,
             federation=FEDERATION,
             members=self.members,
-            issuing_cas=[ca.certificate.public_bytes(serialization.Encoding.DER) for ca in self.authority.issuing_cas],
+            issuing_cas=[ca.certificate.public_bytes(serialization.Encoding.DER) for ca in self.authority.issuing.all],
         )
 
     def verify(
@@ -500,7 +500,7 @@ def test_issuing_cas_are_those_of_the_root_each_once_and_whoever_shows_another_i
 def test_cas_of_members_are_the_roots_each_once_and_of_one_member(
     world: World, stranger: World, message: directory_pb2.Directory
 ) -> None:
-    key, root = keys.generate_authority_key().public_key(), world.authority._root_issuer(b"root", None)
+    key, root = keys.generate_authority_key().public_key(), world.authority.issuing.root_issuer(b"root", None)
     own = profiles.member_certificate(root, key, ANHUI, NOW, "1").public_bytes(serialization.Encoding.DER)
     message.member_cas.add(certificate=own, member_id=ANHUI)
     assert [(ca.certificate, ca.member_id) for ca in world.verify(message).member_cas.values()] == [(own, ANHUI)]

@@ -47,14 +47,14 @@ class World:
 
     def watch(self, policy: Policy) -> IssuerWatch:
         async def ask() -> tuple[x509.Certificate, ...]:
-            known = tuple(each.certificate for each in self.authority.issuing_cas)
+            known = tuple(each.certificate for each in self.authority.issuing.all)
             return self.given if self.given is not None else (self.authority.root, *known)
 
         roots = self.authority.root_pem
         return IssuerWatch(ask, self.slots, self.rotator, roots, policy, lambda: self.now_ms)  # type: ignore[arg-type]
 
     def roll(self) -> None:
-        self.authority.roll_issuing(now=NOW + dt.timedelta(hours=1), root_passphrase=b"root")
+        self.authority.issuing.roll(now=NOW + dt.timedelta(hours=1), root_passphrase=b"root")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_both_certificates_are_renewed_under_a_new_one(world: World) -> No
 async def test_a_ca_of_another_root_is_not_believed(world: World, tmp_path: Path) -> None:
     other = World(tmp_path / "other")
     other.roll()
-    world.given = tuple(each.certificate for each in other.authority.issuing_cas)
+    world.given = tuple(each.certificate for each in other.authority.issuing.all)
     assert await world.watch(AT_ONCE).look() == ()
     assert newest((world.authority.root,), (world.authority.root,)) is None, "the root itself issues no leaf"
 
