@@ -54,7 +54,7 @@ async def run(*command: str | Path, stdin: bytes = b"", cwd: Path | None = None)
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return Ran(process.returncode, out, err.decode("utf-8", "replace"))

@@ -76,7 +76,7 @@ records:
 """
 Faces = Mapping[int, str]
 """Serial of a person → template under which the platform checked them."""
-WAIT_S = 90.0
+WAIT_S = 300.0
 T = TypeVar("T")
 
 
@@ -144,7 +144,7 @@ class Province:
             [sys.executable, "-m", "gateway.cli", *arguments],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
             env={**os.environ, "WUGAN_LANG": "en"},
         )

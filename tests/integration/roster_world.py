@@ -149,7 +149,7 @@ def check(running: TwoProvinces, *requests: agency_pb2.CheckRequest) -> list[age
     async def ask() -> list[agency_pb2.CheckResponse]:
         async with agency_channel(load_agency(running.agency_config)) as channel:
             stub = agency_pb2_grpc.AgencyServiceStub(channel)
-            return [await stub.Check(request, timeout=10) for request in requests]
+            return [await stub.Check(request, timeout=60) for request in requests]
 
     return asyncio.run(ask())
 

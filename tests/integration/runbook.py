@@ -36,8 +36,8 @@ ENVIRONMENT = {
     "WUGAN_LANG": "en",
     "GRPC_VERBOSITY": "NONE",
 }
-COMMAND_S = 90.0
-READY_S = 60.0
+COMMAND_S = 300.0
+READY_S = 300.0
 RESTARTS = 2
 """A service that fails is started again, as the units on the pages say (`Restart=on-failure`): without the authority's
 answer in time, for one, a new gateway does not start."""
@@ -230,7 +230,7 @@ class Host:
                 if waiting and _PROMPT.search(shown.rstrip("\r\n")) and not shown.endswith("\n"):
                     os.write(leader, waiting.pop(0).encode() + b"\n")
                     shown += "\n"
-            out, _ = process.communicate(timeout=5)
+            out, _ = process.communicate(timeout=60)
         finally:
             process.kill()
             process.wait()
@@ -286,10 +286,10 @@ class Host:
         process, self.process = self.process, None
         process.send_signal(number)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
+            process.wait(60)
             raise AssertionError(f"the {self.name} did not stop:\n{self.tail()}") from None
 
     def tail(self) -> str:

@@ -111,9 +111,10 @@ async def served(
 async def test_the_deadline_goes_along_and_the_work_ends_with_it() -> None:
     department = Department(forever)
     async with served(department) as (adapter, _):
-        with pytest.raises(SourceDownError, match="in time"):
-            await adapter.lookup(ask(ANNA, deadline_s=0.3))
-        await asyncio.wait_for(department.cancelled.wait(), 20)
+        while not department.asked:  # again, where the machine stood still until it was over
+            with pytest.raises(SourceDownError, match="in time"):
+                await adapter.lookup(ask(ANNA, deadline_s=0.3))
+        await asyncio.wait_for(department.cancelled.wait(), 60)
     assert 0 < department.asked[0].deadline_s <= 0.3
 
 
@@ -124,7 +125,7 @@ async def test_who_gives_up_ends_the_work() -> None:
         while not department.asked:
             await asyncio.sleep(0.005)
         asking.cancel()
-        await asyncio.wait_for(department.cancelled.wait(), 20)
+        await asyncio.wait_for(department.cancelled.wait(), 60)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ async def test_it_is_empty_once_what_it_had_taken_on_has_been_answered() -> None
         assert not emptied.done()
         going.set()
         assert len((await asking).evidence) == 1
-        await asyncio.wait_for(emptied, 20)
+        await asyncio.wait_for(emptied, 60)
 
 
 async def test_changes_arrive_with_the_place_to_go_on() -> None:
@@ -265,7 +266,7 @@ async def test_a_batch_larger_than_it_takes_is_refused_there() -> None:
 async def _all(channel: grpc.aio.Channel, data: bytes) -> list[bytes]:
     call: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
     call = channel.unary_stream("/wugan.adapter.v1.AdapterService/Lookup")
-    return [message async for message in call(data, timeout=10)]
+    return [message async for message in call(data, timeout=60)]
 
 
 async def test_a_closed_adapter_is_down() -> None:

@@ -95,7 +95,7 @@ async def asked(provinces: TwoProvinces, body: bytes) -> agency_pb2.CheckRespons
     channel = agency_channel(load_agency(provinces.asking.agency_config(UNIT)))
     try:
         stub = agency_pb2_grpc.AgencyServiceStub(channel)
-        return await stub.Check(agency_pb2.CheckRequest.FromString(body), timeout=20)
+        return await stub.Check(agency_pb2.CheckRequest.FromString(body), timeout=60)
     finally:
         await channel.close()
 
@@ -141,7 +141,7 @@ async def test_a_province_with_an_est_server_of_its_own_takes_part_until_its_ca_
             with provinces.office() as office:
                 office.revoke_issuing("external-1")
                 version = office.version()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while any(
                         each.version < version
                         for each in office.seen().members

@@ -74,7 +74,7 @@ def test_the_reader_may_only_read(running: tuple[SystemsConfig, Started, dict[st
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DELETE FROM share.setl_d")
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(make_conninfo(url.replace("+psycopg", ""), password="guess"), connect_timeout=5)
+        psycopg.connect(make_conninfo(url.replace("+psycopg", ""), password="guess"), connect_timeout=60)
 
 
 def test_it_ends_with_its_process_even_when_that_is_killed(  # the last to use it
@@ -84,10 +84,10 @@ def test_it_ends_with_its_process_even_when_that_is_killed(  # the last to use i
     servers = [one for one in psutil.Process(process.pid).children(recursive=True) if one.name() == "postgres"]
     assert servers
     os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(servers, timeout=20)
+    _, alive = psutil.wait_procs(servers, timeout=60)
     assert not alive
     host, port = endpoints["health-insurance"].split(":")
-    with pytest.raises(OSError), contextlib.closing(socket.create_connection((host, int(port)), timeout=5)):
+    with pytest.raises(OSError), contextlib.closing(socket.create_connection((host, int(port)), timeout=60)):
         pass
 
 

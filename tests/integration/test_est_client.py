@@ -154,7 +154,7 @@ class Foreign:
         self.answers = answers
         self.asked: list[str] = []
         self.client = EstClient(
-            f"https://127.0.0.1:{port}/pki/", client_context(authority.root_pem), tls_name=TLS_NAME, timeout_s=2.0
+            f"https://127.0.0.1:{port}/pki/", client_context(authority.root_pem), tls_name=TLS_NAME, timeout_s=60.0
         )
 
 

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from adapters.build import build
 from adapters.contract import Adapter
 from gateway.federation.answers import check_findings
+from tests.patient_loop import PatientLoop
 from tests.unit.adapters.adapters_world import manifest_in, now_ms
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import ANNA, BO, NAMES, Register, findings_for, inquiry, question
@@ -32,7 +33,7 @@ regions: [340000]
 kind: api
 source: {base_url: BASE, retries: 1, max_response_bytes: 1000000}
 identity: {column: idCard, name: name}
-timeout_s: 5
+timeout_s: 60
 records:
   - name: visits
     endpoint: {path: /visits, ids_per_request: 10, body: {ids: $ids}, rows: list}
@@ -123,7 +124,7 @@ async def department(handler: Handler, folder: Path) -> AsyncIterator[Adapter]:
         await runner.cleanup()
 
 
-async def ask(handler: Handler, folder: Path, *numbers: str, time_s: float = 5.0) -> exchange_pb2.Findings:
+async def ask(handler: Handler, folder: Path, *numbers: str, time_s: float = 60.0) -> exchange_pb2.Findings:
     """Ask this department, and one that is well and knows Anna."""
     asked = question(*(numbers or (ANNA,)))
     well = Register({ANNA: [row("OUTPATIENT", 5)]})
@@ -213,12 +214,11 @@ def only_the_other(findings: exchange_pb2.Findings) -> None:
 
 
 @pytest.mark.parametrize("handler", [hanging, dripping], ids=["hangs", "drips"])
-async def test_a_department_that_takes_too_long_is_named_when_the_time_is_over(
-    tmp_path: Path, handler: Handler
-) -> None:
-    began = asyncio.get_running_loop().time()
-    findings = await ask(handler, tmp_path, time_s=0.3)
-    assert asyncio.get_running_loop().time() - began < 3
+def test_a_department_that_takes_too_long_is_named_when_the_time_is_over(tmp_path: Path, handler: Handler) -> None:
+    with asyncio.Runner(loop_factory=PatientLoop) as runner:
+        began = runner.get_loop().time()
+        findings = runner.run(ask(handler, tmp_path, time_s=0.3))
+        assert runner.get_loop().time() - began < 3
     assert findings.sources[0].outcome in (SILENT, DOWN)
     only_the_other(findings)
 

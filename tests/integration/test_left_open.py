@@ -37,7 +37,7 @@ from gateway.store.place import open_store
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 SETTINGS = "\n[outbox]\nretry_longest_s = 0.5\npoll_s = 0.2\n"
-WAIT_S = 60
+WAIT_S = 120
 
 
 @dataclass
@@ -101,7 +101,7 @@ def wugan(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "gateway.cli", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "WUGAN_LANG": "zh"},
     )
@@ -116,7 +116,7 @@ def told(*arguments: str) -> Any:
 def ask(provinces: TwoProvinces, *more: str) -> list[str]:
     number, name = people()[0]
     about = ["--id", number, "--name", name, "--benefit", "EMPLOYEE_PENSION", "--purpose", "CERTIFICATION"]
-    where = ["--region", "330700", "--config", str(provinces.agency_config), "--timeout", "5"]
+    where = ["--region", "330700", "--config", str(provinces.agency_config), "--timeout", "60"]
     return ["check", *about, *where, "--official", "test", "--basis", "社会保险法 第七十四条", *more]
 
 

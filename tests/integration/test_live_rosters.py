@@ -149,7 +149,7 @@ def test_a_live_run_is_killed_in_the_middle_and_goes_on(running: TwoProvinces, l
         world.until(lambda: len(world.parts(running.asking, "answer", there)) >= 3, "answers")
         world.kill(running.processes[0])
         world.restart(running, 0)
-        _, said = command.communicate(timeout=100)
+        _, said = command.communicate(timeout=300)
         assert command.returncode == 0, said
     assert len(world.asked_at(running.answering)) - before in (LONG // 2 // CHUNK, LONG // 2 // CHUNK + 1)
     same_results(running, rows, live.out, tmp_path)

@@ -50,14 +50,14 @@ async def ask(provinces: TwoProvinces, bodies: list[bytes]) -> list[agency_pb2.C
     """Ask one question after another; each answer."""
     async with agency_channel(load_agency(provinces.agency_config)) as channel:
         check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
-        answers = [await check(body, timeout=20, metadata=(("traceparent", TRACEPARENT),)) for body in bodies]
+        answers = [await check(body, timeout=60, metadata=(("traceparent", TRACEPARENT),)) for body in bodies]
     return [agency_pb2.CheckResponse.FromString(answer) for answer in answers]
 
 
 def get(member: object, path: str, host: str = "") -> tuple[int, dict[str, str], str]:
     """Status, headers and body of a page of a member's admin server."""
     address = json.loads(member.ready_file.read_text("utf-8"))["observability"]  # type: ignore[attr-defined]
-    connection = http.client.HTTPConnection(address, timeout=20)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": host} if host else {})
         response = connection.getresponse()
@@ -69,7 +69,7 @@ def get(member: object, path: str, host: str = "") -> tuple[int, dict[str, str],
 async def spans_of(provinces: TwoProvinces, enough: Callable[[Spans], bool]) -> Spans:
     """The spans of both gateways, once there are enough of them: exporters write every second."""
     files = [member.folder / "spans.jsonl" for member in (provinces.asking, provinces.answering)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             spans = [
                 json.loads(line) for file in files if file.exists() for line in file.read_text("utf-8").splitlines()
@@ -204,7 +204,7 @@ async def test_a_partner_that_is_gone_is_told_of_in_words_and_by_the_exit_code(p
         for _ in range(3):
             with pytest.raises(grpc.aio.AioRpcError):
                 await ask(provinces, requests()[-1:])  # somebody whom no answer is kept about
-        async with asyncio.timeout(20):  # a report is given again for a second
+        async with asyncio.timeout(60):  # a report is given again for a second
             while (told := health(provinces)).returncode == 0:
                 await asyncio.sleep(0.1)
         assert told.returncode == 1

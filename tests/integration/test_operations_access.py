@@ -42,7 +42,7 @@ def shell(command: str, folder: Path, language: str = "en") -> subprocess.Comple
         env={**ENVIRONMENT, "WUGAN_LANG": language},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -97,7 +97,7 @@ async def outcome(world: SmallWorld) -> str:
 
 async def until(world: SmallWorld, wanted: str) -> None:
     """Ask until the answer is the one wanted."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await outcome(world) != wanted:
             await asyncio.sleep(0.05)
 

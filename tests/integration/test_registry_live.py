@@ -40,7 +40,7 @@ def wugan(member: Member, *arguments: str, by: str = "") -> Any:
 
 async def taken_up(member: Member, name: str, *, in_use: bool) -> None:
     """Return when the running gateway asks an adapter, or does so no longer."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             listed = await asyncio.to_thread(wugan, member, "list")
             if any(each["adapter"] == name and each["in_use"] for each in listed) == in_use:
@@ -166,11 +166,11 @@ async def told_of(world: SmallWorld, person: Recipient, certs: Path, folder: Pat
     pushed.write_text(f"{person.present_number},{person.name}\n", "utf-8")
     async with channel(payer.agency, payer.tls_name, payer.credentials(person.unit)) as opened:
         stub = agency_pb2_grpc.AgencyServiceStub(opened)
-        assert (await stub.Subscribe(request, timeout=10)).accepted == 1
-        async with asyncio.timeout(20):
+        assert (await stub.Subscribe(request, timeout=60)).accepted == 1
+        async with asyncio.timeout(60):
             while not any(
                 each.standing == agency_pb2.SUBSCRIPTION_STANDING_ACTIVE
-                for each in (await stub.ListSubscriptions(listing, timeout=10)).subscriptions
+                for each in (await stub.ListSubscriptions(listing, timeout=60)).subscriptions
             ):
                 await asyncio.sleep(0.05)
             assert await by_department(member, certs, "push", str(pushed), why="") == {"people": 1}
@@ -206,7 +206,7 @@ async def test_a_department_registers_its_own_adapter_and_takes_it_back(world: S
         await taken_up(member, "mountain-burials", in_use=True)
         assert await outcome() is None, "in shadow it takes part in no answer"
         await asyncio.to_thread(wugan, member, "promote", "mountain-burials", "--untried", by="li")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await outcome() != words.SOURCE_OUTCOME_ANSWERED:
                 await asyncio.sleep(0.02)
         assert await by_department(member, certs, "push", why="") == {"people": 0}

@@ -22,7 +22,7 @@ from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 
 pytestmark = pytest.mark.integration
 
-SOON_S = 10.0
+SOON_S = 60.0
 """Far more than it takes; how fast it is, `bench` measures."""
 
 
@@ -68,7 +68,7 @@ async def until_refused(stub: agency_pb2_grpc.AgencyServiceAsyncStub, request: a
     async with asyncio.timeout(SOON_S):
         while True:
             try:
-                await stub.Check(request, timeout=5)
+                await stub.Check(request, timeout=60)
             except grpc.aio.AioRpcError as error:
                 return ours(error).code
 
@@ -79,7 +79,7 @@ async def test_an_agency_revoked_by_its_certificate_is_out_on_its_open_connectio
     other = next(unit for unit in member.units if unit != recipient.unit)
     async with agency(member, recipient.unit) as opened, agency(member, other) as another:
         stub = agency_pb2_grpc.AgencyServiceStub(opened)
-        assert (await stub.Check(request_for(recipient), timeout=10)).status
+        assert (await stub.Check(request_for(recipient), timeout=60)).status
         watch = health_pb2_grpc.HealthStub(opened).Watch(health_pb2.HealthCheckRequest())
         listing = reflection_pb2_grpc.ServerReflectionStub(opened).ServerReflectionInfo()
         others = health_pb2_grpc.HealthStub(another).Watch(health_pb2.HealthCheckRequest())
@@ -98,7 +98,7 @@ async def test_an_agency_revoked_by_its_certificate_is_out_on_its_open_connectio
             assert ours(ended.value).code == "STRANGER"
         assert await until_refused(stub, request_for(recipient)) == "STRANGER"
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            await health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert ours(refused.value).code == "STRANGER"
         assert opened.get_state() == grpc.ChannelConnectivity.READY, "the connection itself stayed open all the while"
         assert not others.done()
@@ -110,7 +110,7 @@ async def test_a_revoked_member_is_neither_answered_nor_asked(world: SmallWorld)
     asking, answering = world.member(recipient.paying_province), world.member(recipient.lives_in)
     async with agency(asking, recipient.unit) as opened:
         stub = agency_pb2_grpc.AgencyServiceStub(opened)
-        assert (await stub.Check(request_for(recipient), timeout=10)).status
+        assert (await stub.Check(request_for(recipient), timeout=60)).status
         await authority(world, "revoke", "--member", answering.member_id)
         # A call that was under way is refused in its own way, whichever gateway had the new directory first.
         assert await until_refused(stub, request_for(recipient)) in ("PARTNER_FAULTY", "STRANGER", "UNKNOWN_REGION")
@@ -119,7 +119,7 @@ async def test_a_revoked_member_is_neither_answered_nor_asked(world: SmallWorld)
                 pass
     async with channel(asking.federation, asking.tls_name, answering.credentials()) as late:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await health_pb2_grpc.HealthStub(late).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            await health_pb2_grpc.HealthStub(late).Check(health_pb2.HealthCheckRequest(), timeout=60)
         assert ours(caught.value).code == "STRANGER"
 
 
@@ -142,7 +142,7 @@ async def test_a_gateway_with_another_certificate_than_those_listed_is_refused(l
     write_file(stolen / "roots.pem", issuing.root_pem, mode=PUBLIC, replace=False)
     for credentials, welcome in ((two.credentials(), True), (two.credentials("stolen"), False)):
         async with channel(one.federation, one.tls_name, credentials) as opened:
-            check = health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            check = health_pb2_grpc.HealthStub(opened).Check(health_pb2.HealthCheckRequest(), timeout=60)
             if welcome:
                 assert (await check).status == health_pb2.HealthCheckResponse.SERVING
             else:
@@ -178,14 +178,14 @@ async def test_an_agency_made_with_a_stolen_issuing_key_is_out_on_its_open_conne
     write_file(thief / "roots.pem", roots, mode=PUBLIC, replace=False)
     async with agency(member, "thief") as opened, agency(member, recipient.unit) as honest:
         stub = agency_pb2_grpc.AgencyServiceStub(opened)
-        assert (await stub.Check(request_for(recipient), timeout=10)).status, (
+        assert (await stub.Check(request_for(recipient), timeout=60)).status, (
             "until the CA is taken back he is believed"
         )
         await authority(lasting, "revoke", "--issuing", stolen.name)
         assert await until_refused(stub, request_for(recipient)) == "STRANGER"
         assert opened.get_state() == grpc.ChannelConnectivity.READY
         again = agency_pb2_grpc.AgencyServiceStub(honest)
-        assert (await again.Check(request_for(recipient), timeout=10)).status, "what it really issued goes on"
+        assert (await again.Check(request_for(recipient), timeout=60)).status, "what it really issued goes on"
 
 
 async def test_the_federation_goes_on_while_the_authority_is_gone(world: SmallWorld) -> None:
@@ -197,4 +197,4 @@ async def test_the_federation_goes_on_while_the_authority_is_gone(world: SmallWo
     async with agency(member, recipient.unit) as opened:
         stub = agency_pb2_grpc.AgencyServiceStub(opened)
         assert await asyncio.to_thread(stop, [gone]) == []
-        assert (await stub.Check(request_for(recipient), timeout=10)).status
+        assert (await stub.Check(request_for(recipient), timeout=60)).status

@@ -70,7 +70,7 @@ def test_a_live_roster_comes_to_its_end_whatever_is_killed_and_again_asks_about_
         world.kill(running.processes[0])
         assert len(world.parts(running.asking, "answer", there)) < COUNT // CHUNK
         world.restart(running, 0)
-        _, said = command.communicate(timeout=100)
+        _, said = command.communicate(timeout=300)
         assert command.returncode == 0, said
     assert alarms(running) == 0
     first = people(out)
@@ -84,7 +84,7 @@ def test_a_live_roster_comes_to_its_end_whatever_is_killed_and_again_asks_about_
         world.until(lambda: bool(world.parts(running.asking, "chunk", there)), "the file was read")
         world.kill(running.processes[0])
         world.restart(running, 0)
-        _, said = command.communicate(timeout=100)
+        _, said = command.communicate(timeout=300)
         assert command.returncode == 0, said
     asked = sum(world.asked_at(running.answering)) - before
     assert len(CHANGED) <= asked <= 2 * len(CHANGED), "only what changed; once more if the kill met the question"

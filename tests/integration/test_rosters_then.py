@@ -27,7 +27,7 @@ def wugan(*arguments: str) -> str:
         env={**os.environ, "WUGAN_LANG": "en"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -35,7 +35,7 @@ async def answered(world: SmallWorld) -> bool:
     member = world.member(recipient.paying_province)
     async with channel(member.agency, member.tls_name, member.credentials(recipient.unit)) as opened:
         try:
-            response = await agency_pb2_grpc.AgencyServiceStub(opened).Check(request_for(recipient), timeout=20)
+            response = await agency_pb2_grpc.AgencyServiceStub(opened).Check(request_for(recipient), timeout=60)
         except grpc.aio.AioRpcError:
             return False
         return bool(response.status) and not response.partial

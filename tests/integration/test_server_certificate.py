@@ -87,7 +87,7 @@ class World:
 
     async def call(self, lines: Lines, header: bytes = b"") -> int:
         with lines.use(self.address, NAME) as stub:
-            answer = await stub.Exchange(envelope_pb2.Envelope(header=header), timeout=20)
+            answer = await stub.Exchange(envelope_pb2.Envelope(header=header), timeout=60)
         return int.from_bytes(answer.header, "big")
 
     async def shown_serial(self) -> int:
@@ -157,7 +157,7 @@ async def test_after_a_change_the_server_still_asks_for_a_certificate_and_for_tl
     credentials = grpc.ssl_channel_credentials(world.authority.root_pem)
     async with grpc.aio.secure_channel(world.address, credentials, options=channel_options(NAME)) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
-            await exchange_pb2_grpc.FederationServiceStub(channel).Exchange(envelope_pb2.Envelope(), timeout=5)
+            await exchange_pb2_grpc.FederationServiceStub(channel).Exchange(envelope_pb2.Envelope(), timeout=60)
     context = ssl.create_default_context(cadata=world.authority.root_pem.decode())
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -207,7 +207,7 @@ async def test_calls_move_to_the_new_certificate_and_those_in_flight_end_on_the_
     assert world.channels[0].get_state() is not grpc.ChannelConnectivity.SHUTDOWN
     world.service.gate.set()
     assert await waiting == old.serial
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while world.channels[0].get_state() is not grpc.ChannelConnectivity.SHUTDOWN:
             await asyncio.sleep(0)
     await lines.close()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from gateway.clock import FakeClock
 from gateway.config import load_gateway
 from gateway.errors import ConfigError, EnvelopeError, StoreError
 from gateway.exchange.replay import admit
+from gateway.store import postgresql
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 from gateway.store.holding import Holding
@@ -220,12 +222,19 @@ async def test_while_the_server_is_away_writes_are_refused_and_then_it_goes_on(p
 async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounded_time(
     proxy: FaultProxy, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.store.postgresql._BEYOND_S", 0.1)
-    # A second, not less: to make the way anew takes the server a while on a busy machine, and every statement of it has
-    # this limit, too.
-    async with gateways(over(proxy, address), statement_s=1) as store:
+    impatient, frozen = postgresql._impatient, False
+
+    def patient_afterwards(longest_s: float) -> SimpleNamespace:
+        """To make the way anew takes a busy server a while, and is not what is to be given up."""
+        soon, late = impatient(longest_s), impatient(60.0)
+        return SimpleNamespace(connect=lambda *at, **how: (late if frozen else soon).connect(*at, **how))
+
+    monkeypatch.setattr(postgresql, "_impatient", patient_afterwards)
+    monkeypatch.setattr(postgresql, "_BEYOND_S", -29.0)  # a second for the gateway, and all the time for the server
+    async with gateways(over(proxy, address), statement_s=30) as store:
         await store.audit.record(event())
         proxy.freeze()
+        frozen = True
         # The way back is open again, so it is made anew at once: a session of its own is all that held the database.
         assert (await store.audit.record(event())).sequence == 2
 

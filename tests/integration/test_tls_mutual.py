@@ -79,7 +79,7 @@ class Server:
     async def call_with(self, credentials: grpc.ChannelCredentials, tls_name: str) -> str:
         address = f"127.0.0.1:{self.port}"
         async with grpc.aio.secure_channel(address, credentials, options=channel_options(tls_name)) as channel:
-            answer: bytes = await channel.unary_unary("/test/echo")(b"", timeout=10)
+            answer: bytes = await channel.unary_unary("/test/echo")(b"", timeout=60)
             return answer.decode()
 
 

