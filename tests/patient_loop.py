@@ -1,9 +1,9 @@
 """An event loop whose clock counts waiting and hardly counts working: for tests with deadlines.
 
-A deadline of 50 ms in a test means that somebody waits 50 ms for what never comes, not that all the rest is computed in
-less. By the machine's clock it means both, and a busy machine, or one that stood still for a second, fails the test. So
-here the time goes on while the loop has nothing to do, by a little at a time however long that took, and next to nothing
-while it works. What a test waits for takes as long as ever; it cannot be overtaken by what it has to compute.
+A deadline of 50 ms in a test means that somebody waits 50 ms for what never comes, not that all the rest is computed
+in less. By the machine's clock it means both, and a busy machine, or one that stood still for a second, fails the test.
+So here the time goes on while the loop has nothing to do, by a little at a time however long that took, and hardly at
+all while it works. What a test waits for takes as long as ever; it is not overtaken by what the test has to compute.
 
 Owns: the time of such a loop. Refuses: other clocks of the process, which go on as they do, and time spent waiting for
 threads, which is waiting.
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 WORK_S = 0.0001
-"""What one piece of work counts for at most. More than nothing, so that also a loop that never waits meets its deadline."""
+"""What a piece of work counts for at most: more than nothing, since a loop that never waits meets its deadlines too."""
 WAIT_S = 0.01
 """What one wait counts for at most; a longer one is several."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.demo.ports import free_ports
 from tests.debian import installed, run
 
 PACKAGES = ("openssh-server", "openssh-client", "libwrap0")
@@ -39,9 +40,7 @@ def openssh(folder: Path) -> Iterator[OpenSsh]:
     for name in ("host", "user"):
         run([str(root / "usr/bin/ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)])
     shutil.copy(folder / "user.pub", folder / "authorized")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     config = folder / "sshd_config"
     config.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized'}\n"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import json
-import random
 import shlex
 import shutil
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +18,7 @@ from click.testing import CliRunner, Result
 from runbook import Book, Host, Ran, stopped_at_the_end
 
 from gateway.cli import main
+from gateway.demo.ports import free_ports
 
 ZHEJIANG, BEIJING = "11330000002482285J", "111100000000212234"
 ROOT_PASSPHRASES = ("custodian one", "custodian two", "custodian three")
@@ -165,7 +164,7 @@ def within(host: Host, command: str) -> Result:
 
 def bare(folder: Path) -> Federation:
     """The hosts, with nothing on them but the departments' own systems."""
-    authority, *members = (f"127.0.0.1:{port}" for port in quiet_ports(5))
+    authority, *members = (f"127.0.0.1:{port}" for port in free_ports(5))
     last = (dt.date.today() + dt.timedelta(days=300)).isoformat()  # noqa: DTZ011  any day to come will do
     everywhere = {"0.0.0.0:8443": authority, "2028-12-31": last}
 
@@ -190,17 +189,6 @@ def bare(folder: Path) -> Federation:
     _department(made.zhejiang.gateway, 330000, [])
     _department(made.beijing.gateway, 110000, [PERSON])
     return made
-
-
-def quiet_ports(count: int) -> list[int]:
-    """Free ports that no outgoing connection is given by chance, since they are to be free for a whole run of tests."""
-    found: dict[int, None] = {}
-    while len(found) < count:
-        port = random.randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as held:
-            held.bind(("127.0.0.1", port))
-            found[port] = None
-    return list(found)
 
 
 def _department(gateway: Host, region: int, people: list[tuple[str, str]]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -227,7 +228,11 @@ async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounde
     def patient_afterwards(longest_s: float) -> SimpleNamespace:
         """To make the way anew takes a busy server a while, and is not what is to be given up."""
         soon, late = impatient(longest_s), impatient(60.0)
-        return SimpleNamespace(connect=lambda *at, **how: (late if frozen else soon).connect(*at, **how))
+
+        def connect(*where: Any, **how: Any) -> Any:
+            return (late if frozen else soon).connect(*where, **how)
+
+        return SimpleNamespace(connect=connect)
 
     monkeypatch.setattr(postgresql, "_impatient", patient_afterwards)
     monkeypatch.setattr(postgresql, "_BEYOND_S", -29.0)  # a second for the gateway, and all the time for the server
