@@ -34,7 +34,7 @@ def installed(name: str, packages: Sequence[str], is_there: Callable[[Path], boo
 def run(command: Sequence[str], *, check: bool = True, cwd: str | None = None) -> None:
     """Run a command that asks nobody anything."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(command, check=check, cwd=cwd, env=environment, capture_output=True, timeout=100)
+    subprocess.run(command, check=check, cwd=cwd, env=environment, capture_output=True, timeout=300)
 
 
 def _root(packages: Sequence[str], is_there: Callable[[Path], bool]) -> Path | None:

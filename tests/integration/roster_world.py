@@ -40,8 +40,8 @@ longest_open_s = 1.0
 """
 """Behind the table [access.harvest]: whom nobody knows is no harvesting here. Whoever is back is asked soon."""
 HEADER = ("人员编号", "证件号码", "姓名", "险种", "居住地", "月待遇", "最近发放月份", "网格")
-WAIT_S = 120.0
-END_S = 240.0
+WAIT_S = 300.0
+END_S = 600.0
 """For a whole run, on a machine that has much else to do."""
 INCOMING = 1
 """AuditEvent.direction of what another member asked, as it is stored."""

@@ -61,7 +61,7 @@ async def with_an_alarm(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)  # some twenty-five processes, one after another
+@pytest.mark.timeout(1800)  # some twenty-five processes, one after another
 async def test_the_commands_of_the_page_do_what_it_says_in_their_order(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_bytes((ROOT / "examples" / "gateway.toml").read_bytes())
     await with_an_alarm(tmp_path)

@@ -11,7 +11,7 @@ from tests.soak.soak import Plan, run
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_nothing_is_lost_done_twice_or_out_of_order_under_kill_9(tmp_path: Path) -> None:
     plan = Plan(kills=4, questions=200, seed=4)
     found = run(tmp_path, plan)

@@ -29,7 +29,7 @@ KEYS: dict[str, dict[str, str]] = json.loads((HERE / "envelope" / "keys.json").r
 
 def run(*command: str, cwd: Path, stdin: str = "") -> str:
     done = subprocess.run(
-        command, cwd=cwd, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=100, check=False
+        command, cwd=cwd, input=stdin, capture_output=True, text=True, encoding="utf-8", timeout=300, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

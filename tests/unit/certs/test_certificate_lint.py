@@ -42,7 +42,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def lint(linter: str, path: Path, *options: str) -> set[tuple[str, str, str]]:
     """Severity, code and message of everything from "notice" on."""
     command = [sys.executable, "-m", f"pkilint.bin.{linter}", "lint", *options, "-s", "NOTICE", "-f", "JSON", str(path)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert not ran.stderr, ran.stderr
     found = set()
     for result in json.loads(ran.stdout)["results"]:

@@ -164,7 +164,7 @@ def test_several_processes_share_one_ledger(authority: Authority, tmp_path: Path
         worker.start()
     start.wait(60)
     mine = [authority.ledger.revoked_list("issuing", now).number for _ in range(100)]
-    numbers = sorted([*mine, *found.get(timeout=60), *found.get(timeout=60)])
+    numbers = sorted([*mine, *found.get(timeout=300), *found.get(timeout=300)])
     for worker in workers:
         worker.join(60)
     assert numbers == list(range(1, 301)), "no number of a revocation list may be given twice"

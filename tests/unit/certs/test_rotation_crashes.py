@@ -21,7 +21,7 @@ def test_a_member_killed_at_any_step_goes_on(tmp_path: Path, story: str, at_leas
         env={"PYTHONPATH": f"{ROOT / 'proto'}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]

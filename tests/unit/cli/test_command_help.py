@@ -118,7 +118,7 @@ def walk(language: str) -> Walk:
     """Every command's exit code and help, and the help of its options; the language is settled when a command loads."""
     environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
     ran = subprocess.run(
-        [sys.executable, "-c", WALK], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WALK], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert ran.returncode == 0, ran.stderr
     told, options = json.loads(ran.stdout)

@@ -48,7 +48,7 @@ def mistakes(language: str) -> dict[str, tuple[int, str]]:
     """Exit code and what is told, of every mistake: the language is settled when the command loads."""
     environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
     command = [sys.executable, "-c", MAKE, json.dumps(list(MISTAKES.values()))]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr
     return {name: (code, text) for name, (code, text) in zip(MISTAKES, json.loads(ran.stdout), strict=True)}
 

@@ -193,7 +193,7 @@ def test_the_fullest_page_prints_on_one_sheet(tmp_path: Path, language: Language
         ],
         check=True,
         capture_output=True,
-        timeout=100,
+        timeout=300,
         env={**os.environ, "HOME": str(tmp_path)},
     )
     assert len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) == 1

@@ -249,5 +249,5 @@ def test_neither_the_first_nor_an_ordinary_start_loads_alembic(state: Path) -> N
         "assert 'alembic' not in sys.modules"
     )
     subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, env={"PYTHONPATH": ".:proto"}, check=True, timeout=60
+        [sys.executable, "-c", program], cwd=REPOSITORY, env={"PYTHONPATH": ".:proto"}, check=True, timeout=300
     )
