@@ -10,7 +10,7 @@ import pytest
 from runbook import Book
 from runbook_world import ASK, BEIJING, ZHEJIANG, Federation, copied
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_two_provinces_are_enrolled_by_the_page_and_one_answers_the_other(

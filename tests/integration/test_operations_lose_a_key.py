@@ -9,7 +9,7 @@ import pytest
 from runbook import Book, Host
 from runbook_world import ASK, ZHEJIANG, Federation, hand_over
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROTATE = "wugan certs rotate --config gateway.toml --kind tls --urgent"
 

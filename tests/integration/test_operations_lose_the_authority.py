@@ -23,7 +23,7 @@ from runbook_world import (
     until,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 PAGE = "lose-the-authority.md"
 DAY = dt.timedelta(hours=24)

@@ -10,7 +10,7 @@ from runbook_world import ASK, BEIJING, Federation, hand_over
 
 from tests.needs import require_tools
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 RENEW = 'wugan certs enrol-unit --dir tls --authority "https://$AUTHORITY" --tls-name "authority.$FEDERATION" --renew'
 

@@ -12,7 +12,7 @@ from runbook_world import CA_PASSPHRASE, Federation, until
 from certs.slot_files import read_journal
 from certs.slot_journal import KINDS
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def current(gateway: Host) -> dict[str, int]:
