@@ -139,7 +139,7 @@ class FaultProxy:
         for connection in self._open:
             connection.frozen = True
 
-    async def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
         """Return once something holds of the connections or counts.
 
         Raises:

@@ -69,6 +69,12 @@ class TwoProvinces:
             made = office.make_token(holder, dt.timedelta(hours=1))
             return Token(made.token_id, made.secret)
 
+    def keep_old_keys(self, seconds: float) -> None:
+        """Have both, once they run, keep keys so long after the next ones are in use."""
+        for member in (self.asking, self.answering):
+            text = member.config.read_text("utf-8")
+            member.config.write_text(text.replace("retire_after_s = 2.0", f"retire_after_s = {seconds}"), "utf-8")
+
     def forget_keys(self, member: FoundedMember) -> None:
         """As before it was enrolled."""
         shutil.rmtree(member.keys)

@@ -160,6 +160,7 @@ async def test_a_rotation_survives_a_restart_of_the_gateway(provinces: TwoProvin
 
 
 async def test_a_command_puts_back_what_a_rotation_changed(provinces: TwoProvinces) -> None:
+    provinces.keep_old_keys(600.0)
     async with provinces.running(), Asking(provinces) as asking:
         await certs(provinces.answering, "rotate", "--kind", "encryption", "--wait", "50")
         assert numbers(provinces.answering)["encryption"] == 2

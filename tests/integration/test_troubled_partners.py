@@ -134,6 +134,8 @@ async def test_trouble_that_begins_while_the_answer_is_on_its_way_is_survived_to
     held_back = Trouble(down=Fault(latency_s=0.2))
 
     async def attempt() -> Outcome:
+        await proxy.heal()
+        await until_whole(world)
         await proxy.suffer(held_back)
         sent = proxy.passed_up
         asked = asyncio.ensure_future(ask(world))
@@ -149,6 +151,8 @@ async def test_trouble_that_ends_before_the_deadline_is_no_trouble(world: Troubl
     proxy = world.proxies[IN_TROUBLE]
 
     async def attempt() -> Outcome:
+        await proxy.heal()
+        await until_whole(world)
         await proxy.suffer(Trouble(down=Fault(dead=True)))
         sent = proxy.passed_up
         asked = asyncio.ensure_future(ask(world))
