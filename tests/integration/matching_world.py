@@ -267,11 +267,11 @@ class Pair:
         until(lambda: all(each.standing()["state"] == "DONE" for each in (self.first, self.second)), "both are done")
 
 
-def until(true: Callable[[], bool], what: str) -> None:
+def until(true: Callable[[], bool], what: str, every_s: float = 0.01) -> None:
     end = time.monotonic() + WAIT_S
     while not true():
         assert time.monotonic() < end, f"not within {WAIT_S} s: {what}"
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def platform(folder: Path, region: int, faces: Faces) -> tuple[Path, ...]:

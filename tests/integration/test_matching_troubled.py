@@ -6,25 +6,40 @@ Apart from `test_matching_live`, so that its gateways are stopped by now: also o
 from __future__ import annotations
 
 import functools
+import os
+import signal
 from pathlib import Path
 
 import pytest
-from matching_world import Province, pair, person, until
+from matching_world import Pair, Province, pair, person, until
 
 pytestmark = pytest.mark.integration
 
 
-def has_come_to(province: Province, step: int) -> bool:
-    return int(province.standing().get("step", 0)) >= step
+def comes_to(both: Pair, step: int) -> bool:
+    """Whether they have come so far; the second stands still, and gets a moment to go on only where they have not: else
+    they might be done before this process has its turn.
+    """
+    tell(both.second, signal.SIGSTOP)
+    if int(both.first.standing().get("step", 0)) >= step:
+        return True
+    tell(both.second, signal.SIGCONT)
+    return False
+
+
+def tell(province: Province, number: int) -> None:
+    assert province.process is not None
+    os.kill(province.process.pid, number)
 
 
 def test_a_gateway_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
     with pair(tmp_path) as both:
         both.first.pays(range(1500), tmp_path, "330700")
         both.second.pays([*range(1490, 2990)], tmp_path, "110100")
+        tell(both.second, signal.SIGSTOP)
         both.first.match()
         for province, step in ((both.first, 6), (both.second, 20)):
-            until(functools.partial(has_come_to, both.first, step), f"step {step}")
+            until(functools.partial(comes_to, both, step), f"step {step}", every_s=0.1)
             assert both.first.standing()["state"] == "RUNNING", "it was over before it could be killed"
             session = both.first.standing()["begun_at"]
             province.kill()
