@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,21 @@ import pytest
 from gateway.demo import ports
 
 
-def test_they_are_free_different_and_none_that_the_kernel_gives(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    given = tmp_path / "range"
-    given.write_text("32768\t60999\n", "ascii")
-    monkeypatch.setattr(ports, "_GIVEN", given)
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Have the kernel say which ports it gives by itself; the file that says so."""
+    file = tmp_path / "range"
+    monkeypatch.setattr(ports, "_GIVEN", file)
+
+    def say(text: str) -> Path:
+        file.write_text(text, "ascii")
+        return file
+
+    return say
+
+
+def test_they_are_free_different_and_none_that_the_kernel_gives(given: Callable[[str], Path]) -> None:
+    given("32768\t60999\n")
     found = ports.free_ports(50)
     assert len(set(found)) == 50
     assert all(ports.LOWEST <= port < 32_768 for port in found)
@@ -27,17 +37,13 @@ def test_they_are_free_different_and_none_that_the_kernel_gives(
             stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
 
 
-def test_what_another_process_chose_is_not_chosen_again_while_it_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    given = tmp_path / "range"
-    given.write_text("20000\t60999\n", "ascii")
-    monkeypatch.setattr(ports, "_GIVEN", given)
+def test_what_another_process_chose_is_not_chosen_again_while_it_runs(given: Callable[[str], Path]) -> None:
+    few = given("20000\t60999\n")
     program = (
         "import sys; from gateway.demo import ports; ports.LOWEST = 15_000; ports._GIVEN = ports.Path(sys.argv[1]);"
     )
     program += "print(*ports.free_ports(150), flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", program, str(given)]
+    command = [sys.executable, "-c", program, str(few)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         theirs = set(map(int, other.stdout.readline().split()))
@@ -50,10 +56,8 @@ def test_what_another_process_chose_is_not_chosen_again_while_it_runs(
 
 @pytest.mark.parametrize("said", ["1024\t65535\n", "", "nonsense\n", None])
 def test_where_the_kernel_gives_nearly_all_or_does_not_say_it_is_asked_for_some(
-    said: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    said: str | None, given: Callable[[str], Path]
 ) -> None:
-    given = tmp_path / "range"
     if said is not None:
-        given.write_text(said, "ascii")
-    monkeypatch.setattr(ports, "_GIVEN", given)
+        given(said)
     assert len(set(ports.free_ports(5))) == 5
