@@ -47,7 +47,8 @@ _LIFE: Final = {PROFILE_TLS: profiles.TLS_LIFETIME, PROFILE_SIGNING: profiles.SI
 class Authority:
     """Issues certificates for one federation. Made by `create` or `load`.
 
-    Safe for several threads; several processes may use one folder, and each sees at `refresh` what others changed.
+    Safe for several threads; several processes may use one folder, and each sees at
+    `IssuingCas.refresh` what others changed.
     """
 
     def __init__(

@@ -66,7 +66,7 @@ class IssuingCas:
         """Take notice of issuing CAs that another process added or destroyed.
 
         Raises:
-            CertsError: as `load`; what was known before is kept.
+            CertsError: a file is missing, unreadable or not one of this authority; what was known before is kept.
         """
         with self._refreshing:
             found = issuing.numbers(self._folder)
