@@ -63,11 +63,9 @@ class TakenBack:
         Raises:
             CertsError: the ledger or the folder cannot be used.
         """
-        self._authority.issuing.refresh()
-        cas = self._authority.issuing.all
-        return [
-            ca.certificate.public_bytes(Encoding.DER) for ca in cas if not self._authority.issuing.is_revoked(ca.name)
-        ]
+        cas = self._authority.issuing
+        cas.refresh()
+        return [ca.certificate.public_bytes(Encoding.DER) for ca in cas.all if not cas.is_revoked(ca.name)]
 
     def kept(self) -> list[bytes]:
         """SHA-256 of what CAs that were taken back had really issued, and that still counts; of too many, the newest.
@@ -75,7 +73,8 @@ class TakenBack:
         Raises:
             CertsError: the ledger cannot be used.
         """
-        revoked = [ca.name for ca in self._authority.issuing.all if self._authority.issuing.is_revoked(ca.name)]
+        cas = self._authority.issuing
+        revoked = [ca.name for ca in cas.all if cas.is_revoked(ca.name)]
         found = [each for name in reversed(revoked) for each in self._authority.ledger.fingerprints(name, self._now)]
         return found[:MAX_KEPT]
 

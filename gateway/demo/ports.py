@@ -32,11 +32,15 @@ def free_ports(count: int) -> list[int]:
         while len(found) < count:
             wanted = chance.randrange(LOWEST, beyond) if beyond - LOWEST >= _ENOUGH else 0
             held = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
+            try:
                 held.bind(("127.0.0.1", wanted))
-                port = held.getsockname()[1]
-                if _chosen_here(port):
-                    found.append(port)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            port = held.getsockname()[1]
+            if _chosen_here(port):
+                found.append(port)
     return found
 
 

@@ -225,9 +225,9 @@ async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounde
 ) -> None:
     impatient, frozen = postgresql._impatient, False
 
-    def patient_afterwards(longest_s: float) -> SimpleNamespace:
+    def patient_afterwards(_longest_s: float) -> SimpleNamespace:
         """To make the way anew takes a busy server a while, and is not what is to be given up."""
-        soon, late = impatient(longest_s), impatient(60.0)
+        soon, late = impatient(1.0), impatient(60.0)
 
         def connect(*where: Any, **how: Any) -> Any:
             return (late if frozen else soon).connect(*where, **how)
@@ -235,8 +235,7 @@ async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounde
         return SimpleNamespace(connect=connect)
 
     monkeypatch.setattr(postgresql, "_impatient", patient_afterwards)
-    monkeypatch.setattr(postgresql, "_BEYOND_S", -29.0)  # a second for the gateway, and all the time for the server
-    async with gateways(over(proxy, address), statement_s=30) as store:
+    async with gateways(over(proxy, address)) as store:
         await store.audit.record(event())
         proxy.freeze()
         frozen = True

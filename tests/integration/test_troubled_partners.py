@@ -75,6 +75,14 @@ async def world(running: Troubled) -> AsyncIterator[Troubled]:
     await running.heal()
 
 
+async def taken_on(world: Troubled) -> Outcome:
+    """Ask all of them; again where the gateway, on a busy machine, says that it has too much to do."""
+    while True:
+        outcome = await ask(world, timeout_s=PATIENT_S)
+        if outcome.refusal is None or outcome.refusal.reason != words.REFUSAL_REASON_OVERLOADED:
+            return outcome
+
+
 async def until_whole(world: Troubled) -> Outcome:
     """Ask all of them until all of them answer."""
     async with asyncio.timeout(60):
@@ -208,9 +216,8 @@ async def test_a_partner_that_comes_and_goes_leaves_nothing_hanging(world: Troub
 
     task = asyncio.ensure_future(flapping())
     for _ in range(10):
-        for outcome in await asyncio.gather(*(ask(world, timeout_s=PATIENT_S) for _ in range(20))):
-            busy = outcome.refusal is not None and outcome.refusal.reason == words.REFUSAL_REASON_OVERLOADED
-            assert busy or outcome.answer is not None, "two of three were well"
+        for outcome in await asyncio.gather(*(taken_on(world) for _ in range(20))):
+            assert outcome.answer is not None, "two of three were well"
     over.set()
     await task
 
