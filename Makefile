@@ -1,5 +1,7 @@
 # Wugan. `make help` lists what there is.
-PYTHON ?= python3.11
+# Distributions compile their interpreter with profile-guided optimisation; pyenv, by default, does not (ADR 48).
+PYTHON ?= $(shell for each in /usr/bin/python3.11 python3.11; do \
+  "$$each" -c 'import ensurepip, sqlite3, ssl, venv' 2>/dev/null && echo "$$each" && break; done || echo python3.11)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

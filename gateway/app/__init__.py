@@ -117,6 +117,7 @@ def _settle_interpreter() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 50)
     sys.setswitchinterval(SWITCH_S)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ def run(config_file: Path) -> None:
     """Serve until told to stop."""
     from gateway.grpc_engine import settle_engine
 
+    gc.disable()  # what is loaded stays; `gateway.app` enables it again once calls are taken
     settle_engine()  # before anything below loads gRPC
     faulthandler.enable(2)  # its core says nothing by itself (`certs.core_log`): where it died is worth knowing
     from gateway.config import load_gateway
@@ -45,6 +47,8 @@ def run(config_file: Path) -> None:
         # Started again, it may get its directory or its database; a supervisor gives up on a wrong setting only.
         later = isinstance(error, DirectoryError) or (isinstance(error, StoreError) and error.retryable)
         raise SystemExit(EXIT_UNREACHABLE if later else EXIT_USAGE) from None
+    finally:
+        gc.enable()
 
 
 @gateway.command(

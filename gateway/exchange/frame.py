@@ -11,11 +11,11 @@ length of the signature (64 bytes in suite 1).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from gateway.exchange import tree
+from gateway.exchange.randomness import RANDOMNESS
 from gateway.exchange.refusals import rejected
 from gateway.exchange.suites import DIGEST_BYTES
 
@@ -69,9 +69,10 @@ def frame_bytes(signature_bytes: int, parts: int, payload_bytes: int) -> int:
 def salted(payloads: Sequence[bytes]) -> Parts:
     """Payloads with fresh salts."""
     size = tree.SALT_BYTES
-    random = os.urandom(size * len(payloads))
-    if len(payloads) == 1:
-        return parts_of(payloads, (random,))
+    random = RANDOMNESS.take(size * len(payloads))
+    if len(payloads) == 1:  # most often, and then the whole cost of it
+        (payload,) = payloads
+        return Parts((payload,), (random,), (tree.leaf(random, payload),))
     return parts_of(payloads, [random[at : at + size] for at in range(0, len(random), size)])
 
 
@@ -92,9 +93,8 @@ def pack(signature: bytes, question_digest: bytes, parts: Parts) -> bytes:
     pieces = [signature, question_digest, len(parts.payloads).to_bytes(_LENGTH_BYTES, "big")]
     for salt, payload in zip(parts.salts, parts.payloads, strict=True):
         pieces += (salt, len(payload).to_bytes(_LENGTH_BYTES, "big"), payload)
-    size = sum(map(len, pieces))
-    pieces.append(bytes(bucket(size) - size))
-    return b"".join(pieces)
+    packed = b"".join(pieces)
+    return packed.ljust(bucket(len(packed)), b"\x00")
 
 
 class Unpacked(NamedTuple):

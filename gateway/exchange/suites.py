@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from certs.keys import anybody_signs
 from gateway.errors import ConfigError
-from gateway.exchange.encapsulating import XWingSealer
+from gateway.exchange.encapsulating import HPKE, XWingSealer
 from gateway.exchange.refusals import rejected, unsupported
 from wugan.federation.v1 import envelope_pb2 as wire
 
@@ -129,7 +129,6 @@ class XWingEd25519:
     _X25519_PUBLIC_BYTES: Final = 32
 
     def __init__(self) -> None:
-        self._hpke = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
         self._sha256 = hashlib.sha256()  # copied for each digest: OpenSSL looks the algorithm up at every new one
 
     def digest(self, data: bytes) -> bytes:
@@ -170,7 +169,7 @@ class XWingEd25519:
         mlkem = MLKEM768PrivateKey.from_seed_bytes(stretched[:64])
         x25519 = X25519PrivateKey.from_private_bytes(stretched[64:])
         private = hpke.MLKEM768X25519PrivateKey(mlkem, x25519)
-        run = self._hpke.decrypt
+        run = HPKE.decrypt
 
         def decrypt(ciphertext: bytes, info: bytes) -> bytes:
             try:

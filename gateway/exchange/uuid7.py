@@ -10,12 +10,16 @@ import os
 import threading
 from typing import Final
 
-_LOW_BITS: Final = 62
-_LOW_MASK: Final = (1 << _LOW_BITS) - 1
-_START_MASK: Final = (1 << 73) - 1
-_STEP_MASK: Final = (1 << 32) - 1
-_VERSION: Final = 0x7 << 76
-_VARIANT: Final = 0b10 << 62
+from gateway.exchange.randomness import RANDOMNESS
+
+_GAP: Final = 0b11 << 62
+"""Where the variant stands, in the midst of the random bits."""
+_RANDOM: Final = (1 << 76) - 1 & ~_GAP
+_START: Final = (1 << 75) - 1 & ~_GAP
+_STEP: Final = (1 << 32) - 1
+_FIXED: Final = 0x7 << 76 | 0b10 << 62
+"""Version and variant."""
+_DRAW_BYTES: Final = 10
 MAX_MS: Final = (1 << 48) - 1
 """Last millisecond an id can carry (the year 10889)."""
 
@@ -24,47 +28,34 @@ class Uuid7:
     """A source of ids, safe across threads.
 
     RFC 9562 §6.2, method 2: within one millisecond the 74 random bits are raised by a random step, so ids of one source
-    increase and still cannot be guessed. They start below 2^73, which leaves room for 2^41 ids a millisecond. When the
+    increase and still cannot be guessed. They start below half, which leaves room for 2^41 ids a millisecond. When the
     clock goes back the source follows it: ids stay unique by their random bits, but are no longer in order.
     """
-
-    _DRAW_BYTES: Final = 10
-    _POOL_BYTES: Final = 400 * _DRAW_BYTES
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ms = -1
         self._random = 0
-        self._pool = b""
-        self._used = 0
         os.register_at_fork(after_in_child=self._forget)
 
     def next(self, now_ms: int) -> bytes:
         """An id for that Unix time in milliseconds, 0 to MAX_MS; anything else is a ValueError."""
         if not 0 <= now_ms <= MAX_MS:
             raise ValueError("time does not fit into a UUIDv7")
+        drawn = int.from_bytes(RANDOMNESS.take(_DRAW_BYTES), "big")
         with self._lock:
             if now_ms == self._ms:
-                self._random += 1 + (self._draw() & _STEP_MASK)
+                # With ones in the gap, what the bits below it overflow by goes on to those above.
+                self._random = (self._random | _GAP) + 1 + (drawn & _STEP) & _RANDOM
             else:
                 self._ms = now_ms
-                self._random = self._draw() & _START_MASK
+                self._random = drawn & _START
             bits = self._random
-        return (now_ms << 80 | _VERSION | (bits >> _LOW_BITS) << 64 | _VARIANT | (bits & _LOW_MASK)).to_bytes(16, "big")
-
-    def _draw(self) -> int:
-        """80 random bits, fetched from the system for many ids at once: a call for each costs more than the id."""
-        start = self._used
-        if start >= len(self._pool):
-            self._pool = os.urandom(self._POOL_BYTES)
-            start = 0
-        self._used = start + self._DRAW_BYTES
-        return int.from_bytes(self._pool[start : self._used], "big")
+        return (now_ms << 80 | _FIXED | bits).to_bytes(16, "big")
 
     def _forget(self) -> None:
         """After a fork: parent and child must not make the same ids, and a lock held just then would never open."""
         self._lock = threading.Lock()
-        self._pool = b""
         self._ms = -1
 
 

@@ -37,9 +37,13 @@ def test_the_library_opens_what_was_sealed_prepared_or_not(plaintext: bytes, inf
     assert LIBRARY.decrypt(sealed, PRIVATE, info) == plaintext
 
 
+@pytest.mark.parametrize("prepared", [False, True])
 @pytest.mark.parametrize("info", [b"", b"header", b"header of another message"])
-def test_the_info_is_authenticated(info: bytes) -> None:
-    sealed = sealer().seal(b"text", b"header of this message")
+def test_the_info_is_authenticated(info: bytes, prepared: bool) -> None:
+    made = sealer()
+    if prepared:
+        made.prepare()
+    sealed = made.seal(b"text", b"header of this message")
     with pytest.raises(InvalidTag):
         LIBRARY.decrypt(sealed, PRIVATE, info)
 
@@ -67,8 +71,9 @@ def test_threads_that_seal_at_once_never_share_a_key() -> None:
     assert len(set(sent)) == len(sent) == 400
 
 
-def test_a_key_of_low_order_is_refused() -> None:
+def test_a_key_of_low_order_is_refused_prepared_or_not() -> None:
     made = XWingSealer(MLKEM.public_key(), X25519PublicKey.from_public_bytes(bytes(32)))
-    with pytest.raises(EnvelopeError) as caught:
-        made.seal(b"text", b"info")
-    assert caught.value.code == "ENVELOPE_UNSUPPORTED"
+    for attempt in (made.prepare, lambda: made.seal(b"text", b"info")):
+        with pytest.raises(EnvelopeError) as caught:
+            attempt()
+        assert caught.value.code == "ENVELOPE_UNSUPPORTED"

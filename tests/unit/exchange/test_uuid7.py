@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.exchange.randomness import RANDOMNESS
 from gateway.exchange.uuid7 import MAX_MS, Uuid7, timestamp_ms
 
 
@@ -25,6 +26,16 @@ def test_ids_increase_within_a_millisecond_and_beyond() -> None:
     source = Uuid7()
     made = [source.next(1_000 + step // 500) for step in range(2_000)]
     assert made == sorted(set(made))
+
+
+def test_ids_increase_where_their_random_bits_reach_beyond_the_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([b"\x00\x00\x3f" + b"\xff" * 7, b"\xff" * 10])
+    monkeypatch.setattr(RANDOMNESS, "take", lambda _: next(drawn))
+    source = Uuid7()
+    first, second = (source.next(1_000) for _ in range(2))
+    assert first[6:9] == b"\x70\x00\xbf"
+    assert second[6:9] == b"\x70\x01\x80"
+    assert uuid.UUID(bytes=second).variant == uuid.RFC_4122
 
 
 def test_ids_follow_a_clock_that_goes_back_and_stay_unique() -> None:
