@@ -197,12 +197,13 @@ async def _throughput(call: Call, bodies: list[bytes], concurrency: int, seconds
 async def _medians(kinds: list[tuple[str, Call, list[bytes]]]) -> dict[str, float]:
     """Median seconds of a call when there is no other, for each kind.
 
-    They take turns after a few calls, so that they share whatever else the machine does: a second apart it may be half as fast.
+    They take turns after a few calls, so that they share whatever else the machine does: a second later it may be half
+    as fast.
     """
     times: dict[str, list[float]] = {label: [] for label, _, _ in kinds}
-    for start in range(0, SINGLES, TURN):
+    for first in range(0, SINGLES, TURN):
         for label, call, sent in kinds:
-            for body in sent[start : start + TURN]:
+            for body in sent[first : first + TURN]:
                 began = time.perf_counter()
                 await call(body)
                 times[label].append(time.perf_counter() - began)
