@@ -17,7 +17,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import uvloop
@@ -194,7 +194,7 @@ async def _throughput(call: Call, bodies: list[bytes], concurrency: int, seconds
     return done / (time.perf_counter() - began)
 
 
-async def _medians(kinds: list[tuple[str, Call, list[bytes]]]) -> dict[str, float]:
+async def _medians(kinds: Sequence[tuple[str, Call, list[bytes]]]) -> dict[str, float]:
     """Median seconds of a call when there is no other, for each kind.
 
     They take turns after a few calls, so that they share whatever else the machine does: a second later it may be half

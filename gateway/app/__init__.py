@@ -250,6 +250,7 @@ async def gateway(
                 max_concurrent_calls=settings.server.max_concurrent_calls,
                 drain_s=settings.server.drain_s,
                 connection_age_s=settings.server.connection_age_s,
+                folder=settings.state_dir,
             ),
             RegistryServicer(
                 desk,

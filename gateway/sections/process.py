@@ -19,7 +19,11 @@ class ServerSettings(Settings):
     max_message_bytes: int = Field(16 << 20, ge=64 << 10, le=256 << 20, description="Largest gRPC message, bytes.")
     max_concurrent_calls: int = Field(1024, ge=1, le=65536, description="Calls in flight; more are refused at once.")
     shed_ms: int = Field(
-        100, ge=0, le=60_000, description="New calls are refused while every turn of the work takes longer; 0: never."
+        100,
+        ge=0,
+        le=60_000,
+        description="New calls are refused while every turn of the work takes longer, or calls wait longer in line and "
+        "for a quarter of their time; 0: never.",
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that calls in flight get after SIGTERM.")
     connection_age_s: float = Field(

@@ -26,7 +26,9 @@ from gateway.channels import FLOW
 from gateway.errors import ConfigError
 from gateway.services.agency import AgencyServicer
 from gateway.services.attended import AttendedHealth, AttendedReflection
+from gateway.services.own_calls import OwnSocket
 from gateway.services.serving import Desk
+from gateway.services.shedding import Shedding
 from gateway.services.unreadable import Readable
 from wugan.adapter.v1 import registry_pb2, registry_pb2_grpc
 from wugan.agency.v1 import agency_pb2
@@ -34,9 +36,10 @@ from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
 
 _log = structlog.stdlib.get_logger(__name__)
 
-FEDERATION_SERVICE = exchange_pb2.DESCRIPTOR.services_by_name["FederationService"].full_name
-AGENCY_SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
-REGISTRY_SERVICE = registry_pb2.DESCRIPTOR.services_by_name["AdapterRegistryService"].full_name
+_FEDERATION = exchange_pb2.DESCRIPTOR.services_by_name["FederationService"]
+_AGENCY = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"]
+_REGISTRY = registry_pb2.DESCRIPTOR.services_by_name["AdapterRegistryService"]
+FEDERATION_SERVICE, AGENCY_SERVICE, REGISTRY_SERVICE = (each.full_name for each in (_FEDERATION, _AGENCY, _REGISTRY))
 
 
 class _Handlers:
@@ -59,12 +62,13 @@ class _Handlers:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Limits of the server; bytes and seconds."""
+    """Limits of the server; bytes and seconds. `folder` is the process's own."""
 
     max_message_bytes: int
     max_concurrent_calls: int
     drain_s: float
     connection_age_s: float
+    folder: Path | None = None
 
 
 class Server:
@@ -92,6 +96,7 @@ class Server:
         self._options = options
         self._certificate = certificate
         self._ports: dict[str, ServerCertificate] = {}
+        self._own = OwnSocket(options.folder)
         self._health = AttendedHealth(desk)
         handlers = _Handlers()
         register = cast("grpc.aio.Server", handlers)
@@ -105,7 +110,10 @@ class Server:
         answering = AttendedReflection(names, desk)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(answering, register)  # type: ignore[no-untyped-call]
         self._server = grpc.aio.server(
-            handlers=[Readable(each, desk) for each in handlers.all],
+            handlers=[
+                Shedding(desk, (_FEDERATION, _AGENCY, _REGISTRY)),
+                *(Readable(each, desk) for each in handlers.all),
+            ],
             options=[
                 ("grpc.max_receive_message_length", options.max_message_bytes),
                 ("grpc.max_send_message_length", options.max_message_bytes),
@@ -142,7 +150,10 @@ class Server:
                 ) from error
             bound[name] = f"{address.rpartition(':')[0]}:{port}"
             self._ports[bound[name]] = certificate
+        heard = self._own.listen(self._server)
         await self._server.start()
+        if heard:
+            self._desk.own_calls.begin(self._own.call)
         await self._set_health(serving=True)
         return bound
 
@@ -157,6 +168,8 @@ class Server:
         await self._set_health(serving=False)
         self._desk.drain()
         _log.info("draining", in_flight=self._desk.in_flight)
+        await self._desk.own_calls.end()
+        await self._own.close()
         await stop_when(self._server, self._desk.emptied(), self._options.drain_s)
         for certificate in self._ports.values():
             await certificate.close()

@@ -25,7 +25,9 @@ from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
 from gateway.observing import metrics
 from gateway.pacing import Lately
+from gateway.resilience.backlog import Backlog
 from gateway.resilience.overload import Overload
+from gateway.services.own_calls import OwnCalls
 from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -70,7 +72,8 @@ class Desk:
         directory: the one in force; raises DirectoryError once it has expired.
         federation: trust domain that a peer's identity must belong to.
         limit: calls in flight at most; one more is refused at once, because a queue here would only make all late.
-        shed_s: new calls are refused while every turn of the work takes longer than that; 0: never.
+        shed_s: new calls are refused while every turn of the work takes longer than that, or calls wait longer before
+            they are taken up, and longer than their callers can spare; 0: never.
     """
 
     def __init__(
@@ -83,6 +86,9 @@ class Desk:
         self._in_flight = 0
         self._lately = Lately()
         self._overload = Overload(shed_s)
+        self._backlog = Backlog(shed_s)
+        self.own_calls = OwnCalls(clock, self._backlog)
+        """By which it learns how long calls wait before they come here; somebody has to say how they are made."""
         self._looking = False
         self._held: dict[str, int] = {}
         self.draining = asyncio.Event()
@@ -138,6 +144,7 @@ class Desk:
         try:
             if self.draining.is_set() or self._in_flight > self._limit or self._too_much(began):
                 raise self._overloaded()
+            self._backlog.came(context.time_remaining())
             return await self._welcomed(self._caller(context), work)
         except WuganError as error:
             outcome = error.code
@@ -156,6 +163,15 @@ class Desk:
             elapsed_s = self._clock.monotonic() - began
             # Once the answer is on its way: the caller need not wait for the line.
             asyncio.get_running_loop().call_soon(_account, call, outcome, elapsed_s)
+
+    def sheds(self) -> bool:
+        """Whether a call that has just come is to be refused at the door, because calls wait too long before it."""
+        if self.draining.is_set():
+            return False
+        now = self._clock.monotonic()
+        self.own_calls.look(now, many=self._in_flight >= FEW)
+        # However few are under way here: those that count are the ones that wait to be taken up.
+        return self._backlog.at(now)
 
     def _too_much(self, now: float) -> bool:
         """Whether this process gets through its work too slowly to take on more; looks at it once a turn."""
@@ -296,15 +312,18 @@ class Desk:
         return Caller(peer, certificate)
 
     def _overloaded(self) -> WuganError:
-        if self.draining.is_set():
-            return shutting_down()
-        return RefusedError(
-            "too many calls at once; ask again shortly",
-            "并发请求过多，请稍后重试",
-            reason=words.REFUSAL_REASON_OVERLOADED,
-            retryable=True,
-            retry_after_ms=200,
-        )
+        return shutting_down() if self.draining.is_set() else overloaded()
+
+
+def overloaded() -> WuganError:
+    """What is said while there is too much to do."""
+    return RefusedError(
+        "too many calls at once; ask again shortly",
+        "并发请求过多，请稍后重试",
+        reason=words.REFUSAL_REASON_OVERLOADED,
+        retryable=True,
+        retry_after_ms=200,
+    )
 
 
 def shutting_down() -> WuganError:

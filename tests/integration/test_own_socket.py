@@ -1,0 +1,53 @@
+"""Over the socket by which a gateway calls itself nobody is let in: whoever calls there shows no certificate."""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from federation_world import SmallWorld, ours
+from test_unreadable_calls import methods
+
+pytestmark = pytest.mark.integration
+
+SERVED = [method for method in methods() if method.full_name != "grpc.health.v1.Health.List"]
+
+
+def sockets(world: SmallWorld) -> list[Path]:
+    """Of the world's gateways; where the path is too long for a socket, of all that run here."""
+    found = [
+        *(member.folder / "state" / "own.sock" for member in world.members),
+        *Path(tempfile.gettempdir()).glob("wugan-*/own.sock"),
+    ]
+    return [each for each in found if each.is_socket()]
+
+
+async def call(opened: grpc.aio.Channel, method: Any) -> None:
+    """Call, and return when something was answered. Streams are opened, and nothing is sent in them."""
+    makers = ((opened.unary_unary, opened.unary_stream), (opened.stream_unary, opened.stream_stream))
+    make: Any = makers[method.client_streaming][method.server_streaming](
+        f"/{method.containing_service.full_name}/{method.name}"
+    )
+    called = make(timeout=60) if method.client_streaming else make(b"", timeout=60)
+    await (called.read() if method.server_streaming else called)
+
+
+@pytest.mark.parametrize("method", SERVED, ids=lambda method: method.full_name)
+async def test_no_call_is_served_over_the_own_socket(world: SmallWorld, method: Any) -> None:
+    reached = 0
+    for path in sockets(world):
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
+        async with grpc.aio.secure_channel(f"unix:{path}", credentials) as opened:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(opened, method)
+            if caught.value.code() is grpc.StatusCode.UNAVAILABLE:
+                continue  # of one that was killed
+            reached += 1
+            error = ours(caught.value)
+            assert (caught.value.code(), error.code) == (grpc.StatusCode.UNAUTHENTICATED, "STRANGER")
+    assert reached >= len(world.members)

@@ -1,0 +1,163 @@
+"""A process calls itself while there is much to do, one call at a time, again and again until one is in time."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from pathlib import Path
+
+import grpc
+import pytest
+
+from gateway.clock import FakeClock
+from gateway.resilience.backlog import Backlog
+from gateway.services.own_calls import BUSY, OwnCalls, OwnSocket
+from gateway.services.own_calls import EVERY_S as OFTEN_S
+from tests.unit.services.gateways_world import NOW_MS
+
+EVERY_S = OFTEN_S * 1.01
+
+
+class World:
+    """A clock, calls that take as long as the test says, and how much the thread has worked."""
+
+    def __init__(self, shed_s: float = 0.1) -> None:
+        self.clock = FakeClock(NOW_MS)
+        self.backlog = Backlog(shed_s)
+        for _ in range(300):
+            self.backlog.came(0.1)
+        self.worked_s = 0.0
+        self.calls: list[asyncio.Future[None]] = []
+        self.own = OwnCalls(self.clock, self.backlog, lambda: self.worked_s)
+        self.own.begin(self.call)
+
+    async def call(self) -> None:
+        self.calls.append(asyncio.get_running_loop().create_future())
+        await self.calls[-1]
+
+    async def look(self, after_s: float, *, many: bool = False, part: float = 0.0) -> int:
+        """Some time later, of which the thread worked a part, a call comes; calls of its own by then."""
+        self.clock.advance(after_s)
+        self.worked_s += part * after_s
+        self.own.look(self.clock.monotonic(), many=many)
+        await settled()
+        return len(self.calls)
+
+    async def take_up(self, after_s: float) -> None:
+        """The last call of its own is taken up so much later."""
+        self.clock.advance(after_s)
+        self.calls[-1].set_result(None)
+        await settled()
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_none_is_made_while_there_is_little_to_do() -> None:
+    world = World()
+    for _ in range(10):
+        assert await world.look(EVERY_S, part=BUSY * 0.9) == 0
+
+
+@pytest.mark.parametrize(("many", "part"), [(True, 0.0), (False, BUSY * 1.1)])
+async def test_one_at_a_time_is_made_while_many_calls_are_under_way_or_the_thread_works(
+    many: bool, part: float
+) -> None:
+    world = World()
+    assert await world.look(EVERY_S * 0.9, many=many, part=part) == 0
+    assert await world.look(EVERY_S, many=many, part=part) == 1
+    assert await world.look(10.0, many=many, part=part) == 1
+    await world.take_up(0.0)
+    assert await world.look(EVERY_S, many=many, part=part) == 2
+
+
+async def test_after_a_late_one_comes_another_until_one_is_in_time() -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    await world.take_up(0.3)
+    assert len(world.calls) == 2
+    await world.take_up(0.3)
+    assert world.backlog.at(world.clock.monotonic())
+    assert len(world.calls) == 3
+    await world.take_up(0.05)
+    assert not world.backlog.at(world.clock.monotonic())
+    assert len(world.calls) == 3
+
+
+async def test_one_that_fails_tells_nothing_and_another_is_made_later() -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    await world.take_up(0.3)
+    empty = grpc.aio.Metadata()
+    world.calls[-1].set_exception(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty))
+    await settled()
+    assert not world.backlog.at(world.clock.monotonic() + 10)
+    assert await world.look(EVERY_S, many=True) == 3
+
+
+async def test_none_is_made_after_the_end_or_where_nothing_is_shed() -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    await world.own.end()
+    assert world.calls[-1].cancelled()
+    assert await world.look(EVERY_S, many=True) == 1
+    assert await World(shed_s=0.0).look(EVERY_S, many=True) == 0
+
+
+@pytest.mark.parametrize("given", ["", "s", "s" * 100])
+async def test_the_socket_lies_where_nobody_else_may_enter_and_goes_with_the_server(given: str) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, given) if given else None
+        if folder is not None:
+            folder.mkdir(mode=0o700)
+        for _ in range(2):
+            server, own = grpc.aio.server(), OwnSocket(folder)
+            assert own.path is None
+            assert own.listen(server)
+            await server.start()
+            assert own.path is not None
+            assert own.path.is_socket()
+            assert own.path.parent.stat().st_mode & 0o777 == 0o700
+            assert (own.path.parent == folder) is (given == "s")
+            await own.call()
+            await own.close()
+            await server.stop(None)
+            assert not own.path.exists()
+            assert own.path.parent.exists() is (given == "s")
+
+
+async def test_a_socket_that_was_left_behind_is_in_nobodys_way() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(f"{scratch}/own.sock")
+        server, own = grpc.aio.server(), OwnSocket(Path(scratch))
+        assert own.listen(server)
+        await server.start()
+        await own.call()
+        await own.close()
+        await server.stop(None)
+
+
+async def test_a_call_to_a_server_that_has_gone_fails() -> None:
+    server = grpc.aio.server()
+    own = OwnSocket()
+    own.listen(server)
+    await server.start()
+    await own.call()
+    await server.stop(None)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await own.call()
+    await own.close()
+
+
+async def test_a_server_without_a_folder_for_the_socket_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    assert not OwnSocket().listen(grpc.aio.server())
