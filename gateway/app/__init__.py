@@ -250,7 +250,6 @@ async def gateway(
                 max_concurrent_calls=settings.server.max_concurrent_calls,
                 drain_s=settings.server.drain_s,
                 connection_age_s=settings.server.connection_age_s,
-                folder=settings.state_dir,
             ),
             RegistryServicer(
                 desk,

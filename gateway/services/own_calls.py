@@ -9,7 +9,6 @@ Owns: when one is made, and the socket. Refuses: saying what follows (`gateway.r
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import tempfile
 import time
@@ -28,10 +27,12 @@ EVERY_S: Final = 0.1
 BUSY: Final = 0.7
 """Part of its time that a thread must have worked lately to be looked after."""
 
+LONGEST_S: Final = 30.0
+"""A call of its own that takes longer says nothing: it must not be for its sake that everybody is refused for ever."""
+
 _METHOD: Final = "/wugan.None/Own"
-_NAME: Final = "own.sock"
-_LONGEST_BYTES: Final = 100
-"""Longest path of a socket; the system has room for 107."""
+_PREFIX: Final = "wugan-own-"
+_NAME: Final = "s"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -95,15 +96,12 @@ class OwnCalls:
 
 
 class OwnSocket:
-    """The socket, and the channel to it.
+    """The socket, in a folder of its own among the temporary ones, and the channel to it.
 
-    Args:
-        folder: where it is to lie; nobody else may enter it. None: in one of its own, which goes with it.
+    It does not lie with what the gateway keeps: that is copied and backed up, and a socket cannot be.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._given = folder
-        self._made: Path | None = None
+    def __init__(self) -> None:
         self.path: Path | None = None
         """None while there is none."""
         self._channel: grpc.aio.Channel | None = None
@@ -111,29 +109,30 @@ class OwnSocket:
     def listen(self, server: grpc.aio.Server) -> bool:
         """Have a server take calls there, too, before it starts; whether it does."""
         try:
-            path = None if self._given is None else self._given / _NAME
-            if path is None or len(os.fsencode(path)) > _LONGEST_BYTES:
-                self._made = Path(tempfile.mkdtemp(prefix="wugan-"))
-                path = self._made / _NAME
-            server.add_secure_port(f"unix:{path}", grpc.local_server_credentials(grpc.LocalConnectionType.UDS))
-        except (OSError, RuntimeError) as error:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / _NAME
+        except OSError as error:
             _log.warning("no socket for own calls: too much to do is not noticed", fault=described(error))
             return False
         self.path = path
+        try:
+            server.add_secure_port(f"unix:{path}", grpc.local_server_credentials(grpc.LocalConnectionType.UDS))
+        except RuntimeError as error:  # its path is too long
+            _log.warning("no socket for own calls: too much to do is not noticed", fault=described(error))
+            return False
         return True
 
     async def call(self) -> None:
         """Make a call; it is over once somebody took it up.
 
         Raises:
-            grpc.aio.AioRpcError: it never got there.
+            grpc.aio.AioRpcError: it never got there, or nobody took it up for long.
         """
         if self._channel is None:
             credentials = grpc.local_channel_credentials(grpc.LocalConnectionType.UDS)
             self._channel = grpc.aio.secure_channel(f"unix:{self.path}", credentials)
         try:
             method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(_METHOD)
-            await method(b"")
+            await method(b"", timeout=LONGEST_S)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
                 raise
@@ -143,6 +142,4 @@ class OwnSocket:
         if self._channel is not None:
             await self._channel.close()
         if self.path is not None:
-            self.path.unlink(missing_ok=True)
-        if self._made is not None:
-            await asyncio.to_thread(shutil.rmtree, self._made, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, self.path.parent, ignore_errors=True)

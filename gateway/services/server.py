@@ -62,13 +62,12 @@ class _Handlers:
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Limits of the server; bytes and seconds. `folder` is the process's own."""
+    """Limits of the server; bytes and seconds."""
 
     max_message_bytes: int
     max_concurrent_calls: int
     drain_s: float
     connection_age_s: float
-    folder: Path | None = None
 
 
 class Server:
@@ -96,7 +95,7 @@ class Server:
         self._options = options
         self._certificate = certificate
         self._ports: dict[str, ServerCertificate] = {}
-        self._own = OwnSocket(options.folder)
+        self._own = OwnSocket()
         self._health = AttendedHealth(desk)
         handlers = _Handlers()
         register = cast("grpc.aio.Server", handlers)
