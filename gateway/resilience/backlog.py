@@ -23,8 +23,9 @@ SHARE: Final = 0.25
 """Part of callers' time that waiting may take."""
 PATIENT_S: Final = 10.0
 """The time of callers who set none, and of more than that."""
-_WEIGHT: Final = 1 / 32
-"""Of a call, in what is known of callers' time."""
+_LESS: Final = 1 / 16
+_MORE: Final = 1 / 128
+"""Weights of a call whose caller has less, or more, time than is known: those in a hurry count, if they are not few."""
 
 
 class Backlog:
@@ -58,12 +59,12 @@ class Backlog:
     def came(self, remaining_s: float | None) -> None:
         """A call was taken up whose caller waits so much longer; None: for as long as it takes."""
         time_s = PATIENT_S if remaining_s is None else min(remaining_s + self._waited_s, PATIENT_S)
-        self._time_s += _WEIGHT * (time_s - self._time_s)
+        self._time_s += (_LESS if time_s < self._time_s else _MORE) * (time_s - self._time_s)
 
-    def saw(self, now: float, waited_s: float) -> bool:
-        """A call of one's own took so long; whether it was late."""
+    def saw(self, now: float, waited_s: float, *, dropped: bool = False) -> bool:
+        """A call of one's own took so long, until it was taken up or `dropped` in the line; whether it was late."""
         self._waited_s = waited_s
-        late = self.watched and waited_s > self.late_s
+        late = self.watched and (dropped or waited_s > self.late_s)
         if not late:
             self._since = None
         elif self._since is None:
@@ -71,7 +72,7 @@ class Backlog:
         return late
 
     def forget(self) -> None:
-        """Nothing is known: such a call failed."""
+        """Nothing is known: such a call failed, or none is made any more."""
         self._since = None
         self._waited_s = 0.0
 

@@ -22,8 +22,8 @@ class ServerSettings(Settings):
         100,
         ge=0,
         le=60_000,
-        description="New calls are refused while every turn of the work takes longer, or calls wait longer in line and "
-        "for a quarter of their time; 0: never.",
+        description="New calls are refused while every turn of the work takes longer, or calls wait in line longer "
+        "than this and than a quarter of the time that their callers have; 0: never.",
     )
     drain_s: float = Field(10.0, ge=0, le=600, description="Seconds that calls in flight get after SIGTERM.")
     connection_age_s: float = Field(

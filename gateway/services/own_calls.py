@@ -1,7 +1,8 @@
 """A process's calls to itself, which stand in line with everybody's: how long they take says how long all wait.
 
 They go over a socket in a folder that nobody else may enter, to a method that there is not: whoever calls over it shows
-no certificate, and is let in nowhere. They are made only while there is much to do, and one at a time.
+no certificate, and is let in nowhere. They are made while calls come, more often while there is much to do, and one at
+a time.
 
 Owns: when one is made, and the socket. Refuses: saying what follows (`gateway.resilience.backlog`).
 """
@@ -9,7 +10,10 @@ Owns: when one is made, and the socket. Refuses: saying what follows (`gateway.r
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -24,11 +28,18 @@ from gateway.log import described
 from gateway.resilience.backlog import Backlog
 
 EVERY_S: Final = 0.1
+AT_LEAST_EVERY_S: Final = 1.0
+"""While calls come at all: a thread that is not given the processor, or waits for another, has not worked either."""
 BUSY: Final = 0.7
-"""Part of its time that a thread must have worked lately to be looked after."""
+"""Part of its time that a thread must have worked lately to be looked after more often."""
+PAUSE_S: Final = 0.05
+"""After a call that was dropped."""
 
 LONGEST_S: Final = 30.0
-"""A call of its own that takes longer says nothing: it must not be for its sake that everybody is refused for ever."""
+"""For a call of its own to be taken up."""
+_DROPPED: Final = frozenset(
+    (grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+)
 
 _METHOD: Final = "/wugan.None/Own"
 _PREFIX: Final = "wugan-own-"
@@ -52,6 +63,8 @@ class OwnCalls:
         self._call: Callable[[], Awaitable[object]] | None = None
         self._calling: asyncio.Task[None] | None = None
         self._looked = clock.monotonic(), worked_s()
+        self._made_at = float("-inf")
+        self._failing = False
 
     def begin(self, call: Callable[[], Awaitable[object]]) -> None:
         """Make them by this from now on."""
@@ -77,22 +90,46 @@ class OwnCalls:
             return
         (before, worked_before), worked = self._looked, self._worked_s()
         self._looked = now, worked
-        if many or worked - worked_before >= BUSY * (now - before):
+        much = many or worked - worked_before >= BUSY * (now - before)
+        if much or now - self._made_at >= AT_LEAST_EVERY_S:
+            self._made_at = now
             self._calling = asyncio.get_running_loop().create_task(self._until_in_time(self._call))
 
     async def _until_in_time(self, call: Callable[[], Awaitable[object]]) -> None:
+        late = True
         try:
-            late = True
-            while late:
+            while late and self._call is not None:
                 began = self._clock.monotonic()
-                await call()
+                dropped = await self._dropped(call)
                 now = self._clock.monotonic()
-                late = self._backlog.saw(now, now - began)
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:  # at the end, or for want of a file handle
-            self._backlog.forget()
-            _log.debug("own call failed", fault=described(error))
+                late = self._backlog.saw(now, now - began, dropped=dropped)
+                if dropped:
+                    await asyncio.sleep(PAUSE_S)
+            if self._failing:
+                self._failing = False
+                _log.info("own calls are answered again")
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:  # the socket has gone, or there is no file handle
+            if not self._failing and self._call is not None:
+                self._failing = True
+                _log.warning("own calls fail: too much to do is not noticed", fault=described(error))
         finally:
             self._calling = None
+            if late:  # whatever ended it: nobody is refused because of what nobody looks after
+                self._backlog.forget()
+
+    async def _dropped(self, call: Callable[[], Awaitable[object]]) -> bool:
+        """Make a call; whether the library dropped it, as it does where far too many wait, or it was never taken up.
+
+        Raises:
+            grpc.aio.AioRpcError: it never got there.
+        """
+        try:
+            await call()
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _DROPPED:
+                return True
+            raise
+        return False
 
 
 class OwnSocket:
@@ -108,6 +145,7 @@ class OwnSocket:
 
     def listen(self, server: grpc.aio.Server) -> bool:
         """Have a server take calls there, too, before it starts; whether it does."""
+        _sweep()
         try:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / _NAME
         except OSError as error:
@@ -143,3 +181,17 @@ class OwnSocket:
             await self._channel.close()
         if self.path is not None:
             await asyncio.to_thread(shutil.rmtree, self.path.parent, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what processes left behind that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if folder.stat().st_uid != os.geteuid():
+                continue
+            try:
+                probe.connect(str(folder / _NAME))
+            except (
+                ConnectionRefusedError
+            ):  # nobody listens any more; where there is no socket yet, somebody is about to
+                shutil.rmtree(folder, ignore_errors=True)

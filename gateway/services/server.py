@@ -168,8 +168,8 @@ class Server:
         self._desk.drain()
         _log.info("draining", in_flight=self._desk.in_flight)
         await self._desk.own_calls.end()
-        await self._own.close()
         await stop_when(self._server, self._desk.emptied(), self._options.drain_s)
+        await self._own.close()
         for certificate in self._ports.values():
             await certificate.close()
 

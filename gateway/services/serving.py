@@ -32,7 +32,7 @@ from gateway.status import abort
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 FEW = 16
-"""So many calls are taken on however slow it goes: what is slow then is not their number."""
+"""So many calls are taken on however long turns are: what is slow then is not their number."""
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -144,8 +144,7 @@ class Desk:
         try:
             if self.draining.is_set() or self._in_flight > self._limit or self._too_much(began):
                 raise self._overloaded()
-            self._backlog.came(context.time_remaining())
-            return await self._welcomed(self._caller(context), work)
+            return await self._welcomed(context, work)
         except WuganError as error:
             outcome = error.code
             await abort(context, error)
@@ -198,10 +197,11 @@ class Desk:
 
         await self.serve(call, context, write_all)
 
-    async def _welcomed(self, caller: Caller, work: Callable[[Identity], Awaitable[R]]) -> R:
+    async def _welcomed(self, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """The work's result, for a caller that is let in before and after it."""
-        directory = self._directory()
+        caller, directory = self._caller(context), self._directory()
         caller.require_welcome(directory)
+        self._backlog.came(context.time_remaining())
         result = await work(caller.identity)
         if self._directory() is not directory:
             caller.require_welcome(self._directory())

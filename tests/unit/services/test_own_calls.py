@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import tempfile
 from pathlib import Path
 
@@ -55,10 +56,14 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_none_is_made_while_there_is_little_to_do() -> None:
+async def test_one_a_second_is_made_while_calls_come() -> None:
     world = World()
-    for _ in range(10):
-        assert await world.look(EVERY_S, part=BUSY * 0.9) == 0
+    for second in range(1, 4):
+        assert await world.look(EVERY_S, part=BUSY * 0.9) == second
+        await world.take_up(0.0)
+        for _ in range(9):
+            assert await world.look(EVERY_S * 0.99, part=BUSY * 0.9) == second
+        world.clock.advance(0.1)
 
 
 @pytest.mark.parametrize(("many", "part"), [(True, 0.0), (False, BUSY * 1.1)])
@@ -68,9 +73,12 @@ async def test_one_at_a_time_is_made_while_many_calls_are_under_way_or_the_threa
     world = World()
     assert await world.look(EVERY_S * 0.9, many=many, part=part) == 0
     assert await world.look(EVERY_S, many=many, part=part) == 1
-    assert await world.look(10.0, many=many, part=part) == 1
     await world.take_up(0.0)
-    assert await world.look(EVERY_S, many=many, part=part) == 2
+    assert await world.look(EVERY_S * 0.9, many=many, part=part) == 1
+    assert await world.look(EVERY_S * 0.2, many=many, part=part) == 2
+    assert await world.look(10.0, many=many, part=part) == 2
+    await world.take_up(0.0)
+    assert await world.look(EVERY_S, many=many, part=part) == 3
 
 
 async def test_after_a_late_one_comes_another_until_one_is_in_time() -> None:
@@ -86,12 +94,41 @@ async def test_after_a_late_one_comes_another_until_one_is_in_time() -> None:
     assert len(world.calls) == 3
 
 
+def failure(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    empty = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(code, empty, empty)
+
+
 async def test_one_that_fails_tells_nothing_and_another_is_made_later() -> None:
     world = World()
     await world.look(EVERY_S, many=True)
     await world.take_up(0.3)
-    empty = grpc.aio.Metadata()
-    world.calls[-1].set_exception(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty))
+    world.calls[-1].set_exception(failure(grpc.StatusCode.UNAVAILABLE))
+    await settled()
+    assert not world.backlog.at(world.clock.monotonic() + 10)
+    assert await world.look(EVERY_S, many=True) == 3
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED])
+async def test_one_that_is_dropped_was_late_however_soon(code: grpc.StatusCode) -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    world.calls[-1].set_exception(failure(code))
+    await settled()
+    world.clock.advance(0.3)
+    assert world.backlog.at(world.clock.monotonic())
+    async with asyncio.timeout(30):
+        while len(world.calls) < 2:
+            await asyncio.sleep(0.01)
+    await world.take_up(0.0)
+    assert not world.backlog.at(world.clock.monotonic())
+
+
+async def test_nobody_is_refused_because_of_what_is_not_looked_after_any_more() -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    await world.take_up(0.3)
+    world.calls[-1].set_exception(RuntimeError("whatever it is"))
     await settled()
     assert not world.backlog.at(world.clock.monotonic() + 10)
     assert await world.look(EVERY_S, many=True) == 3
@@ -118,6 +155,29 @@ async def test_the_socket_lies_where_nobody_else_may_enter_and_goes_with_the_ser
     await own.close()
     await server.stop(None)
     assert not own.path.parent.exists()
+
+
+async def test_what_a_killed_process_left_behind_is_removed_and_what_others_use_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        monkeypatch.setattr("tempfile.tempdir", scratch)
+        left, strange = Path(scratch, "wugan-own-left"), Path(scratch, "wugan-own-new")
+        for each in (left, strange):
+            each.mkdir()
+        with socket.socket(socket.AF_UNIX) as killed:
+            killed.bind(str(left / "s"))
+        server, used = grpc.aio.server(), OwnSocket()
+        assert used.listen(server)
+        assert not left.exists()
+        await server.start()
+        other = OwnSocket()
+        assert other.listen(grpc.aio.server())
+        await used.call()
+        assert strange.exists(), "somebody is about to listen there"
+        for each in (used, other):
+            await each.close()
+        await server.stop(None)
 
 
 async def test_a_call_to_a_server_that_has_gone_fails() -> None:
