@@ -10,9 +10,7 @@ every request has another case reference than the one before about that person).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import itertools
 import shutil
 import statistics
 import tempfile
@@ -23,7 +21,7 @@ from pathlib import Path
 import uvloop
 
 from bench.federation import TwoProvinces, requests, two_provinces
-from bench.load import Call, Check
+from bench.load import Call, Check, throughput
 from bench.report import Figures, table
 from certs.grpc_credentials import channel_options
 from gateway.channels import agency_channel, agency_credentials
@@ -65,7 +63,7 @@ async def _measure(scratch: Path, provinces: TwoProvinces) -> Figures:
         near: Check = channels[1].unary_unary("/bench.Echo/Call")
         measured: dict[str, list[float]] = {}
         for call, sent in ((real, bodies), (echo, bodies), (real, kept), (near, kept)):
-            await _throughput(call, sent, CONCURRENCY, 1.0)
+            await throughput(call, sent, CONCURRENCY, 1.0)
         for _ in range(ROUNDS):
             for label, call, sent, concurrency in (
                 ("exchanges", real, bodies, CONCURRENCY),
@@ -75,7 +73,7 @@ async def _measure(scratch: Path, provinces: TwoProvinces) -> Figures:
                 ("given again", real, kept, CONCURRENCY),
                 ("near echoes", near, kept, CONCURRENCY),
             ):
-                measured.setdefault(label, []).append(await _throughput(call, sent, concurrency, ROUND_S))
+                measured.setdefault(label, []).append(await throughput(call, sent, concurrency, ROUND_S))
             singles = [("p50", real, bodies), ("echo p50", echo, bodies), ("again p50", real, kept)]
             for label, median in (await _medians(singles)).items():
                 measured.setdefault(label, []).append(median)
@@ -175,23 +173,6 @@ def _tls_files(scratch: Path, provinces: TwoProvinces) -> Path:
 
 def _sealed_bytes(payload_bytes: int) -> int:
     return SUITE_1.overhead_bytes + frame.frame_bytes(SUITE_1.signature_bytes, 1, payload_bytes)
-
-
-async def _throughput(call: Call, bodies: list[bytes], concurrency: int, seconds: float) -> float:
-    """Calls a second with so many at a time."""
-    done = 0
-    source = itertools.cycle(bodies)
-    until = time.perf_counter() + seconds
-
-    async def worker() -> None:
-        nonlocal done
-        while time.perf_counter() < until:
-            await call(next(source))
-            done += 1
-
-    began = time.perf_counter()
-    await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return done / (time.perf_counter() - began)
 
 
 async def _medians(kinds: Sequence[tuple[str, Call, list[bytes]]]) -> dict[str, float]:

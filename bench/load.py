@@ -1,4 +1,5 @@
-"""Calls at a fixed rate, whether or not those before have been answered (open loop), and what became of each.
+"""Calls at a fixed rate, whether or not those before have been answered (open loop), and what became of each; or so
+many at a time (closed loop).
 
 Owns: sending them, and times counted from the moment at which a call was due, so that whatever holds calls up is seen
 in all that it held up. Refuses: repeating what failed.
@@ -8,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -93,6 +95,23 @@ async def at_rate(call: Call, bodies: Iterator[bytes], per_s: float, seconds: fl
     while tasks:
         await asyncio.wait(tasks)
     return outcome
+
+
+async def throughput(call: Call, bodies: Sequence[bytes], concurrency: int, seconds: float) -> float:
+    """Calls a second with so many at a time: the next when one was answered (closed loop)."""
+    done = 0
+    source = itertools.cycle(bodies)
+    until = time.perf_counter() + seconds
+
+    async def worker() -> None:
+        nonlocal done
+        while time.perf_counter() < until:
+            await call(next(source))
+            done += 1
+
+    began = time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(concurrency)))
+    return done / (time.perf_counter() - began)
 
 
 def _wrong(answer: bytes) -> str:

@@ -14,13 +14,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
-import time
 from pathlib import Path
 
 import uvloop
 
 from bench.federation import TwoProvinces, requests, two_provinces
-from bench.load import Check, Outcome, at_rate
+from bench.load import Check, Outcome, at_rate, throughput
 from bench.report import Figures, table
 from gateway.channels import agency_channel
 from gateway.config import load_agency
@@ -42,34 +41,19 @@ def main() -> Figures:
 async def _measure(provinces: TwoProvinces) -> Figures:
     channel = agency_channel(load_agency(provinces.agency_config))
     check: Check = channel.unary_unary("/wugan.agency.v1.AgencyService/Check")
-    bodies = itertools.cycle(requests(fresh=True))
+    questions = requests(fresh=True)
+    bodies = itertools.cycle(questions)
 
     async def call(body: bytes) -> bytes:
         return await check(body, timeout=DEADLINE_S)
 
-    capacity = await _capacity(check)
+    capacity = await throughput(check, questions, AT_ONCE, MEASURED_S)
     outcomes: list[Outcome] = []
     for times in TIMES:
         outcomes.append(await at_rate(call, bodies, times * capacity, OVERLOADED_S))
         await asyncio.sleep(1.0)
     await channel.close()
     return _figures(capacity, outcomes)
-
-
-async def _capacity(check: Check) -> float:
-    """Questions a second, so many at a time."""
-    done = 0
-    source = itertools.cycle(requests(fresh=True))
-    began = time.perf_counter()
-
-    async def ask() -> None:
-        nonlocal done
-        while time.perf_counter() < began + MEASURED_S:
-            await check(next(source))
-            done += 1
-
-    await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
-    return done / (time.perf_counter() - began)
 
 
 def _figures(capacity: float, outcomes: list[Outcome]) -> Figures:

@@ -23,9 +23,7 @@ from tests import scratch
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ.setdefault(
-    "GRPC_ENABLE_FORK_SUPPORT", "false"
-)  # what it does in a fork is for nothing before a program starts
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # of no use in a fork that becomes a program
 scratch.choose()
 require_tls13()
 settle_engine()

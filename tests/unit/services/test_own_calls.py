@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import tempfile
 from pathlib import Path
@@ -178,6 +179,25 @@ async def test_what_a_killed_process_left_behind_is_removed_and_what_others_use_
         for each in (used, other):
             await each.close()
         await server.stop(None)
+
+
+async def test_a_process_that_is_stuck_holds_up_nobody_and_keeps_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        monkeypatch.setattr("tempfile.tempdir", scratch)
+        folder = Path(scratch, "wugan-own-stuck")
+        folder.mkdir()
+        stuck = stack.enter_context(socket.socket(socket.AF_UNIX))
+        stuck.bind(str(folder / "s"))
+        stuck.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until it has no room for another
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(str(folder / "s"))
+        own = OwnSocket()
+        assert own.listen(grpc.aio.server())
+        assert folder.exists()
+        await own.close()
 
 
 async def test_a_call_to_a_server_that_has_gone_fails() -> None:
