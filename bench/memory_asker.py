@@ -87,7 +87,9 @@ async def streams_of(settings: GatewaySettings) -> AsyncIterator[tuple[Streams, 
             options = [*channel_options(tls_name), *limits]
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
-        partners = await stack.enter_async_context(open_partners(settings, live, directory, channel, store, clock))
+        partners = await stack.enter_async_context(
+            open_partners(settings, live, directory, channel, store, clock, lambda: 0.0)
+        )
         yield Streams(partners, store.audit, clock, window=settings.federation.stream_window), store
 
 

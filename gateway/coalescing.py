@@ -1,8 +1,8 @@
 """What arrives together is dealt with together: one envelope, one set lookup, one grading, instead of one for each.
 
-Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`), and doing once what is
-asked twice at the same time. What is alone is passed on at once. Refuses: knowing what a part is; who may share a
-batch, and what is the same, is said by the key.
+Owns: gathering what arrives while the event loop is busy, 20 ms at most (`gateway.pacing`), or longer where it waited
+for longer to arrive; and doing once what is asked twice at the same time. What is alone is passed on at once. Refuses:
+knowing what a part is; who may share a batch, and what is the same, is said by the key.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from gateway.observing import tracing
 from gateway.pacing import LONGEST_S, OVER_S, Pace, when_idle
 
 SEVERAL = 3.0
-"""So many parts in `apart_s` are worth waiting for."""
+"""So many parts from one batch to the next are worth waiting for."""
 PACES = 256
 """Keys of which it is known how many parts come; of more, those of the last moment."""
+PATIENT_S = 0.25
+"""How long what may not begin is gathered for at most, where whatever comes waited as long before it came."""
+SPARED = 1 / 8
+"""Part of its time that a part is gathered for at most because others wait too."""
 ALIKE = 1.1
 """Times of which the longer is no more than so many times the shorter are alike: a batch has the least of its parts'
 times, and what has much time must not be cut short by what has little."""
@@ -51,6 +55,11 @@ class Coalescer(Generic[K, P, R]):
             none begins. None: any number. What may not begin gathers until it may, 20 ms at most. So a partner with
             little to do makes nobody wait, one with much gets few large batches, and a slow one delays nobody by more
             than that.
+        apart_s: how far apart the batches of a key begin while several parts come in that time, seconds.
+        waited_s: how long what comes here waited before it came, seconds. Where there is more to do than is got through
+            it waits anyway, and the larger the batches are, the less there is to do: so beyond the first 20 ms of that,
+            batches begin as far apart, `most_apart_s` at most, and what may not begin gathers as long, `PATIENT_S` at
+            most.
     """
 
     def __init__(
@@ -61,8 +70,12 @@ class Coalescer(Generic[K, P, R]):
         limit: int,
         under_way: int | None = None,
         apart_s: float = 0.0,
+        most_apart_s: float = 0.0,
+        waited_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._apart_s = apart_s
+        self._most_apart_s = most_apart_s
+        self._waited_s = waited_s
         self._paces: dict[K, Pace] = {}
         self._run = run
         self._clock = clock
@@ -91,9 +104,9 @@ class Coalescer(Generic[K, P, R]):
         if batch.weight >= self._limit:
             self._start(key, batch)
         elif not batch.due and self._may_begin(key):
-            self._make_due(key, batch, self._wait_s(key))
+            self._make_due(key, batch, self._wait_s(key, batch))
         elif len(batch.parts) == 1:
-            loop.call_later(LONGEST_S, self._start, key, batch)
+            loop.call_later(max(LONGEST_S, self._spared_s(batch, PATIENT_S)), self._start, key, batch)
         try:
             return await future
         except asyncio.CancelledError:
@@ -118,9 +131,17 @@ class Coalescer(Generic[K, P, R]):
         else:
             when_idle(loop, self._clock, functools.partial(self._start, key, batch))
 
-    def _wait_s(self, key: K) -> float:
+    def _wait_s(self, key: K, batch: _Batch[P, R]) -> float:
         pace = self._paces.get(key)
-        return 0.0 if pace is None else pace.wait_s(self._clock.monotonic())
+        if pace is None:
+            return 0.0
+        return pace.wait_s(self._clock.monotonic(), max(self._apart_s, self._spared_s(batch, self._most_apart_s)))
+
+    def _spared_s(self, batch: _Batch[P, R], most_s: float) -> float:
+        """How long it may be kept because whatever comes waits as long anyway. A moment of waiting is no sign: what
+        came in one batch comes out at once, and those who come then wait for it.
+        """
+        return min(max(self._waited_s() - LONGEST_S, 0.0), most_s, SPARED * batch.time_s)
 
     def _note(self, key: K, count: int) -> None:
         """A batch of a key begins."""
@@ -129,7 +150,7 @@ class Coalescer(Generic[K, P, R]):
         if pace is None:
             if len(self._paces) >= PACES:
                 self._paces = {each: held for each, held in self._paces.items() if now - held.done_at < OVER_S}
-            pace = self._paces[key] = Pace(self._apart_s, SEVERAL, now - OVER_S)
+            pace = self._paces[key] = Pace(SEVERAL, now - OVER_S)
         pace.done(count, now)
 
     def _may_begin(self, key: K) -> bool:
@@ -177,7 +198,7 @@ class Coalescer(Generic[K, P, R]):
         for waiting in tuple(self._open.get(key, ())):
             if not self._may_begin(key):
                 return
-            wait_s = self._wait_s(key)
+            wait_s = self._wait_s(key, waiting)
             if wait_s <= 0:
                 self._start(key, waiting)
             elif not waiting.due:

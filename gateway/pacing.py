@@ -44,15 +44,13 @@ class Pace:
     """How far apart a thing is done that is done once for many: not at all while little comes.
 
     Args:
-        apart_s: seconds from one time to the next.
-        worth: while at least so much comes in that time.
+        worth: while at least so much comes from one time to the next.
         now: monotonic time, seconds.
     """
 
-    __slots__ = ("_apart_s", "_rate", "_worth", "done_at")
+    __slots__ = ("_rate", "_worth", "done_at")
 
-    def __init__(self, apart_s: float, worth: float, now: float) -> None:
-        self._apart_s = apart_s
+    def __init__(self, worth: float, now: float) -> None:
         self._worth = worth
         self._rate = 0.0
         self.done_at = now
@@ -64,9 +62,9 @@ class Pace:
         self._rate += (1.0 - math.exp(-since / OVER_S)) * (count / since - self._rate)
         self.done_at = now
 
-    def wait_s(self, now: float) -> float:
-        """Seconds until it is to be done again; 0 or less: now."""
-        return self.done_at + self._apart_s - now if self._rate * self._apart_s >= self._worth else 0.0
+    def wait_s(self, now: float, apart_s: float) -> float:
+        """Seconds until it is to be done again, where it is to be done so far apart; 0 or less: now."""
+        return self.done_at + apart_s - now if self._rate * apart_s >= self._worth else 0.0
 
 
 class Lately:

@@ -193,7 +193,9 @@ async def gateway(
             options = [*channel_options(tls_name), *limits]
             return grpc.aio.secure_channel(address, live.channel_credentials(), options=options)
 
-        partners = await stack.enter_async_context(open_partners(settings, live, directory, channel, store, clock))
+        partners = await stack.enter_async_context(
+            open_partners(settings, live, directory, channel, store, clock, lambda: desk.calls_wait_s)
+        )
         cache = await open_cache(settings, store, directory, clock, stack)
         forget: Invalidate = cache.forget if cache is not None else lambda _member, _people: None
         post = build_post(settings, live, directory, store, inquiry, channel, clock, forget)

@@ -277,8 +277,9 @@ async def open_partners(
     channel: ChannelFactory,
     store: Store,
     clock: Clock,
+    waited_s: Callable[[], float],
 ) -> AsyncIterator[Partners]:
-    """The partners for the length of the block; which of them fail is remembered."""
+    """The partners for the length of the block; which of them fail is remembered. `waited_s`: see `Partners`."""
     given = settings.federation
     partners = Partners(
         live.own,
@@ -288,6 +289,7 @@ async def open_partners(
         lifetime_ms=settings.messages.lifetime_ms,
         retry=given.retry,
         breaker=given.breaker,
+        waited_s=waited_s,
     )
     memory = PartnerMemory(partners.standings, store.partners, directory)
     await memory.restore()

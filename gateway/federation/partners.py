@@ -35,7 +35,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 __all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
 
 TOGETHER_AT_MOST = 32
-"""Questions in one envelope at most: as many as arrive in the time that a few of them take."""
+"""Questions in one envelope at most: as many as arrive in the time that a few of them take. With 64, 64 callers who ask
+again once they have an answer would all be in one, and of two gateways one would have nothing to do at any time.
+"""
 UNDER_WAY_AT_MOST = 2
 """Envelopes to a member on the same terms before questions gather for the next: one is dealt with here, one there; but
 only one of several questions. With two of these, each is half as large, and what an envelope costs is spread over half
@@ -45,6 +47,8 @@ APART_S = 0.008
 """From one envelope to a member to the next while three or more questions come in that time (375 a second): a question
 waits for some 3 ms more, and both gateways have a quarter less to do, so that few are held up by others. With 14 ms the
 median grows by half, and hardly less is to be done."""
+MOST_APART_S = 0.06
+"""The same at most, while calls wait as long before they are taken up: there is more to do than is got through."""
 OVERRUN_S = 0.01
 """How much later than it should anything may end before it is cut off: by then its own timer has run out."""
 
@@ -90,6 +94,7 @@ class Partners:
         sleep: waits between tries.
         drawn: the chance that jitters waits.
         aside: where large questions are sealed and their answers opened.
+        waited_s: how long calls wait before this gateway takes them up, seconds.
     """
 
     def __init__(
@@ -105,6 +110,7 @@ class Partners:
         sleep: Sleep = asyncio.sleep,
         drawn: Random = chance,
         aside: Aside | None = None,
+        waited_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         retry, breaker = retry or RetrySettings(), breaker or BreakerSettings()
         self._fair_s = breaker.fair_ms / 1000
@@ -138,7 +144,13 @@ class Partners:
         )
         """What asking over streams takes."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
-            self._watched, clock, limit=TOGETHER_AT_MOST, under_way=UNDER_WAY_AT_MOST, apart_s=APART_S
+            self._watched,
+            clock,
+            limit=TOGETHER_AT_MOST,
+            under_way=UNDER_WAY_AT_MOST,
+            apart_s=APART_S,
+            most_apart_s=MOST_APART_S,
+            waited_s=waited_s,
         )
         self._flights: SingleFlight[_Same, Asked] = SingleFlight()
         self._under_way: Counter[str] = Counter()  # questions, by member

@@ -64,6 +64,7 @@ class OwnCalls:
         self._calling: asyncio.Task[None] | None = None
         self._looked = clock.monotonic(), worked_s()
         self._made_at = float("-inf")
+        self._waits_since: float | None = None
         self._failing = False
 
     def begin(self, call: Callable[[], Awaitable[object]]) -> None:
@@ -76,6 +77,12 @@ class OwnCalls:
         if self._calling is not None:
             self._calling.cancel()
             await asyncio.wait({self._calling})
+
+    @property
+    def wait_s(self) -> float:
+        """How long calls wait, seconds: as the last ones did, or as the one that is under way does already."""
+        waits_s = 0.0 if self._waits_since is None else self._clock.monotonic() - self._waits_since
+        return max(self._backlog.waited_s, waits_s)
 
     def look(self, now: float, *, many: bool) -> None:
         """Make one if it is time, and there is much to do; to be called with every call that comes.
@@ -99,9 +106,10 @@ class OwnCalls:
         late = True
         try:
             while late and self._call is not None:
-                began = self._clock.monotonic()
+                began = self._waits_since = self._clock.monotonic()
                 dropped = await self._dropped(call)
                 now = self._clock.monotonic()
+                self._waits_since = None
                 late = self._backlog.saw(now, now - began, dropped=dropped)
                 if dropped:
                     await asyncio.sleep(PAUSE_S)
@@ -113,7 +121,7 @@ class OwnCalls:
                 self._failing = True
                 _log.warning("own calls fail: too much to do is not noticed", fault=described(error))
         finally:
-            self._calling = None
+            self._calling = self._waits_since = None
             if late:  # whatever ended it: nobody is refused because of what nobody looks after
                 self._backlog.forget()
 

@@ -107,6 +107,11 @@ class Desk:
         """Of the calls being worked on those that began lately; the others wait for somebody, and not for us."""
         return self._lately.count(self._clock.monotonic())
 
+    @property
+    def calls_wait_s(self) -> float:
+        """How long calls wait before they come here, seconds; 0 where that is not looked after."""
+        return self.own_calls.wait_s
+
     def drain(self) -> None:
         """Refuse new calls from now on."""
         self.draining.set()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -216,6 +217,77 @@ async def test_where_many_parts_come_batches_begin_apart_and_where_few_come_at_o
     joined += joining(made, 2)
     await asyncio.gather(*joined)
     assert (runs.batches[begun:] == [[1, 2]]) is together
+
+
+async def pressed(waited_s: float, *, time_s: float = 5.0, every_s: float = 0.01) -> list[list[int]]:
+    """How parts come together that come one by one, while whatever comes waited so long before."""
+    runs, clock = Runs(), FakeClock()
+    runs.held = False
+    made: Coalescer[str, int, int] = Coalescer(
+        runs.run, clock, limit=100, under_way=2, apart_s=0.008, most_apart_s=0.06, waited_s=lambda: waited_s
+    )
+    loop = asyncio.get_running_loop()
+    later: list[tuple[float, Callable[[], object]]] = []
+
+    def call_later(wait_s: float, act: Callable[..., object], *args: object) -> None:
+        later.append((clock.monotonic() + wait_s, functools.partial(act, *args)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "call_later", call_later)
+        joined = []
+        for number in range(200):
+            clock.advance(every_s)
+            for due in [each for each in later if each[0] <= clock.monotonic() + 1e-9]:
+                later.remove(due)
+                due[1]()
+            joined.append(asyncio.ensure_future(made.join("a", number, time_s)))
+            await turns(10)
+        for _, act in later:
+            act()
+        assert await asyncio.gather(*joined) == [10 * number for number in range(200)]
+    return runs.batches[len(runs.batches) // 2 : -1]  # until it is known how many come; and what is left at the end
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "time_s", "together"),
+    [
+        (0.0, 5.0, 1),
+        (0.02, 5.0, 1),  # no more than a moment
+        (0.06, 5.0, 4),  # 40 ms more than a moment
+        (0.5, 5.0, 6),  # 60 ms at most
+        (0.5, 0.32, 4),  # an eighth of what time they have
+    ],
+)
+async def test_the_longer_parts_waited_before_they_came_the_more_go_together(
+    waited_s: float, time_s: float, together: int
+) -> None:
+    assert {len(batch) for batch in await pressed(waited_s, time_s=time_s)} == {together}
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "time_s", "after_s"),
+    [(0.0, 5.0, 0.02), (0.04, 5.0, 0.02), (0.12, 5.0, 0.1), (5.0, 5.0, 0.25), (5.0, 0.8, 0.1)],
+)
+async def test_what_may_not_begin_gathers_for_as_long_as_it_waited_before(
+    waited_s: float, time_s: float, after_s: float
+) -> None:
+    runs = Runs()
+    made: Coalescer[str, int, int] = Coalescer(
+        runs.run, FakeClock(), limit=100, under_way=2, most_apart_s=0.06, waited_s=lambda: waited_s
+    )
+    loop = asyncio.get_running_loop()
+    waits: list[float] = []
+    first = [asyncio.ensure_future(made.join("a", part, time_s)) for part in (1, 2)]
+    await turns(10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "call_later", lambda wait_s, *_: waits.append(wait_s))
+        behind = asyncio.ensure_future(made.join("a", 3, time_s))
+        await turns(10)
+    assert runs.batches == [[1, 2]]
+    assert waits == [pytest.approx(after_s)]
+    runs.held = False
+    runs.gates[0].set()
+    assert await asyncio.gather(*first, behind) == [10, 20, 30]
 
 
 async def test_a_full_batch_waits_for_nothing_and_no_batch_does_after_a_pause() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from gateway.resilience.backlog import Backlog
@@ -102,3 +104,18 @@ def test_those_in_a_hurry_count_where_they_are_not_few() -> None:
 def test_a_call_that_was_dropped_is_late_however_soon(backlog: Backlog) -> None:
     assert backlog.saw(10.0, 0.01, dropped=True)
     assert backlog.at(10.3)
+
+
+def test_how_long_calls_wait_is_looked_back_on_over_a_quarter_of_a_second() -> None:
+    backlog = Backlog(0.1)
+    backlog.saw(0.0, 0.4)
+    assert backlog.waited_s == pytest.approx(0.4)
+    for step in range(1, 6):
+        backlog.saw(0.05 * step, 0.0)
+    assert backlog.waited_s == pytest.approx(0.4 * math.exp(-1))
+    backlog.saw(0.25, 0.4)  # at the same moment
+    assert backlog.waited_s == pytest.approx(0.4 * math.exp(-1))
+    backlog.saw(10.0, 0.003)
+    assert backlog.waited_s == pytest.approx(0.003)
+    backlog.forget()
+    assert backlog.waited_s == 0

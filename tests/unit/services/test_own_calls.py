@@ -135,6 +135,36 @@ async def test_nobody_is_refused_because_of_what_is_not_looked_after_any_more() 
     assert await world.look(EVERY_S, many=True) == 3
 
 
+async def test_how_long_calls_wait_is_known_from_the_last_ones_and_from_the_one_that_still_waits() -> None:
+    world = World()
+    assert world.own.wait_s == 0
+    await world.look(EVERY_S, many=True)
+    world.clock.advance(0.06)
+    assert world.own.wait_s == pytest.approx(0.06)
+    await world.take_up(0.02)
+    assert world.own.wait_s == pytest.approx(0.08)
+    await world.look(EVERY_S)  # none is made: there is not much to do, and it is not a second ago
+    assert world.own.wait_s == pytest.approx(0.08)
+    await world.look(10.0)
+    await world.take_up(0.001)
+    assert world.own.wait_s == pytest.approx(0.001, rel=1e-3)
+
+
+async def test_nobody_waits_as_far_as_is_known_where_such_a_call_failed_or_none_is_made_any_more() -> None:
+    world = World()
+    await world.look(EVERY_S, many=True)
+    await world.take_up(0.3)  # late, so that there is another
+    world.clock.advance(1.0)
+    assert world.own.wait_s == pytest.approx(1.0)
+    world.calls[-1].set_exception(failure(grpc.StatusCode.UNAVAILABLE))
+    await settled()
+    assert world.own.wait_s == 0
+    assert await world.look(EVERY_S, many=True) == 3
+    world.clock.advance(1.0)
+    await world.own.end()
+    assert world.own.wait_s == 0
+
+
 async def test_none_is_made_after_the_end_or_where_nothing_is_shed() -> None:
     world = World()
     await world.look(EVERY_S, many=True)
