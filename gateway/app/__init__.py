@@ -155,6 +155,7 @@ async def gateway(
                 clock,
                 alone=lambda: desk.busy_with <= 1,
                 calls=lambda: desk.busy_with,
+                waited_s=lambda: desk.calls_wait_s,
                 replaced=replaced,
             )
         )

@@ -1,8 +1,9 @@
 """Recording that answers were given again: many at a time, because giving one again costs little else.
 
 Owns: gathering such events into one operation of the writer, until every call under way waits for it, and as many as
-there were lately, 8 ms at most. What is alone, and was so the last time, is written at once. Where many are under way a
-commit would else be made for each few that happen to come together, and cost more than all that is written by it.
+there were lately, 8 ms at most, or as long as calls wait before they are taken up. What is alone, and was so the last
+time, is written at once. Where many are under way a commit would else be made for each few that happen to come
+together, and cost more than all that is written by it.
 Refuses: letting anything of it out before it is on the disk; whoever discloses awaits the future.
 
 A timer, and not `gateway.pacing`: watching for an idle loop takes a round of it each time, which is much beside the
@@ -24,6 +25,8 @@ from gateway.store.writer import Writer
 
 GATHER_S: Final = 0.008
 """Shorter than the writer's own 20 ms: those who wait hold back the next calls of the same agencies."""
+MOST_GATHER_S: Final = 0.04
+"""The same while calls wait as long before they are taken up: they would be held back anyway."""
 
 
 BRIEF_AT_MOST: Final = 16
@@ -48,10 +51,17 @@ class _AppendingAll:
 class Disclosures:
     """See the module."""
 
-    def __init__(self, writer: Writer, keys: StoreKeys, calls: Callable[[], int]) -> None:
-        """`calls`: how many are under way."""
+    def __init__(
+        self,
+        writer: Writer,
+        keys: StoreKeys,
+        calls: Callable[[], int],
+        waited_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """`calls`: how many are under way; `waited_s`: how long they wait before they are taken up, seconds."""
         self._writer = writer
         self._calls = calls
+        self._waited_s = waited_s
         self._timer: asyncio.TimerHandle | None = None
         self._appending = _AppendingAll(keys)
         self._most = self._most_before = 0
@@ -73,7 +83,8 @@ class Disclosures:
         if len(self._waiting) >= max(self._most, self._most_before):
             self._hand_over()
         elif self._timer is None:
-            self._timer = loop.call_later(GATHER_S, self._hand_over)
+            gather_s = min(max(GATHER_S, self._waited_s()), MOST_GATHER_S)
+            self._timer = loop.call_later(gather_s, self._hand_over)
         return future
 
     def _hand_over(self) -> None:

@@ -102,6 +102,7 @@ class Store:
         queue_limit: int,
         alone: Callable[[], bool],
         calls: Callable[[], int],
+        waited_s: Callable[[], float],
         holding: Holding | None = None,
     ) -> None:
         self._engine = engine
@@ -122,7 +123,7 @@ class Store:
         self.answers = KeptAnswers(self._writer, self._reader, keys)
         self.ended = EndedAnswers(self._reader, shared=engine.dialect.name != "sqlite")
         self.reusable = ReusableAnswers(self._writer, self._reader, keys, self.ended)
-        self.disclosures = Disclosures(self._writer, keys, calls)
+        self.disclosures = Disclosures(self._writer, keys, calls, waited_s)
         self.acts = Acts(self._writer, self._reader, keys)
         self.adapters = Adapters(self._writer, self._reader, keys)
         self.usage = Usage(self._writer, self._reader, keys)
@@ -165,6 +166,7 @@ class Store:
         queue_limit: int = QUEUE_LIMIT,
         alone: Callable[[], bool] = lambda: False,
         calls: Callable[[], int] = lambda: 1,
+        waited_s: Callable[[], float] = lambda: 0.0,
         limits: Limits = _LIMITS,
         replaced: Callable[[StoreError], None] | None = None,
     ) -> Store:
@@ -177,6 +179,7 @@ class Store:
             queue_limit: writes that may be under way; more are refused.
             alone: whether one call at most is under way that began lately, whose writes then wait for no others.
             calls: how many are under way and began lately, whose disclosures wait for each other for a moment.
+            waited_s: how long calls wait before they are taken up, seconds: for as long do disclosures wait, too.
             limits: of PostgreSQL.
             replaced: given by the gateway itself, which has a database on PostgreSQL for itself, commands aside;
                 called, from any thread, when another gateway took it: then this one writes no more, and is to end.
@@ -197,7 +200,16 @@ class Store:
                     head, tls = read_head(connection), over_tls(connection)
                 if holding is not None:
                     holding.note()
-                store = cls(engine, keys, clock, queue_limit=queue_limit, alone=alone, calls=calls, holding=holding)
+                store = cls(
+                    engine,
+                    keys,
+                    clock,
+                    queue_limit=queue_limit,
+                    alone=alone,
+                    calls=calls,
+                    waited_s=waited_s,
+                    holding=holding,
+                )
         except BaseException:
             if holding is not None:
                 holding.release()

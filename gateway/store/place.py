@@ -71,6 +71,7 @@ def open_store(
     *,
     alone: Callable[[], bool] = lambda: False,
     calls: Callable[[], int] = lambda: 1,
+    waited_s: Callable[[], float] = lambda: 0.0,
     replaced: Callable[[StoreError], None] | None = None,
 ) -> Store:
     """The store of a gateway, to be closed; made where there is none yet. For the rest see `Store.open`.
@@ -86,6 +87,7 @@ def open_store(
             clock=clock,
             alone=alone,
             calls=calls,
+            waited_s=waited_s,
             limits=limits_of(settings),
             replaced=replaced,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -141,6 +142,27 @@ async def test_after_many_calls_at_once_a_few_wait_for_more_and_one_alone_only_o
     another = disclosures.submit([content])
     assert writer.operations == 3, "the one before, and this at once"
     await another
+
+
+@pytest.mark.parametrize(("waited_s", "gather_s"), [(0.0, 0.008), (0.005, 0.008), (0.025, 0.025), (1.0, 0.04)])
+async def test_while_calls_wait_to_be_taken_up_disclosures_gather_for_as_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch, waited_s: float, gather_s: float
+) -> None:
+    disclosures = Disclosures(store._writer, _keys(store), lambda: 2, lambda: waited_s)
+    loop = asyncio.get_running_loop()
+    later, timers = loop.call_later, []
+
+    def call_later(after_s: float, act: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append((after_s, act))
+        return later(3600, act)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_later", call_later)
+        future = disclosures.submit([store.audit.content(event(direction="again"))])
+    ((after_s, act),) = timers
+    assert after_s == gather_s
+    act()
+    await future
 
 
 def _keys(store: Store) -> object:
