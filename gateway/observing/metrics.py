@@ -70,6 +70,9 @@ CACHE_BYTES = Gauge("wugan_cache_bytes", "Memory of the cache's front, bytes")
 # outbox, inbox, notices
 OUTBOX = Gauge("wugan_outbox_letters", "Letters in the outbox", "partner", "state")
 OUTBOX_OLDEST = Gauge("wugan_outbox_oldest_seconds", "Age of the oldest letter waiting in the outbox", "partner")
+OUTBOX_FAILING = Gauge(
+    "wugan_outbox_failing_seconds", "How long nothing could be delivered to a partner for whom letters wait", "partner"
+)
 OUTBOX_SENT = Counter(
     "wugan_outbox_deliveries_total", "Letters handed to a partner, by its receipt", "partner", "outcome"
 )

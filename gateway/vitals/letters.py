@@ -6,7 +6,7 @@ and dropping (`wugan outbox`, `wugan inbox`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.errors import DirectoryError
@@ -14,12 +14,20 @@ from gateway.federation.directory import DirectorySource
 from gateway.observing import metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.store.inbox import DEAD, OPEN, InboxTable
-from gateway.store.outbox import Backlog, OutboxTable
+from gateway.store.outbox import Backlog, OutboxTable, Trouble
+from gateway.vitals.peers import IN_A_ROW, why
 from gateway.vitals.wording import span_of
+from gateway.wording import refusal_name
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 EVERY_MS: Final = 15_000
 OLD_MS: Final = 3_600_000
 """A letter that waits longer than this is told of."""
+_LATE: Final = (
+    "Ask its administrator what holds up its gateway, or who keeps the network on the way.",
+    "请向对方管理员核实其网关为何没有响应，并检查途中网络。",
+)
+"""What to do where an envelope is not receipted in time: departments and agencies have nothing to do with it."""
 
 
 class LetterVitals:
@@ -37,6 +45,9 @@ class LetterVitals:
         self._directory = directory
         self._read_at_ms = -EVERY_MS
         self._backlog: Sequence[Backlog] = ()
+        self._troubles: Mapping[str, Trouble] = {}
+        self.undelivered: frozenset[str] = frozenset()
+        """Partners for whom letters wait and to whom nothing could be delivered of late."""
         self._shown: set[str] = set()
         self._dead_here = 0
 
@@ -44,6 +55,10 @@ class LetterVitals:
         """The facts, and the figures with them."""
         if not 0 <= now_ms - self._read_at_ms < EVERY_MS:
             self._backlog = await self._outbox.backlog()
+            waited_for = {each.partner for each in self._backlog if each.waiting}
+            troubles = await self._outbox.troubles()
+            # One for whom nothing waits is not tried, so what was noted of it says nothing of today.
+            self._troubles = {partner: trouble for partner, trouble in troubles.items() if partner in waited_for}
             counts = await self._inbox.counts()
             self._dead_here = counts.get(DEAD, 0)
             metrics.INBOX.set(sum(counts.get(state, 0) for state in OPEN), "open")
@@ -51,7 +66,15 @@ class LetterVitals:
             self._read_at_ms = now_ms
         self._show(now_ms)
         names = self._names()
-        facts = [fact for each in self._backlog for fact in _facts(each, names.get(each.partner), now_ms)]
+        failing = {partner: trouble for partner, trouble in self._troubles.items() if trouble.failures >= IN_A_ROW}
+        if not names:  # nothing can be sealed without a directory in force: that is told, and no partner's fault
+            failing = {}
+        self.undelivered = frozenset(failing)
+        facts = [
+            fact
+            for each in self._backlog
+            for fact in _facts(each, names.get(each.partner), failing.get(each.partner), now_ms)
+        ]
         if self._dead_here:
             facts.append(
                 HealthFact(
@@ -72,11 +95,15 @@ class LetterVitals:
             for state in ("waiting", "dead"):
                 metrics.OUTBOX.drop(partner, state)
             metrics.OUTBOX_OLDEST.drop(partner)
+            metrics.OUTBOX_FAILING.drop(partner)
         self._shown = there
         for each in self._backlog:
             metrics.OUTBOX.set(each.waiting, each.partner, "waiting")
             metrics.OUTBOX.set(each.dead, each.partner, "dead")
             metrics.OUTBOX_OLDEST.set((now_ms - each.oldest_ms) / 1000 if each.oldest_ms else 0, each.partner)
+            trouble = self._troubles.get(each.partner)
+            failing_ms = 0 if trouble is None else max(0, now_ms - trouble.failing_since_ms)
+            metrics.OUTBOX_FAILING.set(failing_ms / 1000, each.partner)
 
     def _names(self) -> dict[str, tuple[str, str]]:
         try:
@@ -85,10 +112,12 @@ class LetterVitals:
             return {}
 
 
-def _facts(each: Backlog, names: tuple[str, str] | None, now_ms: int) -> list[HealthFact]:
+def _facts(each: Backlog, names: tuple[str, str] | None, trouble: Trouble | None, now_ms: int) -> list[HealthFact]:
     en, zh = names or (each.partner, each.partner)
     facts = []
-    if each.oldest_ms and now_ms - each.oldest_ms > OLD_MS:
+    if trouble is not None:
+        facts.append(_undelivered(each, en, zh, trouble, now_ms))
+    elif each.oldest_ms and now_ms - each.oldest_ms > OLD_MS:
         for_en, for_zh = span_of((now_ms - each.oldest_ms) / 1000)
         facts.append(
             HealthFact(
@@ -113,3 +142,22 @@ def _facts(each: Backlog, names: tuple[str, str] | None, now_ms: int) -> list[He
             )
         )
     return facts
+
+
+def _undelivered(each: Backlog, en: str, zh: str, trouble: Trouble, now_ms: int) -> HealthFact:
+    because_en, because_zh, do_en, do_zh = why(refusal_name(trouble.reason))
+    if trouble.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
+        do_en, do_zh = _LATE
+    failing_en, failing_zh = span_of((now_ms - trouble.failing_since_ms) / 1000)
+    oldest_en, oldest_zh = span_of((now_ms - each.oldest_ms) / 1000)
+    return HealthFact(
+        f"outbox/{each.partner}",
+        Level.ATTENTION,
+        f"Nothing could be delivered to {en} for {failing_en} ({trouble.failures} failures): {because_en}. "
+        f"Letters that wait: {each.waiting}, the oldest for {oldest_en}.",
+        f"已 {failing_zh}无法向{zh}投递（连续失败 {trouble.failures} 次）：{because_zh}。"
+        f"有 {each.waiting} 件待发，最早一件已等待 {oldest_zh}。",
+        f"{do_en} They are sent by themselves once it can be reached; see: wugan outbox list.",
+        f"{do_zh}恢复后自动发送；可用 wugan outbox list 查看。",
+        trouble.failing_since_ms,
+    )

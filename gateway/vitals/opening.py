@@ -107,7 +107,10 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
             closed_until=seen.closed_until,
         ),
     )
-    health.register("partners", PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors))
+    health.register(
+        "partners",
+        PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors, lambda: seen.letters.undelivered),
+    )
     health.register("departments", DepartmentVitals(lambda: seen.departments.descriptions, given.slow_s))
     health.register("sources", SourceVitals(seen.departments, seen.behind))
     health.register("adapters", AdapterVitals(seen.faults))

@@ -6,7 +6,7 @@ anybody: a partner that nobody has asked is not looked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from adapters.contract import Description
@@ -19,6 +19,7 @@ from gateway.observing.health import HealthFact, Level
 from gateway.observing.pulse import Pulse, Pulses
 from gateway.vitals.standing import left_alone
 from gateway.vitals.wording import department_of, span_of
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 IN_A_ROW: Final = 3
 """Failures from which on somebody is said to be failing."""
@@ -134,21 +135,27 @@ class PartnerVitals:
         directory: tells who is a member, and their names.
         slow_s: median seconds from which one is called slow.
         doors: their gateways, as breakers see them.
+        undelivered: those that take no deliveries, of which others tell: they are not called well.
     """
 
     def __init__(
-        self, directory: DirectorySource, slow_s: float, doors: Callable[[], Sequence[DoorState]] = tuple
+        self,
+        directory: DirectorySource,
+        slow_s: float,
+        doors: Callable[[], Sequence[DoorState]] = tuple,
+        undelivered: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._directory = directory
         self._slow_s = slow_s
         self._doors = doors
+        self._undelivered = undelivered
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
         names = _names(self._directory)
         pulses = {partner: pulse for partner, pulse in calls.PARTNERS.all().items() if partner in names}
         doors = [door for door in self._doors() if door.member in names]
-        facts = [*self._facts(names, pulses, doors, now_ms), *left_alone(doors, names, _why, now_ms), *_clocks(names)]
+        facts = [*self._facts(names, pulses, doors, now_ms), *left_alone(doors, names, why, now_ms), *_clocks(names)]
         failing = {partner for partner, pulse in pulses.items() if pulse.failures >= IN_A_ROW}
         # One whose next try is due may be well again: nobody asked since. One whose last call went well is.
         well = {partner for partner, pulse in pulses.items() if not pulse.failures}
@@ -157,8 +164,7 @@ class PartnerVitals:
         asked = {*pulses, *(door.member for door in doors)}
         if len(asked) > 1 and failing == asked:
             facts.append(HealthFact("partners", Level.FAILING, *_NO_PARTNERS))
-        if pulses and not facts:
-            count = len(pulses)
+        if (count := len(set(pulses).difference(self._undelivered()))) and not facts:
             facts.append(
                 HealthFact(
                     "partners",
@@ -182,15 +188,15 @@ class PartnerVitals:
             en, zh = names[partner]
             about = f"partner/{partner}"
             if pulse.failures >= IN_A_ROW:
-                why = _why(pulse.reason)
+                because = why(pulse.reason)
                 span_en, span_zh = span_of(ago_s)
                 yield HealthFact(
                     about,
                     Level.ATTENTION,
-                    f"{en} has not answered well for {span_en} ({pulse.failures} failures): {why[0]}.",
-                    f"{zh}已 {span_zh}未正常答复（连续失败 {pulse.failures} 次）：{why[1]}。",
-                    why[2],
-                    why[3],
+                    f"{en} has not answered well for {span_en} ({pulse.failures} failures): {because[0]}.",
+                    f"{zh}已 {span_zh}未正常答复（连续失败 {pulse.failures} 次）：{because[1]}。",
+                    because[2],
+                    because[3],
                     now_ms - round(ago_s * 1000),
                 )
             elif (median := pulse.median()) > self._slow_s:
@@ -317,10 +323,17 @@ class AlarmVitals:
         ]
 
 
-def _why(reason: str) -> tuple[str, str, str, str]:
-    """How a partner failed and what to do about it, English and Chinese each."""
-    other = f"last: {reason}", f"最近原因：{reason}", "Call its administrator.", "请联系对方管理员。"
-    return _PARTNER.get(reason, other)
+def why(reason: str) -> tuple[str, str, str, str]:
+    """How a partner failed and what to do about it, English and Chinese each.
+
+    Args:
+        reason: one of the contract without its prefix, or `NO_TLS`; one of a later version is shown as itself.
+    """
+    if (known := _PARTNER.get(reason)) is not None:
+        return known
+    number = dict(words.RefusalReason.items()).get(f"REFUSAL_REASON_{reason}", -1)
+    word = wording.REFUSALS.get(number) or wording.Word(reason, reason)
+    return f"last: {word.en}", f"最近原因：{word.zh}", "Call its administrator.", "请联系对方管理员。"
 
 
 def _clocks(names: Mapping[str, tuple[str, str]]) -> list[HealthFact]:

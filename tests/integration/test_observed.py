@@ -219,6 +219,35 @@ async def test_a_partner_that_is_gone_is_told_of_in_words_and_by_the_exit_code(p
         wait_ready([(provinces.processes[1], provinces.answering.ready_file)])
 
 
+async def test_a_partner_that_nobody_asks_but_that_takes_no_deliveries_is_told_of_in_words(
+    provinces: TwoProvinces,
+) -> None:
+    left = agency_pb2.CheckRequest.FromString(requests()[-2])
+    left.leave_open_s, left.only_leave = 86_400, True
+    answering = provinces.answering.plan.member_id
+    stop([provinces.processes[1]])
+    try:
+        await ask(provinces, [left.SerializeToString()])
+
+        def told() -> dict[str, dict[str, object]]:
+            return {fact["about"]: fact for fact in json.loads(get(provinces.asking, "/healthz")[2])["facts"]}
+
+        async with asyncio.timeout(
+            120
+        ):  # three attempts, with the pauses between them; letters are counted now and then
+            while (facts := told()).get(f"outbox/{answering}") is None:
+                await asyncio.sleep(0.1)
+        assert facts[f"outbox/{answering}"]["level"] == "attention"
+        assert "Nothing could be delivered to Zhejiang" in str(facts[f"outbox/{answering}"]["en"])
+        assert "无法向浙江省投递" in str(facts[f"outbox/{answering}"]["zh"])
+        assert "partners" not in told(), "nobody is said to answer who takes nothing"
+        shown = get(provinces.asking, "/metrics")[2]
+        assert re.search(rf'^wugan_outbox_failing_seconds{{partner="{answering}"}} [1-9]', shown, re.M)
+    finally:
+        provinces.processes[1] = start_gateway(provinces.answering)
+        wait_ready([(provinces.processes[1], provinces.answering.ready_file)])
+
+
 def test_a_gateway_that_does_not_run_is_not_reached(provinces: TwoProvinces, tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text(provinces.asking.config.read_text("utf-8"), "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gateway.observing import metrics
 from gateway.observing.health import Level
 from gateway.post.letters import letter
 from gateway.store.engine import Store
-from gateway.store.outbox import Attempt, Dead
+from gateway.store.outbox import Attempt, Dead, Trouble
 from gateway.vitals.letters import LetterVitals
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -58,6 +59,58 @@ async def test_letters_given_up_are_told_of_and_what_is_gone_is_not_shown_any_mo
     await store.outbox.sweep(NOW_MS, NOW_MS + 1_000 * HOUR_MS)
     assert await vitals(NOW_MS + 60_000) == []
     assert (B.member_id, "dead") not in metrics.OUTBOX.values()
+
+
+def trouble(failures: int, reason: int = words.REFUSAL_REASON_PARTNER_UNAVAILABLE) -> Attempt:
+    """Nothing can be delivered to B for three minutes."""
+    return Attempt(B.member_id, trouble=Trouble(B.member_id, NOW_MS - 180_000, failures, NOW_MS + 30_000, reason))
+
+
+async def test_a_partner_that_takes_no_deliveries_is_told_of_long_before_they_are_old(store: Store) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, B, clock=FakeClock(NOW_MS)))
+    sequence = await leave(store)
+    await store.outbox.settle(trouble(2))
+    assert await vitals(NOW_MS) == []
+    assert vitals.undelivered == frozenset()
+    await store.outbox.settle(trouble(3))
+    (fact,) = await vitals(NOW_MS + 20_000)
+    assert (fact.about, fact.level) == (f"outbox/{B.member_id}", Level.ATTENTION)
+    assert fact.en.startswith(
+        "Nothing could be delivered to province 340000 for 3 minutes (3 failures): its gateway cannot be reached."
+    )
+    assert "1" in fact.en.partition("Letters that wait")[2]
+    assert "无法连接其网关" in fact.zh
+    assert fact.since_ms == NOW_MS - 180_000
+    assert vitals.undelivered == {B.member_id}
+    assert metrics.OUTBOX_FAILING.values()[(B.member_id,)] == 200
+    await store.outbox.settle(Attempt(B.member_id, received=[sequence]))
+    assert await vitals(NOW_MS + 40_000) == []
+    assert (B.member_id,) not in metrics.OUTBOX_FAILING.values()
+
+
+@pytest.mark.parametrize("reason", words.RefusalReason.values())
+async def test_why_nothing_is_delivered_is_said_in_words(store: Store, reason: int) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, B, clock=FakeClock(NOW_MS)))
+    await leave(store)
+    await store.outbox.settle(trouble(3, reason))
+    (fact,) = await vitals(NOW_MS)
+    assert fact.do_en
+    assert not re.search(r"[A-Z]{3,}", fact.zh), "a word of the contract is no word of a person"
+
+
+async def test_of_an_expired_directory_of_ones_own_the_partner_is_not_blamed(store: Store) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, B, clock=FakeClock(NOW_MS + 1_000 * HOUR_MS)))
+    await leave(store)
+    await store.outbox.settle(trouble(3, words.REFUSAL_REASON_DIRECTORY_EXPIRED))
+    assert await vitals(NOW_MS) == []
+
+
+async def test_trouble_with_a_partner_for_whom_nothing_waits_any_more_is_not_told(store: Store) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, B, clock=FakeClock(NOW_MS)))
+    sequence = await leave(store)
+    await store.outbox.settle(trouble(3)._replace(dead=[Dead(sequence, words.REFUSAL_REASON_DELIVERY_EXPIRED, "")]))
+    (fact,) = await vitals(NOW_MS)
+    assert fact.about == f"outbox-dead/{B.member_id}"
 
 
 async def test_the_tables_are_not_read_at_every_look(store: Store) -> None:

@@ -101,6 +101,28 @@ async def test_a_partner_that_took_a_delivery_since_is_not_said_to_be_away(world
     assert levels(await world.partners()) == {"partners": Level.WELL}
 
 
+async def test_a_partner_that_takes_no_deliveries_is_not_among_those_that_answer(world: World) -> None:
+    away = {B.member_id}
+    vitals = PartnerVitals(world.directory, 2.0, undelivered=lambda: away)
+    world.ask(B.member_id)
+    assert list(await vitals(NOW_MS)) == []
+    world.ask(C.member_id)
+    (fact,) = await vitals(NOW_MS)
+    assert fact.en.startswith("All 1 ")
+
+
+@pytest.mark.parametrize("reason", [words.REFUSAL_REASON_INTERNAL, words.REFUSAL_REASON_SHUTTING_DOWN])
+async def test_whatever_a_partner_fails_for_is_said_in_words(
+    world: World, reason: words.RefusalReason.ValueType
+) -> None:
+    for _ in range(3):
+        world.ask(B.member_id, RefusedError("rejected", "已拒绝", reason=reason))
+    told = {fact.about: fact for fact in await world.partners()}[f"partner/{B.member_id}"]
+    name = words.RefusalReason.Name(reason).removeprefix("REFUSAL_REASON_")
+    assert name not in told.en
+    assert name not in told.zh
+
+
 async def test_two_failures_are_not_worth_telling(world: World) -> None:
     for _ in range(2):
         world.ask(C.member_id, gone())
