@@ -44,12 +44,14 @@ class Behind(NamedTuple):
         since_ms: of the first try that failed.
         tries: how many have.
         en, zh: why the last one did.
+        own: whether it was for this gateway's own storage, of which others tell.
     """
 
     since_ms: int
     tries: int
     en: str
     zh: str
+    own: bool = False
 
 
 class Following:
@@ -127,7 +129,7 @@ class Following:
                 self.behind.pop(name, None)
             except (AdapterError, StoreError) as error:
                 what = described(error) if isinstance(error, StoreError) else type(error).__name__
-                pause_s, tries = self._not_read(name, error.en, error.zh)
+                pause_s, tries = self._not_read(name, error.en, error.zh, own=isinstance(error, StoreError))
                 _log.warning("changes not read", adapter=name, fault=what, failures=tries)
             except Exception as error:  # noqa: BLE001  an adapter is foreign code, and the loop must go on
                 pause_s, tries = self._not_read(name, "the adapter crashed; see the log", "接入程序异常，详见日志")
@@ -138,11 +140,11 @@ class Following:
             except TimeoutError:
                 pass
 
-    def _not_read(self, name: str, en: str, zh: str) -> tuple[float, int]:
+    def _not_read(self, name: str, en: str, zh: str, *, own: bool = False) -> tuple[float, int]:
         """A department's changes could not be read; how long to wait, and how often that was so."""
         before = self.behind.get(name)
         since_ms, tries = (self._clock.now_ms(), 0) if before is None else (before.since_ms, before.tries)
-        self.behind[name] = Behind(since_ms, tries + 1, en, zh)
+        self.behind[name] = Behind(since_ms, tries + 1, en, zh, own)
         pause_s: float = self._settings.poll_s * 2 ** min(tries + 1, 10)
         return min(_LONGEST_PAUSE_S, pause_s), tries + 1
 

@@ -31,6 +31,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from certs.private_files import open_to_others
 from certs.system_words import cause
+from gateway.aside import Aside
 from gateway.clock import Clock
 from gateway.errors import StoreError
 from gateway.log import described
@@ -109,6 +110,7 @@ class Store:
         self._holding = holding
         self._keys = keys
         self._reader = Reader(engine)
+        self._measuring = Aside()
         self._writer = Writer(
             engine.execution_options(**{WRITES: True}),
             clock,
@@ -246,7 +248,7 @@ class Store:
                 query = sa.select(sa.func.pg_database_size(sa.func.current_database()))
                 return int(connection.execute(query).scalar() or 0)
 
-        return await asyncio.to_thread(ask)
+        return await self._measuring.do(ask)
 
     async def close(self) -> None:
         """Write what is waiting, then close. Afterwards every write raises StoreError."""
@@ -258,6 +260,7 @@ class Store:
         except StoreError as error:
             _log.warning("store closed without reading the audit trail", fault=described(error))
         self._reader.close()
+        self._measuring.close()
         self._engine.dispose()
 
     async def __aenter__(self) -> Self:

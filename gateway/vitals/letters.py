@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.errors import DirectoryError
+from gateway.errors import DirectoryError, StoreError
 from gateway.federation.directory import DirectorySource
 from gateway.observing import metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.store.inbox import DEAD, OPEN, InboxTable
 from gateway.store.outbox import Backlog, OutboxTable, Trouble
+from gateway.vitals.patience import Patient
 from gateway.vitals.peers import IN_A_ROW, why
 from gateway.vitals.wording import span_of
 from gateway.wording import refusal_name
@@ -30,6 +31,16 @@ _LATE: Final = (
 """What to do where an envelope is not receipted in time: departments and agencies have nothing to do with it."""
 
 
+_UNREAD: Final = HealthFact(
+    "letters",
+    Level.ATTENTION,
+    "What waits in outbox and inbox could not be counted: the database did not answer.",
+    "未能统计待发与待处理的消息：数据库没有应答。",
+    "It is counted again by itself once the database answers; nothing is lost. See the other lines of this page.",
+    "数据库恢复应答后自动统计，消息不会丢失；请先查看本页其他各项。",
+)
+
+
 class LetterVitals:
     """A `HealthSource`: what is left with partners, and what they left here.
 
@@ -43,6 +54,7 @@ class LetterVitals:
         self._outbox = outbox
         self._inbox = inbox
         self._directory = directory
+        self._read = Patient(self._look)
         self._read_at_ms = -EVERY_MS
         self._backlog: Sequence[Backlog] = ()
         self._troubles: Mapping[str, Trouble] = {}
@@ -54,15 +66,10 @@ class LetterVitals:
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
         if not 0 <= now_ms - self._read_at_ms < EVERY_MS:
-            self._backlog = await self._outbox.backlog()
-            waited_for = {each.partner for each in self._backlog if each.waiting}
-            troubles = await self._outbox.troubles()
-            # One for whom nothing waits is not tried, so what was noted of it says nothing of today.
-            self._troubles = {partner: trouble for partner, trouble in troubles.items() if partner in waited_for}
-            counts = await self._inbox.counts()
-            self._dead_here = counts.get(DEAD, 0)
-            metrics.INBOX.set(sum(counts.get(state, 0) for state in OPEN), "open")
-            metrics.INBOX.set(self._dead_here, "dead")
+            try:
+                await self._read()
+            except (StoreError, TimeoutError):
+                return [_UNREAD]
             self._read_at_ms = now_ms
         self._show(now_ms)
         names = self._names()
@@ -87,6 +94,18 @@ class LetterVitals:
                 )
             )
         return facts
+
+    async def _look(self) -> None:
+        """Read the tables."""
+        self._backlog = await self._outbox.backlog()
+        waited_for = {each.partner for each in self._backlog if each.waiting}
+        troubles = await self._outbox.troubles()
+        # One for whom nothing waits is not tried, so what was noted of it says nothing of today.
+        self._troubles = {partner: trouble for partner, trouble in troubles.items() if partner in waited_for}
+        counts = await self._inbox.counts()
+        self._dead_here = counts.get(DEAD, 0)
+        metrics.INBOX.set(sum(counts.get(state, 0) for state in OPEN), "open")
+        metrics.INBOX.set(self._dead_here, "dead")
 
     def _show(self, now_ms: int) -> None:
         """The figures; those of a partner for whom nothing is left go."""

@@ -49,7 +49,8 @@ class SourceVitals:
                         "请用 wugan adapter check 检查其清单，并联系该部门。",
                     )
                 )
-        late = [(name, behind) for name, behind in sorted(self._behind().items()) if behind.tries >= TRIES]
+        behind_now = sorted(self._behind().items())
+        late = [(name, behind) for name, behind in behind_now if behind.tries >= TRIES and not behind.own]
         for name, behind in late[:MOST]:
             if name in names:
                 en, zh = names[name]

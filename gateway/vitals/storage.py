@@ -5,21 +5,25 @@ Owns: these facts and figures. Refuses: making room.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.aside import Aside
 from gateway.errors import StoreError
 from gateway.observing import calls, metrics
 from gateway.observing.health import HealthFact, Level
+from gateway.vitals.patience import Patient
 from gateway.vitals.wording import size_of, span_of
 
 CROWDED: Final = 0.5
 """Part of the writer's queue from which on it is said to be crowded."""
 HOPELESS: Final = 0.1
 """Part of the free space asked for, below which the gateway is about to refuse."""
+
+SILENT_S: Final = 5.0
+"""Seconds without an answer from which on a database on a server is said not to be reached."""
 
 MEMORY_MS: Final = 600_000
 """Ids of questions are kept for less than this after they came: whatever is refused for longer is out of order."""
@@ -71,12 +75,14 @@ class StorageVitals:
         self._waiting = waiting
         self._limit = limit
         self._free_bytes = free_bytes
-        self._size = size
+        self._size = Patient(size)
         self._closed_until = closed_until
+        # Not one of the threads that all share: those may all hang in a database that stands still.
+        self._disk = Aside()
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
-        free, held = await asyncio.to_thread(self._measure)
+        free, held = await self._disk.do(self._measure)
         waiting = self._waiting()
         metrics.DISK_FREE.set(free)
         away: list[HealthFact] = []
@@ -84,7 +90,11 @@ class StorageVitals:
             try:
                 held = await self._size()
             except StoreError as error:
-                away.append(_away(error))
+                away.append(_away(error.en, error.zh))
+            except TimeoutError:
+                if (silent_s := self._size.waited_s()) >= SILENT_S:
+                    en, zh = span_of(silent_s)
+                    away.append(_away(f"it has not answered for {en}", f"已 {zh}没有应答"))
         metrics.STORE_BYTES.set(held)
         metrics.STORE_WAITING.set(waiting)
         facts = [*away, *self._written(now_ms), *self._crowded(waiting), *self._room(free), *self._closed(now_ms)]
@@ -170,12 +180,12 @@ class StorageVitals:
         ]
 
 
-def _away(error: StoreError) -> HealthFact:
+def _away(en: str, zh: str) -> HealthFact:
     return HealthFact(
         "store/away",
         Level.FAILING,
-        f"The database is not reached: {error.en}.",
-        f"无法使用数据库：{error.zh}。",
+        f"The database is not reached: {en}.",
+        f"无法使用数据库：{zh}。",
         "Questions are refused until it is back; nothing that was accepted is lost, and nothing has to be restarted.",
         "恢复前查询均被拒绝；已受理的内容不会丢失，恢复后无需重启网关。",
     )

@@ -5,13 +5,13 @@ Owns: these facts and figures. Refuses: looking for a directory and renewing key
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from certs.errors import CertsError
 from certs.slot_journal import KINDS, Generation, Kind
 from certs.slots import KeySlots
+from gateway.aside import Aside
 from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.own_standing import Objection
@@ -140,10 +140,12 @@ class KeyVitals:
         self._slots = slots
         self._renewed = renewed
         self._refused = refused
+        # Not one of the threads that all share: those may all hang in a database that stands still.
+        self._disk = Aside()
 
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
-        facts = [_refused(each) for each in await asyncio.to_thread(self._refused)]
+        facts = [_refused(each) for each in await self._disk.do(self._refused)]
         if (error := self._unsigned()) is not None:
             facts.append(_unsigned(error))
         soonest = float("inf")

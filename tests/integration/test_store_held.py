@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from gateway.clock import FakeClock
+from gateway.clock import FakeClock, SystemClock
 from gateway.config import load_gateway
-from gateway.errors import ConfigError, EnvelopeError, StoreError
+from gateway.errors import ConfigError, DirectoryError, EnvelopeError, StoreError
 from gateway.exchange.replay import admit
+from gateway.federation.directory import Directory
+from gateway.observing import calls
+from gateway.observing.health import Health, Level
 from gateway.store import postgresql
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
@@ -24,9 +27,11 @@ from gateway.store.migrations import NEWEST
 from gateway.store.moving import move
 from gateway.store.place import EMBEDDED, open_store
 from gateway.store.postgresql import Limits, engine_of
+from gateway.vitals.letters import LetterVitals
+from gateway.vitals.storage import StorageVitals
 from tests.configured import gateway_toml
 from tests.faults.proxy import FaultProxy
-from tests.faults.trouble import REFUSED
+from tests.faults.trouble import BLACK_HOLE, REFUSED
 from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, PERSON, Failing, answer, cells, event
 
 pytestmark = pytest.mark.integration
@@ -218,6 +223,43 @@ async def test_while_the_server_is_away_writes_are_refused_and_then_it_goes_on(p
     assert error.retryable
     assert "connection refused" in error.en
     assert "连接被拒绝" in error.zh
+
+
+async def test_a_server_that_says_nothing_any_more_is_told_of_on_the_health_page_as_what_it_is(
+    proxy: FaultProxy, address: str, tmp_path: Path
+) -> None:
+    clock = FakeClock(NOW_MS)
+    calls.use_clock(clock)
+
+    def nobody() -> Directory:
+        raise DirectoryError("none", "无")
+
+    try:
+        async with gateways(over(proxy, address)) as store:
+            health = Health(MEMBER, clock)
+            look = StorageVitals(tmp_path, None, lambda: 0, limit=100, free_bytes=0, size=store.size)
+            health.register("store", look)
+            health.register("letters", LetterVitals(store.outbox, store.inbox, SimpleNamespace(current=nobody)))  # type: ignore[arg-type]
+            assert (await health.report()).level is Level.WELL
+            async with proxy.suffering(BLACK_HOLE):
+                clock.advance(20)
+                held = [asyncio.ensure_future(store.audit.head()) for _ in range(64)]  # in every thread that is shared
+                await health.report()
+                clock.advance(20)
+                told = {fact.about: fact for fact in (await health.report()).facts}
+                assert told["store/away"].level is Level.FAILING
+                assert "it has not answered for 20 seconds" in told["store/away"].en
+                assert "已 20 秒没有应答" in told["store/away"].zh
+                assert "restart the gateway" not in " ".join(fact.do_en for fact in told.values())
+                assert not any("could not be read" in fact.en for fact in told.values())
+                for each in held:
+                    each.cancel()
+            proxy.reset()
+            async with asyncio.timeout(120):
+                while (await health.report()).level is not Level.WELL:
+                    clock.advance(20)
+    finally:
+        calls.use_clock(SystemClock())
 
 
 async def test_a_server_that_says_nothing_any_more_holds_the_writer_for_a_bounded_time(

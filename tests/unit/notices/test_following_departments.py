@@ -10,6 +10,7 @@ import pytest
 
 from adapters.contract import MAX_CURSOR_BYTES, Changed
 from adapters.errors import SourceDownError, SourceFaultError
+from gateway.errors import StoreError
 from gateway.observing.health import Level
 from gateway.vitals.sources import SourceVitals
 from tests.unit.notices.notices_world import Feed, World, death, world
@@ -97,6 +98,28 @@ async def test_a_department_that_is_down_holds_up_no_other(tmp_path: Path) -> No
 
         await until(both, "the notice of the one that came back")
         assert await seen(w.clock.now_ms()) == []
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_no_department_is_blamed_for_the_gateways_own_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    civil = Feed({ANNA: []})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+
+        async def away(_adapter: str) -> bytes:
+            raise StoreError("the gateway's storage failed", "网关存储故障")
+
+        monkeypatch.setattr(w.b.store.changes, "cursor", away)
+        task = await running(w)
+
+        async def three_times() -> bool:
+            return [each.tries >= 3 for each in w.following.behind.values()] == [True]
+
+        await until(three_times, "three tries in vain")
+        assert await SourceVitals(w.departments, lambda: w.following.behind)(w.clock.now_ms()) == []
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
