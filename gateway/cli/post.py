@@ -30,9 +30,20 @@ if TYPE_CHECKING:
 
 MEMBER = click.option("--member", default="", help=say("only of this member", "仅此成员"))
 LIMIT = click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help=say("rows", "行数"))
-REASON = click.option("--reason", required=True, help=say("why, for the audit trail", "理由（记入审计日志）"))
 ALL_DEAD = click.option("--all", "all_dead", is_flag=True, help=say("all dead ones", "全部已停止的"))
 DELIVERIES = click.argument("deliveries", nargs=-1)
+
+
+def _given(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+    """A reason that says something."""
+    if not reason.strip():
+        raise click.BadParameter(say("say why: it is kept in the audit trail", "请写明理由，理由将记入审计日志"))
+    return reason.strip()
+
+
+REASON = click.option(
+    "--reason", required=True, callback=_given, help=say("why, for the audit trail", "理由（记入审计日志）")
+)
 
 
 class _Box(ABC):

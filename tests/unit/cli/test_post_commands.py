@@ -138,6 +138,10 @@ def test_a_dead_letter_is_sent_again(config: Path) -> None:
 
 def test_dead_letters_are_dropped_with_a_reason_that_is_on_record(config: Path) -> None:
     assert run("outbox", "drop", "--all", "--config", str(config)).exit_code == 2, "without a reason"
+    for nothing in ("", " \u3000"):
+        refused = run("outbox", "drop", "--all", "--reason", nothing, "--config", str(config))
+        assert refused.exit_code == 2, "a blank is no reason"
+        assert "say why" in refused.stderr
     done = run("outbox", "drop", "--all", "--reason", "sent by post", "--config", str(config))
     assert done.exit_code == 0, done.output
     assert [each["state"] for each in listed(config, "outbox", "list")] == ["waiting"]

@@ -66,5 +66,5 @@ async def test_an_error_that_comes_in_time_is_raised(clock: FakeClock) -> None:
     async def fails() -> int:
         raise OSError
 
-    with pytest.raises(OSError):  # noqa: PT011  whatever it is
+    with pytest.raises(OSError):
         await Patient(fails)()
