@@ -196,7 +196,7 @@ class Client:
             ) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError) as error:
             raise _AgainError(
-                *self._texts(f"no connection ({type(error).__name__})", f"连接失败：{cut_off(error).zh}")
+                *self._texts(f"no connection ({cut_off(error).en})", f"连接失败：{cut_off(error).zh}")
             ) from error
         except TimeoutError as error:
             raise self._down("no answer in time", "未在时限内应答") from error

@@ -8,6 +8,7 @@ what to do about it, which the caller knows; errors of ours, which have both tex
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -91,10 +92,22 @@ def cause(error: OSError | sqlite3.Error) -> Cause:
 
 
 def cut_off(error: Exception) -> Cause:
-    """Why a call over the network came to nothing; in English by the error's kind, as its text may quote an answer."""
+    """Why a call over the network came to nothing; not in the error's own text, which may quote an answer."""
     # aiohttp keeps the system's own error inside.
     inner = getattr(error, "os_error", error)
-    return Cause(type(error).__name__, cause(inner).zh if isinstance(inner, OSError) else "应答中断或不完整")
+    if not isinstance(inner, OSError):
+        return Cause(type(error).__name__, "应答中断或不完整")
+    return Cause(_named(inner) or type(error).__name__, _in_chinese(inner))
+
+
+def _named(error: OSError) -> str:
+    """What the system calls it; "" of errors that count in numbers of their own, and of those without."""
+    import socket
+    import ssl
+
+    if error.errno not in _ZH or isinstance(error, (ssl.SSLError, socket.gaierror)):
+        return ""
+    return os.strerror(error.errno).lower()
 
 
 def _in_english(error: OSError) -> str:

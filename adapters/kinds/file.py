@@ -32,7 +32,7 @@ from adapters.mapping import LinkMapper, Mapped, Mapper
 from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
 from adapters.segments import COLUMNS, Segment, SegmentBrokenError
-from certs.system_words import cause
+from certs.system_words import Cause, cause
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -364,10 +364,8 @@ class FileAdapter:
 
     def _broken(self, error: Exception) -> SourceDownError:
         name = self._manifest.adapter_id
-        zh = cause(error).zh if isinstance(error, sqlite3.Error) else "索引文件已损坏"
-        return SourceDownError(
-            f"{name}: the index cannot be used ({type(error).__name__})", f"{name}：索引不可用（{zh}）"
-        )
+        why = cause(error) if isinstance(error, sqlite3.Error) else Cause("its file is damaged", "索引文件已损坏")
+        return SourceDownError(f"{name}: the index cannot be used ({why.en})", f"{name}：索引不可用（{why.zh}）")
 
 
 def rows_of_columns(names: list[str], columns: dict[str, Int32], references: list[str]) -> Mapped:

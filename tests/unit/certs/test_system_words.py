@@ -12,7 +12,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientConnectorDNSError, ServerDisconnectedError
+from aiohttp import ClientConnectorDNSError, ClientConnectorError, ServerDisconnectedError
 from aiohttp.client_reqrep import ConnectionKey
 
 from certs import system_words
@@ -80,6 +80,8 @@ def test_a_call_that_is_cut_off_is_told_by_what_the_system_said_inside() -> None
     key = ConnectionKey("nowhere.invalid", 443, True, True, None, None, None)
     unknown = ClientConnectorDNSError(key, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
     assert cut_off(unknown) == ("ClientConnectorDNSError", "域名无法解析")
+    refused = ClientConnectorError(key, OSError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.7', 80)"))
+    assert cut_off(refused) == ("connection refused", "连接被拒绝")
     assert cut_off(ServerDisconnectedError()) == ("ServerDisconnectedError", "应答中断或不完整")
     assert cut_off(ConnectionResetError(errno.ECONNRESET, "reset")).zh == "连接被对方重置"
 
