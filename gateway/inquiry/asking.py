@@ -147,10 +147,12 @@ class Departments:
         with self.sources.taken() as hand:
             asked = [source for source in hand.live if narrowing.asks(source.about)]
             descriptions = [source.about for source in asked]
+            gathering = Gathering(question.subjects, descriptions, self.names_match, narrowing)
+            if gathering.subjects is not question.subjects:
+                question = replace(question, subjects=gathering.subjects)
             first = await self._round(question, asked, end)
             if self.noted is not None:
                 self.noted(question, descriptions, first)
-            gathering = Gathering(question.subjects, descriptions, self.names_match, narrowing)
             for position, outcome in enumerate(first):
                 gathering.add(position, outcome)
             if hand.shadow and self.beside is not None:

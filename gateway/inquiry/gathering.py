@@ -6,9 +6,9 @@ Refuses: asking anybody, and grading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
@@ -18,6 +18,7 @@ from adapters.contract import Description, Evidence, Faces, Found, Holders, Subj
 from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import series_of
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
+from gateway.rules.columns import Int32
 from gateway.rules.identity import may_be_somebodys
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -93,7 +94,9 @@ class Gathering:
     What stands in place of a linked number and can be nobody's (`may_be_somebodys`) is not followed: under a filler
     others hold the records of people whose number they do not know.
 
-    People whom `narrowing` leaves out come out of it like people whom no source knows.
+    People whom `narrowing` leaves out come out of it like people whom no source knows. Where it leaves out anybody,
+    further numbers are asked about as if they were somebody's of their own, after the people of the question; what may
+    be told of them is put to the person whose they are at the end.
     """
 
     def __init__(
@@ -103,14 +106,18 @@ class Gathering:
         names_match: NamesMatch,
         narrowing: Narrowing = EVERYBODY,
     ) -> None:
+        self._people = len(subjects)
+        self._owner: Int32 | None = None
+        if narrowing.apart and subjects.alias_subject:
+            subjects, self._owner = _set_apart(subjects)
+        self.subjects: Final = subjects
+        """Whom to ask about in the first step: the people of the question, then numbers judged by themselves."""
         count = len(subjects)
         self._narrowing = narrowing
         self._protected = np.zeros(count, np.bool_)
         self._placed = np.zeros(count, np.bool_)
         if narrowing.protects:
             self._protected[narrowing.all_protected(subjects.id_number)] = True
-            aliases = narrowing.all_protected(subjects.alias_id_number)
-            self._protected[[subjects.alias_subject[place] for place in aliases]] = True
         self._subjects = subjects
         self._descriptions = descriptions
         self._names_match = names_match
@@ -119,6 +126,16 @@ class Gathering:
         self._rows: NDArray[np.int32] | None = None
         self._asked_columns: tuple[pl.Series, pl.Series] | None = None
         self._numbers: dict[int, set[str]] = {}
+        # Where numbers are judged by themselves: the row of each, by whose row that is and the number.
+        self._apart: dict[tuple[int, str], int] = {}
+        if self._owner is not None:
+            self._apart = {
+                key: row for row, key in enumerate(zip(self._owner.tolist(), subjects.id_number, strict=True))
+            }
+        # Of the second step: the rows of the same person that are asked about under the same number before each row;
+        # what is found once more so counts where none of these may be told of.
+        self._earlier: dict[int, list[int]] = {}
+        self._again: list[tuple[Int32, Evidence]] = []
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
         self._known = np.zeros(count, np.bool_)
@@ -152,14 +169,19 @@ class Gathering:
         if conflicts:
             self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
+        asked_at = evidence.subject
         if rows is not None and len(evidence):
-            evidence = replace(evidence, subject=rows[evidence.subject])
-        if len(evidence):
-            self._evidence.append(evidence)
+            evidence = replace(evidence, subject=rows[asked_at])
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
             if self._narrowing.holds(about):
                 self._placed[holders.subject if rows is None else rows[holders.subject]] = True
+        again = np.isin(asked_at, list(self._earlier)) if self._earlier else None
+        if again is not None and np.count_nonzero(again):
+            self._again.append((asked_at[again], evidence.take(again)))
+            evidence = evidence.take(~again)
+        if len(evidence):
+            self._evidence.append(evidence)
         if len(found.faces):
             faces = found.faces
             self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
@@ -217,8 +239,9 @@ class Gathering:
         Nobody is asked about again who is protected; see narrowing.py for who is besides.
         """
         new: list[tuple[int, str]] = []
+        self._place_together()
         for row, number in self._links:
-            if self._protected[row]:
+            if self._protected[row] or self._row_of(row, number) is not None:
                 continue
             known = self._numbers.setdefault(row, set())
             if number in known:
@@ -234,30 +257,63 @@ class Gathering:
             new += [(row, self._subjects.id_number[row]) for row in unplaced if row not in again]
         if not new:
             return None
+        if self._owner is not None:
+            before: dict[tuple[int, str], list[int]] = {}
+            for place, (row, number) in enumerate(new):
+                asked = before.setdefault((int(self._owner[row]), number), [])
+                if asked:
+                    self._earlier[place] = [*asked]
+                asked.append(row)
         self._rows = np.array([row for row, _ in new], np.int32)
         self._asked_columns = None
         self._asked = Subjects([number for _, number in new], [self._subjects.name[row] for row, _ in new])
         return self._asked
 
+    def _row_of(self, row: int, number: str) -> int | None:
+        """Where a number of the same person is judged by itself: its row."""
+        return None if self._owner is None else self._apart.get((int(self._owner[row]), number))
+
+    def _place_together(self) -> None:
+        """Numbers that a department links are one person's: where one of them is placed, so are the others."""
+        pairs = [(row, self._row_of(row, number)) for row, number in self._links] if self._apart else []
+        left = [(a, b) for a, b in pairs if b is not None and not self._protected[a] and not self._protected[b]]
+        while new := [(a, b) for a, b in left if self._placed[a] != self._placed[b]]:
+            for a, b in new:
+                self._placed[[a, b]] = True
+
     def result(self) -> Gathered:
         """All of it as columns, without what is known of people who may not be told of."""
-        links, evidence = self._links, Evidence.concatenate(self._evidence)
-        faces = self._seen_faces()
+        links, faces = self._links, self._seen_faces()
         hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
+        for at, part in self._again:
+            wanted = [bool(hidden[self._earlier[place]].all()) for place in at.tolist()]
+            self._evidence.append(part.take(np.array(wanted, np.bool_)))
+        evidence = Evidence.concatenate(self._evidence)
         if np.count_nonzero(hidden):
             self._known &= ~hidden
             self._conflict &= ~hidden
             evidence = evidence.take(~hidden[evidence.subject])
             faces = faces.take(~hidden[faces.subject])
             links = {(row, number): since for (row, number), since in links.items() if not hidden[row]}
-        linked = np.zeros(len(self._subjects), np.bool_)
+        known, conflict = self._known, self._conflict
+        if self._owner is not None:
+            owner = self._owner
+            known, conflict = (_put_to(owner, each)[: self._people] for each in (known, conflict))
+            evidence = replace(evidence, subject=owner[evidence.subject])
+            faces = Faces.newest(_rows_of(replace(faces, subject=owner[faces.subject])))
+            together: dict[tuple[int, str], int] = {}
+            for (row, number), since in links.items():
+                if number != self._subjects.id_number[owner[row]]:
+                    together.setdefault((int(owner[row]), number), since)
+            links = together
+        linked = np.zeros(self._people, np.bool_)
         link_subject = [row for row, _ in links]
         if link_subject:
             linked[link_subject] = True
         return Gathered(
             evidence=evidence,
-            known=self._known,
-            identity_conflict=self._conflict,
+            known=known,
+            identity_conflict=conflict,
             linked=linked,
             link_subject=link_subject,
             link_id_number=[number for _, number in links],
@@ -268,11 +324,27 @@ class Gathering:
 
     def _seen_faces(self) -> Faces:
         """The faces of all sources, each of a person once: several steps, and several sources, may have it."""
-        parts = [
-            zip(each.subject.tolist(), each.token, each.observed_on.tolist(), each.region.tolist(), strict=True)
-            for each in self._faces
-        ]
-        return Faces.newest(row for part in parts for row in part) if parts else Faces()
+        return Faces.newest(row for each in self._faces for row in _rows_of(each)) if self._faces else Faces()
+
+
+def _set_apart(subjects: Subjects) -> tuple[Subjects, Int32]:
+    """The people with their further numbers as people of their own after them, and whose each row is."""
+    rows = subjects.alias_subject
+    names = [*subjects.name, *(subjects.name[row] for row in rows)]
+    asked = Subjects([*subjects.id_number, *subjects.alias_id_number], names)
+    return asked, np.array([*range(len(subjects)), *rows], np.int32)
+
+
+def _put_to(owner: Int32, column: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is so of a row, put to whose it is."""
+    together = np.zeros_like(column)
+    together[owner[column]] = True
+    return together
+
+
+def _rows_of(faces: Faces) -> Iterable[tuple[int, bytes, int, int]]:
+    columns = faces.subject.tolist(), faces.token, faces.observed_on.tolist(), faces.region.tolist()
+    return zip(*columns, strict=True)
 
 
 def fits_question(found: Found, count: int, about: Description) -> bool:

@@ -6,6 +6,10 @@ departments are asked about both alike, and what they say of the one is dropped 
 size come out the same by themselves. Where regions are what leaves people out, everybody who was not placed in them by
 the first step is asked about a second time, known or not, because some are asked about again under a linked number.
 
+Further numbers that the asker gives for a person are the person's for all that anybody can see, or somebody else's,
+whom the asker tries to find out about. So each of them is judged by itself, as if it had been asked about alone, and
+only what may be told of it so is the person's. Where a department links the two, what places one places the other.
+
 Owns: this rule's judgements. Refuses: asking, grading, and telling anybody which of the two it was.
 """
 
@@ -63,6 +67,11 @@ class Narrowing:
     def is_protected(self, number: str) -> bool:
         """Whether a normalised number is that of a protected person."""
         return bool(self._protected) and self._digest is not None and self._digest(number) in self._protected
+
+    @property
+    def apart(self) -> bool:
+        """Whether further numbers are judged by themselves; where nobody is left out, all are told of alike."""
+        return bool(self._protected or self.regions)
 
     def all_protected(self, numbers: Sequence[str]) -> list[int]:
         """Places of the protected ones among numbers."""

@@ -6,9 +6,9 @@ Forbidden is who is under special protection, and whom nothing places in the reg
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -69,7 +69,7 @@ def asked(*numbers: str, **changed: Any) -> exchange_pb2.Question:
     return made
 
 
-def register(people: dict[str, Sequence[Row]], **options: Any) -> Register:
+def register(people: Mapping[str, Sequence[Row]], **options: Any) -> Register:
     return Register(people, names=SAME, **options)
 
 
@@ -119,12 +119,112 @@ async def test_two_names_under_a_protected_number_are_no_conflict_to_the_asker()
     assert (await told(protecting(ANNA), asked(ANNA), department)).status == [UNKNOWN]
 
 
-async def test_a_person_protected_under_a_further_number_of_the_question_is_hidden_too() -> None:
-    made = asked(BO, ANNA)
-    made.subjects.alias_subject.append(0)
-    made.subjects.alias_id_number.append(NEW_ANNA)
-    findings = await told(protecting(NEW_ANNA), made, register({BO: seen(HEFEI), ANNA: seen(HEFEI)}))
-    assert list(findings.status) == [UNKNOWN, MEDIUM]
+# further numbers of a question: nobody can see whether they are the same person's
+
+
+def with_further(made: exchange_pb2.Question, *further: str) -> exchange_pb2.Question:
+    """The question, with further numbers for its first person."""
+    made.subjects.alias_subject.extend([0] * len(further))
+    made.subjects.alias_id_number.extend(further)
+    return made
+
+
+SOMEBODY_ELSE = {BO: "无名", ANNA: "安娜", CHEN: "陈晨"}
+TESTED: list[Any] = [
+    pytest.param(protecting(ANNA), {ANNA: seen(HEFEI)}, id="protected"),
+    pytest.param(protecting(ANNA), {ANNA: seen(HEFEI, "CREMATION")}, id="protected and dead"),
+    pytest.param(only(HEFEI), {ANNA: seen(WUHU)}, id="of another region"),
+    pytest.param(only(HEFEI), {ANNA: []}, id="known, and nothing else"),
+]
+
+
+@pytest.mark.parametrize("names", [SOMEBODY_ELSE, SAME], ids=["other names", "the same name"])
+@pytest.mark.parametrize(("access", "people"), TESTED)
+async def test_a_forbidden_number_beside_a_known_one_looks_like_one_that_nobody_has(
+    access: Access, people: dict[str, Sequence[Row]], names: dict[str, str]
+) -> None:
+    """Whoever may ask about BO must not find out about ANNA by giving her number as another one of his."""
+    forbidden = Register({BO: seen(HEFEI), **people}, names=names)
+    unknown = Register({BO: seen(HEFEI)}, names=names)
+    one = await told(access, with_further(asked(BO, CHEN), ANNA), forbidden)
+    other = await told(access, with_further(asked(BO, CHEN), ANNA), unknown)
+    assert list(one.status) == [MEDIUM, UNKNOWN]
+    assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+    assert [len(lookup.subjects) for lookup in forbidden.asked] == [len(lookup.subjects) for lookup in unknown.asked]
+
+
+@pytest.mark.parametrize(("access", "people"), TESTED)
+async def test_a_known_number_beside_a_forbidden_one_does_not_show_which_it_is(
+    access: Access, people: dict[str, Sequence[Row]]
+) -> None:
+    """The same the other way round: her number first, and his as another one of hers."""
+    one = await told(access, with_further(asked(ANNA), BO), register({BO: seen(HEFEI), **people}))
+    other = await told(access, with_further(asked(ANNA), BO), register({BO: seen(HEFEI)}))
+    assert one.status == [MEDIUM]
+    assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+
+
+def followed(person: str, links: dict[str, str]) -> list[str]:
+    """A number, and those that departments link to it, one after another."""
+    found = [person]
+    while (number := links.get(found[-1], found[0])) not in found:
+        found.append(number)
+    return found
+
+
+@given(
+    st.dictionaries(st.sampled_from(PEOPLE), st.sampled_from([HEFEI, WUHU, 0])),
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(PEOPLE)), max_size=5, unique=True),
+    st.sets(st.sampled_from(PEOPLE)),
+    st.just(True) | st.dictionaries(st.sampled_from(PEOPLE), st.sampled_from(PEOPLE), max_size=3),
+    st.sampled_from([SAME, {each: each for each in PEOPLE}]),
+)
+@settings(max_examples=150, deadline=None)
+async def test_whatever_is_asked_with_further_numbers_forbidden_ones_are_as_if_nobody_had_them(
+    lives: dict[str, int],
+    further: list[tuple[int, str]],
+    protected: set[str],
+    linked: dict[str, str] | Literal[True],
+    names: dict[str, str],
+) -> None:
+    """Of a grant for a region, or with departments that link numbers."""
+    scope, links = (Scope(None, (HEFEI,)), {}) if linked is True else (Scope(), linked)
+    links = {number: new for number, new in links.items() if number != new}
+    free = {person for person, region in lives.items() if linked is not True or region == HEFEI}
+    for person in sorted(free):
+        if protected & set(followed(person, {each: number for each, number in links.items() if each in lives})):
+            free.discard(person)
+    made = asked(*PEOPLE[:3])
+    further = [(row, number) for row, number in further if number != PEOPLE[row]]
+    made.subjects.alias_subject.extend(row for row, _ in further)
+    made.subjects.alias_id_number.extend(number for _, number in further)
+    held = {person: seen(region) for person, region in lives.items()}
+    rest = {person: rows for person, rows in held.items() if person in free}
+    one = await told(protecting(*protected, scope=scope), made, Register(held, names=names, links=links))
+    other = await told(access_of(terms(scope=scope)), made, Register(rest, names=names, links=links))
+    assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+
+
+async def test_further_numbers_that_may_be_told_of_are_told_of_together() -> None:
+    """Also where another number beside them is forbidden."""
+    people = {BO: seen(HEFEI, "OUTPATIENT"), CHEN: seen(HEFEI, "RAIL_TRAVEL"), ANNA: seen(HEFEI)}
+    for access in (protecting(ANNA), only(HEFEI), protecting(ANNA, scope=Scope(None, (HEFEI,)))):
+        findings = await told(access, with_further(asked(BO), CHEN), register(people))
+        assert set(findings.evidence.kind) == {v.EVIDENCE_KIND_OUTPATIENT, v.EVIDENCE_KIND_RAIL_TRAVEL}
+        assert not any(findings.evidence.subject)
+    findings = await told(protecting(ANNA), with_further(asked(BO), CHEN, ANNA), register(people))
+    assert set(findings.evidence.kind) == {v.EVIDENCE_KIND_OUTPATIENT, v.EVIDENCE_KIND_RAIL_TRAVEL}
+    assert len(findings.evidence.subject) == 2
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["linked from it", "linked to it"])
+async def test_a_further_number_that_a_department_links_is_the_same_persons(first: bool) -> None:
+    links = {BO: NEW_ANNA} if first else {NEW_ANNA: BO}
+    people = {BO: seen(HEFEI, "OUTPATIENT"), NEW_ANNA: seen(WUHU, "IMPRISONED")}
+    findings = await told(only(HEFEI), with_further(asked(BO), NEW_ANNA), register(people, links=links))
+    assert findings.flags[0] & 1 << words.ENTITLEMENT_FLAG_IMPRISONED
+    alone = await told(only(HEFEI), asked(BO), register(people, links={BO: NEW_ANNA}))
+    assert findings.evidence.SerializeToString() == alone.evidence.SerializeToString()
 
 
 @given(st.lists(st.sampled_from(PEOPLE), min_size=1, max_size=6), st.sets(st.sampled_from(PEOPLE)))
