@@ -17,6 +17,7 @@ from gateway.errors import EnvelopeError
 from gateway.exchange.replay import ReplayGuard, admit
 from gateway.store import replay
 from gateway.store.engine import Store
+from tests.mutants import without
 from tests.unit.exchange.replay_contract import ReplayGuardContract
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.store_world import EXPIRES_MS, MEMBER, NOW_MS, event, new_id, refused
@@ -30,6 +31,7 @@ from gateway.clock import FakeClock
 from gateway.exchange.replay import admit
 from gateway.log import configure
 from gateway.store.engine import Store
+from tests.mutants import without
 
 async def main(state, member, expires_ms, now_ms):
     configure("ERROR")  # standard output is for the acknowledgements
@@ -68,6 +70,25 @@ async def test_a_message_is_refused_after_a_restart(open_store: OpenStore) -> No
         for one in accepted:
             with refused("ENVELOPE_REPLAYED"):
                 await admit(store.replay, MEMBER, one, EXPIRES_MS, NOW_MS)
+
+
+async def test_without_the_table_it_would_be_accepted_after_a_restart_and_without_memory_too_at_once(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What memory and table refuse is refused by nothing else: each is taken away, and then the replay succeeds."""
+    message = new_id()
+    mutant = without(replay, [("new and payload[2] >= self.forgotten_ms", "payload[2] >= self.forgotten_ms")])
+    monkeypatch.setattr(replay._Admissions, "apply", mutant._Admissions.apply)
+    async with open_store() as store:
+        await admit(store.replay, MEMBER, message, EXPIRES_MS, NOW_MS)
+        with refused("ENVELOPE_REPLAYED"):
+            await admit(store.replay, MEMBER, message, EXPIRES_MS, NOW_MS)
+    async with open_store() as store:
+        await admit(store.replay, MEMBER, message, EXPIRES_MS, NOW_MS)
+        monkeypatch.setattr(replay.DurableReplayGuard, "_remember", lambda _self, _key: None)
+        store.replay._recent.clear()
+        await admit(store.replay, MEMBER, message, EXPIRES_MS, NOW_MS)
+        await admit(store.replay, MEMBER, message, EXPIRES_MS, NOW_MS)
 
 
 async def test_among_new_messages_written_together_only_the_replayed_ones_are_refused(open_store: OpenStore) -> None:
