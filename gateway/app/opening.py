@@ -230,7 +230,8 @@ async def open_access(
 ) -> Access:
     """Decides by the policy in the store, and follows it as long as the gateway runs; so do registered adapters."""
     harvest = Harvest(settings.access.harvest, functools.partial(keep_alarm, store))
-    access = Access(clock, Quotas(store.usage), digest=store.protected_digest, harvest=harvest)
+    quotas = Quotas(store.usage)
+    access = Access(clock, quotas, digest=store.protected_digest, harvest=harvest)
     administration = Administration(store, settings.member_id, thresholds(settings.access), clock)
 
     def use(policy: Policy | None) -> None:
@@ -240,6 +241,7 @@ async def open_access(
     watch = PolicyWatch(administration, use, clock, settings.access.poll_s)
     await watch.look(first=True)
     harvest.restore(await store.alarms.read())
+    await quotas.restore(clock.now_ms())
     await enlisting.once()
     for loop in (watch.run, enlisting.run, shadowing.run):
         stack.callback(asyncio.create_task(loop()).cancel)

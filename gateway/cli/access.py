@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _COUNT = click.IntRange(0, 1_000_000_000)
+_PEOPLE = click.IntRange(1, 1_000_000_000)
 _DAY_MS = 86_400_000
 _LARGEST_FILE = 1 << 20
 
@@ -240,17 +241,34 @@ def list_(config_file: Path, json_out: bool) -> None:
 @click.option("--unit", default="", help=say("its unit", "经办机构代码"))
 @click.option("--purpose", required=True, help=say("purpose", "目的"))
 @click.option("--benefit", "benefits", multiple=True, required=True, help=say("benefit; repeatable", "险种，可重复"))
-@click.option("--people", "count", type=_COUNT, default=1, help=say("how many people", "人数"))
+@click.option(
+    "--people", "count", type=click.IntRange(1, 1_000_000_000), default=1, help=say("how many people", "人数")
+)
+@click.option(
+    "--official",
+    default="",
+    help=say("the official's pseudonym, hexadecimal, as in the audit trail", "经办人假名（十六进制，见审计日志）"),
+)
 @CONFIG
 @JSON
 def explain(
-    config_file: Path, json_out: bool, member: str, unit: str, purpose: str, benefits: tuple[str, ...], count: int
+    config_file: Path,
+    json_out: bool,
+    member: str,
+    unit: str,
+    purpose: str,
+    benefits: tuple[str, ...],
+    count: int,
+    official: str,
 ) -> None:
     """Explain."""
     from gateway.cli.access_explain import Asked, explanation
+    from gateway.cli.audit_options import hexadecimal
+
+    pseudonym = hexadecimal(official, None, "--official") if official else b""
 
     async def work(at: Opened) -> dict[str, Any]:
-        return await explanation(at, Asked.of(member, unit, purpose, benefits, count))
+        return await explanation(at, Asked.of(member, unit, purpose, benefits, count, pseudonym))
 
     told = run(config_file, work)
     if json_out:

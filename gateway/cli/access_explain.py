@@ -1,11 +1,12 @@
 """Why a question would be allowed or refused, grant by grant; and a grant as a person reads it.
 
-Owns: the explanation. It decides by the same policy as the gateway. Refuses: counting anything.
+Owns: the explanation. It decides by the same policy, counters and alarms as the gateway. Refuses: counting anything,
+and knowing what was asked within the last minute or second, which the process that answers holds in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import wording
@@ -13,6 +14,7 @@ from gateway.access.policy import Policy
 from gateway.access.terms import BENEFIT_NAMES, KIND_NAMES, PURPOSE_NAMES, Quotas, Terms
 from gateway.cli.access_common import moment
 from gateway.cli.access_shown import because
+from gateway.cli.audit_words import signal_words
 from gateway.cli.language import say
 from gateway.clock import civil_day
 from gateway.errors import ConfigError
@@ -23,19 +25,23 @@ from gateway.store.usage import DAY
 if TYPE_CHECKING:
     from gateway.access.ledger import Grant, Ledger
     from gateway.cli.access_common import Opened
+    from gateway.store.alarms import Alarm
 
 
 class Asked(NamedTuple):
-    """A question that might be asked."""
+    """A question that might be asked; `official`: what stands for who asks, b"": not said."""
 
     member: str
     unit: str
     purpose: int
     benefits: frozenset[int]
     people: int
+    official: bytes = b""
 
     @classmethod
-    def of(cls, member: str, unit: str, purpose: str, benefits: Iterable[str], people: int) -> Asked:
+    def of(
+        cls, member: str, unit: str, purpose: str, benefits: Iterable[str], people: int, official: bytes = b""
+    ) -> Asked:
         """From the words of a command line.
 
         Raises:
@@ -50,6 +56,7 @@ class Asked(NamedTuple):
             _number(purpose, PURPOSE_NAMES),
             frozenset(_number(benefit, BENEFIT_NAMES) for benefit in benefits),
             people,
+            official,
         )
 
 
@@ -95,10 +102,14 @@ async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
         if any(each["grant"] == entry.grant and each["room"] for each in grants):
             chosen = entry.grant
             break
-    if chosen:
-        en, zh = f"{chosen} allows it", f"{chosen} 允许"
-    elif refused is not None:
+    alarms = await _alarms(at, asked)
+    held = _held(alarms, asked.unit)
+    if refused is not None:
         en, zh = refused.en, refused.zh
+    elif held:
+        chosen, (en, zh) = "", _holding(held)
+    elif chosen:
+        en, zh = f"{chosen} allows it", f"{chosen} 允许"
     else:
         en = f"no grant that would allow it has room for {_people(asked.people)}"
         zh = f"可适用的授权均不足 {asked.people} 人的额度"
@@ -108,8 +119,35 @@ async def explanation(at: Opened, asked: Asked) -> dict[str, Any]:
         "why_en": en,
         "why_zh": zh,
         "policy": ledger.number,
+        "alarms": [alarm.number for alarm in alarms],
         "grants": [{"grant": each["grant"], "verdict": each["verdict"]} for each in grants],
     }
+
+
+async def _alarms(at: Opened, asked: Asked) -> list[Alarm]:
+    """The member's alarms that stand."""
+    cleared = at.administration.ledger.cleared
+    return [each for each in await at.store.alarms.read() if each.member == asked.member and each.number not in cleared]
+
+
+def _held(alarms: Sequence[Alarm], unit: str) -> list[Alarm]:
+    """Those that hold back what a unit asks."""
+    units = {alarm.unit for alarm in alarms}
+    return [*alarms] if len(units) > 1 else [alarm for alarm in alarms if alarm.unit == unit]
+
+
+def _holding(held: Sequence[Alarm]) -> tuple[str, str]:
+    seen = [signal_words(alarm.signal, alarm.seen, alarm.allowed) for alarm in held]
+    numbers = [str(alarm.number) for alarm in held]
+    en = (
+        f"it looks like harvesting: {'; '.join(each.en for each in seen)}; questions are let through one at a time, "
+        f"after ever longer waits, until an audit administrator clears alarm {' and '.join(numbers)}"
+    )
+    zh = (
+        f"疑似批量套取：{'；'.join(each.zh for each in seen)}；安全审计员解除告警 {'、'.join(numbers)} 前限流，"
+        "每次仅放行一笔查询，等待时间逐次延长"
+    )
+    return en, zh
 
 
 async def _room(at: Opened, grant: Grant, asked: Asked, now_ms: int) -> tuple[str, bool]:
@@ -123,6 +161,10 @@ async def _room(at: Opened, grant: Grant, asked: Asked, now_ms: int) -> tuple[st
     ):
         if bound and asked.people > bound:
             return _no_room(asked, f"{bound} {en} at most", f"{zh}至多 {bound} 人"), False
+    if quotas.official_day and asked.official:
+        theirs = quotas.official_day - await _used(at, grant.number, asked, now_ms, asked.official)
+        if asked.people > theirs:
+            return _no_room(asked, f"{theirs} left for this official today", f"该经办人今日余 {theirs} 人"), False
     if not quotas.day:
         return say("allows it, no bound for a day", "允许，每日不限"), True
     left = quotas.day - await _used(at, grant.number, asked, now_ms)
@@ -145,9 +187,10 @@ def _people(count: int) -> str:
     return "1 person" if count == 1 else f"{count} people"
 
 
-async def _used(at: Opened, grant: int, asked: Asked, now_ms: int) -> int:
-    """People counted today for the member under a grant; 0: under all that one person made."""
-    return await at.store.usage.used(at.store.usage.tag(counted_as(grant, asked.member)), DAY, civil_day(now_ms))
+async def _used(at: Opened, grant: int, asked: Asked, now_ms: int, official: bytes = b"") -> int:
+    """People counted today for the member, or an official of it, under a grant; 0: under all that one person made."""
+    tag = at.store.usage.tag(counted_as(grant, asked.member, official))
+    return await at.store.usage.used(tag, DAY, civil_day(now_ms))
 
 
 def _verdict(ledger: Ledger, grant: Grant, asked: Asked, now_ms: int) -> str:

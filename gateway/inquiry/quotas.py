@@ -129,6 +129,17 @@ class Quotas:
         self._usage = usage
         self._counters: OrderedDict[tuple[int, str, bytes, int], _Counter] = OrderedDict()
         self._windows: dict[tuple[int, str, int], Window] = {}
+        self._before: dict[tuple[bytes, int], tuple[int, int]] = {}
+
+    async def restore(self, now_ms: int) -> None:
+        """Take over what was counted before a restart; without it the first question under each grant that is used up
+        would be refused on the disk, though another grant may have room.
+
+        Raises:
+            StoreError: it could not be read.
+        """
+        if self._usage is not None:
+            self._before = await self._usage.since(civil_day(now_ms), now_ms // 60_000, MAX_COUNTERS)
 
     def take(self, entry: Entry, member: str, official: bytes, people: int, now_ms: int) -> Taking:
         """Count people under a grant, if there is room for all of them.
@@ -224,6 +235,7 @@ class Quotas:
             if self._usage is not None:
                 tag = self._usage.tag(counted_as(grant, member, official))
             counter = self._counters[key] = _Counter(tag)
+            counter.set(*self._before.pop((tag, span), (0, 0)))
             if len(self._counters) > MAX_COUNTERS:
                 self._counters.popitem(last=False)
         else:

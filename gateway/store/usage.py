@@ -151,6 +151,21 @@ class Usage:
         """
         return self._writer.submit(self._counting, takes)
 
+    async def since(self, day: int, minute: int, most: int) -> dict[tuple[bytes, int], tuple[int, int]]:
+        """What counters stand at in that day or minute, or a later one, so many at most: (tag, span) → when, people.
+
+        Raises:
+            StoreError: they could not be read.
+        """
+        span, at = access_use.c.span, access_use.c.at
+        query = (
+            sa.select(access_use.c.tag, span, at, access_use.c.people)
+            .where(sa.or_(sa.and_(span == DAY, at >= day), sa.and_(span == MINUTE, at >= minute)))
+            .limit(most)
+        )
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return {(bytes(row[0]), row[1]): (row[2], row[3]) for row in rows}
+
     async def used(self, tag: bytes, span: int, at: int) -> int:
         """What a counter stands at in that day or minute.
 

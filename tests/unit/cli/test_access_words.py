@@ -12,6 +12,7 @@ from gateway.access import people
 from gateway.cli.access_common import in_store
 from gateway.clock import civil_day
 from gateway.inquiry.quotas import counted_as
+from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 from gateway.store.usage import DAY, Take
 from tests.unit.cli.access_office import MEMBER, Office
@@ -113,6 +114,38 @@ def test_small_grants_that_one_person_made_are_explained_with_the_room_they_shar
     assert "has no room for 60 people: 50 left today under all grants that one person made" in told
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_an_alarm_that_holds_questions_back_is_told_where_they_are_explained(office: Office, language: str) -> None:
+    assert office.grants().exit_code == 0
+    in_store(office.config, lambda store, _: store.alarms.submit(Alarm(0, 1, MEMBER, "jinhua", "unknown", 30, 20)))
+    asked = ("--member", MEMBER, "--purpose", "certification", "--benefit", "employee_pension")
+    told = office.shows(language, "explain", *asked, "--unit", "jinhua")
+    assert told.startswith({"zh": "拒绝：疑似批量套取：", "en": "refused: it looks like harvesting: "}[language])
+    assert {"zh": "解除告警 1 前限流", "en": "until an audit administrator clears alarm 1"}[language] in told
+    assert office.explains().exit_code == 0, "another unit"
+    person = ("--as", "sun", "--key", str(office.folder / "sun.pem"), "--config", str(office.config))
+    office.does("clear", "1", "--why", "x", *person)
+    assert office.shows(language, "explain", *asked, "--unit", "jinhua").startswith(("允许", "allowed"))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_what_is_left_for_an_official_is_told_where_the_official_is_named(office: Office, language: str) -> None:
+    assert office.grants(per_official="5").exit_code == 0
+    [grant] = json.loads(office.does("list", "--config", str(office.config), "--json"))
+    tag = counted_as(int(grant["grant"][1:]), MEMBER, b"o" * 32)
+    in_store(office.config, lambda store, clock: taken(store, tag, civil_day(clock.now_ms()), 4))
+    asked = ("--member", MEMBER, "--purpose", "certification", "--benefit", "employee_pension", "--people", "2")
+    assert office.shows(language, "explain", *asked).startswith(("允许", "allowed"))
+    told = office.shows(language, "explain", *asked, "--official", (b"o" * 32).hex())
+    assert {"zh": "额度不足 2 人：该经办人今日余 1 人", "en": "1 left for this official today"}[language] in told
+    assert office.types("explain", *asked, "--official", "x", "--config", str(office.config)).exit_code == 2
+
+
+async def taken(store: Store, tag: bytes, day: int, people_used: int) -> None:
+    """Count people in a counter of a day."""
+    await store.usage.submit([Take(store.usage.tag(tag), DAY, day, people_used, 1000)])
+
+
 @pytest.mark.parametrize(("language", "said"), [("zh", "险种不符：失业保险金"), ("en", "not for unemployment benefit")])
 def test_a_benefit_that_a_grant_leaves_out_is_named_in_words(office: Office, language: str, said: str) -> None:
     assert office.grants().exit_code == 0
@@ -122,7 +155,7 @@ def test_a_benefit_that_a_grant_leaves_out_is_named_in_words(office: Office, lan
 
 async def shared(store: Store, day: int, people_used: int) -> None:
     """Count people under all grants that one person made."""
-    await store.usage.submit([Take(store.usage.tag(counted_as(0, MEMBER)), DAY, day, people_used, 1000)])
+    await taken(store, counted_as(0, MEMBER), day, people_used)
 
 
 def test_one_person_is_one_person(office: Office, tmp_path: Path) -> None:
