@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import URL
 from sqlalchemy.types import String
 
-from adapters.connecting import CONNECT_TIMEOUT_S
+from adapters.connecting import CONNECT_TIMEOUT_S, KEEPALIVE
 from adapters.database import MAX_ROWS, PG_BPCHAR, PG_CANCELLED, BpChar, DatabaseError, Statement, Work
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ArrowDatabase:
             "connect_timeout": str(CONNECT_TIMEOUT_S),
             "tcp_user_timeout": str(milliseconds + 1_000),
             "application_name": "wugan",
-        }
+        } | {name: str(value) for name, value in KEEPALIVE.items()}
         plain = url.set(drivername="postgresql").update_query_dict(
             {name: value for name, value in further.items() if name not in url.query}
         )

@@ -19,6 +19,8 @@ from adapters import dameng
 from certs.system_words import Cause
 
 CONNECT_TIMEOUT_S = 5
+KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""PostgreSQL's: that a server lost its power in the middle of a statement is known after 25 s, not after two hours."""
 _STEPS_AT_A_TIME = 5_000
 _NOT_IN: Final = (
     (
@@ -101,7 +103,7 @@ def read_only_engine(url: URL, folder: Path, timeout_s: float, steps: Steps) -> 
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "tcp_user_timeout": milliseconds + 1_000,
                 "application_name": "wugan",
-            }
+            } | {name: value for name, value in KEEPALIVE.items() if name not in url.query}
     elif name in {"mysql", "mariadb"}:
         options["isolation_level"] = "AUTOCOMMIT"
         # Each of the two servers reads the limit meant for it; to the other it is a comment.

@@ -39,6 +39,8 @@ _DEFAULT_CHUNK = 1_000
 _INTERRUPTS = 200
 _INTERRUPT_AGAIN_S = 0.05
 """A statement of an embedded database that goes on after an interruption is interrupted again, so often at most."""
+_STOPPED_WITHIN_S = 2.0
+"""A statement that goes on for so long after it was stopped will not be heard of again."""
 PG_BPCHAR = 1042
 """Type oid of CHAR(n) in PostgreSQL."""
 PG_CANCELLED = "57014"
@@ -226,7 +228,11 @@ class Database:
         return rows[0][0] if rows else None
 
     def cancel(self, work: Work) -> None:
-        """Stop the work, its running statement included where the driver can. May block; not for an event loop."""
+        """Stop the work, its running statement included where the driver can. May block; not for an event loop.
+
+        Where nothing comes of that, the connection is broken: over one that died without a word, the thread would wait
+        for as long as the kernel believes in it, which may be hours.
+        """
         work.cancelled = True
         for _ in range(_INTERRUPTS):
             with work.lock:
@@ -237,11 +243,16 @@ class Database:
             # An interruption that comes a moment before the statement begins interrupts nothing.
             if work.over.wait(_INTERRUPT_AGAIN_S):
                 return
-        stop = getattr(connection, "cancel_safe", None)
-        if callable(stop):
-            stop(timeout=CONNECT_TIMEOUT_S)
-        elif callable(stop := getattr(connection, "cancel", None)):
-            stop()
+        with suppress(Exception):  # it may not be reached at all
+            stop = getattr(connection, "cancel_safe", None)
+            if callable(stop):
+                stop(timeout=CONNECT_TIMEOUT_S)
+            elif callable(stop := getattr(connection, "cancel", None)):
+                stop()
+        if connection is not None and not work.over.wait(_STOPPED_WITHIN_S):
+            with work.lock:  # while it is held, the connection is no other work's
+                if work.connection is not None:
+                    _break(work.connection)
 
     def sever(self) -> None:
         """Break every connection, so that whoever waits for an answer over one gets an error instead.
@@ -251,11 +262,7 @@ class Database:
         with self._lock:
             connections = list(self._open)
         for connection in connections:
-            tell = getattr(connection.driver_connection, "fileno", None)
-            with suppress(Exception):  # closed meanwhile, in whatever state
-                if callable(tell):
-                    with socket.socket(fileno=os.dup(tell())) as end:
-                        end.shutdown(socket.SHUT_RDWR)
+            _break(connection.driver_connection)
 
     def close(self) -> None:
         """Close every connection. No work may be under way."""
@@ -398,3 +405,12 @@ class Database:
                 self._open.discard(connection)
             connection.invalidate()
         return DatabaseError(down=down, kind=type(error).__name__, gone=down)
+
+
+def _break(driver_connection: Any) -> None:
+    """Have whoever waits for an answer over a connection get an error instead, where its driver tells its socket."""
+    tell = getattr(driver_connection, "fileno", None)
+    with suppress(Exception):  # closed meanwhile, in whatever state
+        if callable(tell):
+            with socket.socket(fileno=os.dup(tell())) as end:
+                end.shutdown(socket.SHUT_RDWR)

@@ -82,7 +82,8 @@ class TableAdapter:
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
         self._large = asyncio.Semaphore(max(1, manifest.concurrency // 2))
-        self._stopping = ThreadPoolExecutor(1, thread_name_prefix=f"stop-{manifest.adapter_id}")
+        # As many as may have to be stopped: each may take as long as connecting to a server that says nothing.
+        self._stopping = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
     def describe(self) -> Description:
         """What it offers."""

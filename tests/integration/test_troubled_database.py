@@ -4,6 +4,8 @@ or says that the source is down, and finds the source again when the trouble is 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from adapters.build import build
 from adapters.contract import Adapter, Found
+from adapters.database import Database
 from adapters.errors import SourceDownError
 from tests.faults.proxy import FaultProxy
 from tests.faults.trouble import BLACK_HOLE, HALF_OPEN_BACK, TROUBLES, Fault, Trouble
@@ -104,6 +107,8 @@ async def test_whatever_is_wrong_a_lookup_ends_in_time_and_the_source_is_found_a
 async def test_connections_that_died_without_a_word_do_not_hold_the_threads_for_good(
     adapter: Adapter, proxy: FaultProxy
 ) -> None:
+    while proxy.connections < THREADS:  # every thread has one
+        await asyncio.gather(*(answered(adapter) for _ in range(3 * THREADS)))
     await proxy.suffer(HALF_OPEN_BACK)
     assert await asyncio.gather(*(answered(adapter) for _ in range(3 * THREADS))) == [None] * (3 * THREADS)
     proxy.freeze()
@@ -116,3 +121,21 @@ async def test_it_can_be_closed_while_its_database_is_a_black_hole(adapter: Adap
     assert await asyncio.gather(*(answered(adapter) for _ in range(THREADS))) == [None] * THREADS
     async with asyncio.timeout(120):
         await adapter.close()
+
+
+async def test_a_server_that_lost_its_power_in_mid_statement_is_noticed_by_the_kernel(
+    proxy: FaultProxy, database: tuple[str, str], tmp_path: Path
+) -> None:
+    url = f"postgresql+psycopg://postgres:@{proxy.address}/{database[1]}?gssencmode=disable&sslmode=disable"
+    opened = Database(url, folder=tmp_path, schema=None, chunk=None, timeout_s=1)
+
+    def waited_s() -> int:
+        tell = opened._connection().driver_connection.fileno
+        with socket.socket(fileno=os.dup(tell())) as end:
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle, every, times = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
+            told = [end.getsockopt(socket.IPPROTO_TCP, option) for option in (idle, every, times)]
+        return told[0] + told[1] * told[2]
+
+    assert await asyncio.to_thread(waited_s) < 60
+    await asyncio.to_thread(opened.close)
