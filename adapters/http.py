@@ -6,7 +6,8 @@ from the environment, unverified TLS, and telling any of an answer's content in 
 
 | what happened | means |
 |---|---|
-| no or a broken connection, 429, 502, 503, 504, a busy code | tried again while tries and time are left, then down |
+| no or a broken connection, 429, 502, 503, 504, busy code | tried again while tries, time and budget last, then down |
+| 429, 503 with a time to come back (Retry-After) | down |
 | other 5xx, certificate not trusted | down |
 | 401 with a token of OAuth 2.0 | once more with another token, then faulty |
 | 401, 403, redirects, other 4xx, wrong type, too large, not JSON or XML, result code not ok | faulty |
@@ -20,13 +21,14 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final, cast
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from yarl import URL
 
 from adapters import xml_answers
+from adapters.budget import Budget
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.manifest.document import Place
 from adapters.manifest.model import ApiManifest
@@ -40,6 +42,10 @@ from certs.private_files import opened
 from certs.system_words import cut_off
 
 _AGAIN = frozenset({429, 502, 503, 504})
+RETRY_SHARE: Final = 0.1
+"""Further tries at most, as a share of requests: an interface that is all gone is asked 1.10 times for each."""
+_FIRST_RETRIES: Final = 4.0
+"""Further tries before any request was counted, so that the very first ones get over a passing trouble."""
 _INLINE_BYTES = 256 * 1024
 """A larger answer is parsed in a thread, so that other questions are not kept waiting."""
 _HALF = re.compile("[\ud800-\udfff]")
@@ -113,6 +119,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         self._places = asyncio.Semaphore(manifest.concurrency)
+        self._budget = Budget(RETRY_SHARE, reserve=_FIRST_RETRIES)
 
     async def fetch(self, request: Request) -> Answer:
         """The answer to a request. Call it within a deadline: it has none of its own.
@@ -121,17 +128,18 @@ class Client:
             SourceDownError: see the table above.
             SourceFaultError: see the table above.
         """
-        attempts = AsyncRetrying(
-            stop=stop_after_attempt(self._source.retries + 1),
-            wait=wait_random_exponential(multiplier=0.05, max=1.0),
-            retry=retry_if_exception_type(_AgainError),
-            reraise=True,
-        )
+        self._budget.earn()
+        attempts = AsyncRetrying(wait=wait_random_exponential(multiplier=0.05, max=1.0), retry=self._again)
         async for attempt in attempts:
             with attempt:
                 async with self._places:
                     return await self._once(request)
         raise self._down("no try left", "已无可用的重试次数")
+
+    def _again(self, state: RetryCallState) -> bool:
+        """Whether another try follows one that failed; it is taken out of the budget."""
+        failed = state.outcome is not None and isinstance(state.outcome.exception(), _AgainError)
+        return failed and state.attempt_number <= self._source.retries and self._budget.spend()
 
     async def close(self) -> None:
         """Close its connections."""
@@ -180,7 +188,7 @@ class Client:
             ) as response:
                 if response.status == _HTTP_NOT_FOUND and request.not_found_is_nobody:
                     return Answer(None, nobody=True)
-                self._check_status(response.status)
+                self._check_status(response.status, response.headers.get("Retry-After", "0"))
                 if response.content_type not in self._source.content_types:
                     raise self._fault(
                         f"an answer is not {self._source.content_types[0]}", f"应答不是 {self._source.content_types[0]}"
@@ -240,14 +248,14 @@ class Client:
         except xml_answers.NotXmlError as error:
             raise self._fault(f"an answer is not XML that is read ({error})", "应答不是可读取的 XML") from error
 
-    def _check_status(self, status: int) -> None:
+    def _check_status(self, status: int, later: str) -> None:
         if status == _HTTP_OK:
             return
         if status == _HTTP_UNAUTHORISED and self._tokens is not None:
             raise _UnauthorisedError(*self._texts(f"HTTP status {status}", f"HTTP 状态 {status}"))
-        if status in _AGAIN:
+        if status in _AGAIN and later.strip() == "0":  # named in seconds, or by a date: either is for later lookups
             raise _AgainError(*self._texts(f"HTTP status {status}", f"HTTP 状态 {status}"))
-        if status >= 500:
+        if status >= 500 or status in _AGAIN:
             raise self._down(f"HTTP status {status}", f"HTTP 状态 {status}")
         raise self._fault(f"HTTP status {status}", f"HTTP 状态 {status}")
 

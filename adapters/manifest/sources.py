@@ -84,7 +84,8 @@ class ApiSource(Settings):
         signing: every request is signed.
         result: result code inside the body.
         max_response_bytes: an answer larger than this is refused.
-        retries: further tries after a failed connection, 502, 503, 504 or a busy code, while time is left.
+        retries: further tries after a failed connection, 429, 502, 503, 504 or a busy code, while time is left; of ten
+            requests one at most.
     """
 
     base_url: Address

@@ -237,7 +237,8 @@ class Retrying:
             if follows is Again.ELSEWHERE and not other:
                 return False
             jittered_s = self._backoff.wait_s(tries, self._drawn())
-            wait_s = 0.0 if other else max(jittered_s, outcome.error.retry_after_ms / 1000)
+            # Beyond the time that was named: all who were turned away were given the same.
+            wait_s = 0.0 if other else outcome.error.retry_after_ms / 1000 + jittered_s
             return left_s() - wait_s >= LEAST_TRY_S and spend(outcome)
 
         async def once() -> T | Failed:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from adapters.budget import Budget
 from gateway.clock import Clock
 from gateway.federation.directory import Gateway
 from gateway.resilience.backoff import Outage, Random, chance
 from gateway.resilience.breaker import Breaker, Limits, Pass, State
-from gateway.resilience.budget import Budget
 from gateway.resilience.bulkhead import Bulkhead
 from gateway.resilience.quantile import Quantile
 from gateway.sections.resilience import BreakerSettings, RetrySettings

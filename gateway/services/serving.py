@@ -26,6 +26,7 @@ from gateway.federation.directory import Directory
 from gateway.observing import metrics
 from gateway.pacing import Lately
 from gateway.resilience.backlog import Backlog
+from gateway.resilience.backoff import chance
 from gateway.resilience.overload import Overload
 from gateway.services.own_calls import OwnCalls
 from gateway.status import abort
@@ -33,6 +34,9 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 
 FEW = 16
 """So many calls are taken on however long turns are: what is slow then is not their number."""
+
+_AGAIN_MS = 200
+"""Whoever is refused may come back after so long at least, and twice as long at most."""
 
 R = TypeVar("R")
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -321,13 +325,13 @@ class Desk:
 
 
 def overloaded() -> WuganError:
-    """What is said while there is too much to do."""
+    """What is said while there is too much to do; not all are told the same time, or they would come back together."""
     return RefusedError(
         "too many calls at once; ask again shortly",
         "并发请求过多，请稍后重试",
         reason=words.REFUSAL_REASON_OVERLOADED,
         retryable=True,
-        retry_after_ms=200,
+        retry_after_ms=_AGAIN_MS + round(chance() * _AGAIN_MS),
     )
 
 

@@ -9,6 +9,7 @@ Owns: which calls are refused so, and how. Refuses: deciding when (`Desk.sheds`)
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ from gateway.status import to_status
 
 TELL_S: Final = 1.0
 """They are told of in the log so often: a line for each would cost more than refusing it."""
+
+_STATUSES: Final = 64
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -43,7 +46,8 @@ class Shedding(grpc.GenericRpcHandler):
             for method in service.methods
             if not (method.client_streaming or method.server_streaming)
         }
-        self._status = rpc_status.to_status(to_status(overloaded()))
+        # Several, with different times to come back, made once: a refusal has to be cheap.
+        self._statuses = itertools.cycle([rpc_status.to_status(to_status(overloaded())) for _ in range(_STATUSES)])
         # As a stream, of which the library reads nothing unless it is asked for; the caller sees no difference.
         self._handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self._refuse)
         self._refused = 0
@@ -60,7 +64,7 @@ class Shedding(grpc.GenericRpcHandler):
         return self._handler
 
     async def _refuse(self, _requests: AsyncIterator[bytes], context: Context) -> None:
-        status = self._status
+        status = next(self._statuses)
         await context.abort(status.code, status.details, status.trailing_metadata)
 
     def _tell(self) -> None:

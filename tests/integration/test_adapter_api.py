@@ -343,6 +343,28 @@ async def test_a_server_in_trouble_is_down(department: Department, tmp_path: Pat
     assert len(department.asked) == tries
 
 
+async def test_an_interface_that_is_all_gone_is_asked_no_more_than_eleven_times_for_ten_requests(
+    department: Department, tmp_path: Path
+) -> None:
+    department.answer = _stream(b"{}", status=503)
+    async with adapter(department, tmp_path) as api:
+        for _ in range(100):
+            with pytest.raises(SourceDownError):
+                await api.lookup(ask(ANNA))
+    assert 100 < len(department.asked) <= 110 + 4, "and what a new one may begin with"
+
+
+async def test_who_names_a_time_to_come_back_is_not_asked_again_before(department: Department, tmp_path: Path) -> None:
+    async def throttled(_request: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=429, headers={"Retry-After": "30"})
+
+    department.answer = throttled
+    async with adapter(department, tmp_path) as api:
+        with pytest.raises(SourceDownError):
+            await api.lookup(ask(ANNA))
+    assert len(department.asked) == 1
+
+
 async def test_a_passing_trouble_is_got_over(department: Department, tmp_path: Path) -> None:
     async def breaks_once(request: web.Request) -> web.StreamResponse:
         if len(department.asked) == 1 and request.transport is not None:

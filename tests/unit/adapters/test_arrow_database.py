@@ -50,6 +50,9 @@ def test_the_address_keeps_what_the_url_says() -> None:
         "connect_timeout": "5",
         "tcp_user_timeout": "6000",
         "application_name": "wugan",
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
     }
     named = ArrowDatabase.of(f"{URL}&application_name=health", 5)
     assert named is not None

@@ -175,11 +175,15 @@ async def test_without_budget_there_is_no_further_try() -> None:
     assert (run.tried, run.slept) == (0, [])
 
 
-async def test_the_time_that_the_partner_names_is_waited_if_there_is_so_much() -> None:
+async def test_the_time_that_the_partner_names_is_waited_if_there_is_so_much_and_not_by_all_just_as_long() -> None:
     busy = refused(words.REFUSAL_REASON_OVERLOADED, retryable=True, retry_after_ms=700)
-    run = Run("answer")
-    assert await run.go_on(busy) == "answer"
-    assert run.slept == [0.7]
+    waited = []
+    for drawn in (0.0, 0.5, 0.9):
+        run = Run("answer", first_wait_ms=100)
+        run.drawn = drawn
+        assert await run.go_on(busy) == "answer"
+        waited += run.slept
+    assert waited == pytest.approx([0.7, 0.75, 0.79])
     run = Run("answer", left_s=0.7)
     assert await run.go_on(busy) is busy
     assert run.slept == []

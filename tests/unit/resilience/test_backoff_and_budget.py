@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.budget import Budget
 from gateway.resilience.backoff import Backoff, Outage, failed_again
-from gateway.resilience.budget import Budget
 
 drawn = st.floats(0, 1, exclude_max=True)
 
