@@ -3,6 +3,7 @@
     AdapterError
     ├── ManifestError      the manifest is wrong; carries file, line and what to write instead
     ├── SourceDownError    the source cannot be reached or did not answer in time (retryable)
+    │   └── SourceBusyError    it is well, and does not take on more at once
     └── SourceFaultError   the source answered nonsense: wrong shape, unmappable code, someone else's record
 
 Messages name the adapter, the setting and the column, never a person's number, name or row.
@@ -37,6 +38,10 @@ class SourceDownError(AdapterError):
     """The source cannot be reached or did not answer in time."""
 
     retryable = True
+
+
+class SourceBusyError(SourceDownError):
+    """The source is well, and does not take on more at once: no reason to leave it alone."""
 
 
 class SourceFaultError(AdapterError):

@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 
 from adapters.batches import in_batches
 from adapters.contract import MAX_CELL_BYTES, MAX_CURSOR_BYTES, Changed, Description, Faces, Found, Links, Lookup
-from adapters.errors import AdapterError, SourceDownError, SourceFaultError
+from adapters.errors import AdapterError, SourceBusyError, SourceDownError, SourceFaultError
 from adapters.faces import FACE_KIND
 from adapters.incoming import AnswerLimits, Incoming
 from adapters.kinds.common import too_late
@@ -39,7 +39,6 @@ _DOWN: Final = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.ABORTED,
     }
 )
@@ -354,6 +353,12 @@ class RemoteAdapter:
             return self._fault(
                 "does not let this caller in, only the one named when it was started (PERMISSION_DENIED)",
                 "拒绝本调用方，只应答其启动时指定的调用方（PERMISSION_DENIED）",
+            )
+        if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return SourceBusyError(
+                f"{name}: has too much to do and refuses what is more (RESOURCE_EXHAUSTED); ask again shortly, or lower "
+                "`concurrency` in its manifest",
+                f"{name}：接入程序繁忙，拒绝更多并发（RESOURCE_EXHAUSTED），请稍后重试或调低清单中的 concurrency",
             )
         if code in _DOWN:
             return SourceDownError(

@@ -106,8 +106,10 @@ class Servicer:
     async def lookup(self, data: bytes, context: Context) -> None:
         """What is known about a batch of people."""
         await self._admit(context)
-        if self._at_once >= self._limits.at_once or self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "too many lookups at once; ask again shortly")
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this adapter is shutting down; ask again shortly")
+        if self._at_once >= self._limits.at_once:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many lookups at once; ask again shortly")
         self._at_once += 1
         try:
             await self._answer(data, context)

@@ -17,7 +17,7 @@ import structlog
 
 from adapters.batches import in_batches
 from adapters.contract import Adapter, ChangeFeed, Description, Found, Holding, Lookup
-from adapters.errors import AdapterError, SourceDownError
+from adapters.errors import AdapterError, SourceBusyError, SourceDownError
 from gateway.clock import Clock, SystemClock
 from gateway.inquiry.gathering import Gathered, Gathering, NamesMatch
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -252,6 +252,8 @@ class Departments:
                 span.tell(outcome=call.outcome)
             if not why:
                 said = Said.WELL
+            elif why == calls.OVERLOADED:
+                said = Said.NOTHING
             elif outcome != words.SOURCE_OUTCOME_UNAVAILABLE or fair or loop.time() < end - _TIMER_S:
                 said = Said.FAILED
         except asyncio.CancelledError:
@@ -271,6 +273,9 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
         if len(question.subjects) <= about.max_batch:
             return await adapter.lookup(question), ""
         return await in_batches(adapter.lookup, question, about.max_batch), ""
+    except SourceBusyError as error:
+        _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
+        return words.SOURCE_OUTCOME_UNAVAILABLE, calls.OVERLOADED
     except SourceDownError as error:
         _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
         return words.SOURCE_OUTCOME_UNAVAILABLE, "UNAVAILABLE"

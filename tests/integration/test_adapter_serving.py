@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from adapters import sdk
 from adapters.build import build
 from adapters.contract import Changed, Description, Found, Lookup
-from adapters.errors import AdapterError, SourceDownError, SourceFaultError
+from adapters.errors import AdapterError, SourceBusyError, SourceDownError, SourceFaultError
 from adapters.kinds.remote import RemoteAdapter, RemoteLimits
 from adapters.line import Line
 from adapters.manifest import load_manifest
@@ -30,8 +30,11 @@ from gateway.clock import SystemClock
 from gateway.federation.directory import Directory
 from gateway.federation.live_keys import LiveKeys
 from gateway.federation.shown import Shown
+from gateway.inquiry.asking import Departments
+from gateway.sections.resilience import DepartmentBreakerSettings
 from tests.unit.adapters.adapters_world import ANNA, BO, ask, number
 from wugan.adapter.v1 import adapter_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 pytestmark = pytest.mark.integration
 
@@ -167,7 +170,7 @@ async def test_more_than_it_takes_at_once_is_refused_and_asked_later_here() -> N
         asking = [asyncio.create_task(adapter.lookup(ask(ANNA, deadline_s=60))) for _ in range(2)]
         while len(department.asked) < 2:
             await asyncio.sleep(0.005)
-        with pytest.raises(SourceDownError, match="UNAVAILABLE"):
+        with pytest.raises(SourceBusyError, match="too much to do"):
             await adapter.lookup(ask(ANNA))
         going.set()
         await asyncio.gather(*asking)
@@ -175,6 +178,23 @@ async def test_more_than_it_takes_at_once_is_refused_and_asked_later_here() -> N
     async with served(department, ServingLimits(at_once=2), at_once=2) as (adapter, _):
         await asyncio.gather(*(adapter.lookup(ask(ANNA)) for _ in range(5)))
     assert len(department.asked) == 5
+
+
+async def test_a_department_that_refuses_what_is_too_much_is_not_left_alone() -> None:
+    going = asyncio.Event()
+    department = Department(going.wait)
+    async with served(department, ServingLimits(at_once=2), at_once=8) as (adapter, _):
+        await adapter.learn()
+        departments = Departments([adapter], str.__eq__, SystemClock(), DepartmentBreakerSettings(calls=4, open_s=60.0))
+        taken_on = [asyncio.ensure_future(departments.ask(ask(ANNA, deadline_s=60))) for _ in range(2)]
+        while len(department.asked) < 2:
+            await asyncio.sleep(0.005)
+        refused = await asyncio.gather(*(departments.ask(ask(ANNA, deadline_s=60)) for _ in range(6)))
+        assert {each.reports[0].outcome for each in refused} == {words.SOURCE_OUTCOME_UNAVAILABLE}
+        going.set()
+        answered = [*await asyncio.gather(*taken_on), await departments.ask(ask(ANNA, deadline_s=60))]
+        assert {each.reports[0].outcome for each in answered} == {words.SOURCE_OUTCOME_ANSWERED}
+        assert departments.states()[0].outage is None
 
 
 async def test_while_it_stops_nothing_new_is_taken_on() -> None:

@@ -6,9 +6,9 @@ The contract a department implements to answer questions about people, in any la
 The gateway of the department's own province is the only caller, over mTLS. An adapter answers from the department's
 data and judges nothing: grading is the gateway's work.
 
-A message is at most 4 MiB (4,194,304 bytes) in either direction. A source that cannot be reached, or is asked too much,
-is told of by the status UNAVAILABLE; one that holds what cannot be answered with, by DATA_LOSS. A status carries no
-personal data.
+A message is at most 4 MiB (4,194,304 bytes) in either direction. A source that cannot be reached is told of by the
+status UNAVAILABLE; one that is well and does not take on more at once, by RESOURCE_EXHAUSTED; one that holds what cannot
+be answered with, by DATA_LOSS. A status carries no personal data.
 """
 
 from collections import abc as _abc
