@@ -108,6 +108,7 @@ _PARTNER: Final = {
 _DEPARTMENT: Final = {
     calls.SILENT: ("it does not answer in time", "未在时限内答复"),
     "UNAVAILABLE": ("its source cannot be reached", "无法连接其数据源"),
+    calls.OVERLOADED: ("its adapter has too much to do and refuses what is more", "其接入程序繁忙，拒绝更多查询"),
     "FAULTY": ("what it answers cannot be used", "其返回内容无法使用"),
 }
 _DO_DEPARTMENT: Final = (

@@ -310,6 +310,10 @@ async def test_departments_are_told_of_by_name_and_together_when_all_fail(world:
     (fact,) = await vitals(NOW_MS)
     assert (fact.about, fact.level) == ("department/one", Level.ATTENTION)
     assert "民政（one）" in fact.zh
+    lookups("one", ["OVERLOADED"] * 3)
+    (fact,) = await vitals(NOW_MS)
+    assert "too much to do" in fact.en
+    assert "繁忙" in fact.zh
     lookups("two", ["SILENT"] * 3)
     assert levels(list(await vitals(NOW_MS)))["departments"] is Level.FAILING
 
