@@ -81,7 +81,11 @@ class TableAdapter:
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
-        self._large = asyncio.Semaphore(max(1, manifest.concurrency // 2))
+        # Of their own for many people: what reads in whole columns cannot be broken off, and waits as long as the kernel.
+        several = max(1, manifest.concurrency // 2)
+        self._large = asyncio.Semaphore(several)
+        self._large_threads = ThreadPoolExecutor(several, thread_name_prefix=f"columns-{manifest.adapter_id}")
+        self._large_stopping = ThreadPoolExecutor(several, thread_name_prefix=f"stop-{manifest.adapter_id}")
         # As many as may have to be stopped: each may take as long as connecting to a server that says nothing.
         self._stopping = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"stop-{manifest.adapter_id}")
 
@@ -122,7 +126,7 @@ class TableAdapter:
 
     async def close(self) -> None:
         """Wait for the threads and close the connections; those over which nothing comes any more are broken first."""
-        pools = (self._threads, self._stopping)
+        pools = (self._threads, self._stopping, self._large_threads, self._large_stopping)
         if not await ended(pools, _CLOSE_S):
             self._database.sever()
             if not await ended(pools, _SEVERED_S):
@@ -156,14 +160,14 @@ class TableAdapter:
     def _url(self) -> str:
         return self._manifest.reveal(self._manifest.source.url, ("source", "url"), url=True)
 
-    async def _in_thread(self, job: Callable[[Work], Result], seconds: float) -> Result:
+    async def _in_thread(self, job: Callable[[Work], Result], seconds: float, *, large: bool = False) -> Result:
         work = Work()
         return await in_thread(
-            self._threads,
+            self._large_threads if large else self._threads,
             lambda: job(work),
             min(seconds, self._manifest.timeout_s),
             self._manifest.adapter_id,
-            (self._stopping, lambda: self._database.cancel(work)),
+            (self._large_stopping if large else self._stopping, lambda: self._database.cancel(work)),
         )
 
     def _read(self, question: Lookup, database: Database, work: Work) -> Found:
@@ -208,14 +212,14 @@ class TableAdapter:
         return await self._among_large(found, until)
 
     async def _among_large(self, job: Callable[[Work], Result], until: float) -> Result:
-        """Run a job about many people. They take half of the threads at most: single people do not wait for them."""
+        """Run a job about many people. They have threads of their own: single people do not wait for them."""
         try:
             async with asyncio.timeout_at(until):
                 await self._large.acquire()
         except TimeoutError:
             raise too_late(self._manifest.adapter_id) from None
         try:
-            return await self._in_thread(job, until - asyncio.get_running_loop().time())
+            return await self._in_thread(job, until - asyncio.get_running_loop().time(), large=True)
         finally:
             self._large.release()
 

@@ -4,6 +4,7 @@ or says that the source is down, and finds the source again when the trouble is 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -16,9 +17,10 @@ from adapters.build import build
 from adapters.contract import Adapter, Found
 from adapters.database import Database
 from adapters.errors import SourceDownError
+from adapters.kinds.table import COLUMNS_FROM
 from tests.faults.proxy import FaultProxy
 from tests.faults.trouble import BLACK_HOLE, HALF_OPEN_BACK, TROUBLES, Fault, Trouble
-from tests.unit.adapters.adapters_world import ANNA, ask, manifest_in, now_ms, rows
+from tests.unit.adapters.adapters_world import ANNA, ask, manifest_in, now_ms, number, rows
 
 pytestmark = pytest.mark.integration
 
@@ -111,6 +113,28 @@ async def test_connections_that_died_without_a_word_do_not_hold_the_threads_for_
         await asyncio.gather(*(answered(adapter) for _ in range(3 * THREADS)))
     await proxy.suffer(HALF_OPEN_BACK)
     assert await asyncio.gather(*(answered(adapter) for _ in range(3 * THREADS))) == [None] * (3 * THREADS)
+    proxy.freeze()
+    await proxy.heal()
+    await until_well(adapter)
+
+
+async def test_many_people_whose_lookups_died_without_a_word_keep_nobody_else_waiting(
+    adapter: Adapter, proxy: FaultProxy
+) -> None:
+    many = [ANNA, *(number(serial) for serial in range(2 * COLUMNS_FROM))]
+
+    async def large() -> bool:
+        try:
+            return len(rows(await adapter.lookup(ask(*many, deadline_s=5.0)))) > 0
+        except SourceDownError:
+            return False
+
+    async with asyncio.timeout(120):
+        while proxy.connections < 2 * THREADS:  # every thread has those that it uses
+            await asyncio.gather(*(each() for each in (large, functools.partial(answered, adapter)) * THREADS))
+    await proxy.suffer(HALF_OPEN_BACK)
+    for _ in range(3):  # each may leave one more thread waiting
+        assert not any(await asyncio.gather(*(large() for _ in range(2 * THREADS))))
     proxy.freeze()
     await proxy.heal()
     await until_well(adapter)
