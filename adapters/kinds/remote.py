@@ -39,6 +39,7 @@ _DOWN: Final = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
         grpc.StatusCode.ABORTED,
     }
 )
@@ -354,21 +355,27 @@ class RemoteAdapter:
                 "does not let this caller in, only the one named when it was started (PERMISSION_DENIED)",
                 "拒绝本调用方，只应答其启动时指定的调用方（PERMISSION_DENIED）",
             )
-        if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return SourceBusyError(
-                f"{name}: has too much to do and refuses what is more (RESOURCE_EXHAUSTED); ask again shortly, or lower "
-                "`concurrency` in its manifest",
-                f"{name}：接入程序繁忙，拒绝更多并发（RESOURCE_EXHAUSTED），请稍后重试或调低清单中的 concurrency",
-            )
         if code in _DOWN:
-            return SourceDownError(
-                f"{name}: cannot be reached, or its source cannot ({code.name}); try again later",
-                f"{name}：接入程序或其数据源不可达（{code.name}），请稍后重试",
+            return (
+                _busy(name)
+                if code == grpc.StatusCode.RESOURCE_EXHAUSTED
+                else SourceDownError(
+                    f"{name}: cannot be reached, or its source cannot ({code.name}); try again later",
+                    f"{name}：接入程序或其数据源不可达（{code.name}），请稍后重试",
+                )
             )
         return self._fault(f"refuses the call or fails ({code.name})", f"拒绝调用或出错（{code.name}）")
 
     def _fault(self, en: str, zh: str) -> SourceFaultError:
         return SourceFaultError(f"{self._name}: {en}", f"{self._name}：{zh}")
+
+
+def _busy(name: str) -> SourceBusyError:
+    return SourceBusyError(
+        f"{name}: has too much to do and refuses what is more (RESOURCE_EXHAUSTED); ask again shortly, or have "
+        "`concurrency` in its manifest lowered",
+        f"{name}：接入程序繁忙，拒绝更多并发（RESOURCE_EXHAUSTED），请稍后重试或调低清单中的 concurrency",
+    )
 
 
 def _read(data: bytes, kind: type[M], name: str) -> M:

@@ -81,7 +81,7 @@ class TableAdapter:
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
-        # Of their own for many people: what reads in whole columns cannot be broken off, and waits as long as the kernel.
+        # Of their own for many people: what reads in whole columns cannot be broken off, and may wait for hours.
         several = max(1, manifest.concurrency // 2)
         self._large = asyncio.Semaphore(several)
         self._large_threads = ThreadPoolExecutor(several, thread_name_prefix=f"columns-{manifest.adapter_id}")
