@@ -69,6 +69,8 @@ class OcspResponder:
                 raise ValueError("too large")
             request = ocsp.load_der_ocsp_request(request_der)
             serial, nonce = request.serial_number, _nonce(request)
+            if serial < 0:  # no certificate has one, and no answer could be made
+                raise ValueError("serial number")
             algorithm = request.hash_algorithm
             asked = (request.issuer_name_hash, request.issuer_key_hash)
         except (ValueError, TypeError, NotImplementedError, UnsupportedAlgorithm, x509.DuplicateExtension):

@@ -134,6 +134,8 @@ class Rotator:
         changed: called whenever other keys are to be used; returns when they are.
         tell: is told what was done.
         serving: whether first requests for TLS say under which name it serves (`certification_request`).
+        require_believed: raises CertsError where partners refuse one of the keys that a journal has in use, of these
+            kinds; asked before keys are put back.
     """
 
     def __init__(
@@ -151,8 +153,10 @@ class Rotator:
         changed: Callable[[], Awaitable[None]],
         tell: Callable[[Event], None],
         serving: bool = False,
+        require_believed: Callable[[Journal, Sequence[Kind]], None] = lambda _journal, _kinds: None,
     ) -> None:
         self._slots = slots
+        self._require_believed = require_believed
         self._serving = serving
         self._identity = identity
         self._roots = tuple(roots)
@@ -211,8 +215,8 @@ class Rotator:
         """Give up the rotation under way, or put back the keys before the current ones; the kinds that changed.
 
         Raises:
-            CertsError: there is nothing to go back to, other kinds than these would be given up too, or the journal
-                cannot be written.
+            CertsError: there is nothing to go back to, partners refuse it, other kinds than these would be given up
+                too, or the journal cannot be written.
         """
         async with self._busy:
             journal, now_ms = self._slots.journal, self._now_ms()
@@ -224,6 +228,7 @@ class Rotator:
                 for each in after.generations:
                     if each.state == "current":
                         await asyncio.to_thread(self._slots.private_key, each)
+                await asyncio.to_thread(self._require_believed, after, back)
             await self._record(after)
             await asyncio.to_thread(self._slots.sweep)
             await self._use()

@@ -32,7 +32,7 @@ from gateway.federation.live_keys import LiveKeys
 from gateway.federation.noticed import Noticed, PeopleNoticed
 from gateway.federation.partner_memory import PartnerMemory
 from gateway.federation.partners import Partners
-from gateway.federation.renewal import Renewal, log_event, make_rotator, policy_of
+from gateway.federation.renewal import Renewal, in_force, log_event, make_rotator, policy_of
 from gateway.federation.streams import Streams
 from gateway.federation.subscribing import Subscribing
 from gateway.inquiry.access import Access
@@ -323,7 +323,16 @@ async def renewing(
             issues = EstEnroller(place)
             witness = Partnership(client, directory, settings.member_id)
             rotator = make_rotator(
-                settings, slots, roots, client, witness, issues, clock, changed=live.refresh, tell=log_event
+                settings,
+                slots,
+                roots,
+                client,
+                witness,
+                issues,
+                clock,
+                held=lambda: in_force(directory),
+                changed=live.refresh,
+                tell=log_event,
             )
             ask = ca_certificates(place)
             watch = IssuerWatch(ask, slots, rotator, roots, policy_of(settings.rotation), clock.now_ms)

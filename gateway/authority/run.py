@@ -147,7 +147,8 @@ async def _listen(
 ) -> str:
     """Serve an application until the stack ends; where it is bound."""
     app.on_response_prepare.append(_without_versions)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+    # No body is unpacked: compressed ones are refused (`certs.web`), and what strangers compress must not be looked at.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0, auto_decompress=False)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     host, _, port = address.rpartition(":")

@@ -22,6 +22,7 @@ from gateway.config import GatewaySettings
 from gateway.errors import ConfigError
 from gateway.federation.authority_client import AuthorityClient, Reports
 from gateway.federation.authority_link import AuthorityLink
+from gateway.federation.directory_held import held_directory
 from gateway.federation.enrolling import EstEnroller, EstPlace, Token
 from gateway.federation.live_keys import TlsIdentity, open_slots
 from gateway.federation.renewal import make_rotator
@@ -87,7 +88,18 @@ async def own_hand(
         closing.push_async_callback(place.close)
         issues = enroller or EstEnroller(place, token)
         witness = Reports(client, settings.member_id)
-        rotator = make_rotator(settings, slots, roots, client, witness, issues, clock, changed=_nobody, tell=tell)
+        rotator = make_rotator(
+            settings,
+            slots,
+            roots,
+            client,
+            witness,
+            issues,
+            clock,
+            held=lambda: held_directory(settings, clock),
+            changed=_nobody,
+            tell=tell,
+        )
         yield Hand(slots, rotator)
     except CertsError as error:
         raise ConfigError(error.en, error.zh) from error

@@ -1,7 +1,7 @@
 """What the federation's directory holds against the keys that this gateway uses: revoked, or listed no more.
 
-Owns: asking of the keys in use what every partner asks of them: the rule is `Directory`'s. Refuses: reading files or
-the directory; both are handed in.
+Owns: asking of the keys in use what every partner asks of them: the rule is `Directory`'s; and refusing to put keys back
+that partners refuse. Refuses: reading files or the directory; both are handed in.
 
 While the directory is older than what was published last, only what was taken back counts: it cannot list the new keys
 yet.
@@ -9,13 +9,14 @@ yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certs.errors import SlotError
 from certs.identity import Identity
 from certs.slot_journal import KINDS, Generation, Journal, Kind
 from gateway.errors import RefusedError
@@ -80,6 +81,27 @@ def objections(
             remedy = _REMEDIES["tls" if shut_out else current.kind]
             found.append(Objection(current.kind, current.name, error.en, error.zh, remedy))
     return tuple(found)
+
+
+def require_believed(against: Sequence[Objection], kinds: Sequence[Kind]) -> None:
+    """Return when nothing speaks against putting back keys of these kinds.
+
+    Args:
+        against: what the directory would hold against the keys in use if they were.
+        kinds: of the keys that would be put back.
+
+    Raises:
+        SlotError: partners refuse one. A gateway that shows a TLS certificate that was revoked can publish nothing, so
+            it could not get out of that by itself.
+    """
+    for each in against:
+        if each.kind in kinds:
+            raise SlotError(
+                f"{each.name} is not put back, since partners refuse it: {each.en}. The keys in use stay; name the "
+                "others with --kind, or rotate",
+                f"{each.name} 不予恢复，其他成员将拒绝该密钥：{each.zh}。在用密钥保持不变；"
+                "请用 --kind 指定其余种类，或重新轮换",
+            )
 
 
 def _require(

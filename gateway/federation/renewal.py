@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import structlog
@@ -19,19 +19,24 @@ from certs.errors import CertsError
 from certs.identity import Identity
 from certs.rotation import Enroller, Event, Rotator, Witness
 from certs.rotation_rules import Policy
+from certs.slot_journal import Journal, Kind
 from certs.slot_requests import Answer, Request
 from certs.slots import KeySlots
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
-from gateway.errors import WuganError
+from gateway.errors import DirectoryError, WuganError
 from gateway.federation.authority_client import AuthorityClient, LaterError
-from gateway.federation.directory import DirectorySource
+from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.issuer_watch import IssuerWatch
+from gateway.federation.own_standing import objections, require_believed
 from gateway.sections.trust import RotationSettings
 
 AFTER_CRASH_S: Final = 5.0
 LONGEST_REFUSED_S: Final = 60.0
 """Longest pause of a gateway that the authority refuses; another directory ends it."""
+TELL_AGAIN_S: Final = 20.0
+"""The authority is told again after so long: what it had not written down is lost when it is killed, and keys of others
+would wait for the next directory."""
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -57,14 +62,22 @@ def make_rotator(
     enroller: Enroller,
     clock: Clock,
     *,
+    held: Callable[[], Directory | None],
     changed: Callable[[], Awaitable[None]],
     tell: Callable[[Event], None],
 ) -> Rotator:
-    """The rotation of this gateway's keys.
+    """The rotation of this gateway's keys. `held` is the directory in force, None where there is none.
 
     Raises:
         CertsError: the roots are none.
     """
+
+
+    def believed(journal: Journal, kinds: Sequence[Kind]) -> None:
+        directory = held()
+        if directory is not None:
+            require_believed(objections(directory, settings.member_id, journal, slots.chain), kinds)
+
     return Rotator(
         slots,
         Identity.gateway(settings.directory.federation, settings.member_id),
@@ -78,7 +91,16 @@ def make_rotator(
         changed=changed,
         tell=tell,
         serving=settings.est is not None,
+        require_believed=believed,
     )
+
+
+def in_force(directory: DirectorySource) -> Directory | None:
+    """The directory in force, None where there is none."""
+    try:
+        return directory.current()
+    except DirectoryError:
+        return None
 
 
 def log_event(event: Event) -> None:
@@ -126,6 +148,7 @@ class Renewal:
         self._poll_s = poll_s
         self._pace_s = pace_s
         self._reported = 0
+        self._reported_at_s = 0.0
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -145,16 +168,16 @@ class Renewal:
             self._rotator.wake()
 
     async def report(self) -> None:
-        """Tell the authority with which directory this gateway works, if it does not know.
+        """Tell the authority with which directory this gateway works, if it does not know, or may not know any more.
 
         Raises:
             CertsError: it could not be told.
             DirectoryError: there is no directory in force.
         """
-        version = self._directory.current().version
-        if self._client is not None and version != self._reported:
+        version, now_s = self._directory.current().version, self._clock.monotonic()
+        if self._client is not None and (version != self._reported or now_s >= self._reported_at_s + TELL_AGAIN_S):
             await self._client.report_seen(version)
-            self._reported = version
+            self._reported, self._reported_at_s = version, now_s
 
     async def _looking(self, watch: IssuerWatch) -> None:
         while True:

@@ -94,6 +94,11 @@ async def test_openssl_ocsp_hears_unknown_for_what_was_never_issued(verifier: Ve
     assert "0x1234: unknown" in answer.text
 
 
+async def test_a_serial_number_that_no_certificate_can_have_is_malformed(verifier: Verifier) -> None:
+    answer = await verifier.ocsp(about=("-serial", "-5"))
+    assert "malformedrequest (1)" in answer.text + answer.err
+
+
 async def test_two_questions_at_once_are_malformed(verifier: Verifier) -> None:
     answer = await verifier.ocsp(about=("-cert", "leaf.pem", "-serial", "0x1234"))
     assert "malformedrequest (1)" in answer.text

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +20,12 @@ from office_world import TwoProvinces, two_provinces
 from bench.federation import requests
 from certs.slot_files import read_journal
 from certs.slot_journal import KINDS, Journal, Kind
+from gateway import app
 from gateway.channels import agency_channel
-from gateway.config import load_agency
+from gateway.clock import SystemClock
+from gateway.config import load_agency, load_gateway
 from gateway.demo.founding import FoundedMember
+from gateway.federation import renewal
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -170,6 +175,68 @@ async def test_a_command_puts_back_what_a_rotation_changed(provinces: TwoProvinc
         while asking.answered < before + 20 and not asking.failed:
             await asyncio.sleep(0.01)
     assert asking.failed == []
+
+
+async def test_an_authority_that_was_killed_before_it_wrote_down_who_has_a_directory_is_told_again(
+    provinces: TwoProvinces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the keys that wait for everybody to have that directory would wait for the next one."""
+    monkeypatch.setattr(renewal, "TELL_AGAIN_S", 0.5)
+    members = provinces.asking, provinces.answering
+
+    async def until_known() -> None:
+        async with asyncio.timeout(60):
+            while not all([await asyncio.to_thread(works_with, provinces, each) for each in members]):
+                await asyncio.sleep(0.05)
+
+    async with contextlib.AsyncExitStack() as gateways:
+        async with provinces.authority():
+            for member in members:
+                await gateways.enter_async_context(app.gateway(load_gateway(member.config), SystemClock()))
+            await until_known()
+        with contextlib.closing(sqlite3.connect(provinces.home / "members.db")) as record, record:
+            record.execute("delete from seen")
+        async with provinces.authority():
+            await until_known()
+
+
+def take_back(provinces: TwoProvinces, member: FoundedMember, kind: Kind) -> int:
+    """Revoke the first key of a kind; the directory that says so."""
+    with provinces.office() as office:
+        if kind == "tls":
+            return int(office.revoke_pem((member.keys / "tls-1.chain.pem").read_bytes(), reason=4).version)
+        [first] = [each for each in journal(member).generations if each.name == f"{kind}-1"]
+        return int(office.revoke_key(first.key_id, reason=1))
+
+
+def works_with(provinces: TwoProvinces, member: FoundedMember) -> int:
+    """The directory that a member's gateway works with."""
+    with provinces.office() as office:
+        return next(int(m.version) for m in office.seen().members if m.member_id == member.plan.member_id)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_that_was_revoked_is_not_put_back(provinces: TwoProvinces, kind: Kind) -> None:
+    """With a revoked TLS certificate a gateway could not even publish that it wants the other one again."""
+    provinces.keep_old_keys(600.0)
+    member = provinces.answering
+    back = "certs", "rollback", "--config", str(member.config), "--kind", kind
+    async with provinces.running(), Asking(provinces) as asking:
+        await certs(member, "rotate", "--kind", kind, "--wait", "50")
+        version = await asyncio.to_thread(take_back, provinces, member, kind)
+        async with asyncio.timeout(60):
+            while await asyncio.to_thread(works_with, provinces, member) < version:
+                await asyncio.sleep(0.05)
+        code, _, err = await wugan(*back)
+        assert (code, numbers(member)[kind]) == (1, 2)
+        assert f"{kind}-1 is not put back, since partners refuse it" in err
+        before = asking.answered
+        while asking.answered < before + 20 and not asking.failed:
+            await asyncio.sleep(0.01)
+    assert asking.failed == []
+    code, _, err = await wugan(*back)
+    assert (code, numbers(member)[kind]) == (1, 2), "no more where no gateway runs"
+    assert "is not put back" in err
 
 
 async def test_status_tells_of_keys_and_of_what_is_under_way(provinces: TwoProvinces) -> None:

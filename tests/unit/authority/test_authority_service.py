@@ -307,6 +307,26 @@ async def test_a_body_that_is_none_is_refused(served: Served, member: Keys) -> N
     assert (await served.post("/directory/keys", bytes(service.MAX_BODY_BYTES + 1), member))[0] == 413
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("/directory/keys", service.PROTOBUF, 403),
+        ("/.well-known/est/simpleenroll", "application/pkcs10", 415),
+        ("/ocsp", "application/ocsp-request", 415),
+    ],
+)
+async def test_a_body_that_pretends_to_be_compressed_is_refused_and_no_fault_of_ours(
+    served: Served, caplog: pytest.LogCaptureFixture, path: str, kind: str, status: int
+) -> None:
+    headers = {"Content-Type": kind, "Content-Encoding": "gzip"}
+    async with (
+        served.session() as session,
+        session.post(served.url + path, data=b"x" * 100, headers=headers, server_hostname=NAME) as response,
+    ):
+        assert response.status == status
+    assert [line for line in caplog.records if line.name == "aiohttp.server"] == []
+
+
 async def test_a_key_that_breaks_the_rule_is_refused_and_says_why(served: Served, world: World, member: Keys) -> None:
     publication = member.publication(1)
     publication.encryption_keys[0].key_id = "00" * 16

@@ -133,6 +133,15 @@ async def test_the_authority_is_told_of_a_directory_once(slots: KeySlots) -> Non
     assert client.told == [1]
 
 
+async def test_an_authority_that_forgot_what_it_was_told_is_told_again_of_the_same_directory(slots: KeySlots) -> None:
+    client, clock = Client(), FakeClock(NOW_MS)
+    renewing = loops(slots, clock, None, client)
+    for _ in range(3):
+        await renewing.report()
+        clock.advance(renewal.TELL_AGAIN_S)
+    assert client.told == [1, 1, 1]
+
+
 async def test_an_authority_that_did_not_hear_is_told_again(slots: KeySlots) -> None:
     client = Client()
     client.failures = 1
