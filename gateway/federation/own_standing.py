@@ -1,7 +1,7 @@
 """What the federation's directory holds against the keys that this gateway uses: revoked, or listed no more.
 
-Owns: asking of the keys in use what every partner asks of them: the rule is `Directory`'s; and refusing to put keys back
-that partners refuse. Refuses: reading files or the directory; both are handed in.
+Owns: asking of the keys in use what every partner asks of them: the rule is `Directory`'s; and refusing to put back
+keys that partners refuse. Refuses: reading files or the directory; both are handed in.
 
 While the directory is older than what was published last, only what was taken back counts: it cannot list the new keys
 yet.
@@ -36,6 +36,11 @@ _REMEDIES: Final[dict[Kind, tuple[str, str]]] = {
         "请更新：`wugan certs rotate --kind encryption --urgent`",
     ),
 }
+_ADMIT: Final = (
+    "this member is in the federation no more; if that is to change, have it admitted anew: `wugan authority member "
+    "add`, then enrol anew",
+    "本成员已不在联盟中；如需重新加入，请由管理机构执行 `wugan authority member add` 再次接纳，然后重新登记",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,17 @@ def objections(
         except RefusedError as error:
             # Whose TLS certificate is refused can publish nothing, so no other key of it can be renewed either.
             shut_out = any(each.kind == "tls" for each in found)
-            remedy = _REMEDIES["tls" if shut_out else current.kind]
+            remedy = _REMEDIES["tls" if shut_out else current.kind] if _is_in(directory, member_id) else _ADMIT
             found.append(Objection(current.kind, current.name, error.en, error.zh, remedy))
     return tuple(found)
+
+
+def _is_in(directory: Directory, member_id: str) -> bool:
+    try:
+        directory.member(member_id)
+    except RefusedError:
+        return False
+    return True
 
 
 def require_believed(against: Sequence[Objection], kinds: Sequence[Kind]) -> None:

@@ -72,7 +72,6 @@ def make_rotator(
         CertsError: the roots are none.
     """
 
-
     def believed(journal: Journal, kinds: Sequence[Kind]) -> None:
         directory = held()
         if directory is not None:

@@ -73,7 +73,9 @@ async def test_a_directory_that_is_older_than_the_last_publication_is_not_asked_
 
 async def test_a_member_that_was_removed_is_told_so(world: World, made: Keys) -> None:
     world.office.remove(ZHEJIANG, reason=5)
-    assert [each.kind for each in await held_against(world, made)] == ["tls", "signing", "encryption"]
+    against = await held_against(world, made)
+    assert [each.kind for each in against] == ["tls", "signing", "encryption"]
+    assert all("wugan authority member add" in text for each in against for text in each.remedy)
 
 
 def test_it_is_told_in_the_language_of_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
