@@ -5,6 +5,7 @@ Owns: reading options, and saying what was done. Refuses: showing a token's secr
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from pathlib import Path
@@ -151,7 +152,7 @@ def roll(
     json_out: bool,
 ) -> None:
     """Roll the issuing CA."""
-    secret = _root_passphrase(ca_passphrase_file)
+    secret = _root_passphrase(ca_passphrase_file, folder, root_key)
     made = in_office(
         folder,
         passphrase_file,
@@ -227,7 +228,7 @@ def certify(
     from certs.holders import certificate_pem
 
     require_free(out)
-    secret = _root_passphrase(ca_passphrase_file)
+    secret = _root_passphrase(ca_passphrase_file, folder, root_key)
 
     def work(office: Office) -> None:
         made = office.certify_ca(request.read_bytes(), member_id, root_key, secret)
@@ -303,8 +304,15 @@ def prune(folder: Path, passphrase_file: Path | None, json_out: bool) -> None:
     tell(json_out, {"destroyed": list(gone)}, f"destroyed: {names or 'none'}", f"已销毁：{names or '无'}")
 
 
-def _root_passphrase(file: Path | None) -> bytes:
-    return line(file) or ask(say("Passphrase of the certificates' root key", "证书根密钥口令"), new=False)
+def _root_passphrase(file: Path | None, folder: Path, root_key: Path | None) -> bytes | None:
+    """From the file, or asked for; None for a demonstration's key, which has none."""
+    from certs.issuing_cas import ROOT_KEY as NAME
+
+    given, key = line(file), root_key or folder / NAME
+    with contextlib.suppress(OSError):  # told of by whoever reads it
+        if given is None and key.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----"):
+            return None
+    return given or ask(say("Passphrase of the certificates' root key", "证书根密钥口令"), new=False)
 
 
 def require_free(file: Path | None) -> None:

@@ -22,7 +22,7 @@ from certs.identity import Identity
 from certs.keys import generate_authority_key, generate_tls_key
 from gateway.cli.authority import authority
 from gateway.clock import SystemClock
-from tests.unit.authority.authority_world import ANHUI, ZHEJIANG
+from tests.unit.authority.authority_world import ANHUI, ZHEJIANG, World
 
 FEDERATION = "test.wugan.internal"
 
@@ -405,6 +405,13 @@ def test_a_token_goes_into_a_file_of_its_own_and_nowhere_else(founded: Administr
 def test_no_token_for_who_is_no_member(founded: Administrator) -> None:
     ran = founded.types("token", "add", "--member", ANHUI, "--passphrase-file", str(founded.daily))
     assert (ran.exit_code, "no such member" in ran.stderr) == (2, True)
+
+
+def test_the_issuing_ca_of_a_demonstration_is_rolled_without_a_passphrase(tmp_path: Path) -> None:
+    home = World(tmp_path / "authority").home
+    ran = CliRunner().invoke(authority, ["issuing", "roll", "--dir", str(home), "--json"])
+    assert (ran.exit_code, ran.stderr) == (0, ""), "a key that is not encrypted is refused with any passphrase"
+    assert json.loads(ran.stdout) == {"issuing": "issuing-2"}
 
 
 def test_the_issuing_ca_is_rolled_with_the_roots_passphrase(founded: Administrator) -> None:
