@@ -12,10 +12,11 @@ from typing import Any, Final
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health
+from grpc_health.v1.health import SERVICE_NAME
 
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
+from adapters.listed_health import ListedHealth
 from adapters.outgoing import MAX_MESSAGE_BYTES
 from adapters.serving.servicer import SERVICE, MayCall, Servicer, ServingLimits
 from adapters.stopping import stop_when
@@ -26,7 +27,7 @@ DRAIN_S: Final = 10.0
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class _Health(health.HealthServicer):
+class _Health(ListedHealth):
     """The health service for the one who may call; see gRPC's health checking protocol."""
 
     def __init__(self, may_call: MayCall) -> None:
@@ -36,6 +37,10 @@ class _Health(health.HealthServicer):
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  gRPC's name
         await self._admit(context)
         return await super().Check(request, context)
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802  gRPC's name
+        await self._admit(context)
+        return await super().List(request, context)
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802  gRPC's name
         await self._admit(context)
@@ -107,5 +112,5 @@ class AdapterServer:
     async def _set_health(self, *, serving: bool) -> None:
         states = health_pb2.HealthCheckResponse
         status = states.SERVING if serving else states.NOT_SERVING
-        for name in ("", SERVICE):
+        for name in ("", SERVICE, SERVICE_NAME):
             await self._health.set(name, status)

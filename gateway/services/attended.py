@@ -6,15 +6,16 @@ Owns: handing each call of the library's servicers to the desk. Refuses: what th
 from __future__ import annotations
 
 from collections.abc import AsyncIterable
-from typing import cast
+from typing import Any, cast
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from adapters.listed_health import ListedHealth
 from gateway.services.serving import Context, Desk
 
 
-class AttendedHealth(health.aio.HealthServicer):
+class AttendedHealth(ListedHealth):
     """grpc.health.v1.Health."""
 
     def __init__(self, desk: Desk) -> None:
@@ -25,6 +26,11 @@ class AttendedHealth(health.aio.HealthServicer):
         """The state of one service."""
         check = super().Check
         return await self._desk.attend(context, lambda _: check(request, context))
+
+    async def List(self, request: Any, context: Context) -> Any:
+        """The state of every service."""
+        listed = super().List
+        return await self._desk.attend(context, lambda _: listed(request, context))
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """The state of one service, and every change of it."""

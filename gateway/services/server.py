@@ -106,6 +106,7 @@ class Server:
         if registry is not None:
             registry_pb2_grpc.add_AdapterRegistryServiceServicer_to_server(registry, register)
             names = (*names, REGISTRY_SERVICE)
+        self._names = ("", *names)
         answering = AttendedReflection(names, desk)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(answering, register)  # type: ignore[no-untyped-call]
         self._server = grpc.aio.server(
@@ -176,7 +177,7 @@ class Server:
     async def _set_health(self, *, serving: bool) -> None:
         states = health_pb2.HealthCheckResponse
         status = states.SERVING if serving else states.NOT_SERVING
-        for name in ("", FEDERATION_SERVICE, AGENCY_SERVICE):
+        for name in self._names:
             await self._health.set(name, status)
 
 

@@ -228,11 +228,16 @@ async def test_health_and_reflection_tell_what_is_served(world: SmallWorld) -> N
         for name in ("", "wugan.federation.v1.FederationService", "wugan.agency.v1.AgencyService"):
             state = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=100)
             assert state.status == health_pb2.HealthCheckResponse.SERVING
+        listed = await health.List(health_pb2.HealthListRequest(), timeout=100)
         listing = reflection_pb2_grpc.ServerReflectionStub(opened).ServerReflectionInfo()
         await listing.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         answer = await listing.read()
         names = {service.name for service in answer.list_services_response.service}
         assert {"wugan.federation.v1.FederationService", "wugan.agency.v1.AgencyService"} <= names
+        # Whatever reflection names, health can be asked about.
+        assert {each: state.status for each, state in listed.statuses.items()} == dict.fromkeys(
+            {"", *names}, health_pb2.HealthCheckResponse.SERVING
+        )
         listing.cancel()
 
 

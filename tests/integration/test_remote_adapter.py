@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from remote_world import EXAMPLES, OTHER, Member, running, tls_name_of, wugan
 
 from adapters import sdk, tls
@@ -22,6 +23,8 @@ from adapters.incoming import AnswerLimits
 from adapters.kinds.remote import RemoteAdapter, RemoteLimits
 from adapters.manifest import load_manifest
 from adapters.outgoing import messages
+from certs.grpc_credentials import channel_credentials, channel_options
+from certs.keys import load_private_key
 from gateway.federation.answers import check_findings
 from tests.faults.proxy import FaultProxy
 from tests.faults.trouble import BLACK_HOLE
@@ -62,7 +65,15 @@ async def test_a_built_in_kind_is_served_next_to_its_data(member: Member, tmp_pa
         assert (rows(found), holders(found)) == (rows(expected), holders(expected))
         assert there.offered == here.describe()
 
+        listed = await health(address, member.gateway())
+        assert {name: state.status for name, state in listed.statuses.items()} == dict.fromkeys(
+            ("", "wugan.adapter.v1.AdapterService", "grpc.health.v1.Health"), health_pb2.HealthCheckResponse.SERVING
+        )
+
         for strangers in (member.gateway(OTHER, "other"), member.unit(), member.department("else", "else")):
+            with pytest.raises(grpc.aio.AioRpcError) as told:
+                await health(address, strangers)
+            assert told.value.code() == grpc.StatusCode.PERMISSION_DENIED
             refused = member.adapter(address, strangers)
             with pytest.raises(SourceFaultError, match="PERMISSION_DENIED"):
                 await refused.lookup(asked)
@@ -84,6 +95,17 @@ async def test_a_built_in_kind_is_served_next_to_its_data(member: Member, tmp_pa
         with pytest.raises(SourceDownError):
             await there.lookup(asked)
         await asyncio.gather(there.close(), here.close())
+
+
+async def health(address: str, certs: Path) -> health_pb2.HealthListResponse:
+    """The state of all services there, asked with these files."""
+    shown = channel_credentials(
+        load_private_key(certs / "key.pem"),
+        (certs / "certificate.pem").read_bytes(),
+        (certs / "roots.pem").read_bytes(),
+    )
+    async with grpc.aio.secure_channel(address, shown, channel_options(tls_name_of("burials"))) as opened:
+        return await health_pb2_grpc.HealthStub(opened).List(health_pb2.HealthListRequest(), timeout=60)
 
 
 def _lines(file: Path) -> list[str]:
