@@ -7,6 +7,7 @@ configuration; 3 something could not be reached; 4 something answered nonsense; 
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import io
@@ -24,6 +25,8 @@ EXIT_USAGE = 2
 EXIT_UNREACHABLE = 3
 EXIT_FAULTY = 4
 EXIT_INTERRUPTED = 130
+
+_OF_A_DISK = frozenset((errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 
 command_words.speak()
 
@@ -95,6 +98,12 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise SystemExit(EXIT_INTERRUPTED) from None
+        except OSError as error:
+            # Behind commands that say more about their own files; a socket's error is none of a file.
+            if error.filename is None and error.errno not in _OF_A_DISK:
+                raise
+            click.echo(_of_a_file(error), err=True)
+            raise SystemExit(EXIT_USAGE) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line each, in the user's language."""
@@ -122,6 +131,22 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _write_whatever()
+
+
+def _of_a_file(error: OSError) -> str:
+    """What the system has against a file, or against writing at all."""
+    from certs.system_words import cause
+
+    why = cause(error)
+    if error.filename is None:
+        return say(
+            f"wugan: a file cannot be read or written ({why.en}); look after the disk",
+            f"wugan: 文件无法读写（{why.zh}），请检查磁盘",
+        )
+    return say(
+        f"wugan: {error.filename}: cannot be read or written ({why.en}); check path, permissions and disk",
+        f"wugan: {error.filename}：无法读写（{why.zh}），请检查路径、权限与磁盘",
+    )
 
 
 def _write_whatever() -> None:

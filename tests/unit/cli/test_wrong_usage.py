@@ -43,6 +43,11 @@ MISTAKES = {
     "an option without the one it goes with": [*ASK, "--config", __file__, "--leave-only"],
 }
 
+NO_FILES = {
+    "a folder where none can be": (["demo", "up", "--dir", "/proc/here"], "/proc/here"),
+    "below a file": (["demo", "show", "--dir", f"{__file__}/here", "--json"], f"{__file__}/here"),
+}
+
 
 def mistakes(language: str) -> dict[str, tuple[int, str]]:
     """Exit code and what is told, of every mistake: the language is settled when the command loads."""
@@ -80,6 +85,24 @@ def test_a_mistake_on_the_command_line_is_told_in_chinese(chinese: dict[str, tup
         assert not line.strip() or CHINESE.search(line), line
     said = re.sub(r"'[^']*'|--?[a-z-]+|YYYY|[A-Z<>=x0-9\[\]]+", "", text.splitlines()[-1])
     assert not re.search(r"[A-Za-z]{3,}", said), said
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "cannot be"), ("zh", "无法")])
+@pytest.mark.parametrize("line", NO_FILES)
+def test_what_the_system_has_against_a_file_is_told_in_words(line: str, language: str, says: str) -> None:
+    arguments, file = NO_FILES[line]
+    ran = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *arguments],
+        env={**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert file in ran.stderr
+    assert says in ran.stderr
 
 
 def test_everything_that_the_library_may_say_has_a_chinese_text_with_the_same_places() -> None:
