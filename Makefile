@@ -49,13 +49,15 @@ fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix $(LINTED)
 	$(BIN)/ruff format $(LINTED)
 
-proto: $(STAMP) ## generate the stubs beside the .proto files
+proto: $(STAMP) ## generate the stubs beside the .proto files, and what later changes are held against
+	$(BIN)/buf breaking --against proto/released.binpb
+	$(BIN)/buf build --exclude-source-info -o proto/released.binpb
 	$(BIN)/python -m grpc_tools.protoc -Iproto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=proto --grpc_python_out=proto \
 	  --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $(PROTOS)
 	@find proto -name '*_pb2_grpc.py*' -print0 | xargs -0 grep -L -E 'class [A-Za-z]+Stub' | xargs -r rm -f
 
-proto-check: $(STAMP) ## stubs fresh, contract linted, nothing broken since the last release
+proto-check: $(STAMP) ## stubs fresh, contract linted, nothing of it broken
 	$(BIN)/python tests/proto_fresh.py
 	$(BIN)/buf lint
 	$(BIN)/buf breaking --against proto/released.binpb

@@ -1,4 +1,5 @@
-"""Proves that the committed stubs are what the .proto files generate. Run by `make proto-check`."""
+"""Proves that the committed stubs are what the .proto files generate, and that all of the contract, what came last
+included, stands in the image that `buf breaking` holds it against. Run by `make proto-check`."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
+IMAGE = "released.binpb"
 
 
 def generate(into: Path) -> None:
@@ -50,7 +52,18 @@ def main() -> int:
         print(f"stale or missing: proto/{name}; run `make proto`", file=sys.stderr)
     for name in extra:
         print(f"belongs to no .proto: proto/{name}; remove it", file=sys.stderr)
+    if _image() != (PROTO / IMAGE).read_bytes():
+        print(f"proto/{IMAGE} is not of these .proto files; run `make proto`", file=sys.stderr)
+        return 1
     return 1 if stale or extra else 0
+
+
+def _image() -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / IMAGE
+        buf = Path(sys.executable).parent / "buf"
+        subprocess.run([buf, "build", "--exclude-source-info", "-o", made], cwd=ROOT, check=True)
+        return made.read_bytes()
 
 
 def _read(path: Path) -> bytes | None:
