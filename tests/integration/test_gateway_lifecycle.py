@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from federation_world import Member, SmallWorld, channel, ours
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -423,3 +424,18 @@ def test_a_demo_goes_down_and_comes_up_again_and_leaves_nothing_running(slow_wor
     refused = wugan("demo", "up", "--dir", str(somebody_elses), "--detach")
     assert refused.returncode == 2
     assert (somebody_elses / "thesis.txt").exists()
+
+
+def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing_running(tmp_path: Path) -> None:
+    def running() -> list[str]:
+        lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+        return [line for line in lines if str(tmp_path) in line]
+
+    command = [sys.executable, "-m", "gateway.cli", "demo", "up", "--dir", str(tmp_path / "demo"), "--people", "60"]
+    starting = subprocess.Popen(command)
+    while not list(tmp_path.glob("demo/systems/*/ready.json")):
+        assert starting.poll() is None
+    assert len(running()) > 1
+    starting.terminate()
+    assert starting.wait(300) == 128 + signal.SIGTERM
+    assert running() == []
