@@ -101,7 +101,8 @@ class Tokens:
                     if len(data) > _MAX_ANSWER_BYTES:
                         raise TokenRefusedError("the answer for a token is too large", "令牌应答过大")
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-            raise TokenDownError(f"no token ({type(error).__name__})", f"未取得令牌：{cut_off(error).zh}") from error
+            why = cut_off(error)
+            raise TokenDownError(f"no token ({why.en})", f"未取得令牌：{why.zh}") from error
         return _read(data)
 
 

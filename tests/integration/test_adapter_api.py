@@ -379,7 +379,7 @@ async def test_a_passing_trouble_is_got_over(department: Department, tmp_path: P
 async def test_nobody_listening_is_down(department: Department, tmp_path: Path) -> None:
     department.base = "http://127.0.0.1:1"
     async with adapter(department, tmp_path) as api:
-        with pytest.raises(SourceDownError):
+        with pytest.raises(SourceDownError, match="connection refused"):
             await api.check()
 
 
