@@ -30,7 +30,6 @@ SPARED = 1 / 8
 ALIKE = 1.1
 """Times of which the longer is no more than so many times the shorter are alike: a batch has the least of its parts'
 times, and what has much time must not be cut short by what has little."""
-_PATIENCE_STEP = math.log(ALIKE)
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P")
@@ -38,11 +37,6 @@ R = TypeVar("R")
 
 _Landed = tuple[R] | tuple[()]
 """A result; nothing where whoever was at it gave up, or failed."""
-
-
-def patience(time_s: float) -> int:
-    """A class of times that are alike; part of what makes two questions the same."""
-    return math.floor(math.log(max(time_s, 0.001)) / _PATIENCE_STEP)
 
 
 class Coalescer(Generic[K, P, R]):
@@ -205,37 +199,65 @@ class Coalescer(Generic[K, P, R]):
                 self._make_due(key, waiting, wait_s)
 
 
+class _Flight(Generic[R]):
+    """What is done for several, and until when whoever does it has time."""
+
+    __slots__ = ("until_s", "waiting")
+
+    def __init__(self, until_s: float) -> None:
+        self.until_s = until_s
+        self.waiting: list[asyncio.Future[_Landed[R]]] = []
+
+
 class SingleFlight(Generic[K, R]):
     """Does what several ask for at the same time once, in the task of whoever came first.
 
-    When that one gives up, one of the others begins anew: who asked for it alone must not have it taken away.
+    When that one gives up, one of the others begins anew: who asked for it alone must not have it taken away. For the
+    same reason nobody waits for one who has much less time left, or much more: with the first it would be over too
+    early, with the second too late.
     """
 
-    def __init__(self) -> None:
-        self._flights: dict[K, list[asyncio.Future[_Landed[R]]]] = {}
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._flights: dict[K, list[_Flight[R]]] = {}
 
-    async def join(self, key: K, run: Callable[[], Awaitable[R]]) -> R:
-        """The result of `run`, this caller's or that of one who asked for the same and is still at it."""
+    async def join(self, key: K, run: Callable[[], Awaitable[R]], time_s: float) -> R:
+        """The result of `run`, this caller's or that of one who asked for the same, has about as much time left as
+        `time_s` seconds, and is still at it.
+        """
+        until_s = self._clock.monotonic() + time_s
         while True:
-            waiting = self._flights.get(key)
-            if waiting is None:
-                return await self._lead(key, run)
+            flight = self._alike(key, until_s)
+            if flight is None:
+                return await self._lead(key, run, until_s)
             future: asyncio.Future[_Landed[R]] = asyncio.get_running_loop().create_future()
-            waiting.append(future)
+            flight.waiting.append(future)
             landed = await future
             if landed:
                 return landed[0]
 
-    async def _lead(self, key: K, run: Callable[[], Awaitable[R]]) -> R:
-        waiting = self._flights[key] = []
+    def _alike(self, key: K, until_s: float) -> _Flight[R] | None:
+        """One that may be waited for until then."""
+        flights = self._flights.get(key)
+        if flights is None:
+            return None
+        left_s = until_s - self._clock.monotonic()
+        return next((each for each in flights if abs(each.until_s - until_s) <= (ALIKE - 1) * left_s), None)
+
+    async def _lead(self, key: K, run: Callable[[], Awaitable[R]], until_s: float) -> R:
+        flight: _Flight[R] = _Flight(until_s)
+        self._flights.setdefault(key, []).append(flight)
         landed: _Landed[R] = ()
         try:
             result = await run()
             landed = (result,)
             return result
         finally:
-            del self._flights[key]
-            for future in waiting:
+            flights = self._flights[key]
+            flights.remove(flight)
+            if not flights:
+                del self._flights[key]
+            for future in flight.waiting:
                 if not future.done():
                     future.set_result(landed)
 

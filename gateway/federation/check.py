@@ -273,8 +273,9 @@ class Checks:
             if gone:  # it left once more, for the others in its envelope
                 recorded.append(self._submitted(left[-1]._replace(outcome=_GIVEN_UP[0], decision=_GIVEN_UP[1])))
 
+        asking = Asking(question, leaves, mark)
         try:
-            answer = await self._partners.ask(member_id, Asking(question, leaves), time_s)
+            answer = await self._partners.ask(member_id, asking, time_s)
             if not answer.findings.status[0]:
                 reason = answer.findings.refused.reason[0]
                 raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
@@ -298,7 +299,7 @@ class Checks:
                 recorded.append(self._store.audit.submit(unanswered))
         self._keep(question, answer).add_done_callback(_taken_note)
         if cache is not None:  # behind whoever waits for the answer
-            asyncio.get_running_loop().call_soon(cache.put, question, answer, mark, time_s)
+            asyncio.get_running_loop().call_soon(cache.put, question, answer, asking.mark, time_s)
         return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:

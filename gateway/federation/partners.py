@@ -17,7 +17,7 @@ from typing import NamedTuple
 from certs.identity import Identity
 from gateway.aside import Aside
 from gateway.clock import Clock
-from gateway.coalescing import Coalescer, SingleFlight, patience
+from gateway.coalescing import Coalescer, SingleFlight
 from gateway.errors import PartnerError, WuganError
 from gateway.exchange.keys import OwnKeys
 from gateway.federation.answers import PartnerAnswer, answer_in, check_findings
@@ -72,7 +72,6 @@ class _Same(NamedTuple):
     """What makes a question the same as another: the asker is in its bytes, with purpose, basis and case."""
 
     member_id: str
-    patience: int
     question: bytes
 
 
@@ -81,7 +80,8 @@ class Partners:
 
     Questions to the same member for the same purpose that come while the gateway is busy share an envelope: one seal,
     one call, one commit, one lookup and grading on the other side. Each keeps its own context, answer and proof. The
-    same question, asked by the same official on the same terms while it is on its way, is asked once.
+    same question, asked by the same official on the same terms while it is on its way, is asked once, unless there is
+    much less time left for it, or much more.
 
     Args:
         own: own keys as they are at the moment.
@@ -152,7 +152,7 @@ class Partners:
             most_apart_s=MOST_APART_S,
             waited_s=waited_s,
         )
-        self._flights: SingleFlight[_Same, Asked] = SingleFlight()
+        self._flights: SingleFlight[_Same, Asked] = SingleFlight(clock)
         self._under_way: Counter[str] = Counter()  # questions, by member
 
     async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
@@ -165,15 +165,18 @@ class Partners:
             EnvelopeError: the directory has no key of the member, or the question is too large.
             DirectoryError: the directory has expired.
         """
-        same = _Same(member_id, patience(timeout_s), asking.question.SerializeToString())
+        same = _Same(member_id, asking.question.SerializeToString())
         end = asyncio.get_running_loop().time() + timeout_s
         try:
             # What is below keeps to its own time, or to that of whoever asks the same; this holds it to ours.
             async with asyncio.timeout_at(end + OVERRUN_S):
-                asked = await self._flights.join(same, lambda: self._ask(member_id, asking, same.question, end))
+                asked = await self._flights.join(
+                    same, lambda: self._ask(member_id, asking, same.question, end), timeout_s
+                )
         except TimeoutError:
             raise late() from None
         if asked.asking is not asking:
+            asking.mark = asked.asking.mark
             for sealed in asked.asking.sent:
                 asking.leaves(sealed)
         if isinstance(asked.outcome, WuganError):

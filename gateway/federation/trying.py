@@ -56,13 +56,16 @@ class Asking:
     Args:
         question: it.
         left: called with each envelope that it left in, one for each try, while that is on its way.
+        mark: where notices stood before it was asked; of one that is answered by another's asking, where they stood
+            before that.
     """
 
-    __slots__ = ("end", "left", "payload", "question", "sent")
+    __slots__ = ("end", "left", "mark", "payload", "question", "sent")
 
-    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None]) -> None:
+    def __init__(self, question: exchange_pb2.Question, left: Callable[[Sealed], None], mark: int = 0) -> None:
         self.question = question
         self.left = left
+        self.mark = mark
         self.sent: list[Sealed] = []
         """Every envelope that it left in."""
         self.payload = b""

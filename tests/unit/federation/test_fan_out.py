@@ -333,6 +333,31 @@ async def test_an_answer_that_cannot_be_recorded_is_not_given(
         await given.recorded()
 
 
+async def test_an_answer_on_its_way_when_a_notice_came_is_given_again_to_nobody_whoever_waits_for_it(
+    federation: Asked, store: Store, cache: AnswerCache
+) -> None:
+    allowing(federation, B)
+    answer, asked, go = federation.handlers[B.address], asyncio.Event(), asyncio.Event()
+
+    async def wait(envelope: envelope_pb2.Envelope, call: Call) -> envelope_pb2.Envelope:
+        asked.set()
+        await go.wait()
+        return await answer(envelope, call)
+
+    federation.at(B, wait)
+    checks = federation.checks(store, cache=cache)
+    first = asyncio.ensure_future(check(checks, recipient(ANHUI)))
+    await asked.wait()
+    await cache.invalidate(B.member_id, [cache.index_of(ANNA)])
+    second = asyncio.ensure_future(check(checks, recipient(ANHUI)))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(first, second)
+    third = await again(federation, checks, recipient(ANHUI))
+    assert third.results[0].held is None, "it may have been made before the change that the notice tells of"
+
+
 async def test_with_fresh_everybody_is_asked_and_the_new_answer_takes_the_old_ones_place(
     federation: Asked, store: Store, cache: AnswerCache
 ) -> None:

@@ -15,7 +15,6 @@ from gateway import coalescing
 from gateway.clock import FakeClock
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
-from gateway.federation import partners as partners_module
 from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
@@ -556,7 +555,7 @@ async def test_who_asks_the_same_and_gives_up_takes_it_away_from_nobody() -> Non
 
 
 async def test_who_asks_the_same_with_less_time_does_not_wait_longer_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partners_module, "patience", lambda _time_s: 0)  # so that times may differ by more than a tenth
+    monkeypatch.setattr(coalescing, "ALIKE", 1e9)  # so that times may differ by more than a tenth
     federation, b = scripted("hang")
     partners = federation.partners()
     patient = asyncio.ensure_future(ask(partners, timeout_s=60.0))
@@ -565,6 +564,18 @@ async def test_who_asks_the_same_with_less_time_does_not_wait_longer_for_it(monk
     b.go.set()
     assert (await patient).findings.status == [STRONG]
     assert b.calls == 1
+
+
+async def test_who_asks_the_same_later_is_not_cut_short_with_whom_was_first() -> None:
+    federation, b = scripted("hang")
+    partners = federation.partners()
+    first = asyncio.ensure_future(ask(partners, timeout_s=60.0))
+    await until(lambda: b.hanging)
+    federation.clock.advance(30.0)
+    assert (await ask(partners, timeout_s=60.0)).findings.status == [STRONG]
+    assert b.calls == 2
+    b.go.set()
+    await first
 
 
 async def test_a_failure_is_told_to_all_who_asked_the_same() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
-from gateway.coalescing import PACES, Coalescer, SingleFlight, patience
+from gateway.coalescing import ALIKE, PACES, Coalescer, SingleFlight
 from gateway.errors import WuganError
 
 
@@ -343,22 +343,22 @@ async def test_where_a_run_is_cancelled_from_below_nobody_in_it_waits_for_ever()
 
 
 async def test_what_is_asked_twice_at_the_same_time_is_done_once_and_afterwards_anew() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
+    flights: SingleFlight[str, int] = SingleFlight(FakeClock())
     flight = Flight()
-    both = [asyncio.ensure_future(flights.join("a", flight)) for _ in range(3)]
-    other = asyncio.ensure_future(flights.join("b", flight))
+    both = [asyncio.ensure_future(flights.join("a", flight, 5.0)) for _ in range(3)]
+    other = asyncio.ensure_future(flights.join("b", flight, 5.0))
     await turns()
     flight.go.set()
     assert await asyncio.gather(*both) == [1, 1, 1]
     assert await other == 2
-    assert await flights.join("a", flight) == 3
+    assert await flights.join("a", flight, 5.0) == 3
     assert not flights._flights
 
 
 async def test_when_whoever_came_first_gives_up_another_begins_anew_and_the_rest_wait_for_that_one() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
+    flights: SingleFlight[str, int] = SingleFlight(FakeClock())
     flight = Flight()
-    first, *others = [asyncio.ensure_future(flights.join("a", flight)) for _ in range(4)]
+    first, *others = [asyncio.ensure_future(flights.join("a", flight, 5.0)) for _ in range(4)]
     await turns()
     first.cancel()
     await turns()
@@ -370,7 +370,7 @@ async def test_when_whoever_came_first_gives_up_another_begins_anew_and_the_rest
 
 
 async def test_what_a_flight_raises_is_its_callers_and_the_others_try_for_themselves() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
+    flights: SingleFlight[str, int] = SingleFlight(FakeClock())
     tried = []
 
     async def failing() -> int:
@@ -378,10 +378,57 @@ async def test_what_a_flight_raises_is_its_callers_and_the_others_try_for_themse
         await asyncio.sleep(0)
         raise ValueError
 
-    outcomes = await asyncio.gather(*(flights.join("a", failing) for _ in range(3)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(flights.join("a", failing, 5.0) for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
     assert len(tried) == 3
     assert not flights._flights
+
+
+@pytest.mark.parametrize(
+    ("later_s", "time_s", "together"),
+    [(0.0, 5.0, True), (0.2, 5.0, True), (0.0, 5.4, True), (4.0, 5.0, False), (4.0, 1.0, True), (0.0, 30.0, False)],
+)
+async def test_nobody_waits_for_one_whose_time_is_over_much_sooner_or_later(
+    later_s: float, time_s: float, together: bool
+) -> None:
+    clock = FakeClock()
+    flights: SingleFlight[str, int] = SingleFlight(clock)
+    flight = Flight()
+    first = asyncio.ensure_future(flights.join("a", flight, 5.0))
+    await turns()
+    clock.advance(later_s)
+    second = asyncio.ensure_future(flights.join("a", flight, time_s))
+    await turns()
+    flight.go.set()
+    assert await asyncio.gather(first, second) == ([1, 1] if together else [1, 2])
+    assert not flights._flights
+
+
+@given(
+    times=st.lists(st.tuples(st.floats(0.0, 100.0), st.floats(min_value=0.01, max_value=600.0)), min_size=1, max_size=9)
+)
+def test_whoever_waits_for_another_has_about_as_much_time_left(times: list[tuple[float, float]]) -> None:
+    async def check() -> None:
+        clock = FakeClock()
+        flights: SingleFlight[str, float] = SingleFlight(clock)
+        go = asyncio.Event()
+        asked = []
+        for later_s, time_s in times:
+            clock.advance(later_s)
+            until_s = clock.monotonic() + time_s
+
+            async def run(until_s: float = until_s) -> float:
+                await go.wait()
+                return until_s
+
+            asked.append((until_s, time_s, asyncio.ensure_future(flights.join("a", run, time_s))))
+            await turns()
+        go.set()
+        for until_s, time_s, result in asked:
+            assert abs(await result - until_s) <= (ALIKE - 1) * time_s + 1e-6
+        assert not flights._flights
+
+    asyncio.run(check())
 
 
 async def test_a_batch_has_the_least_of_its_parts_times() -> None:
@@ -453,14 +500,3 @@ async def test_batches_begin_apart_also_where_times_lie_on_both_sides_of_a_class
     assert len(runs.batches) == begun
     await asyncio.gather(*joined)
     assert runs.batches[begun:] == [[1, 2]]
-
-
-def test_times_of_one_class_are_alike() -> None:
-    times = [0.0005 * 1.01**step for step in range(2000)]
-    for early, late in itertools.pairwise(times):
-        assert patience(early) <= patience(late)
-    classes: dict[int, list[float]] = {}
-    for time_s in times:
-        if time_s >= 0.001:
-            classes.setdefault(patience(time_s), []).append(time_s)
-    assert all(max(members) / min(members) <= 1.1 for members in classes.values())
