@@ -7,7 +7,7 @@ parts them by itself. It is fresh while
 
  1. its author allows it (`Findings.cacheable_until_ms`), and thirty days at most;
  2. the directory by which its signature was verified is in force;
- 3. its author has not answered by other rules since;
+ 3. its author has not answered a question by other rules since;
  4. no notice came about the person (`invalidate`), and nothing newer under the same key.
 
 Refuses: answers that are not kept with their proof (`gateway.store.answers`), refusals, and accounting for a
@@ -40,7 +40,7 @@ from gateway.observing import metrics
 from gateway.rules.caching import DAY_MS
 from gateway.store.answers import KeptAnswers
 from gateway.store.reusable import Changes, Reusable, ReusableAnswers
-from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import envelope_pb2, exchange_pb2
 
 LONGEST_MS: Final = 30 * DAY_MS
 """No answer is given again, or shown as outdated, for longer than this, whatever its author allows."""
@@ -51,6 +51,8 @@ _AS_PATIENT: Final = 1.25
 """Times that differ by no more count as the same."""
 TOUCH_MS: Final = 600_000
 """How exactly it is known when an answer was used last."""
+LOOKED_BACK: Final = 64
+"""Answers of a member that are looked at for its rules after a restart."""
 _TAG_BYTES: Final = 32
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -93,6 +95,8 @@ class AnswerCache:
             StoreError: it cannot be read.
         """
         self._on_disk.update(await self._reusable.keys(self._clock.now_ms(), self._options.max_answers))
+        for member_id in await self._reusable.members():
+            await self._learn_rules(member_id)
         self._directory.subscribe(self._directory_changed)
         self._followed = [
             metrics.CACHE_ENTRIES.follow(lambda: {(): len(self._on_disk)}),
@@ -285,6 +289,21 @@ class AnswerCache:
     def _by_newest_rules(self, answer: PartnerAnswer) -> bool:
         newest = self._rules.get(answer.member_id)
         return newest is None or newest[1] == answer.findings.rules_digest
+
+    async def _learn_rules(self, member_id: str) -> None:
+        """By which rules a member answered last, as far as that is among its newest answers."""
+        for message_id, position, header in await self._answers.newest(member_id, LOOKED_BACK):
+            try:
+                if envelope_pb2.Header.FromString(header).kind != envelope_pb2.MESSAGE_KIND_ANSWER:
+                    continue  # a late one
+                signed = await self._answers.produce(member_id, message_id, position)
+                findings = exchange_pb2.Answer.FromString(b"" if signed is None else signed.payload).findings
+            except (StoreError, DecodeError) as error:
+                _log.warning("it cannot be read by which rules a member answered", fault=described(error))
+                continue
+            if findings.rules_digest:
+                self._rules[member_id] = findings.made_at_ms, findings.rules_digest
+                return
 
     def _tag(self) -> bytes:
         """What stands for the directory in force."""

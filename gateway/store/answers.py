@@ -201,6 +201,22 @@ class KeptAnswers:
         )
         return await self._reader.run(lambda connection: [KeptAnswer(*row) for row in connection.execute(query)])
 
+    async def newest(self, member: str, limit: int) -> list[tuple[bytes, int, bytes]]:
+        """Message id, position and header of what a member sent last, by its own clock; the newest first.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        query = (
+            sa.select(kept_answer.c.message_id, kept_answer.c.position, kept_answer.c.header)
+            .where(kept_answer.c.member == member)
+            .order_by(kept_answer.c.message_id.desc(), kept_answer.c.position.desc())
+            .limit(limit)
+        )
+        return await self._reader.run(
+            lambda connection: [(bytes(row[0]), row[1], bytes(row[2])) for row in connection.execute(query)]
+        )
+
     async def produce(self, member: str, message_id: bytes, position: int = 0) -> SignedAnswer | None:
         """The signed answer itself; None where none is kept.
 

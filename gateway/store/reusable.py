@@ -189,6 +189,15 @@ class ReusableAnswers:
         )
         return await self._reader.run(lambda connection: [bytes(key) for key in connection.execute(query).scalars()])
 
+    async def members(self) -> list[str]:
+        """Whose answers there are rows of.
+
+        Raises:
+            StoreError: it could not be read.
+        """
+        query = sa.select(answer_cache.c.member).distinct()
+        return await self._reader.run(lambda connection: list(connection.execute(query).scalars()))
+
     async def find(self, key: bytes) -> Reusable | None:
         """The row of a key.
 

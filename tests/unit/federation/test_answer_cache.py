@@ -236,6 +236,20 @@ async def test_an_author_that_goes_over_to_other_rules_ends_what_it_said_by_the_
     assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
 
 
+@pytest.mark.parametrize("for_ms", [HOUR_MS, 0], ids=["may be given again", "may not"])
+async def test_by_which_rules_an_author_answers_is_known_after_a_restart(world: CacheWorld, for_ms: int) -> None:
+    await world.take(asked_about())
+    await world.take(asked_about(), C)
+    world.clock.advance(1)
+    await world.take(asked_about(BO), rules_digest=b"n" * 32, for_ms=for_ms)
+    world.clock.advance(1)
+    await world.keep(asked_about(CHEN), world.answer(asked_about(CHEN), rules_digest=b"n" * 32, status=[0]))
+    await world.restart()
+    assert await world.found(asked_about()) is None
+    assert (await world.found(asked_about(BO)) is not None) == bool(for_ms)
+    assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
+
+
 async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheWorld) -> None:
     for person, party in itertools.product((ANNA, BO), (B, C)):
         await world.take(asked_about(person), party)
