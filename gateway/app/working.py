@@ -25,7 +25,7 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.enrolling import EstEnroller, EstPlace, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
-from gateway.federation.kept import Invalidate
+from gateway.federation.kept import ForgetNumbers, Invalidate
 from gateway.federation.late import LateChecks
 from gateway.federation.lines import ChannelFactory
 from gateway.federation.live_keys import LiveKeys
@@ -240,13 +240,14 @@ async def open_rosters(
     checks: Checks,
     subscribing: Subscribing,
     clock: Clock,
+    forget: ForgetNumbers,
 ) -> AsyncIterator[Rosters]:
     """Whole-roster runs, those included that were left unfinished; the threads that they work in."""
     given, federation = settings.roster, settings.federation
     pool = ThreadPoolExecutor(given.threads, thread_name_prefix="roster")
     around = Around(
         member_id=settings.member_id,
-        asks=Streams(partners, store.audit, clock, window=given.window),
+        asks=Streams(partners, store.audit, clock, window=given.window, forget=forget),
         news=PeopleNoticed(store),
         directory=directory,
         book=book,

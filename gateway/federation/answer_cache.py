@@ -249,6 +249,10 @@ class AnswerCache:
             self._drops.add(drop)
             drop.add_done_callback(self._dropped)
 
+    def forget_numbers(self, member_id: str, numbers: Collection[str]) -> None:
+        """The same by normalised numbers."""
+        self.forget(member_id, [self.index_of(number) for number in numbers])
+
     def forget_all(self) -> None:
         """Give nothing of what is held by now: it is not known what of it was to go."""
         for member_id in self._memory.members():

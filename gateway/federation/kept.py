@@ -13,15 +13,28 @@ from typing import Final
 
 from gateway.federation.partners import PartnerAnswer
 from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 Invalidate = Callable[[str, Sequence[bytes]], None]
 """Told that what is known of people (blind indexes) from a member is out of date."""
+
+ForgetNumbers = Callable[[str, Sequence[str]], None]
+"""The same, by normalised numbers."""
 
 OVERHEAD_BYTES: Final = 2048
 """What an answer takes in memory besides its proof: the object, its places in the tables, the parsed message's own."""
 MAX_LINKED: Final = 16
 """Linked numbers by which an answer is found, too, when a notice comes; one with more is not given again."""
 MAX_NOTED: Final = 65_536
+_QUIET: Final = frozenset(
+    {
+        words.SURVIVAL_STATUS_UNSPECIFIED,  # refused
+        words.SURVIVAL_STATUS_ALIVE_STRONG,
+        words.SURVIVAL_STATUS_ALIVE_MEDIUM,
+        words.SURVIVAL_STATUS_ALIVE_WEAK,
+        words.SURVIVAL_STATUS_UNKNOWN,
+    }
+)
 PARSED: Final = 3
 """How much more a parsed answer takes than its bytes, at most as measured."""
 
@@ -204,3 +217,20 @@ def asked_numbers(question: exchange_pb2.Question) -> list[str]:
 def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
     """Further numbers of the people of an answer, as far as they are taken over."""
     return list(findings.links.id_number[:MAX_LINKED])
+
+
+def spoken_against(question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> list[str]:
+    """Numbers of those of an answer's people who are not just alive, or not known."""
+    rows = {row for row, status in enumerate(findings.status) if status not in _QUIET}
+    rows.update(row for row, flags in enumerate(findings.flags) if flags)
+    if not rows:
+        return []
+    subjects, links = question.subjects, findings.links
+    numbers = [subjects.id_number[row] for row in rows]
+    for subject, number in (
+        *zip(subjects.alias_subject, subjects.alias_id_number, strict=True),
+        *zip(links.subject, links.id_number, strict=True),
+    ):
+        if subject in rows:
+            numbers.append(number)
+    return numbers

@@ -16,6 +16,7 @@ from gateway.clock import Clock
 from gateway.errors import PartnerError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation.answers import PartnerAnswer
+from gateway.federation.kept import ForgetNumbers, spoken_against
 from gateway.federation.partners import Partners
 from gateway.federation.stream_parts import Way
 from gateway.federation.stream_run import StreamRun
@@ -63,9 +64,19 @@ class Streams:
         audit: where what left is recorded.
         clock: dates the records.
         window: chunks on their way to a member at once, for each `ask`.
+        forget: told of whom an answer says that they are not just alive, so that a cache forgets what was known before.
     """
 
-    def __init__(self, partners: Partners, audit: AuditLog, clock: Clock, *, window: int) -> None:
+    def __init__(
+        self,
+        partners: Partners,
+        audit: AuditLog,
+        clock: Clock,
+        *,
+        window: int,
+        forget: ForgetNumbers = lambda _member, _numbers: None,
+    ) -> None:
+        self._forget = forget
         self._partners = partners
         self._audit = audit
         self._clock = clock
@@ -95,11 +106,13 @@ class Streams:
                 way = await run.landed()
                 if way is None:
                     return
+                error = way.outcome if isinstance(way.outcome, WuganError) else None
+                answer = way.outcome if isinstance(way.outcome, PartnerAnswer) else None
+                if answer is not None and (against := spoken_against(way.question, answer.findings)):
+                    self._forget(member_id, against)  # on the disk with the record, or before it
                 for written in self._record(way):
                     await written
                 run.taken()
-                error = way.outcome if isinstance(way.outcome, WuganError) else None
-                answer = way.outcome if isinstance(way.outcome, PartnerAnswer) else None
                 yield ChunkOutcome(way.number, answer, error, tuple(way.sent))
         finally:
             for task in tasks:

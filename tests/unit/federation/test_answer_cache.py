@@ -261,6 +261,16 @@ async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheW
         await world.restart()
 
 
+async def test_what_a_roster_says_against_somebody_ends_what_its_author_said_before(world: CacheWorld) -> None:
+    for person in (ANNA, BO):
+        await world.take(asked_about(person))
+    world.cache.forget_numbers(B.member_id, [ANNA])
+    for _ in range(2):
+        assert await world.found(asked_about(ANNA)) is None
+        assert await world.found(asked_about(BO)) is not None
+        await world.restart()
+
+
 @pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on the disk"])
 async def test_a_notice_need_not_be_waited_for(world: CacheWorld, on_disk: bool) -> None:
     await world.take(asked_about())

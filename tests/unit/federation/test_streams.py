@@ -12,7 +12,8 @@ import grpc
 import pytest
 
 from gateway.errors import EnvelopeError, RefusedError
-from gateway.federation.streams import Chunk
+from gateway.federation.kept import spoken_against
+from gateway.federation.streams import Chunk, Streams
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import State
 from gateway.sections.resilience import BreakerSettings
@@ -28,7 +29,7 @@ from tests.unit.federation.streams_world import (
     losing_after,
     world_of,
 )
-from tests.unit.services.gateways_world import B, status_of
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, B, findings, question, status_of
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -50,6 +51,51 @@ async def test_an_outcome_names_its_messages(tmp_path: Path) -> None:
         assert outcome.answer is not None
         assert outcome.sent[-1].message_id == far.read[0].opened.header.message_id
         assert outcome.answer.proof.question_digest == outcome.sent[-1].digest == far.read[0].opened.digest
+
+
+async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_than_that_they_live(
+    tmp_path: Path,
+) -> None:
+    async def script(_far: Far, reads: AsyncIterator[Read], write: Writing) -> None:
+        async for read in reads:
+            said = (words.SURVIVAL_STATUS_ALIVE_STRONG, words.SURVIVAL_STATUS_DECEASED)[read.number % 2]
+            await write(read.answer(findings=findings(said)))
+
+    forgotten: list[tuple[str, list[str]]] = []
+    async with world_of(tmp_path, script) as (world, _):
+        streams = Streams(
+            world.partners,
+            world.store.audit,
+            world.federation.clock,
+            window=1,
+            forget=lambda member, numbers: forgotten.append((member, list(numbers))),
+        )
+        told = [(each.number, len(forgotten)) async for each in streams.ask(B.member_id, Chunks(*range(4)), chunk_s=20.0)]
+    assert told == [(0, 0), (1, 1), (2, 1), (3, 2)]
+    assert forgotten == [(B.member_id, [ANNA])] * 2
+
+
+def test_of_an_answer_those_are_spoken_against_who_are_not_just_alive_under_every_number_of_theirs() -> None:
+    asked_about = question(ANNA, BO, CHEN, NEW_ANNA)
+    asked_about.subjects.alias_subject.extend([1, 2])
+    asked_about.subjects.alias_id_number.extend(["old number of Bo", "old number of Chen"])
+    found = findings(
+        words.SURVIVAL_STATUS_ALIVE_WEAK,
+        words.SURVIVAL_STATUS_CONFLICT,
+        words.SURVIVAL_STATUS_ALIVE_STRONG,
+        words.SURVIVAL_STATUS_UNKNOWN,
+        flags=[0, 0, 1 << words.ENTITLEMENT_FLAG_REMARRIED, 0],
+    )
+    found.links.subject.extend([0, 2])
+    found.links.id_number.extend(["new number of Anna", "new number of Chen"])
+    assert set(spoken_against(asked_about, found)) == {
+        BO,
+        CHEN,
+        "old number of Bo",
+        "old number of Chen",
+        "new number of Chen",
+    }
+    assert spoken_against(question(ANNA), findings(words.SURVIVAL_STATUS_ALIVE_WEAK)) == []
 
 
 async def test_answers_come_in_any_order(tmp_path: Path) -> None:
