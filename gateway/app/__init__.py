@@ -45,7 +45,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.config import GatewaySettings
 from gateway.errors import StoreError
 from gateway.federation.check import Checks
-from gateway.federation.kept import ForgetNumbers, Invalidate
+from gateway.federation.kept import Invalidate
 from gateway.federation.lines import channel_limits
 from gateway.federation.live_keys import TlsIdentity
 from gateway.federation.shown import Shown
@@ -226,9 +226,8 @@ async def gateway(
         )
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
-        told: ForgetNumbers = cache.forget_numbers if cache is not None else lambda _member, _numbers: None
         rosters = await stack.enter_async_context(
-            open_rosters(settings, book, directory, store, partners, checks, notices.subscribing, clock, told)
+            open_rosters(settings, book, directory, store, partners, checks, notices.subscribing, clock, cache)
         )
         twice = build_duplicates(settings, book, access, directory, store, post, rosters, checks, clock)
         roster_service = RosterService(rosters, directory, round(settings.roster.keep_days * 86_400_000))

@@ -17,6 +17,7 @@ from gateway.access.terms import EVERYTHING
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError
+from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.authority_client import AuthorityClient, Partnership
 from gateway.federation.authority_link import AuthorityLink
 from gateway.federation.carrier import DeliveryCarrier
@@ -240,10 +241,11 @@ async def open_rosters(
     checks: Checks,
     subscribing: Subscribing,
     clock: Clock,
-    forget: ForgetNumbers,
+    cache: AnswerCache | None,
 ) -> AsyncIterator[Rosters]:
     """Whole-roster runs, those included that were left unfinished; the threads that they work in."""
     given, federation = settings.roster, settings.federation
+    forget: ForgetNumbers = cache.forget_numbers if cache is not None else lambda _member, _numbers: None
     pool = ThreadPoolExecutor(given.threads, thread_name_prefix="roster")
     around = Around(
         member_id=settings.member_id,

@@ -138,8 +138,8 @@ def _outdated(response: agency_pb2.CheckResponse, width: int) -> Text:
     at = moment(made)[:16]
     left = any(answer.HasField("pending_until") for answer in stale)
     told = say(
-        f"Outdated: {names} cannot be reached. What was answered {ago} ({at}) is shown; what changed since is not. ",
-        f"过期答复：暂时无法连接{names}，以下为其{ago}（{at}）的答复，此后的变化未计入。",
+        f"Outdated: no answer from {names} now. What was answered {ago} ({at}) is shown; what changed since is not. ",
+        f"过期答复：{names}目前未能答复，以下为其{ago}（{at}）的答复，此后的变化未计入。",
     )
     told += (
         say("Its new answer comes late.", "新答复到达后可查看。")
@@ -240,10 +240,7 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             until = answer.pending_until.ToDatetime(dt.timezone(dt.timedelta(hours=8))).strftime("%Y-%m-%d %H:%M")
             words_of_it = f", left with it until {until}, no need to ask again", f"，留置至 {until}，无需重新查询"
             line.append(say(*words_of_it), style="cyan")
-        if answer.stale:
-            line.append(say(", outdated", "，过期答复"), style="bold yellow")
-        elif answer.from_cache:
-            line.append(say(", from before", "，此前取得"))
+        _add_whether_earlier(line, answer)
         if answer.followed:
             line.append(say(", asked because the person moved there", "，因已迁往该省而查询"))
         asked = [source for source in response.sources if source.member_id == answer.member_id]
@@ -261,3 +258,13 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
         line.append("\n")
     line.rstrip()
     return line
+
+
+def _add_whether_earlier(line: Text, answer: agency_pb2.ProvinceAnswer) -> None:
+    """That a province's answer was given before; of one that is outdated, why there is no newer one."""
+    if answer.stale:
+        line.append(say(", outdated", "，过期答复"), style="bold yellow")
+        if why := plain(say(answer.message_en, answer.message_zh)):
+            line.append(say(f" ({why})", f"（{why}）"), style="yellow")
+    elif answer.from_cache:
+        line.append(say(", from before", "，此前取得"))

@@ -254,11 +254,19 @@ def outdated() -> agency_pb2.CheckResponse:
 def test_above_an_outdated_answer_it_is_said_whose_it_is_of_when_and_what_is_missing(language: str) -> None:
     text = shown(outdated())
     said = {
-        "en": "Outdated: Anhui cannot be reached. What was answered 3 h ago (2026-05-27 12:00) is shown; what changed",
-        "zh": "过期答复：暂时无法连接安徽，以下为其 3 小时前（2026-05-27 12:00）的答复，此后的变化未计入。请稍后",
+        "en": "Outdated: no answer from Anhui now. What was answered 3 h ago (2026-05-27 12:00) is shown; what changed",
+        "zh": "过期答复：安徽目前未能答复，以下为其 3 小时前（2026-05-27 12:00）的答复，此后的变化未计入。请稍后",
     }[language]
     assert said in text
     assert text.index(said) < text.index({"en": "Married again", "zh": "已再婚"}[language])
+
+
+def test_of_an_outdated_answer_it_is_said_why_there_is_no_newer_one(language: str) -> None:
+    response = outdated()
+    response.answers[0].message_en = "it did not answer in time"
+    response.answers[0].message_zh = "未在时限内答复"
+    said = {"en": "outdated (it did not answer in time)", "zh": "过期答复（未在时限内答复）"}[language]
+    assert said in shown(response)
 
 
 def test_an_outdated_answer_is_not_called_incomplete_unless_something_else_is_missing(language: str) -> None:

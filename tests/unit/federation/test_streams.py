@@ -70,7 +70,9 @@ async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_
             window=1,
             forget=lambda member, numbers: forgotten.append((member, list(numbers))),
         )
-        told = [(each.number, len(forgotten)) async for each in streams.ask(B.member_id, Chunks(*range(4)), chunk_s=20.0)]
+        told = [
+            (each.number, len(forgotten)) async for each in streams.ask(B.member_id, Chunks(*range(4)), chunk_s=20.0)
+        ]
     assert told == [(0, 0), (1, 1), (2, 1), (3, 2)]
     assert forgotten == [(B.member_id, [ANNA])] * 2
 

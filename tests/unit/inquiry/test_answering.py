@@ -177,6 +177,14 @@ async def test_a_department_that_does_not_answer_is_named(error: Exception, outc
     assert named == [v.DEPARTMENT_BANKS]
 
 
+async def test_of_departments_that_did_not_answer_it_is_not_said_that_they_know_nobody() -> None:
+    ill = Register({}, department=v.DEPARTMENT_BANKS, error=SourceDownError("down", "不可达"))
+    findings = await answered(question(), Register({}), ill)
+    (told,) = [text for text in findings.reason_texts if text.name == "UNKNOWN_PERSON"]
+    assert told.en == "None of the departments that answered knows the person."
+    assert told.zh == "已答复的部门均查无此人。"
+
+
 PURPOSES: dict[int, dict[str, Any]] = {
     v.PURPOSE_CERTIFICATION: {"visit": ("", 340000, "2026-05-01"), "move": ("", 340000, "2026-05-18")},
     v.PURPOSE_CHANGE_MONITORING: {"visit": None, "move": ("", 340000, "2026-05-18")},
