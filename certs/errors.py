@@ -106,6 +106,10 @@ class SlotError(CertsError):
     """The folder of own keys is damaged, in use, or has no key where one is needed."""
 
 
+class SlotHeldError(SlotError):
+    """Another process has the folder of own keys; it may be had once that has ended."""
+
+
 class TokenError(CertsError):
     """A hardware key store (PKCS#11) cannot be used."""
 

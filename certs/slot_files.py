@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from certs.errors import SlotError
+from certs.errors import SlotError, SlotHeldError
 from certs.files import read_secret
 from certs.slot_journal import KINDS, Journal
 from certs.system_words import cause
@@ -78,15 +78,16 @@ def take(lock: int, folder: Path, *, tries: int = _TRIES) -> None:
     """Lock a folder by its open lock file, until that is closed.
 
     Raises:
-        SlotError: another process has it.
+        SlotHeldError: another process has it.
     """
     for left in reversed(range(tries)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if not left:
-                raise SlotError(
-                    f"{folder}: another process uses these keys", f"{folder}：另一进程正在使用该密钥目录"
+                raise SlotHeldError(
+                    f"{folder}: another process uses these keys; wait until it has ended",
+                    f"{folder}：另一进程正在使用该密钥目录，请等待其结束",
                 ) from error
             time.sleep(_PAUSE_S)
         else:

@@ -21,9 +21,9 @@ def gateway() -> None:
 @gateway.command(
     help=say(
         "Serve until SIGTERM or Ctrl-C, then let calls in flight end. Exit codes: 0 stopped, 2 wrong configuration, "
-        "3 no directory in force, or the database is not reached or another gateway has it: start it again.",
+        "3 no directory in force, or no database is reached, or another gateway has it or the keys: start it again.",
         "启动服务，收到 SIGTERM 或 Ctrl-C 后等待在途请求结束再退出。退出码：0 正常停止，2 配置错误，"
-        "3 没有有效的成员目录，或数据库无法连接、正被另一网关使用，可重新启动。",
+        "3 没有有效的成员目录，或数据库无法连接，或密钥、数据库正被另一网关使用，可重新启动。",
     )
 )
 @CONFIG
@@ -35,7 +35,7 @@ def run(config_file: Path) -> None:
     settle_engine()  # before anything below loads gRPC
     faulthandler.enable(2)  # its core says nothing by itself (`certs.core_log`): where it died is worth knowing
     from gateway.config import load_gateway
-    from gateway.errors import DirectoryError, StoreError, WuganError
+    from gateway.errors import ConfigError, DirectoryError, StoreError, WuganError
 
     try:
         settings = load_gateway(config_file)
@@ -44,8 +44,8 @@ def run(config_file: Path) -> None:
         app.run(settings)
     except WuganError as error:
         click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
-        # Started again, it may get its directory or its database; a supervisor gives up on a wrong setting only.
-        later = isinstance(error, DirectoryError) or (isinstance(error, StoreError) and error.retryable)
+        # Started again, it may get its directory, its keys or its database; a supervisor gives up on a wrong setting.
+        later = isinstance(error, DirectoryError) or (isinstance(error, ConfigError | StoreError) and error.retryable)
         raise SystemExit(EXIT_UNREACHABLE if later else EXIT_USAGE) from None
     finally:
         gc.enable()

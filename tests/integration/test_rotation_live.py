@@ -274,7 +274,7 @@ async def test_a_second_rotation_is_refused_with_a_reason(provinces: TwoProvince
 async def test_two_gateways_do_not_share_a_folder_of_keys(provinces: TwoProvinces) -> None:
     async with provinces.running():
         code, _, err = await wugan("gateway", "run", "--config", str(provinces.asking.config))
-    assert code == 2
+    assert code == 3, "a supervisor tries again: the other one may be on its way out"
     assert "another process uses these keys" in err
 
 
