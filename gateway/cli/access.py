@@ -241,9 +241,7 @@ def list_(config_file: Path, json_out: bool) -> None:
 @click.option("--unit", default="", help=say("its unit", "经办机构代码"))
 @click.option("--purpose", required=True, help=say("purpose", "目的"))
 @click.option("--benefit", "benefits", multiple=True, required=True, help=say("benefit; repeatable", "险种，可重复"))
-@click.option(
-    "--people", "count", type=click.IntRange(1, 1_000_000_000), default=1, help=say("how many people", "人数")
-)
+@click.option("--people", "count", type=_PEOPLE, default=1, help=say("how many people", "人数"))
 @click.option(
     "--official",
     default="",
