@@ -18,6 +18,7 @@ from gateway.cli.audit_words import signal_words
 from gateway.cli.language import say
 from gateway.clock import civil_day
 from gateway.errors import ConfigError
+from gateway.inquiry.harvest import holds_back
 from gateway.inquiry.quotas import counted_as
 from gateway.sections.values import ANY
 from gateway.store.usage import DAY
@@ -132,8 +133,7 @@ async def _alarms(at: Opened, asked: Asked) -> list[Alarm]:
 
 def _held(alarms: Sequence[Alarm], unit: str) -> list[Alarm]:
     """Those that hold back what a unit asks."""
-    units = {alarm.unit for alarm in alarms}
-    return [*alarms] if len(units) > 1 else [alarm for alarm in alarms if alarm.unit == unit]
+    return [*alarms] if holds_back({alarm.unit for alarm in alarms}, unit) else []
 
 
 def _holding(held: Sequence[Alarm]) -> tuple[str, str]:

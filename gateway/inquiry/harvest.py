@@ -130,8 +130,7 @@ class Harvest:
         member = self._members.get(member_id)
         if member is None or not member.standing:
             return 0
-        units = {of for of, _ in member.standing}
-        if unit not in units and len(units) < 2:
+        if not holds_back({of for of, _ in member.standing}, unit):
             return 0
         if now_ms < member.next_ms:
             return member.next_ms - now_ms
@@ -336,6 +335,11 @@ class Harvest:
         if self._keep is not None:
             self._keep(Alarm(0, now_ms, member_id, unit, signal, seen, allowed), numbered)
         return True
+
+
+def holds_back(units: Collection[str], unit: str) -> bool:
+    """Whether alarms of these units of a member hold back what one of its units asks: its own, or those of two."""
+    return unit in units or len(units) > 1
 
 
 def _split(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
