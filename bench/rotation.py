@@ -187,8 +187,8 @@ class Administration:
     async def _rotate(self, member: FoundedMember) -> None:
         due = time.monotonic()
         while True:
-            # While the one before is still under way the gateway refuses.
-            while not await asyncio.to_thread(_asked, member):  # noqa: ASYNC110
+            # While the one before is under way the gateway refuses; asking all the same would only add to its work.
+            while not _idle(member) or not await asyncio.to_thread(_asked, member):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             due = max(due + EVERY_S, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
@@ -214,6 +214,10 @@ def _asked(member: FoundedMember) -> bool:
             return answer.done
         time.sleep(0.01)
     raise TimeoutError("the gateway does not take up requests")
+
+
+def _idle(member: FoundedMember) -> bool:
+    return read_journal(member.keys).rotation is None
 
 
 def _quiet(member: FoundedMember) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -106,7 +107,7 @@ def parse_identity(certificate: bytes) -> Identity:
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether one certificate names another as its issuer and is signed with its key; judges nothing else of either."""
     try:
-        certificate.verify_directly_issued_by(issuer)
+        _require_signed(certificate, issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
@@ -229,7 +230,7 @@ def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> 
         or not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1)
     ):
         raise _refused("a certificate is signed with an algorithm that is not allowed", "证书的签名算法不被允许")
-    certificate.verify_directly_issued_by(issuer)
+    _require_signed(certificate, issuer)
     # The octet before the signature counts its unused bits. DER has none; the library believes it whatever it says, and
     # one certificate would have several forms, each with a digest of its own.
     if certificate.public_bytes(serialization.Encoding.DER)[-len(certificate.signature) - 1]:
@@ -237,6 +238,14 @@ def _require_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> 
     by = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
     if by != issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest:
         raise _refused("a certificate names another key of its issuer", "证书所载的签发者密钥标识不符")
+
+
+@functools.lru_cache(maxsize=256)
+def _require_signed(certificate: x509.Certificate, issuer: x509.Certificate) -> None:
+    """As `verify_directly_issued_by`. Nothing but the arguments, compared whole, decides, so what was verified once is
+    kept, and only that: every chain has the root's signature over an issuing CA in it, whose curve is a slow one.
+    """
+    certificate.verify_directly_issued_by(issuer)
 
 
 def _path_length(certificate: x509.Certificate, known: frozenset[x509.ObjectIdentifier]) -> int | None:

@@ -65,6 +65,7 @@ class AuthorityClient:
         self._tls_name = settings.tls_name
         self._member_id = member_id
         self._link = link
+        self._telling: tuple[int, asyncio.Task[Mapping[str, int]]] | None = None
 
     async def publish(self, keys: KeySet) -> int:
         """The first directory version that lists exactly these keys (`certs.rotation.Publisher`).
@@ -82,9 +83,20 @@ class AuthorityClient:
     async def report_seen(self, version: int) -> Mapping[str, int]:
         """Say with which version of the directory this gateway works; every member's, as the authority knows it.
 
+        Whoever says the same while it is being said waits for that: a new directory wakes several that would, and
+        where it brought another TLS certificate each of them would need a connection of its own.
+
         Raises:
             CertsError: as `publish`.
         """
+        telling = self._telling
+        if telling is None or telling[0] != version or telling[1].done():
+            telling = self._telling = version, asyncio.create_task(self._report(version))
+            telling[1].add_done_callback(_noticed)
+        # Whoever gives up waiting takes nothing from the others.
+        return await asyncio.shield(telling[1])
+
+    async def _report(self, version: int) -> Mapping[str, int]:
         told = authority_pb2.DirectorySeen(version=version)
         return _versions(await self._ask("POST", "/directory/seen", told, authority_pb2.SeenReport()))
 
@@ -242,6 +254,12 @@ def _pause_s(state: RetryCallState) -> float:
 def _after_s(text: str) -> float:
     """Of a header Retry-After; a date in it is not looked at, the authority sends none."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0.0
+
+
+def _noticed(told: asyncio.Task[Mapping[str, int]]) -> None:
+    """Look at how it ended, which nobody may have waited for."""
+    if not told.cancelled():
+        told.exception()
 
 
 def _versions(report: authority_pb2.SeenReport) -> dict[str, int]:

@@ -308,6 +308,15 @@ def test_no_changed_byte_of_a_leaf_is_accepted(world: Any, now: dt.datetime, pla
     refused(world, bytes(leaf), now)
 
 
+@pytest.mark.parametrize("back", [1, 40, 200, 400])
+def test_an_issuer_verified_before_vouches_for_no_other(world: Any, now: dt.datetime, back: int) -> None:
+    issued = world.leaf()
+    verify_signing_chain(issued.der, issued.intermediates_der, world.roots, now)
+    changed = bytearray(world.issuing_der)
+    changed[-back] ^= 1
+    refused(world, issued.der, now, issuing=bytes(changed))
+
+
 def test_a_signature_has_one_form_only(world: Any, now: dt.datetime) -> None:
     """Where its last bits are 0, they may be said to be unused: the same signature in other bytes (X.690, 11.2.2)."""
     tried = 0
