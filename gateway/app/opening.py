@@ -82,7 +82,8 @@ async def open_directory(
     if not isinstance(given.source, Path) or authority is not None:
         session = await stack.enter_async_context(https_session(https_context(roots)))
         if authority is not None:
-            stream = DirectoryStream(session, f"{authority.url}/directory/events", authority.tls_name)
+            url = f"{authority.url}/directory/events"
+            stream = DirectoryStream(session, url, authority.tls_name, files=not isinstance(given.source, Path))
         if not isinstance(given.source, Path):
             host = urlsplit(given.source).hostname or ""
             name = authority.tls_name if authority is not None else host

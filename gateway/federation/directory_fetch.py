@@ -1,6 +1,7 @@
-"""Where TUF metadata and the directory are fetched from: a folder, the authority over HTTPS, or what is held already.
+"""Where TUF metadata and the directory are fetched from: a folder, the authority over HTTPS, what it pushed, or what is
+held already.
 
-Owns: three fetchers for python-tuf, which bound every file by the length it is allowed, and the whole of a request by
+Owns: four fetchers for python-tuf, which bound every file by the length it is allowed, and the whole of a request by
 time. Refuses: believing anything. Whatever goes wrong is a DownloadError of python-tuf, "not found" told apart.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import stat
 from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -22,6 +24,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from certs.errors import CertsError
 from certs.files import read_public
 from gateway.errors import ConfigError
+from gateway.federation.directory_pushed import Pushed
 
 R = TypeVar("R")
 
@@ -32,6 +35,8 @@ READ_S: Final = 10.0
 """Longest silence within an answer."""
 WHOLE_S: Final = 30.0
 """Longest time for one file, however it trickles."""
+
+_ROOT: Final = re.compile(r"metadata/([1-9][0-9]{0,8})\.root\.json")
 
 
 class FolderFetcher(FetcherInterface):
@@ -124,6 +129,33 @@ async def _next(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
         if len(gathered) >= CHUNK_BYTES:
             return bytes(gathered), True
     return bytes(gathered), False
+
+
+class PushedFetcher(FetcherInterface):
+    """Gives what was pushed where that is asked for, and else asks another fetcher.
+
+    That a root above the newest one named is not there is taken from the push, as it is from an answer over HTTPS: both
+    are said by whoever holds the authority's certificate. For one look only, or what is pushed no more would freeze.
+
+    Args:
+        pushed: what came.
+        base: address of the repository.
+        otherwise: whom to ask for what did not come.
+    """
+
+    def __init__(self, pushed: Pushed, base: str, otherwise: FetcherInterface) -> None:
+        self._pushed = pushed
+        self._base = f"{base.rstrip('/')}/"
+        self._otherwise = otherwise
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = url.removeprefix(self._base)
+        if (data := self._pushed.files.get(path)) is not None:
+            return iter((data,))
+        root, newest = _ROOT.fullmatch(path), self._pushed.newest_root
+        if root is not None and newest is not None and int(root[1]) > newest:
+            raise DownloadHTTPError(f"{url}: not there when the version was pushed", NOT_FOUND)
+        return self._otherwise.fetch(url)
 
 
 class HeldFetcher(FetcherInterface):

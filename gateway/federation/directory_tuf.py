@@ -3,7 +3,8 @@
 Owns: looking for a newer directory with python-tuf, in a thread, from a folder or the authority; keeping the trusted
 metadata in the state folder, so that what was seen once is never rolled back, across restarts too; and the directory in
 force. Refuses: every rule of its own. Who may publish, and what is old, withheld, mixed or cut, is judged by python-tuf
-(TUF specification 1.0, section 5); what a directory may say, by `directory_trust`.
+(TUF specification 1.0, section 5); what a directory may say, by `directory_trust`. What the authority pushed is judged
+as if it had been fetched, once; where it does not lead to a directory that may be believed, all is fetched.
 
 Where the authority cannot be reached, or what it gives may not be believed, the directory held goes on until the first
 of its metadata expires; then no directory is given any more.
@@ -14,7 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import functools
 import hashlib
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,8 +28,9 @@ from tuf.ngclient.fetcher import FetcherInterface
 from gateway.clock import Clock
 from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory
-from gateway.federation.directory_fetch import HeldFetcher
-from gateway.federation.directory_stream import DirectoryStream
+from gateway.federation.directory_fetch import HeldFetcher, PushedFetcher
+from gateway.federation.directory_pushed import Pushed
+from gateway.federation.directory_stream import Announced, DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust, Seen
 from gateway.federation.directory_updater import DirectoryPlace, fetch, keep
 
@@ -70,6 +74,7 @@ class DirectoryTuf:
         self._complaint = ""
         self._lock = asyncio.Lock()
         self._announced = 0
+        self._pushed = Announced(0)
         self._wake = asyncio.Event()
         self._changed: list[Callable[[], None]] = []
 
@@ -103,9 +108,13 @@ class DirectoryTuf:
         Raises:
             DirectoryError: none is held, and none could be taken.
         """
+        await self._refresh(lambda held: 0 < version <= held)
+
+    async def _refresh(self, needless: Callable[[int], bool]) -> None:
+        """Look, unless the version held once it is this look's turn makes it needless."""
         async with self._lock:
             before = self._held
-            if before is not None and 0 < version <= before.directory.version:
+            if before is not None and needless(before.directory.version):
                 return
             try:
                 await self._look()
@@ -126,12 +135,15 @@ class DirectoryTuf:
         try:
             while True:
                 wait_s = every_s if not failures else min(every_s, SOONEST_S * 2 ** min(failures, 20))
+                announced = 0
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(wait_s, self._left_s())):
                         await self._wake.wait()
+                    announced = self._announced
                 self._wake.clear()
                 try:
-                    await self.refresh()
+                    # Whoever waits for a version may have been here before, with what was pushed.
+                    await self._refresh(functools.partial(operator.eq, announced))
                 except DirectoryError as error:
                     _log.error("no directory", reason=error.en)
                 except Exception as error:  # noqa: BLE001  whatever it was, the next look may go better
@@ -143,10 +155,11 @@ class DirectoryTuf:
             if told is not None:
                 told.cancel()
 
-    def _note(self, version: int) -> None:
+    def _note(self, told: Announced) -> None:
         # Another one, not only a higher one: after a recovery from fast-forward versions are lower.
-        self._announced = version
-        if self._held is None or version != self._held.directory.version:
+        self._announced = told.version
+        if self._held is None or told.version != self._held.directory.version:
+            self._pushed = told
             self._wake.set()
 
     def _left_s(self) -> float:
@@ -162,8 +175,12 @@ class DirectoryTuf:
             # What was believed before the restart goes on, by the same rules, if the authority cannot be reached.
             with contextlib.suppress(DirectoryError):
                 self._held = await asyncio.to_thread(self._take, HeldFetcher(self._place.state / "metadata"))
+        # Once: a later look, with nothing pushed since, asks whether it is still the newest. And no lower version: that
+        # is late, or comes with a new root and is believed because of it alone.
+        pushed, self._pushed = self._pushed, Announced(0)
+        newer = self._held is None or pushed.version > self._held.directory.version
         try:
-            self._held = await asyncio.to_thread(self._take, self._fetcher)
+            self._held = await asyncio.to_thread(self._take_newest, pushed.files if newer else b"")
             self._complaint = ""
         except DirectoryError as error:
             if self._held is None:
@@ -185,6 +202,15 @@ class DirectoryTuf:
             version=held.version if held else 0,
             left_s=round((held.expires_at_ms - self._clock.now_ms()) / 1000) if held else 0,
         )
+
+    def _take_newest(self, files: bytes) -> _Held:
+        """In a thread: from the files pushed, and where they lead to nothing that may be believed, fetched."""
+        if files:
+            try:
+                return self._take(PushedFetcher(Pushed.of(files), self._place.base, self._fetcher))
+            except DirectoryError as error:
+                _log.info("pushed directory not taken", reason=error.en)
+        return self._take(self._fetcher)
 
     def _take(self, fetcher: FetcherInterface) -> _Held:
         """In a thread: fetch, judge, keep; the directory that is in force then."""

@@ -19,7 +19,7 @@ from gateway.errors import DirectoryError
 from gateway.federation import directory_tuf, directory_updater
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher
-from gateway.federation.directory_stream import _version
+from gateway.federation.directory_stream import Announced, _version
 from gateway.federation.directory_tuf import DirectoryTuf
 from tests.unit.federation.tuf_world import HOUR_S, World
 
@@ -362,8 +362,8 @@ class Told:
         self.say: Callable[[int], None] = lambda _: None
         self.ready = asyncio.Event()
 
-    async def follow(self, announced: Callable[[int], None]) -> None:
-        self.say = announced
+    async def follow(self, announced: Callable[[Announced], None]) -> None:
+        self.say = lambda version: announced(Announced(version))
         self.ready.set()
         await asyncio.Event().wait()
 
