@@ -1,7 +1,7 @@
 """The authority's HTTPS service: the TUF repository, the push stream, and what members' gateways tell it.
 
     GET  /tuf/metadata/…, /tuf/targets/…   the repository; for everybody
-    GET  /directory/events                 server-sent events: one for each new directory version; for everybody
+    GET  /directory/events                 server-sent events: each new directory version, and its files; for everybody
     POST /directory/keys                   KeyPublication → PublicationReceipt; a member's gateway, by its certificate
     POST /directory/seen                   DirectorySeen → SeenReport; likewise
     GET  /directory/seen                   SeenReport; likewise
@@ -28,6 +28,7 @@ from gateway.authority.allowance import Allowances
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
+from gateway.authority.pushing import files_event
 from gateway.authority.refusals import Refusal, Refusals
 from gateway.clock import Clock
 from gateway.errors import AccessError, DirectoryError, RefusedError, StoreError, WuganError
@@ -47,6 +48,10 @@ TOGETHER_S: Final = 0.2
 WATCH_S: Final = 0.05
 """How often the timestamp is looked at: commands publish too, from other processes."""
 HEARTBEAT_S: Final = 15.0
+PATIENCE_S: Final = 30.0
+"""Longest time in which a listener takes what it is told; then it has to connect anew."""
+PIECE_BYTES: Final = 64 << 10
+"""Of an event handed over at once: no more than about that is waiting in memory for each who is slow."""
 FLUSH_S: Final = 0.5
 UPKEEP_S: Final = 60.0
 
@@ -84,6 +89,7 @@ class DirectoryService:
         self._mirror = Mirror()
         self._version = 0
         self._turn = asyncio.Event()
+        self._files: tuple[int, asyncio.Task[bytes]] | None = None
         self._streams = 0
         self._closing = False
         self._waiting: list[tuple[authority_pb2.KeyPublication, asyncio.Future[int]]] = []
@@ -105,7 +111,8 @@ class DirectoryService:
         self.close_streams()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        made = () if self._files is None else (self._files[1],)
+        await asyncio.gather(*self._tasks, *made, return_exceptions=True)
         for _, waiting in self._waiting:
             waiting.cancel()
         await self._flush()
@@ -154,6 +161,9 @@ class DirectoryService:
             await self._tell(stream)
         except ConnectionResetError:
             pass  # whoever listened is gone
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()  # or what it did not take would be waited for here
         finally:
             self._streams -= 1
         return stream
@@ -164,16 +174,32 @@ class DirectoryService:
         while True:
             turn, closing = self._turn, self._closing
             if told != self._version:
-                told = self._version
+                version = self._version
+                # Not with the first: most who connect hold the version in force already.
+                files = await self._files_of(version) if told else b""
+                told = version
                 data = json.dumps({"version": told})
-                await stream.write(f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
+                await self._write(stream, files + f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
             if closing:  # of the moment at which the version was looked at: what came since is told first
                 return
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await turn.wait()
             except TimeoutError:
-                await stream.write(b": still here\n\n")
+                await self._write(stream, b": still here\n\n")
+
+    @staticmethod
+    async def _write(stream: web.StreamResponse, data: bytes) -> None:
+        """Raises TimeoutError for a listener that does not take it."""
+        async with asyncio.timeout(PATIENCE_S):
+            for at in range(0, len(data), PIECE_BYTES):
+                await stream.write(data[at : at + PIECE_BYTES])
+
+    async def _files_of(self, version: int) -> bytes:
+        """The event with a version's files, made once for all who listen; empty where there is none to send."""
+        if self._files is None or self._files[0] != version:
+            self._files = version, asyncio.create_task(asyncio.to_thread(files_event, self._tuf, version))
+        return await asyncio.shield(self._files[1])  # one that leaves while it is made takes it from nobody
 
     def _announce(self, version: int) -> None:
         self._version = version

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from aiohttp import web
 
 from gateway.authority import service
+from gateway.authority.pushing import files_event
 from gateway.authority.service import DirectoryService
 from tests.unit.authority.authority_world import World
 
@@ -67,3 +70,110 @@ async def test_a_version_looked_up_before_another_was_announced_is_not_announced
                 await asyncio.sleep(0.002)
     assert calls[1] == 1, "it looked before"
     assert announced == [2] * len(announced)
+
+
+# the files that go with a version
+
+
+class Hearing:
+    """Takes what it is told when it may; leaves after the version given."""
+
+    def __init__(self, told: DirectoryService, last: int) -> None:
+        self.service = told
+        self.last = last
+        self.may = asyncio.Event()
+        self.began = asyncio.Event()
+        self.heard = b""
+        self.most = 0
+
+    async def write(self, data: bytes) -> None:
+        self.began.set()
+        await self.may.wait()
+        self.most = max(self.most, len(data))
+        self.heard += data
+        if self.versions and self.versions[-1] == self.last:
+            raise ConnectionResetError
+
+    @property
+    def versions(self) -> list[int]:
+        return [int(line[4:]) for line in self.heard.splitlines() if line.startswith(b"id: ")]
+
+    async def hear(self) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            await self.service._tell(cast("web.StreamResponse", self))
+
+
+async def published(world: World, told: DirectoryService) -> int:
+    version = await asyncio.to_thread(world.office.publish)
+    told._announce(version)
+    return version
+
+
+async def test_files_go_with_each_version_but_the_first_and_are_put_together_once_for_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(tuf: Path, version: int) -> bytes:
+        made.append(version)
+        return files_event(tuf, version)
+
+    monkeypatch.setattr(service, "files_event", counted)
+    told = DirectoryService(world.office, world.clock)
+    told._announce(1)
+    listeners = [Hearing(told, 2) for _ in range(3)]
+    for listener in listeners:
+        listener.may.set()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for listener in listeners:
+            group.create_task(listener.hear())
+        for listener in listeners:
+            await listener.began.wait()
+        await published(world, told)
+    assert made == [2]
+    files = files_event(world.home / "tuf", 2)
+    plain = [b'id: %d\nevent: version\ndata: {"version": %d}\n\n' % (version, version) for version in (1, 2)]
+    assert [listener.heard for listener in listeners] == [plain[0] + files + plain[1]] * 3
+
+
+async def test_a_slow_listener_holds_up_nobody_and_misses_what_was_replaced_meanwhile(world: World) -> None:
+    told = DirectoryService(world.office, world.clock)
+    told._announce(1)
+    slow, other = Hearing(told, 4), Hearing(told, 4)
+    other.may.set()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for listener in (slow, other):
+            group.create_task(listener.hear())
+            await listener.began.wait()
+        for version in (2, 3, 4):
+            assert await published(world, told) == version
+            while other.versions[-1] != version:
+                await asyncio.sleep(0)
+        slow.may.set()
+    assert (other.versions, slow.versions) == ([1, 2, 3, 4], [1, 4])
+    assert slow.heard.endswith(other.heard[-1000:])
+
+
+async def test_what_is_handed_over_at_once_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "files_event", lambda *_: b": large\n\n" * 50_000)
+    told = DirectoryService(world.office, world.clock)
+    told._announce(1)
+    listener = Hearing(told, 2)
+    listener.may.set()
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(listener.hear())
+        await listener.began.wait()
+        told._announce(2)
+    assert listener.most == service.PIECE_BYTES < len(listener.heard)
+
+
+async def test_a_listener_that_takes_nothing_is_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "PATIENCE_S", 0.01)
+    told = DirectoryService(world.office, world.clock)
+    told._announce(1)
+    listener = Hearing(told, 1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(20):
+            await told._tell(cast("web.StreamResponse", listener))
+            pytest.fail("it left by itself")
+    assert listener.began.is_set()

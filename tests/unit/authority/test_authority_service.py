@@ -11,6 +11,7 @@ import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -20,16 +21,17 @@ from structlog.testing import capture_logs
 from certs import keys
 from certs.identity import Identity
 from certs.requests import certification_request
-from gateway.authority import allowance, lock, office, run, service
+from gateway.authority import allowance, lock, mirror, office, pushing, run, service
 from gateway.demo.ports import free_ports
 from gateway.errors import ConfigError
-from gateway.federation import directory_fetch
+from gateway.federation import directory_fetch, directory_pushed
 from gateway.federation.directory_fetch import HttpsFetcher, https_context, https_session
-from gateway.federation.directory_stream import DirectoryStream
+from gateway.federation.directory_pushed import Pushed
+from gateway.federation.directory_stream import Announced, DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
-from tests.unit.authority.authority_world import ANHUI, FEDERATION, ZHEJIANG, Keys, World
+from tests.unit.authority.authority_world import ANHUI, FEDERATION, ROOT_PASSPHRASES, ZHEJIANG, Keys, World
 from wugan.federation.v1 import authority_pb2
 
 NAME = f"authority.{FEDERATION}"
@@ -228,14 +230,14 @@ async def test_a_publication_is_announced_at_once(
     world.office.add(world.entry(ZHEJIANG, made))
     async with run.authority(world.home, world.clock) as bound:
         served = Served(world, bound.https, tmp_path)
-        announced: asyncio.Queue[int] = asyncio.Queue()
+        announced: asyncio.Queue[Announced] = asyncio.Queue()
         async with served.session() as session:
             stream = DirectoryStream(session, f"{served.url}/directory/events", NAME)
             following = asyncio.create_task(stream.follow(announced.put_nowait))
-            assert await asyncio.wait_for(announced.get(), 20) == 2
+            assert await asyncio.wait_for(announced.get(), 20) == Announced(2)
             body = made.publication(1, world.keys_of(ZHEJIANG)).SerializeToString()
             assert (await served.post("/directory/keys", body, made))[0] == 200
-            assert await asyncio.wait_for(announced.get(), 20) == 3
+            assert (await asyncio.wait_for(announced.get(), 20)).version == 3
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
 
@@ -483,13 +485,13 @@ def test_a_passphrase_protects_every_key_in_daily_use(tmp_path: Path) -> None:
 
 async def test_the_stream_connects_again_after_the_authority_was_restarted(world: World, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
-    told: asyncio.Queue[int] = asyncio.Queue()
+    told: asyncio.Queue[Announced] = asyncio.Queue()
     async with https_session(https_context(world.ca.root_pem)) as session:
         stream = DirectoryStream(session, f"https://{address}/directory/events", NAME)
         following = asyncio.create_task(stream.follow(told.put_nowait))
         for version in (1, 2):
             async with run.authority(world.home, world.clock, listen=address):
-                assert await asyncio.wait_for(told.get(), 30) == version, "the version in force comes first"
+                assert (await asyncio.wait_for(told.get(), 30)).version == version, "the version in force comes first"
             await asyncio.to_thread(world.office.publish)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -506,3 +508,118 @@ async def test_a_second_service_on_the_folder_is_refused_while_commands_go_on(wo
         assert await asyncio.to_thread(world.office.publish) > before
     async with run.authority(world.home, world.clock):
         pass  # what was left behind holds nobody up
+
+
+# what is pushed
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the repository's files that were asked for over HTTPS."""
+    names: list[str] = []
+    response = mirror.Mirror.response
+
+    async def counted(kept: mirror.Mirror, path: Path, kind: str, cache: str) -> Any:
+        names.append(path.name)
+        return await response(kept, path, kind, cache)
+
+    monkeypatch.setattr(mirror.Mirror, "response", counted)
+    return names
+
+
+@contextlib.asynccontextmanager
+async def following(served: Served) -> AsyncIterator[tuple[DirectoryTuf, asyncio.Queue[int]]]:
+    """A gateway that is connected to the stream, and the versions that it takes from now on."""
+    async with served.session() as session:
+        gateway = follower(served, session)
+        stream = DirectoryStream(session, f"{served.url}/directory/events", NAME)
+        changed: asyncio.Queue[int] = asyncio.Queue()
+        # With nothing held, the version told first is what makes it look: from then on it listens.
+        gateway.subscribe(lambda: changed.put_nowait(gateway.current().version))
+        task = asyncio.create_task(gateway.follow(3600, stream))
+        await asyncio.wait_for(changed.get(), 20)
+        yield gateway, changed
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_version_that_is_pushed_is_taken_with_no_file_fetched(
+    served: Served, world: World, fetched: list[str]
+) -> None:
+    async with following(served) as (gateway, changed):
+        assert "timestamp.json" in fetched
+        fetched.clear()
+        for version in (2, 3):
+            await asyncio.to_thread(world.office.add, world.entry(ZHEJIANG, world.keys_of(ZHEJIANG)))
+            assert await asyncio.wait_for(changed.get(), 20) == version
+        assert gateway.current().digest == (await world.directory()).digest
+    assert fetched == []
+
+
+async def test_a_root_that_is_replaced_reaches_gateways_that_listen(
+    served: Served, world: World, fetched: list[str]
+) -> None:
+    async with following(served) as (_, changed):
+        fetched.clear()
+        keys_held = list(zip(world.office.root_keys(), ROOT_PASSPHRASES, strict=True))
+        await asyncio.to_thread(world.office.rotate_root, keys_held, ROOT_PASSPHRASES, 2, online=True)
+        assert await asyncio.wait_for(changed.get(), 20) == 2
+        assert "2.root.json" in fetched
+        fetched.clear()
+        await asyncio.to_thread(world.office.publish)
+        assert await asyncio.wait_for(changed.get(), 20) == 3
+    assert fetched == []
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "2.snapshot.json", "2.targets.json", ".directory.pb"])
+async def test_where_a_pushed_file_was_changed_the_directory_is_fetched(
+    served: Served, world: World, fetched: list[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def tampered(tuf: Path, version: int) -> bytes:
+        event = pushing.files_event(tuf, version)
+        given = Pushed.of(b"\n".join(line[6:] for line in event.splitlines()[1:-1]))
+        files = given.files
+        files = {path: data[:-9] + b"\0" + data[-8:] if path.endswith(name) else data for path, data in files.items()}
+        return Pushed(files, given.newest_root).event()
+
+    monkeypatch.setattr(service, "files_event", tampered)
+    async with following(served) as (gateway, changed):
+        fetched.clear()
+        await asyncio.to_thread(world.office.publish)
+        assert await asyncio.wait_for(changed.get(), 20) == 2
+        assert gateway.current().digest == (await world.directory()).digest
+    assert "timestamp.json" in fetched
+
+
+async def test_a_version_too_large_to_push_is_told_and_fetched(
+    served: Served, world: World, fetched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_pushed, "MAX_EVENT_BYTES", 1000)
+    async with following(served) as (_, changed):
+        fetched.clear()
+        await asyncio.to_thread(world.office.publish)
+        assert await asyncio.wait_for(changed.get(), 20) == 2
+    assert "2.targets.json" in fetched
+
+
+async def test_a_listener_that_takes_nothing_loses_its_place(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(service, "MAX_STREAMS", 1)
+    monkeypatch.setattr(service, "files_event", lambda *_: b": much\n\n" * (4 << 20))  # more than sockets hold
+    async with run.authority(world.home, world.clock) as bound:
+        served = Served(world, bound.https, tmp_path)
+        events = f"{served.url}/directory/events"
+        async with served.session() as session, asyncio.timeout(60):
+            first = await session.get(events, server_hostname=NAME)
+            assert first.status == 200
+            await first.content.readline()
+            await asyncio.to_thread(world.office.publish)
+            status = 503
+            while status == 503:  # until its place is free
+                async with session.get(events, server_hostname=NAME) as second:
+                    status = second.status
+            assert status == 200
+            first.close()
+    assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
