@@ -49,7 +49,7 @@ WATCH_S: Final = 0.05
 """How often the timestamp is looked at: commands publish too, from other processes."""
 HEARTBEAT_S: Final = 15.0
 PATIENCE_S: Final = 30.0
-"""Longest time in which a listener takes what it is told; then it has to connect anew."""
+"""Longest time in which a listener takes a piece; one that does not is cut off and has to connect anew."""
 PIECE_BYTES: Final = 64 << 10
 """Of an event handed over at once: no more than about that is waiting in memory for each who is slow."""
 FLUSH_S: Final = 0.5
@@ -191,8 +191,8 @@ class DirectoryService:
     @staticmethod
     async def _write(stream: web.StreamResponse, data: bytes) -> None:
         """Raises TimeoutError for a listener that does not take it."""
-        async with asyncio.timeout(PATIENCE_S):
-            for at in range(0, len(data), PIECE_BYTES):
+        for at in range(0, len(data), PIECE_BYTES):
+            async with asyncio.timeout(PATIENCE_S):
                 await stream.write(data[at : at + PIECE_BYTES])
 
     async def _files_of(self, version: int) -> bytes:
