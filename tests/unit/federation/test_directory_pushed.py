@@ -324,6 +324,17 @@ async def test_what_was_pushed_serves_one_look_and_the_next_asks_the_authority(
     assert gateway.current().expires_at_ms == expires_at_ms + HOUR_S * 1000
 
 
+async def test_what_is_held_already_under_a_higher_number_keeps_nobody_from_asking(
+    world: World, gateway: DirectoryTuf, network: Network
+) -> None:
+    held = pushed(world, 1)
+    world.publish()
+    network.cut = False
+    assert await look(gateway, 99, held) == 1
+    await gateway.refresh()
+    assert gateway.current().version == 2
+
+
 async def test_metadata_that_have_expired_are_refused(world: World, gateway: DirectoryTuf, network: Network) -> None:
     world.publish()
     given = pushed(world, 2)
@@ -356,8 +367,9 @@ async def test_who_waits_for_a_version_and_who_follows_look_once_between_them(
     world.publish()
     told.say(Announced(2, data_of(pushed(world, 2).event())))  # type: ignore[operator]
     await gateway.refresh(2)
+    await gateway.refresh(2)  # its turn is behind that of the one that follows
+    assert (gateway.current().version, network.asked) == (2, [])
     world.publish()
-    network.cut = False
     changed: asyncio.Queue[int] = asyncio.Queue()
     gateway.subscribe(lambda: changed.put_nowait(gateway.current().version))
     told.say(Announced(3, data_of(pushed(world, 3).event())))  # type: ignore[operator]
