@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from office_world import TwoProvinces, two_provinces
 
+from gateway import app
 from gateway.authority import mirror
+from gateway.clock import SystemClock
+from gateway.config import load_gateway
+from gateway.federation import directory_tuf
 from gateway.federation.directory_tuf import DirectoryTuf
 
 pytestmark = pytest.mark.integration
@@ -53,3 +57,30 @@ async def test_what_an_administrator_publishes_reaches_both_gateways_with_no_fil
             assert await asyncio.to_thread(publish) == version
             assert [await taken.get(), await taken.get()] == [version, version]
         assert fetched == []
+
+
+async def test_where_the_directory_comes_from_a_folder_what_is_pushed_is_a_hint_only(
+    provinces: TwoProvinces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = provinces.asking.config
+    text = config.read_text("utf-8")
+    (source,) = (line for line in text.splitlines() if line.startswith("source = "))
+    config.write_text(text.replace(source, f'source = "{provinces.home}/tuf"'), "utf-8")
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    note = DirectoryTuf._note
+
+    def noted(directory: DirectoryTuf, told: Any) -> None:
+        note(directory, told)
+        heard.put_nowait((directory, told))
+
+    monkeypatch.setattr(DirectoryTuf, "_note", noted)
+    monkeypatch.setattr(directory_tuf, "PushedFetcher", None)
+    async with asyncio.timeout(120), provinces.authority(), app.gateway(load_gateway(config), SystemClock()):
+        directory, _ = await heard.get()
+        taken: asyncio.Queue[int] = asyncio.Queue()
+        directory.subscribe(lambda: taken.put_nowait(directory.current().version))
+        with provinces.office() as office:
+            version = await asyncio.to_thread(office.publish)
+        assert await taken.get() == version
+        _, told = await heard.get()
+    assert (told.version, told.files) == (version, b"")
