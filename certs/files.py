@@ -7,9 +7,11 @@ where nothing was said to exist.
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from certs.errors import KeyFileError
@@ -23,7 +25,7 @@ PRIVATE = 0o600
 PUBLIC = 0o644
 
 
-def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
+def write_file(path: Path, data: bytes, *, mode: int, replace: bool, lasting: bool = True) -> None:
     """Write a whole file, durably.
 
     Args:
@@ -31,27 +33,49 @@ def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
         data: all of it.
         mode: permissions; the file never exists with wider ones, whatever the umask.
         replace: whether a file that is already there may be replaced.
+        lasting: whether it must survive a power cut; without, it is only whole or absent to whoever looks.
 
     Raises:
         KeyFileError: it cannot be written, or is there already and `replace` is false.
     """
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    write_files({path: data}, mode=mode, replace=replace, lasting=lasting)
+
+
+def write_files(files: Mapping[Path, bytes], *, mode: int, replace: bool, lasting: bool = True) -> None:
+    """Write whole files, each as `write_file` does, in their order; a folder is synced once for all in a row.
+
+    Nothing takes its name before everything is on the disk. A crash leaves those at the beginning, and a power cut any
+    of those in one folder; what goes into the next folder is there only if they all are.
+
+    Args:
+        files: contents, by path.
+        mode: as for `write_file`.
+        replace: likewise.
+        lasting: likewise.
+
+    Raises:
+        KeyFileError: as `write_file`; those before the one that it is about are there.
+    """
+    temporaries: dict[Path, Path] = {}
+    path = Path()
     try:
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-                os.fchmod(descriptor, mode)
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            if replace:
-                temporary.replace(path)
-            else:
-                # A link fails when the name is taken; a rename would replace it.
-                path.hardlink_to(temporary)
+            for path, data in files.items():
+                temporaries[path] = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+                _write(temporaries[path], data, mode, lasting=lasting)
+            for folder, inside in itertools.groupby(temporaries, key=lambda each: each.parent):
+                for path in inside:
+                    if replace:
+                        temporaries[path].replace(path)
+                    else:
+                        # A link fails when the name is taken; a rename would replace it.
+                        path.hardlink_to(temporaries[path])
+                        temporaries[path].unlink()
+                if lasting:
+                    _sync_folder(folder)
         finally:
-            temporary.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+            for temporary in temporaries.values():
+                temporary.unlink(missing_ok=True)
     except FileExistsError as error:
         raise KeyFileError(
             f"{path}: is there already and is not overwritten; move it away first",
@@ -62,6 +86,16 @@ def write_file(path: Path, data: bytes, *, mode: int, replace: bool) -> None:
             f"{path}: cannot be written ({cause(error).en}); check the folder, its permissions and the free space",
             f"{path}：无法写入（{cause(error).zh}），请检查目录、权限与剩余空间",
         ) from error
+
+
+def _write(temporary: Path, data: bytes, mode: int, *, lasting: bool) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        os.fchmod(descriptor, mode)
+        file.write(data)
+        file.flush()
+        if lasting:
+            os.fsync(descriptor)
 
 
 def remove_file(path: Path) -> None:

@@ -28,7 +28,7 @@ from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
 from certs.errors import CertsError
-from certs.files import PRIVATE, read_public, write_file
+from certs.files import PRIVATE, read_public, write_file, write_files
 from certs.system_words import cause
 from gateway.errors import DirectoryError
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
@@ -103,8 +103,7 @@ def keep(place: DirectoryPlace, fetched: Fetched) -> None:
     if not fetched.unkept:
         return
     with _as_ours(place):
-        for path, data in fetched.unkept.items():
-            write_file(path, data, mode=PRIVATE, replace=True)
+        write_files(fetched.unkept, mode=PRIVATE, replace=True)
         (place.state / "targets" / ARRIVING).unlink(missing_ok=True)
 
 

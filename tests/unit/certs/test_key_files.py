@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -171,6 +172,69 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
     with pytest.raises(KeyFileError):
         files.write_file(tmp_path / "no" / "folder", b"x", mode=files.PUBLIC, replace=True)
+
+
+@pytest.fixture
+def effects(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is synced and what takes its name, in order; the random part of temporary names left out."""
+    seen: list[str] = []
+    fsync, replace, link = os.fsync, Path.replace, Path.hardlink_to
+
+    def synced(descriptor: int) -> None:
+        seen.append("sync " + re.sub(r"\.[0-9a-f]{16}\.tmp$", "", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        fsync(descriptor)
+
+    def replaced(path: Path, target: Path) -> Path:
+        seen.append(f"name {target.name}")
+        return replace(path, target)
+
+    def linked(path: Path, target: Path) -> None:
+        seen.append(f"name {path.name}")
+        link(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(Path, "hardlink_to", linked)
+    return seen
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_files_of_a_folder_are_each_on_the_disk_before_one_takes_its_name_and_it_is_synced_once(
+    tmp_path: Path, effects: list[str], replace: bool
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    wanted = {tmp_path / "one" / "b": b"1", tmp_path / "one" / "a": b"2", tmp_path / "two" / "c": b"3"}
+    files.write_files(wanted, mode=files.PRIVATE, replace=replace)
+    assert effects == [
+        *["sync .b", "sync .a", "sync .c"],
+        *["name b", "name a", "sync one"],  # before anything in the next folder
+        *["name c", "sync two"],
+    ]
+    found = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == wanted
+    assert {stat.S_IMODE(path.stat().st_mode) for path in wanted} == {0o600}
+
+
+def test_of_several_files_none_takes_its_name_where_one_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "first").write_bytes(b"before")
+    wanted = {tmp_path / "first": b"x", tmp_path / "no" / "folder": b"x"}
+    with pytest.raises(KeyFileError, match="no/folder: cannot be written"):
+        files.write_files(wanted, mode=files.PUBLIC, replace=True)
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("first", b"before")]
+
+
+def test_of_several_files_those_before_a_name_that_is_taken_are_there(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(b"before")
+    with pytest.raises(KeyFileError, match="b: is there already"):
+        files.write_files({tmp_path / name: b"x" for name in "abc"}, mode=files.PUBLIC, replace=False)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"a": b"x", "b": b"before"}
+
+
+def test_what_need_not_last_is_not_synced(tmp_path: Path, effects: list[str]) -> None:
+    files.write_file(tmp_path / "a", b"x", mode=files.PRIVATE, replace=True, lasting=False)
+    assert effects == ["name a"]
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a", b"x")]
 
 
 def test_a_key_id_is_half_a_sha256_of_the_raw_key() -> None:
