@@ -79,7 +79,8 @@ def ask(folder: Path, request: Request) -> str:
             "too many requests are waiting; is the gateway running?", "等待处理的请求过多，请确认网关在运行"
         )
     name = secrets.token_hex(16)
-    write_file(box / f"{name}.ask", request.model_dump_json().encode(), mode=PRIVATE, replace=False)
+    # Not synced: after a power cut whoever asked is gone, and what was asked is not done (`MAX_AGE_MS`).
+    write_file(box / f"{name}.ask", request.model_dump_json().encode(), mode=PRIVATE, replace=False, lasting=False)
     return name
 
 
@@ -144,7 +145,8 @@ def answer(folder: Path, name: str, what: Answer) -> None:
     box = _box(folder)
     for old in list(_ids(box, ".answer"))[: -MAX_WAITING or None]:
         (box / f"{old}.answer").unlink(missing_ok=True)
-    write_file(box / f"{name}.answer", what.model_dump_json().encode(), mode=PRIVATE, replace=True)
+    # Not synced: it is of use only to a command that waits now.
+    write_file(box / f"{name}.answer", what.model_dump_json().encode(), mode=PRIVATE, replace=True, lasting=False)
     (box / f"{name}.ask").unlink(missing_ok=True)
 
 

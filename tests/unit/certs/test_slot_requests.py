@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_answers_that_nobody_fetches_do_not_pile_up(folder: Path) -> None:
     for _ in range(3 * slot_requests.MAX_WAITING):
         slot_requests.answer(folder, slot_requests.ask(folder, request()), Answer(done=True))
     assert len(list((folder / "requests").glob("*.answer"))) <= slot_requests.MAX_WAITING + 1
+
+
+def test_a_command_and_its_answer_cost_no_sync(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut nobody waits for the one or does the other."""
+
+    def synced(_descriptor: int) -> None:
+        raise AssertionError("synced")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    name = slot_requests.ask(folder, request())
+    slot_requests.answer(folder, name, Answer(done=True))
+    assert slot_requests.answer_of(folder, name) == Answer(done=True)
 
 
 def test_no_folder_no_requests(folder: Path) -> None:
