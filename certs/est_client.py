@@ -17,6 +17,7 @@ from typing import Final, Self
 
 import aiohttp
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from certs import est_wire
 from certs.errors import EstError, EstLaterError
@@ -161,14 +162,12 @@ class EstClient:
         headers = {**headers, "Content-Type": est_wire.PKCS10, **est_wire.TRANSFER_ENCODING}
         answered = est_wire.parse_certs_only(await self._ask("POST", label, operation, body, headers))
         key = request.public_key()
-        # In threads: finding issuers means verifying signatures, and calls may be waiting for this event loop.
-        chain = await asyncio.to_thread(est_wire.order_chain, answered, key)
-        if len(chain) == 1 and self._issuers:
-            chain = await asyncio.to_thread(est_wire.order_chain, (chain[0], *self._issuers), key)
+        # In a thread: finding issuers means verifying signatures, and calls may be waiting for this event loop.
+        chain = await asyncio.to_thread(_ordered, answered, self._issuers, key)
         if len(chain) == 1:
             # The standard wants the new certificate alone. Its issuer may be newer than our last look, so look again.
             self._issuers = await self.cacerts(label)
-            chain = await asyncio.to_thread(est_wire.order_chain, (chain[0], *self._issuers), key)
+            chain = await asyncio.to_thread(_ordered, chain, self._issuers, key)
         return Enrolled(chain)
 
     async def _ask(
@@ -213,6 +212,14 @@ class EstClient:
                 f"无法连接 EST 服务（{cut_off(error).zh}），请检查地址与网络",
                 retryable=True,
             ) from error
+
+
+def _ordered(
+    answered: tuple[x509.Certificate, ...], issuers: tuple[x509.Certificate, ...], key: CertificatePublicKeyTypes
+) -> tuple[x509.Certificate, ...]:
+    """The chain of an answer; with the issuers known where it holds the certificate alone."""
+    chain = est_wire.order_chain(answered, key)
+    return est_wire.order_chain((chain[0], *issuers), key) if len(chain) == 1 and issuers else chain
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

@@ -95,14 +95,21 @@ def store_private_key(
     Raises:
         KeyFileError: it cannot be written, is there already, or the passphrase is empty or too long.
     """
+    write_file(path, private_key_file(key, passphrase=passphrase, by_heart=by_heart), mode=PRIVATE, replace=replace)
+
+
+def private_key_file(key: PrivateKey, *, passphrase: bytes | None = None, by_heart: bool = False) -> bytes:
+    """What `store_private_key` writes.
+
+    Raises:
+        KeyFileError: the passphrase is empty or too long.
+    """
     _check_passphrase(passphrase)
     if passphrase is None:
-        pem = _pkcs8(key, serialization.Encoding.PEM, serialization.NoEncryption())
-    elif by_heart:
-        pem = sealed_key.seal(_pkcs8(key, serialization.Encoding.DER, serialization.NoEncryption()), passphrase)
-    else:
-        pem = _pkcs8(key, serialization.Encoding.PEM, serialization.BestAvailableEncryption(passphrase))
-    write_file(path, pem, mode=PRIVATE, replace=replace)
+        return _pkcs8(key, serialization.Encoding.PEM, serialization.NoEncryption())
+    if by_heart:
+        return sealed_key.seal(_pkcs8(key, serialization.Encoding.DER, serialization.NoEncryption()), passphrase)
+    return _pkcs8(key, serialization.Encoding.PEM, serialization.BestAvailableEncryption(passphrase))
 
 
 def _pkcs8(
@@ -180,8 +187,17 @@ def store_xwing_seed(path: Path, seed: bytes, *, passphrase: bytes | None = None
         KeyFileError: it has not 32 bytes, cannot be written, is there already and `replace` is false, or the passphrase
             is empty or too long.
     """
+    write_file(path, xwing_seed_file(seed, passphrase=passphrase), mode=PRIVATE, replace=replace)
+
+
+def xwing_seed_file(seed: bytes, *, passphrase: bytes | None = None) -> bytes:
+    """What `store_xwing_seed` writes.
+
+    Raises:
+        KeyFileError: it has not 32 bytes, or the passphrase is empty or too long.
+    """
     _check_passphrase(passphrase)
-    write_file(path, seed_armour.encode(seed, passphrase), mode=PRIVATE, replace=replace)
+    return seed_armour.encode(seed, passphrase)
 
 
 def load_xwing_seed(path: Path, *, passphrase: bytes | None = None) -> bytes:

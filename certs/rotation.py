@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +20,9 @@ from typing import Final, Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from certs import keys, rotation_rules, slot_steps
+from certs import keys, preparing, rotation_rules, slot_steps
 from certs.errors import CertsError
 from certs.identity import Identity
-from certs.requests import certification_request, require_chain
 from certs.rotation_rules import Policy
 from certs.slot_journal import Generation, Journal, Kind
 from certs.slots import KeySlots
@@ -225,10 +223,7 @@ class Rotator:
                 after = slot_steps.dropped(journal, kinds, now_ms)
             else:
                 after, back = slot_steps.put_back(journal, kinds, now_ms)
-                for each in after.generations:
-                    if each.state == "current":
-                        await asyncio.to_thread(self._slots.private_key, each)
-                await asyncio.to_thread(self._require_believed, after, back)
+                await asyncio.to_thread(self._require_usable, after, back)
             await self._record(after)
             await asyncio.to_thread(self._slots.sweep)
             await self._use()
@@ -249,17 +244,16 @@ class Rotator:
 
     async def _step(self, journal: Journal, now_ms: int) -> bool:
         rotation, told = journal.rotation, journal.publication
-        preparing = [each for each in journal.generations if each.state == "preparing"]
-        if preparing:
-            await self._prepare(preparing[0])
-        elif rotation is not None and not rotation.sequence:
+        if under_way := preparing.under_way(journal):
+            await self._prepare(under_way)
+        elif rotation is not None and not rotation.sequence:  # prepared by a version that took one step for each key
             await self._record(slot_steps.listed_anew(journal, rotation_rules.unneeded(journal, self._policy, now_ms)))
         elif told.wanted:
             await self._publish(journal)
         elif usable := rotation_rules.usable(journal, now_ms):
             await self._activate(journal, usable, now_ms)
         elif rotation_rules.must_settle(journal) and await self._have_seen(journal, now_ms):
-            await self._record(slot_steps.settled(journal, now_ms))
+            await self._settle(journal, now_ms)
         elif gone := rotation_rules.destroyable(journal, self._policy, now_ms):
             await self._destroy(gone)
         elif rotation is None and (unneeded := rotation_rules.worth_telling(journal, self._policy, now_ms)):
@@ -287,46 +281,72 @@ class Rotator:
         )
         self._tell(Event("rotation begun", kinds, reason))
 
-    async def _prepare(self, generation: Generation) -> None:
-        key = await asyncio.to_thread(self._slots.make, generation)
-        chain: tuple[x509.Certificate, ...] = ()
-        now_ms = self._now_ms()
-        window = now_ms, now_ms + self._policy.encryption_life_ms
-        if not isinstance(key, bytes):
-            renewing = await asyncio.to_thread(self._renewing, generation.kind)
-            serving = self._serving and generation.kind == "tls"
-            csr = await asyncio.to_thread(certification_request, key, self._identity, renewing, serving=serving)
-            answer = await self._enroller.enrol(generation.kind, csr)
-            now = _instant(self._now_ms())
-            chain = await asyncio.to_thread(require_chain, answer, key, self._identity, self._roots, now)
-            window = _ms(chain[0].not_valid_before_utc), _ms(min(each.not_valid_after_utc for each in chain))
-        await asyncio.to_thread(
-            self._slots.complete, generation, chain, not_before_ms=window[0], not_after_ms=window[1]
+    async def _prepare(self, generations: Sequence[Generation]) -> None:
+        asked = await asyncio.to_thread(
+            preparing.requests, self._slots, generations, self._identity, serving=self._serving
         )
-        self._tell(Event("key prepared", (generation.kind,), generation.name))
+        enrolments = (self._enroller.enrol(each.generation.kind, each.csr) for each in asked)
+        came = await asyncio.gather(*enrolments, return_exceptions=True)
+        failures = [each for each in came if isinstance(each, BaseException)]
+        answers = [(each, answer) for each, answer in zip(asked, came, strict=True) if isinstance(answer, bytes)]
+        kept, refused = await asyncio.to_thread(
+            preparing.keep,
+            self._slots,
+            generations,
+            answers,
+            self._identity,
+            self._roots,
+            self._policy,
+            self._now_ms(),
+        )
+        for each in kept:
+            self._tell(Event("key prepared", (each.kind,), each.name))
+        if failures:
+            raise failures[0]
+        if refused is not None:
+            raise refused
 
     async def _publish(self, journal: Journal) -> None:
         # What partners may seal to from now on must open here first.
         await self._use()
         version = await self._publisher.publish(await asyncio.to_thread(key_set, self._slots))
-        await self._record(slot_steps.published(journal, version, self._now_ms()))
+        now_ms = self._now_ms()
+        told = slot_steps.published(journal, version, now_ms)
+        gone = rotation_rules.destroyable(told, self._policy, now_ms)
+        await self._record(slot_steps.destroyed(told, gone))
         self._tell(Event("keys published", self._under_way(), f"directory version {version}"))
+        if gone:
+            await asyncio.to_thread(self._slots.sweep)
+            await self._destroyed(gone)
 
     async def _have_seen(self, journal: Journal, now_ms: int) -> bool:
         told = journal.publication
         seen = await self._witness.seen(told.version)
         return seen.everywhere or rotation_rules.may_settle(told.at_ms, seen.older_end_ms, self._policy, now_ms)
 
+    async def _settle(self, journal: Journal, now_ms: int) -> None:
+        settled = slot_steps.settled(journal, now_ms)
+        if usable := rotation_rules.usable(settled, now_ms):
+            await self._activate(settled, usable, now_ms)
+        else:
+            await self._record(settled)
+
     async def _activate(self, journal: Journal, kinds: tuple[Kind, ...], now_ms: int) -> None:
-        for kind in kinds:  # what cannot be read must not become current
-            for each in journal.of(kind, "next"):
-                await asyncio.to_thread(self._slots.private_key, each)
-        await self._record(slot_steps.activated(journal, kinds, now_ms))
+        def recorded() -> None:
+            for kind in kinds:  # what cannot be read must not become current
+                for each in journal.of(kind, "next"):
+                    self._slots.private_key(each)
+            self._slots.record(slot_steps.activated(journal, kinds, now_ms))
+
+        await asyncio.to_thread(recorded)
         await self._use()
         self._tell(Event("keys activated", kinds))
 
     async def _destroy(self, gone: Sequence[Generation]) -> None:
         await asyncio.to_thread(self._slots.destroy, gone)
+        await self._destroyed(gone)
+
+    async def _destroyed(self, gone: Sequence[Generation]) -> None:
         await self._use()
         self._tell(Event("keys destroyed", tuple({each.kind: 0 for each in gone}), ", ".join(e.name for e in gone)))
 
@@ -338,12 +358,14 @@ class Rotator:
         await self._changed()
         self._in_use = True
 
+    def _require_usable(self, journal: Journal, kinds: Sequence[Kind]) -> None:
+        for each in journal.generations:
+            if each.state == "current":
+                self._slots.private_key(each)
+        self._require_believed(journal, kinds)
+
     async def _record(self, journal: Journal) -> None:
         await asyncio.to_thread(self._slots.record, journal)
-
-    def _renewing(self, kind: Kind) -> x509.Certificate | None:
-        current = self._slots.journal.current(kind)
-        return None if current is None else x509.load_pem_x509_certificate(self._slots.chain(current))
 
     def _under_way(self) -> tuple[Kind, ...]:
         rotation = self._slots.journal.rotation
@@ -380,11 +402,3 @@ def key_set(slots: KeySlots) -> KeySet:
         else:
             signing.append(SigningEntry(leaf, tuple(between)))
     return KeySet(slots.journal.publication.sequence, tuple(tls), tuple(signing), tuple(encryption))
-
-
-def _instant(at_ms: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
-
-
-def _ms(at: dt.datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -1,4 +1,4 @@
-"""The files of a folder of own keys that are not keys: its lock and its journal; and removing a key for good.
+"""The files of a folder of own keys that are not keys: its lock and its journal; and removing files for good.
 
 Owns: who has the folder open, reading the journal whoever has, and overwriting before unlinking. Refuses: changing the
 journal (`slots`).
@@ -6,9 +6,11 @@ journal (`slots`).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -94,23 +96,39 @@ def take(lock: int, folder: Path, *, tries: int = _TRIES) -> None:
             return
 
 
+def remove(path: Path) -> None:
+    """Remove what is no secret.
+
+    Raises:
+        SlotError: it cannot be removed.
+    """
+    with _removing(path):
+        path.unlink()
+
+
 def shred(path: Path) -> None:
     """Overwrite, then remove. On a disk that writes elsewhere the overwriting is in vain: encrypt the disk as well.
 
     Raises:
         SlotError: it cannot be removed.
     """
-    try:
+    with _removing(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            # A crash may have left a second name for a key that is in use (`files.write_file`).
+            # A crash may have left a second name for a key that is in use (`files.write_files`).
             if status.st_nlink == 1:
                 os.write(descriptor, bytes(status.st_size))
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
         path.unlink()
+
+
+@contextlib.contextmanager
+def _removing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise SlotError(
             f"{path}: cannot be removed ({cause(error).en}); remove it by hand",

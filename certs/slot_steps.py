@@ -112,6 +112,20 @@ def _counted(journal: Journal, kind: Kind, unneeded: Sequence[Generation]) -> li
     return [each for each in journal.of(kind, "current", "retired") if each not in unneeded]
 
 
+def prepared(journal: Journal, done: Sequence[Generation], unneeded: Sequence[Generation] = ()) -> Journal:
+    """These are next. Where they are the last of their rotation, what is listed has changed as well.
+
+    Args:
+        journal: as it is.
+        done: generations that were under way, complete now.
+        unneeded: retired keys that the publication leaves out.
+    """
+    after = journal.replacing(done)
+    if any(each.state == "preparing" for each in after.generations):
+        return after
+    return listed_anew(after, unneeded)
+
+
 def listed_anew(journal: Journal, withdrawn: Sequence[Generation] = ()) -> Journal:
     """What is listed has changed and must be published; these are listed no more."""
     told, rotation = _next(journal), journal.rotation

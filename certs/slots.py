@@ -22,6 +22,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -31,14 +32,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs import keys, slot_steps
 from certs.errors import CertsError, SlotError
-from certs.files import PRIVATE, PUBLIC, read_public, write_file
+from certs.files import PRIVATE, PUBLIC, read_public, write_file, write_files
 from certs.private_files import open_to_others
 from certs.requests import chain_pem
-from certs.slot_files import JOURNAL, LOCK, read_journal, shred, take
+from certs.slot_files import JOURNAL, LOCK, read_journal, remove, shred, take
 from certs.slot_journal import OPENING, Generation, Journal, Kind
 from certs.system_words import cause
 
-_OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?:key|chain)\.pem|\..+\.tmp)")
+_OURS: Final = re.compile(r"(?:(?P<name>(?:tls|signing|encryption)-[0-9]{1,9})\.(?P<what>key|chain)\.pem|\..+\.tmp)")
 
 Key = keys.PrivateKey | bytes
 """A private key; bytes are the seed of an encryption key."""
@@ -48,6 +49,23 @@ _MAKERS: Final[Mapping[Kind, Callable[[], Key]]] = {
     "signing": keys.generate_signing_key,
     "encryption": keys.generate_xwing_seed,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a generation under way needs to be next.
+
+    Args:
+        generation: which.
+        chain: its certificate (`requests.require_chain`), then the issuing CA's; none for an encryption key.
+        not_before_ms: from when on it may be used, Unix milliseconds.
+        not_after_ms: until when.
+    """
+
+    generation: Generation
+    chain: tuple[x509.Certificate, ...]
+    not_before_ms: int
+    not_after_ms: int
 
 
 class Token(Protocol):
@@ -222,36 +240,45 @@ class KeySlots:
         self.record(self._journal.replacing([made]))
         return made
 
-    def make(self, generation: Generation) -> Key:
-        """The key of a generation under way, made if it is not there yet.
+    def make(self, generations: Sequence[Generation]) -> tuple[Key, ...]:
+        """The keys of generations under way, made where they are not there yet; all are on the disk when this returns.
 
         Raises:
-            CertsError: it cannot be made or kept.
+            CertsError: one cannot be made or kept; those that were stay.
         """
-        if generation.label:
-            self._held[generation.name] = self._require_token(generation).make(generation.label)
-        elif not self.key_path(generation).exists():
-            self._store(generation, _MAKERS[generation.kind](), replace=False)
-        return self.private_key(generation)
+        made: dict[Generation, Key] = {}
+        for each in generations:
+            if each.label:
+                self._held[each.name] = self._require_token(each).make(each.label)
+            elif not self.key_path(each).exists():
+                made[each] = _MAKERS[each.kind]()
+        if made:
+            write_files({self.key_path(e): self._encoded(key) for e, key in made.items()}, mode=PRIVATE, replace=False)
+            self._held.update({each.name: key for each, key in made.items()})
+        return tuple(self.private_key(each) for each in generations)
 
-    def complete(
-        self,
-        generation: Generation,
-        chain: Sequence[x509.Certificate] = (),
-        *,
-        not_before_ms: int,
-        not_after_ms: int,
-    ) -> None:
-        """Give a generation under way its certificate (`requests.require_chain`) and time of use: it is next.
+    def complete(self, finished: Sequence[Finished], unneeded: Sequence[Generation] = ()) -> None:
+        """Give generations under way their certificates and time of use: they are next (`slot_steps.prepared`).
+
+        Args:
+            finished: which.
+            unneeded: what is listed no more once they all are.
 
         Raises:
             CertsError: a file cannot be written.
         """
-        if chain:
-            write_file(self.chain_path(generation), chain_pem(chain), mode=PUBLIC, replace=True)
-        key = self.private_key(generation)
-        done = generation.now(state="next", key_id=_key_id(key), not_before_ms=not_before_ms, not_after_ms=not_after_ms)
-        self.record(self._journal.replacing([done]))
+        chains = {self.chain_path(each.generation): chain_pem(each.chain) for each in finished if each.chain}
+        if chains:
+            write_files(chains, mode=PUBLIC, replace=True)
+        done = []
+        for each in finished:
+            key_id = _key_id(self.private_key(each.generation))
+            done.append(
+                each.generation.now(
+                    state="next", key_id=key_id, not_before_ms=each.not_before_ms, not_after_ms=each.not_after_ms
+                )
+            )
+        self.record(slot_steps.prepared(self._journal, done, unneeded))
 
     def record(self, journal: Journal) -> None:
         """Take a step (`slot_steps`): the journal is on the disk when this returns.
@@ -272,21 +299,23 @@ class KeySlots:
             CertsError: the journal cannot be written, or a file not removed.
         """
         self.record(slot_steps.destroyed(self._journal, generations))
-        for each in generations:
-            self._held.pop(each.name, None)
         self.sweep()
 
     def sweep(self) -> None:
         """Remove what no living generation owns; a token that cannot be reached is tried again at the next call.
 
+        Keys are overwritten; certificates are no secret.
+
         Raises:
             SlotError: a file cannot be removed.
         """
         living = {each.name for each in self._journal.generations if each.state != "destroyed"}
+        for name in self._held.keys() - living:
+            del self._held[name]
         for path in sorted(self._folder.iterdir()):
             match = _OURS.fullmatch(path.name)
             if match and match["name"] not in living:
-                shred(path)
+                remove(path) if match["what"] == "chain" else shred(path)
         if self._token is None:
             return
         gone = []
@@ -328,12 +357,13 @@ class KeySlots:
         return keys.load_private_key(path, passphrase=self._passphrase)
 
     def _store(self, generation: Generation, key: Key, *, replace: bool) -> None:
-        path = self.key_path(generation)
-        if isinstance(key, bytes):
-            keys.store_xwing_seed(path, key, passphrase=self._passphrase, replace=replace)
-        else:
-            keys.store_private_key(path, key, passphrase=self._passphrase, replace=replace)
+        write_file(self.key_path(generation), self._encoded(key), mode=PRIVATE, replace=replace)
         self._held[generation.name] = key
+
+    def _encoded(self, key: Key) -> bytes:
+        if isinstance(key, bytes):
+            return keys.xwing_seed_file(key, passphrase=self._passphrase)
+        return keys.private_key_file(key, passphrase=self._passphrase)
 
     def _require_token(self, generation: Generation) -> Token:
         if self._token is None:

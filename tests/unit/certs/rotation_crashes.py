@@ -9,6 +9,7 @@ once and after every step, and finishes the story.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from certs.errors import CertsError
 from certs.slot_journal import KINDS
 from tests.unit.certs.rotation_world import RETIRE_MS, World
 
@@ -73,7 +75,25 @@ async def put_back(world: World) -> None:
     await world.complete()
 
 
-STORIES = {"rotate": rotate, "change_of_mind": change_of_mind, "put_back": put_back}
+async def half_refused(world: World) -> None:
+    world.enroller.refusing = {"signing"}
+    await world.rotator.rotate(KINDS, "asked")
+    with contextlib.suppress(CertsError):
+        await world.settle()
+    world.enroller.refusing.clear()
+    await world.complete()
+
+
+async def half_refused_and_given_up(world: World) -> None:
+    world.enroller.refusing = {"tls"}
+    await world.rotator.rotate(KINDS, "asked")
+    with contextlib.suppress(CertsError):
+        await world.settle()
+    await world.rotator.roll_back(KINDS)
+    await world.complete()
+
+
+STORIES = {each.__name__: each for each in (rotate, change_of_mind, put_back, half_refused, half_refused_and_given_up)}
 
 
 def play(folder: Path, copies: Path, story: str) -> None:

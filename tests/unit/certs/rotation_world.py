@@ -117,9 +117,12 @@ class InProcess:
         self._authority = Authority.load(folder)
         self._now_ms = now_ms
         self.unreachable = False
+        self.refusing: set[Kind] = set()
         self.member = MEMBER
 
     async def enrol(self, kind: Kind, csr_der: bytes) -> bytes:
+        if kind in self.refusing:
+            raise RotationError(f"no {kind} certificate for you", f"不签发 {kind} 证书")
         if self.unreachable:
             raise RotationError("the authority cannot be reached", "无法连接签发机构")
         csr, now = x509.load_der_x509_csr(csr_der), instant(self._now_ms())

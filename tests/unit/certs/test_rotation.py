@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from cryptography import x509
 from certs import profiles
 from certs.authority import Authority
 from certs.errors import CertsError, ChainError, RotationError, SlotError
+from certs.rotation import KeySet
 from certs.rotation_rules import Policy, renewal_at_ms
 from certs.slot_journal import KINDS, MAX_LISTED, Kind
 from certs.slots import KeySlots
@@ -178,6 +182,171 @@ async def test_a_key_is_made_once_however_often_its_enrolment_fails(world: World
     world.enroller.unreachable = False
     await world.settle()
     assert path.read_bytes() == made
+
+
+def asking(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every sync of the disk and every word with the authority from now on, in order."""
+    seen: list[str] = []
+    fsync, enrol, publish = os.fsync, world.enroller.enrol, world.federation.publish
+
+    def synced(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        seen.append(re.sub(r"^\.(.+)\.[0-9a-f]{16}\.tmp$", r"\1", name))
+        fsync(descriptor)
+
+    async def enrolled(kind: Kind, csr_der: bytes) -> bytes:
+        seen.append(f"enrol {kind}")
+        await asyncio.sleep(0)
+        return await enrol(kind, csr_der)
+
+    async def published(keys: KeySet) -> int:
+        seen.append("publish")
+        return await publish(keys)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(world.enroller, "enrol", enrolled)
+    monkeypatch.setattr(world.federation, "publish", published)
+    return seen
+
+
+async def test_a_rotation_is_four_records_and_its_keys_are_on_the_disk_before_anybody_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it costs the disk, line by line: gateways rotate while calls wait for the same disk and threads."""
+    seen = asking(world, monkeypatch)
+    await world.rotator.rotate(KINDS, "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    assert seen == [
+        *["journal.json", "keys"],  # begun
+        *["tls-2.key.pem", "signing-2.key.pem", "encryption-2.key.pem", "keys"],
+        *["enrol tls", "enrol signing"],
+        *["tls-2.chain.pem", "signing-2.chain.pem", "keys"],
+        *["journal.json", "keys"],  # all are next, and to be listed
+        "publish",
+        *["journal.json", "keys"],  # published
+        *["journal.json", "keys"],  # seen everywhere, and so in use
+    ]
+
+
+async def test_what_a_publication_leaves_nobody_to_need_is_destroyed_with_its_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.rotator.rotate(KINDS, "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    world.clock.advance(RETIRE_MS)
+    await world.rotator.rotate(KINDS, "asked")
+    await world.rotator.step()
+    seen = asking(world, monkeypatch)
+    await world.rotator.step()
+    assert seen == [
+        "publish",
+        *["journal.json", "keys"],
+        *["encryption-1.key.pem", "signing-1.key.pem", "tls-1.key.pem"],  # overwritten; certificates are no secret
+    ]
+    world.check_files()
+    assert [each.what for each in world.events][-2:] == ["keys published", "keys destroyed"]
+    assert not [each for each in world.slots._held if each.endswith("-1")]
+
+
+async def test_certificates_are_asked_for_at_the_same_time(world: World) -> None:
+    asked: list[Kind] = []
+    both, enrol = asyncio.Event(), world.enroller.enrol
+
+    async def waiting(kind: Kind, csr_der: bytes) -> bytes:
+        asked.append(kind)
+        if len(asked) == 2:
+            both.set()
+        await both.wait()
+        return await enrol(kind, csr_der)
+
+    world.enroller.enrol = waiting  # type: ignore[method-assign]
+    await world.rotator.rotate(KINDS, "asked")
+    async with asyncio.timeout(10):
+        await world.settle()
+    assert [each.detail for each in world.events if each.what == "key prepared"] == [
+        "tls-2",
+        "signing-2",
+        "encryption-2",
+    ]
+
+
+async def test_the_first_certificate_comes_before_what_is_asked_for_with_it(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.enroller.refusing = {"tls"}
+    await world.rotator.rotate(KINDS, "first")
+    with pytest.raises(RotationError, match="no tls certificate"):
+        await world.rotator.step()
+    world.enroller.refusing = {"signing"}
+    await world.rotator.step()
+    assert world.numbers("tls") == {"next": [1]}
+    assert world.numbers("signing") == {"preparing": [1]}
+    world.slots.close()
+
+
+@pytest.mark.parametrize(("refused", "issued"), [("tls", "signing"), ("signing", "tls")])
+async def test_where_one_of_two_certificates_is_refused_the_other_is_kept_and_not_asked_for_again(
+    world: World, refused: Kind, issued: Kind
+) -> None:
+    world.enroller.refusing = {refused}
+    await world.rotator.rotate(KINDS, "asked")
+    for _ in range(2):
+        with pytest.raises(RotationError, match=f"no {refused} certificate"):
+            await world.settle()
+    assert world.numbers(issued) == {"current": [1], "next": [2]}
+    assert world.numbers(refused) == world.numbers("encryption") == {"current": [1], "preparing": [2]}
+    assert world.federation.state()["version"] == 1
+    keys = {kind: (world.folder / "keys" / f"{kind}-2.key.pem").read_bytes() for kind in KINDS}
+    world.reopen()
+    world.enroller.refusing = {issued}
+    await world.settle()
+    assert all(world.numbers(kind) == {"current": [1], "next": [2]} for kind in KINDS)
+    assert keys == {kind: (world.folder / "keys" / f"{kind}-2.key.pem").read_bytes() for kind in KINDS}
+    world.enroller.refusing.clear()
+    await world.complete()
+
+
+async def test_a_certificate_that_is_not_accepted_does_not_keep_the_other_one_out(world: World) -> None:
+    enrol = world.enroller.enrol
+
+    async def forged(kind: Kind, csr_der: bytes) -> bytes:
+        world.enroller.member = OTHER if kind == "tls" else MEMBER
+        return await enrol(kind, csr_der)
+
+    world.enroller.enrol = forged  # type: ignore[method-assign]
+    await world.rotator.rotate(KINDS, "asked")
+    with pytest.raises(ChainError, match="someone else"):
+        await world.settle()
+    assert world.numbers("tls") == {"current": [1], "preparing": [2]}
+    assert world.numbers("signing") == {"current": [1], "next": [2]}
+    assert not (world.folder / "keys" / "tls-2.chain.pem").exists()
+
+
+async def test_a_rotation_given_up_while_the_authority_is_away_changes_nothing_for_partners(world: World) -> None:
+    world.enroller.unreachable = True
+    await world.rotator.rotate(KINDS, "asked")
+    with pytest.raises(RotationError):
+        await world.settle()
+    await world.rotator.roll_back(KINDS)
+    assert await world.settle() == 0
+    assert world.federation.state()["version"] == 1
+    world.check_files()
+
+
+async def test_a_rotation_prepared_by_an_earlier_version_goes_on(world: World) -> None:
+    """That one recorded each key, and then that they are to be listed."""
+    await world.rotator.rotate(KINDS, "asked")
+    begun = world.slots.journal
+    await world.rotator.step()
+    world.slots.record(world.slots.journal.replacing((), publication=begun.publication, rotation=begun.rotation))
+    world.reopen()
+    await world.settle()
+    assert world.federation.state()["version"] == 2
+    await world.complete()
+    assert all(world.numbers(kind) == {"current": [2]} for kind in KINDS)
 
 
 @pytest.mark.parametrize("kind", ["tls", "signing"])
@@ -458,8 +627,6 @@ async def test_whoever_uses_the_keys_is_told_before_partners_are(world: World) -
 
 
 async def test_errors_reach_the_record_and_the_loop_goes_on(world: World) -> None:
-    import asyncio
-
     world.enroller.unreachable = True
     await world.rotator.rotate(["tls"], "asked")
     running = asyncio.create_task(world.rotator.run(0.001))
@@ -474,8 +641,6 @@ async def test_errors_reach_the_record_and_the_loop_goes_on(world: World) -> Non
 
 
 async def test_a_loop_that_is_woken_and_cancelled_at_the_same_moment_ends(world: World) -> None:
-    import asyncio
-
     running = asyncio.create_task(world.rotator.run(3600))
     for _ in range(10):  # until it waits
         await asyncio.sleep(0)
@@ -490,8 +655,6 @@ async def test_a_loop_that_is_woken_and_cancelled_at_the_same_moment_ends(world:
 async def test_the_steps_of_a_rotation_are_spread_but_those_of_an_urgent_one_are_not(
     world: World, monkeypatch: pytest.MonkeyPatch, urgent: bool
 ) -> None:
-    import asyncio
-
     from certs import rotation
 
     sleep, waited = asyncio.sleep, []
@@ -504,12 +667,13 @@ async def test_the_steps_of_a_rotation_are_spread_but_those_of_an_urgent_one_are
     await world.rotator.rotate(KINDS, "asked", urgent=urgent)
     running = asyncio.create_task(world.rotator.run(0.001, 0.25))
     async with asyncio.timeout(10):
-        while world.federation.state()["version"] < 2:
+        while world.numbers("signing").get("current") != [2]:
+            world.federation.look()
             await sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    # Three keys, and that they are to be listed.
-    assert waited[:4] == [0.0 if urgent else 0.25] * 4
+    # They are prepared, and then published.
+    assert waited[:2] == [0.0 if urgent else 0.25] * 2
 
 
 async def test_a_next_key_that_cannot_be_read_does_not_become_current(world: World) -> None:

@@ -13,7 +13,16 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("story", "at_least"), [("rotate", 60), ("change_of_mind", 50), ("put_back", 60)])
+@pytest.mark.parametrize(
+    ("story", "at_least"),
+    [
+        ("rotate", 60),
+        ("change_of_mind", 50),
+        ("put_back", 60),
+        ("half_refused", 60),
+        ("half_refused_and_given_up", 40),
+    ],
+)
 def test_a_member_killed_at_any_step_goes_on(tmp_path: Path, story: str, at_least: int) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.unit.certs.rotation_crashes", str(tmp_path), story],
