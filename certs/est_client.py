@@ -23,6 +23,7 @@ from certs import est_wire
 from certs.errors import EstError, EstLaterError
 from certs.holders import certificate_pem
 from certs.system_words import cut_off
+from certs.yielding import yielding
 
 WELL_KNOWN: Final = "/.well-known/est"
 MAX_RETRY_AFTER_S: Final = 86_400.0
@@ -163,11 +164,11 @@ class EstClient:
         answered = est_wire.parse_certs_only(await self._ask("POST", label, operation, body, headers))
         key = request.public_key()
         # In a thread: finding issuers means verifying signatures, and calls may be waiting for this event loop.
-        chain = await asyncio.to_thread(_ordered, answered, self._issuers, key)
+        chain = await yielding(_ordered, answered, self._issuers, key)
         if len(chain) == 1:
             # The standard wants the new certificate alone. Its issuer may be newer than our last look, so look again.
             self._issuers = await self.cacerts(label)
-            chain = await asyncio.to_thread(_ordered, chain, self._issuers, key)
+            chain = await yielding(_ordered, chain, self._issuers, key)
         return Enrolled(chain)
 
     async def _ask(

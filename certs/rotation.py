@@ -26,6 +26,7 @@ from certs.identity import Identity
 from certs.rotation_rules import Policy
 from certs.slot_journal import Generation, Journal, Kind
 from certs.slots import KeySlots
+from certs.yielding import yielding
 
 LONGEST_BACK_OFF_S: Final = 60.0
 
@@ -223,9 +224,9 @@ class Rotator:
                 after = slot_steps.dropped(journal, kinds, now_ms)
             else:
                 after, back = slot_steps.put_back(journal, kinds, now_ms)
-                await asyncio.to_thread(self._require_usable, after, back)
+                await yielding(self._require_usable, after, back)
             await self._record(after)
-            await asyncio.to_thread(self._slots.sweep)
+            await yielding(self._slots.sweep)
             await self._use()
         self._tell(Event("rotation rolled back", back))
         self.wake()
@@ -282,14 +283,12 @@ class Rotator:
         self._tell(Event("rotation begun", kinds, reason))
 
     async def _prepare(self, generations: Sequence[Generation]) -> None:
-        asked = await asyncio.to_thread(
-            preparing.requests, self._slots, generations, self._identity, serving=self._serving
-        )
+        asked = await yielding(preparing.requests, self._slots, generations, self._identity, serving=self._serving)
         enrolments = (self._enroller.enrol(each.generation.kind, each.csr) for each in asked)
         came = await asyncio.gather(*enrolments, return_exceptions=True)
         failures = [each for each in came if isinstance(each, BaseException)]
         answers = [(each, answer) for each, answer in zip(asked, came, strict=True) if isinstance(answer, bytes)]
-        kept, refused = await asyncio.to_thread(
+        kept, refused = await yielding(
             preparing.keep,
             self._slots,
             generations,
@@ -309,14 +308,14 @@ class Rotator:
     async def _publish(self, journal: Journal) -> None:
         # What partners may seal to from now on must open here first.
         await self._use()
-        version = await self._publisher.publish(await asyncio.to_thread(key_set, self._slots))
+        version = await self._publisher.publish(await yielding(key_set, self._slots))
         now_ms = self._now_ms()
         told = slot_steps.published(journal, version, now_ms)
         gone = rotation_rules.destroyable(told, self._policy, now_ms)
         await self._record(slot_steps.destroyed(told, gone))
         self._tell(Event("keys published", self._under_way(), f"directory version {version}"))
         if gone:
-            await asyncio.to_thread(self._slots.sweep)
+            await yielding(self._slots.sweep)
             await self._destroyed(gone)
 
     async def _have_seen(self, journal: Journal, now_ms: int) -> bool:
@@ -338,12 +337,12 @@ class Rotator:
                     self._slots.private_key(each)
             self._slots.record(slot_steps.activated(journal, kinds, now_ms))
 
-        await asyncio.to_thread(recorded)
+        await yielding(recorded)
         await self._use()
         self._tell(Event("keys activated", kinds))
 
     async def _destroy(self, gone: Sequence[Generation]) -> None:
-        await asyncio.to_thread(self._slots.destroy, gone)
+        await yielding(self._slots.destroy, gone)
         await self._destroyed(gone)
 
     async def _destroyed(self, gone: Sequence[Generation]) -> None:
@@ -365,7 +364,7 @@ class Rotator:
         self._require_believed(journal, kinds)
 
     async def _record(self, journal: Journal) -> None:
-        await asyncio.to_thread(self._slots.record, journal)
+        await yielding(self._slots.record, journal)
 
     def _under_way(self) -> tuple[Kind, ...]:
         rotation = self._slots.journal.rotation

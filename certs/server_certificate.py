@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 
 from certs.keys import PrivateKey
 from certs.tls13 import require_tls13
+from certs.yielding import yielding
 
 HOLD_S: Final = 5.0
 """How long the old factory is kept; it is needed for microseconds."""
@@ -70,7 +71,7 @@ class ServerCertificate:
             chain_pem: the server's certificate, then the issuing CA's.
             address: "host:port" that the port was bound to.
         """
-        configuration = await asyncio.to_thread(self._configuration, key, chain_pem)
+        configuration = await yielding(self._configuration, key, chain_pem)
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         place = _ANY_ADDRESS.get(host, host), int(port)

@@ -16,6 +16,7 @@ import aiohttp
 
 from certs.errors import RotationError
 from certs.tls_context import client_context
+from certs.yielding import yielding
 from gateway.errors import WuganError
 from gateway.federation.live_keys import TlsIdentity
 
@@ -69,7 +70,7 @@ class AuthorityLink:
             if identity is None:
                 return None
             if self._proving is None or self._proving[0] != identity.name:
-                made = await asyncio.to_thread(client_context, self._roots_pem, identity.key, identity.chain_pem)
+                made = await yielding(client_context, self._roots_pem, identity.key, identity.chain_pem)
                 self._proving = identity.name, made
             return self._proving[1]
 

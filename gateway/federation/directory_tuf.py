@@ -25,6 +25,7 @@ from typing import Final
 import structlog
 from tuf.ngclient.fetcher import FetcherInterface
 
+from certs.yielding import yielding
 from gateway.clock import Clock
 from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory
@@ -174,13 +175,13 @@ class DirectoryTuf:
         if self._held is None:
             # What was believed before the restart goes on, by the same rules, if the authority cannot be reached.
             with contextlib.suppress(DirectoryError):
-                self._held = await asyncio.to_thread(self._take, HeldFetcher(self._place.state / "metadata"))
+                self._held = await yielding(self._take, HeldFetcher(self._place.state / "metadata"))
         # Once: a later look, with nothing pushed since, asks whether it is still the newest. And no lower version: that
         # is late, or comes with a new root and is believed because of it alone.
         pushed, self._pushed = self._pushed, Announced(0)
         newer = self._held is None or pushed.version > self._held.directory.version
         try:
-            self._held = await asyncio.to_thread(self._take_newest, pushed.files if newer else b"")
+            self._held = await yielding(self._take_newest, pushed.files if newer else b"")
             self._complaint = ""
         except DirectoryError as error:
             if self._held is None:

@@ -7,7 +7,6 @@ other. When a key is renewed is decided in `certs.rotation_rules`.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -19,6 +18,7 @@ from certs.rotation import Rotator
 from certs.rotation_rules import Policy
 from certs.slot_journal import Kind
 from certs.slots import KeySlots
+from certs.yielding import yielding
 
 REASON: Final = "new issuing CA"
 _CERTIFIED: Final[tuple[Kind, ...]] = ("tls", "signing")
@@ -69,10 +69,10 @@ class IssuerWatch:
         Raises:
             CertsError: the authority cannot be reached, or a rotation cannot be begun.
         """
-        issuing = await asyncio.to_thread(newest, await self._ask(), self._roots)
+        issuing = await yielding(newest, await self._ask(), self._roots)
         if issuing is None or self._slots.journal.rotation is not None:
             return ()
-        kinds = tuple([kind for kind in _CERTIFIED if await asyncio.to_thread(self._outlived, kind, issuing)])
+        kinds = tuple([kind for kind in _CERTIFIED if await yielding(self._outlived, kind, issuing)])
         if kinds:
             await self._rotator.rotate(kinds, REASON)
         return kinds

@@ -23,6 +23,7 @@ from certs.pkcs11 import open_token
 from certs.slot_files import require_complete
 from certs.slot_journal import Generation
 from certs.slots import KeySlots, opening_keys
+from certs.yielding import yielding
 from gateway.config import GatewaySettings
 from gateway.errors import ConfigError, StoreError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey, key_id
@@ -98,7 +99,7 @@ class LiveKeys:
             CertsError: a key is missing or cannot be read; what was held before stays in use.
             Exception: what a follower failed with; all of them are told of the TLS identity again the next time.
         """
-        own, tls, opening = await asyncio.to_thread(self._load)
+        own, tls, opening = await yielding(self._load)
         self._own, self._opening = own, opening
         before, self._tls = self._tls, tls
         if before is None or before.name != tls.name:

@@ -22,6 +22,7 @@ from certs.rotation_rules import Policy
 from certs.slot_journal import Journal, Kind
 from certs.slot_requests import Answer, Request
 from certs.slots import KeySlots
+from certs.yielding import yielding
 from gateway.clock import Clock
 from gateway.config import GatewaySettings
 from gateway.errors import DirectoryError, WuganError
@@ -209,8 +210,8 @@ class Renewal:
 
     async def _requests(self) -> None:
         folder = self._slots.folder
-        for name, request in await asyncio.to_thread(slot_requests.waiting, folder, self._clock.now_ms()):
-            await asyncio.to_thread(slot_requests.answer, folder, name, await self._do(request))
+        for name, request in await yielding(slot_requests.waiting, folder, self._clock.now_ms()):
+            await yielding(slot_requests.answer, folder, name, await self._do(request))
 
     async def _do(self, request: Request) -> Answer:
         if self._rotator is None:
