@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-import sys
 import threading
 
 import pytest
@@ -15,7 +14,6 @@ from certs.yielding import LOWER_BY, yielding
 CASE: contextvars.ContextVar[str] = contextvars.ContextVar("case")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own on Linux only")
 async def test_only_the_thread_of_what_may_wait_has_a_lower_priority() -> None:
     def priorities() -> tuple[int, int]:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()), os.getpriority(os.PRIO_PROCESS, os.getpid())
