@@ -18,7 +18,7 @@ from certs.keys import PrivateKey
 from certs.requests import certification_request, require_chain
 from certs.rotation_rules import Policy, unneeded
 from certs.slot_journal import Generation, Journal, Kind
-from certs.slots import Finished, KeySlots
+from certs.slots import Finished, KeySlots, unix_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def keep(
         except CertsError as error:
             refused = refused or error
             continue
-        window = _ms(chain[0].not_valid_before_utc), _ms(min(each.not_valid_after_utc for each in chain))
+        window = unix_ms(chain[0].not_valid_before_utc), unix_ms(min(each.not_valid_after_utc for each in chain))
         finished[request.generation.name] = Finished(request.generation, chain, *window)
     rest = [each for each in generations if each.name not in finished]
     if all(each.kind == "encryption" for each in rest):
@@ -118,7 +118,3 @@ def keep(
 def _renewing(slots: KeySlots, kind: Kind) -> x509.Certificate | None:
     current = slots.journal.current(kind)
     return None if current is None else x509.load_pem_x509_certificate(slots.chain(current))
-
-
-def _ms(at: dt.datetime) -> int:
-    return round(at.timestamp() * 1000)

@@ -225,7 +225,10 @@ class KeySlots:
             CertsError: a file cannot be written.
         """
         if chain:
-            not_before_ms, not_after_ms = (_ms(chain[0].not_valid_before_utc), _ms(chain[0].not_valid_after_utc))
+            not_before_ms, not_after_ms = (
+                unix_ms(chain[0].not_valid_before_utc),
+                unix_ms(chain[0].not_valid_after_utc),
+            )
         if self._journal.current(kind) is not None:
             raise SlotError(f"there is a current {kind} key already; rotate it", f"已有当前 {kind} 密钥，请使用轮换")
         made = Generation(
@@ -398,5 +401,6 @@ def _key_id(key: Key) -> str:
     return ""
 
 
-def _ms(at: dt.datetime) -> int:
+def unix_ms(at: dt.datetime) -> int:
+    """A time as the journal has it: Unix milliseconds."""
     return round(at.timestamp() * 1000)

@@ -7,17 +7,13 @@ way, and judging: where the files are not those of the version, nothing but its 
 from __future__ import annotations
 
 import json
-import os
-import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from certs.errors import CertsError
 from certs.files import read_public
-from gateway.authority.repository import TARGET
+from gateway.authority.repository import TARGET, versions
 from gateway.federation.directory_pushed import MAX_EVENT_BYTES, Pushed
-
-_ROOT: Final = re.compile(r"([1-9][0-9]*)\.root\.json")
 
 
 def files_event(tuf: Path, version: int) -> bytes:
@@ -41,8 +37,7 @@ def files_event(tuf: Path, version: int) -> bytes:
         described = _signed(read(f"metadata/{version}.targets.json"))["targets"][TARGET]
         read(f"targets/{described['hashes']['sha256']}.{TARGET}")
         # Looked up last: a root that came meanwhile is told, at worst too early, and then looked for.
-        roots = map(_ROOT.fullmatch, os.listdir(tuf / "metadata"))  # noqa: PTH208  as in the repository: hundreds
-        newest_root = max(int(match[1]) for match in roots if match)
+        newest_root = max(versions(tuf / "metadata", "root"))
     except (CertsError, OSError, ValueError, KeyError, TypeError):
         return b""
     return Pushed(files, newest_root).event()

@@ -309,15 +309,9 @@ class Repository:
         keys.store_private_key(path, key, passphrase=self._passphrase)
         return signer
 
-    def _versions(self, role: str) -> list[int]:
-        """Versions of a role's files, in no order."""
-        # Not as paths: it is asked several times a publication, and there are hundreds of files.
-        found = map(_NUMBERED.fullmatch, os.listdir(self._metadata))  # noqa: PTH208
-        return [int(match[1]) for match in found if match and match[2] == role]
-
     def _newest(self, role: str) -> int:
         """Highest version of a role's files, 0 where there is none."""
-        return max(self._versions(role), default=0)
+        return max(versions(self._metadata, role), default=0)
 
     def _root_in_force(self) -> Root:
         """The newest root, to be looked at only: it is read anew only when its file is another one."""
@@ -355,7 +349,7 @@ class Repository:
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""
         for role in (Targets.type, Snapshot.type):
-            for version in sorted(self._versions(role), reverse=True)[KEPT:]:
+            for version in sorted(versions(self._metadata, role), reverse=True)[KEPT:]:
                 (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
         with os.scandir(self._targets) as found:
             old = sorted(found, key=lambda each: each.stat().st_mtime_ns, reverse=True)[KEPT:]
@@ -391,3 +385,10 @@ def _damaged(path: Path) -> StoreError:
         f"{path}：缺失、损坏或未经根元数据所列密钥签署，请重新发布或从备份恢复",
         retryable=False,
     )
+
+
+def versions(metadata: Path, role: str) -> list[int]:
+    """Versions of a role's files in the folder of the metadata, in no order. Waits for the disk."""
+    # Not as paths: it is asked several times a publication, and there are hundreds of files.
+    found = map(_NUMBERED.fullmatch, os.listdir(metadata))  # noqa: PTH208
+    return [int(match[1]) for match in found if match and match[2] == role]

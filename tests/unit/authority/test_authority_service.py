@@ -242,6 +242,15 @@ async def test_a_publication_is_announced_at_once(
             await asyncio.gather(following, return_exceptions=True)
 
 
+async def once_there_is_a_place(session: aiohttp.ClientSession, events: str) -> int:
+    """The first answer to one more listener that is not that there is no place."""
+    status = 503
+    while status == 503:
+        async with session.get(events, server_hostname=NAME) as another:
+            status = another.status
+    return status
+
+
 async def test_a_listener_that_is_gone_is_no_error(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -256,11 +265,7 @@ async def test_a_listener_that_is_gone_is_no_error(
             assert first.connection is not None
             assert first.connection.transport is not None
             first.connection.transport.abort()
-            status = 503
-            while status == 503:  # until its place is free
-                async with session.get(events, server_hostname=NAME) as second:
-                    status = second.status
-            assert status == 200
+            assert await once_there_is_a_place(session, events) == 200
     assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
 
 
@@ -616,10 +621,6 @@ async def test_a_listener_that_takes_nothing_loses_its_place(
             assert first.status == 200
             await first.content.readline()
             await asyncio.to_thread(world.office.publish)
-            status = 503
-            while status == 503:  # until its place is free
-                async with session.get(events, server_hostname=NAME) as second:
-                    status = second.status
-            assert status == 200
+            assert await once_there_is_a_place(session, events) == 200
             first.close()
     assert [record for record in caplog.records if record.name == "aiohttp.server"] == []
