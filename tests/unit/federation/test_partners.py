@@ -12,9 +12,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.faces import FACE_TOKEN_BYTES
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
+from gateway.exchange.question import MAX_FACES
 from gateway.federation.directory import Directory
 from gateway.federation.partners import Asking, PartnerAnswer, Partners, check_findings
 from gateway.status import to_status
@@ -75,7 +77,12 @@ def proper() -> exchange_pb2.Findings:
         ),
         links=columns_pb2.LinkColumns(subject=[1], id_number=["X"], since_on=[0]),
         refused=exchange_pb2.SubjectRefusals(subject=[2], reason=[words.REFUSAL_REASON_INVALID_ID_NUMBER]),
+        faces=exchange_pb2.FaceTokens(subject=[1], token=[bytes(FACE_TOKEN_BYTES)]),
     )
+
+
+GROUPS = ("reasons", "evidence", "links", "refused", "faces")
+"""Columns of as many rows each as there is something to say."""
 
 
 def unfit(changed: exchange_pb2.Findings, subjects: int = 3) -> None:
@@ -116,11 +123,7 @@ def test_a_column_of_another_length_does_not_fit(column: str, longer: bool) -> N
 
 @pytest.mark.parametrize(
     ("group", "column"),
-    [
-        (group, field.name)
-        for group in ("reasons", "evidence", "links", "refused")
-        for field in getattr(proper(), group).DESCRIPTOR.fields
-    ],
+    [(group, field.name) for group in GROUPS for field in getattr(proper(), group).DESCRIPTOR.fields],
 )
 @pytest.mark.parametrize("longer", [True, False])
 def test_a_sparse_column_of_another_length_does_not_fit(group: str, column: str, longer: bool) -> None:
@@ -133,11 +136,39 @@ def test_a_sparse_column_of_another_length_does_not_fit(group: str, column: str,
     unfit(changed)
 
 
-@pytest.mark.parametrize("group", ["reasons", "evidence", "links", "refused"])
+@pytest.mark.parametrize("group", GROUPS)
 @pytest.mark.parametrize("row", [3, 2**32 - 1])
 def test_a_row_that_was_not_asked_about_does_not_fit(group: str, row: int) -> None:
     changed = proper()
     getattr(changed, group).subject[0] = row
+    unfit(changed)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_columns_that_are_not_there_are_empty_ones(group: str) -> None:
+    left_out, empty = proper(), proper()
+    for changed in (left_out, empty):
+        changed.ClearField(group)
+        if group == "refused":
+            changed.status[2] = STRONG
+        elif group == "reasons":
+            changed.ClearField("reason_texts")
+    getattr(empty, group).SetInParent()
+    assert empty.HasField(group)
+    assert not left_out.HasField(group)
+    check_findings(left_out, 3)
+    check_findings(empty, 3)
+
+
+@pytest.mark.parametrize(
+    ("group", "column"),
+    [(group, field.name) for group in GROUPS for field in getattr(proper(), group).DESCRIPTOR.fields],
+)
+def test_a_column_alone_in_its_group_does_not_fit(group: str, column: str) -> None:
+    changed = proper()
+    values = list(getattr(getattr(changed, group), column))
+    changed.ClearField(group)
+    getattr(getattr(changed, group), column).extend(values)
     unfit(changed)
 
 
@@ -156,6 +187,12 @@ NONSENSE: dict[str, Change] = {
     "a code out of range": lambda f: (
         f.reasons.code.__setitem__(0, 2**31),
         f.reason_texts.append(exchange_pb2.ReasonText(code=2**31)),
+    ),
+    "a face that is none": lambda f: f.faces.token.__setitem__(0, b"short"),
+    "too many faces": lambda f: f.faces.CopyFrom(
+        exchange_pb2.FaceTokens(
+            subject=[1] * (3 * MAX_FACES + 1), token=[bytes(FACE_TOKEN_BYTES)] * (3 * MAX_FACES + 1)
+        )
     ),
     "a number out of range": lambda f: f.reasons.number.__setitem__(0, 2**32 - 1),
 }
@@ -185,13 +222,18 @@ numbers = st.lists(st.sampled_from([0, 1, 2, 3, 9, 20, 2**31 - 1]), max_size=3)
 @settings(max_examples=150, deadline=None)
 def test_no_message_raises_anything_but_a_partner_error(data: st.DataObject) -> None:
     made = proper()
-    for message in (made, made.reasons, made.evidence, made.links, made.refused):
+    for message in (made, *(getattr(made, group) for group in GROUPS)):
         for field in message.DESCRIPTOR.fields:
             if not field.is_repeated or field.message_type is not None or not data.draw(st.booleans()):
                 continue
             values = data.draw(numbers)
             column = getattr(message, field.name)
-            column[:] = [str(each) for each in values] if field.type == field.TYPE_STRING else values
+            if field.type == field.TYPE_STRING:
+                column[:] = [str(each) for each in values]
+            elif field.type == field.TYPE_BYTES:
+                column[:] = [bytes(each % 20) for each in values]
+            else:
+                column[:] = values
     if fits(made, 3):
         assert all((status == 0) == (row in made.refused.subject) for row, status in enumerate(made.status))
 
