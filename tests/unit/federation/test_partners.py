@@ -146,7 +146,8 @@ def test_a_row_that_was_not_asked_about_does_not_fit(group: str, row: int) -> No
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_columns_that_are_not_there_are_empty_ones(group: str) -> None:
-    left_out, empty = proper(), proper()
+    left_out: Any = proper()
+    empty: Any = proper()
     for changed in (left_out, empty):
         changed.ClearField(group)
         if group == "refused":
@@ -165,7 +166,7 @@ def test_columns_that_are_not_there_are_empty_ones(group: str) -> None:
     [(group, field.name) for group in GROUPS for field in getattr(proper(), group).DESCRIPTOR.fields],
 )
 def test_a_column_alone_in_its_group_does_not_fit(group: str, column: str) -> None:
-    changed = proper()
+    changed: Any = proper()
     values = list(getattr(getattr(changed, group), column))
     changed.ClearField(group)
     getattr(getattr(changed, group), column).extend(values)
