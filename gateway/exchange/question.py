@@ -74,45 +74,52 @@ def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> tup
     if len(question.question_id) not in (0, QUESTION_ID_BYTES):
         raise _wrong("question_id", f"{QUESTION_ID_BYTES} random bytes, or none", "应为 16 字节随机数或为空")
     subjects = question.subjects
-    count = len(subjects.id_number)
+    numbers, names, kinds = subjects.id_number, subjects.name, subjects.document_kind
+    alias_rows, alias_numbers = subjects.alias_subject, subjects.alias_id_number
+    benefits, count = question.benefit, len(numbers)
     if count > max_subjects:
         raise too_many(max_subjects)
     if not count:
         raise _wrong("subjects", "ask about at least one person", "请至少查询一人")
-    for name, length, optional in (
-        ("subjects.name", len(subjects.name), False),
-        ("subjects.document_kind", len(subjects.document_kind), True),
-        ("benefit", len(question.benefit), False),
-        ("region", len(question.region), True),
-    ):
-        if length != count and not (optional and not length):
-            raise _wrong(name, "send columns of equal length", "各列长度必须一致")
-    if len(subjects.alias_subject) != len(subjects.alias_id_number):
-        raise _wrong("subjects.alias_subject", "send columns of equal length", "各列长度必须一致")
-    if len(subjects.alias_subject) > count * MAX_ALIASES or any(row >= count for row in subjects.alias_subject):
-        raise _wrong("subjects.alias_subject", "name rows of this question, a few numbers each", "别名所指行无效或过多")
-    if not _known(_BENEFITS, question.benefit):
+    if len(names) != count:
+        raise _uneven("subjects.name")
+    if len(kinds) not in (0, count):
+        raise _uneven("subjects.document_kind")
+    if len(benefits) != count:
+        raise _uneven("benefit")
+    if len(question.region) not in (0, count):
+        raise _uneven("region")
+    if alias_rows or alias_numbers:
+        _check_aliases(alias_rows, len(alias_numbers), count)
+    if not _known(_BENEFITS, benefits):
         raise RefusedError(
             "name a type of benefit of the contract for every person",
             "险种代码无效，请填写约定的险种",
             reason=words.REFUSAL_REASON_UNKNOWN_BENEFIT,
             field="benefit",
         )
-    if not _known(_DOCUMENTS, subjects.document_kind):
+    if kinds and not _known(_DOCUMENTS, kinds):
         raise _wrong("subjects.document_kind", "name a kind of document of the contract", "证件类型无效")
-    numbers, names = list(subjects.id_number), list(subjects.name)
-    lengths = set(map(len, names))
-    if not 0 < min(lengths) <= max(lengths) <= MAX_TEXT:
+    as_written, names_given = numbers[:], names[:]
+    if "" in names_given or max(map(len, names_given)) > MAX_TEXT:
         raise _wrong("subjects.name", f"give every person's name, at most {MAX_TEXT} characters", "姓名缺失或过长")
-    if max(map(len, numbers)) > MAX_NUMBER or max(map(len, subjects.alias_id_number), default=0) > MAX_NUMBER:
+    if max(map(len, as_written)) > MAX_NUMBER or (alias_rows and max(map(len, alias_numbers[:])) > MAX_NUMBER):
         raise _wrong("subjects.id_number", f"identity numbers have at most {MAX_NUMBER} characters", "证件号码过长")
-    return numbers, names
+    return as_written, names_given
+
+
+def _check_aliases(rows: Sequence[int], numbers: int, count: int) -> None:
+    """Check that so many further numbers are those of some of `count` people, a few of each."""
+    if len(rows) != numbers:
+        raise _uneven("subjects.alias_subject")
+    if numbers > count * MAX_ALIASES or max(rows[:]) >= count:
+        raise _wrong("subjects.alias_subject", "name rows of this question, a few numbers each", "别名所指行无效或过多")
 
 
 def _known(words_: frozenset[int], column: Sequence[int]) -> bool:
     """Whether a column holds none but these words."""
     if len(column) < _MANY:
-        return words_.issuperset(column)
+        return words_.issuperset(column[:])
     values = np.asarray(column, np.int32).view(np.uint32)
     if values.max() > _LARGEST:
         return False
@@ -127,6 +134,10 @@ def too_many(most: int) -> RefusedError:
         reason=words.REFUSAL_REASON_TOO_LARGE,
         field="subjects",
     )
+
+
+def _uneven(field: str) -> RefusedError:
+    return _wrong(field, "send columns of equal length", "各列长度必须一致")
 
 
 def _wrong(field: str, en: str, zh: str) -> RefusedError:

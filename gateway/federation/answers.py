@@ -6,10 +6,10 @@ refused as a RefusedError, what it did wrong as PARTNER_FAULTY. Refuses: opening
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -32,7 +32,8 @@ _STATUSES = frozenset(words.SurvivalStatus.values())
 _REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
 _DENSE: Final = attrgetter("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
 """Columns that have a row for everyone asked about."""
-_SPARSE: Final = (
+_Group = Literal["reasons", "evidence", "links", "refused", "faces"]
+_SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]]]] = (
     ("reasons", attrgetter("subject", "code", "department", "kind", "on", "number")),
     (
         "evidence",
