@@ -15,7 +15,6 @@ from gateway.errors import RefusedError
 from gateway.exchange.question import check_question
 from gateway.federation.routing import Places
 from gateway.rules.identity import normalise_number
-from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 
 MAX_OFFICIAL = 100
@@ -72,30 +71,29 @@ class Questions:
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )
         question = exchange_pb2.Question(
-            context=exchange_pb2.Context(
-                unit=case.unit,
-                official_pseudonym=self.pseudonym(case.unit, case.official),
-                purpose=case.purpose,  # type: ignore[arg-type]  # checked below
-                legal_basis=case.legal_basis,
-                case_reference=case.case_reference,
-            ),
-            subjects=columns_pb2.SubjectColumns(
-                id_number=[recipient.id_number],
-                name=[recipient.name.strip()],
-                alias_subject=[0] * len(recipient.alias_id_numbers),
-                alias_id_number=recipient.alias_id_numbers,
-            ),
             benefit=[recipient.benefit],  # type: ignore[list-item]  # checked below
             region=recipient.places.residence[:1],
             as_of_on=case.as_of_on,
             evidence_limit=case.evidence_limit,
         )
-        subjects = question.subjects
+        # Filled in where they are: made apart and handed over, they are copied, and a question costs twice as much.
+        context, subjects = question.context, question.subjects
+        context.unit = case.unit
+        context.official_pseudonym = self.pseudonym(case.unit, case.official)
+        context.purpose = case.purpose  # type: ignore[assignment]  # checked below
+        context.legal_basis = case.legal_basis
+        context.case_reference = case.case_reference
+        subjects.id_number.append(recipient.id_number)
+        subjects.name.append(recipient.name.strip())
+        if recipient.alias_id_numbers:
+            subjects.alias_subject.extend([0] * len(recipient.alias_id_numbers))
+            subjects.alias_id_number.extend(recipient.alias_id_numbers)
         if recipient.document_kind:
             subjects.document_kind.append(recipient.document_kind)  # type: ignore[arg-type]  # checked below
         check_question(question, max_subjects=1)
         subjects.id_number[0] = normalise_number(recipient.id_number, recipient.document_kind)
-        subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
+        if recipient.alias_id_numbers:
+            subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
         return question
 
     def _pseudonym_of(self, unit: str, official: str) -> bytes:
