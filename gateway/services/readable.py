@@ -37,32 +37,32 @@ _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
 
-def _seen_by_month(checked: Checked) -> bool:
+def _seen_by_month(answered: Sequence[exchange_pb2.Findings]) -> bool:
     """Whether the newest trace may come from a member that tells only its month."""
-    answers = [result.answer.findings for result in checked.results if result.answer is not None]
-    return any(findings.last_trace_date == words.DATE_PRECISION_MONTH for findings in answers)
+    return words.DATE_PRECISION_MONTH in [findings.last_trace_date for findings in answered]
 
 
 def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
+    answered = [result.answer.findings for result in checked.results if result.answer is not None]
     response = agency_pb2.CheckResponse(
         status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
         flags=[flag for flag in _FLAGS if found.flags >> flag & 1] if found.flags else (),  # type: ignore[misc]
         proposal=found.proposal,  # type: ignore[arg-type]
         effective_month=found.effective_month,
-        reasons=[agency_pb2.Reason(name=told.name, zh=told.zh, en=told.en) for told in found.reasons],
         decided_on=day_text(found.decided_on),
-        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(checked)),
+        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(answered)),
         valid_until=day_text(found.valid_until_on),
         as_of=day_text(checked.as_of_on),
         partial=found.partial,
     )
+    for told in found.reasons:
+        response.reasons.add(name=told.name, zh=told.zh, en=told.en)
     for result in checked.results:
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
             _add_rows(response, result.member_id, result.answer.findings)
-    answered = [result.answer.findings for result in checked.results if result.answer is not None]
-    if linked := dict.fromkeys(number for each in answered for number in each.links.id_number):
+    if linked := dict.fromkeys(number for each in answered for number in each.links.id_number[:]):
         response.linked_id_numbers.extend(linked)
     if len(checked.results) > 1:  # each member's own rows come newest first
         response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
@@ -94,7 +94,7 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
     trace_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
     event_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
-        *map(list, _COLUMNS(findings.evidence)), strict=True
+        *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
     ):
         month = event_by_month if kind >= FIRST_EVENT else trace_by_month
         response.evidence.add(
@@ -110,7 +110,7 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
             until_on=day_text(until, month=month),
             member_id=member_id,
         )
-    for source in findings.sources:
+    for source in findings.sources[:]:
         response.sources.add(
             member_id=member_id,
             adapter_id=source.adapter_id,
