@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -30,8 +30,7 @@ MAX_NAME = 100
 """Characters taken over of another member's texts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """A reason in both languages, with its stable name."""
 
     name: str
@@ -73,7 +72,8 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     if row.flags:
         days = _flag_days(answered)
     for found in answered:
-        reasons += _tell(book, found.reasons, {text.code: text for text in found.reason_texts}, codes_by_month(found))
+        texts = {text.code: text for text in found.reason_texts[:]}
+        reasons += _tell(book, found.reasons, texts, codes_by_month(found))
     proposal, effective_month = _propose(book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on)
     return Verdict(
         status=row.status,
@@ -88,8 +88,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """The members' findings about the recipient as one."""
 
     status: int
@@ -183,7 +182,10 @@ def _tell(
     """The reasons about the one recipient as sentences, in their order; the texts are the answering side's own."""
     told = []
     rows = zip(
-        *(map(int, column) for column in (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)),
+        *[
+            map(int, column[:])
+            for column in (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)
+        ],
         strict=True,
     )
     for code, department, kind, on, number in rows:
