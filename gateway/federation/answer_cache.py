@@ -180,7 +180,9 @@ class AnswerCache:
             held.used_at_ms = self._used[held.key] = now_ms
             self._flush_later()
 
-    def put(self, question: exchange_pb2.Question, answer: PartnerAnswer, mark: int, time_s: float) -> None:
+    def put(
+        self, question: exchange_pb2.Question, answer: PartnerAnswer, mark: int, time_s: float, key: bytes = b""
+    ) -> None:
         """Take an answer that is kept with its proof.
 
         Args:
@@ -188,8 +190,10 @@ class AnswerCache:
             answer: verified.
             mark: where notices stood when it was asked for.
             time_s: how long the member had for it.
+            key: of the question, where it is known already.
         """
-        key, findings, now_ms = self.key(answer.member_id, question), answer.findings, self._clock.now_ms()
+        key = key or self.key(answer.member_id, question)
+        findings, now_ms = answer.findings, self._clock.now_ms()
         if findings.made_at_ms >= self._rules.get(answer.member_id, (0, b""))[0]:
             self._rules[answer.member_id] = findings.made_at_ms, findings.rules_digest
         until = min(findings.cacheable_until_ms, now_ms + LONGEST_MS)

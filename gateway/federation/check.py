@@ -299,7 +299,7 @@ class Checks:
                 recorded.append(self._store.audit.submit(unanswered))
         self._keep(question, answer).add_done_callback(_taken_note)
         if cache is not None:  # behind whoever waits for the answer
-            asyncio.get_running_loop().call_soon(cache.put, question, answer, asking.mark, time_s)
+            asyncio.get_running_loop().call_soon(cache.put, question, answer, asking.mark, time_s, key)
         return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:

@@ -211,12 +211,13 @@ class Notices:
 
 def asked_numbers(question: exchange_pb2.Question) -> list[str]:
     """Numbers of the people of a question."""
-    return [*question.subjects.id_number, *question.subjects.alias_id_number]
+    subjects = question.subjects
+    return [*subjects.id_number[:], *subjects.alias_id_number[:]]
 
 
 def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
     """Further numbers of the people of an answer, as far as they are taken over."""
-    return list(findings.links.id_number[:MAX_LINKED])
+    return findings.links.id_number[:MAX_LINKED]
 
 
 def spoken_against(question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> list[str]:
