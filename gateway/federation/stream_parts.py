@@ -6,7 +6,6 @@ Owns: sealing a chunk, finding out what an answer answers, opening it. Refuses: 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -18,6 +17,7 @@ from gateway.errors import WuganError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.exchange.question import QUESTION_ID_BYTES
+from gateway.exchange.randomness import RANDOMNESS
 from gateway.federation.answers import PartnerAnswer, answer_in
 from gateway.federation.directory import DirectorySource
 from gateway.federation.lines import Lines
@@ -78,7 +78,7 @@ class Way:
         self.more = b""
         """What is added to the serialized question: an id, by which it counts once, unless it has one."""
         if not question.question_id:
-            self.more = exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES)).SerializeToString()
+            self.more = exchange_pb2.Question(question_id=RANDOMNESS.take(QUESTION_ID_BYTES)).SerializeToString()
         self.sent: list[Sealed] = []
         self.outcome: PartnerAnswer | WuganError | None = None
         self.timer: asyncio.TimerHandle | None = None

@@ -10,7 +10,6 @@ answered in the time within which it usually does. Whichever answers first is be
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from gateway.errors import EnvelopeError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.keys import EncryptionKey, OwnKeys
 from gateway.exchange.question import QUESTION_ID_BYTES
+from gateway.exchange.randomness import RANDOMNESS
 from gateway.federation.directory import DirectorySource, Gateway
 from gateway.federation.lines import Lines
 from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, left_alone
@@ -88,7 +88,7 @@ class Asking:
             end: time of the event loop by which the answer must be there.
         """
         # It says where it is traced too, which is no part of what makes two questions the same.
-        more = exchange_pb2.Question(question_id=os.urandom(QUESTION_ID_BYTES), trace=tracing.carried())
+        more = exchange_pb2.Question(question_id=RANDOMNESS.take(QUESTION_ID_BYTES), trace=tracing.carried())
         # Serialized messages one after another are one message: the question is not serialized a second time for it.
         self.payload = question + more.SerializeToString()
         self.end = end
