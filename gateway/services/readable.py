@@ -97,19 +97,23 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
         *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
     ):
         month = event_by_month if kind >= FIRST_EVENT else trace_by_month
-        response.evidence.add(
+        row = response.evidence.add(
             kind=kind,
             department=department,
             region=region,
             observed_on=day_text(observed, month=month),
-            available_on=day_text(available, month=month),
             strength=strength,
-            source_reference=reference,
-            detail=detail,
-            from_on=day_text(since, month=month),
-            until_on=day_text(until, month=month),
             member_id=member_id,
         )
+        # What few rows have is set only where it is there.
+        if available:
+            row.available_on = day_text(available, month=month)
+        if reference:
+            row.source_reference = reference
+        if detail:
+            row.detail = detail
+        if since or until:
+            row.from_on, row.until_on = day_text(since, month=month), day_text(until, month=month)
     for source in findings.sources[:]:
         response.sources.add(
             member_id=member_id,
