@@ -21,6 +21,8 @@ import grpc
 from wugan.agency.v1 import agency_pb2
 
 Call = Callable[[bytes], Awaitable[bytes]]
+Ask = Callable[[bytes], Awaitable[object]]
+"""The same where nobody looks at the answer."""
 Check: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 """A call as gRPC makes it, with its options."""
 
@@ -97,7 +99,7 @@ async def at_rate(call: Call, bodies: Iterator[bytes], per_s: float, seconds: fl
     return outcome
 
 
-async def throughput(call: Call, bodies: Sequence[bytes], concurrency: int, seconds: float) -> float:
+async def throughput(call: Ask, bodies: Sequence[bytes], concurrency: int, seconds: float) -> float:
     """Calls a second with so many at a time: the next when one was answered (closed loop)."""
     done = 0
     source = itertools.cycle(bodies)

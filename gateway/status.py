@@ -95,12 +95,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> WuganError | None:
     """
     try:
         status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has all that a grpc.Call is asked for
-        return None if status is None else _from_status(status)
+        return None if status is None else from_status(status)
     except (ValueError, DecodeError):
         return None
 
 
-def _from_status(status: status_pb2.Status) -> WuganError | None:
+def from_status(status: status_pb2.Status) -> WuganError | None:
+    """The error of ours that a status tells; None where it has no details of ours. Texts as in `from_rpc_error`."""
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
     wait = error_details_pb2.RetryInfo()

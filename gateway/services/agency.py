@@ -6,6 +6,7 @@ Owns: who is served here, and what a request says. Refuses: rules, and the shape
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import Any
 
 import grpc
 
@@ -24,10 +25,11 @@ from gateway.services.days import civil_day_of
 from gateway.services.duplicates import DuplicateService
 from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
+from gateway.services.many import CALLS, ManyChecks, Write
 from gateway.services.notices import NoticeService
 from gateway.services.readable import nothing_known, readable
 from gateway.services.rosters import RosterService
-from gateway.services.serving import Context, Desk, traceparent
+from gateway.services.serving import Context, Desk, shutting_down, traceparent
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, duplicates_pb2, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -73,11 +75,15 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self._duplicates = duplicates
 
     def register(self, server: grpc.aio.Server) -> None:
-        """Have these calls served. A checked recipient's response goes out as the bytes that it may be held as."""
+        """Have these calls served. Responses about recipients go out as the bytes that they may be held as."""
         check: grpc.RpcMethodHandler[agency_pb2.CheckRequest, bytes] = grpc.unary_unary_rpc_method_handler(
             self.check_serialized, request_deserializer=agency_pb2.CheckRequest.FromString
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Check": check}),))
+        many: grpc.RpcMethodHandler[agency_pb2.CheckManyRequest, bytes] = grpc.stream_stream_rpc_method_handler(
+            self.check_many_serialized, request_deserializer=agency_pb2.CheckManyRequest.FromString
+        )
+        serialized: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Check": check, "CheckMany": many}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, serialized),))
         agency_pb2_grpc.add_AgencyServiceServicer_to_server(self, server)
 
     async def Check(self, request: agency_pb2.CheckRequest, context: Context) -> agency_pb2.CheckResponse:
@@ -87,6 +93,42 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
     async def check_serialized(self, request: agency_pb2.CheckRequest, context: Context) -> bytes:
         """The same, the response as it travels."""
         return await self._desk.serve("Check", context, lambda peer: self._traced(request, peer, context))
+
+    async def CheckMany(  # type: ignore[override]  # as a coroutine that writes; gRPC takes both
+        self, request_iterator: AsyncIterator[agency_pb2.CheckManyRequest], context: Context
+    ) -> None:
+        """Ask about many at the same time."""
+
+        async def write(body: bytes) -> None:
+            await context.write(agency_pb2.CheckManyResponse.FromString(body))
+
+        await self._many(request_iterator, context, write)
+
+    async def check_many_serialized(
+        self, request_iterator: AsyncIterator[agency_pb2.CheckManyRequest], context: Context
+    ) -> None:
+        """The same, the answers as they travel."""
+        await self._many(request_iterator, context, context.write)
+
+    async def _many(self, messages: AsyncIterator[agency_pb2.CheckManyRequest], context: Context, write: Write) -> None:
+        desk = self._desk
+
+        async def work(_peer: Identity) -> None:
+            caller = desk.caller(context)
+
+            async def answer(question: agency_pb2.CheckManyQuestion) -> bytes:
+                time_s = question.timeout_ms / 1000 if question.timeout_ms else None
+
+                async def check(peer: Identity) -> bytes:
+                    with tracing.begin("check", lambda: question.traceparent):
+                        return await self._check(question.check, peer, time_s)
+
+                return await desk.take("Check", caller, time_s, check)
+
+            if await ManyChecks(answer, write, room=desk.room).run(messages, desk.draining):
+                raise shutting_down()
+
+        await desk.hold("CheckMany", context, work, at_once=CALLS)
 
     async def _traced(self, request: agency_pb2.CheckRequest, peer: Identity, context: Context) -> bytes:
         with tracing.begin("check", lambda: traceparent(context)):

@@ -60,6 +60,29 @@ class Caller:
         directory.require_welcome(self.identity, self.certificate)
 
 
+class _Taken:
+    """A call while it is worked on: counted among those in flight, and accounted for when that is over."""
+
+    __slots__ = ("_call", "_clock", "_desk", "_span", "began", "outcome")
+
+    def __init__(self, desk: Desk, clock: Clock, call: str) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._call = call
+        self.outcome = "OK"
+
+    def __enter__(self) -> _Taken:
+        self.began = self._clock.monotonic()
+        self._span = self._desk.begun(self.began)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._desk.ended(self._span)
+        elapsed_s = self._clock.monotonic() - self.began
+        # Once the answer is on its way: the caller need not wait for the line.
+        asyncio.get_running_loop().call_soon(_account, self._call, self.outcome, elapsed_s)
+
+
 @dataclass(slots=True, eq=False)
 class _Open:
     """A call that is held open, and why it is being ended."""
@@ -107,6 +130,11 @@ class Desk:
         return self._in_flight
 
     @property
+    def room(self) -> int:
+        """Of the calls in flight that there may be, how many may be for one caller who waits until there is room."""
+        return max(1, self._limit // 2)
+
+    @property
     def busy_with(self) -> int:
         """Of the calls being worked on those that began lately; the others wait for somebody, and not for us."""
         return self._lately.count(self._clock.monotonic())
@@ -146,31 +174,66 @@ class Desk:
 
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """Do the work of one call for the peer that the TLS handshake proved."""
-        began = self._clock.monotonic()
-        outcome = "OK"
+        with _Taken(self, self._clock, call) as taken:
+            try:
+                self._admit(taken.began)
+                return await self._welcomed(self.caller(context), context.time_remaining(), work)
+            except WuganError as error:
+                taken.outcome = error.code
+                await abort(context, error)
+            except asyncio.CancelledError:
+                taken.outcome = "CANCELLED"
+                raise
+            except Exception as error:  # noqa: BLE001  the last line: nothing of ours crashes a call without a status
+                taken.outcome = "INTERNAL"
+                await abort(context, _internal(call, error))
+
+    async def take(
+        self, call: str, caller: Caller, time_s: float | None, work: Callable[[Identity], Awaitable[R]]
+    ) -> R:
+        """The same for one of many that come over a call that is held open, as a call of its own.
+
+        Args:
+            call: as which it is accounted for.
+            caller: of the call that it came over.
+            time_s: that there is for it; None: any.
+            work: does it.
+
+        Raises:
+            WuganError: whatever goes wrong, to be told as this one's status.
+        """
+        with _Taken(self, self._clock, call) as taken:
+            try:
+                if self.sheds():
+                    raise self._overloaded()
+                self._admit(taken.began)
+                return await self._welcomed(caller, time_s, work)
+            except WuganError as error:
+                taken.outcome = error.code
+                raise
+            except asyncio.CancelledError:
+                taken.outcome = "CANCELLED"
+                raise
+            except Exception as error:
+                taken.outcome = "INTERNAL"
+                raise _internal(call, error) from error
+
+    def begun(self, now: float) -> int:
+        """One more is being worked on; what to give to `ended`."""
         self._in_flight += 1
-        lately = self._lately.begin(began)
-        try:
-            if self.draining.is_set() or self._in_flight > self._limit or self._too_much(began):
-                raise self._overloaded()
-            return await self._welcomed(context, work)
-        except WuganError as error:
-            outcome = error.code
-            await abort(context, error)
-        except asyncio.CancelledError:
-            outcome = "CANCELLED"
-            raise
-        except Exception as error:  # noqa: BLE001  the last line: nothing of ours crashes a call without a status
-            outcome = "INTERNAL"
-            await abort(context, _internal(call, error))
-        finally:
-            self._in_flight -= 1
-            self._lately.end(lately)
-            if self.draining.is_set():
-                self._leaves()
-            elapsed_s = self._clock.monotonic() - began
-            # Once the answer is on its way: the caller need not wait for the line.
-            asyncio.get_running_loop().call_soon(_account, call, outcome, elapsed_s)
+        return self._lately.begin(now)
+
+    def ended(self, span: int) -> None:
+        """It has been dealt with."""
+        self._in_flight -= 1
+        self._lately.end(span)
+        if self.draining.is_set():
+            self._leaves()
+
+    def _admit(self, now: float) -> None:
+        """Return where what has just come may be worked on; it is among those in flight."""
+        if self.draining.is_set() or self._in_flight > self._limit or self._too_much(now):
+            raise self._overloaded()
 
     def sheds(self) -> bool:
         """Whether a call that has just come is to be refused at the door, because calls wait too long before it."""
@@ -201,16 +264,16 @@ class Desk:
             async for each in work(peer):
                 if self._directory() is not directory:
                     directory = self._directory()
-                    self._caller(context).require_welcome(directory)
+                    self.caller(context).require_welcome(directory)
                 await context.write(each)
 
         await self.serve(call, context, write_all)
 
-    async def _welcomed(self, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
+    async def _welcomed(self, caller: Caller, time_s: float | None, work: Callable[[Identity], Awaitable[R]]) -> R:
         """The work's result, for a caller that is let in before and after it."""
-        caller, directory = self._caller(context), self._directory()
+        directory = self._directory()
         caller.require_welcome(directory)
-        self._backlog.came(context.time_remaining())
+        self._backlog.came(time_s)
         result = await work(caller.identity)
         if self._directory() is not directory:
             caller.require_welcome(self._directory())
@@ -234,7 +297,7 @@ class Desk:
         """
         opened: _Open | None = None
         try:
-            caller = self._caller(context)
+            caller = self.caller(context)
             caller.require_welcome(self._directory())
             task = asyncio.ensure_future(work(caller.identity))
             opened = _Open(caller, task)
@@ -306,7 +369,12 @@ class Desk:
                 opened.refusal = error
                 opened.task.cancel()
 
-    def _caller(self, context: Context) -> Caller:
+    def caller(self, context: Context) -> Caller:
+        """Who calls, by the TLS handshake.
+
+        Raises:
+            RefusedError: STRANGER; its certificate is none of this federation.
+        """
         authentication = context.auth_context()
         try:
             peer, certificate = peer_identity(authentication), peer_certificate(authentication)

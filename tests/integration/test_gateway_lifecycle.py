@@ -30,7 +30,9 @@ from gateway.demo import launch
 from gateway.demo.asking import request_for
 from gateway.demo.processes import Started, start, stop, wait_ready
 from gateway.demo.truth import Recipient
+from gateway.errors import PartnerError, WuganError
 from gateway.inquiry.administering import Administration
+from gateway.many.client import ManyClient
 from gateway.store.adapters import Document
 from gateway.store.engine import Store
 from tests.unit.registry.registry_world import manifest
@@ -195,6 +197,40 @@ def sound_is_asked_and_the_others_are_named(member: Member) -> None:
     assert "adapter/outdated" in health
     assert "adapter/damaged" in health
     assert "adapter/sound" not in health
+
+
+async def test_a_call_with_many_questions_outlives_a_restart_and_what_was_read_is_answered(
+    slow_world: SmallWorld,
+) -> None:
+    recipient = slow_world.recipient("active")
+    payer = slow_world.member(recipient.paying_province)
+    at, process = gateway_of(slow_world, payer.region)
+    time_s = SLOW_MS / 1000 + 10
+    async with channel(payer.agency, payer.tls_name, payer.credentials(recipient.unit)) as opened:
+        many = ManyClient(opened, SystemClock())
+        before = admitted(slow_world, recipient.lives_in)
+        in_flight = asyncio.ensure_future(many.check(asked_anew(recipient), time_s))
+        await asyncio.wait_for(until_admitted(slow_world, recipient.lives_in, before), 60)
+        os.kill(process.pid, signal.SIGTERM)
+        response = await in_flight
+        assert not response.partial
+        assert await asyncio.to_thread(stop, [process], 60.0) == []
+        with pytest.raises(WuganError) as caught:
+            await many.check(asked_anew(recipient), time_s)
+        assert (caught.value.code, caught.value.retryable) == ("PARTNER_UNAVAILABLE", True)
+
+        command = ("gateway.cli", "gateway", "run", "--config", str(payer.folder / "gateway.toml"))
+        slow_world.demo.processes[at] = start(process.name, command, process.log)
+        slow_world.demo.save()
+        await asyncio.to_thread(wait_ready, [(slow_world.demo.processes[at], payer.folder / "gateway.ready")])
+
+        async def answered() -> agency_pb2.CheckResponse:
+            while True:
+                with contextlib.suppress(PartnerError):
+                    return await many.check(asked_anew(recipient), time_s)
+
+        assert not (await asyncio.wait_for(answered(), 60)).partial
+        await many.close()
 
 
 async def _answered(

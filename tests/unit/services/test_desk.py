@@ -16,6 +16,7 @@ from certs.identity import Identity
 from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.federation.directory import Directory
 from gateway.federation.presented import presented
+from gateway.observing.instruments import value_of
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from tests.unit.services.gateways_world import (
@@ -409,3 +410,69 @@ async def test_open_streams_take_no_places_of_calls(changing: Changing) -> None:
     for stream in streams:
         stream.cancel()
     await asyncio.gather(*streams, return_exceptions=True)
+
+
+async def take(desk: Desk, work: Work = well, *, party: Party = A, time_s: float | None = None) -> str:
+    return await desk.take("Check", desk.caller(Call(party.unit()).as_context()), time_s, work)
+
+
+async def test_one_of_many_is_admitted_and_accounted_for_as_a_call_of_its_own(desk: Desk) -> None:
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def slow(_peer: Identity) -> str:
+        started.set()
+        await go.wait()
+        return "late"
+
+    def accounted() -> list[float]:
+        return [value_of("wugan_calls_total", call="Check", outcome=each) for each in ("OVERLOADED", "OK")]
+
+    before = accounted()
+    running = [asyncio.create_task(take(desk, slow)) for _ in range(2)]
+    await started.wait()
+    assert desk.in_flight == 2
+    with pytest.raises(RefusedError, match="too many calls") as caught:
+        await take(desk)
+    assert caught.value.retryable
+    go.set()
+    assert await asyncio.gather(*running) == ["late", "late"]
+    await asyncio.sleep(0)
+    assert desk.in_flight == 0
+    assert accounted() == [before[0] + 1, before[1] + 2]
+
+
+async def test_one_of_many_is_refused_once_the_desk_drains(desk: Desk) -> None:
+    desk.drain()
+    with pytest.raises(RefusedError, match="shutting down"):
+        await take(desk)
+
+
+async def test_what_breaks_in_one_of_many_is_told_without_what_it_was(desk: Desk) -> None:
+    async def broken(_peer: Identity) -> str:
+        raise ValueError("110101199003070011")
+
+    with capture_logs() as logs, pytest.raises(WuganError) as caught:
+        await take(desk, broken)
+    assert caught.value.code == "INTERNAL"
+    assert "1101" not in str(logs) + caught.value.en + caught.value.zh
+
+
+async def test_one_of_many_is_judged_by_the_directory_of_the_moment_before_and_after_its_work() -> None:
+    clock = FakeClock(NOW_MS)
+    directories = [Listed(A, B, clock=clock).current(), Listed(B, clock=clock).current()]
+    now = 0
+    desk = Desk(clock, lambda: directories[now], federation=FEDERATION, limit=2)
+    done = []
+
+    async def work(_peer: Identity) -> str:
+        nonlocal now
+        done.append(True)
+        now = 1
+        return "for nobody"
+
+    with pytest.raises(RefusedError):
+        await take(desk, work)
+    assert done == [True], "it was let in, and is not any more"
+    with pytest.raises(RefusedError):
+        await take(desk, work)
+    assert done == [True]

@@ -318,6 +318,119 @@ class CheckStreamResponse(_message.Message):
 Global___CheckStreamResponse: _TypeAlias = CheckStreamResponse  # noqa: Y015
 
 @_typing.final
+class CheckManyRequest(_message.Message):
+    """Questions that go together, and those that nobody waits for any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    GIVEN_UP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckManyQuestion]:
+        """256 at most."""
+
+    @_builtins.property
+    def given_up(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of questions that are given up: they are not answered, if they were not already."""
+
+    def __init__(
+        self,
+        *,
+        questions: _abc.Iterable[Global___CheckManyQuestion] | None = ...,
+        given_up: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["given_up", b"given_up", "questions", b"questions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckManyRequest: _TypeAlias = CheckManyRequest  # noqa: Y015
+
+@_typing.final
+class CheckManyQuestion(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """By which the answer is found; the asker's choice, but none that is waiting for an answer."""
+    timeout_ms: _builtins.int
+    """Time for the answer from when this is read, milliseconds, as a deadline of Check; 0: as long as the gateway takes."""
+    traceparent: _builtins.str
+    """W3C trace context of whoever asks; empty: none."""
+    @_builtins.property
+    def check(self) -> Global___CheckRequest: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        check: Global___CheckRequest | None = ...,
+        timeout_ms: _builtins.int = ...,
+        traceparent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["check", b"check"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "number", b"number", "timeout_ms", b"timeout_ms", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckManyQuestion: _TypeAlias = CheckManyQuestion  # noqa: Y015
+
+@_typing.final
+class CheckManyResponse(_message.Message):
+    """Answers that go together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckManyAnswer]: ...
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___CheckManyAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckManyResponse: _TypeAlias = CheckManyResponse  # noqa: Y015
+
+@_typing.final
+class CheckManyAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    refusal: _builtins.bytes
+    """Instead of it: a serialized google.rpc.Status with the details that Check would have ended with."""
+    @_builtins.property
+    def response(self) -> Global___CheckResponse: ...
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        response: Global___CheckResponse | None = ...,
+        refusal: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "response", b"response", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "refusal", b"refusal", "response", b"response", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["response", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CheckManyAnswer: _TypeAlias = CheckManyAnswer  # noqa: Y015
+
+@_typing.final
 class AwaitedMember(_message.Message):
     """A member whose answer is still to come."""
 

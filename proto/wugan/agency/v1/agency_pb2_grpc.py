@@ -49,6 +49,11 @@ class AgencyServiceStub:
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.SerializeToString,
                 response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.FromString,
                 _registered_method=True)
+        self.CheckMany = channel.stream_stream(
+                '/wugan.agency.v1.AgencyService/CheckMany',
+                request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyRequest.SerializeToString,
+                response_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyResponse.FromString,
+                _registered_method=True)
         self.ListLate = channel.unary_unary(
                 '/wugan.agency.v1.AgencyService/ListLate',
                 request_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.ListLateRequest.SerializeToString,
@@ -136,6 +141,20 @@ class AgencyServiceServicer:
 
     def CheckStream(self, request, context):
         """The same, told as the provinces answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckMany(self, request_iterator, context):
+        """Asks about many recipients at the same time over one call: each question has its own answer, or its own refusal, which comes
+        as soon as it is there, in any order. For programs with many officials: what is asked together travels together, and costs
+        both ends less than a call for each.
+
+        So many questions are dealt with at once; the asker's further messages wait in flow control until there is room. The
+        gateway reads a call for 40 s at most, and ends it with OK once all that it read is answered; when it stops, with
+        UNAVAILABLE, SHUTTING_DOWN. What has no answer then was not read: ask it again over another call. Open another one before,
+        every 20 s, say, and close one's own side of the old one. With any other status it is not known what was dealt with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,6 +273,11 @@ def add_AgencyServiceServicer_to_server(servicer, server):
                     servicer.CheckStream,
                     request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.FromString,
                     response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.SerializeToString,
+            ),
+            'CheckMany': grpc.stream_stream_rpc_method_handler(
+                    servicer.CheckMany,
+                    request_deserializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyRequest.FromString,
+                    response_serializer=wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyResponse.SerializeToString,
             ),
             'ListLate': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLate,
@@ -383,6 +407,33 @@ class AgencyService:
             '/wugan.agency.v1.AgencyService/CheckStream',
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamRequest.SerializeToString,
             wugan_dot_agency_dot_v1_dot_agency__pb2.CheckStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckMany(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/wugan.agency.v1.AgencyService/CheckMany',
+            wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyRequest.SerializeToString,
+            wugan_dot_agency_dot_v1_dot_agency__pb2.CheckManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,16 @@ class AgencyServiceStub:
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
     CheckStream: _grpc.UnaryStreamMultiCallable[_agency_pb2.CheckStreamRequest, _agency_pb2.CheckStreamResponse]
     """The same, told as the provinces answer."""
+    CheckMany: _grpc.StreamStreamMultiCallable[_agency_pb2.CheckManyRequest, _agency_pb2.CheckManyResponse]
+    """Asks about many recipients at the same time over one call: each question has its own answer, or its own refusal, which comes
+    as soon as it is there, in any order. For programs with many officials: what is asked together travels together, and costs
+    both ends less than a call for each.
+
+    So many questions are dealt with at once; the asker's further messages wait in flow control until there is room. The
+    gateway reads a call for 40 s at most, and ends it with OK once all that it read is answered; when it stops, with
+    UNAVAILABLE, SHUTTING_DOWN. What has no answer then was not read: ask it again over another call. Open another one before,
+    every 20 s, say, and close one's own side of the old one. With any other status it is not known what was dealt with.
+    """
     ListLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]
     """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
     FetchLate: _grpc.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]
@@ -89,6 +99,16 @@ class AgencyServiceAsyncStub(AgencyServiceStub):
     """Asks about one recipient. Set a deadline: what is not known by then is named in `sources`, and `partial` is set."""
     CheckStream: _aio.UnaryStreamMultiCallable[_agency_pb2.CheckStreamRequest, _agency_pb2.CheckStreamResponse]  # type: ignore[assignment]
     """The same, told as the provinces answer."""
+    CheckMany: _aio.StreamStreamMultiCallable[_agency_pb2.CheckManyRequest, _agency_pb2.CheckManyResponse]  # type: ignore[assignment]
+    """Asks about many recipients at the same time over one call: each question has its own answer, or its own refusal, which comes
+    as soon as it is there, in any order. For programs with many officials: what is asked together travels together, and costs
+    both ends less than a call for each.
+
+    So many questions are dealt with at once; the asker's further messages wait in flow control until there is room. The
+    gateway reads a call for 40 s at most, and ends it with OK once all that it read is answered; when it stops, with
+    UNAVAILABLE, SHUTTING_DOWN. What has no answer then was not read: ask it again over another call. Open another one before,
+    every 20 s, say, and close one's own side of the old one. With any other status it is not known what was dealt with.
+    """
     ListLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.ListLateRequest, _agency_pb2.ListLateResponse]  # type: ignore[assignment]
     """Checks that this unit left open (CheckRequest.leave_open_s), newest first."""
     FetchLate: _aio.UnaryUnaryMultiCallable[_agency_pb2.FetchLateRequest, _agency_pb2.FetchLateResponse]  # type: ignore[assignment]
@@ -145,6 +165,22 @@ class AgencyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agency_pb2.CheckStreamResponse], _abc.AsyncIterator[_agency_pb2.CheckStreamResponse]]:
         """The same, told as the provinces answer."""
+
+    @_abc_1.abstractmethod
+    def CheckMany(
+        self,
+        request_iterator: _MaybeAsyncIterator[_agency_pb2.CheckManyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agency_pb2.CheckManyResponse], _abc.AsyncIterator[_agency_pb2.CheckManyResponse]]:
+        """Asks about many recipients at the same time over one call: each question has its own answer, or its own refusal, which comes
+        as soon as it is there, in any order. For programs with many officials: what is asked together travels together, and costs
+        both ends less than a call for each.
+
+        So many questions are dealt with at once; the asker's further messages wait in flow control until there is room. The
+        gateway reads a call for 40 s at most, and ends it with OK once all that it read is answered; when it stops, with
+        UNAVAILABLE, SHUTTING_DOWN. What has no answer then was not read: ask it again over another call. Open another one before,
+        every 20 s, say, and close one's own side of the old one. With any other status it is not known what was dealt with.
+        """
 
     @_abc_1.abstractmethod
     def ListLate(
