@@ -36,6 +36,12 @@ class _LazyGroup(click.Group):
 
     commands_at = {  # noqa: RUF012  a constant table
         "check": ("gateway.cli.check", "check", "Ask about one recipient", "查询一名待遇领取人"),
+        "check-many": (
+            "gateway.cli.check_many",
+            "check_many",
+            "Ask about several recipients at a time, for programs",
+            "一次查询多名待遇领取人（供程序调用）",
+        ),
         "roster": ("gateway.cli.roster", "roster", "Ask about a whole roster", "批量核验整份名册"),
         "late": ("gateway.cli.late", "late", "Late answers to checks left open", "留置查询的迟到答复"),
         "notices": (

@@ -35,6 +35,14 @@ _UNREACHABLE = frozenset(
 _AWAY = frozenset({words.REFUSAL_REASON_PARTNER_UNAVAILABLE, words.REFUSAL_REASON_DEADLINE_EXCEEDED})
 
 
+def opened(settings: AgencySettings) -> grpc.aio.Channel:
+    """A channel to the agency's gateway; ends the command with a message where a key or certificate cannot be used."""
+    try:
+        return agency_channel(settings)
+    except CertsError as error:
+        fail(say(error.en, error.zh), EXIT_USAGE)
+
+
 async def with_gateway(
     settings: AgencySettings,
     work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]],
@@ -48,11 +56,7 @@ async def with_gateway(
         work: what is done.
         instead: what else a person can do where another province is not reached.
     """
-    try:
-        opened = agency_channel(settings)
-    except CertsError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
-    async with opened as channel:
+    async with opened(settings) as channel:
         try:
             return await work(agency_pb2_grpc.AgencyServiceStub(channel))
         except grpc.aio.AioRpcError as error:
@@ -74,18 +78,22 @@ async def with_gateway(
             )
 
 
+def code_of(error: WuganError) -> int:
+    """The exit code that an error of ours stands for."""
+    if error.reason in _UNREACHABLE:
+        return EXIT_UNREACHABLE
+    return EXIT_FAULTY if error.reason == words.REFUSAL_REASON_PARTNER_FAULTY else EXIT_REFUSED
+
+
 def fail_with(error: WuganError, instead: str = "") -> NoReturn:
     """End the command with an error of ours: what is wrong, from when on it is worth trying, what else can be done."""
-    code, more = EXIT_REFUSED, ""
-    if error.reason in _UNREACHABLE:
-        code = EXIT_UNREACHABLE
+    code, more = code_of(error), ""
+    if code == EXIT_UNREACHABLE:
         seconds = math.ceil(error.retry_after_ms / 1000)
         if seconds > 1:
             more = say(f"; not before {seconds} s from now", f"；{seconds} 秒后再试")
         if error.reason in _AWAY and instead:
             more += say(f"; {instead}", f"；{instead}")
-    elif error.reason == words.REFUSAL_REASON_PARTNER_FAULTY:
-        code = EXIT_FAULTY
     fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}", code)
 
 

@@ -22,8 +22,8 @@ CALLS: Final = 128
 AT_A_TURN: Final = 32
 """Questions begun in one turn of the event loop at most: what else there is to do comes in between."""
 FOR_S: Final = 40.0
-"""A call is read for so long. A connection that is closed for its age has a minute's grace (`server`), in which what was
-read is answered."""
+"""A call is read for so long. A connection that is closed for its age has a minute of grace (`server`), in which what
+was read is answered."""
 
 Write = Callable[[bytes], Awaitable[None]]
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from federation_world import Member, SmallWorld, channel, ours
+from google.protobuf import json_format
 
 from gateway.clock import SystemClock
 from gateway.demo.asking import request_for
@@ -139,3 +145,36 @@ async def test_a_message_that_is_none_ends_the_call_with_a_status_of_ours(
 
 def unit_of(world: SmallWorld, member: Member) -> str:
     return next(each.unit for each in world.recipients if each.paying_province == member.region)
+
+
+async def test_the_command_answers_lines_as_they_come_and_ends_with_the_worst(
+    world: SmallWorld, tmp_path: Path
+) -> None:
+    recipient = world.recipient("active")
+    asked = json_format.MessageToDict(request_for(recipient), preserving_proto_field_name=True)
+    asked |= {"benefit": asked["benefit"].removeprefix("BENEFIT_TYPE_")}
+    wrong = {**asked, "id_number": "1", "ref": "wrong"}
+    lines = [json.dumps({**asked, "ref": f"n{at}"}, ensure_ascii=False) for at in range(5)]
+    asking = tmp_path / "lines.jsonl"
+    config = world.demo.agency_config(recipient.paying_province, recipient.unit)
+    command = [sys.executable, "-m", "gateway.cli", "check-many", "--config", str(config), "--in", str(asking)]
+
+    async def run(*more: str) -> tuple[int, dict[int, dict[str, Any]], str]:
+        asking.write_text("\n".join([*lines, *more]), "utf-8")
+        made = await asyncio.create_subprocess_exec(
+            *command, "--at-once", "3", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        out, errors = await asyncio.wait_for(made.communicate(), WELL_WITHIN_S)
+        told = [json.loads(line) for line in out.decode().splitlines()]
+        return made.returncode or 0, {each["line"]: each for each in told}, errors.decode()
+
+    code, told, errors = await run()
+    assert (code, errors) == (0, "")
+    assert {at: each["ref"] for at, each in told.items()} == {at + 1: f"n{at}" for at in range(5)}
+    assert {each["answer"]["status"] for each in told.values()} == {"SURVIVAL_STATUS_ALIVE_STRONG"}
+    code, told, errors = await run("", json.dumps(wrong), "x" * 200_000, "{}")
+    assert (code, errors) == (1, "")
+    assert sorted(told) == [1, 2, 3, 4, 5, 7, 8, 9]
+    assert (told[7]["ref"], told[7]["error"]["reason"]) == ("wrong", "INVALID_ID_NUMBER")
+    assert "at most" in told[8]["error"]["en"]
+    assert told[9]["error"]["reason"] == "INVALID_ARGUMENT"
