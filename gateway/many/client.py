@@ -60,13 +60,15 @@ class ManyClient:
             traceparent: W3C trace context of whoever asks.
 
         Raises:
-            RefusedError: OVERLOADED; too many wait for an answer here already.
+            RefusedError: OVERLOADED; too many wait for an answer here already. TOO_LARGE; this is no such question.
             WuganError: what the gateway refused the question with; PARTNER_UNAVAILABLE: it was not reached, or the call
                 broke off and it is not known whether the question was dealt with; DEADLINE_EXCEEDED.
         """
         if self._waiting >= MOST_WAITING:
             raise _too_many_wait()
         body = check if isinstance(check, bytes) else check.SerializeToString()
+        if len(body) > wire.MOST_ASKED_BYTES:
+            raise _too_large()
         until = self._clock.monotonic() + min(max(timeout_s, 0.001), _LONGEST_S)
         self._waiting += 1
         try:
@@ -241,6 +243,14 @@ def _late() -> PartnerError:
         "no answer in time; allow more time",
         "未在时限内得到答复，请延长时限",
         reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
+    )
+
+
+def _too_large() -> RefusedError:
+    return RefusedError(
+        f"a question has at most {wire.MOST_ASKED_BYTES} bytes",
+        f"单个查询至多 {wire.MOST_ASKED_BYTES} 字节",
+        reason=words.REFUSAL_REASON_TOO_LARGE,
     )
 
 

@@ -13,7 +13,11 @@ from typing import Final
 MOST_QUESTIONS: Final = 256
 """Questions, and numbers given up, in one message at most."""
 ENOUGH_BYTES: Final = 1 << 20
-"""A message that has so much takes no further part."""
+"""A message of several parts is no larger."""
+MOST_ASKED_BYTES: Final = 64 << 10
+"""Of a question at most. More than a gateway takes in a message would end the call for all who wait."""
+MOST_ANSWERED_BYTES: Final = 3 << 20
+"""Of an answer at most, for the same reason: a client of gRPC takes 4 MiB unless it is told otherwise."""
 
 _FIRST, _SECOND, _THIRD, _FOURTH = (bytes([number << 3 | 2]) for number in (1, 2, 3, 4))
 _NUMBER, _TIMEOUT, _GIVEN_UP = bytes([1 << 3]), bytes([3 << 3]), bytes([2 << 3])
@@ -79,8 +83,9 @@ class Parcel:
         """A message of those that go into one, which wait no longer, and how many they are."""
         size = count = 0
         for part in self._parts[:MOST_QUESTIONS]:
-            size, count = size + len(part), count + 1
-            if size >= ENOUGH_BYTES:
+            size += len(part)
+            if count and size > ENOUGH_BYTES:
                 break
+            count += 1
         taken, self._parts = self._parts[:count], self._parts[count:]
         return b"".join(taken), count

@@ -102,7 +102,10 @@ class ManyChecks:
 
     async def _one(self, number: int, question: agency_pb2.CheckManyQuestion) -> None:
         try:
-            part = wire.answer(number, await self._answer(question))
+            body = await self._answer(question)
+            if len(body) > wire.MOST_ANSWERED_BYTES:
+                raise _too_large()
+            part = wire.answer(number, body)
         except WuganError as error:
             part = wire.refusal(number, to_status(error).SerializeToString())
         finally:
@@ -122,6 +125,15 @@ class ManyChecks:
             await self._write(message)
             self._unsent -= count
             self._roomier.set()
+
+
+def _too_large() -> RefusedError:
+    return RefusedError(
+        f"the answer has more than {wire.MOST_ANSWERED_BYTES} bytes; ask for less evidence, or by Check",
+        f"答复超过 {wire.MOST_ANSWERED_BYTES} 字节，请减少证据条数，或改用 Check 单独查询",
+        reason=words.REFUSAL_REASON_TOO_LARGE,
+        field="check.evidence_limit",
+    )
 
 
 def _too_many() -> RefusedError:

@@ -273,6 +273,16 @@ async def test_too_many_at_a_time_are_refused_at_once(monkeypatch: pytest.Monkey
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_what_is_no_question_for_its_size_does_not_get_out() -> None:
+    gateway = Gateway()
+    async with asking(gateway) as client:
+        with pytest.raises(RefusedError) as caught:
+            await client.check(b"\0" * (wire.MOST_ASKED_BYTES + 1), SOON_S)
+        assert caught.value.code == "TOO_LARGE"
+        assert gateway.calls == []
+        assert await asked(client, 1) == "1"
+
+
 async def test_who_waits_when_it_is_closed_is_told() -> None:
     async def serve(messages: Messages, _context: Context) -> None:
         async for _ in messages:

@@ -60,7 +60,10 @@ def test_everything_leaves_once_in_order_and_no_message_is_larger_than_it_must_b
         assert 1 <= count <= wire.MOST_QUESTIONS
         taken = parts[sum(each for _, each in left) :][:count]
         assert message == b"".join(taken)
-        assert len(message) - len(taken[-1]) < wire.ENOUGH_BYTES
+        assert count == 1 or len(message) <= wire.ENOUGH_BYTES
+        following = parts[sum(each for _, each in left) + count :][:1]
+        full = count == wire.MOST_QUESTIONS or not following
+        assert full or len(message) + len(following[0]) > wire.ENOUGH_BYTES, "there was room for the next"
         left.append((message, count))
     assert b"".join(message for message, _ in left) == b"".join(parts)
     assert sum(count for _, count in left) == len(parts)

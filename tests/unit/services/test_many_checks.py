@@ -102,6 +102,18 @@ async def test_a_refusal_is_the_questions_own_and_has_the_details_of_a_status() 
     await ended(running)
 
 
+async def test_an_answer_that_a_client_would_not_take_spoils_no_other() -> None:
+    ends = Ends(asked(1, 2))
+    running = ends.start()
+    await settle()
+    large = agency_pb2.CheckResponse(late_ticket=b"\0" * wire.MOST_ANSWERED_BYTES)
+    ends.answering[1].set_result(large.SerializeToString())
+    ends.answered(2)
+    await settle()
+    assert ends.written == [{1: "TOO_LARGE", 2: "day 2"}]
+    await ended(running)
+
+
 async def test_no_further_is_read_than_there_is_room() -> None:
     ends = Ends(*[asked(at) for at in range(9)], room=3)
     running = ends.start()
