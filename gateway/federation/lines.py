@@ -36,13 +36,15 @@ _Key = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """A channel, how many calls it has, whether no more go over it, and when something came over it last."""
+    """A channel, when something came over it last, or the one before was dropped; how many calls it has, and whether no
+    more go over it.
+    """
 
     channel: grpc.aio.Channel
     stub: exchange_pb2_grpc.FederationServiceAsyncStub
+    heard_at: float
     calls: int = 0
     leaving: bool = False
-    heard_at: float = 0.0
 
 
 class Lines:
@@ -55,6 +57,7 @@ class Lines:
         self._closing: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
         self._looked_at: dict[str, float] = {}
+        self._dropped_at: dict[_Key, float] = {}
 
     @contextlib.contextmanager
     def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
@@ -80,6 +83,8 @@ class Lines:
     def drop_silent(self, address: str, tls_name: str, since: float) -> bool:
         """Let new calls to a gateway go over a new channel if no call was answered since then; whether that is so.
 
+        Calls that began before one channel was dropped went over that one, and say nothing of the next.
+
         Args:
             address: of the gateway.
             tls_name: of the gateway.
@@ -89,6 +94,7 @@ class Lines:
         if line is None or line.heard_at >= since:
             return False
         del self._open[address, tls_name]
+        self._dropped_at[address, tls_name] = asyncio.get_running_loop().time()
         self._retire(line)
         return True
 
@@ -121,7 +127,8 @@ class Lines:
 
     def _new(self, address: str, tls_name: str) -> Line:
         channel = self._channel(address, tls_name)
-        return Line(channel, exchange_pb2_grpc.FederationServiceStub(channel))
+        stub = exchange_pb2_grpc.FederationServiceStub(channel)
+        return Line(channel, stub, self._dropped_at.get((address, tls_name), 0.0))
 
     async def _replace(self, key: _Key, old: Line) -> None:
         new = self._new(*key)

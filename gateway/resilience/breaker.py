@@ -1,7 +1,8 @@
 """A circuit breaker: a peer that keeps failing is left alone for a while, then tried by a few.
 
     CLOSED      everybody is let through. Opens when of at least `calls` calls within the window a share of `error_rate`
-                failed, or a share of `slow_rate` took longer than `slow_s`.
+                failed, or a share of `slow_rate` took longer than `slow_s`; or when for `silent_s` as many failed and
+                none did well, whatever went well before: who was asked much would be asked in vain for long.
     OPEN        nobody is let through until the interval is over. Intervals double with each opening in a row.
     HALF_OPEN   `probes` calls at once are let through. As many successes close it; one failure opens it again.
 
@@ -53,6 +54,7 @@ class Limits:
         window_s: seconds looked back on.
         calls: fewer within the window say nothing.
         error_rate: share of calls that failed, from which on it opens.
+        silent_s: seconds from a failure, with none between that did well, after which it opens.
         slow_s: a call that takes longer is slow.
         slow_rate: share of slow calls from which on it opens.
         probes: calls at once while half-open, and successes after which it closes.
@@ -62,6 +64,7 @@ class Limits:
     window_s: float
     calls: int
     error_rate: float
+    silent_s: float
     slow_s: float
     slow_rate: float
     probes: int
@@ -74,6 +77,7 @@ class Limits:
             window_s=settings.window_s,
             calls=settings.calls,
             error_rate=settings.error_rate,
+            silent_s=settings.silent_s,
             slow_s=settings.slow_ms / 1000,
             slow_rate=settings.slow_rate,
             probes=settings.probes,
@@ -106,10 +110,12 @@ class Breaker:
         "_drawn",
         "_failed",
         "_failing_since_ms",
+        "_in_a_row",
         "_limits",
         "_period",
         "_probing",
         "_slices",
+        "_since",
         "_slow",
         "_until",
         "_well",
@@ -135,6 +141,8 @@ class Breaker:
         self._probing = 0
         self._well = 0
         self._failing_since_ms: int | None = None
+        self._in_a_row = 0  # calls that failed since one did well
+        self._since = 0.0  # the first of them, monotonic
         # (slice number, calls, failed, slow), the newest last; and their sums.
         self._slices: deque[list[int]] = deque()
         self._began = clock.monotonic()
@@ -178,17 +186,22 @@ class Breaker:
             return
         if said is Said.WELL:
             self._failing_since_ms = None
+            self._in_a_row = 0
         elif said is Said.FAILED:
             self.reason = reason
             if self._failing_since_ms is None:
                 self._failing_since_ms = self._clock.now_ms()
         now = self._clock.monotonic()
+        if said is Said.FAILED:
+            if not self._in_a_row:
+                self._since = now
+            self._in_a_row += 1
         slow = said is Said.WELL and now - given.at > self._limits.slow_s
         if self.state is State.HALF_OPEN:
             self._probed(said, slow=slow)
         elif said is not Said.NOTHING:
             self._count(now, failed=said is Said.FAILED, slow=slow)
-            self._judge()
+            self._judge(now)
 
     def restore(self, outage: Outage) -> None:
         """Begin as an earlier process left off; a time to come that its back-off could not have meant is not believed.
@@ -234,11 +247,12 @@ class Breaker:
             newest[3] += 1
             self._slow += 1
 
-    def _judge(self) -> None:
+    def _judge(self, now: float) -> None:
         limits = self._limits
         if self._calls < limits.calls:
             return
-        if self._failed >= limits.error_rate * self._calls:
+        silent = self._in_a_row >= limits.calls and now - self._since >= limits.silent_s
+        if silent or self._failed >= limits.error_rate * self._calls:
             if self._failed:
                 self._open(self.reason)
         elif self._slow and self._slow >= limits.slow_rate * self._calls:
@@ -259,7 +273,7 @@ class Breaker:
         self._period += 1
         self._probing = self._well = 0
         self._slices.clear()
-        self._calls = self._failed = self._slow = 0
+        self._calls = self._failed = self._slow = self._in_a_row = 0
 
     def _tell(self) -> None:
         if self._changed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -85,3 +86,22 @@ async def test_one_that_calls_all_the_time_and_is_not_reached_is_not_tried_all_t
         lines.heard_from(NAME)
         assert await asked(lines, address) == "UNAVAILABLE"
     assert lines._open[address, NAME] is before
+
+
+async def test_a_channel_is_dropped_for_calls_that_went_over_it_and_not_for_those_before(lines: Lines) -> None:
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    loop = asyncio.get_running_loop()
+
+    def channel_now() -> object:
+        with lines.hold(address, NAME) as line:
+            return line.channel
+
+    began = loop.time()
+    first = channel_now()  # a call's time counts from before it has a channel
+    assert lines.drop_silent(address, NAME, began)
+    second = channel_now()
+    assert second is not first
+    assert not lines.drop_silent(address, NAME, began), "that call cannot have gone over this one"
+    assert channel_now() is second
+    assert lines.drop_silent(address, NAME, loop.time())
+    assert channel_now() is not second

@@ -21,6 +21,7 @@ def limits(**changed: Any) -> Limits:
         "window_s": 10.0,
         "calls": 4,
         "error_rate": 0.5,
+        "silent_s": 60.0,
         "slow_s": 2.0,
         "slow_rate": 0.75,
         "probes": 2,
@@ -66,6 +67,45 @@ def test_it_opens_once_the_share_of_failures_is_reached_and_not_before() -> None
     assert not world.call(Said.WELL)
     assert world.breaker.refuses
     assert world.breaker.retry_after_ms == 4_000
+
+
+def test_who_only_fails_for_a_while_is_left_alone_however_well_it_did_before() -> None:
+    world = World(silent_s=2.0)
+    for _ in range(100):
+        world.call(Said.WELL)
+    for _ in range(20):  # as when a connection breaks with what is under way on it
+        world.call(Said.FAILED)
+    assert world.breaker.state is State.CLOSED
+    world.clock.advance(1.9)
+    world.call(Said.FAILED)
+    assert world.breaker.state is State.CLOSED
+    world.call(Said.FAILED, took_s=0.1)
+    assert world.breaker.state is State.OPEN
+    assert world.breaker.outage is not None
+    assert world.breaker.outage.since_ms == NOW_MS
+
+
+def test_one_that_did_well_between_begins_the_while_anew() -> None:
+    world = World(silent_s=2.0)
+    for _ in range(100):
+        world.call(Said.WELL)
+    for _ in range(10):
+        world.call(Said.FAILED, took_s=1.0)
+        world.call(Said.NOTHING, took_s=0.9)
+        for _ in range(2):
+            world.call(Said.WELL)
+    assert world.breaker.state is State.CLOSED
+
+
+def test_few_failures_do_not_last_a_while() -> None:
+    world = World(silent_s=2.0, window_s=100.0)
+    for _ in range(20):
+        world.call(Said.WELL)
+    for _ in range(3):
+        world.call(Said.FAILED, took_s=2.5)
+    assert world.breaker.state is State.CLOSED
+    world.call(Said.FAILED)
+    assert world.breaker.state is State.OPEN
 
 
 def test_few_failures_say_nothing() -> None:

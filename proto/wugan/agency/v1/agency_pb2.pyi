@@ -410,7 +410,9 @@ class CheckManyAnswer(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     refusal: _builtins.bytes
-    """Instead of it: a serialized google.rpc.Status with the details that Check would have ended with."""
+    """Instead of it: a serialized google.rpc.Status with the details that Check would have ended with. An answer of more than
+    3 MiB is refused with TOO_LARGE.
+    """
     @_builtins.property
     def response(self) -> Global___CheckResponse: ...
     def __init__(
