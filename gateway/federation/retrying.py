@@ -223,7 +223,7 @@ class Retrying:
             left_s: seconds until nobody waits for the answer any more.
             spend: takes the try that follows a failure out of the budget, or says that there is none.
         """
-        tries, wait_s, known = 0, 0.0, True
+        tries, wait_s = 0, 0.0
 
         def wanted(outcome: T | Failed) -> bool:
             nonlocal tries, wait_s
@@ -241,12 +241,15 @@ class Retrying:
             wait_s = 0.0 if other else outcome.error.retry_after_ms / 1000 + jittered_s
             return left_s() - wait_s >= LEAST_TRY_S and spend(outcome)
 
-        async def once() -> T | Failed:
-            nonlocal known
-            if known:  # the first try was made where nobody pays for what comes after a failure
-                known = False
-                return failed
-            return await attempt()
+        if not wanted(failed):  # the library costs more than all else that there is to do about a failure
+            return failed
+        made, judged = [failed], [True]  # the first try, made where nobody pays for what comes after a failure
 
-        retrying = AsyncRetrying(sleep=self._sleep, retry=retry_if_result(wanted), wait=lambda _state: wait_s)
+        async def once() -> T | Failed:
+            return made.pop() if made else await attempt()
+
+        def again(outcome: T | Failed) -> bool:
+            return judged.pop() if judged else wanted(outcome)
+
+        retrying = AsyncRetrying(sleep=self._sleep, retry=retry_if_result(again), wait=lambda _state: wait_s)
         return await retrying(once)

@@ -14,7 +14,7 @@ class BreakerSettings(Settings):
     calls: int = Field(5, ge=1, le=10_000, description="Fewer calls within the window say nothing.")
     error_rate: float = Field(0.5, gt=0, le=1, description="Share of failed calls from which on it is left alone.")
     silent_s: float = Field(
-        2.0, ge=0.1, le=3_600, description="Seconds of failures alone after which it is left alone, whatever was before."
+        2.0, ge=0.1, le=3_600, description="Seconds of nothing but failures after which it is left alone."
     )
     slow_ms: int = Field(30_000, ge=10, le=600_000, description="A call that takes longer is slow, milliseconds.")
     slow_rate: float = Field(0.8, gt=0, le=1, description="Share of slow calls from which on it is left alone.")
