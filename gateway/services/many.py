@@ -8,6 +8,7 @@ read is answered first. Refuses: what becomes of a question (`Desk.take`, and wh
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
@@ -26,8 +27,6 @@ FOR_S: Final = 40.0
 was read is answered."""
 
 Write = Callable[[bytes], Awaitable[None]]
-
-
 Answer = Callable[[agency_pb2.CheckManyQuestion], Awaitable[bytes]]
 """Answers one question: a serialized CheckResponse, or a WuganError."""
 
@@ -67,6 +66,7 @@ class ManyChecks:
             self._reading = False
             while self._tasks and not writing.done():
                 await asyncio.wait({*self._tasks.values(), writing}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(0)  # a task that is done is let go of in the next turn
             self._something.set()
             await writing
             if reading.done():
@@ -86,14 +86,15 @@ class ManyChecks:
             if max(len(message.questions), len(message.given_up)) > wire.MOST_QUESTIONS:
                 raise _too_many()
             for number in message.given_up:
-                task = self._tasks.get(number)
-                if task is not None:
-                    task.cancel()
+                if number in self._tasks:
+                    self._tasks[number].cancel()
             for at, question in enumerate(message.questions, 1):
                 number = question.number
                 if number in self._tasks:
                     raise _used_twice()
-                self._tasks[number] = loop.create_task(self._one(number, question))
+                task = self._tasks[number] = loop.create_task(self._one(number, question))
+                # Not by the task itself: one that is given up before it began never runs.
+                task.add_done_callback(functools.partial(self._let_go, number))
                 if at % AT_A_TURN == 0:
                     await asyncio.sleep(0)
             while len(self._tasks) + self._unsent >= self._room:
@@ -108,11 +109,13 @@ class ManyChecks:
             part = wire.answer(number, body)
         except WuganError as error:
             part = wire.refusal(number, to_status(error).SerializeToString())
-        finally:
-            del self._tasks[number]
-            self._roomier.set()  # where it was given up
         self._leaving.add(part)
         self._unsent += 1
+        self._something.set()
+
+    def _let_go(self, number: int, _task: asyncio.Task[None]) -> None:
+        del self._tasks[number]
+        self._roomier.set()
         self._something.set()
 
     async def _write_all(self) -> None:

@@ -154,6 +154,17 @@ async def test_what_is_given_up_is_not_worked_on_and_not_answered() -> None:
     assert ends.written == [{2: "day 2"}]
 
 
+async def test_what_is_given_up_before_it_began_does_not_keep_the_call_open() -> None:
+    ends = Ends(asked(1, 2), asked(given_up=(1,)))  # both are there at once
+    running = ends.start()
+    await settle()
+    assert list(ends.answering) == [2]
+    ends.answered(2)
+    ends.coming.put_nowait(None)
+    assert await asyncio.wait_for(running, 30) is False
+    assert ends.written == [{2: "day 2"}]
+
+
 async def test_a_number_may_be_used_again_once_it_is_answered_but_not_before() -> None:
     ends = Ends(asked(1))
     running = ends.start()
