@@ -32,25 +32,23 @@ _STATUSES = frozenset(words.SurvivalStatus.values())
 _REFUSALS = frozenset(words.RefusalReason.values()) - {words.REFUSAL_REASON_UNSPECIFIED}
 _DENSE: Final = attrgetter("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
 """Columns that have a row for everyone asked about."""
+EVIDENCE: Final = (
+    "kind",
+    "department",
+    "region",
+    "observed_on",
+    "available_on",
+    "strength",
+    "source_reference",
+    "detail",
+    "from_on",
+    "until_on",
+)
+"""Columns of an answer's evidence, besides of whom a row speaks."""
 _Group = Literal["reasons", "evidence", "links", "refused", "faces"]
 _SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]]]] = (
     ("reasons", attrgetter("subject", "code", "department", "kind", "on", "number")),
-    (
-        "evidence",
-        attrgetter(
-            "subject",
-            "kind",
-            "department",
-            "region",
-            "observed_on",
-            "available_on",
-            "strength",
-            "source_reference",
-            "detail",
-            "from_on",
-            "until_on",
-        ),
-    ),
+    ("evidence", attrgetter("subject", *EVIDENCE)),
     ("links", attrgetter("subject", "id_number", "since_on")),
     ("refused", attrgetter("subject", "reason")),
     ("faces", attrgetter("subject", "token")),

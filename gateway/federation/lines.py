@@ -57,7 +57,6 @@ class Lines:
         self._closing: set[asyncio.Task[None]] = set()
         self._renewing = asyncio.Lock()
         self._looked_at: dict[str, float] = {}
-        self._dropped_at: dict[_Key, float] = {}
 
     @contextlib.contextmanager
     def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
@@ -93,8 +92,7 @@ class Lines:
         line = self._open.get((address, tls_name))
         if line is None or line.heard_at >= since:
             return False
-        del self._open[address, tls_name]
-        self._dropped_at[address, tls_name] = asyncio.get_running_loop().time()
+        self._open[address, tls_name] = self._new(address, tls_name, asyncio.get_running_loop().time())
         self._retire(line)
         return True
 
@@ -125,10 +123,9 @@ class Lines:
         self._leaving.clear()
         await asyncio.gather(*(line.channel.close() for line in lines), *self._closing)
 
-    def _new(self, address: str, tls_name: str) -> Line:
+    def _new(self, address: str, tls_name: str, heard_at: float = 0.0) -> Line:
         channel = self._channel(address, tls_name)
-        stub = exchange_pb2_grpc.FederationServiceStub(channel)
-        return Line(channel, stub, self._dropped_at.get((address, tls_name), 0.0))
+        return Line(channel, exchange_pb2_grpc.FederationServiceStub(channel), heard_at)
 
     async def _replace(self, key: _Key, old: Line) -> None:
         new = self._new(*key)

@@ -75,9 +75,9 @@ class ManyClient:
             async with asyncio.timeout(until - self._clock.monotonic()):
                 for _ in range(TRIES):
                     left_ms = max(1, round((until - self._clock.monotonic()) * 1000))
-                    answer = await self._call().ask(body, left_ms, traceparent)
-                    if answer is not None:
-                        return _response_in(answer)
+                    response = await self._call().ask(body, left_ms, traceparent)
+                    if response is not None:
+                        return response
         except TimeoutError as error:
             raise _late() from error
         finally:
@@ -118,20 +118,20 @@ class _Call:
             METHOD, None, agency_pb2.CheckManyResponse.FromString
         )()
         self._gone = gone
-        self._waiting: dict[int, asyncio.Future[agency_pb2.CheckManyAnswer | None]] = {}
+        self._waiting: dict[int, asyncio.Future[agency_pb2.CheckResponse | None]] = {}
         self._leaving = wire.Parcel()
         self._more = asyncio.Event()
         self._number = 0
         self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
 
-    async def ask(self, check: bytes, timeout_ms: int, traceparent: str) -> agency_pb2.CheckManyAnswer | None:
-        """The answer; None where the call ended without the question's having been read.
+    async def ask(self, check: bytes, timeout_ms: int, traceparent: str) -> agency_pb2.CheckResponse | None:
+        """The answer; None where the call ended without the question's having been taken up.
 
         Raises:
-            WuganError: the call broke off.
+            WuganError: the question was refused, or the call broke off.
         """
         self._number = number = self._number + 1
-        answered: asyncio.Future[agency_pb2.CheckManyAnswer | None] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[agency_pb2.CheckResponse | None] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answered
         self._send(wire.question(number, check, timeout_ms, traceparent))
         try:
@@ -168,55 +168,44 @@ class _Call:
             await self._call.done_writing()
 
     async def _read(self) -> None:
-        error: WuganError | None = _broken_off()
+        ended: WuganError | None = _broken_off()
         try:
             async for message in self._call:
                 for answer in message.answers:
                     waiting = self._waiting.pop(answer.number, None)
-                    if waiting is not None and not waiting.done():
-                        waiting.set_result(None if _stopping(answer) else answer)
-            error = None
+                    if waiting is not None:
+                        _settle(waiting, answer.response if answer.HasField("response") else _refusal_in(answer))
+            ended = None
         except grpc.aio.AioRpcError as failed:
-            told = from_rpc_error(failed)
-            if told is None:
-                error = _unreachable(failed.code().name)
-            elif told.reason != words.REFUSAL_REASON_SHUTTING_DOWN:
-                error = told
-            else:
-                error = None
+            ended = from_rpc_error(failed) or _unreachable(failed.code().name)
         finally:
             self.ended = True
             self._tasks[1].cancel()
             self._gone(self)
             for waiting in self._waiting.values():
-                if not waiting.done():
-                    if error is None:
-                        waiting.set_result(None)
-                    else:
-                        waiting.set_exception(error)
+                _settle(waiting, ended)
             self._waiting.clear()
 
 
-def _response_in(answer: agency_pb2.CheckManyAnswer) -> agency_pb2.CheckResponse:
-    if answer.HasField("response"):
-        return answer.response
-    error = _refusal_in(answer)
-    raise _broken_off() if error is None else error
+def _settle(
+    waiting: asyncio.Future[agency_pb2.CheckResponse | None], outcome: agency_pb2.CheckResponse | WuganError | None
+) -> None:
+    """Hand over what became of a question; nothing where it was not taken up, because the gateway stops."""
+    if waiting.done():
+        return
+    if not isinstance(outcome, WuganError):
+        waiting.set_result(outcome)
+    elif outcome.reason == words.REFUSAL_REASON_SHUTTING_DOWN:
+        waiting.set_result(None)
+    else:
+        waiting.set_exception(outcome)
 
 
-def _refusal_in(answer: agency_pb2.CheckManyAnswer) -> WuganError | None:
+def _refusal_in(answer: agency_pb2.CheckManyAnswer) -> WuganError:
     try:
-        return from_status(status_pb2.Status.FromString(answer.refusal))
+        return from_status(status_pb2.Status.FromString(answer.refusal)) or _broken_off()
     except DecodeError:
-        return None
-
-
-def _stopping(answer: agency_pb2.CheckManyAnswer) -> bool:
-    """Whether a question was not taken up because the gateway stops."""
-    if not answer.refusal:
-        return False
-    error = _refusal_in(answer)
-    return error is not None and error.reason == words.REFUSAL_REASON_SHUTTING_DOWN
+        return _broken_off()
 
 
 def _unreachable(code: str) -> PartnerError:

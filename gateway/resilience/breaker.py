@@ -184,6 +184,7 @@ class Breaker:
         """Take in what a call that was let through says, once; `reason` names how it failed."""
         if given.period != self._period:
             return
+        now = self._clock.monotonic()
         if said is Said.WELL:
             self._failing_since_ms = None
             self._in_a_row = 0
@@ -191,8 +192,6 @@ class Breaker:
             self.reason = reason
             if self._failing_since_ms is None:
                 self._failing_since_ms = self._clock.now_ms()
-        now = self._clock.monotonic()
-        if said is Said.FAILED:
             if not self._in_a_row:
                 self._since = now
             self._in_a_row += 1

@@ -5,7 +5,7 @@ Owns: who is served here, and what a request says. Refuses: rules, and the shape
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -25,7 +25,7 @@ from gateway.services.days import civil_day_of
 from gateway.services.duplicates import DuplicateService
 from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
-from gateway.services.many import CALLS, ManyChecks, Write
+from gateway.services.many import CALLS, ManyChecks
 from gateway.services.notices import NoticeService
 from gateway.services.readable import nothing_known, readable
 from gateway.services.rosters import RosterService
@@ -80,7 +80,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             self.check_serialized, request_deserializer=agency_pb2.CheckRequest.FromString
         )
         many: grpc.RpcMethodHandler[agency_pb2.CheckManyRequest, bytes] = grpc.stream_stream_rpc_method_handler(
-            self.check_many_serialized, request_deserializer=agency_pb2.CheckManyRequest.FromString
+            self.CheckMany, request_deserializer=agency_pb2.CheckManyRequest.FromString
         )
         serialized: dict[str, grpc.RpcMethodHandler[Any, Any]] = {"Check": check, "CheckMany": many}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, serialized),))
@@ -92,25 +92,16 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
     async def check_serialized(self, request: agency_pb2.CheckRequest, context: Context) -> bytes:
         """The same, the response as it travels."""
-        return await self._desk.serve("Check", context, lambda peer: self._traced(request, peer, context))
 
-    async def CheckMany(  # type: ignore[override]  # as a coroutine that writes; gRPC takes both
+        def check(peer: Identity) -> Awaitable[bytes]:
+            return self._traced(request, peer, context.time_remaining(), lambda: traceparent(context))
+
+        return await self._desk.serve("Check", context, check)
+
+    async def CheckMany(  # type: ignore[override]  # as a coroutine that writes bytes; `register` has them sent as such
         self, request_iterator: AsyncIterator[agency_pb2.CheckManyRequest], context: Context
     ) -> None:
-        """Ask about many at the same time."""
-
-        async def write(body: bytes) -> None:
-            await context.write(agency_pb2.CheckManyResponse.FromString(body))
-
-        await self._many(request_iterator, context, write)
-
-    async def check_many_serialized(
-        self, request_iterator: AsyncIterator[agency_pb2.CheckManyRequest], context: Context
-    ) -> None:
-        """The same, the answers as they travel."""
-        await self._many(request_iterator, context, context.write)
-
-    async def _many(self, messages: AsyncIterator[agency_pb2.CheckManyRequest], context: Context, write: Write) -> None:
+        """Ask about many at the same time; the answers as they travel."""
         desk = self._desk
 
         async def work(_peer: Identity) -> None:
@@ -119,20 +110,25 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             async def answer(question: agency_pb2.CheckManyQuestion) -> bytes:
                 time_s = question.timeout_ms / 1000 if question.timeout_ms else None
 
-                async def check(peer: Identity) -> bytes:
-                    with tracing.begin("check", lambda: question.traceparent):
-                        return await self._check(question.check, peer, time_s)
+                def check(peer: Identity) -> Awaitable[bytes]:
+                    return self._traced(question.check, peer, time_s, lambda: question.traceparent)
 
                 return await desk.take("Check", caller, time_s, check)
 
-            if await ManyChecks(answer, write, room=desk.room).run(messages, desk.draining):
+            if await ManyChecks(answer, context.write, room=desk.room).run(request_iterator, desk.draining):
                 raise shutting_down()
 
         await desk.hold("CheckMany", context, work, at_once=CALLS)
 
-    async def _traced(self, request: agency_pb2.CheckRequest, peer: Identity, context: Context) -> bytes:
-        with tracing.begin("check", lambda: traceparent(context)):
-            return await self._check(request, peer, context.time_remaining())
+    async def _traced(
+        self,
+        request: agency_pb2.CheckRequest,
+        peer: Identity,
+        remaining_s: float | None,
+        asked_by: Callable[[], str],
+    ) -> bytes:
+        with tracing.begin("check", asked_by):
+            return await self._check(request, peer, remaining_s)
 
     async def CheckStream(  # type: ignore[override]  # gRPC takes a generator, or a coroutine that writes
         self, request: agency_pb2.CheckStreamRequest, context: Context

@@ -64,11 +64,8 @@ class ManyChecks:
         try:
             await asyncio.wait({reading, halt, writing}, timeout=FOR_S, return_when=asyncio.FIRST_COMPLETED)
             self._reading = False
-            while self._tasks and not writing.done():
-                await asyncio.wait({*self._tasks.values(), writing}, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.sleep(0)  # a task that is done is let go of in the next turn
             self._something.set()
-            await writing
+            await writing  # which ends with the last answer
             if reading.done():
                 reading.result()
             return halt.done()

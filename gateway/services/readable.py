@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from gateway.errors import WuganError
+from gateway.federation.answers import EVIDENCE
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
@@ -21,18 +22,7 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
-_COLUMNS: Final = attrgetter(
-    "kind",
-    "department",
-    "region",
-    "observed_on",
-    "available_on",
-    "strength",
-    "source_reference",
-    "detail",
-    "from_on",
-    "until_on",
-)
+_COLUMNS: Final = attrgetter(*EVIDENCE)
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 

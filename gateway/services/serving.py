@@ -63,12 +63,12 @@ class Caller:
 class _Taken:
     """A call while it is worked on: counted among those in flight, and accounted for when that is over."""
 
-    __slots__ = ("_call", "_clock", "_desk", "_span", "began", "outcome")
+    __slots__ = ("_clock", "_desk", "_span", "began", "call", "outcome")
 
     def __init__(self, desk: Desk, clock: Clock, call: str) -> None:
         self._desk = desk
         self._clock = clock
-        self._call = call
+        self.call = call
         self.outcome = "OK"
 
     def __enter__(self) -> _Taken:
@@ -80,7 +80,7 @@ class _Taken:
         self._desk.ended(self._span)
         elapsed_s = self._clock.monotonic() - self.began
         # Once the answer is on its way: the caller need not wait for the line.
-        asyncio.get_running_loop().call_soon(_account, self._call, self.outcome, elapsed_s)
+        asyncio.get_running_loop().call_soon(_account, self.call, self.outcome, elapsed_s)
 
 
 @dataclass(slots=True, eq=False)
@@ -174,19 +174,15 @@ class Desk:
 
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """Do the work of one call for the peer that the TLS handshake proved."""
+
+        def welcomed() -> Awaitable[R]:
+            return self._welcomed(self.caller(context), context.time_remaining(), work)
+
         with _Taken(self, self._clock, call) as taken:
             try:
-                self._admit(taken.began)
-                return await self._welcomed(self.caller(context), context.time_remaining(), work)
+                return await self._worked(taken, welcomed)
             except WuganError as error:
-                taken.outcome = error.code
                 await abort(context, error)
-            except asyncio.CancelledError:
-                taken.outcome = "CANCELLED"
-                raise
-            except Exception as error:  # noqa: BLE001  the last line: nothing of ours crashes a call without a status
-                taken.outcome = "INTERNAL"
-                await abort(context, _internal(call, error))
 
     async def take(
         self, call: str, caller: Caller, time_s: float | None, work: Callable[[Identity], Awaitable[R]]
@@ -202,21 +198,34 @@ class Desk:
         Raises:
             WuganError: whatever goes wrong, to be told as this one's status.
         """
+
+        def welcomed() -> Awaitable[R]:
+            if self.sheds():  # it came by no door
+                raise self._overloaded()
+            return self._welcomed(caller, time_s, work)
+
         with _Taken(self, self._clock, call) as taken:
-            try:
-                if self.sheds():
-                    raise self._overloaded()
-                self._admit(taken.began)
-                return await self._welcomed(caller, time_s, work)
-            except WuganError as error:
-                taken.outcome = error.code
-                raise
-            except asyncio.CancelledError:
-                taken.outcome = "CANCELLED"
-                raise
-            except Exception as error:
-                taken.outcome = "INTERNAL"
-                raise _internal(call, error) from error
+            return await self._worked(taken, welcomed)
+
+    async def _worked(self, taken: _Taken, work: Callable[[], Awaitable[R]]) -> R:
+        """The work's result, if it may be done; how it ended is noted.
+
+        Raises:
+            WuganError: whatever goes wrong.
+        """
+        try:
+            if self.draining.is_set() or self._in_flight > self._limit or self._too_much(taken.began):
+                raise self._overloaded()
+            return await work()
+        except WuganError as error:
+            taken.outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            taken.outcome = "CANCELLED"
+            raise
+        except Exception as error:  # the last line: nothing of ours crashes a call without a status
+            taken.outcome = "INTERNAL"
+            raise _internal(taken.call, error) from error
 
     def begun(self, now: float) -> int:
         """One more is being worked on; what to give to `ended`."""
@@ -229,11 +238,6 @@ class Desk:
         self._lately.end(span)
         if self.draining.is_set():
             self._leaves()
-
-    def _admit(self, now: float) -> None:
-        """Return where what has just come may be worked on; it is among those in flight."""
-        if self.draining.is_set() or self._in_flight > self._limit or self._too_much(now):
-            raise self._overloaded()
 
     def sheds(self) -> bool:
         """Whether a call that has just come is to be refused at the door, because calls wait too long before it."""

@@ -71,6 +71,15 @@ def gateway_of(world: SmallWorld, region: int) -> tuple[int, Started]:
     return next((at, process) for at, process in enumerate(world.demo.processes) if process.name == name)
 
 
+async def start_again(world: SmallWorld, at: int, member: Member) -> None:
+    """Start a gateway that has stopped, in its place in the demo's list; returns when it is ready."""
+    stopped = world.demo.processes[at]
+    command = ("gateway.cli", "gateway", "run", "--config", str(member.folder / "gateway.toml"))
+    world.demo.processes[at] = start(stopped.name, command, stopped.log)
+    world.demo.save()
+    await asyncio.to_thread(wait_ready, [(world.demo.processes[at], member.folder / "gateway.ready")])
+
+
 def asked_anew(recipient: Recipient) -> agency_pb2.CheckRequest:
     """The question about a recipient, whatever was answered to it before."""
     request = request_for(recipient)
@@ -146,10 +155,7 @@ async def test_sigterm_lets_calls_in_flight_end_and_a_restarted_gateway_is_found
         assert ours(caught.value).retryable
 
         damage(member)
-        command = ("gateway.cli", "gateway", "run", "--config", str(member.folder / "gateway.toml"))
-        slow_world.demo.processes[at] = start(process.name, command, log)
-        slow_world.demo.save()
-        await asyncio.to_thread(wait_ready, [(slow_world.demo.processes[at], member.folder / "gateway.ready")])
+        await start_again(slow_world, at, member)
         async with asyncio.timeout(60):
             while (again := await _answered(stub, recipient)) is None:
                 pass
@@ -219,10 +225,7 @@ async def test_a_call_with_many_questions_outlives_a_restart_and_what_was_read_i
             await many.check(asked_anew(recipient), time_s)
         assert (caught.value.code, caught.value.retryable) == ("PARTNER_UNAVAILABLE", True)
 
-        command = ("gateway.cli", "gateway", "run", "--config", str(payer.folder / "gateway.toml"))
-        slow_world.demo.processes[at] = start(process.name, command, process.log)
-        slow_world.demo.save()
-        await asyncio.to_thread(wait_ready, [(slow_world.demo.processes[at], payer.folder / "gateway.ready")])
+        await start_again(slow_world, at, payer)
 
         async def answered() -> agency_pb2.CheckResponse:
             while True:
