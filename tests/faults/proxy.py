@@ -80,6 +80,11 @@ class FaultProxy:
         """Connections that at least one end has not left."""
         return len(self._open)
 
+    @property
+    def held_down(self) -> int:
+        """Bytes that are held up on their way to who connected."""
+        return sum(connection.held_down for connection in self._open)
+
     async def start(self) -> None:
         """Take connections."""
         await self._open_door()
@@ -214,7 +219,8 @@ class _Way:
         self._connection = connection
         self._up = up
         self._held: deque[_Held] = deque()
-        self._size = 0
+        self.size = 0
+        """Bytes held up."""
         self._passed = 0
         self._pouring: asyncio.Task[None] | None = None
         self._sink_full = False
@@ -239,9 +245,10 @@ class _Way:
             self._deliver(what, NOTHING)
             return
         self._held.append(_Held(asyncio.get_running_loop().time(), self._proxy.luck.random(), what))
-        self._size += len(what) if isinstance(what, bytes) else 0
+        self.size += len(what) if isinstance(what, bytes) else 0
         self._press()
         self.pour()
+        self._proxy.note()
 
     def pour(self) -> None:
         """See to it that what is held up goes on in time."""
@@ -251,7 +258,7 @@ class _Way:
     def close(self) -> None:
         """Nobody is left to send to."""
         self._held.clear()
-        self._size = 0
+        self.size = 0
         self._press()
         if self._pouring is not None:
             self._pouring.cancel()
@@ -264,7 +271,7 @@ class _Way:
 
     def _press(self) -> None:
         """Read from the sender or do not, as there is room."""
-        choked = self._sink_full or self._size > HELD_AT_MOST
+        choked = self._sink_full or self.size > HELD_AT_MOST
         if choked is self._choked or self.source is None or self.source.is_closing():
             return
         self._choked = choked
@@ -300,7 +307,7 @@ class _Way:
         self._pouring = None
 
     def _free(self, size: int) -> None:
-        self._size -= size
+        self.size -= size
         self._press()
 
     def _deliver(self, what: bytes | _End, fault: Fault) -> None:
@@ -380,6 +387,11 @@ class _Connection:
         self.front = _Side(self, up, down)
         self._back = _Side(self, down, up)
         self._onward: asyncio.Task[None] | None = None
+
+    @property
+    def held_down(self) -> int:
+        """Bytes that are held up on their way to who connected."""
+        return self._ways[1].size
 
     def made(self, side: _Side) -> None:
         """One of both is there."""

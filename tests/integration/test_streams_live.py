@@ -22,6 +22,7 @@ from gateway.demo.processes import Started, stop
 from gateway.federation.streams import Chunk, ChunkOutcome, Streams
 from gateway.store.engine import Store
 from tests.faults.proxy import FaultProxy
+from tests.faults.trouble import HALF_OPEN_BACK
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 pytestmark = pytest.mark.integration
@@ -30,6 +31,8 @@ MEMBER = ANSWERING[0]
 PEOPLE = 6_000
 CHUNK = 200
 CHUNKS = PEOPLE // CHUNK
+AN_ANSWER = 1_000
+"""Bytes: more than the frames about a connection, less than an answer about a chunk."""
 
 
 @dataclass
@@ -92,11 +95,19 @@ async def test_a_roster_is_answered_over_one_stream_and_recorded(pair: Pair) -> 
 
 
 async def test_connections_that_are_reset_mid_stream_lose_nothing(pair: Pair) -> None:
+    async def reset_with_an_answer_on_its_way() -> None:
+        await pair.proxy.until(lambda: pair.proxy.held_down > AN_ANSWER)
+        pair.proxy.reset()
+        await pair.proxy.heal()
+
     outcomes = []
+    resets = []
     async for outcome in pair.outcomes(roster()):
         outcomes.append(outcome)
         if len(outcomes) in (3, 10):
-            pair.proxy.reset()
+            await pair.proxy.suffer(HALF_OPEN_BACK)
+            resets.append(asyncio.ensure_future(reset_with_an_answer_on_its_way()))
+    await asyncio.gather(*resets)
     require_whole(outcomes)
     assert any(len(each.sent) > 1 for each in outcomes), "nothing was on its way when the connection was reset"
 
