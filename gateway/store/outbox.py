@@ -30,6 +30,10 @@ WAITING: Final = 1
 DEAD: Final = 2
 MAX_BODY_BYTES: Final = 4 << 20
 SWEEP_AT_MOST: Final = 500
+LOOKED_THROUGH: Final = 256
+"""So many letters are looked through for those that are due, if any is found: of a person with many, one is."""
+_PART_AT_MOST: Final = 8_192
+"""So many are read at a time."""
 NUMBERS: Final = "outbox_sequence"
 
 
@@ -266,27 +270,31 @@ class OutboxTable:
 def _due(
     connection: sa.Connection, partner: str, now_ms: int, limit: int, longest_ms: int = LONGEST_OFF_MS
 ) -> Sequence[Row[Any]]:
-    earlier = outbox.alias()
-    before = sa.exists().where(
-        earlier.c.partner == outbox.c.partner,
-        earlier.c.order_key == outbox.c.order_key,
-        earlier.c.state == WAITING,
-        earlier.c.sequence < outbox.c.sequence,
-    )
-    query = (
-        sa.select(outbox)
-        .where(
-            outbox.c.partner == partner,
-            outbox.c.state == WAITING,
-            sa.or_(outbox.c.next_try_ms <= now_ms, outbox.c.next_try_ms > now_ms + longest_ms),
-            # A sum, so that the database does not take the index of that time and sort all that waits for anybody.
-            outbox.c.expires_at_ms + 0 > now_ms,
-            ~before,
-        )
-        .order_by(outbox.c.sequence)
-        .limit(limit)
-    )
-    return connection.execute(query).all()
+    """The first that are due, in order; fewer than `limit` where it takes more than a look through a part to find so
+    many, but never none where there is one.
+
+    Whether another waits before a letter is known from those passed on the way to it. To ask the database that of each
+    takes a search through all before it: with 87,000 letters about 200 people it took some 20 seconds.
+    """
+    found: list[int] = []
+    passed: set[bytes] = set()
+    after, part, looked_through = -1, limit, 0
+    while True:
+        rows = connection.execute(_WAIT, {"partner": partner, "after": after, "part": part}).all()
+        for sequence, order_key, next_try_ms, expires_at_ms in rows:
+            if order_key is not None:
+                if (key := bytes(order_key)) in passed:
+                    continue
+                passed.add(key)
+            if expires_at_ms > now_ms and not now_ms < next_try_ms <= now_ms + longest_ms:
+                found.append(sequence)
+                if len(found) == limit:
+                    break
+        looked_through += len(rows)
+        enough = len(found) == limit or (found and looked_through >= max(LOOKED_THROUGH, 4 * limit))
+        if enough or len(rows) < part:
+            return connection.execute(_THESE, {"sequences": found}).all() if found else []
+        after, part = rows[-1].sequence, min(2 * part, _PART_AT_MOST)
 
 
 def _until(state: int | sa.BindParameter[int], before_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[int]]:
@@ -297,18 +305,38 @@ def _until(state: int | sa.BindParameter[int], before_ms: int | sa.BindParameter
 _ANY_WAITING = Look(sa.select(outbox.c.sequence).where(outbox.c.state == WAITING).limit(1))
 _OVER = Look(_until(sa.bindparam("state"), sa.bindparam("until_ms")).limit(1))
 _TROUBLES = Look(sa.select(outbox_partner))
+_WAIT = (
+    sa.select(outbox.c.sequence, outbox.c.order_key, outbox.c.next_try_ms, outbox.c.expires_at_ms)
+    .where(
+        outbox.c.partner == sa.bindparam("partner"),
+        outbox.c.state == WAITING,
+        outbox.c.sequence > sa.bindparam("after"),
+    )
+    .order_by(outbox.c.sequence)
+    .limit(sa.bindparam("part"))
+)
+_THESE = (
+    sa.select(outbox)
+    # A sum, so that the database takes them by their numbers and does not go through all that wait.
+    .where(outbox.c.sequence.in_(sa.bindparam("sequences", expanding=True)), outbox.c.state + 0 == WAITING)
+    .order_by(outbox.c.sequence)
+)
 
 
 def _distinct_partners(connection: sa.Connection, state: int) -> list[str]:
-    """By one seek for each partner, however many letters wait."""
+    """By two seeks for each partner, however many letters there are."""
     found: list[str] = []
     last = ""
     while True:
-        query = sa.select(sa.func.min(outbox.c.partner)).where(outbox.c.state == state, outbox.c.partner > last)
-        following: str | None = connection.execute(query).scalar()
+        # Of any state: with the state in it, the database would take an index by that and go through all of them.
+        following: str | None = connection.execute(
+            sa.select(sa.func.min(outbox.c.partner)).where(outbox.c.partner > last)
+        ).scalar()
         if following is None:
             return found
-        found.append(following)
+        there = sa.select(outbox.c.sequence).where(outbox.c.partner == following, outbox.c.state == state).limit(1)
+        if connection.execute(there).first() is not None:
+            found.append(following)
         last = following
 
 

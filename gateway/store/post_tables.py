@@ -34,7 +34,6 @@ outbox = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("ix_outbox_delivery_id", "delivery_id", unique=True),
     sa.Index("ix_outbox_partner", "partner", "state", "sequence"),
-    sa.Index("ix_outbox_order_key", "partner", "order_key", "sequence"),
     sa.Index("ix_outbox_expires_at_ms", "state", "expires_at_ms"),
 )
 """What is to be delivered, in the order in which it was made; a row leaves when its receipt is there."""

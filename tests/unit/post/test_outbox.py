@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
-from gateway.store.outbox import DEAD, WAITING, Trouble, _due
+from gateway.store.outbox import DEAD, LOOKED_THROUGH, WAITING, Again, Attempt, Trouble, _distinct_partners, _due
 from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -350,6 +350,53 @@ async def test_looking_for_what_is_due_costs_no_more_the_more_waits(tmp_path: Pa
         few = steps(tmp_path, look)
         await site.leave(*[b"news"] * 600)
         assert steps(tmp_path, look) < 2 * few
+
+
+async def test_nor_does_it_the_more_waits_about_the_same_few_people(tmp_path: Path) -> None:
+    """Of each the first letter only is due, and those behind it are not looked through every time."""
+
+    def look(connection: sa.Connection) -> None:
+        assert [row.order_key for row in _due(connection, B.member_id, NOW_MS, 20)] == [KEY, OTHER_KEY]
+
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        site = Site(A, B, store, FakeClock(NOW_MS))
+
+        async def leave(times: int) -> None:
+            letters = [site.letter(order_key=key) for _ in range(times) for key in (KEY, OTHER_KEY)]
+            await asyncio.gather(*map(site.outbox.submit, letters))
+
+        await leave(150)
+        few = steps(tmp_path, look)
+        await leave(1_500)
+        assert steps(tmp_path, look) < 2 * few
+
+
+async def test_what_is_due_is_found_behind_any_number_that_are_put_off(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        site = Site(A, B, store, FakeClock(NOW_MS))
+        letters = [site.letter(order_key=KEY), *(site.letter() for _ in range(LOOKED_THROUGH))]
+        numbers = await asyncio.gather(*map(site.outbox.submit, letters))
+        await store.outbox.settle(Attempt(B.member_id, again=[Again(number, NOW_MS + 1, 1) for number in numbers]))
+        behind, free = await asyncio.gather(*map(site.outbox.submit, (site.letter(order_key=KEY), site.letter())))
+        assert [each.sequence for each in await store.outbox.due(B.member_id, NOW_MS, 10)] == [free]
+        due = await store.outbox.due(B.member_id, NOW_MS + 1, LOOKED_THROUGH + 10)
+        assert [each.sequence for each in due] == [*numbers, free]
+        await store.outbox.settle(Attempt(B.member_id, received=numbers))
+        assert [each.sequence for each in await store.outbox.due(B.member_id, NOW_MS, 10)] == [behind, free]
+
+
+async def test_for_whom_anything_waits_is_found_without_looking_through_it(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        site = Site(A, B, store, FakeClock(NOW_MS))
+
+        def look(connection: sa.Connection) -> None:
+            assert _distinct_partners(connection, WAITING) == [B.member_id]
+            assert _distinct_partners(connection, DEAD) == []
+
+        await site.leave(*[b"news"] * 20)
+        few = steps(tmp_path, look)
+        await site.leave(*[b"news"] * 2_000)
+        assert steps(tmp_path, look) <= few + 1
 
 
 async def test_no_more_is_taken_for_a_partner_than_may_wait(tmp_path: Path) -> None:
