@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gateway.post.outbox import Outbox
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.engine import Store
 from gateway.store.letters import Effect, Letter
+from gateway.store.reader import Reader
 from tests.unit.services.gateways_world import NOW_MS, A, B, Listed, Party
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import delivery_pb2, envelope_pb2
@@ -211,5 +212,26 @@ def steps(folder: Path, work: Callable[[sa.Connection], object]) -> int:
         driver: Any = connection.connection.driver_connection
         driver.set_progress_handler(count, 100)
         work(connection)
+    engine.dispose()
+    return counted
+
+
+async def reading_steps(folder: Path, work: Callable[[Reader], Awaitable[object]]) -> int:
+    """The same of something that reads by a reader of its own."""
+    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    def watch(driver: Any, _entry: object) -> None:
+        driver.set_progress_handler(count, 100)
+
+    sa.event.listen(engine, "connect", watch)
+    reader = Reader(engine)
+    await work(reader)
+    reader.close()
     engine.dispose()
     return counted
