@@ -37,6 +37,7 @@ UNDER_WAY: Final = 2
 DONE: Final = 3
 DEAD: Final = 4
 OPEN: Final = (WAITING, UNDER_WAY)
+_STATES: Final = (*OPEN, DONE, DEAD)
 
 ACCEPTED: Final = 1
 DUPLICATE: Final = 2
@@ -174,12 +175,15 @@ class _Accept:
         return {bytes(row[0]): row[1] for row in rows}
 
     def _newest(self, connection: sa.Connection, sender: str, arrivals: Sequence[Arrival]) -> dict[bytes, int]:
+        """The last sequence under each order key, where it is beyond the first of those that arrive."""
         keys = {each.order_key for each in arrivals if each.order_key}
         if not keys:
             return {}
         rows = connection.execute(
             sa.select(inbox.c.order_key, sa.func.max(inbox.c.sequence))
-            .where(inbox.c.sender == sender, inbox.c.order_key.in_(keys))
+            # With every state, by which the index goes on to the sequence: what came before is not passed over.
+            .where(inbox.c.sender == sender, inbox.c.order_key.in_(keys), inbox.c.state.in_(_STATES))
+            .where(inbox.c.sequence > min(each.sequence for each in arrivals if each.order_key))
             .group_by(inbox.c.order_key)
         )
         return {bytes(row[0]): row[1] for row in rows}

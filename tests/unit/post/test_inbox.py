@@ -17,9 +17,30 @@ from gateway.exchange.envelope import open_receipt, seal, verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.post.letters import Handled, Received
 from gateway.store.faults import overloaded
-from gateway.store.inbox import ACCEPTED, DEAD, DONE, DUPLICATE, EXPIRED, SUPERSEDED, UNDER_WAY, Arrival, Finish, _due
+from gateway.store.inbox import (
+    ACCEPTED,
+    DEAD,
+    DONE,
+    DUPLICATE,
+    EXPIRED,
+    SUPERSEDED,
+    UNDER_WAY,
+    Arrival,
+    Finish,
+    _due,
+)
 from gateway.store.post_tables import inbox
-from tests.unit.post.post_world import DAY_MS, NOTICE, Site, effect, open_store, steps, two_sites, until
+from gateway.store.rows import Transaction
+from tests.unit.post.post_world import (
+    DAY_MS,
+    NOTICE,
+    Site,
+    effect,
+    open_store,
+    steps,
+    two_sites,
+    until,
+)
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import delivery_pb2, envelope_pb2
@@ -98,6 +119,25 @@ async def test_looking_for_what_is_due_costs_no_more_the_more_waits_or_was_dealt
         assert [held.delivery_id for held in due] == [each.delivery_id for each in first]
     assert many_wait < 2 * few
     assert many_done < 2 * few
+
+
+async def test_accepting_costs_no_more_the_more_came_before_about_the_same_person(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        next_one = arrival(10_000, order_key=KEY)
+
+        def look(connection: sa.Connection) -> None:
+            assert store.inbox._accept.apply(Transaction(connection), [[next_one]]) == [[ACCEPTED]]
+
+        async def accept(first: int, count: int) -> None:
+            await store.inbox.accept([arrival(number, order_key=KEY) for number in range(first, first + count)])
+
+        await accept(1, 20)
+        few = steps(tmp_path, look)
+        await accept(21, 2_000)
+        assert steps(tmp_path, look) <= few + 1
+        late = [arrival(30_000, sequence=number, order_key=KEY) for number in (7, 2_020, 2_021)]
+        again = [each._replace(delivery_id=number.to_bytes(16)) for number, each in enumerate(late, 30_000)]
+        assert await store.inbox.accept(again) == [SUPERSEDED, ACCEPTED, ACCEPTED]
 
 
 async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:
