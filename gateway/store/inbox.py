@@ -144,6 +144,7 @@ class _Accept:
         newest = self._newest(connection, sender, arrivals)
         results: list[int] = []
         taken: list[Arrival] = []
+        full = False
         for arrival in arrivals:
             if arrival.delivery_id in known:
                 results.append(DUPLICATE)
@@ -153,7 +154,8 @@ class _Accept:
                 results.append(EXPIRED)
             elif arrival.order_key and newest.get(arrival.order_key, 0) > arrival.sequence:
                 results.append(SUPERSEDED)
-            elif not self._has_room(connection, sender, len(taken)):
+            elif full or not self._has_room(connection, sender, len(taken)):
+                full = True  # until this is written down: nothing is counted again for the rest
                 results.append(FULL)
             else:
                 results.append(ACCEPTED)

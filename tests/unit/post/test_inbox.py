@@ -23,6 +23,7 @@ from gateway.store.inbox import (
     DONE,
     DUPLICATE,
     EXPIRED,
+    FULL,
     SUPERSEDED,
     UNDER_WAY,
     Arrival,
@@ -138,6 +139,24 @@ async def test_accepting_costs_no_more_the_more_came_before_about_the_same_perso
         late = [arrival(30_000, sequence=number, order_key=KEY) for number in (7, 2_020, 2_021)]
         again = [each._replace(delivery_id=number.to_bytes(16)) for number, each in enumerate(late, 30_000)]
         assert await store.inbox.accept(again) == [SUPERSEDED, ACCEPTED, ACCEPTED]
+
+
+async def test_what_finds_no_room_is_not_counted_again_for_each(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        store.inbox.limit(500)
+        await store.inbox.accept([arrival(number) for number in range(1, 500)])
+
+        def look(count: int) -> int:
+            arrivals = [arrival(number) for number in range(1_000, 1_000 + count)]
+
+            def accept(connection: sa.Connection) -> None:
+                store.inbox._accept._room.clear()
+                (results,) = store.inbox._accept.apply(Transaction(connection), [arrivals])
+                assert results == [ACCEPTED, *[FULL] * (count - 1)]
+
+            return steps(tmp_path, accept)
+
+        assert look(60) < 2 * look(2)
 
 
 async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:
