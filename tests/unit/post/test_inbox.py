@@ -26,11 +26,14 @@ from gateway.store.inbox import (
     FULL,
     SUPERSEDED,
     UNDER_WAY,
+    WAITING,
     Arrival,
     Finish,
+    InboxTable,
     _due,
 )
 from gateway.store.post_tables import inbox
+from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from tests.unit.post.post_world import (
     DAY_MS,
@@ -38,6 +41,7 @@ from tests.unit.post.post_world import (
     Site,
     effect,
     open_store,
+    reading_steps,
     steps,
     two_sites,
     until,
@@ -157,6 +161,27 @@ async def test_what_finds_no_room_is_not_counted_again_for_each(tmp_path: Path) 
             return steps(tmp_path, accept)
 
         assert look(60) < 2 * look(2)
+
+
+async def test_how_many_wait_is_counted_without_those_that_are_done(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+
+        async def done(first: int, count: int) -> None:
+            arrivals = [arrival(number) for number in range(first, first + count)]
+            await store.inbox.accept(arrivals)
+            await asyncio.gather(
+                *(store.inbox.finish(Finish(each.sender, each.delivery_id, DONE)) for each in arrivals)
+            )
+
+        async def look(reader: Reader) -> None:
+            assert await InboxTable(store._writer, reader, store._keys).counts() == {WAITING: 2, DEAD: 1}
+
+        await store.inbox.accept([arrival(1), arrival(2), arrival(3)])
+        await store.inbox.finish(Finish(A.member_id, arrival(3).delivery_id, DEAD))
+        await done(10, 20)
+        few = await reading_steps(tmp_path, look)
+        await done(100, 1_500)
+        assert await reading_steps(tmp_path, look) <= few + 1
 
 
 async def test_a_delivery_is_accepted_once_also_within_one_envelope_and_after_a_restart(tmp_path: Path) -> None:
