@@ -130,7 +130,7 @@ class Gate:
             StoreError: nothing could be written, and nothing was claimed.
         """
         tags = packed["tag"].tolist()
-        elsewhere = await self._elsewhere(tags)
+        elsewhere = await self._store.duplicates.open_elsewhere(tags)
         refused = [
             Refused(place, elsewhere[tag].kind, "", elsewhere[tag].member, 0)
             for place, tag in enumerate(tags)
@@ -239,8 +239,3 @@ class Gate:
         now_ms = self._clock.now_ms()
         claims = await self._store.certifications.purge(civil_day(now_ms) - KEPT_DAYS)
         return claims + await self._store.duplicates.purge(now_ms)
-
-    async def _elsewhere(self, tags: Sequence[bytes]) -> dict[bytes, Elsewhere]:
-        """Who is known to draw at another member, too."""
-        kept = self._store.duplicates
-        return await kept.open_elsewhere(tags) if tags and await kept.any_elsewhere() else {}

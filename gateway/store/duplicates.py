@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import Effect, take_numbers
 from gateway.store.once_tables import duplicate
-from gateway.store.reader import Reader
+from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
 
@@ -265,7 +265,8 @@ class Duplicates:
                 found |= _elsewhere(connection, duplicate.c.tag.in_(tags[start : start + AT_ONCE]))
             return found
 
-        return await self._reader.run(read)
+        # Whether there is any at all, and not whether any is open elsewhere: no index tells that of all of them.
+        return await self._reader.run(read) if tags and await self._reader.look(_ANY) else {}
 
     async def all_elsewhere(self) -> dict[bytes, Elsewhere]:
         """Everybody with an open finding that has to do with another member."""
@@ -277,11 +278,6 @@ class Duplicates:
             duplicate.c.kind == kind, duplicate.c.member == member, duplicate.c.settled_at_ms == 0
         )
         return await self._reader.run(lambda connection: {bytes(row.tag) for row in connection.execute(query)})
-
-    async def any_elsewhere(self) -> bool:
-        """Whether there is an open finding that has to do with another member at all."""
-        query = sa.select(duplicate.c.number).where(*_OPEN_ELSEWHERE).limit(1)
-        return await self._reader.run(lambda connection: connection.execute(query).first() is not None)
 
     async def purge(self, now_ms: int) -> int:
         """Forget findings whose time is over, at most 2,000; how many."""
@@ -298,6 +294,7 @@ class Duplicates:
         return Kept(row.number, bytes(row.tag), row.kind, row.member, *times, body)
 
 
+_ANY: Final = Look(sa.select(duplicate.c.number).limit(1))
 _OPEN_ELSEWHERE: Final = (duplicate.c.member != "", duplicate.c.settled_at_ms == 0)
 
 

@@ -17,7 +17,10 @@ from gateway.errors import RefusedError
 from gateway.once.claiming import Claiming
 from gateway.once.gate import Claimed, Gate
 from gateway.once.keyed import Certified
+from gateway.store.duplicates import Duplicates, Finding
 from gateway.store.engine import Store
+from gateway.store.reader import Reader
+from tests.unit.post.post_world import open_store, reading_steps
 from tests.unit.rules.rules_world import BOOK
 from wugan.agency.v1 import duplicates_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -26,7 +29,8 @@ PENSION = words.BENEFIT_TYPE_EMPLOYEE_PENSION
 RESIDENT = words.BENEFIT_TYPE_RESIDENT_PENSION
 INJURY = words.BENEFIT_TYPE_WORK_INJURY
 ANNA, BO, CHEN = "330702195001011234", "330702195202022345", "330702196003033456"
-TODAY = civil_day(FakeClock().now_ms())
+NOW_MS = FakeClock().now_ms()
+TODAY = civil_day(NOW_MS)
 TWICE, NUMBER, NAME, FACE, UNIT, MEMBER = range(1, 7)
 FACE_1, FACE_2, FACE_3 = (face_token("a.platform", f"T-{each}") for each in "123")
 
@@ -330,3 +334,21 @@ async def test_a_face_is_held_by_the_person_who_was_certified_with_it_first(
                     if holder.setdefault(face, person) != person:
                         expected.append((row, FACE))
                 assert await of_roster(gate, folder, [given_]) == expected
+
+
+async def test_a_claim_costs_no_more_the_more_was_found_that_is_settled_or_nobody_elses(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock()) as store:
+        gate = Gate(BOOK, store, FakeClock())
+
+        async def find(first: int, count: int) -> None:
+            tags = [number.to_bytes(16) for number in range(first, first + count)]
+            await store.duplicates.note([Finding(tag, "330700", UNIT, "", NOW_MS, NOW_MS + 1, b"") for tag in tags])
+
+        async def claim(reader: Reader) -> None:
+            store.duplicates = Duplicates(store._writer, reader, store._keys)
+            assert refused(await gate.claim(certified((ANNA,), (BO,)))) == []
+
+        await find(0, 20)
+        few = await reading_steps(tmp_path, claim)
+        await find(20, 1_500)
+        assert await reading_steps(tmp_path, claim) <= few + 1
