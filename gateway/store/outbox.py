@@ -30,8 +30,9 @@ WAITING: Final = 1
 DEAD: Final = 2
 MAX_BODY_BYTES: Final = 4 << 20
 SWEEP_AT_MOST: Final = 500
-LOOKED_THROUGH: Final = 256
-"""So many letters are looked through for those that are due, if any is found: of a person with many, one is."""
+LOOKED_THROUGH: Final = 4_096
+"""So many letters are looked through for those that are due, if any is found: of a person with many, one is. More than
+that about one person hold up what waits behind them."""
 _PART_AT_MOST: Final = 8_192
 """So many are read at a time."""
 NUMBERS: Final = "outbox_sequence"
@@ -291,7 +292,7 @@ def _due(
                 if len(found) == limit:
                     break
         looked_through += len(rows)
-        enough = len(found) == limit or (found and looked_through >= max(LOOKED_THROUGH, 4 * limit))
+        enough = len(found) == limit or (found and looked_through >= LOOKED_THROUGH)
         if enough or len(rows) < part:
             return connection.execute(_THESE, {"sequences": found}).all() if found else []
         after, part = rows[-1].sequence, min(2 * part, _PART_AT_MOST)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
-from gateway.store.outbox import DEAD, LOOKED_THROUGH, WAITING, Again, Attempt, Trouble, _distinct_partners, _due
+from gateway.store import outbox
+from gateway.store.outbox import DEAD, WAITING, Again, Attempt, Trouble, _distinct_partners, _due
 from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -352,12 +353,15 @@ async def test_looking_for_what_is_due_costs_no_more_the_more_waits(tmp_path: Pa
         assert steps(tmp_path, look) < 2 * few
 
 
-async def test_nor_does_it_the_more_waits_about_the_same_few_people(tmp_path: Path) -> None:
+async def test_nor_does_it_the_more_waits_about_the_same_few_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of each the first letter only is due, and those behind it are not looked through every time."""
 
     def look(connection: sa.Connection) -> None:
         assert [row.order_key for row in _due(connection, B.member_id, NOW_MS, 20)] == [KEY, OTHER_KEY]
 
+    monkeypatch.setattr(outbox, "LOOKED_THROUGH", 256)
     async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
         site = Site(A, B, store, FakeClock(NOW_MS))
 
@@ -371,15 +375,18 @@ async def test_nor_does_it_the_more_waits_about_the_same_few_people(tmp_path: Pa
         assert steps(tmp_path, look) < 2 * few
 
 
-async def test_what_is_due_is_found_behind_any_number_that_are_put_off(tmp_path: Path) -> None:
+async def test_what_is_due_is_found_behind_any_number_that_are_put_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "LOOKED_THROUGH", 64)
     async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
         site = Site(A, B, store, FakeClock(NOW_MS))
-        letters = [site.letter(order_key=KEY), *(site.letter() for _ in range(LOOKED_THROUGH))]
+        letters = [site.letter(order_key=KEY), *(site.letter() for _ in range(200))]
         numbers = await asyncio.gather(*map(site.outbox.submit, letters))
         await store.outbox.settle(Attempt(B.member_id, again=[Again(number, NOW_MS + 1, 1) for number in numbers]))
         behind, free = await asyncio.gather(*map(site.outbox.submit, (site.letter(order_key=KEY), site.letter())))
         assert [each.sequence for each in await store.outbox.due(B.member_id, NOW_MS, 10)] == [free]
-        due = await store.outbox.due(B.member_id, NOW_MS + 1, LOOKED_THROUGH + 10)
+        due = await store.outbox.due(B.member_id, NOW_MS + 1, 210)
         assert [each.sequence for each in due] == [*numbers, free]
         await store.outbox.settle(Attempt(B.member_id, received=numbers))
         assert [each.sequence for each in await store.outbox.due(B.member_id, NOW_MS, 10)] == [behind, free]
