@@ -271,8 +271,8 @@ class OutboxTable:
 def _due(
     connection: sa.Connection, partner: str, now_ms: int, limit: int, longest_ms: int = LONGEST_OFF_MS
 ) -> Sequence[Row[Any]]:
-    """The first that are due, in order; fewer than `limit` where it takes more than a look through a part to find so
-    many, but never none where there is one.
+    """The first that are due, in order; fewer than `limit` where so many are not among the first `LOOKED_THROUGH` that
+    wait, but never none where there is one.
 
     Whether another waits before a letter is known from those passed on the way to it. To ask the database that of each
     takes a search through all before it: with 87,000 letters about 200 people it took some 20 seconds.
