@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -200,38 +201,28 @@ def effect(apply: Callable[..., Any], payload: Any = None) -> Effect:
 
 def steps(folder: Path, work: Callable[[sa.Connection], object]) -> int:
     """How many steps of SQLite's machine something takes in the store of a folder, in hundreds."""
-    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
-    counted = 0
-
-    def count() -> int:
-        nonlocal counted
-        counted += 1
-        return 0
-
+    engine, counted = _counting(folder)
     with engine.connect() as connection:
-        driver: Any = connection.connection.driver_connection
-        driver.set_progress_handler(count, 100)
         work(connection)
     engine.dispose()
-    return counted
+    return counted.total()
 
 
 async def reading_steps(folder: Path, work: Callable[[Reader], Awaitable[object]]) -> int:
     """The same of something that reads by a reader of its own."""
-    engine = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}")
-    counted = 0
-
-    def count() -> int:
-        nonlocal counted
-        counted += 1
-        return 0
-
-    def watch(driver: Any, _entry: object) -> None:
-        driver.set_progress_handler(count, 100)
-
-    sa.event.listen(engine, "connect", watch)
+    engine, counted = _counting(folder)
     reader = Reader(engine)
     await work(reader)
     reader.close()
     engine.dispose()
-    return counted
+    return counted.total()
+
+
+def _counting(folder: Path) -> tuple[sa.Engine, Counter[str]]:
+    engine, counted = sa.create_engine(f"sqlite:///{folder / 'gateway.db'}"), Counter[str]()
+
+    def watch(driver: Any, _entry: object) -> None:
+        driver.set_progress_handler(lambda: counted.update(["hundred"]), 100)
+
+    sa.event.listen(engine, "connect", watch)
+    return engine, counted
