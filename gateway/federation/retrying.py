@@ -243,13 +243,10 @@ class Retrying:
 
         if not wanted(failed):  # the library costs more than all else that there is to do about a failure
             return failed
-        made, judged = [failed], [True]  # the first try, made where nobody pays for what comes after a failure
 
-        async def once() -> T | Failed:
-            return made.pop() if made else await attempt()
+        async def again() -> T | Failed:  # the library awaits coroutine functions only
+            return await attempt()
 
-        def again(outcome: T | Failed) -> bool:
-            return judged.pop() if judged else wanted(outcome)
-
-        retrying = AsyncRetrying(sleep=self._sleep, retry=retry_if_result(again), wait=lambda _state: wait_s)
-        return await retrying(once)
+        await self._sleep(wait_s)
+        retrying = AsyncRetrying(sleep=self._sleep, retry=retry_if_result(wanted), wait=lambda _state: wait_s)
+        return await retrying(again)
