@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.contract import Evidence
 from gateway.access.terms import EVERYTHING, KIND_NAMES, Scope
 from gateway.errors import RefusedError
 from gateway.exchange.columns import put_columns
@@ -265,17 +266,7 @@ _LARGE = 512
 """People in one question from which on whole columns are written at once."""
 _DENSE = ("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
 _REASONS = ("code", "department", "kind", "on", "number")
-_NUMBERS_OF_EVIDENCE = (
-    "kind",
-    "department",
-    "region",
-    "observed_on",
-    "available_on",
-    "strength",
-    "detail",
-    "from_on",
-    "until_on",
-)
+_NUMBERS_OF_EVIDENCE = Evidence.INTEGER_COLUMNS[1:]  # of whom each row speaks is written beside them
 _EVIDENCE = (*_NUMBERS_OF_EVIDENCE, "source_reference")
 
 
