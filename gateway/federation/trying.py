@@ -305,7 +305,7 @@ class Tries:
             ):
                 call = stub.Exchange(sealed.envelope, timeout=time_s)
                 # The call goes out in the next round of the loop, and what is done about it right behind it.
-                asyncio.get_running_loop().call_soon(left)
+                asyncio.get_running_loop().call_later(0.001, left)
                 try:
                     envelope = await call
                 finally:

@@ -22,6 +22,7 @@ from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.findings import Part, Terms, wants_faces, write_findings
 from gateway.inquiry.gathering import Gathered
+from gateway.inquiry.plain import write_plain
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
@@ -274,6 +275,9 @@ class Inquiry:
         subjects: Subjects,
         gathered: Gathered,
     ) -> list[list[exchange_pb2.Findings]]:
+        made_at_ms = self._clock.now_ms()
+        if (plain := write_plain(self._book, terms, parts, gathered, made_at_ms)) is not None:
+            return [[plain]]
         alone = parts[0] if len(parts) == 1 else None
         benefit = alone.benefits if alone else np.concatenate([part.benefits for part in parts])
         born_on = alone.born_on if alone else np.concatenate([part.born_on for part in parts])
@@ -290,7 +294,7 @@ class Inquiry:
             partial=gathered.partial,
             silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
         )
-        written = iter(write_findings(self._book, terms, parts, gathered, grades, benefit, self._clock.now_ms()))
+        written = iter(write_findings(self._book, terms, parts, gathered, grades, benefit, made_at_ms))
         return [[next(written) for _ in parts] for parts in joined]
 
 

@@ -173,6 +173,8 @@ class Exchange:
             metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
         if parts is None and not record.done:
+            await asyncio.sleep(0)
+        if parts is None and not record.done:
             recipient_key.prepare()  # for the next one, while the disk is at work
         try:
             with tracing.span("record"):

@@ -102,32 +102,8 @@ def write_findings(
     made_at_ms: int,
 ) -> list[exchange_pb2.Findings]:
     """The findings for every part; the columns hold the people of all parts, one part after another."""
-    allowed = book.disclosure(terms.purpose)
-    narrowed = _narrowed(terms.scope)
-    shared = exchange_pb2.Findings(
-        as_of_on=terms.as_of_on,
-        made_at_ms=made_at_ms,
-        rules_version=book.version,
-        rules_digest=book.digest,
-        sources=[
-            exchange_pb2.SourceReport(
-                adapter_id=report.adapter_id,
-                department=report.department,  # type: ignore[arg-type]  # numbers of the contract
-                outcome=report.outcome,  # type: ignore[arg-type]
-                complete_until_on=report.complete_until_on,
-            )
-            for report in gathered.reports
-        ],
-        partial=gathered.partial,
-        trace_dates=_PRECISIONS[allowed.trace_dates],
-        event_dates=_PRECISIONS[allowed.event_dates],
-        # Told exactly or not at all (minimise_last_trace).
-        last_trace_date=(
-            words.DATE_PRECISION_DAY
-            if may_tell_last_trace(book, terms.purpose, narrowed)
-            else words.DATE_PRECISION_UNSPECIFIED
-        ),
-    )
+    narrowed = narrowing(terms.scope)
+    shared = begun(book, terms, gathered, made_at_ms)
     last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags, narrowed)
     dense = (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
     told = minimise_reasons(book, terms.purpose, grades.reasons, narrowed)
@@ -159,9 +135,38 @@ def write_findings(
     return written
 
 
+def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> exchange_pb2.Findings:
+    """Findings that tell by what they were made, and of nobody yet."""
+    allowed = book.disclosure(terms.purpose)
+    return exchange_pb2.Findings(
+        as_of_on=terms.as_of_on,
+        made_at_ms=made_at_ms,
+        rules_version=book.version,
+        rules_digest=book.digest,
+        sources=[
+            exchange_pb2.SourceReport(
+                adapter_id=report.adapter_id,
+                department=report.department,  # type: ignore[arg-type]  # numbers of the contract
+                outcome=report.outcome,  # type: ignore[arg-type]
+                complete_until_on=report.complete_until_on,
+            )
+            for report in gathered.reports
+        ],
+        partial=gathered.partial,
+        trace_dates=_PRECISIONS[allowed.trace_dates],
+        event_dates=_PRECISIONS[allowed.event_dates],
+        # Told exactly or not at all (minimise_last_trace).
+        last_trace_date=(
+            words.DATE_PRECISION_DAY
+            if may_tell_last_trace(book, terms.purpose, narrowing(terms.scope))
+            else words.DATE_PRECISION_UNSPECIFIED
+        ),
+    )
+
+
 def wants_faces(book: RuleBook, purpose: int, scope: Scope) -> bool:
     """Whether departments are to be asked for faces: what may not be told is not read either."""
-    return may_tell_faces(book, purpose, _narrowed(scope))
+    return may_tell_faces(book, purpose, narrowing(scope))
 
 
 def _write_large(
@@ -184,7 +189,7 @@ def _write_large(
         return whole
 
     findings = shared
-    put_columns(findings, {name: placed(column) for name, column in zip(_DENSE, dense, strict=True)})
+    put_columns(findings, {name: placed(column) for name, column in zip(DENSE, dense, strict=True)})
     for message, names, columns in (
         (findings.reasons, _REASONS, told),
         (findings.evidence, _NUMBERS_OF_EVIDENCE, disclosed),
@@ -195,7 +200,7 @@ def _write_large(
         put_columns(message, {"subject": subject, **{name: getattr(columns, name) for name in names}})
     if disclosed is not None:
         findings.evidence.source_reference.extend(disclosed.source_reference)
-    findings.reason_texts.extend(_texts(book, _present(told.code), {}))
+    findings.reason_texts.extend(texts_of(book, _present(told.code), {}))
     _refuse(findings, part)
     if not part.refused:
         findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
@@ -229,10 +234,10 @@ def _write_each(
         end = start + len(part.rows)
         findings = exchange_pb2.Findings()
         findings.CopyFrom(shared)
-        for name, column in zip(_DENSE, columns, strict=True):
+        for name, column in zip(DENSE, columns, strict=True):
             getattr(findings, name).extend(_placed(column[start:end], part))
         cut = reasons.write(findings.reasons, start, end, part)
-        findings.reason_texts.extend(_texts(book, cut["code"], texts))
+        findings.reason_texts.extend(texts_of(book, cut["code"], texts))
         if evidence is not None:
             evidence.write(findings.evidence, start, end, part)
         _refuse(findings, part)
@@ -264,14 +269,14 @@ def _present(column: NDArray[np.int32]) -> list[int]:
 _Dense = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 _LARGE = 512
 """People in one question from which on whole columns are written at once."""
-_DENSE = ("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
+DENSE = ("status", "flags", "decided_on", "last_trace_on", "valid_until_on")
 _REASONS = ("code", "department", "kind", "on", "number")
 _NUMBERS_OF_EVIDENCE = Evidence.INTEGER_COLUMNS[1:]  # of whom each row speaks is written beside them
 _EVIDENCE = (*_NUMBERS_OF_EVIDENCE, "source_reference")
 
 
 @functools.lru_cache(maxsize=256)
-def _narrowed(scope: Scope) -> Narrowed | None:
+def narrowing(scope: Scope) -> Narrowed | None:
     """What a scope leaves of an answer, as tables; a grant's scope is the same object at every question."""
     if scope == EVERYTHING:
         return None
@@ -317,7 +322,7 @@ def _placed(column: list[int], part: Part) -> list[int]:
     return whole
 
 
-def _texts(
+def texts_of(
     book: RuleBook, codes: Sequence[int], known: dict[int, exchange_pb2.ReasonText]
 ) -> list[exchange_pb2.ReasonText]:
     """The texts of the codes that occur, once each; `known` spares making one twice."""

@@ -92,6 +92,13 @@ def judge_age(
     return before
 
 
+def may_age_out(book: RuleBook, benefit: int, born_on: int, as_of_on: int) -> bool:
+    """Whether one person's age may set a flag, or is about to: `judge_age` then says."""
+    if not born_on or born_on <= as_of_on - _LONGEST_YEAR * book.aged_out_until_age:
+        return False
+    return bool(book.relevant_flags.take(benefit, mode="clip") & _AGED_OUT_BIT)
+
+
 def _judge_moves(moves: Events, relevant: Flags, flags: Flags, sheet: ReasonSheet) -> None:
     """A chain of moves counts as one: from where the first began to where the last ended."""
     packed = pack(moves.subject, moves.day, moves.kind, moves.department)

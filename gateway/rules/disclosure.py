@@ -161,7 +161,7 @@ def minimise(
         available_on=evidence.available_on[rows] & scope.exact[kind],
         strength=evidence.strength[rows],
         source_reference=(
-            _told_references(evidence.source_reference, rows)
+            told_references(evidence.source_reference, rows.tolist())
             if book.disclosure(purpose).references
             else [""] * len(rows)
         ),
@@ -171,10 +171,10 @@ def minimise(
     )
 
 
-def _told_references(references: Sequence[str], rows: Index) -> list[str]:
+def told_references(references: Sequence[str], rows: Sequence[int]) -> list[str]:
     """The references of some rows. A lazy column makes texts of these rows only."""
     take = getattr(references, "take", None)
-    return [references[row] for row in rows.tolist()] if take is None else list(take(rows))
+    return [references[row] for row in rows] if take is None else list(take(np.asarray(rows, np.intp)))
 
 
 def minimise_reasons(book: RuleBook, purpose: int, reasons: Reasons, narrowed: Narrowed | None = None) -> Reasons:

@@ -36,7 +36,7 @@ from gateway.rules.kinds import DEPARTMENT_SLOTS, KIND_SLOTS, STRENGTH_SLOTS, Ro
 from gateway.rules.penal import judge_sentences
 from gateway.rules.reasons import ReasonCode, Reasons, ReasonSheet
 from gateway.rules.stamps import stamp_day, stamps, tell_stamps
-from gateway.rules.traces import Alive, TraceRows, weigh
+from gateway.rules.traces import BY_REAL_NAME, DEPARTMENTS_TOLD, Alive, TraceRows, weigh
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _DEATH_ROLES = frozenset({Role.DEATH_CONFIRMED, Role.DEATH_SUPPORTED, Role.DEATH_LEAD, Role.DEATH_REVOKED})
@@ -44,11 +44,9 @@ _ABSENCE_ROLES = frozenset({Role.MISSING_DECLARED, Role.MISSING_REPORTED, Role.M
 _CHANGE_ROLES = frozenset({Role.FLAG, Role.MOVED, Role.NOTE})
 _LAST_VITAL_ROLE = max(_DEATH_ROLES | _ABSENCE_ROLES)
 _TELLS_DEPARTMENTS = np.zeros(len(ReasonCode) * 4, np.int32)
-_TELLS_DEPARTMENTS[
-    [ReasonCode.INDEPENDENT_DEPARTMENTS, ReasonCode.REAL_NAME_NOT_RECENT, ReasonCode.SEVERAL_WEAKER_TRACES]
-] = 1
+_TELLS_DEPARTMENTS[sorted(DEPARTMENTS_TOLD)] = 1
 _BY_REAL_NAME = np.zeros(len(ReasonCode) * 4, np.bool_)
-_BY_REAL_NAME[[ReasonCode.REAL_NAME_ONE_DEPARTMENT, ReasonCode.REAL_NAME_NOT_RECENT]] = True
+_BY_REAL_NAME[sorted(BY_REAL_NAME)] = True
 _NO_ROWS = np.zeros(0, np.intp)
 # Numbers of the columns' own type: a plain int is converted anew at every use.
 _LAST_KIND = np.uint32(KIND_SLOTS - 1)

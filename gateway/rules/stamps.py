@@ -26,6 +26,16 @@ def stamps(day: Int32, kind: NDArray[np.integer], department: NDArray[np.integer
     return (day.astype(np.int64) << _DAY_SHIFT) | (kind << _KIND_SHIFT) | department
 
 
+def stamp_of(day: int, kind: int, department: int) -> int:
+    """One row as a number."""
+    return day << _DAY_SHIFT | kind << _KIND_SHIFT | department
+
+
+def told_by(stamp: int) -> tuple[int, int, int]:
+    """Department, kind and day of one stamp."""
+    return stamp & 0xF, stamp >> _KIND_SHIFT & 0xFF, stamp >> _DAY_SHIFT
+
+
 def first_stamp(day: int) -> int:
     """The least stamp of a day."""
     return day << _DAY_SHIFT

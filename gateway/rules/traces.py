@@ -107,7 +107,7 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
     facts = measured >= least[:, None]
     bits = np.packbits(facts, axis=0, bitorder="little")[0]
     told = np.where(facts[2], medium_anchor, newest)
-    return Alive(_STATUSES[bits], _CODES[bits], told, departments, newest, anchor)
+    return Alive(STATUSES[bits], CODES[bits], told, departments, newest, anchor)
 
 
 def _outcomes() -> tuple[Int32, Int32]:
@@ -133,4 +133,11 @@ def _outcomes() -> tuple[Int32, Int32]:
     return statuses, codes
 
 
-_STATUSES, _CODES = _outcomes()
+STATUSES, CODES = _outcomes()
+"""What comes of the seven facts."""
+DEPARTMENTS_TOLD = frozenset(
+    {ReasonCode.INDEPENDENT_DEPARTMENTS, ReasonCode.REAL_NAME_NOT_RECENT, ReasonCode.SEVERAL_WEAKER_TRACES}
+)
+"""Reasons that tell how many independent departments there are."""
+BY_REAL_NAME = frozenset({ReasonCode.REAL_NAME_ONE_DEPARTMENT, ReasonCode.REAL_NAME_NOT_RECENT})
+"""Reasons for medium that last as long as one trace is recent."""

@@ -1,0 +1,251 @@
+"""One living person written without columns: the same findings, to the byte, as the columns come to; or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.contract import Evidence, Faces
+from gateway.access.terms import EVERYTHING, Scope
+from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.inquiry.gathering import Gathered, SourceReport
+from gateway.inquiry.plain import write_plain
+from gateway.rules import RULES_FILE
+from gateway.rules.book import RuleBook
+from gateway.rules.grading import grade
+from gateway.rules.kinds import DEPARTMENTS, FIRST_EVENT, KIND_SLOTS, KINDS, STRENGTHS
+from gateway.rules.living import LAST_DAY
+from gateway.rules.purposes import PURPOSES
+from tests.unit.rules.rules_world import BOOK, EMPLOYEE, Row, civil, evidence, row
+from wugan.adapter.v1 import vocabulary_pb2 as words
+from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as answer_words
+
+MADE_AT_MS = 1_779_840_000_000
+TRACES = sorted(name for name, number in KINDS.items() if number < FIRST_EVENT)
+OWNERS = {name: [d for d, n in DEPARTMENTS.items() if BOOK.kinds.originates[KINDS[name], n]] for name in TRACES}
+STRONG, MEDIUM = "anchor_strength: REAL_NAME, anchor_days: 90", "anchor_strength: REAL_NAME, anchor_days: 180"
+CERTIFICATION = PURPOSES["CERTIFICATION"]
+
+
+def book_with(*changes: tuple[str, str]) -> RuleBook:
+    text = RULES_FILE.read_text("utf-8")
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return RuleBook.parse(text.encode(), "changed")
+
+
+BOOKS = [
+    BOOK,
+    book_with(
+        (STRONG, "anchor_strength: IN_PERSON, anchor_days: 30"), (MEDIUM, "anchor_strength: WEAK, anchor_days: 365")
+    ),
+    book_with(("  FACE_CHECK: {", "  FACE_CHECK: {valid_days: 100, ")),
+]
+
+
+def terms(purpose: int = CERTIFICATION, *, as_of_on: int = civil(0), limit: int = 5, not_alive: bool = False) -> Terms:
+    return Terms(purpose, "law", as_of_on, limit, EVERYTHING, not_alive)
+
+
+def part(benefit: int = EMPLOYEE, born_on: int = civil("1950-05-05")) -> Part:
+    return Part(1, [0], [], ["n"], ["name"], np.array([benefit], np.int32), np.array([born_on], np.int32), [], [])
+
+
+def gathered(rows: Sequence[Row] | Evidence) -> Gathered:
+    report = SourceReport("one", words.DEPARTMENT_BANKS, answer_words.SOURCE_OUTCOME_ANSWERED, civil(1))
+    no = np.zeros(1, np.bool_)
+    found = rows if isinstance(rows, Evidence) else evidence(rows)
+    return Gathered(found, np.ones(1, np.bool_), no, no, [], [], [], [report])
+
+
+def in_columns(book: RuleBook, asked: Terms, about: Part, found: Gathered) -> exchange_pb2.Findings:
+    grades = grade(
+        book,
+        subjects=1,
+        evidence=found.evidence,
+        known=found.known,
+        identity_conflict=found.identity_conflict,
+        linked=found.linked,
+        benefit=about.benefits,
+        birth_on=about.born_on,
+        as_of_on=asked.as_of_on,
+        partial=found.partial,
+    )
+    (written,) = write_findings(book, asked, [about], found, grades, about.benefits, MADE_AT_MS)
+    return written
+
+
+def plainly(book: RuleBook, asked: Terms, about: Part, found: Gathered) -> exchange_pb2.Findings | None:
+    return write_plain(book, asked, [about], found, MADE_AT_MS)
+
+
+def trace(
+    kind: str, ago: int, lag: int | None, owner: int, strength: str, region: int, detail: int, reference: str
+) -> Row:
+    department = OWNERS[kind][owner % len(OWNERS[kind])]
+    known = None if lag is None else max(ago - lag, 0)
+    made = row(kind, ago, department, known=known, strength=strength, region=region, detail=detail)
+    return replace(made, reference=reference)
+
+
+ages = st.one_of(st.integers(0, 400), st.sampled_from([0, 1, 29, 30, 31, 89, 90, 91, 99, 100, 101, 179, 180, 181, 365]))
+traces = st.builds(
+    trace,
+    st.sampled_from(TRACES),
+    ages,
+    st.one_of(st.none(), st.integers(0, 40)),
+    st.integers(0, 3),
+    st.sampled_from(["", *STRENGTHS]),
+    st.sampled_from([0, 330700, 330702, 510104]),
+    st.sampled_from([0, 1, 510104]),
+    st.sampled_from(["", "a", "b"]),
+)
+known_traces = st.builds(
+    trace, st.sampled_from(TRACES), ages, st.none(), st.integers(0, 3), st.just(""), *[st.just(0)] * 2, st.just("a")
+)
+benefits = st.sampled_from(answer_words.BenefitType.values())
+births = st.one_of(st.just(0), st.integers(civil("1930-01-01"), civil(0)))
+purposes = st.sampled_from([*PURPOSES.values(), 99])
+
+
+@given(
+    st.sampled_from(BOOKS),
+    st.lists(st.one_of(traces, known_traces), max_size=8),
+    benefits,
+    births,
+    purposes,
+    st.integers(0, 9),
+    st.booleans(),
+    st.sampled_from([0, 0, 0, 1, 30, 200]),
+)
+@settings(max_examples=1500, deadline=None)
+def test_whatever_is_written_without_columns_is_what_the_columns_come_to(
+    book: RuleBook,
+    rows: list[Row],
+    benefit: int,
+    born_on: int,
+    purpose: int,
+    limit: int,
+    not_alive: bool,
+    ago: int,
+) -> None:
+    asked = terms(purpose, as_of_on=civil(ago), limit=limit, not_alive=not_alive)
+    found = gathered(rows)
+    written = plainly(book, asked, part(benefit, born_on), found)
+    if written is not None:
+        assert written == in_columns(book, asked, part(benefit, born_on), found)
+
+
+numbers = st.one_of(st.integers(-3, 300), st.sampled_from([-(2**31), 2**31 - 1, civil(0), civil(1), civil(300)]))
+strange = st.lists(st.tuples(*[numbers] * 9), max_size=4)
+
+
+@given(strange, purposes, st.sampled_from([civil(0), civil(300), 1, 200, LAST_DAY]))
+@settings(max_examples=600, deadline=None)
+def test_numbers_that_nobody_sends_are_no_exception(rows: list[tuple[int, ...]], purpose: int, as_of_on: int) -> None:
+    columns = np.array(rows, np.int32).reshape(-1, 9).T
+    names = ("kind", "department", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
+    found = gathered(
+        Evidence(
+            subject=np.zeros(len(rows), np.int32),
+            source_reference=["r"] * len(rows),
+            **dict(zip(names, columns, strict=True)),
+        )
+    )
+    asked = terms(purpose, as_of_on=as_of_on)
+    written = plainly(BOOK, asked, part(), found)
+    if written is not None:
+        assert written == in_columns(BOOK, asked, part(), found)
+
+
+@given(st.lists(known_traces, max_size=8), purposes, benefits)
+@settings(max_examples=200, deadline=None)
+def test_all_whose_traces_may_be_used_are_written_so(rows: list[Row], purpose: int, benefit: int) -> None:
+    """Or nothing would be gained, and the comparison would compare nothing."""
+    assert plainly(BOOK, terms(purpose), part(benefit), gathered(rows)) is not None
+
+
+@pytest.mark.parametrize(
+    ("rows", "status", "told"),
+    [
+        ([], "ALIVE_WEAK", 0),
+        ([row("PHARMACY", 9)], "ALIVE_WEAK", 1),
+        ([row("FACE_CHECK", 9), row("PHARMACY", 3)], "ALIVE_STRONG", 2),
+        ([row("FACE_CHECK", 120), row("PHARMACY", 300)], "ALIVE_MEDIUM", 2),
+    ],
+)
+def test_the_living_are_told_as_alive(rows: list[Row], status: str, told: int) -> None:
+    written = plainly(BOOK, terms(), part(), gathered(rows))
+    assert written is not None
+    assert list(written.status) == [answer_words.SurvivalStatus.Value(f"SURVIVAL_STATUS_{status}")]
+    assert len(written.evidence.subject) == told
+    assert written == in_columns(BOOK, terms(), part(), gathered(rows))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        row("CREMATION", 5),
+        row("SENTENCE", 5),
+        row("DECLARED_MISSING", 5),
+        row("RESIDENCE_MOVED", 5, detail=510104),
+        row("FACE_CHECK", 5, strength="LEAD"),
+        row("FACE_CHECK", -1),
+        row("FACE_CHECK", 5, known=-1),
+        row("FACE_CHECK", None),
+        row("INPATIENT", 5, since=date(2026, 5, 1)),
+        row("INPATIENT", 5, until=date(2026, 6, 1)),
+        replace(row("FACE_CHECK", 5), kind="CREMATION", observed=0),
+    ],
+)
+def test_who_has_more_than_traces_is_left_to_the_columns(more: Row) -> None:
+    """Above all: nobody of whom a death is on record is told as alive."""
+    assert plainly(BOOK, terms(), part(), gathered([row("PHARMACY", 9), more])) is None
+    assert plainly(BOOK, terms(), part(), gathered([row("PHARMACY", 9)])) is not None
+
+
+def test_no_kind_of_event_is_ever_written_so() -> None:
+    for kind in range(FIRST_EVENT, KIND_SLOTS):
+        columns = {name: np.array([0], np.int32) for name in Evidence.INTEGER_COLUMNS}
+        day = np.array([civil(3)], np.int32)
+        for department in DEPARTMENTS.values():
+            columns |= {"kind": np.array([kind], np.int32), "department": np.array([department], np.int32)}
+            found = gathered(Evidence(**{**columns, "observed_on": day}, source_reference=["r"]))
+            assert plainly(BOOK, terms(), part(), found) is None
+
+
+def test_only_one_plain_person_is_written_so() -> None:
+    found = gathered([row("FACE_CHECK", 5)])
+    yes = np.ones(1, np.bool_)
+    silent = SourceReport("one", words.DEPARTMENT_BANKS, answer_words.SOURCE_OUTCOME_UNAVAILABLE, 0)
+    day = np.array([civil(5)], np.int32)
+    for other in (
+        replace(found, known=~yes),
+        replace(found, identity_conflict=yes),
+        replace(found, linked=yes),
+        replace(found, link_subject=[0], link_id_number=["n"], link_since_on=[0]),
+        replace(found, reports=[silent]),
+        replace(found, faces=Faces(np.zeros(1, np.int32), [b"t"], day, day)),
+    ):
+        assert plainly(BOOK, terms(), part(), other) is None
+    two = replace(part(), count=2, rows=[0, 1])
+    assert plainly(BOOK, terms(), two, found) is None
+    assert plainly(BOOK, terms(), replace(part(), count=2), found) is None  # the other one was refused
+    assert write_plain(BOOK, terms(), [part(), part()], found, MADE_AT_MS) is None
+    narrow = Scope(regions=(330000,))
+    assert plainly(BOOK, terms()._replace(scope=narrow), part(), found) is None
+
+
+def test_who_comes_of_age_is_left_to_the_columns() -> None:
+    found = gathered([row("FACE_CHECK", 5)])
+    young = part(answer_words.BENEFIT_TYPE_WORK_DEATH_DEPENDANT, civil("2010-06-01"))
+    assert plainly(BOOK, terms(), young, found) is None
+    assert plainly(BOOK, terms(), part(EMPLOYEE, civil("2010-06-01")), found) is not None
