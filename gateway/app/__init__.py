@@ -67,8 +67,9 @@ from gateway.store.place import open_store
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.opening import Seen, visible
 
-SWITCH_S: Final = 0.000_5
-"""Longest time for which a thread keeps the interpreter while another waits for it, seconds."""
+SWITCH_S: Final = 0.000_05
+"""Longest time for which a thread keeps the interpreter while another waits for it, seconds. A thread that begins or
+ends a write needs it for an instant, and the answer waits for the disk all that while."""
 
 _log = structlog.stdlib.get_logger(__name__)
 

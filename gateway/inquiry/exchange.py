@@ -172,8 +172,7 @@ class Exchange:
         for outcome in outcomes:
             metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
-        if parts is None and not record.done:
-            await asyncio.sleep(0)
+        self._audit.wake()  # the disk may have been quicker than the sealing
         if parts is None and not record.done:
             recipient_key.prepare()  # for the next one, while the disk is at work
         try:

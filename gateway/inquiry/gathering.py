@@ -359,14 +359,38 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
         and (not shown or FACE_KIND in about.kinds)
         and all(len(token) == FACE_TOKEN_BYTES for token in faces.token)
         and len(evidence.source_reference) == rows
-        and {len(getattr(evidence, name)) for name in Evidence.INTEGER_COLUMNS} == {rows}
-        and _in_range(holders.subject, count)
+        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
+    )
+    if not fits:
+        return False
+    if max(rows, len(holders.subject)) < COLUMNS_FROM and not linked and not shown:
+        return _few_fit(holders, evidence, count, about)
+    return _columns_fit(found, count, about)
+
+
+def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Description) -> bool:
+    """Whether the numbers in a few rows, without links and faces, are in range and of people whom the source knows."""
+    held, told = set(holders.subject.tolist()), set(evidence.subject.tolist())
+    return (
+        (not held or (min(held) >= 0 and max(held) < count))
+        and held.issuperset(told)
+        and all(0 <= strength < _STRENGTHS for strength in evidence.strength.tolist())
+        and all(department == about.department for department in evidence.department.tolist())
+        and about.kinds.issuperset(evidence.kind.tolist())
+    )
+
+
+def _columns_fit(found: Found, count: int, about: Description) -> bool:
+    """The same for many rows, or with links and faces."""
+    holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
+    rows, linked, shown = len(evidence), len(links.subject), len(faces)
+    if not (
+        _in_range(holders.subject, count)
         and _in_range(links.subject, count)
         and _in_range(faces.subject, count)
         and _in_range(evidence.subject, count)
         and _in_range(evidence.strength, _STRENGTHS)
-    )
-    if not fits:
+    ):
         return False
     known = np.zeros(count, np.bool_)
     known[holders.subject] = True

@@ -213,6 +213,10 @@ class AuditLog:
         """
         return self._writer.submit(self._appending, self.content(event), more=more, meanwhile=meanwhile)
 
+    def wake(self) -> None:
+        """See `Writer.wake`."""
+        self._writer.wake()
+
     def content(self, event: AuditEvent) -> Content:
         """An event as it is written down, for `Disclosures`: so much of recording can be done ahead of it."""
         return audit_content(event, self._keys.digest_tag(event.digest))

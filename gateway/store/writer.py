@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
@@ -45,6 +46,7 @@ HERE_AT_MOST: Final = 16
 HERE_IN_A_ROW: Final = 64
 """So many batches written there, then one by the thread: it keeps SQLite's log of writes short, which takes longer."""
 
+_Outcomes = list[tuple["asyncio.Future[Any]", Any]]
 _Operation = tuple[Kind[Any, Any], Any, "asyncio.Future[Any]"]
 _Handed = list[_Operation] | Written["asyncio.Future[Any]"] | None
 """What the thread is to write; or what was written in the event loop, to wait for the disk; None: it is to stop."""
@@ -84,6 +86,8 @@ class Writer:
         self._queue: SimpleQueue[_Handed] = SimpleQueue()
         self._handed_over = 0
         self._written = 0
+        # What the thread is through with, for the event loop of each.
+        self._ended: deque[tuple[asyncio.AbstractEventLoop, _Outcomes]] = deque()
         self._aside = Committing(engine, connect=connect)  # of the thread
         # Of the event loop while the thread has nothing to do: batches written there since the thread wrote one.
         self._here = Committing(engine, patient=False)
@@ -218,24 +222,32 @@ class Writer:
                 self._end(self._aside.commit(batch))
         self._aside.disconnect()
 
-    def _end(self, outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    def _end(self, outcomes: _Outcomes) -> None:
+        """Wake those who wait: one call into each event loop, however many wait there."""
         self._written += len(outcomes)
-        _deliver(outcomes)
+        loops: dict[asyncio.AbstractEventLoop, _Outcomes] = {}
+        for outcome in outcomes:
+            loops.setdefault(outcome[0].get_loop(), []).append(outcome)
+        for loop, pairs in loops.items():
+            self._ended.append((loop, pairs))
+            try:
+                loop.call_soon_threadsafe(self.wake)
+            except RuntimeError:  # the loop was closed: nobody waits there any more
+                _log.warning("store results not collected", operations=len(pairs))
+
+    def wake(self) -> None:
+        """Give those of this event loop whose write has ended its result: now, and not in the loop's next round."""
+        here, others = asyncio.get_running_loop(), []
+        while self._ended:
+            loop, pairs = self._ended.popleft()
+            if loop is here:
+                _resolve(pairs)
+            elif not loop.is_closed():
+                others.append((loop, pairs))
+        self._ended.extend(others)
 
 
-def _deliver(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    """Wake those who wait: one call into each event loop, however many wait there."""
-    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for outcome in outcomes:
-        loops.setdefault(outcome[0].get_loop(), []).append(outcome)
-    for loop, pairs in loops.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, pairs)
-        except RuntimeError:  # the loop was closed: nobody waits there any more
-            _log.warning("store results not collected", operations=len(pairs))
-
-
-def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:
+def _resolve(pairs: _Outcomes) -> None:
     for future, result in pairs:
         if future.done():
             continue

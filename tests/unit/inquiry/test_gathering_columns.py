@@ -97,3 +97,37 @@ def test_columns_are_judged_as_rows_are(data: st.DataObject) -> None:
     columns, asked_by_columns = _gathered(0, answers, narrowing)
     assert _told(columns) == _told(rows)
     assert asked_by_columns == asked_by_rows
+
+
+_odd = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2, 3, -1, 2**31 - 1, -(2**31)])
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(_odd, max_size=4),
+    st.lists(st.tuples(_odd, _odd, _odd, st.sampled_from([8, 8, 8, 9, 3, 70_000, -1])), max_size=4),
+    st.sampled_from([0, 0, 0, 0, 1]),
+    st.sampled_from([0, 1, 2, 3]),
+)
+def test_a_few_rows_fit_where_they_fit_as_columns(
+    held: list[int], rows: list[tuple[int, int, int, int]], short: int, count: int
+) -> None:
+    subject, strength, department, kind = (_int32([row[column] for row in rows]) for column in range(4))
+    other = np.zeros(max(0, len(rows) - short), np.int32)
+    evidence = Evidence(
+        subject=subject,
+        kind=kind,
+        department=department + v.DEPARTMENT_HEALTH_INSURANCE,
+        region=other,
+        observed_on=other,
+        available_on=other,
+        strength=strength,
+        source_reference=["r"] * len(rows),
+        detail=other,
+        from_on=other,
+        until_on=other,
+    )
+    found = Found(Holders(_int32(held), ["n"] * len(held), ["甲"] * len(held)), evidence)
+    few = gathering.fits_question(found, count, _ABOUT)
+    with mock.patch.object(gathering, "COLUMNS_FROM", 0):
+        assert gathering.fits_question(found, count, _ABOUT) == few
