@@ -34,7 +34,8 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 FIRST, RETRY, HEDGE = "first", "retry", "hedge"
 _TIMER_S: Final = 0.005
 """A call that was cancelled so little before its time ran out would have been late."""
-
+_ON_ITS_WAY_S: Final = 0.001
+"""What a question that leaves gives to do is done so much later: what it is sent with is not kept from sending it."""
 _SILENT: Final = 4.0
 """So many times longer than usual without an answer, and a connection may be dead; whoever waits for less knows
 nothing of it, and would only have everybody else's questions wait for another."""
@@ -304,8 +305,7 @@ class Tries:
                 self._lines.use(gateway.address, gateway.tls_name) as stub,
             ):
                 call = stub.Exchange(sealed.envelope, timeout=time_s)
-                # The call goes out in the next round of the loop, and what is done about it right behind it.
-                asyncio.get_running_loop().call_later(0.001, left)
+                asyncio.get_running_loop().call_later(_ON_ITS_WAY_S, left)
                 try:
                     envelope = await call
                 finally:
