@@ -25,6 +25,7 @@ import itertools
 import random
 import statistics
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -164,18 +165,17 @@ async def _round(world: Troubled, seconds: float) -> list[Outcome]:
 
 
 async def _paced(world: Troubled, position: int, seconds: float) -> list[Outcome]:
-    loop = asyncio.get_running_loop()
-    begin = loop.time() + position / (PARTNERS * RATE)
+    begin = time.perf_counter() + position / (PARTNERS * RATE)
 
     async def one(due: float) -> Outcome:
         outcome = await world.agency.ask(world.request(position), patience_s=HANG_S)
-        return Outcome(loop.time() - due, outcome.answer, outcome.refusal)
+        return Outcome(time.perf_counter() - due, outcome.answer, outcome.refusal)
 
     tasks = []
     for number in range(round(seconds * RATE)):
         due = begin + number / RATE
-        await asyncio.sleep(due - loop.time())
-        tasks.append(loop.create_task(one(due)))
+        await asyncio.sleep(due - time.perf_counter())
+        tasks.append(asyncio.create_task(one(due)))
     return list(await asyncio.gather(*tasks))
 
 

@@ -1,4 +1,5 @@
-"""From evidence to a graded finding: the one implementation, for one person and for a million.
+"""From evidence to a graded finding, for one person and for a million. (For one who is plainly alive there is a shorter
+form of the same rules, `living`; tests hold it to this one.)
 
 Owns: which rows may be used, which finding wins, how long it may be relied on. The parts are in traces.py, deaths.py,
 absence.py, penal.py and changes.py. Refuses: time (the day asked about is an argument), departments, disclosure.

@@ -20,6 +20,7 @@ All or nothing: when a transaction fails, everyone in it gets a StoreError and n
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -224,27 +225,30 @@ class Writer:
 
     def _end(self, outcomes: _Outcomes) -> None:
         """Wake those who wait: one call into each event loop, however many wait there."""
-        self._written += len(outcomes)
         loops: dict[asyncio.AbstractEventLoop, _Outcomes] = {}
         for outcome in outcomes:
             loops.setdefault(outcome[0].get_loop(), []).append(outcome)
+        self._ended.extend(loops.items())
+        self._written += len(outcomes)
         for loop, pairs in loops.items():
-            self._ended.append((loop, pairs))
-            try:
-                loop.call_soon_threadsafe(self.wake)
-            except RuntimeError:  # the loop was closed: nobody waits there any more
-                _log.warning("store results not collected", operations=len(pairs))
+            _call(loop, self.wake, pairs)
 
     def wake(self) -> None:
         """Give those of this event loop whose write has ended its result: now, and not in the loop's next round."""
-        here, others = asyncio.get_running_loop(), []
+        here = asyncio.get_running_loop()
         while self._ended:
             loop, pairs = self._ended.popleft()
             if loop is here:
                 _resolve(pairs)
             elif not loop.is_closed():
-                others.append((loop, pairs))
-        self._ended.extend(others)
+                _call(loop, functools.partial(_resolve, pairs), pairs)
+
+
+def _call(loop: asyncio.AbstractEventLoop, run: Callable[[], None], pairs: _Outcomes) -> None:
+    try:
+        loop.call_soon_threadsafe(run)
+    except RuntimeError:  # the loop was closed: nobody waits there any more
+        _log.warning("store results not collected", operations=len(pairs))
 
 
 def _resolve(pairs: _Outcomes) -> None:

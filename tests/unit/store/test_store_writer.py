@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -246,6 +247,42 @@ async def test_where_the_caller_has_more_to_do_the_thread_waits_for_the_disk(
     assert disk.threads == [THREAD, THREAD]
     assert await lonely.submit(kind, 4) == 4
     assert disk.threads[2:] == ["MainThread"]
+
+
+async def test_who_asks_is_given_what_the_thread_has_written_at_once_and_once(
+    lonely: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    written = lonely.submit(Brief(), 1, meanwhile=True)
+    lonely.wake()
+    assert not written.done()
+    disk.go.set()
+    while lonely.waiting:  # the loop is not let go on: it would be told by itself
+        os.sched_yield()
+    assert not written.done()
+    lonely.wake()
+    assert written.result() == 1
+    await asyncio.sleep(0)
+    assert await lonely.submit(Brief(), 2, meanwhile=True) == 2
+
+
+async def test_who_asks_in_one_event_loop_takes_nothing_from_another(
+    lonely: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(monkeypatch)
+    written = lonely.submit(Brief(), 1, meanwhile=True)
+
+    async def elsewhere() -> None:
+        lonely.wake()
+
+    disk.go.set()
+    while lonely.waiting:
+        os.sched_yield()
+    other = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    other.start()
+    other.join()
+    assert not written.done()
+    assert await written == 1
 
 
 async def test_a_commit_that_fails_while_the_caller_does_something_else_fails_and_the_next_succeeds(
