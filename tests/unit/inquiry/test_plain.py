@@ -29,7 +29,6 @@ from wugan.federation.v1 import vocabulary_pb2 as answer_words
 
 MADE_AT_MS = 1_779_840_000_000
 TRACES = sorted(name for name, number in KINDS.items() if number < FIRST_EVENT)
-OWNERS = {name: [d for d, n in DEPARTMENTS.items() if BOOK.kinds.originates[KINDS[name], n]] for name in TRACES}
 STRONG, MEDIUM = "anchor_strength: REAL_NAME, anchor_days: 90", "anchor_strength: REAL_NAME, anchor_days: 180"
 CERTIFICATION = PURPOSES["CERTIFICATION"]
 
@@ -88,9 +87,8 @@ def plainly(book: RuleBook, asked: Terms, about: Part, found: Gathered) -> excha
 
 
 def trace(
-    kind: str, ago: int, lag: int | None, owner: int, strength: str, region: int, detail: int, reference: str
+    kind: str, ago: int, lag: int | None, department: str, strength: str, region: int, detail: int, reference: str
 ) -> Row:
-    department = OWNERS[kind][owner % len(OWNERS[kind])]
     known = None if lag is None else max(ago - lag, 0)
     made = row(kind, ago, department, known=known, strength=strength, region=region, detail=detail)
     return replace(made, reference=reference)
@@ -106,14 +104,21 @@ traces = st.builds(
     st.sampled_from(TRACES),
     ages,
     st.one_of(st.none(), st.integers(0, 40)),
-    st.integers(0, 3),
+    st.sampled_from(sorted(DEPARTMENTS)),
     st.sampled_from(["", *STRENGTHS]),
     st.sampled_from([0, 330700, 330702, 510104]),
     st.sampled_from([0, 1, 510104]),
     st.sampled_from(["", "a", "b"]),
 )
 known_traces = st.builds(
-    trace, st.sampled_from(TRACES), ages, st.none(), st.integers(0, 3), st.just(""), *[st.just(0)] * 2, st.just("a")
+    trace,
+    st.sampled_from(TRACES),
+    ages,
+    st.none(),
+    st.sampled_from(sorted(DEPARTMENTS)),
+    st.just(""),
+    *[st.just(0)] * 2,
+    st.just("a"),
 )
 benefits = st.sampled_from(answer_words.BenefitType.values())
 births = st.one_of(st.just(0), st.integers(civil("1930-01-01"), civil(0)))
