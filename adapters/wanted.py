@@ -16,8 +16,14 @@ FIRST_EVENT: Final = 100
 """Kinds of evidence below are traces."""
 
 
+_FEW: Final = 64
+"""So many rows are looked at one by one: a column takes longer."""
+
+
 def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
     """The rows that were asked for; None: all."""
+    if len(kind) <= _FEW:
+        return _wanted_of_few(question, kind, observed_on)
     rows: NDArray[np.bool_] | None = None
     if question.traces_since_on:
         rows = (kind >= FIRST_EVENT) | (observed_on >= question.traces_since_on)
@@ -25,3 +31,13 @@ def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp
         of_kind = np.isin(kind, np.array(question.kinds, np.int32))
         rows = of_kind if rows is None else rows & of_kind
     return None if rows is None or rows.all() else np.flatnonzero(rows)
+
+
+def _wanted_of_few(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
+    since, kinds = question.traces_since_on, question.kinds
+    rows = [
+        row
+        for row, (of, day) in enumerate(zip(kind.tolist(), observed_on.tolist(), strict=True))
+        if (not since or of >= FIRST_EVENT or day >= since) and (not kinds or of in kinds)
+    ]
+    return None if len(rows) == len(kind) else np.array(rows, np.intp)
