@@ -20,7 +20,7 @@ from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
 from gateway.rules.grading import grade
 from gateway.rules.kinds import DEPARTMENTS, FIRST_EVENT, KIND_SLOTS, KINDS, STRENGTHS
-from gateway.rules.living import LAST_DAY
+from gateway.rules.living import LAST_DAY, ROWS_AT_MOST
 from gateway.rules.purposes import PURPOSES
 from tests.unit.rules.rules_world import BOOK, EMPLOYEE, Row, civil, evidence, row
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -258,3 +258,9 @@ def test_who_comes_of_age_is_left_to_the_columns() -> None:
     young = part(answer_words.BENEFIT_TYPE_WORK_DEATH_DEPENDANT, civil("2010-06-01"))
     assert plainly(BOOK, terms(), young, found) is None
     assert plainly(BOOK, terms(), part(EMPLOYEE, civil("2010-06-01")), found) is not None
+
+
+def test_many_rows_are_left_to_the_columns() -> None:
+    rows = [row("FACE_CHECK", 5)] * ROWS_AT_MOST
+    assert plainly(BOOK, terms(), part(), gathered(rows)) is not None
+    assert plainly(BOOK, terms(), part(), gathered([*rows, row("FACE_CHECK", 5)])) is None
