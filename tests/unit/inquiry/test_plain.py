@@ -46,6 +46,7 @@ BOOKS = [
     book_with(
         (STRONG, "anchor_strength: IN_PERSON, anchor_days: 30"), (MEDIUM, "anchor_strength: WEAK, anchor_days: 365")
     ),
+    book_with(("points: 300}", "points: 30}")),
     book_with(("  FACE_CHECK: {", "  FACE_CHECK: {valid_days: 100, ")),
 ]
 
@@ -135,7 +136,7 @@ purposes = st.sampled_from([*PURPOSES.values(), 99])
     st.booleans(),
     st.sampled_from([0, 0, 0, 1, 30, 200]),
 )
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=2000, deadline=None)
 def test_whatever_is_written_without_columns_is_what_the_columns_come_to(
     book: RuleBook,
     rows: list[Row],
@@ -153,11 +154,13 @@ def test_whatever_is_written_without_columns_is_what_the_columns_come_to(
         assert written == in_columns(book, asked, part(benefit, born_on), found)
 
 
-numbers = st.one_of(st.integers(-3, 300), st.sampled_from([-(2**31), 2**31 - 1, civil(0), civil(1), civil(300)]))
+numbers = st.one_of(
+    st.integers(-3, 300), st.sampled_from([-(2**31), 2**31 - 1, civil(0), civil(1), civil(300), LAST_DAY + 1])
+)
 strange = st.lists(st.tuples(*[numbers] * 9), max_size=4)
 
 
-@given(strange, purposes, st.sampled_from([civil(0), civil(300), 1, 200, LAST_DAY]))
+@given(strange, purposes, st.sampled_from([civil(0), civil(300), 1, 200, LAST_DAY, LAST_DAY + 5]))
 @settings(max_examples=600, deadline=None)
 def test_numbers_that_nobody_sends_are_no_exception(rows: list[tuple[int, ...]], purpose: int, as_of_on: int) -> None:
     columns = np.array(rows, np.int32).reshape(-1, 9).T
@@ -264,3 +267,8 @@ def test_many_rows_are_left_to_the_columns() -> None:
     rows = [row("FACE_CHECK", 5)] * ROWS_AT_MOST
     assert plainly(BOOK, terms(), part(), gathered(rows)) is not None
     assert plainly(BOOK, terms(), part(), gathered([*rows, row("FACE_CHECK", 5)])) is None
+
+
+@pytest.mark.parametrize("as_of_on", [-1, 0, LAST_DAY + 1])
+def test_days_that_are_none_here_are_left_to_the_columns(as_of_on: int) -> None:
+    assert plainly(BOOK, terms(as_of_on=as_of_on), part(), gathered([])) is None
