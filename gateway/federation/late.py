@@ -30,7 +30,7 @@ from gateway.post.outbox import Outbox
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
-from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, Question
+from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, News, Question
 from gateway.store.letters import Effect
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -216,13 +216,9 @@ class LateChecks:
         found = await self._store.late.check(ticket, unit)
         return None if found is None else (*found, await self._store.late.events_of(ticket))
 
-    async def events(self, unit: str, after: int) -> list[Event]:
+    async def events(self, unit: str, after: int) -> list[News]:
         """What came to a unit's checks after a cursor, in order, 50 at most."""
         return await self._store.late.events(unit, after, EVENTS_AT_ONCE)
-
-    async def events_of(self, ticket: bytes, through: int) -> list[Event]:
-        """What came to one check up to a cursor."""
-        return await self._store.late.events_of(ticket, through)
 
     async def list(self, unit: str, limit: int, *, only_open: bool) -> Sequence[tuple[bytes, int, int]]:
         """A unit's checks, newest first: ticket, from when, until when."""

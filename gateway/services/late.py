@@ -135,12 +135,10 @@ class LateService:
         while True:
             news = self._late.news()
             events = await self._late.events(unit, after)
-            for event in events:
-                found = await self._late.find(event.ticket, unit)
-                if found is not None:
-                    left, questions, _ = found
+            for event, check, came in events:
+                if check is not None:
+                    left, questions = check
                     kept = unpack(left.body)
-                    came = await self._late.events_of(event.ticket, event.number)
                     message = agency_pb2.WatchLateResponse(
                         cursor=event.number,
                         ticket=event.ticket,

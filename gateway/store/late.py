@@ -100,6 +100,14 @@ class Event(NamedTuple):
         return f"<Event {self.number}>"
 
 
+class News(NamedTuple):
+    """What came, the check that it came to (None: that was forgotten since), and all that had come to it by then."""
+
+    event: Event
+    check: tuple[Left, list[Question]] | None
+    came: list[Event]
+
+
 class _Leave:
     def __init__(self, keys: StoreKeys) -> None:
         self._keys = keys
@@ -234,32 +242,24 @@ class LateChecks:
             ticket: by which it was left.
             unit: whose it must be; None: whosever, for the gateway's own use.
         """
+        return await self._reader.run(lambda connection: self._check(connection, ticket, unit))
 
-        def read(connection: sa.Connection) -> tuple[Left, list[Question]] | None:
-            query = sa.select(late_check).where(late_check.c.ticket == ticket)
-            row = connection.execute(query if unit is None else query.where(late_check.c.unit == unit)).first()
-            if row is None:
-                return None
-            rows = connection.execute(
-                sa.select(late_question).where(late_question.c.ticket == ticket).order_by(late_question.c.delivery_id)
-            ).all()
-            questions = [Question(bytes(each[0]), bytes(each[1]), *each[2:]) for each in rows]
-            body = self._keys.decrypt(bytes(row.body), _bound_to(b"check", ticket))
-            members = {each.delivery_id: each.member for each in questions}
-            return Left(ticket, row.unit, row.left_at_ms, row.until_ms, body, members), questions
+    async def events(self, unit: str, after: int, limit: int) -> list[News]:
+        """What came to a unit's checks after a number, in order, each with its check; all in one visit."""
+
+        def read(connection: sa.Connection) -> list[News]:
+            return [
+                News(
+                    event, self._check(connection, event.ticket, unit), self._of(connection, event.ticket, event.number)
+                )
+                for event in self._read(connection, _EVENTS, unit=unit, after=after, at_most=limit)
+            ]
 
         return await self._reader.run(read)
 
-    async def events(self, unit: str, after: int, limit: int) -> list[Event]:
-        """What came to a unit's checks after a number, in order."""
-        return await self._events(
-            sa.select(late_event).where(late_event.c.unit == unit, late_event.c.number > after).limit(limit)
-        )
-
-    async def events_of(self, ticket: bytes, through: int | None = None) -> list[Event]:
-        """What came to one check, in order, up to a number where one is given."""
-        query = sa.select(late_event).where(late_event.c.ticket == ticket)
-        return await self._events(query if through is None else query.where(late_event.c.number <= through))
+    async def events_of(self, ticket: bytes) -> list[Event]:
+        """What came to one check, in order."""
+        return await self._reader.run(lambda connection: self._of(connection, ticket, _LAST))
 
     async def checks(self, unit: str, limit: int, *, only_open: bool) -> list[tuple[bytes, int, int]]:
         """A unit's checks, newest first: ticket, from when, until when."""
@@ -277,15 +277,48 @@ class LateChecks:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [(bytes(row[0]), row[1], row[2]) for row in rows]
 
-    async def _events(self, query: sa.Select[Any]) -> list[Event]:
-        ordered = query.order_by(late_event.c.number)
-        rows = await self._reader.run(lambda connection: connection.execute(ordered).all())
+    def _check(self, connection: sa.Connection, ticket: bytes, unit: str | None) -> tuple[Left, list[Question]] | None:
+        query, values = (_CHECK, {}) if unit is None else (_CHECK_OF_UNIT, {"unit": unit})
+        row = connection.execute(query, {"ticket": ticket, **values}).first()
+        if row is None:
+            return None
+        rows = connection.execute(_QUESTIONS, {"ticket": ticket}).all()
+        questions = [Question(bytes(each[0]), bytes(each[1]), *each[2:]) for each in rows]
+        body = self._keys.decrypt(bytes(row.body), _bound_to(b"check", ticket))
+        members = {each.delivery_id: each.member for each in questions}
+        return Left(ticket, row.unit, row.left_at_ms, row.until_ms, body, members), questions
+
+    def _of(self, connection: sa.Connection, ticket: bytes, through: int) -> list[Event]:
+        return self._read(connection, _EVENTS_OF, ticket=ticket, through=through)
+
+    def _read(self, connection: sa.Connection, query: sa.Select[Any], **values: object) -> list[Event]:
         found = []
-        for row in rows:
+        for row in connection.execute(query, values).all():
             ticket, body = bytes(row.ticket), bytes(row.body)
             plain = self._keys.decrypt(body, _bound_to(b"event", ticket)) if body else b""
             found.append(Event(row.number, ticket, row.member, row.state, row.at_ms, plain))
         return found
+
+
+_LAST: Final = (1 << 63) - 1
+_CHECK: Final = sa.select(late_check).where(late_check.c.ticket == sa.bindparam("ticket"))
+_CHECK_OF_UNIT: Final = _CHECK.where(late_check.c.unit == sa.bindparam("unit"))
+_QUESTIONS: Final = (
+    sa.select(late_question)
+    .where(late_question.c.ticket == sa.bindparam("ticket"))
+    .order_by(late_question.c.delivery_id)
+)
+_EVENTS: Final = (
+    sa.select(late_event)
+    .where(late_event.c.unit == sa.bindparam("unit"), late_event.c.number > sa.bindparam("after"))
+    .order_by(late_event.c.number)
+    .limit(sa.bindparam("at_most", type_=sa.Integer))
+)
+_EVENTS_OF: Final = (
+    sa.select(late_event)
+    .where(late_event.c.ticket == sa.bindparam("ticket"), late_event.c.number <= sa.bindparam("through"))
+    .order_by(late_event.c.number)
+)
 
 
 def _bound_to(what: bytes, ticket: bytes) -> bytes:

@@ -395,8 +395,10 @@ async def test_a_check_is_left_noted_and_forgotten(store: Store) -> None:
     await store.together([store.late.leaving(left), store.outbox.effect(letter_to(1)), store.audit.effect(event())])
     assert await store.late.note(Came(b"q" * 16, 3, NOW_MS, b"proof"))
     assert not await store.late.note(Came(b"q" * 16, 4, NOW_MS, b""))
-    (came,) = await store.late.events("jinhua", 0, 10)
+    ((came, check, so_far),) = await store.late.events("jinhua", 0, 10)
     assert (came.ticket, came.body) == (left.ticket, b"proof")
+    assert check == await store.late.check(left.ticket, "jinhua")
+    assert so_far == [came] == await store.late.events_of(left.ticket)
     assert await store.late.check(left.ticket, "ningbo") is None
     found = await store.late.check(left.ticket, "jinhua")
     assert found is not None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
 from adapters.errors import SourceDownError
 from certs.identity import Identity
@@ -26,6 +27,7 @@ from gateway.services.agency import AgencyServicer
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from gateway.store.inbox import DEAD
+from gateway.store.reader import Reader
 from tests.unit.federation.cache_world import CacheWorld, asked_about
 from tests.unit.post.post_world import DAY_MS, Site, away, two_sites, until
 from tests.unit.rules.rules_world import BOOK, row
@@ -465,6 +467,25 @@ async def test_a_watcher_is_told_while_it_waits_and_ended_when_the_gateway_stops
     with pytest.raises(AbortedError) as caught:
         await watching
     assert caught.value.code == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_however_much_there_is_to_tell_it_is_read_in_one_visit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.running():
+        for _ in range(6):
+            await world.check(only_leave=True)
+        await until(lambda: world.told_of(6))
+    visits, run = [], Reader.run
+
+    async def counted(reader: Reader, read: Callable[[sa.Connection], Any]) -> Any:
+        visits.append(read)
+        return await run(reader, read)
+
+    monkeypatch.setattr(Reader, "run", counted)
+    told = await world.told()
+    assert [each.response.status for each in told] == [STRONG] * 6
+    assert len(visits) == 2, "one finds them, and one that there are no more"
 
 
 def test_an_error_of_the_tree_is_what_is_left_on() -> None:
