@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 from gateway.rules.book import RuleBook
 from gateway.rules.changes import may_age_out
 from gateway.rules.disclosure import ReferencedEvidence, told_references
+from gateway.rules.identity import province_of
 from gateway.rules.kinds import DEPARTMENT_SLOTS, KIND_SLOTS, STRENGTH_SLOTS, RowClass
 from gateway.rules.purposes import Precision, Rows
 from gateway.rules.reasons import TRACE_CODES
@@ -221,5 +222,5 @@ def _told_day(day: int, precision: int) -> int:
 def _told_place(region: int, precision: int) -> int:
     """A region, its province, or nothing."""
     if precision == Precision.COARSE:
-        return region // 10_000 * 10_000
+        return province_of(region)
     return region if precision == Precision.EXACT else 0
