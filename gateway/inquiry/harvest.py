@@ -202,7 +202,10 @@ class Harvest:
         }
 
     def _of(self, member_id: str) -> _Member:
-        return self._members.setdefault(member_id, _Member())  # as many as the directory has
+        member = self._members.get(member_id)
+        if member is None:  # there are as many as the directory has
+            member = self._members[member_id] = _Member()
+        return member
 
     def _turn(self, member: _Member, now_ms: int) -> None:
         """Begin a new window when the time has come, or when a member holds too much."""
