@@ -101,12 +101,14 @@ def build_post(
     channel: ChannelFactory,
     clock: Clock,
     forget: Invalidate,
+    partners: Partners,
 ) -> Post:
     """What carries letters to and from other gateways, with those who deal with them."""
     given, lifetime_ms = settings.outbox, settings.messages.lifetime_ms
     longest_ms = round(given.longest_days * 86_400_000)
     carrier = DeliveryCarrier(directory, channel)
     outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
+    partners.heard = outbox.heard_of
     inbox = Inbox(store.inbox, clock, given)
     late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s, invalidate=forget)
     most = settings.inquiry.max_subjects

@@ -143,6 +143,8 @@ class Partners:
             self._tell,
         )
         """What asking over streams takes."""
+        self.heard: Callable[[str], None] = lambda _member: None
+        """Told of a member that is there: it answered, or asked."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
             self._watched,
             clock,
@@ -230,6 +232,7 @@ class Partners:
     ) -> list[PartnerAnswer | WuganError]:
         """Ask in one envelope; for each question its answer, or what became of it."""
         opened = await self.tries.ask(terms.member_id, terms.purpose, askings)
+        self.heard(terms.member_id)
         message_id = opened.header.message_id
         return [
             answer_in(terms.member_id, asking.question, message_id, proof)
@@ -243,6 +246,7 @@ class Partners:
     def heard_from(self, partner: Identity) -> None:
         """A partner's gateway asked something of its own accord: it is there, and need not be waited for."""
         self._lines.heard_from(partner.tls_name)
+        self.heard(partner.member_id)
 
     async def renew(self) -> None:
         """Let new calls go over new channels, made with the credentials of the moment."""

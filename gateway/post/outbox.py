@@ -6,7 +6,8 @@ and channels (a `Carrier` has them).
 
 The rule. Of letters under the same order key the next is sent only when the one before was received, or given up. While
 a partner cannot be reached, or does not take anything, the lane tries with one letter after a time that grows; that
-time is kept in the store, so that a restart does not make it a hammer. What a partner refuses by itself is tried again
+time is kept in the store, so that a restart does not make it a hammer. A partner that could not be reached and is heard
+of in the meantime is tried before that time. What a partner refuses by itself is tried again
 by itself, or is dead: an operator sees it. When a whole envelope is refused for what is in it, its letters go one by
 one, so that a bad one is found and the others are not held up. Where the partner may as well fail by itself, a letter
 is blamed only while others are taken; else another one is tried next, after the time that grows.
@@ -56,6 +57,9 @@ _BY_ITSELF: Final = frozenset(
 """Why an envelope may fail for what is in it; for all other reasons it is the partner that takes nothing."""
 _OR_ALL: Final = frozenset({words.REFUSAL_REASON_PARTNER_FAULTY, words.REFUSAL_REASON_INTERNAL})
 """Of these, why all envelopes may fail: its disk is full, say, or its receipts do not verify."""
+HEARD_S: Final = 30.0
+"""Seconds between two attempts before their time: a partner may well answer questions and be reached by no delivery."""
+_NOT_REACHED: Final = frozenset({words.REFUSAL_REASON_PARTNER_UNAVAILABLE, words.REFUSAL_REASON_DEADLINE_EXCEEDED})
 _TOO_MUCH: Final = frozenset({words.REFUSAL_REASON_OVERLOADED, words.REFUSAL_REASON_DEADLINE_EXCEEDED})
 
 
@@ -137,6 +141,12 @@ class Outbox:
         elif self._running:
             self._open(partner)
 
+    def heard_of(self, partner: str) -> None:
+        """A partner is there: it answered, or asked. What waits because it could not be reached is tried soon."""
+        lane = self._lanes.get(partner)
+        if lane is not None:
+            lane.heard_of()
+
     async def run(self) -> None:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
@@ -190,9 +200,17 @@ class _Lane:
         """Whether the partner took an envelope since one last failed that held a single letter."""
         self._suspects: set[int] = set()
         """Letters that failed by themselves since the partner last took anything."""
+        self._heard_of = False
+        self._heard_from_s = 0.0
+        """Monotonic time from which hearing of the partner counts."""
         self._longest_ms = max(round(outbox.settings.retry_longest_s * 1000), MAX_WAIT_MS)
         self.woken = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
+
+    def heard_of(self) -> None:
+        """The partner is there."""
+        if self._trouble is not None and self._trouble.reason in _NOT_REACHED:
+            self._heard_of = self._outbox.clock.monotonic() >= self._heard_from_s
 
     async def run(self) -> None:
         """Send whatever waits, whenever it may be sent."""
@@ -219,7 +237,8 @@ class _Lane:
         """Send one envelope; seconds until there may be something to do, None: not before `woken`."""
         outbox, settings, now_ms = self._outbox, self._outbox.settings, self._outbox.clock.now_ms()
         # A time to come that no pause can have meant is not believed: the clock was ahead when it was noted.
-        if self._trouble is not None and 0 < self._trouble.next_try_ms - now_ms <= self._longest_ms:
+        early = self._trouble is not None and 0 < self._trouble.next_try_ms - now_ms <= self._longest_ms
+        if self._trouble is not None and early and not self._heard_of:
             return (self._trouble.next_try_ms - now_ms) / 1000
         room = self._pace.room(outbox.clock.monotonic())
         if room <= 0:
@@ -233,6 +252,9 @@ class _Lane:
             self._one_by_one = 0
             return None
         self._one_by_one = max(0, self._one_by_one - 1)
+        if early:
+            self._heard_from_s = outbox.clock.monotonic() + HEARD_S
+        self._heard_of = False
         attempt = await self._attempt(due)
         await outbox.table.settle(attempt)
         for outcome, letters in (("RECEIVED", attempt.received), ("AGAIN", attempt.again), ("DEAD", attempt.dead)):

@@ -275,6 +275,24 @@ async def test_a_proper_answer_comes_back_with_what_proves_it() -> None:
     assert exchange_pb2.Answer.FromString(answer.proof.payload).findings == answer.findings
 
 
+async def test_a_member_that_answers_or_asks_is_heard_of_and_one_that_does_not_is_not() -> None:
+    federation = Federation()
+    partners = federation.partners()
+    heard: list[str] = []
+    partners.heard = heard.append
+    federation.at(B, answering(federation, B, replying(findings=findings(STRONG))))
+    with pytest.raises(PartnerError):
+        await partners.ask(C.member_id, to_ask(question()), 0.2)
+    assert not heard
+    await partners.ask(B.member_id, to_ask(question()), 5.0)
+    assert heard == [B.member_id]
+    await partners.close()
+    partners = federation.partners()
+    partners.heard = heard.append
+    partners.heard_from(C.identity)
+    assert heard == [B.member_id, C.member_id]
+
+
 async def test_one_channel_serves_many_questions_and_is_closed_at_the_end() -> None:
     federation = Federation()
     federation.at(B, answering(federation, B, replying(findings=findings(STRONG))))

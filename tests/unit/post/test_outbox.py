@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
+from gateway.post.outbox import HEARD_S
 from gateway.store import outbox
 from gateway.store.outbox import DEAD, WAITING, Again, Attempt, Trouble, _distinct_partners, _due
 from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
@@ -107,6 +108,66 @@ async def test_a_partner_that_is_away_for_a_week_gets_everything_on_return_in_or
             clock.advance(301)
             await until(lambda: _passes(clock) and len(b.noting.bodies) == 100)
     assert b.noting.bodies == bodies
+
+
+async def test_a_partner_that_is_heard_of_gets_what_waits_before_the_time_of_the_next_attempt(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS)
+    async with two_sites(tmp_path, clock) as (a, b):
+        a.wire.door = None
+        await a.leave(b"1", b"2")
+        async with a.running("outbox"), b.running("inbox"):
+            await until(a.store.outbox.troubles)
+            a.wire.door = b.door
+            await asyncio.sleep(0.1)
+            assert len(a.wire.envelopes) == 1, "its time has not come"
+            a.outbox.heard_of(B.member_id)
+            await until(lambda: sorted(b.noting.bodies) == [b"1", b"2"])
+            assert not await a.store.outbox.troubles()
+
+
+async def test_one_that_is_there_and_cannot_be_reached_all_the_same_is_not_tried_at_every_sign_of_life(
+    tmp_path: Path,
+) -> None:
+    clock = FakeClock(NOW_MS)
+    async with two_sites(tmp_path, clock, retry_first_s=3_600.0, retry_longest_s=3_600.0) as (a, _):
+        a.wire.door = None
+        a.outbox.drawn = lambda: 0.999  # the next attempt is an hour away
+        await a.leave(b"1")
+        async with a.running("outbox"):
+            await until(lambda: _failures(a, 1))
+            for failures in (2, 3):
+                await until(lambda wanted=failures: _tried(a, wanted))
+                await until(lambda wanted=failures: _failures(a, wanted))
+                for _ in range(20):
+                    a.outbox.heard_of(B.member_id)
+                    await asyncio.sleep(0.01)
+                assert len(a.wire.envelopes) == failures
+                clock.advance(HEARD_S)
+
+
+async def test_a_partner_whose_inbox_is_full_is_left_alone_for_as_long_as_it_said(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS)
+    async with two_sites(tmp_path, clock) as (a, b):
+        a.wire.error = RefusedError(
+            "full", "已满", reason=words.REFUSAL_REASON_OVERLOADED, retryable=True, retry_after_ms=60_000
+        )
+        await a.leave(b"1")
+        async with a.running("outbox"), b.running("inbox"):
+            await until(a.store.outbox.troubles)
+            a.wire.error = None
+            for _ in range(20):
+                a.outbox.heard_of(B.member_id)
+                clock.advance(2)
+                await asyncio.sleep(0.01)
+            assert len(a.wire.envelopes) == 1
+            clock.advance(400)
+            await until(lambda: b.noting.bodies == [b"1"])
+
+
+def _tried(site: Site, wanted: int) -> bool:
+    """Whether so many envelopes left; the other side is heard of meanwhile."""
+    site.outbox.heard_of(B.member_id)
+    return len(site.wire.envelopes) == wanted
 
 
 def _passes(clock: FakeClock) -> bool:
