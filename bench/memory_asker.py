@@ -90,7 +90,7 @@ async def streams_of(settings: GatewaySettings) -> AsyncIterator[tuple[Streams, 
         partners = await stack.enter_async_context(
             open_partners(settings, live, directory, channel, store, clock, lambda: 0.0)
         )
-        yield Streams(partners, store.audit, clock, window=settings.federation.stream_window), store
+        yield Streams(partners, store.audit, clock, window=settings.roster.window), store
 
 
 async def _ask(settings: GatewaySettings, member: str, people: int, chunk: int) -> list[dict[str, float]]:

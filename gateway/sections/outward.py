@@ -20,7 +20,6 @@ class FederationSettings(Settings):
     follow_moves: bool = Field(
         True, description="Whether a province is asked to which the person has moved, as another one says."
     )
-    stream_window: int = Field(4, ge=1, le=64, description="Parts of a roster on their way to one member at once.")
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
 

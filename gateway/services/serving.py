@@ -9,6 +9,7 @@ was taken on keeps its time. Refuses: knowing what a call is about.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -117,7 +118,7 @@ class Desk:
         self.own_calls = OwnCalls(clock, self._backlog)
         """By which it learns how long calls wait before they come here; somebody has to say how they are made."""
         self._looking = False
-        self._held: dict[str, int] = {}
+        self._held: dict[str, Counter[str]] = {}  # of each call that is held open, by member
         self.draining = asyncio.Event()
         """Set once new calls are refused; what is held open then comes to an end by itself."""
         self._open: set[_Open] = set()
@@ -169,7 +170,7 @@ class Desk:
         self._look_whether_empty()
 
     def _look_whether_empty(self) -> None:
-        if not (self._in_flight or self._leaving or any(self._held.values())):
+        if not (self._in_flight or self._leaving or any(held.total() for held in self._held.values())):
             self._empty.set()
 
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
@@ -332,17 +333,18 @@ class Desk:
             call: its name.
             context: of it.
             work: does it; ends by itself when `draining` is set.
-            at_once: such calls held open at once at most, half of them by one member; one more is refused at once.
+            at_once: calls of this name held open at once at most, half of them by one member; one more is refused.
         """
         began = self._clock.monotonic()
         outcome = "CANCELLED"
 
         async def accounted(peer: Identity) -> None:
             nonlocal outcome
-            mine = self._held.get(peer.member_id, 0)
-            if self.draining.is_set() or mine >= max(1, at_once // 2) or sum(self._held.values()) >= at_once:
+            held = self._held.setdefault(call, Counter())
+            full = held[peer.member_id] >= max(1, at_once // 2) or held.total() >= at_once
+            if self.draining.is_set() or full:
                 raise self._overloaded()
-            self._held[peer.member_id] = mine + 1
+            held[peer.member_id] += 1
             try:
                 await work(peer)
                 outcome = "OK"
@@ -351,7 +353,7 @@ class Desk:
             except Exception as error:
                 raise _internal(call, error) from error
             finally:
-                self._held[peer.member_id] -= 1
+                held[peer.member_id] -= 1
 
         def refused(code: str) -> None:
             nonlocal outcome

@@ -2,7 +2,7 @@
 
 Owns: the tables `change_cursor` and `change_due`. Reading on and noting whom it brought is one commit: after a crash
 nobody is left out, and nobody comes twice but by the source's own doing. Refuses: plaintext, and people whom nobody
-subscribed for: they are not kept at all.
+subscribed for, once that can be seen: while a department that links numbers is silent, it cannot.
 """
 
 from __future__ import annotations

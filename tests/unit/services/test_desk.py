@@ -412,6 +412,23 @@ async def test_open_streams_take_no_places_of_calls(changing: Changing) -> None:
     await asyncio.gather(*streams, return_exceptions=True)
 
 
+async def test_calls_of_one_name_that_are_held_open_take_no_room_from_those_of_another(changing: Changing) -> None:
+    desk = changing.desk
+
+    def held(call: str) -> asyncio.Task[None]:
+        return asyncio.ensure_future(desk.hold(call, Call(A.unit()).as_context(), Held(), at_once=4))
+
+    many = [held("CheckMany") for _ in range(2)]
+    stream = held("ExchangeStream")
+    await asyncio.sleep(0.01)
+    assert not any(each.done() for each in (*many, stream))
+    with pytest.raises(AbortedError):
+        await desk.hold("CheckMany", Call(A.unit()).as_context(), Held(), at_once=4)
+    for each in (*many, stream):
+        each.cancel()
+    await asyncio.gather(*many, stream, return_exceptions=True)
+
+
 async def take(desk: Desk, work: Work = well, *, party: Party = A, time_s: float | None = None) -> str:
     return await desk.take("Check", desk.caller(Call(party.unit()).as_context()), time_s, work)
 
