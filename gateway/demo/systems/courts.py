@@ -63,6 +63,7 @@ def manifest(place: Place) -> Settings:
             {
                 "name": "sentences",
                 "files": files("刑事判决_*.xlsx"),
+                "changes": True,
                 "evidence": "SENTENCE",
                 "observed_on": "生效日期",
                 "available_on": "推送日期",
@@ -83,6 +84,7 @@ def manifest(place: Place) -> Settings:
             {
                 "name": "declarations",
                 "files": files("特别程序_*.xlsx"),
+                "changes": True,
                 "identity": {"column": "证件号码", "name": "被申请人"},
                 "evidence": {"column": "判决事项", "codes": kinds(_MATTERS)},
                 "observed_on": "判决日期",

@@ -34,8 +34,13 @@ class Table:
     index: Sequence[str]
 
 
-def write_database(path: Path, tables: Iterable[Table]) -> None:
+def write_database(path: Path, tables: Iterable[Table], then: Iterable[str] = ()) -> None:
     """A SQLite database, mode 0600, put into place once it is whole.
+
+    Args:
+        path: where.
+        tables: what stands in it.
+        then: statements run once it is filled: what is to be noted from now on and not of the filling.
 
     Raises:
         ConfigError: it cannot be written.
@@ -52,6 +57,8 @@ def write_database(path: Path, tables: Iterable[Table]) -> None:
                     database.executemany(f"INSERT INTO {table.name} VALUES ({places})", table.rows)  # noqa: S608
                     for column in table.index:
                         database.execute(f"CREATE INDEX {table.name}_{column} ON {table.name} ({column})")
+                for statement in then:
+                    database.execute(statement)
                 database.execute("COMMIT")
         except sqlite3.Error as error:
             raise _unwritable(path) from error

@@ -65,6 +65,16 @@ class Shelf:
         total = rows[0]["n"]
         return total if isinstance(total, int) else 0
 
+    async def filed(self, table: str, after: int, limit: int) -> list[Record]:
+        """Rows of a table after a `rowid`, in the order in which they were filed."""
+        sql = f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608  names of ours
+        return await self._run(sql, [after, limit])
+
+    async def last(self, table: str) -> int:
+        """The greatest `rowid` of a table, 0 if it is empty."""
+        (row,) = await self._run(f"SELECT max(rowid) AS n FROM {table}", [])  # noqa: S608
+        return row["n"] if isinstance(row["n"], int) else 0
+
     def close(self) -> None:
         """Let go of the file."""
         self._executor.submit(self._database.close).result()

@@ -1,7 +1,8 @@
 """Justice (司法行政): prisons and community correction.
 
 As found in life: one prison database of the late nineties in SQLite's clothing: dates as "2026.03.05", an open end
-written as "----.--.--", changes of a sentence as coded rows in one table.
+written as "----.--.--", changes of a sentence as coded rows in one table. A row entered by mistake is not deleted but
+marked, and the database numbers every writing, which shows of whom there is something new.
 """
 
 from __future__ import annotations
@@ -27,18 +28,26 @@ _CHANGES: dict[int, str] = {
     words.EVIDENCE_KIND_RETURNED_TO_PRISON: "CX",
 }
 """收监、减刑、假释、释放、保外就医、撤销后收监执行."""
+_COLUMNS = ("lsh", "zjhm", "xm", "bdlb", "bdrq", "qr", "zr", "cjrq")
+_NEXT = "UPDATE zf_bdqk SET xgxh = (SELECT IFNULL(MAX(xgxh), 0) + 1 FROM zf_bdqk) WHERE rowid = NEW.rowid"
+_NUMBERED = (
+    f"CREATE TRIGGER zf_bdqk_xz AFTER INSERT ON zf_bdqk BEGIN {_NEXT}; END",
+    f"CREATE TRIGGER zf_bdqk_xg AFTER UPDATE OF {', '.join(_COLUMNS)}, zfbz ON zf_bdqk BEGIN {_NEXT}; END",
+)
+"""修改序号 (`xgxh`): the number of the writing, new with every row and with every change of one."""
 
 
 def fill(source: Source, folder: Path) -> None:
     """The department's own database, from the province's histories."""
-    changes = ("lsh TEXT", "zjhm TEXT", "xm TEXT", "bdlb TEXT", "bdrq TEXT", "qr TEXT", "zr TEXT", "cjrq TEXT")
+    changes = (*(f"{name} TEXT" for name in _COLUMNS), "zfbz TEXT DEFAULT '0'", "xgxh INTEGER")
     visits = ("lsh TEXT", "zjhm TEXT", "xm TEXT", "bdrq TEXT", "cjrq TEXT", "sfsxzqh TEXT")
     write_database(
         folder.joinpath(*DATABASE),
         [
-            Table("zf_bdqk", changes, _changes(source), ["zjhm"]),
+            Table("zf_bdqk", changes, _changes(source), ["zjhm", "xgxh"]),
             Table("sqjz_bdjl", visits, _check_ins(source), ["zjhm"]),
         ],
+        then=_NUMBERED,
     )
 
 
@@ -64,6 +73,9 @@ def manifest(place: Place) -> Settings:
             {
                 "name": "prison",
                 "table": "zf_bdqk",
+                # One writes at a time, so nobody commits late.
+                "changes": {"column": "xgxh", "key": "lsh", "overlap": "0"},
+                "only": {"column": "zfbz", "values": ["0"]},
                 "evidence": {"column": "bdlb", "codes": kinds(_CHANGES)},
                 **common,
                 "from_on": date("qr"),
@@ -85,9 +97,9 @@ def manifest(place: Place) -> Settings:
 
 
 def _changes(source: Source) -> Iterator[Sequence[object]]:
-    for row in source.rows(*_CHANGES):
+    for writing, row in enumerate(source.rows(*_CHANGES), start=1):
         dates = [day_as(day, _DATE, _NO_DATE) for day in (row.on, row.from_on, row.until_on, row.known_on)]
-        yield f"JY{row.serial}", row.number, row.name, _CHANGES[row.kind], *dates
+        yield f"JY{row.serial}", row.number, row.name, _CHANGES[row.kind], *dates, "0", writing
 
 
 def _check_ins(source: Source) -> Iterator[Sequence[object]]:

@@ -2,7 +2,8 @@
 
 As found in life: one HTTP/JSON interface in front of several subsystems, asked by POST in batches of up to 200;
 result codes in the body beside HTTP 200; pinyin initials for field names; three date formats, one for every
-generation of subsystem.
+generation of subsystem. A journal notes of whom the household register or the numbers were written, corrected or
+deleted; the interface gives it out from a number on.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ _CORRECTION = "90"
 _CORRECTED_ONE_IN = 25
 
 _PASSAGES: dict[int, str] = {words.EVIDENCE_KIND_CHECKPOINT_FACE: "1", words.EVIDENCE_KIND_CHECKPOINT_VEHICLE: "2"}
+
+
+_JOURNAL = "bdrz"
+"""变动日志: of whom something was written, corrected or deleted, in order."""
+_NOTED = {"hkbd": ("sfzh",), "hmbg": ("ysfzh", "xsfzh")}
+"""Table that the journal is kept of → its columns of identity numbers. Traces are many, and end nothing."""
+_CHANGES_PATH = "/rkgl/v1/bdqd"
+_NOW = "latest"
+"""Asked from here, the interface tells nobody, and where the journal ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +114,16 @@ def fill(source: Source, folder: Path) -> None:
                     ("zjsl", _dated(source, "ZJ", words.EVIDENCE_KIND_IDENTITY_CARD_ISSUED)),
                 )
             ),
+            Table(_JOURNAL, ("xh INTEGER PRIMARY KEY", "sfzh TEXT", "xm TEXT"), (), ()),
         ],
+        then=_journal_kept(),
     )
 
 
 def build(shelf: Shelf, credential: str, delay_ms: int) -> web.Application:
     """The interface."""
     routes: dict[tuple[str, str], Handler] = {("POST", one.path): _handler(shelf, one) for one in _SETS}
+    routes["POST", _CHANGES_PATH] = _journal_told(shelf)
 
     def denied() -> web.Response:
         return _answer("90", "接口密钥无效", None)
@@ -156,6 +169,14 @@ def manifest(place: Place) -> Settings:
         },
         identity={"column": "sfzh", "name": "xm"},
         complete_until={"lag_days": "1"},
+        changes={
+            "path": _CHANGES_PATH,
+            "method": "POST",
+            "body": {"xh": "$cursor", "pageSize": "$size"},
+            "rows": "data.list",
+            "next": "data.xh",
+            "first": _NOW,
+        },
         links={
             "endpoint": endpoint("/rkgl/v1/sfhmbg"),
             "identity": {"column": "ysfzh", "name": "xm"},
@@ -209,6 +230,34 @@ def _handler(shelf: Shelf, one: _Set) -> Handler:
         for row in rows:
             del row["rowid"]
         return _answer("00", "成功", {"total": total, "list": rows})
+
+    return handle
+
+
+def _journal_kept() -> Iterator[str]:
+    """Triggers that note whoever a row speaks of, before and after it was written."""
+    for table, columns in _NOTED.items():
+        for event, sides in (("INSERT", ("NEW",)), ("UPDATE", ("OLD", "NEW")), ("DELETE", ("OLD",))):
+            notes = " ".join(
+                f"INSERT INTO {_JOURNAL} (sfzh, xm) VALUES ({side}.{column}, {side}.xm);"  # noqa: S608  names of ours
+                for side in sides
+                for column in columns
+            )
+            yield f"CREATE TRIGGER {table}_{event} AFTER {event} ON {table} BEGIN {notes} END"
+
+
+def _journal_told(shelf: Shelf) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        body = await interface.json_object(request) or {}
+        size = interface.whole(body.get("pageSize", 100), 1, interface.MAX_PAGE)
+        if body.get("xh") == _NOW:
+            return _answer("00", "成功", {"xh": await shelf.last(_JOURNAL), "list": []})
+        after = interface.whole(body.get("xh"), 0, 2**62)
+        if after is None or size is None:
+            return _answer("91", "请求参数有误", None)
+        rows = await shelf.filed(_JOURNAL, after, size)
+        told = [{"xh": row["xh"], "sfzh": row["sfzh"], "xm": row["xm"]} for row in rows]
+        return _answer("00", "成功", {"xh": told[-1]["xh"] if told else after, "list": told})
 
     return handle
 

@@ -217,7 +217,9 @@ def _sample(manifest: Manifest, position: int) -> tuple[Mapper, dict[str, list[o
         if field is not None and field.column is not None:
             codes.setdefault(field.column, []).extend(field.codes)
     if records.only is not None:
-        codes.setdefault(records.only.column, []).extend(records.only.values or records.only.except_values or ())
+        others = ("", "R-1") if records.only.values is None else ()  # what is left out is named: others count
+        told = records.only.values or records.only.except_values or ()
+        codes.setdefault(records.only.column, []).extend([*told, *others])
     moments = [datetime(2026, 3, 1, 7, 30, tzinfo=UTC) - timedelta(days=41 * i) for i in range(12)]
     table: dict[str, list[object]] = {}
     for name in mapper.columns:

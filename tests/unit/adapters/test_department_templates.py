@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 import adapters
 from adapters.build import build
-from adapters.manifest import load_manifest, load_manifest_fully, parse_manifest
+from adapters.contract import ChangeFeed
+from adapters.manifest import Manifest, load_manifest, load_manifest_fully, parse_manifest
 from adapters.manifest.document import Document
+from adapters.manifest.model import ApiManifest, TableManifest
 from adapters.manifest.usual import USUAL_KINDS
-from tests.unit.adapters.adapters_world import ask, holders, rows
+from gateway.rules.kinds import FIRST_EVENT
+from tests.unit.adapters.adapters_world import ANNA, BO, ask, holders, rows
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 FOLDER = Path(adapters.__file__).parent / "departments"
@@ -48,7 +53,102 @@ def test_the_templates_cover_every_evidence_kind_of_the_catalogue() -> None:
     assert not {words.EvidenceKind.Name(kind) for kind in missing}
 
 
+NOT_FOLLOWED = {"banks": "asked for one person at a time; what is frozen or closed is found when it is asked"}
+"""Templates that tell of no changes though they have events, and why."""
+
+
+def events(manifest: Manifest) -> dict[str, bool]:
+    """Record set → whether a row of it may end or change entitlement."""
+    return {records.name: any(kind >= FIRST_EVENT for kind in records.evidence.kinds()) for records in manifest.records}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_template_tells_of_changes_in_whatever_ends_or_changes_entitlement(path: Path) -> None:
+    """What pays people in another province would otherwise hear of no death, sentence or parole before it asks."""
+    manifest = load_manifest(path)
+    with_events = events(manifest)
+    if path.stem in NOT_FOLLOWED or not any(with_events.values()):
+        assert not manifest.description().changes, "then it need not be excepted"
+        return
+    assert manifest.description().changes
+    if isinstance(manifest, ApiManifest):
+        return  # one operation tells of all of them
+    followed = {records.name: bool(getattr(records, "changes", None)) for records in manifest.records}
+    assert followed == with_events, "events are followed; traces, which are many and end nothing, are not"
+
+
+def test_the_departments_whose_records_alarm_are_followed() -> None:
+    told = {path.stem for path in TEMPLATES if load_manifest(path).description().changes}
+    assert told >= {"civil-affairs", "public-security", "courts", "justice", "health"}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_withdrawn_record_is_left_out_by_only_and_so_is_told_of(path: Path) -> None:
+    """A row that goes without a trace is not seen by a growing column; nor is one that the query itself leaves out."""
+    manifest = load_manifest(path)
+    if not isinstance(manifest, TableManifest):
+        return
+    for records in manifest.records:
+        if records.changes is None:
+            continue
+        assert records.only is not None, records.name
+        assert records.changes.form == "time", "by the day alone, a second writing on one day would be missed"
+        assert records.query is None or "where" not in records.query.lower(), records.name
+
+
+async def test_both_spouses_of_a_marriage_are_told_of(tmp_path: Path) -> None:
+    """The template's own SELECT, on a database that writes the key and the time of writing in its own way."""
+    text = (FOLDER / "civil-affairs.yaml").read_text("utf-8")
+    place = tmp_path / "marriages.yaml"
+    head, _, rest = text.partition("records:\n")
+    url = next(line for line in head.splitlines() if line.startswith("  url:"))
+    only = rest[rest.index("  - name: marriages") : rest.index("  - name: adoptions")]
+    written = f"{head.replace(url, '  url: sqlite:///marriages.db')}records:\n{only}"
+    spelt = {
+        "CONCAT(id, '-1')": "id || '-1'",
+        "CONCAT(id, '-2')": "id || '-2'",
+        "form: time": "form: '%Y-%m-%d %H:%M:%S'",
+    }
+    for theirs, here in spelt.items():
+        assert theirs in written, theirs
+        written = written.replace(theirs, here)
+    place.write_text(written, "utf-8")
+    columns = "id, man_id, man_name, woman_id, woman_name, op_type, op_date, reg_area, cert_no, del_flag, update_time"
+    with contextlib.closing(sqlite3.connect(tmp_path / "marriages.db")) as database, database:
+        database.execute(f"CREATE TABLE hy_register ({columns})")
+    built = build(load_manifest(place), tmp_path / "state")
+    assert isinstance(built, ChangeFeed)
+    cursor = (await built.changes(b"", 1)).cursor
+    row = ("7", ANNA, "安", BO, "博", "IA", "2026-11-17", "330100", "J330100-1", "0", "2026-11-18 08:00:00")
+    with contextlib.closing(sqlite3.connect(tmp_path / "marriages.db")) as database, database:
+        database.execute(f"INSERT INTO hy_register VALUES ({', '.join('?' * len(row))})", row)
+    told, more = [], True
+    while more:  # one at a time, so that a page ends between the two
+        changed = await built.changes(cursor, 1)
+        told += changed.id_number
+        cursor, more = changed.cursor, changed.more
+    assert sorted(told) == sorted([ANNA, BO])
+    assert len(rows(await built.lookup(ask(ANNA, BO)))) == 2
+    with contextlib.closing(sqlite3.connect(tmp_path / "marriages.db")) as database, database:
+        database.execute("UPDATE hy_register SET del_flag = '1', update_time = '2026-11-18 09:00:00'")
+    assert sorted((await built.changes(cursor, 10)).id_number) == sorted([ANNA, BO])
+    assert rows(await built.lookup(ask(ANNA, BO))) == []
+    await built.close()
+
+
 PAGES = FOLDER.parents[1] / "docs" / "adapters" / "departments"
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_a_page_says_what_its_template_tells_of_changes(path: Path) -> None:
+    text = (PAGES / f"{path.stem}.md").read_text("utf-8")
+    assert text.count("## Changes") == 1, "whether and how changes are told"
+    told = text.partition("## Changes")[2]
+    assert "manifest.md#changes" in told
+    if load_manifest(path).description().changes:
+        assert "`changes" in told
+    else:
+        assert "tells of no changes" in told
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
