@@ -21,7 +21,7 @@ SLOT_S: Final = 10.0
 
 
 class Refused(NamedTuple):
-    """What was refused in the last `WINDOW_S`: how much of each kind, and for how long it has been going on, seconds."""
+    """What was refused in the last `WINDOW_S`: how much of each kind; for how long it has been going on, seconds."""
 
     counts: Mapping[str, int]
     for_s: float

@@ -1,4 +1,4 @@
-"""A gateway that refuses callers because it has too much to do says so on its health page, until it is over for a while."""
+"""A gateway that refuses callers for having too much to do says so on its health page, until it is over for a while."""
 
 from __future__ import annotations
 
