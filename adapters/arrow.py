@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine import URL
 from sqlalchemy.types import String
 
+from adapters import retries
 from adapters.connecting import CONNECT_TIMEOUT_S, KEEPALIVE
 from adapters.database import MAX_ROWS, PG_BPCHAR, PG_CANCELLED, BpChar, DatabaseError, Statement, Work
 
@@ -80,9 +81,10 @@ class ArrowDatabase:
     Args:
         url: as for `Database`.
         timeout_s: of one statement.
+        adapter_id: as for `Database`.
     """
 
-    def __init__(self, url: URL, timeout_s: float) -> None:
+    def __init__(self, url: URL, timeout_s: float, adapter_id: str = "") -> None:
         milliseconds = max(1, round(timeout_s * 1000))
         further = {
             "connect_timeout": str(CONNECT_TIMEOUT_S),
@@ -99,13 +101,14 @@ class ArrowDatabase:
             # Compiling a statement anew for each batch would cost more than it runs.
             "SET jit = off",
         )
+        self._adapter_id = adapter_id
         self._database: AdbcDatabase | None = None
         self._local = threading.local()
         self._open: list[_Connection] = []
         self._lock = threading.Lock()
 
     @staticmethod
-    def of(url: str, timeout_s: float) -> ArrowDatabase | None:
+    def of(url: str, timeout_s: float, adapter_id: str = "") -> ArrowDatabase | None:
         """For a database that can be read so: None where it is no PostgreSQL, or the driver is not installed."""
         parsed = sqlalchemy.make_url(url)
         if parsed.get_backend_name() != "postgresql" or parsed.get_driver_name() != "psycopg":
@@ -114,7 +117,7 @@ class ArrowDatabase:
             return None  # several hosts: SQLAlchemy's own spelling
         if importlib.util.find_spec("adbc_driver_postgresql") is None:
             return None
-        return ArrowDatabase(parsed, timeout_s)
+        return ArrowDatabase(parsed, timeout_s, adapter_id)
 
     def rows(self, sql: str, numbers: pl.Series, work: Work) -> pl.DataFrame:
         """The rows of a statement by `sql_of`, as columns in its order.
@@ -129,6 +132,7 @@ class ArrowDatabase:
         except DatabaseError as error:
             if fresh or not error.gone or work.cancelled:
                 raise
+            retries.again(self._adapter_id)
             connection, _ = self._connection()
             return self._try(connection, sql, numbers, work)
 

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import String, UserDefinedType
 
+from adapters import retries
 from adapters.connecting import CONNECT_TIMEOUT_S, Steps, not_in, read_only_engine
 from adapters.errors import SourceDownError, SourceFaultError
 
@@ -117,6 +118,7 @@ class Database:
         chunk: numbers in one statement; None: by database.
         timeout_s: of one statement, where the database can hold to it; of waiting for a lock in SQLite.
         budget: steps of SQLite's machine in one statement, after which it is given up; 0: no bound.
+        adapter_id: whose it is, for those who count further tries.
 
     Attributes:
         chunk: numbers in one statement at most.
@@ -126,7 +128,15 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, folder: Path, schema: str | None, chunk: int | None, timeout_s: float, budget: int = 0
+        self,
+        url: str,
+        *,
+        folder: Path,
+        schema: str | None,
+        chunk: int | None,
+        timeout_s: float,
+        budget: int = 0,
+        adapter_id: str = "",
     ) -> None:
         try:
             parsed = sqlalchemy.make_url(url)
@@ -141,6 +151,7 @@ class Database:
         self.chunk = chunk or _CHUNKS.get(name, _DEFAULT_CHUNK)
         self.chunk = min(self.chunk, _AT_MOST.get(name, self.chunk))
         self._timeout_s = timeout_s
+        self.adapter_id = adapter_id
         self._local = threading.local()
         self._open: set[Any] = set()
         self._lock = threading.Lock()
@@ -306,6 +317,7 @@ class Database:
         except DatabaseError as error:
             if fresh or not error.gone:
                 raise
+            retries.again(self.adapter_id)
             return self._describe(statement)
 
     def _describe(self, statement: Statement) -> tuple[int, ...]:
@@ -339,6 +351,7 @@ class Database:
         except DatabaseError as error:
             if fresh or not error.gone or work.cancelled:
                 raise
+            retries.again(self.adapter_id)
             return self._try(sql, parameters, work)
 
     def _try(self, sql: str, parameters: Any, work: Work) -> Rows:

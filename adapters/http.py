@@ -27,7 +27,7 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 from yarl import URL
 
-from adapters import xml_answers
+from adapters import retries, xml_answers
 from adapters.budget import Budget
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.manifest.document import Place
@@ -139,7 +139,10 @@ class Client:
     def _again(self, state: RetryCallState) -> bool:
         """Whether another try follows one that failed; it is taken out of the budget."""
         failed = state.outcome is not None and isinstance(state.outcome.exception(), _AgainError)
-        return failed and state.attempt_number <= self._source.retries and self._budget.spend()
+        further = failed and state.attempt_number <= self._source.retries and self._budget.spend()
+        if further:
+            retries.again(self._manifest.adapter_id)
+        return further
 
     async def close(self) -> None:
         """Close its connections."""
@@ -165,6 +168,7 @@ class Client:
                 return await self._send(session, request, token)
             except _UnauthorisedError:
                 token = await self._token(session, instead_of=token)
+                retries.again(self._manifest.adapter_id)
         return await self._send(session, request, token)
 
     async def _token(self, session: aiohttp.ClientSession, instead_of: str = "") -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from adapters import retries
 from adapters.arrow import READABLE, ArrowDatabase, Kind, sql_of
 from adapters.asked import Asked
 from adapters.columnar import ColumnMapper
@@ -135,6 +136,7 @@ class ColumnReading:
                 frame = self._arrow.rows(sql, numbers.slice(start, self._chunk), work)
             except DatabaseError as error:
                 if error.gone and not work.cancelled:
+                    retries.again(self._database.adapter_id)
                     return None  # the other driver says what is the matter, or knows how to connect
                 raise
             if not _fits(frame, way.kinds):

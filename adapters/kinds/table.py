@@ -64,7 +64,7 @@ class TableAdapter:
         self._description = manifest.description()
         self._now_ms = now_ms
         self._database = self._open(manifest.timeout_s)
-        self._arrow = ArrowDatabase.of(self._url(), manifest.timeout_s)
+        self._arrow = ArrowDatabase.of(self._url(), manifest.timeout_s, manifest.adapter_id)
         self._columns = ColumnReading(self._arrow, self._database) if self._arrow is not None else None
         self._at_once = self._open(0, _AT_ONCE_STEPS) if self._database.is_local else None
         self._sets: list[tuple[Mapper, Statement]] = []
@@ -149,6 +149,7 @@ class TableAdapter:
                 chunk=manifest.source.chunk,
                 timeout_s=timeout_s,
                 budget=budget,
+                adapter_id=manifest.adapter_id,
             )
         except ValueError as error:
             raise manifest.error(

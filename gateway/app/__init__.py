@@ -270,6 +270,7 @@ async def gateway(
             store_size=store.size,
             closed_until=lambda: store.replay.closed_until_ms,
             in_flight=lambda: desk.in_flight,
+            refusals=desk.refusals,
             departments=departments,
             faults=enlisting.faults,
             partners=partners,

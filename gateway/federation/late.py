@@ -24,6 +24,7 @@ from gateway.federation.answers import findings_in
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
 from gateway.log import Standstill, described
+from gateway.observing import tracing
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.post.outbox import Outbox
@@ -116,9 +117,17 @@ class LateChecks:
         question = checked.question
         if question is None or not members:
             return None
+        with tracing.span("leave", members=len(members)):
+            return await self._leave(unit, question, members, seconds, shown)
+
+    async def _leave(
+        self, unit: str, question: exchange_pb2.Question, members: Sequence[str], seconds: int, shown: bytes
+    ) -> LeftOpen:
         now_ms = self._clock.now_ms()
         until_ms = now_ms + seconds * 1000
         body = question.SerializeToString()
+        if trace := tracing.carried():  # one message after another are one; the question itself is not ours to change
+            body += exchange_pb2.Question(trace=trace).SerializeToString()
         ticket = _ids.next(now_ms)
         effects: list[Effect] = []
         delivered: dict[bytes, str] = {}
@@ -169,6 +178,16 @@ class LateChecks:
         if found is None:
             return Handled()
         kept = unpack(found[0].body)
+        with tracing.resume("take", [kept.question.trace]) as span:
+            span.tell(partner=delivery.sender)
+            return self._taken(delivery, late, asked, kept)
+
+    def _taken(self, delivery: Received, late: delivery_pb2.LateAnswer, asked: Question, kept: Kept) -> Handled:
+        """What follows from a late answer to a question that was left.
+
+        Raises:
+            PartnerError: it is to another question.
+        """
         question = kept.question
         if asked.member != delivery.sender or late.question_digest != delivery_digest(
             late.answers_to, kept.question_bytes

@@ -24,6 +24,7 @@ from gateway.federation.lines import Lines
 from gateway.federation.retrying import Sleep
 from gateway.federation.standing import Chosen, Standings
 from gateway.federation.trying import Told
+from gateway.observing import tracing
 from gateway.resilience.backoff import Backoff, Random
 from gateway.resilience.breaker import Pass
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
@@ -69,16 +70,32 @@ class Way:
         end: time of the event loop by which its outcome must be there.
     """
 
-    __slots__ = ("began", "end", "given", "more", "not_before", "number", "outcome", "question", "sent", "timer")
+    __slots__ = (
+        "began",
+        "end",
+        "given",
+        "more",
+        "not_before",
+        "number",
+        "outcome",
+        "question",
+        "sent",
+        "span",
+        "timer",
+    )
 
     def __init__(self, number: int, question: exchange_pb2.Question, end: float) -> None:
         self.number = number
         self.question = question
         self.end = end
+        self.span = tracing.begin_long("chunk")
+        """Of the chunk, from here to its outcome; None: it is not traced."""
         self.more = b""
-        """What is added to the serialized question: an id, by which it counts once, unless it has one."""
+        """What is added to the serialized question: an id, by which it counts once, unless it has one; its trace."""
         if not question.question_id:
             self.more = exchange_pb2.Question(question_id=RANDOMNESS.take(QUESTION_ID_BYTES)).SerializeToString()
+        if self.span is not None:
+            self.more += exchange_pb2.Question(trace=self.span.carried).SerializeToString()
         self.sent: list[Sealed] = []
         self.outcome: PartnerAnswer | WuganError | None = None
         self.timer: asyncio.TimerHandle | None = None

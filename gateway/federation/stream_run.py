@@ -142,6 +142,10 @@ class StreamRun:
         del self._under_way[way]
         way.outcome = outcome
         way.rest()
+        if way.span is not None:
+            people = len(way.question.subjects.id_number)
+            error = outcome if isinstance(outcome, WuganError) else None
+            way.span.end(error, partner=self._member_id, people=people, tries=len(way.sent))
         self._landed.append(way)
         self._undelivered += 1
         self._changed.set()

@@ -1,9 +1,10 @@
 """Questions that were counted already, so that one that is asked again counts once.
 
 A question may reach this side twice: its answer was lost on the way, or was slow to come and the asker put it to
-another gateway. Whoever asks gives it an id (`Question.question_id`). The same bytes with the same id, from the same
-member, within `KEEP_MS`, are answered again and recorded again, but counted neither for quotas nor as harvesting.
-Whether there was room for it on the disk is the first one's to find out; the others wait for the same word.
+another gateway. Whoever asks gives it an id (`Question.question_id`). The same bytes with the same id, but for where it
+is traced, from the same member, within `KEEP_MS`, are answered again and recorded again, but counted neither for quotas
+nor as harvesting. Whether there was room for it on the disk is the first one's to find out; the others wait for the
+same word.
 
 Owns: this memory, bounded. Refuses: durability. After a restart a question is counted once more, never less.
 """
@@ -46,6 +47,10 @@ class CountedQuestions:
         """What stands for a member's question; empty where it has no id."""
         if not question.question_id:
             return b""
+        if question.trace:  # a chunk of a roster that is asked again after a restart is traced anew, or not at all
+            question, traced = exchange_pb2.Question(), question
+            question.CopyFrom(traced)
+            question.ClearField("trace")
         return hashlib.sha256(member.encode() + b"\0" + question.SerializeToString()).digest()
 
     def known(self, tag: bytes, grant: str, now_ms: int) -> Taking | None:

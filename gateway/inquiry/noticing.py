@@ -30,6 +30,7 @@ from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import tokens_of
 from gateway.inquiry.identities import held_names, linked_numbers
 from gateway.log import Standstill, described
+from gateway.observing import tracing
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
@@ -151,6 +152,12 @@ class Noticing:
         due = await self._store.changes.due(self._clock.now_ms(), AT_ONCE)
         if not due:
             return 0
+        with tracing.begin("notice") as span:
+            span.tell(people=len(due), told=await self._seen_to(due))
+        return len(due)
+
+    async def _seen_to(self, due: Sequence[DueChange]) -> int:
+        """Look at them, and tell what there is to tell; the number of notices."""
         outcomes = {each.number: _Outcome() for each in due}
         cases = await self._cases(due, outcomes)
         by_member: dict[str, list[_Case]] = {}
@@ -165,10 +172,11 @@ class Noticing:
                 except Exception as error:  # noqa: BLE001  one subscription must not hold up all others
                     _log.error("notice not made", member=case.group.member, error=type(error).__name__)
                     outcome.again(_pause(case.due.tries))
-        await self._commit(due, outcomes)
-        return len(due)
+        with tracing.span("record"):
+            return await self._commit(due, outcomes)
 
-    async def _commit(self, due: Sequence[DueChange], outcomes: Mapping[int, _Outcome]) -> None:
+    async def _commit(self, due: Sequence[DueChange], outcomes: Mapping[int, _Outcome]) -> int:
+        """Write down what came of it; the number of notices left with others."""
         now_ms = self._clock.now_ms()
         settled: list[int | Later] = []
         effects: list[Effect] = []
@@ -188,6 +196,7 @@ class Noticing:
         if told:
             _log.info("notices left", notices=told)
             self._told(told)
+        return told
 
     async def _cases(self, due: Sequence[DueChange], outcomes: Mapping[int, _Outcome]) -> list[_Case]:
         """A case for each subscription of these people."""

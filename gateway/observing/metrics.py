@@ -50,6 +50,9 @@ DEPARTMENT_CALLS = Counter(
     "wugan_department_calls_total", "Lookups in a department, by what came of them", "department", "outcome"
 )
 DEPARTMENT_SECONDS = Histogram("wugan_department_seconds", "Time of a lookup in a department", "department")
+DEPARTMENT_RETRIES = Counter(
+    "wugan_department_retries_total", "Further tries of what a department was asked", "department"
+)
 DEPARTMENT_BREAKER = Gauge(
     "wugan_department_breaker", "Breaker of a department: 0 closed, 1 half-open, 2 open", "department"
 )

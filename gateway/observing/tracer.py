@@ -72,7 +72,7 @@ class SdkTracer:
         member_id: whose spans these are.
         exporters: where they go.
         clock: the time.
-        sample: part of the agencies' questions that is traced, from 0 to 1.
+        sample: part of what begins here that is traced, from 0 to 1.
         followed_a_second: traces of other gateways that are followed at most, each second.
         draw: a number from 0 up to 1 for each question.
     """

@@ -61,6 +61,11 @@ def use(tracer: Tracer | None) -> None:
     _tracer = tracer
 
 
+def on() -> bool:
+    """Whether anything is traced in this process."""
+    return _tracer is not None
+
+
 def active() -> bool:
     """Whether the work of this context is being traced."""
     return _tracer is not None and _here.get() is not None
@@ -71,11 +76,22 @@ def active_in(context: contextvars.Context) -> bool:
     return context.get(_here) is not None
 
 
+def apart() -> contextvars.Context:
+    """A context for work that lives longer than what this one works on, and is no part of its trace."""
+    context = contextvars.copy_context()
+    context.run(_here.set, None)
+    return context
+
+
 def carried() -> bytes:
     """What the span of this context is known by at another gateway; b"" where nothing is traced."""
     span = _here.get() if _tracer is not None else None
     if span is None:
         return b""
+    return _known_by(span)
+
+
+def _known_by(span: Span) -> bytes:
     about = span.get_span_context()
     return about.trace_id.to_bytes(16, "big") + about.span_id.to_bytes(8, "big") + bytes([about.trace_flags])
 
@@ -124,7 +140,8 @@ class _Spans:
                 span.set_attribute(name, permitted(value) if isinstance(value, str) else value)
 
 
-_NOTHING: Final = _Nothing()
+NOTHING: Final = _Nothing()
+"""Stands for what is not traced."""
 Traced = _Nothing | _Spans
 
 
@@ -137,23 +154,49 @@ def begin(name: str, asked_by: Callable[[], str] = str) -> Traced:
             trace has an id of its own.
     """
     if _tracer is None:
-        return _NOTHING
+        return NOTHING
     span = _tracer.root(name, asked_by)
-    return _NOTHING if span is None else _Spans(_tracer, [span])
+    return NOTHING if span is None else _Spans(_tracer, [span])
+
+
+class Long:
+    """Work that begins in one place and ends in another: no other span here is a part of it.
+
+    Attributes:
+        carried: what it is known by at another gateway.
+    """
+
+    __slots__ = ("_spans", "carried")
+
+    def __init__(self, tracer: Tracer, span: Span) -> None:
+        self.carried = _known_by(span)
+        self._spans = _Spans(tracer, [span])
+
+    def end(self, error: BaseException | None, **values: Value) -> None:
+        """It is over, and what went wrong with it; `values` as for `tell`."""
+        self._spans.tell(**values)
+        self._spans.__exit__(None, error, None)
+
+
+def begin_long(name: str) -> Long | None:
+    """The same as `begin` for such work; None: it is not traced."""
+    if _tracer is None or (span := _tracer.root(name, str)) is None:
+        return None
+    return Long(_tracer, span)
 
 
 def resume(name: str, traces: Sequence[bytes]) -> Traced:
     """Work that others began, for several of them at once: `carried` of each, b"" for those that are not traced."""
     if _tracer is None or not any(traces):
-        return _NOTHING
+        return NOTHING
     spans = [span for trace in traces if trace and (span := _tracer.joined(name, trace)) is not None]
-    return _Spans(_tracer, spans) if spans else _NOTHING
+    return _Spans(_tracer, spans) if spans else NOTHING
 
 
 def span(name: str, **values: Value) -> Traced:
     """A part of what this context works on, traced if that is; `values` as for `tell`."""
     if _tracer is None or (parent := _here.get()) is None:
-        return _NOTHING
+        return NOTHING
     spans = _Spans(_tracer, [_tracer.child(name, parent, None)])
     if values:
         spans.tell(**values)

@@ -22,7 +22,8 @@ from gateway.clock import Clock
 from gateway.errors import DirectoryError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.log import Standstill, described
-from gateway.observing import metrics
+from gateway.observing import metrics, tracing
+from gateway.post import traces
 from gateway.post.letters import Handled, Handler, Received
 from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
@@ -134,23 +135,31 @@ class Inbox:
 
     async def _deal_with(self, lane: _Lane, held: Held) -> None:
         try:
-            try:
-                handled = await lane.handler.handle(_received(held))
-            except WuganError as error:
-                finish = self._failure(held, error)
-            except Exception as error:  # noqa: BLE001  a handler that fails harms its own delivery only
-                _log.error("delivery crashed", delivery=held.delivery_id.hex(), error=type(error).__name__)
-                finish = self._failure(held, WuganError("handling it failed", "处理失败", retryable=True))
-            else:
-                finish = _finish(held, handled, self._clock.now_ms() + LONGEST_OFF_MS)
-            metrics.INBOX_DONE.add(_name(lane.kind), _OUTCOMES.get(finish.state, "OPEN"))
-            if await self._table.finish(finish):
+            with traces.handling(held.sender, held.kind, lambda: _received(held).body) as span:
+                finish = await self._handled(lane, held)
+                outcome = _OUTCOMES.get(finish.state, "OPEN")
+                span.tell(outcome=outcome, attempt=held.attempts + 1)
+                metrics.INBOX_DONE.add(traces.name_of(lane.kind), outcome)
+                with tracing.span("record"):
+                    finished = await self._table.finish(finish)
+            if finished:
                 for effect in finish.effects:
                     if effect.after is not None:
                         effect.after()
         except StoreError as error:  # it is as if nothing had been done; it is done again, but not at once
             _log.warning("delivery not finished", delivery=held.delivery_id.hex(), fault=described(error))
             await asyncio.sleep(self._settings.poll_s)
+
+    async def _handled(self, lane: _Lane, held: Held) -> Finish:
+        """What came of handing a delivery to its handler."""
+        try:
+            handled = await lane.handler.handle(_received(held))
+        except WuganError as error:
+            return self._failure(held, error)
+        except Exception as error:  # noqa: BLE001  a handler that fails harms its own delivery only
+            _log.error("delivery crashed", delivery=held.delivery_id.hex(), error=type(error).__name__)
+            return self._failure(held, WuganError("handling it failed", "处理失败", retryable=True))
+        return _finish(held, handled, self._clock.now_ms() + LONGEST_OFF_MS)
 
     def _failure(self, held: Held, error: WuganError) -> Finish:
         settings, now_ms = self._settings, self._clock.now_ms()
@@ -181,12 +190,6 @@ class Inbox:
             except StoreError as error:
                 _log.warning("inbox not swept", fault=described(error))
             await asyncio.sleep(SWEEP_S)
-
-
-def _name(kind: int) -> str:
-    """Of a kind of delivery, for metrics."""
-    known = delivery_pb2.DeliveryKind.DESCRIPTOR.values_by_number.get(kind)
-    return "other" if known is None else known.name.removeprefix("DELIVERY_KIND_")
 
 
 def keep(proof: Proof) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from gateway.exchange.envelope import Proof
 from gateway.exchange.uuid7 import Uuid7
+from gateway.post import traces
 from gateway.store.letters import Effect, Letter
 from wugan.federation.v1 import delivery_pb2
 
@@ -30,7 +31,9 @@ def letter(
     order_key: bytes = b"",
 ) -> Letter:
     """A letter with an id of its own. See `Letter`."""
-    return Letter(partner, kind, purpose, body, expires_at_ms, order_key, _ids.next(now_ms), now_ms)
+    delivery_id = _ids.next(now_ms)
+    traces.made(delivery_id)
+    return Letter(partner, kind, purpose, body, expires_at_ms, order_key, delivery_id, now_ms)
 
 
 def delivery_digest(delivery_id: bytes, body: bytes) -> bytes:

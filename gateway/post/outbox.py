@@ -24,10 +24,11 @@ import structlog
 
 from gateway.clock import Clock
 from gateway.errors import DirectoryError, StoreError, WuganError
-from gateway.exchange.envelope import Sealed, open_receipt, seal
+from gateway.exchange.envelope import Opened, Sealed, open_receipt, seal
 from gateway.exchange.keys import Keyring, OwnKeys
 from gateway.log import Standstill, described
-from gateway.observing import calls, metrics
+from gateway.observing import calls, metrics, tracing
+from gateway.post import traces
 from gateway.post.pace import Pace, pause_ms
 from gateway.post.receipts import MAX_WAIT_MS, faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
@@ -184,7 +185,8 @@ class Outbox:
 
     def _open(self, partner: str, trouble: Trouble | None = None) -> None:
         lane = self._lanes[partner] = _Lane(self, partner, trouble)
-        lane.task = asyncio.get_running_loop().create_task(lane.run())
+        # No part of the trace of whatever made the first letter.
+        lane.task = asyncio.get_running_loop().create_task(lane.run(), context=tracing.apart())
 
 
 class _Lane:
@@ -255,8 +257,11 @@ class _Lane:
         if early:
             self._heard_from_s = outbox.clock.monotonic() + HEARD_S
         self._heard_of = False
-        attempt = await self._attempt(due)
-        await outbox.table.settle(attempt)
+        with traces.delivering(self._partner, [each.letter for each in due]) as span:
+            attempt = await self._attempt(due)
+            span.tell(received=len(attempt.received), again=len(attempt.again), dead=len(attempt.dead))
+            with tracing.span("record"):
+                await outbox.table.settle(attempt)
         for outcome, letters in (("RECEIVED", attempt.received), ("AGAIN", attempt.again), ("DEAD", attempt.dead)):
             if letters:
                 metrics.OUTBOX_SENT.add(self._partner, outcome, by=len(letters))
@@ -278,14 +283,12 @@ class _Lane:
     async def _attempt(self, due: Sequence[Due]) -> Attempt:
         outbox = self._outbox
         try:
-            sealed = self._seal(due)
-            answer = await outbox.carrier.deliver(self._partner, sealed.envelope, outbox.settings.timeout_s)
-            try:
-                opened = open_receipt(
-                    answer, outbox.own(), outbox.directory(), delivery=sealed, now_ms=outbox.clock.now_ms()
-                )
-            except WuganError as error:
-                raise faulty("does not open or verify") from error
+            with tracing.span("seal"):
+                sealed = self._seal(due)
+            with tracing.span("exchange"):
+                answer = await outbox.carrier.deliver(self._partner, sealed.envelope, outbox.settings.timeout_s)
+            with tracing.span("open"):
+                opened = self._opened(sealed, answer)
             refusals = [read_receipt(payload, each.letter) for payload, each in zip(opened.payloads, due, strict=True)]
         except WuganError as error:
             return self._failed(due, error)
@@ -309,6 +312,14 @@ class _Lane:
             now_ms=now_ms,
             lifetime_ms=outbox.lifetime_ms,
         )
+
+    def _opened(self, sealed: Sealed, answer: envelope_pb2.Envelope) -> Opened:
+        """The receipts, verified."""
+        outbox = self._outbox
+        try:
+            return open_receipt(answer, outbox.own(), outbox.directory(), delivery=sealed, now_ms=outbox.clock.now_ms())
+        except WuganError as error:
+            raise faulty("does not open or verify") from error
 
     def _sorted_out(self, due: Sequence[Due], refusals: Sequence[WuganError | None]) -> Attempt:
         """What the partner said to each letter."""

@@ -39,9 +39,14 @@ class TracingSettings(Settings):
         64 << 20, ge=1 << 16, le=16 << 30, description="Size at which the file is renamed to NAME.1, bytes."
     )
     otlp: Collector | None = Field(None, description="Collector to send spans to, OTLP over gRPC; none without it.")
-    sample: float = Field(0.01, ge=0, le=1, description="Part of the agencies' questions that is traced.")
+    sample: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Part of the agencies' questions, and of what a gateway begins by itself, that is traced.",
+    )
     followed_a_second: int = Field(
-        20, ge=0, le=10_000, description="Traces of other gateways followed at most, each second."
+        20, ge=0, le=10_000, description="Traces that began elsewhere or earlier, followed at most each second."
     )
 
     @property

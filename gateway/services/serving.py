@@ -24,7 +24,7 @@ from certs.identity import Identity
 from gateway.clock import Clock
 from gateway.errors import RefusedError, WuganError
 from gateway.federation.directory import Directory
-from gateway.observing import metrics
+from gateway.observing import metrics, refusals
 from gateway.pacing import Lately
 from gateway.resilience.backlog import Backlog
 from gateway.resilience.backoff import chance
@@ -118,6 +118,8 @@ class Desk:
         self.own_calls = OwnCalls(clock, self._backlog)
         """By which it learns how long calls wait before they come here; somebody has to say how they are made."""
         self._looking = False
+        self.refusals = refusals.Refusals(clock)
+        """What was refused because there is too much to do; for the health page."""
         self._held: dict[str, Counter[str]] = {}  # of each call that is held open, by member
         self.draining = asyncio.Event()
         """Set once new calls are refused; what is held open then comes to an end by itself."""
@@ -343,7 +345,7 @@ class Desk:
             held = self._held.setdefault(call, Counter())
             full = held[peer.member_id] >= max(1, at_once // 2) or held.total() >= at_once
             if self.draining.is_set() or full:
-                raise self._overloaded()
+                raise self._overloaded(refusals.STREAMS)
             held[peer.member_id] += 1
             try:
                 await work(peer)
@@ -394,8 +396,12 @@ class Desk:
             )
         return Caller(peer, certificate)
 
-    def _overloaded(self) -> WuganError:
-        return shutting_down() if self.draining.is_set() else overloaded()
+    def _overloaded(self, what: str = refusals.CALLS) -> WuganError:
+        """What one is told that is refused now; it is noted, unless the gateway only stops."""
+        if self.draining.is_set():
+            return shutting_down()
+        self.refusals.add(what)
+        return overloaded()
 
 
 def overloaded() -> WuganError:

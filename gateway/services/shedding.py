@@ -18,7 +18,7 @@ import structlog
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
-from gateway.observing import metrics
+from gateway.observing import metrics, refusals
 from gateway.services.serving import Context, Desk, overloaded
 from gateway.status import to_status
 
@@ -58,6 +58,7 @@ class Shedding(grpc.GenericRpcHandler):
         if call is None or not self._desk.sheds():
             return None
         metrics.CALLS.add(call, "OVERLOADED")
+        self._desk.refusals.add(refusals.CALLS)
         self._refused += 1
         if self._refused == 1:
             asyncio.get_running_loop().call_later(TELL_S, self._tell)

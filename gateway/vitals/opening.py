@@ -24,10 +24,12 @@ from gateway.inquiry.following import Behind
 from gateway.observing import calls, clocks, metrics, tracing
 from gateway.observing.admin import serving_admin
 from gateway.observing.health import NO_NAMES, Health, Names
+from gateway.observing.refusals import Refusals
 from gateway.store.engine import QUEUE_LIMIT
 from gateway.store.place import database_file
 from gateway.vitals.adapters import AdapterVitals
 from gateway.vitals.letters import LetterVitals
+from gateway.vitals.overload import OverloadVitals
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
 from gateway.vitals.sources import SourceVitals
 from gateway.vitals.standing import count_try, shown
@@ -49,6 +51,7 @@ class Seen:
         store_size: bytes of a store that is on a server; raises StoreError when it cannot be reached.
         closed_until: until when questions are refused because a clock was ahead, Unix milliseconds.
         in_flight: calls being worked on.
+        refusals: of callers, because there is too much to do.
         departments: the adapters.
         faults: registered adapters that cannot be asked, and why.
         partners: the other members' gateways.
@@ -64,6 +67,7 @@ class Seen:
     store_size: Callable[[], Awaitable[int]]
     closed_until: Callable[[], int]
     in_flight: Callable[[], int]
+    refusals: Refusals
     departments: Departments
     faults: Callable[[], Mapping[str, tuple[str, str]]]
     partners: Partners
@@ -107,6 +111,7 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
             closed_until=seen.closed_until,
         ),
     )
+    health.register("overload", OverloadVitals(seen.refusals))
     health.register(
         "partners",
         PartnerVitals(seen.directory, given.slow_s, seen.partners.standings.doors, lambda: seen.letters.undelivered),

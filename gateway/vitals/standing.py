@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
+from adapters import retries
 from gateway.clock import SHANGHAI_OFFSET_S
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import HEDGE, RETRY, Told
@@ -32,7 +33,9 @@ def count_try(told: Told) -> None:
 
 @contextlib.contextmanager
 def shown(standings: Standings, departments: Departments) -> Iterator[None]:
-    """The figures of breakers and bulkheads are there for the length of the block."""
+    """The figures of breakers and bulkheads are there, and adapters' further tries counted, for the length of the
+    block.
+    """
     reads: list[tuple[Gauge, Read]] = [
         (metrics.PARTNER_BREAKER, lambda: _partner_breakers(standings.doors())),
         (metrics.PARTNER_IN_USE, lambda: {(use.member,): use.in_use for use in standings.uses()}),
@@ -44,6 +47,8 @@ def shown(standings: Standings, departments: Departments) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for gauge, read in reads:
             stack.callback(gauge.follow(read))
+        retries.use(metrics.DEPARTMENT_RETRIES.add)
+        stack.callback(retries.use, None)
         yield
 
 

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from adapters import retries
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.errors import ManifestError, SourceDownError, SourceFaultError
@@ -341,6 +342,43 @@ async def test_a_server_in_trouble_is_down(department: Department, tmp_path: Pat
         with pytest.raises(SourceDownError):
             await api.lookup(ask(ANNA))
     assert len(department.asked) == tries
+
+
+@pytest.fixture
+def further() -> Iterator[list[str]]:
+    """Whose further tries were told."""
+    told: list[str] = []
+    retries.use(told.append)
+    yield told
+    retries.use(None)
+
+
+async def test_every_further_request_is_told_with_whose_it_is_and_nobody_need_listen(
+    department: Department, tmp_path: Path, further: list[str]
+) -> None:
+    async with adapter(department, tmp_path) as api:
+        assert rows(await api.lookup(ask(ANNA)))
+        assert further == [], "a first try is none"
+        department.answer = _stream(b"{}", status=503)
+        with pytest.raises(SourceDownError):
+            await api.lookup(ask(ANNA))
+        assert further == ["health"] * 2
+        assert len(department.asked) == 1 + 3
+        retries.use(None)
+        with pytest.raises(SourceDownError):
+            await api.lookup(ask(ANNA))
+    assert further == ["health"] * 2
+
+
+async def test_where_no_budget_is_left_for_a_further_request_none_is_told(
+    department: Department, tmp_path: Path, further: list[str]
+) -> None:
+    department.answer = _stream(b"{}", status=503)
+    async with adapter(department, tmp_path) as api:
+        for _ in range(20):
+            with pytest.raises(SourceDownError):
+                await api.lookup(ask(ANNA))
+    assert len(department.asked) == 20 + len(further)
 
 
 async def test_an_interface_that_is_all_gone_is_asked_no_more_than_eleven_times_for_ten_requests(

@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from test_adapter_api import BATCH, TEXT, Department, department, serving
 
+from adapters import retries
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.errors import ManifestError, SourceDownError, SourceFaultError
@@ -99,10 +100,14 @@ async def test_one_token_serves_all_requests_until_it_expires(guarded: tuple[Gua
 
 async def test_a_token_that_was_taken_back_is_replaced_once(guarded: tuple[Guard, Adapter]) -> None:
     guard, adapter = guarded
+    further: list[str] = []
+    retries.use(further.append)
     await adapter.lookup(ask(ANNA))
     guard.valid.clear()
     assert len(rows(await adapter.lookup(ask(ANNA)))) == 3
     assert guard.given == 2
+    assert further == [adapter.describe().adapter_id], "the request was made a second time"
+    retries.use(None)
 
     async def never(request: web.Request) -> web.StreamResponse:
         raise web.HTTPUnauthorized

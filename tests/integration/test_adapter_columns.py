@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from adapters import retries
 from adapters.arrow import ArrowDatabase, sql_of
 from adapters.asked import normal
 from adapters.build import build
@@ -270,10 +271,15 @@ async def test_a_lookup_past_its_deadline_is_cancelled_in_the_server(server: str
 
 
 async def test_connections_that_went_away_are_made_anew(adapter: TableAdapter, server: str) -> None:
+    further: list[str] = []
+    retries.use(further.append)
     before = _told(await adapter.lookup(_lookup()))
+    assert further == []
     with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
         db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wugan'")
     assert _told(await adapter.lookup(_lookup())) == before
+    assert set(further) == {adapter.describe().adapter_id}, "it is a further try"
+    retries.use(None)
 
 
 async def test_a_server_that_is_not_there_is_down(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import make_url
 
+from adapters import retries
 from adapters.build import build
 from adapters.contract import Adapter
 from adapters.database import Database, DatabaseError, Work
@@ -152,10 +153,15 @@ async def test_a_lookup_past_its_deadline_is_cancelled_in_the_server(server: str
 
 
 async def test_a_connection_that_went_away_is_made_anew(adapter: Adapter, server: str) -> None:
+    further: list[str] = []
+    retries.use(further.append)
     assert rows(await adapter.lookup(ask(ANNA)))
+    assert further == []
     with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
         db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wugan'")
     assert rows(await adapter.lookup(ask(ANNA)))
+    assert set(further) == {"health-insurance"}, "it is a further try"
+    retries.use(None)
 
 
 async def test_a_server_that_is_not_there_is_down(tmp_path: Path) -> None:

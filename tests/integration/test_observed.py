@@ -124,6 +124,36 @@ async def test_one_question_is_one_trace_over_both_gateways(provinces: TwoProvin
     }
 
 
+async def test_a_left_question_and_its_late_answer_are_one_trace_over_both_gateways(provinces: TwoProvinces) -> None:
+    left = agency_pb2.CheckRequest.FromString(requests()[ASKED])
+    left.leave_open_s, left.only_leave = 86_400, True
+    await ask(provinces, [left.SerializeToString()])
+
+    def done(there: Spans) -> bool:
+        """The late answer was taken, and both letters were handed over."""
+        traces = {span["trace"] for span in of(there, "leave")}
+        ended = [span["name"] for span in there if span["trace"] in traces]
+        return ended.count("take") == 1 and ended.count("deliver") >= 2
+
+    spans = await spans_of(provinces, done)
+    trace_id = of(spans, "leave")[0]["trace"]
+    trace = [span for span in spans if span["trace"] == trace_id]
+    by_id = {span["span"]: span["name"] for span in trace}
+    asking, answering = provinces.asking.plan.member_id, provinces.answering.plan.member_id
+    steps = {(span["member"], by_id.get(span["parent"]), span["name"]) for span in trace}
+    assert steps >= {
+        (asking, None, "check"),
+        (asking, "check", "leave"),
+        (asking, "leave", "deliver"),
+        (asking, "deliver", "exchange"),
+        (answering, "leave", "handle"),
+        (answering, "handle", "lookup"),
+        (answering, "handle", "record"),
+        (answering, "handle", "deliver"),
+        (asking, "leave", "take"),
+    }
+
+
 async def test_every_question_has_a_trace_of_its_own_and_none_has_the_agencys_id(provinces: TwoProvinces) -> None:
     spans = await spans_of(provinces, lambda there: len(of(there, "check")) >= ASKED)
     _, agencys_trace, agencys_span, _ = TRACEPARENT.split("-")
@@ -142,7 +172,7 @@ async def test_spans_figures_and_pages_hold_no_word_of_a_person(provinces: TwoPr
         texts += [get(member, path)[2] for path in ("/metrics", "/healthz", "/health", "/health?lang=en")]
         texts.append((member.folder / "gateway.log").read_text("utf-8"))
     everything = "\n".join(texts)
-    for number, name in people()[:ASKED]:
+    for number, name in people()[: ASKED + 1]:
         assert number not in everything
         assert name not in everything
     for word in ("BENCH-1", "社会保险法", "bench-official"):

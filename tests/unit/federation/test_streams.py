@@ -14,6 +14,7 @@ import pytest
 from gateway.errors import EnvelopeError, RefusedError
 from gateway.federation.kept import spoken_against
 from gateway.federation.streams import Chunk, Streams
+from gateway.observing import tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import State
 from gateway.sections.resilience import BreakerSettings
@@ -29,6 +30,7 @@ from tests.unit.federation.streams_world import (
     losing_after,
     world_of,
 )
+from tests.unit.observing.traced_world import TracedWorld
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, B, findings, question, status_of
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -51,6 +53,49 @@ async def test_an_outcome_names_its_messages(tmp_path: Path) -> None:
         assert outcome.answer is not None
         assert outcome.sent[-1].message_id == far.read[0].opened.header.message_id
         assert outcome.answer.proof.question_digest == outcome.sent[-1].digest == far.read[0].opened.digest
+
+
+async def test_a_chunk_is_one_span_from_its_asking_to_its_outcome_and_carries_it(tmp_path: Path) -> None:
+    traced = TracedWorld(tmp_path / "spans.jsonl")
+    try:
+        async with world_of(tmp_path, losing_after(1), at_once) as (world, far):
+            assert not errors(await world.ask(Chunks(0, 1)))
+            spans = {bytes.fromhex(span["trace"] + span["span"]): span for span in traced.written()}
+    finally:
+        tracing.use(None)
+    assert {read.question.trace[:24]: read.number for read in far.read}.keys() == spans.keys()
+    assert {read.question.trace[24:] for read in far.read} == {b"\x01"}
+    assert {span["name"] for span in spans.values()} == {"chunk"}
+    tries = {read.number: 0 for read in far.read}
+    for read in far.read:
+        tries[read.number] += 1
+        attributes = spans[read.question.trace[:24]]["attributes"]
+        assert (attributes["partner"], attributes["people"]) == (B.member_id, 1)
+    assert sorted(span["attributes"]["tries"] for span in spans.values()) == sorted(tries.values()) == [1, 2]
+    assert ANNA not in traced.path.read_text("utf-8")
+
+
+async def test_a_chunk_without_an_answer_says_why_in_its_span_and_keeps_its_id(tmp_path: Path) -> None:
+    async def refusing(_far: Far, reads: AsyncIterator[Read], write: Writing) -> None:
+        async for read in reads:
+            assert read.question.question_id == b"i" * 16
+            refusal = exchange_pb2.Refusal(reason=words.REFUSAL_REASON_PURPOSE_NOT_PERMITTED, message_en="no")
+            await write(read.answer(refusal=refusal))
+
+    async def one() -> AsyncIterator[Chunk]:
+        made = asked(0)
+        made.question_id = b"i" * 16
+        yield Chunk(0, made)
+
+    traced = TracedWorld(tmp_path / "spans.jsonl")
+    try:
+        async with world_of(tmp_path, refusing) as (world, _far):
+            (outcome,) = [each async for each in world.streams().ask(B.member_id, one(), chunk_s=20.0)]
+            (span,) = traced.written()
+    finally:
+        tracing.use(None)
+    assert outcome.error is not None
+    assert span["error"] == outcome.error.code
 
 
 async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_than_that_they_live(

@@ -76,6 +76,19 @@ def test_whatever_differs_is_counted(changed: dict[str, Any]) -> None:
     assert not allowed(access, asked(*changed.pop("numbers", ()), **changed))
 
 
+def test_whether_and_where_a_question_is_traced_makes_no_other_of_it() -> None:
+    access = limited(1)
+    first, second = bytes(range(25)), bytes(range(1, 26))
+    traced = asked()
+    traced.trace = first
+    assert allowed(access, traced)
+    assert traced.trace == first, "it is not changed by being looked at"
+    assert allowed(access, asked()), "asked again after a restart, it may not be traced any more"
+    traced.trace = second
+    assert allowed(access, traced)
+    assert not allowed(access, asked(question_id=OTHER))
+
+
 def test_another_members_id_is_not_mistaken_for_ones_own() -> None:
     access = limited(1)
     assert allowed(access, asked())

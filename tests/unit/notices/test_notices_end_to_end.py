@@ -12,6 +12,7 @@ from gateway.errors import RefusedError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
+from gateway.observing import tracing
 from gateway.post.letters import Handled, Received
 from gateway.store.inbox import WAITING
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
@@ -26,6 +27,7 @@ from tests.unit.notices.notices_world import (
     findings_of,
     world,
 )
+from tests.unit.observing.traced_world import TracedWorld, ways
 from tests.unit.post.post_world import DAY_MS
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, policy, terms
@@ -49,6 +51,49 @@ async def test_a_death_recorded_at_b_is_told_to_the_unit_that_pays(tmp_path: Pat
         assert findings_of(told).status[0] == DECEASED
         assert findings_of(told).decided_on[0]
         assert [each.standing for each in await w.standing()] == [ACTIVE]
+
+
+async def test_a_look_at_changed_people_and_what_is_told_because_of_it_is_one_trace_without_a_word_of_them(
+    tmp_path: Path,
+) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        traced = TracedWorld(tmp_path / "spans.jsonl")
+        try:
+            civil.record(ANNA, VISIT, death())
+            await w.settle()
+            spans = traced.written()
+        finally:
+            tracing.use(None)
+    (look,) = [span for span in spans if span["name"] == "notice"]
+    assert look["attributes"] == {"people": 1, "told": 1}
+    trace = [span for span in spans if span["trace"] == look["trace"]]
+    assert {tuple(span["name"] for span in way) for way in ways(trace)} == {
+        ("notice",),
+        ("notice", "lookup"),
+        ("notice", "grade"),
+        ("notice", "record"),
+        ("notice", "deliver"),
+        ("notice", "deliver", "seal"),
+        ("notice", "deliver", "exchange"),
+        ("notice", "deliver", "open"),
+        ("notice", "deliver", "record"),
+    }
+    others = [span for span in spans if span not in trace]
+    assert {tuple(span["name"] for span in way) for way in ways(others)} == {("handle",), ("handle", "record")}
+    text = traced.path.read_text("utf-8")
+    assert not any(word in text for word in (ANNA, NAMES[ANNA], UNIT))
+
+
+async def test_where_nobody_changed_no_look_is_traced(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({ANNA: [VISIT]})) as w:
+        traced = TracedWorld(tmp_path / "spans.jsonl")
+        try:
+            assert await w.noticing.once() == 0
+            assert traced.written() == []
+        finally:
+            tracing.use(None)
 
 
 async def test_nothing_is_told_twice_and_nothing_of_people_nobody_subscribed_for(tmp_path: Path) -> None:

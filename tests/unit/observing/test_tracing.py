@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,29 +17,9 @@ from gateway.coalescing import Coalescer
 from gateway.errors import RefusedError
 from gateway.observing import tracing
 from gateway.observing.instruments import value_of
-from gateway.observing.trace_file import TraceFile
 from gateway.observing.tracer import SdkTracer, linked
 from tests.unit.adapters.adapters_world import number
-
-Spans = list[dict[str, Any]]
-
-
-class World:
-    """A tracer that writes to a file, and what it wrote."""
-
-    def __init__(self, path: Path, sample: float = 1.0, most: int = 100, max_bytes: int = 1 << 20) -> None:
-        self.clock = FakeClock()
-        self.path = path
-        exporter = TraceFile(path, max_bytes)
-        self.tracer = SdkTracer(
-            "11330000002482285J", [exporter], self.clock, sample=sample, followed_a_second=most, draw=lambda: 0.5
-        )
-        tracing.use(self.tracer)
-
-    def written(self) -> Spans:
-        """Every span, in the order of ending."""
-        self.tracer.close()
-        return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()] if self.path.exists() else []
+from tests.unit.observing.traced_world import TracedWorld as World
 
 
 @pytest.fixture

@@ -180,6 +180,9 @@ class Call:
     def time_remaining(self) -> float | None:
         return self._timeout_s
 
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        return ()
+
     async def abort(
         self, code: grpc.StatusCode, details: str = "", trailing_metadata: Iterable[tuple[str, str | bytes]] = ()
     ) -> NoReturn:

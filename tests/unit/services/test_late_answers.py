@@ -22,6 +22,8 @@ from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.federation.late import LateChecks
 from gateway.inquiry.deferred import DeferredQuestions
+from gateway.observing import tracing
+from gateway.post import traces
 from gateway.post.letters import delivery_digest
 from gateway.services.agency import AgencyServicer
 from gateway.services.serving import Desk
@@ -29,6 +31,7 @@ from gateway.status import from_rpc_error
 from gateway.store.inbox import DEAD
 from gateway.store.reader import Reader
 from tests.unit.federation.cache_world import CacheWorld, asked_about
+from tests.unit.observing.traced_world import TracedWorld, ways
 from tests.unit.post.post_world import DAY_MS, Site, away, two_sites, until
 from tests.unit.rules.rules_world import BOOK, row
 from tests.unit.services.gateways_world import (
@@ -490,3 +493,84 @@ async def test_however_much_there_is_to_tell_it_is_read_in_one_visit(
 
 def test_an_error_of_the_tree_is_what_is_left_on() -> None:
     assert isinstance(away(), WuganError)
+
+
+# traces
+
+
+@pytest.fixture
+def traced(tmp_path: Path) -> Iterator[TracedWorld]:
+    made = TracedWorld(tmp_path / "spans.jsonl")
+    yield made
+    tracing.use(None)
+    traces._made_in.clear()
+
+
+LEFT_TRACE = {
+    ("check",),
+    ("check", "leave"),
+    ("check", "leave", "deliver"),
+    ("check", "leave", "deliver", "seal"),
+    ("check", "leave", "deliver", "exchange"),
+    ("check", "leave", "deliver", "open"),
+    ("check", "leave", "deliver", "record"),
+    ("check", "leave", "handle"),
+    ("check", "leave", "handle", "lookup"),
+    ("check", "leave", "handle", "grade"),
+    ("check", "leave", "handle", "record"),
+    ("check", "leave", "handle", "deliver"),
+    ("check", "leave", "handle", "deliver", "seal"),
+    ("check", "leave", "handle", "deliver", "exchange"),
+    ("check", "leave", "handle", "deliver", "open"),
+    ("check", "leave", "handle", "deliver", "record"),
+    ("check", "leave", "take"),
+}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_left_question_its_deliveries_and_its_late_answer_are_one_trace(
+    world: World, traced: TracedWorld, restarted: bool
+) -> None:
+    await world.check(only_leave=True)
+    if restarted:
+        traces._made_in.clear()
+    async with world.running():
+        await until(lambda: world.told_of(1))
+        await until(lambda: _none_waits(world))
+    spans = traced.written()
+    assert len({span["trace"] for span in spans}) == 1
+    assert {tuple(span["name"] for span in way) for way in ways(spans)} == LEFT_TRACE
+    (handle,) = [span for span in spans if span["name"] == "handle"]
+    assert handle["attributes"] == {"partner": A.member_id, "kind": "QUESTION", "outcome": "DONE", "attempt": 1}
+    first, _ = sorted((span for span in spans if span["name"] == "deliver"), key=lambda span: span["start_ns"])
+    assert first["attributes"] == {"partner": B.member_id, "letters": 1, "received": 1, "again": 0, "dead": 0}
+    text = traced.path.read_text("utf-8")
+    assert not any(word in text for word in (ANNA, NAMES[ANNA], "JH-2026-17"))
+
+
+async def _none_waits(world: World) -> bool:
+    return not await world.a.waiting() and not await world.b.waiting()
+
+
+async def test_an_attempt_that_failed_is_a_part_of_the_trace_with_the_reason(world: World, traced: TracedWorld) -> None:
+    world.a.wire.door = None
+    await world.check(only_leave=True)
+    async with world.running():
+        await until(world.a.store.outbox.troubles)
+    spans = traced.written()
+    assert {span["error"] for span in spans if span["name"] == "exchange"} == {"PARTNER_UNAVAILABLE"}
+    (attempt,) = [span for span in spans if span["name"] == "deliver"]
+    assert attempt["attributes"] == {"partner": B.member_id, "letters": 1, "received": 0, "again": 0, "dead": 0}
+
+
+async def test_what_is_not_sampled_carries_nothing_with_it_when_it_is_left(world: World, tmp_path: Path) -> None:
+    made = TracedWorld(tmp_path / "spans.jsonl", sample=0.5)
+    try:
+        await world.check(only_leave=True)
+        async with world.running():
+            await until(lambda: world.told_of(1))
+        (sent,) = world.a.sent()
+        assert exchange_pb2.Question.FromString(sent.body).trace == b""
+        assert made.written() == []
+    finally:
+        tracing.use(None)

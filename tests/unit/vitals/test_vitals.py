@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from adapters import retries
 from adapters.contract import Description
 from certs.errors import TokenError
 from gateway.clock import FakeClock, SystemClock
@@ -246,6 +247,10 @@ def test_breakers_and_places_are_shown_and_further_tries_counted(world: World) -
         assert value_of("wugan_partner_in_use", partner=B.member_id) == 1
         standing.door("three:1")
         assert value_of("wugan_partner_breaker", partner=B.member_id) == 0, "one gateway is let through"
+        tried = value_of("wugan_department_retries_total", department="health")
+        retries.again("health")
+    retries.again("health")  # nobody counts any more
+    assert value_of("wugan_department_retries_total", department="health") == tried + 1
     before = value_of("wugan_partner_retries_total", partner=B.member_id)
     for kind in ("first", "retry", "hedge"):
         count_try(Told(B.member_id, "one:1", kind, "OK", 0.1))
