@@ -42,6 +42,7 @@ _LABELS = {
     "made_at": ("made", "生成时间"),
     "expires_at": ("expires", "到期时间"),
     "next_try": ("next try", "下次尝试"),
+    "dead_since": ("dead since", "停止时间"),
     "failures": ("failures", "失败次数"),
     "reason": ("reason", "原因"),
     "note": ("note", "说明"),
@@ -57,6 +58,8 @@ def _data(each: Listed, states: Mapping[str, int], members: MemberNames) -> dict
     from gateway.wording import refusal_name
 
     names = {number: name for name, number in states.items()}
+    # Of what is dead the store notes in its place when it died.
+    tried = "dead_since" if names[each.state] == "dead" else "next_try"
     return {
         "delivery": each.delivery_id.hex(),
         "member": each.member,
@@ -65,7 +68,9 @@ def _data(each: Listed, states: Mapping[str, int], members: MemberNames) -> dict
         "state": names[each.state],
         "made_at": moment(each.made_at_ms),
         "expires_at": moment(each.expires_at_ms),
-        "next_try": moment(each.next_try_ms) if each.next_try_ms else "",
+        "next_try": "",
+        "dead_since": "",
+        **({tried: moment(each.next_try_ms)} if each.next_try_ms else {}),
         "failures": each.failures,
         "reason": refusal_name(each.reason),
         "note": each.note,

@@ -31,6 +31,7 @@ from gateway.post.outbox import Outbox
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, News, Question
 from gateway.store.letters import Effect
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
@@ -84,6 +85,7 @@ class LateChecks:
         self._store = store
         self._outbox = outbox
         self._clock = clock
+        self._jumps = Jumps(clock, STEP_MS)
         self._longest_ms = longest_ms
         self._poll_s = poll_s
         self._news = asyncio.Event()
@@ -255,15 +257,22 @@ class LateChecks:
         except TimeoutError:  # what another instance noted
             pass
 
+    async def sweep(self) -> None:
+        """Note which questions lapsed, and forget checks that were kept for long enough, by a time that is believed.
+
+        Raises:
+            StoreError: it could not be read or written.
+        """
+        for delivery_id in await self._store.late.sweep(self._jumps.at_least_ms() - GRACE_MS):
+            if await self._store.late.note(Came(delivery_id, LAPSED, self._clock.now_ms(), b"")):
+                self._tell()
+
     async def run(self) -> None:
         """Note which questions lapsed, until cancelled."""
         standstill = Standstill()
         while True:
             try:
-                now_ms = self._clock.now_ms()
-                for delivery_id in await self._store.late.sweep(now_ms - GRACE_MS):
-                    if await self._store.late.note(Came(delivery_id, LAPSED, now_ms, b"")):
-                        self._tell()
+                await self.sweep()
                 standstill.ends()
             except StoreError as error:
                 if standstill.begins():

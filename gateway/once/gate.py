@@ -28,6 +28,7 @@ from gateway.rules.columns import Index, Int32, Mask
 from gateway.store.claimed import Many, Packed
 from gateway.store.duplicates import Elsewhere, Finding
 from gateway.store.engine import Store
+from gateway.store.jumps import Jumps
 from gateway.store.once_tables import TAG_BYTES
 from wugan.agency.v1 import duplicates_pb2
 
@@ -102,6 +103,7 @@ class Gate:
         self._cycle_days = book.grading.cycle_days
         self._store = store
         self._clock = clock
+        self._jumps = Jumps(clock)
 
     async def claim(self, certified: Certified) -> Claimed:
         """Claim certifications, all in one transaction; findings of those that were refused are kept.
@@ -235,7 +237,10 @@ class Gate:
         return await self._store.certifications.release(unit, tags)
 
     async def tidy(self) -> int:
-        """Forget what is over for long; how many rows that were, to be called again while there are any."""
-        now_ms = self._clock.now_ms()
+        """Forget what is over for long; how many rows that were, to be called again while there are any.
+
+        A claim that is forgotten too early lets somebody be certified twice: not by a clock that is not believed.
+        """
+        now_ms = self._jumps.at_least_ms()
         claims = await self._store.certifications.purge(civil_day(now_ms) - KEPT_DAYS)
         return claims + await self._store.duplicates.purge(now_ms)

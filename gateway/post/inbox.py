@@ -29,6 +29,7 @@ from gateway.post.pace import pause_ms
 from gateway.resilience.backoff import Random, chance
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.inbox import DEAD, DONE, UNDER_WAY, Finish, Held, InboxTable
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.letters import LONGEST_OFF_MS
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2
@@ -64,6 +65,7 @@ class Inbox:
         self._clock = clock
         self._settings = settings
         self._drawn = drawn
+        self._jumps = Jumps(clock, STEP_MS)
         self._lanes: dict[int, _Lane] = {}
 
     def register(
@@ -166,10 +168,16 @@ class Inbox:
         passing = error.retryable or isinstance(error, DirectoryError)  # a directory comes back
         # What fails everything here, for hours perhaps, is no fault of this delivery.
         too_often = held.failures + 1 >= settings.max_failures and not isinstance(error, (DirectoryError, StoreError))
-        if not passing or too_often or now_ms >= held.expires_at_ms:
+        if not passing or too_often or self._jumps.at_least_ms() >= held.expires_at_ms:
             _log.error("delivery given up", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
             return Finish(
-                held.sender, held.delivery_id, DEAD, reason=error.reason, note=error.en, attempts=held.attempts
+                held.sender,
+                held.delivery_id,
+                DEAD,
+                next_try_ms=now_ms,
+                reason=error.reason,
+                note=error.en,
+                attempts=held.attempts,
             )
         _log.warning("delivery failed", delivery=held.delivery_id.hex(), member=held.sender, why=error.code)
         wait_ms = pause_ms(held.failures + 1, settings, self._drawn())
@@ -183,10 +191,18 @@ class Inbox:
             attempts=held.attempts,
         )
 
+    async def sweep(self) -> int:
+        """Forget what cannot come any more, by a time that is believed; how many those were.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        return await self._table.sweep(self._jumps.at_least_ms())
+
     async def _forget(self) -> None:
         while True:
             try:
-                await self._table.sweep(self._clock.now_ms())
+                await self.sweep()
             except StoreError as error:
                 _log.warning("inbox not swept", fault=described(error))
             await asyncio.sleep(SWEEP_S)

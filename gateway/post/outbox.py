@@ -34,6 +34,7 @@ from gateway.post.receipts import MAX_WAIT_MS, faulty, read_receipt
 from gateway.resilience.backoff import Random, chance
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.faults import overloaded
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.letters import Effect, Letter
 from gateway.store.outbox import Again, Attempt, Dead, Due, OutboxTable, Trouble
 from wugan.federation.v1 import delivery_pb2, envelope_pb2
@@ -108,6 +109,7 @@ class Outbox:
         self.drawn = drawn
         self.waiting: dict[str, int] = {}
         """Letters that wait, by partner, as far as is known."""
+        self._jumps = Jumps(clock, STEP_MS)
         self._lanes: dict[str, _Lane] = {}
         self._running = False
 
@@ -148,6 +150,15 @@ class Outbox:
         if lane is not None:
             lane.heard_of()
 
+    async def sweep(self) -> int:
+        """Give up what expired, by a time that is believed, and forget what was dead for long; how many expired.
+
+        Raises:
+            StoreError: it could not be read or written.
+        """
+        now_ms = self._jumps.at_least_ms()
+        return await self.table.sweep(now_ms, now_ms - round(self.settings.keep_dead_days * 86_400_000))
+
     async def run(self) -> None:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
@@ -163,8 +174,7 @@ class Outbox:
                     if loop.time() - counted_at >= COUNT_S:
                         self.waiting = {each.partner: each.waiting for each in await self.table.backlog()}
                         counted_at = loop.time()
-                    now_ms = self.clock.now_ms()
-                    await self.table.sweep(now_ms, now_ms - round(self.settings.keep_dead_days * 86_400_000))
+                    await self.sweep()
                     # Also what another process has put there: `wugan outbox retry`, another instance.
                     for partner in await self.table.partners():
                         if partner not in self._lanes:

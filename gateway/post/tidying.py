@@ -24,7 +24,6 @@ class Tidying:
 
     def __init__(self, store: Store, clock: Clock, every_s: float) -> None:
         self._store = store
-        self._clock = clock
         self._every_s = every_s
         self._jumps = Jumps(clock)
         self._told = False
@@ -39,17 +38,15 @@ class Tidying:
             await asyncio.sleep(self._every_s)
 
     async def once(self) -> None:
-        """Forget everything whose time is over by now; nothing while the clock is not believed.
+        """Forget everything whose time is over by now; while the clock is not believed, by the time that passed.
 
         Raises:
             StoreError: it could not be written.
         """
-        if ahead_ms := self._jumps.ahead_ms():
-            if not self._told:
-                _log.warning("nothing forgotten: the clock went ahead", minutes=ahead_ms // 60_000)
-            self._told = True
-            return
-        self._told = False
+        ahead_ms = self._jumps.ahead_ms()
+        if ahead_ms and not self._told:
+            _log.warning("the clock went ahead: nothing is forgotten by it", minutes=ahead_ms // 60_000)
+        self._told = bool(ahead_ms)
         for purge in (self._store.watches.purge, self._store.notices.purge, self._store.subscriptions.purge):
-            while await purge(self._clock.now_ms()):
+            while await purge(self._jumps.at_least_ms()):
                 pass

@@ -25,6 +25,7 @@ from gateway.roster.run import CANCELLED, DONE, FAILED, RUNNING, WAITING, Ended,
 from gateway.roster.shelf import Kept, Shelf, figures_of
 from gateway.roster.understanding import wrong
 from gateway.sections.lasting import RosterSettings
+from gateway.store.jumps import Jumps
 from gateway.store.parts import Parts
 from wugan.agency.v1 import roster_pb2
 
@@ -54,6 +55,7 @@ class Rosters:
         self._around = around
         self._settings = settings
         self._clock = around.clock
+        self._jumps = Jumps(around.clock)
         self._wake = asyncio.Event()
 
     @property
@@ -240,9 +242,9 @@ class Rosters:
                 kept.tell()
 
     async def _tidy(self) -> None:
-        """Forget runs whose time is over."""
+        """Forget runs whose time is over, by a time that is believed: nobody may have fetched them yet."""
         while True:
-            over_ms = self._clock.now_ms() - round(self._settings.keep_days * _DAY_MS)
+            over_ms = self._jumps.at_least_ms() - round(self._settings.keep_days * _DAY_MS)
             for kept in list(self._shelf.kept.values()):
                 over = kept.ended is not None and kept.ended.at_ms < over_ms
                 if over and kept.folder.parts.name not in self._shelf.needed():

@@ -44,7 +44,12 @@ class OutboxSettings(Settings):
     )
     longest_days: float = Field(30.0, gt=0, le=60, description="Days for which anything may be left at most.")
     poll_s: float = Field(1.0, ge=0.01, le=60, description="Seconds between looks for what became due.")
-    keep_dead_days: float = Field(90.0, ge=1, le=3_650, description="Days for which dead deliveries are shown.")
+    keep_dead_days: float = Field(
+        90.0,
+        ge=1,
+        le=3_650,
+        description="Days for which dead letters are kept, from when they were given up and their time was over.",
+    )
 
 
 class NoticesSettings(Settings):

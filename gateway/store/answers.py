@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from gateway.clock import Clock
 from gateway.errors import StoreError
+from gateway.store.jumps import Jumps
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import Effect
 from gateway.store.reader import Reader
@@ -89,8 +91,9 @@ class _Keeping(NamedTuple):
 class _Keep:
     """How answers are written; one that is there already stays as it is."""
 
-    def __init__(self, keys: StoreKeys) -> None:
+    def __init__(self, keys: StoreKeys, clock: Clock) -> None:
         self._keys = keys
+        self._jumps = Jumps(clock)
         self._insert = BulkInsert(kept_answer)
         self._insert_subject = BulkInsert(kept_answer_subject)
         self._since_purge = 0
@@ -111,7 +114,7 @@ class _Keep:
         self._since_purge += len(payloads)
         if self._since_purge >= PURGE_EVERY:
             self._since_purge = 0
-            _purge(transaction.connection, max(keeping.answer.at_ms for keeping in payloads))
+            _purge(transaction.connection, self._jumps.at_least_ms())
         return [None] * len(payloads)
 
     def _row(self, keeping: _Keeping) -> Row:
@@ -134,11 +137,11 @@ class _Keep:
 class KeptAnswers:
     """See the module."""
 
-    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys) -> None:
+    def __init__(self, writer: Writer, reader: Reader, keys: StoreKeys, clock: Clock) -> None:
         self._writer = writer
         self._reader = reader
         self._keys = keys
-        self._keep = _Keep(keys)
+        self._keep = _Keep(keys, clock)
 
     def submit(
         self,

@@ -122,7 +122,7 @@ class Store:
         self.replay = DurableReplayGuard(self._writer, self._reader, clock)
         self.audit = AuditLog(self._writer, self._reader, keys, clock)
         self.trail = Trail(self._reader)
-        self.answers = KeptAnswers(self._writer, self._reader, keys)
+        self.answers = KeptAnswers(self._writer, self._reader, keys, clock)
         self.ended = EndedAnswers(self._reader, shared=engine.dialect.name != "sqlite")
         self.reusable = ReusableAnswers(self._writer, self._reader, keys, self.ended)
         self.disclosures = Disclosures(self._writer, keys, calls, waited_s)

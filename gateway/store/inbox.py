@@ -2,7 +2,8 @@
 
 Owns: the table `inbox`: accepting (known before, or superseded by a later one under the same order key: not accepted),
 which deliveries are next, and finishing one together with whatever came of it, in one commit. The id of a delivery is
-kept until long after it expired, so that it is never accepted twice. Refuses: knowing what a delivery holds.
+kept until long after it expired, so that it is never accepted twice; one that is dead as long after it died as well
+(`next_try_ms` is when, of those). Refuses: knowing what a delivery holds.
 
 A delivery waits until it is handled for the first time; those behind it under the same order key wait with it. One that
 is handled and goes on (`UNDER_WAY`: departments are asked again) holds nobody up.
@@ -102,7 +103,7 @@ class Finish(NamedTuple):
     Args:
         sender, delivery_id: which one.
         state: DONE; UNDER_WAY, to go on at `next_try_ms`; WAITING or UNDER_WAY with a reason, it failed and is tried
-            again then; or DEAD.
+            again then; or DEAD, since then.
         effects: what is committed with it.
         progress: the handler's number from now on.
         reason, note: why it failed.
@@ -273,11 +274,17 @@ class _Sweep:
         ]
 
     def _sweep(self, connection: sa.Connection, state: int, now_ms: int) -> int:
-        over = (
-            sa.select(inbox.c.sender, inbox.c.delivery_id)
+        # Of the first only, however many of those died later than that and are to be kept.
+        first = (
+            sa.select(inbox.c.sender, inbox.c.delivery_id, inbox.c.next_try_ms)
             .where(inbox.c.state == state, inbox.c.keep_until_ms < now_ms)
+            .order_by(inbox.c.keep_until_ms)
             .limit(SWEEP_AT_MOST)
+            .subquery()
         )
+        over = sa.select(first.c.sender, first.c.delivery_id)
+        if state == DEAD:
+            over = over.where(first.c.next_try_ms < now_ms - REMEMBERED_MS)
         key = sa.tuple_(inbox.c.sender, inbox.c.delivery_id)
         return connection.execute(sa.delete(inbox).where(key.in_(over))).rowcount
 
@@ -306,7 +313,10 @@ class InboxTable:
         return self._writer.submit(self._finish, finish)
 
     def sweep(self, now_ms: int) -> asyncio.Future[int]:
-        """Forget ids that cannot come any more, at most 500 at once of those done, and of the dead."""
+        """Forget ids that cannot come any more, at most 500 at once of those done, and of the dead.
+
+        `now_ms`: Unix time of a clock that is believed (`gateway.store.jumps`).
+        """
         return self._writer.submit(self._sweep, now_ms)
 
     async def due(self, kind: int, now_ms: int, limit: int, leave: Collection[tuple[str, bytes]] = ()) -> list[Held]:

@@ -4,6 +4,9 @@ Owns: the tables `outbox` and `outbox_partner`: numbering letters, which of them
 attempt. A letter is either waiting, or dead and shown to an operator, or gone because it was received.
 Refuses: sending, deciding
 when to try again, and what an operator does (`gateway.store.post_office`).
+
+Of a dead letter `next_try_ms` is when it was seen that its time was over, 0 where it died before that: it is kept from
+then on, however long ago its time was over by that clock.
 """
 
 from __future__ import annotations
@@ -153,7 +156,7 @@ class _Settle:
                     .where(outbox.c.sequence == dead.sequence, outbox.c.state == WAITING)
                     # Another member's words, in which anything may stand: one character that the database does not
                     # store would fail whatever is committed with this, and again at every attempt.
-                    .values(state=DEAD, reason=dead.reason, note=recorded_words(dead.note, NOTE_CHARS))
+                    .values(state=DEAD, reason=dead.reason, note=recorded_words(dead.note, NOTE_CHARS), next_try_ms=0)
                 )
             connection.execute(sa.delete(outbox_partner).where(outbox_partner.c.partner == attempt.partner))
             if attempt.trouble is not None:
@@ -171,11 +174,9 @@ class _Sweep:
         expired = connection.execute(
             sa.update(outbox)
             .where(outbox.c.sequence.in_(_until(WAITING, now_ms).limit(SWEEP_AT_MOST)))
-            .values(state=DEAD, reason=words.REFUSAL_REASON_DELIVERY_EXPIRED)
+            .values(state=DEAD, reason=words.REFUSAL_REASON_DELIVERY_EXPIRED, next_try_ms=now_ms)
         ).rowcount
-        connection.execute(
-            sa.delete(outbox).where(outbox.c.sequence.in_(_until(DEAD, dead_before_ms).limit(SWEEP_AT_MOST)))
-        )
+        connection.execute(sa.delete(outbox).where(outbox.c.sequence.in_(_kept_long_enough(dead_before_ms))))
         return expired
 
 
@@ -221,14 +222,13 @@ class OutboxTable:
         return self._writer.submit(self._settle, attempt)
 
     async def sweep(self, now_ms: int, dead_before_ms: int) -> int:
-        """Give up what expired; delete dead letters whose time ended before then. At most 500 of each at once.
+        """Give up what expired; delete letters that died, and whose time ended, before then. At most 500 of each.
 
-        Nothing is written where there is neither.
+        Nothing is written where there is neither. Times are Unix milliseconds, of a clock that is believed
+        (`gateway.store.jumps`).
         """
-        for state, until_ms in ((WAITING, now_ms), (DEAD, dead_before_ms)):
-            if await self._reader.look(_OVER, state=state, until_ms=until_ms):
-                break
-        else:
+        look = self._reader.look
+        if not (await look(_OVER, now_ms=now_ms) or await look(_LONG_DEAD, until_ms=dead_before_ms)):
             return 0
         return await self._writer.submit(self._sweep, (now_ms, dead_before_ms))
 
@@ -298,13 +298,25 @@ def _due(
         after, part = rows[-1].sequence, min(2 * part, _PART_AT_MOST)
 
 
-def _until(state: int | sa.BindParameter[int], before_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[int]]:
+def _until(state: int, before_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[int]]:
     """Letters in a state whose time was over by then."""
     return sa.select(outbox.c.sequence).where(outbox.c.state == state, outbox.c.expires_at_ms <= before_ms)
 
 
+def _kept_long_enough(before_ms: int | sa.BindParameter[int]) -> sa.Select[tuple[int]]:
+    """Dead letters whose time was over by then, and seen to be.
+
+    Only those whose time was over first are looked through, however many there are: where the gateway was away for
+    days, all that died when it came back are to be kept, and others wait behind them for so many days at most.
+    """
+    first = _until(DEAD, before_ms).add_columns(outbox.c.next_try_ms).order_by(outbox.c.expires_at_ms)
+    over = first.limit(SWEEP_AT_MOST).subquery()
+    return sa.select(over.c.sequence).where(over.c.next_try_ms <= before_ms)
+
+
 _ANY_WAITING = Look(sa.select(outbox.c.sequence).where(outbox.c.state == WAITING).limit(1))
-_OVER = Look(_until(sa.bindparam("state"), sa.bindparam("until_ms")).limit(1))
+_OVER = Look(_until(WAITING, sa.bindparam("now_ms")).limit(1))
+_LONG_DEAD = Look(_kept_long_enough(sa.bindparam("until_ms")).limit(1))
 _TROUBLES = Look(sa.select(outbox_partner))
 _WAIT = (
     sa.select(outbox.c.sequence, outbox.c.order_key, outbox.c.next_try_ms, outbox.c.expires_at_ms)

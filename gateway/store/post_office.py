@@ -36,6 +36,7 @@ class Listed(NamedTuple):
         purpose: Purpose.
         state: of the table that it is in (`gateway.store.outbox`, `gateway.store.inbox`).
         made_at_ms: when it was made, or accepted, Unix milliseconds; `expires_at_ms`, `next_try_ms` likewise.
+        next_try_ms: of one that is dead: when it died; 0: that is not noted.
         failures: how often it failed since it last went well.
         reason: RefusalReason of the last failure, 0: none.
         note: what was said about it.

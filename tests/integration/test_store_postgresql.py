@@ -21,6 +21,7 @@ from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
 from gateway.store.inbox import DEAD, Arrival, Finish
+from gateway.store.jumps import SETTLE_S
 from gateway.store.late import Came, Left
 from gateway.store.letters import Letter
 from gateway.store.outbox import Attempt, Dead, Trouble
@@ -178,7 +179,8 @@ async def test_no_column_holds_the_digest_of_a_question(store: Store) -> None:
     assert not store.audit.matches(recorded, bytes(32))
 
 
-async def test_answers_are_kept_found_produced_and_deleted(store: Store) -> None:
+async def test_answers_are_kept_found_produced_and_deleted(store: Store, clock: FakeClock) -> None:
+    clock.advance(SETTLE_S)
     kept, over = answer(), answer()
     await asyncio.gather(store.answers.keep(kept, [PERSON]), store.answers.keep(kept, [PERSON]))
     await store.answers.keep(kept, [PERSON])  # by itself: whoever asked the same may be told a moment later
@@ -374,6 +376,10 @@ async def test_letters_are_numbered_once_sent_in_order_and_swept(open_store: Ope
         assert await other.post_office.retry_letter((3).to_bytes(16), NOW_MS + 86_400_000)
         assert await other.post_office.drop_letter((4).to_bytes(16), event(direction="act"))
         assert {each.state for each in await one.post_office.letters()} == {1, 2}
+        await one.outbox.sweep(NOW_MS, NOW_MS + 86_400_000 - 1)
+        assert [each.dead for each in await other.outbox.backlog()] == [6], "they died later than their time was over"
+        await one.outbox.sweep(NOW_MS, NOW_MS + 86_400_000)
+        assert [each.dead for each in await other.outbox.backlog()] == [0]
 
 
 async def test_whatever_a_member_says_in_refusing_a_letter_or_a_handler_in_failing_is_written_down(

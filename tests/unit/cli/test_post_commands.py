@@ -49,7 +49,8 @@ async def _fill(state: Path) -> None:
         number = (7).to_bytes(16)
         await store.inbox.accept([Arrival(OTHER_MEMBER, number, 1, b"", 3, 2, now_ms, now_ms + DAY_MS, b"x")])
         note = "nobody knows what to do"
-        await store.inbox.finish(Finish(OTHER_MEMBER, number, DEAD, reason=words.REFUSAL_REASON_INTERNAL, note=note))
+        why = words.REFUSAL_REASON_INTERNAL
+        await store.inbox.finish(Finish(OTHER_MEMBER, number, DEAD, next_try_ms=now_ms, reason=why, note=note))
 
 
 async def _trouble(state: Path) -> None:
@@ -98,6 +99,7 @@ def test_one_delivery_is_shown(config: Path) -> None:
     assert listed(config, "outbox", "show", dead["delivery"]) == dead
     (left,) = listed(config, "inbox", "list")
     assert listed(config, "inbox", "show", left["delivery"]) == left
+    assert (left["dead_since"], left["next_try"]) == (left["made_at"], ""), "nothing dead is tried by itself"
     assert run("outbox", "show", "00" * 16, "--config", str(config)).exit_code == 1
     assert run("outbox", "show", "nonsense", "--config", str(config)).exit_code == 2
 

@@ -19,8 +19,9 @@ from gateway.once.gate import Claimed, Gate
 from gateway.once.keyed import Certified
 from gateway.store.duplicates import Duplicates, Finding
 from gateway.store.engine import Store
+from gateway.store.jumps import SETTLE_S
 from gateway.store.reader import Reader
-from tests.unit.post.post_world import open_store, reading_steps
+from tests.unit.post.post_world import Jumping, open_store, reading_steps
 from tests.unit.rules.rules_world import BOOK
 from wugan.agency.v1 import duplicates_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -167,6 +168,18 @@ async def test_what_is_over_for_long_is_forgotten(gate: Gate, store: Store, cloc
     clock.advance(86_400 * 450)
     assert await gate.tidy() == 2
     assert await store.duplicates.list("330100", 0, 9, settled=True) == []
+
+
+async def test_nothing_is_forgotten_by_a_clock_that_is_a_year_ahead_for_a_moment(store: Store) -> None:
+    clock = Jumping()
+    gate = Gate(BOOK, store, clock)
+    await gate.claim(certified((ANNA,)))
+    clock.advance(SETTLE_S)
+    assert await gate.tidy() == 0
+    clock.ahead_ms = 800 * 86_400_000
+    assert await gate.tidy() == 0
+    clock.ahead_ms = 0
+    assert refused(await gate.claim(certified((ANNA,), unit="330100"))) == [(0, UNIT)]
 
 
 async def test_nobody_is_claimed_for_and_columns_must_fit(gate: Gate) -> None:

@@ -40,6 +40,15 @@ def settings(**changed: Any) -> OutboxSettings:
     return OutboxSettings(**plain)
 
 
+class Jumping(FakeClock):
+    """A clock whose wall time can be set to whatever."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
 class Noting:
     """Notes the bodies it is handed, in order; says and does what a test tells it to."""
 

@@ -32,12 +32,14 @@ from gateway.store.inbox import (
     InboxTable,
     _due,
 )
+from gateway.store.jumps import SETTLE_S
 from gateway.store.post_tables import inbox
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from tests.unit.post.post_world import (
     DAY_MS,
     NOTICE,
+    Jumping,
     Site,
     effect,
     open_store,
@@ -226,6 +228,97 @@ async def test_one_that_is_sent_once_more_with_a_later_time_is_remembered_for_lo
     await b.store.inbox.accept([arrival(1, expires_at_ms=NOW_MS + 20 * DAY_MS)])
     await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE))
     assert await b.store.inbox.sweep(NOW_MS + 49 * DAY_MS) == 0
+
+
+async def test_a_clock_that_is_ahead_for_a_moment_makes_nothing_be_executed_twice(tmp_path: Path) -> None:
+    clock = Jumping(NOW_MS)
+    async with two_sites(tmp_path, clock) as (a, b):
+        a.wire.lose_answers = 1
+        async with a.running("outbox"), b.running("inbox"):
+            await a.leave(b"news")
+            await until(lambda: b.noting.bodies)
+        clock.advance(SETTLE_S)
+        assert await b.inbox.sweep() == 0
+        clock.ahead_ms = 365 * DAY_MS
+        assert await b.inbox.sweep() == 0
+        clock.ahead_ms = 0
+        async with a.running("outbox"), b.running("inbox"):
+            await until(lambda: _later(a) and _none_waits(a))
+        assert b.noting.bodies == [b"news"], "its receipt was lost, and it was sent once more"
+        clock.advance(38 * 86_400)
+        assert await b.inbox.sweep() == 1
+
+
+async def _none_waits(site: Site) -> bool:
+    return await site.waiting() == 0
+
+
+async def test_a_gateway_that_starts_while_the_clock_is_ahead_forgets_nothing_before_it_is_set_right(
+    tmp_path: Path,
+) -> None:
+    clock = Jumping(NOW_MS)
+    clock.ahead_ms = 365 * DAY_MS
+    async with two_sites(tmp_path, clock) as (_, b):
+        await b.store.inbox.accept([arrival(1)])
+        await b.store.inbox.finish(Finish(A.member_id, (1).to_bytes(16), DONE))
+        clock.advance(SETTLE_S - 1)
+        assert await b.inbox.sweep() == 0
+        clock.ahead_ms = 0
+        clock.advance(2)
+        assert await b.inbox.sweep() == 0
+        assert await b.store.inbox.accept([arrival(1)]) == [DUPLICATE]
+
+
+async def test_what_fails_for_now_is_not_given_up_by_a_clock_that_is_ahead_for_a_moment(tmp_path: Path) -> None:
+    clock = Jumping(NOW_MS)
+
+    def fail(_delivery: Received) -> Handled:
+        if len(b.noting.seen) > 1:
+            return Handled()
+        raise WuganError("not now", "稍后", retryable=True)
+
+    async with two_sites(tmp_path, clock) as (a, b):
+        clock.advance(SETTLE_S)
+        await b.inbox.sweep()
+        b.noting.outcome = fail
+        await _accepted(a)
+        clock.ahead_ms = 10 * DAY_MS
+        async with b.running("inbox"):
+            await until(lambda: len(b.noting.seen) == 1)
+            clock.ahead_ms = 0
+            await until(lambda: _later(b) and b.noting.bodies)
+
+
+async def _accepted(site: Site) -> None:
+    """Something that the other site has in its inbox."""
+    await site.leave(b"news")
+    async with site.running("outbox"):
+        await until(lambda: _none_waits(site))
+
+
+def _later(site: Site) -> bool:
+    site.clock.advance(1)
+    return True
+
+
+async def test_a_dead_delivery_is_kept_for_a_month_from_when_it_died(tmp_path: Path) -> None:
+    """As where the gateway was away for long: it waited, and its time was over for longer than anything is kept."""
+    clock = FakeClock(NOW_MS)
+
+    def fail(_delivery: Received) -> Handled:
+        raise WuganError("not ever", "不可", retryable=False)
+
+    async with two_sites(tmp_path, clock) as (a, b):
+        b.noting.outcome = fail
+        await _accepted(a)
+        clock.advance(100 * 86_400)
+        async with b.running("inbox"):
+            await until(lambda: b.store.post_office.deliveries(state=DEAD))
+        clock.advance(29 * 86_400)
+        assert await b.inbox.sweep() == 0
+        assert await b.store.post_office.deliveries(state=DEAD)
+        clock.advance(2 * 86_400)
+        assert await b.inbox.sweep() == 1
 
 
 async def test_what_was_dealt_with_keeps_its_id_and_loses_its_content(sites: tuple[Site, Site]) -> None:

@@ -15,8 +15,31 @@ from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError, PartnerError, RefusedError, StoreError, WuganError
 from gateway.post.outbox import HEARD_S
 from gateway.store import outbox
-from gateway.store.outbox import DEAD, WAITING, Again, Attempt, Trouble, _distinct_partners, _due
-from tests.unit.post.post_world import DAY_MS, Site, away, open_store, steps, two_sites, until
+from gateway.store.jumps import HOLD_S, SETTLE_S
+from gateway.store.outbox import (
+    DEAD,
+    SWEEP_AT_MOST,
+    WAITING,
+    Again,
+    Attempt,
+    Dead,
+    OutboxTable,
+    Trouble,
+    _distinct_partners,
+    _due,
+)
+from gateway.store.reader import Reader
+from tests.unit.post.post_world import (
+    DAY_MS,
+    Jumping,
+    Site,
+    away,
+    open_store,
+    reading_steps,
+    steps,
+    two_sites,
+    until,
+)
 from tests.unit.services.gateways_world import NOW_MS, A, B
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -276,10 +299,149 @@ async def test_what_expires_before_it_was_received_is_a_dead_letter(sites: tuple
     a.wire.door = None
     async with a.running("outbox"):
         (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
-        a.clock.advance(2)
+        a.clock.advance(SETTLE_S)
         await until(lambda: a.store.post_office.letters(state=DEAD))
     (dead,) = await a.store.post_office.letters()
     assert (dead.delivery_id, dead.reason) == (late.delivery_id, words.REFUSAL_REASON_DELIVERY_EXPIRED)
+
+
+YEAR_MS = 365 * DAY_MS
+
+
+@pytest.fixture
+async def jumping(tmp_path: Path) -> AsyncIterator[tuple[Site, Jumping]]:
+    """A site whose gateway has run for a while, with a partner that is away."""
+    clock = Jumping(NOW_MS)
+    async with two_sites(tmp_path, clock) as (a, _):
+        clock.advance(SETTLE_S)
+        await a.outbox.sweep()
+        yield a, clock
+
+
+@pytest.mark.parametrize("ahead_ms", [YEAR_MS, DAY_MS, 120_000])
+async def test_a_clock_that_is_ahead_for_a_moment_kills_no_letter(jumping: tuple[Site, Jumping], ahead_ms: int) -> None:
+    a, clock = jumping
+    await a.leave(*[b"news"] * 50, expires_at_ms=clock.now_ms() + min(ahead_ms // 2, 7 * DAY_MS))
+    clock.ahead_ms = ahead_ms
+    for _ in range(3):
+        clock.advance(0.2)
+        assert await a.outbox.sweep() == 0
+    clock.ahead_ms = 0
+    assert await a.outbox.sweep() == 0
+    async with a.running("outbox"):
+        await until(lambda: _none_waits(a))
+    assert await a.store.post_office.letters() == []
+    assert len([each for at in range(len(a.wire.envelopes)) for each in a.sent(at)]) == 50
+
+
+async def test_the_loop_itself_kills_nothing_by_a_clock_that_is_ahead(
+    jumping: tuple[Site, Jumping], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, clock = jumping
+    a.wire.door = None
+    swept: list[int] = []
+    sweep = a.store.outbox.sweep
+
+    async def seen(now_ms: int, dead_before_ms: int) -> int:
+        swept.append(clock.ahead_ms)
+        return await sweep(now_ms, dead_before_ms)
+
+    monkeypatch.setattr(a.store.outbox, "sweep", seen)
+    await a.leave(*[b"news"] * 3)
+    async with a.running("outbox"):
+        clock.ahead_ms = YEAR_MS
+        await until(lambda: swept.count(YEAR_MS) > 2)
+        clock.ahead_ms = 0
+        await until(lambda: swept[-1] == 0)
+    assert await a.waiting() == 3
+
+
+async def test_what_expires_while_the_clock_is_not_believed_dies_by_the_time_that_passed(
+    jumping: tuple[Site, Jumping],
+) -> None:
+    a, clock = jumping
+    await a.leave(b"short", expires_at_ms=clock.now_ms() + 3_600_000)
+    await a.leave(b"long")
+    clock.ahead_ms = YEAR_MS
+    assert await a.outbox.sweep() == 0
+    clock.advance(3_600)
+    assert await a.outbox.sweep() == 1
+    assert await _dead(a) == 1
+    clock.advance(HOLD_S)
+    assert await a.outbox.sweep() == 1, "it stayed there for so long that it is believed"
+    clock.ahead_ms = 0
+    await a.outbox.sweep()
+    (dead,) = await a.store.post_office.letters(state=DEAD)
+    assert await a.store.post_office.retry_letter(dead.delivery_id, clock.now_ms()), "and if it was wrong after all"
+
+
+async def test_a_gateway_that_starts_while_the_clock_is_ahead_kills_nothing_before_it_is_set_right(
+    jumping: tuple[Site, Jumping],
+) -> None:
+    a, clock = jumping
+    await a.leave(b"news")
+    clock.ahead_ms = YEAR_MS
+    again = Site(A, B, a.store, clock)
+    clock.advance(SETTLE_S - 1)
+    assert await again.outbox.sweep() == 0
+    clock.ahead_ms = 0
+    clock.advance(2)
+    assert await again.outbox.sweep() == 0
+    assert await a.waiting() == 1
+
+
+async def test_a_dead_letter_is_kept_for_so_long_from_when_it_was_seen_to_be_over(
+    jumping: tuple[Site, Jumping],
+) -> None:
+    """As where the gateway was away, or its clock behind, for longer than dead letters are kept."""
+    a, clock = jumping
+    await a.leave(b"news")
+    clock.advance(400 * 86_400)
+    assert await a.outbox.sweep() == 1
+    clock.advance(89 * 86_400)
+    await a.outbox.sweep()
+    assert await _dead(a) == 1
+    clock.advance(2 * 86_400)
+    await a.outbox.sweep()
+    assert await _dead(a) == 0
+
+
+async def test_one_that_was_refused_is_kept_for_so_long_from_when_its_time_was_over(
+    jumping: tuple[Site, Jumping],
+) -> None:
+    a, clock = jumping
+    sequence = await a.outbox.submit(a.letter())
+    ahead = Again(sequence, NOW_MS + YEAR_MS, 1)  # put off while the clock was ahead
+    await a.store.outbox.settle(Attempt(B.member_id, again=[ahead]))
+    await a.store.outbox.settle(Attempt(B.member_id, dead=[Dead(sequence, 1, "")]))
+    clock.advance(96 * 86_400)
+    await a.outbox.sweep()
+    assert await _dead(a) == 1
+    clock.advance(2 * 86_400)
+    await a.outbox.sweep()
+    assert await _dead(a) == 0
+
+
+async def test_looking_for_what_was_dead_for_long_costs_no_more_the_more_died_late(tmp_path: Path) -> None:
+    async with open_store(tmp_path, FakeClock(NOW_MS)) as store:
+        site = Site(A, B, store, FakeClock(NOW_MS))
+
+        async def look() -> int:
+            async def reading(reader: Reader) -> None:
+                assert await OutboxTable(store._writer, reader, store._keys).sweep(late_ms, late_ms - 90 * DAY_MS) == 0
+
+            return await reading_steps(tmp_path, reading)
+
+        async def die(count: int) -> None:
+            await asyncio.gather(*(site.outbox.submit(site.letter()) for _ in range(count)))
+            while await store.outbox.sweep(late_ms, 0):
+                pass
+
+        late_ms = NOW_MS + 200 * DAY_MS
+        await die(SWEEP_AT_MOST)
+        few = await look()
+        await die(4 * SWEEP_AT_MOST)
+        assert await look() < 1.5 * few
 
 
 async def test_what_is_refused_for_good_is_a_dead_letter_and_holds_up_nobody(sites: tuple[Site, Site]) -> None:
@@ -383,7 +545,7 @@ async def test_a_retried_dead_letter_keeps_its_id_and_is_delivered(sites: tuple[
     a.wire.door = None
     async with a.running(), b.running():
         (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
-        a.clock.advance(2)
+        a.clock.advance(SETTLE_S)
         await until(lambda: a.store.post_office.letters(state=DEAD))
         a.wire.door = b.door
         assert await a.store.post_office.retry_letter(late.delivery_id, a.clock.now_ms())

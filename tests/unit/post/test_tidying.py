@@ -7,19 +7,10 @@ from pathlib import Path
 from gateway.clock import FakeClock
 from gateway.post.tidying import Tidying
 from gateway.store.engine import Store
-from gateway.store.jumps import HOLD_S
+from gateway.store.jumps import HOLD_S, SETTLE_S
 from gateway.store.watches import Person, Registration
-from tests.unit.post.post_world import DAY_MS, open_store
+from tests.unit.post.post_world import DAY_MS, Jumping, open_store
 from tests.unit.services.gateways_world import NOW_MS, A
-
-
-class Jumping(FakeClock):
-    """A clock whose wall time can be set to whatever."""
-
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
 
 
 async def _subscribed(store: Store, clock: FakeClock, days: int) -> None:
@@ -59,3 +50,19 @@ async def test_a_clock_that_is_a_year_ahead_for_a_while_ends_no_subscription(tmp
         clock.advance(HOLD_S + 1)
         await tidying.once()
         assert await store.watches.count(A.member_id) == 0
+
+
+async def test_a_gateway_that_starts_with_a_clock_that_is_ahead_ends_none_before_it_is_set_right(
+    tmp_path: Path,
+) -> None:
+    clock = Jumping(NOW_MS)
+    async with open_store(tmp_path, clock) as store:
+        await _subscribed(store, clock, 30)
+        clock.ahead_ms = 365 * DAY_MS
+        tidying = Tidying(store, clock, 600.0)
+        clock.advance(SETTLE_S - 1)
+        await tidying.once()
+        clock.ahead_ms = 0
+        clock.advance(1)
+        await tidying.once()
+        assert await store.watches.count(A.member_id) == 1

@@ -12,10 +12,13 @@ from running_world import TODAY, UNIT, A, B, C, World, findings, line, roster
 
 from gateway.errors import AccessError, PartnerError, RefusedError
 from gateway.resilience.backoff import Backoff
+from gateway.roster import rosters
 from gateway.roster.progress import Province
 from gateway.roster.run import FAILED
 from gateway.roster.shelf import figures_from
+from gateway.store.jumps import SETTLE_S, Jumps
 from tests.unit.adapters.adapters_world import number
+from tests.unit.post.post_world import Jumping
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -248,14 +251,43 @@ async def test_a_unit_sees_its_own_runs_only(world: World) -> None:
         assert rosters.list("110200", 10) == []
 
 
-async def test_a_run_is_forgotten_when_its_time_is_over(world: World) -> None:
+async def test_a_run_is_forgotten_when_its_time_is_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rosters, "_TIDY_S", 0.001)
     async with world.running():
         await world.done(roster(line(1)))
     world.clock.advance(91 * 86_400)
-    async with world.running() as rosters:
+    async with world.running() as running:
+        world.clock.advance(SETTLE_S)
         for _ in range(1_000):
-            if not rosters.list(UNIT, 10):
+            if not running.list(UNIT, 10):
                 break
             await asyncio.sleep(0.001)
-        assert rosters.list(UNIT, 10) == []
+        assert running.list(UNIT, 10) == []
     assert world.parts.folders() == []
+
+
+async def test_no_run_is_forgotten_because_a_clock_is_ahead_for_a_moment(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rosters, "_TIDY_S", 0.001)
+    world.clock = clock = Jumping(world.clock.now_ms())
+    looks = 0
+    at_least_ms = Jumps.at_least_ms
+
+    def looked(self: Jumps) -> int:
+        nonlocal looks
+        looks += 1
+        return at_least_ms(self)
+
+    monkeypatch.setattr(Jumps, "at_least_ms", looked)
+    async with world.running() as running:
+        await world.done(roster(line(1)))
+        clock.advance(SETTLE_S)
+        clock.ahead_ms = 365 * 86_400_000
+        before = looks
+        for _ in range(1_000):
+            if looks > before + 3:
+                break
+            await asyncio.sleep(0.001)
+        assert looks > before + 3
+        assert len(running.list(UNIT, 10)) == 1

@@ -29,10 +29,11 @@ from gateway.services.agency import AgencyServicer
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from gateway.store.inbox import DEAD
+from gateway.store.jumps import SETTLE_S
 from gateway.store.reader import Reader
 from tests.unit.federation.cache_world import CacheWorld, asked_about
 from tests.unit.observing.traced_world import TracedWorld, ways
-from tests.unit.post.post_world import DAY_MS, Site, away, two_sites, until
+from tests.unit.post.post_world import DAY_MS, Jumping, Site, away, two_sites, until
 from tests.unit.rules.rules_world import BOOK, row
 from tests.unit.services.gateways_world import (
     ANHUI,
@@ -130,7 +131,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
-    clock = FakeClock(NOW_MS)
+    clock: FakeClock = changed.pop("clock", None) or FakeClock(NOW_MS)
     access = changed.pop("access", None)
     async with two_sites(folder, clock, question_patience_s=0.2, **changed) as (a, b):
         insurance = Register({ANNA: (row("OUTPATIENT", 5),), BO: (row("OUTPATIENT", 9),)})
@@ -331,6 +332,25 @@ async def test_a_question_that_was_never_delivered_lapses_and_the_unit_is_told(w
     response = await world.fetch(left.late_ticket)
     assert response.answers[0].refusal == words.REFUSAL_REASON_DELIVERY_EXPIRED
     assert await world.states() == [agency_pb2.LATE_STATE_LAPSED]
+
+
+async def test_a_clock_that_is_ahead_for_a_moment_lets_nothing_lapse_and_forgets_no_ticket(tmp_path: Path) -> None:
+    clock = Jumping(NOW_MS)
+    async with world_in(tmp_path, clock=clock) as world:
+        world.a.wire.door = None
+        left = await world.check(only_leave=True, leave_open_s=3_600)
+        clock.advance(SETTLE_S)
+        late = world.agency.late._late
+        await late.sweep()
+        clock.ahead_ms = 365 * DAY_MS
+        await late.sweep()
+        clock.ahead_ms = 0
+        await late.sweep()
+        assert await world.states() == [agency_pb2.LATE_STATE_OPEN]
+        world.a.wire.door = world.b.door
+        async with world.running():
+            await until(lambda: world.told_of(1))
+        assert (await world.fetch(left.late_ticket)).status == STRONG
 
 
 async def test_the_other_provinces_answers_stay_in_the_merge(world: World) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.clock import FakeClock
 from gateway.store.answers import PURGE_EVERY, RETENTION_MS
 from gateway.store.engine import Store
+from gateway.store.jumps import SETTLE_S
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.store_world import MEMBER, NEIGHBOUR, NOW_MS, OTHER_MEMBER, PERSON, answer, new_id, refused
 
@@ -87,11 +89,15 @@ async def test_a_body_moved_to_another_row_is_not_produced(store: Store, state: 
         await store.answers.produce(MEMBER, other.message_id)
 
 
-async def test_answers_are_deleted_when_their_time_is_over_and_not_before(store: Store, state: Path) -> None:
-    over, lasting = answer(), answer()
+async def test_answers_are_deleted_when_their_time_is_over_and_not_before(
+    store: Store, state: Path, clock: FakeClock
+) -> None:
+    clock.advance(SETTLE_S)
+    over, lasting = answer(at_ms=clock.now_ms()), answer(at_ms=clock.now_ms())
     await store.answers.keep(over, [PERSON], retain_ms=1000)
     await store.answers.keep(lasting, [PERSON], retain_ms=1001)
-    later = [answer(at_ms=NOW_MS + 1001) for _ in range(PURGE_EVERY)]
+    clock.advance(1.001)
+    later = [answer(at_ms=clock.now_ms()) for _ in range(PURGE_EVERY)]
     await asyncio.gather(*(store.answers.keep(one, [NEIGHBOUR]) for one in later))
     assert await store.answers.produce(MEMBER, over.message_id) is None
     assert [one.message_id for one in await store.answers.find(PERSON)] == [lasting.message_id]
@@ -99,6 +105,15 @@ async def test_answers_are_deleted_when_their_time_is_over_and_not_before(store:
         left = connection.execute("SELECT count(*) FROM kept_answer_subject").fetchone()[0]
     connection.close()
     assert left == 1 + PURGE_EVERY
+
+
+async def test_none_is_deleted_because_a_clock_is_ahead_for_a_moment(store: Store, clock: FakeClock) -> None:
+    clock.advance(SETTLE_S)
+    kept = answer(at_ms=clock.now_ms())
+    await store.answers.keep(kept, [PERSON])
+    ahead_ms = clock.now_ms() + 2 * RETENTION_MS
+    await asyncio.gather(*(store.answers.keep(answer(at_ms=ahead_ms), [NEIGHBOUR]) for _ in range(PURGE_EVERY)))
+    assert await store.answers.produce(MEMBER, kept.message_id) == kept
 
 
 async def test_an_answer_about_many_people_is_found_by_each(store: Store) -> None:
