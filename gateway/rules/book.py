@@ -90,6 +90,7 @@ class Death:
 
     grace_days: int
     late_after_days: int
+    supported_within_days: int
     refuted_from: int
     missing_answered_from: int
 
@@ -294,6 +295,7 @@ def _death(root: Section) -> Death:
     death = Death(
         grace_days=section.integer("grace_days", 0, 30),
         late_after_days=section.integer("late_after_days", 1, 36_525),
+        supported_within_days=section.integer("supported_within_days", 0, 36_525),
         refuted_from=section.choice("refuted_from", _STRENGTHS),
         missing_answered_from=missing.choice("answered_from", _STRENGTHS),
     )

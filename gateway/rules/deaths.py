@@ -8,9 +8,11 @@ Owns (DOMAIN sections 4 and 5, numbers 5, 6 and 9):
   * A revoked declaration of death is void, and so is the household cancelled because of it. A household cancelled after
     the revocation may still repeat it: it supports, and does not confirm.
   * The earliest credible date wins: the earliest of the confirming records and of the supporting ones that nothing
-    refutes. A lead's date never wins over a confirmed one.
+    refutes and that lie within `supported_within_days` before a confirming one. A lead's date never wins over a
+    confirmed one.
   * Somebody seen in person after an unconfirmed record refutes it. Any other trace after a death is a CONFLICT, never
-    silently either; the use of a benefit or an account then is a finding of misuse, unless the person was seen.
+    silently either; the use of a benefit or an account then is a finding of misuse, unless the person was seen. What a
+    kind's `lag_days` excuse is told; whom an official saw they do not excuse.
   * What refutes or revokes must itself be sound (`events.sound`). An event that is not, because it is hearsay, from
     elsewhere, or of a day that nobody knows, contradicts only.
 Refuses: deciding which of two contradicting records is wrong.
@@ -87,7 +89,8 @@ def judge_deaths(
     revoked_on = latest(count, revocations.subject, revocations.day)
     tier, void, late = _tiers(book, count, records, revoked_on, birth_on)
 
-    in_person = traces.take((table.strength.take(traces.cell) >= rule.refuted_from).nonzero()[0])
+    by_official = table.strength.take(traces.cell) >= rule.refuted_from
+    in_person = traces.take(by_official.nonzero()[0])
     seen_on = latest(count, in_person.subject, in_person.day)
     seen = presence.take(sound(book, presence))
     np.maximum.at(seen_on, seen.subject, seen.day)
@@ -96,14 +99,16 @@ def judge_deaths(
     refuted = unconfirmed & (seen_on[records.subject] > records.day + rule.grace_days)
     stands = ~void & ~refuted
     confirmed_on = _earliest_of(count, records, stands & (tier == Role.DEATH_CONFIRMED))
-    supported_on = _earliest_of(count, records, stands & (tier == Role.DEATH_SUPPORTED))
+    supported = stands & (tier == Role.DEATH_SUPPORTED) & _near(book, records, confirmed_on)
+    supported_on = _earliest_of(count, records, supported)
     lead_on = _earliest_of(count, records, stands & (tier == Role.DEATH_LEAD))
     confirmed = confirmed_on < FAR
     known_on = np.minimum(confirmed_on, supported_on)
     on = np.where(confirmed, known_on, np.minimum(supported_on, lead_on))
 
-    leeway = np.maximum(table.lag_days.take(traces.kind), rule.grace_days)
-    after = (traces.day > on[traces.subject] + leeway).nonzero()[0]
+    leeway = np.maximum(np.where(by_official, 0, table.lag_days.take(traces.kind)), rule.grace_days)
+    since = traces.day - on[traces.subject]
+    after, soon = (since > leeway).nonzero()[0], ((since > rule.grace_days) & (since <= leeway)).nonzero()[0]
     present = (presence.day > on[presence.subject] + rule.grace_days).nonzero()[0]
     conflict = np.zeros(count, np.bool_)
     conflict[traces.subject[after]] = True
@@ -123,6 +128,7 @@ def judge_deaths(
     code[void] = _VOID
     if len(after) or len(present):
         _tell_after(book, count, traces.take(after), presence.take(present), traces.take(used), sheet)
+    _tell_times(count, traces.take(soon), ReasonCode.TRACE_SOON_AFTER_DEATH, sheet)
     _tell_records(records, code, np.where(late, records.available_on - records.day, 0), sheet)
     last_on = latest(count, *_rows(records, stands & (tier <= Role.DEATH_SUPPORTED)))
     differ = (confirmed & (last_on > on)).nonzero()[0]
@@ -156,6 +162,13 @@ def _tiers(book: RuleBook, count: int, records: Events, revoked_on: Int32, birth
     return tier, void, late
 
 
+def _near(book: RuleBook, records: Events, confirmed_on: Int32) -> Mask:
+    """Which records could date a death that is confirmed on that day; all of those whose death is not."""
+    certain_on = confirmed_on[records.subject]
+    near: Mask = (certain_on == FAR) | (records.day >= certain_on - book.death.supported_within_days)
+    return near
+
+
 def _rows(records: Events, chosen: Mask) -> tuple[Index, Int32]:
     return records.subject[chosen], records.day[chosen]
 
@@ -168,10 +181,7 @@ def _tell_after(
     book: RuleBook, count: int, after: TraceRows, present: Events, used: TraceRows, sheet: ReasonSheet
 ) -> None:
     """What happened after the death: the newest trace and how many, the newest seen in person, the first misuse."""
-    if len(after):
-        once = distinct(pack(after.subject, after.day, after.kind, after.department))
-        times = np.bincount(after.subject[once], minlength=count)
-        tell_found(sheet, newest_stamp(count, after.subject, after.stamp), ReasonCode.TRACE_AFTER_DEATH, times)
+    _tell_times(count, after, ReasonCode.TRACE_AFTER_DEATH, sheet)
     person = after.take((book.kinds.strength.take(after.cell) >= book.death.refuted_from).nonzero()[0])
     if len(person) or len(present):
         subject = np.concatenate((person.subject, present.subject))
@@ -179,6 +189,15 @@ def _tell_after(
         tell_found(sheet, newest_stamp(count, subject, stamp), ReasonCode.PRESENT_AFTER_DEATH)
     if len(used):
         tell_found(sheet, oldest_stamp(count, used.subject, used.stamp), ReasonCode.MISUSE_AFTER_DEATH)
+
+
+def _tell_times(count: int, rows: TraceRows, code: ReasonCode, sheet: ReasonSheet) -> None:
+    """The newest of these traces of each person, and how many there are."""
+    if not len(rows):
+        return
+    once = distinct(pack(rows.subject, rows.day, rows.kind, rows.department))
+    times = np.bincount(rows.subject[once], minlength=count)
+    tell_found(sheet, newest_stamp(count, rows.subject, rows.stamp), code, times)
 
 
 def _tell_records(records: Events, code: Int32, number: Int32, sheet: ReasonSheet) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import RefusedError
+from gateway.rules import hearsay
 from gateway.rules.absence import judge_absences
 from gateway.rules.book import RuleBook
 from gateway.rules.changes import Flags, bit, judge_age, judge_changes
@@ -139,6 +140,7 @@ def grade(
     _tell_alive(status, alive, sheet)
 
     if events is not None:
+        events = hearsay.set_aside(book, events, relevant, as_of_on, sheet)
         if Role.PENAL in roles:
             change = judge_sentences(events.of(Role.PENAL), relevant, flags, as_of_on, sheet)
             if change is not None:

@@ -98,7 +98,7 @@ class KindTable:
         follows_declaration: whether a revoked declaration of death takes the kind with it.
         flag: EntitlementFlag of role FLAG, by kind.
         look_back_days: for role FLAG, by kind; 0: no bound.
-        death_departments: who originates a confirming death.
+        death_departments: who originates a record that confirms or supports a death.
     """
 
     row_class: NDArray[np.uint8]
@@ -189,7 +189,11 @@ def read_kinds(section: Section, strength_points: Mapping[int, int], cycle_days:
         follows_declaration=follows,
         flag=flag,
         look_back_days=look_back,
-        death_departments=frozenset(np.flatnonzero(originates[role == Role.DEATH_CONFIRMED].any(axis=0)).tolist()),
+        death_departments=frozenset(
+            np.flatnonzero(
+                originates[(role == Role.DEATH_CONFIRMED) | (role == Role.DEATH_SUPPORTED)].any(axis=0)
+            ).tolist()
+        ),
     )
     for column in (row_class, points, strength, valid_days, lag_days, use, presence, role, originates, follows, flag):
         column.flags.writeable = False

@@ -52,12 +52,13 @@ _END_BITS: Final = 31
 _NO_STATEMENT: Final = np.iinfo(np.int64).min
 
 
-_PENAL_BITS: Final = (
+PENAL_BITS: Final = (
     bit(answer_words.ENTITLEMENT_FLAG_IMPRISONED)
     | bit(answer_words.ENTITLEMENT_FLAG_PAROLED)
     | bit(answer_words.ENTITLEMENT_FLAG_MEDICAL_RELEASE)
     | bit(answer_words.ENTITLEMENT_FLAG_DETAINED)
 )
+"""The facts that penal events set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def judge_sentences(events: Events, relevant: Flags, flags: Flags, as_of_on: int
     Returns:
         The last day before the next change known, by subject, FAR: none; None: nobody is concerned.
     """
-    concerned = relevant[events.subject] & _PENAL_BITS != 0
+    concerned = relevant[events.subject] & PENAL_BITS != 0
     if np.count_nonzero(concerned) != len(concerned):
         events = events.take(concerned)
     if not len(events):

@@ -52,6 +52,7 @@ class ReasonCode(IntEnum):
     REPORTED_MISSING = 32
     FOUND_AGAIN = 33
     TRACE_AFTER_MISSING = 34
+    TRACE_SOON_AFTER_DEATH = 35
 
     IMPRISONED = 40
     PAROLED = 41
@@ -72,6 +73,7 @@ class ReasonCode(IntEnum):
     AGED_OUT = 66
     MOVED = 67
     ACCOUNT_FROZEN_OR_CLOSED = 68
+    HEARSAY = 69
 
     MEMBERS_DISAGREE = 80
     REVOKED_ELSEWHERE = 81
@@ -89,6 +91,7 @@ TRACE_CODES = frozenset(
         ReasonCode.PRESENT_AFTER_DEATH,
         ReasonCode.MISUSE_AFTER_DEATH,
         ReasonCode.TRACE_AFTER_MISSING,
+        ReasonCode.TRACE_SOON_AFTER_DEATH,
     }
 )
 """Codes whose parameters tell of a trace: disclosed as precisely as traces are."""

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from adapters.faces import face_token
 from gateway.access.terms import KIND_NAMES, PURPOSE_NAMES, Scope
-from tests.unit.rules.rules_world import Row, civil, row
+from tests.unit.rules.rules_world import Row, book_of_one, civil, row
 from tests.unit.services.gateways_world import (
     ANNA,
     NEW_ANNA,
@@ -140,7 +140,7 @@ async def told(purpose: str, scope: Scope | None = None) -> exchange_pb2.Finding
     department = Register({ANNA: person(), NEW_ANNA: []}, links={ANNA: NEW_ANNA}, faces={ANNA: (FACE, SEEN, 340102)})
     access = access_of(terms() if scope is None else terms(scope=scope))
     asked = question(ANNA, "x", purpose=PURPOSE_NAMES[purpose])
-    return await findings_for(inquiry(department, access=access), asked, sender=B.member_id)
+    return await findings_for(inquiry(department, access=access, book=book_of_one()), asked, sender=B.member_id)
 
 
 def test_the_matrix_has_every_purpose_and_every_field_of_an_answer() -> None:

@@ -22,7 +22,7 @@ from gateway.inquiry.access import Access
 from gateway.inquiry.narrowing import Narrowing
 from gateway.store.engine import Store
 from tests.unit.adapters.adapters_world import number
-from tests.unit.rules.rules_world import Row, row
+from tests.unit.rules.rules_world import Row, book_of_one, row
 from tests.unit.services.gateways_world import (
     ANNA,
     BO,
@@ -74,7 +74,7 @@ def register(people: Mapping[str, Sequence[Row]], **options: Any) -> Register:
 
 
 async def told(access: Access, made: exchange_pb2.Question, *departments: Register) -> exchange_pb2.Findings:
-    return await findings_for(inquiry(*departments, access=access), made, sender=A.member_id)
+    return await findings_for(inquiry(*departments, access=access, book=book_of_one()), made, sender=A.member_id)
 
 
 FORBIDDEN: list[Any] = [

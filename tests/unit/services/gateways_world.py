@@ -577,7 +577,8 @@ def inquiry(*departments: Adapter, clock: FakeClock | None = None, **changed: An
     options: dict[str, Any] = {"max_subjects": 100, "max_evidence": 50, **changed}
     clock = clock or FakeClock(NOW_MS)
     access = options.pop("access", None) or access_of(terms(), clock=clock)
-    return Inquiry(BOOK, Departments(departments, BOOK.names_match), access, clock, **options)
+    book = options.pop("book", BOOK)
+    return Inquiry(book, Departments(departments, book.names_match), access, clock, **options)
 
 
 async def findings_for(
