@@ -28,6 +28,7 @@ from gateway.federation.enrolling import EstEnroller, EstPlace, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
 from gateway.federation.kept import ForgetNumbers, Invalidate
 from gateway.federation.late import LateChecks
+from gateway.federation.late_moves import Moves
 from gateway.federation.lines import ChannelFactory
 from gateway.federation.live_keys import LiveKeys
 from gateway.federation.noticed import Noticed, PeopleNoticed
@@ -110,7 +111,9 @@ def build_post(
     outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
     partners.heard = outbox.heard_of
     inbox = Inbox(store.inbox, clock, given)
-    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s, invalidate=forget)
+    asks = settings.federation
+    moves = Moves(settings.member_id, directory, asks.max_members) if asks.follow_moves else None
+    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s, invalidate=forget, moves=moves)
     most = settings.inquiry.max_subjects
     questions = DeferredQuestions(inquiry, directory.current, outbox, store.audit, clock, given, max_subjects=most)
     inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, questions, workers=given.question_workers)

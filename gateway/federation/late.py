@@ -1,8 +1,8 @@
 """Checks left open: leaving their questions with provinces that did not answer, and taking in what they answer later.
 
 Owns: which provinces a check is left with, the letters that carry the questions, whether a late answer is genuine and
-fits, and that it is kept, recorded and noted in one commit; waking those who watch. Refuses: sending (the outbox does),
-and putting an answer together for a person (`gateway.services.late`).
+fits, and that it is kept, recorded and noted, and its move followed, in one commit; waking those who watch. Refuses:
+sending (the outbox does), and putting an answer together for a person (`gateway.services.late`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
+from gateway.federation.late_moves import NOWHERE, Moves
 from gateway.log import Standstill, described
 from gateway.observing import tracing
 from gateway.post.inbox import keep, kept_proof
@@ -32,8 +33,9 @@ from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
 from gateway.store.jumps import STEP_MS, Jumps
-from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, News, Question
-from gateway.store.letters import Effect
+from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, More, News, Question
+from gateway.store.letters import Effect, Letter
+from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -69,6 +71,7 @@ class LateChecks:
         longest_ms: how long a check may be left at most.
         poll_s: seconds between looks whether questions lapsed, and for what other instances noted.
         invalidate: told whom a late answer is about, so that a cache forgets what was known of them before.
+        moves: how moves that late answers tell of are followed; None: they are not.
     """
 
     def __init__(
@@ -80,8 +83,10 @@ class LateChecks:
         longest_ms: int,
         poll_s: float,
         invalidate: Invalidate = lambda _member, _people: None,
+        moves: Moves | None = None,
     ) -> None:
         self._invalidate = invalidate
+        self._moves = moves
         self._store = store
         self._outbox = outbox
         self._clock = clock
@@ -134,25 +139,31 @@ class LateChecks:
         effects: list[Effect] = []
         delivered: dict[bytes, str] = {}
         for member in members:
-            left = letter(
-                member,
-                delivery_pb2.DELIVERY_KIND_QUESTION,
-                body,
-                purpose=question.context.purpose,
-                now_ms=now_ms,
-                expires_at_ms=until_ms,
-                order_key=self._store.order_key(member, question.subjects.id_number[0]),
-            )
+            left, recorded = self._question(member, question, body, now_ms, until_ms)
             delivered[left.delivery_id] = member
-            effects.append(self._outbox.effect(left))
-            digest = delivery_digest(left.delivery_id, body)
-            effects.append(self._store.audit.effect(self._event(question, member, left.delivery_id, digest, "left")))
+            effects += [self._outbox.effect(left), recorded]
         kept = Left(ticket, unit, now_ms, until_ms, _pack(body, shown), delivered)
         await self._store.together([self._store.late.leaving(kept), *effects])
         for effect in effects:
             if effect.after is not None:
                 effect.after()
         return LeftOpen(ticket, until_ms, tuple(members))
+
+    def _question(
+        self, member: str, question: exchange_pb2.Question, body: bytes, now_ms: int, until_ms: int
+    ) -> tuple[Letter, Effect]:
+        """The letter that leaves a question with a member, and the record of it."""
+        left = letter(
+            member,
+            delivery_pb2.DELIVERY_KIND_QUESTION,
+            body,
+            purpose=question.context.purpose,
+            now_ms=now_ms,
+            expires_at_ms=until_ms,
+            order_key=self._store.order_key(member, question.subjects.id_number[0]),
+        )
+        digest = delivery_digest(left.delivery_id, body)
+        return left, self._store.audit.effect(self._event(question, member, left.delivery_id, digest, "left"))
 
     # A handler of deliveries.
 
@@ -179,16 +190,26 @@ class LateChecks:
         found = await self._store.late.check(asked.ticket, None)
         if found is None:
             return Handled()
-        kept = unpack(found[0].body)
+        left, questions = found
+        kept = unpack(left.body)
         with tracing.resume("take", [kept.question.trace]) as span:
             span.tell(partner=delivery.sender)
-            return self._taken(delivery, late, asked, kept)
+            return self._taken(delivery, late, asked, left, questions, kept)
 
-    def _taken(self, delivery: Received, late: delivery_pb2.LateAnswer, asked: Question, kept: Kept) -> Handled:
+    def _taken(
+        self,
+        delivery: Received,
+        late: delivery_pb2.LateAnswer,
+        asked: Question,
+        left: Left,
+        questions: Sequence[Question],
+        kept: Kept,
+    ) -> Handled:
         """What follows from a late answer to a question that was left.
 
         Raises:
             PartnerError: it is to another question.
+            DirectoryError: it tells of a move, and the directory has expired.
         """
         question = kept.question
         if asked.member != delivery.sender or late.question_digest != delivery_digest(
@@ -201,34 +222,48 @@ class LateChecks:
                 retryable=False,
             )
         outcome, decision = 0, "late answer"
+        said: exchange_pb2.Findings | None = None
         about: list[bytes] = []
         try:
             findings = findings_in(late.answer, question)
             numbers = [*asked_numbers(question), *linked_numbers(findings)]
             about = [self._store.reusable.blind_index(number) for number in numbers]
-            if not findings.status[0]:
+            if findings.status[0]:
+                said = findings
+            else:
                 outcome, decision = findings.refused.reason[0], "late answer: this person is refused"
         except RefusedError as error:
             outcome, decision = error.reason, error.en
         now_ms = self._clock.now_ms()
+        further = NOWHERE
+        over = now_ms - self._jumps.ahead_ms() >= left.until_ms  # not because a clock was ahead for a moment
+        if said is not None and self._moves is not None and not over:
+            further = self._moves.further(delivery.sender, said, kept.shown, questions)
+        more = [self._more(member, kept, now_ms, left.until_ms) for member in further.members]
         event = self._event(question, delivery.sender, late.answers_to, late.question_digest, decision, outcome)
 
         def after() -> None:
             self._invalidate(delivery.sender, about)
             self._tell()
+            for each in more:
+                self._outbox.wake(each.member)
 
-        effects = [
-            self._store.audit.effect(event),
-            self._store.late.noting(
-                Came(late.answers_to, ANSWERED if late.final else PARTIAL, now_ms, keep(delivery.proof))
-            )._replace(after=after),
-        ]
+        state, proof = ANSWERED if late.final else PARTIAL, keep(delivery.proof)
+        came = Came(late.answers_to, state, now_ms, proof, more, further.most)
+        effects = [self._store.audit.effect(event), self._store.late.noting(came)._replace(after=after)]
         if about:  # in this commit, too: after a crash the cache would not know that it came
             effects.append(self._store.reusable.dropping(delivery.sender, about))
         if not outcome:
             signed = SignedAnswer(delivery.sender, _message_id(delivery.proof), *delivery.proof, now_ms)
             effects.append(self._store.answers.effect(signed, asked_numbers(question)))
         return Handled(effects)
+
+    def _more(self, member: agency_pb2.ProvinceAnswer, kept: Kept, now_ms: int, until_ms: int) -> More:
+        """What leaves a check with a member more."""
+        left, recorded = self._question(member.member_id, kept.question, kept.question_bytes, now_ms, until_ms)
+        # Beyond what may wait for a member, if need be: else what came would be kept from the unit meanwhile.
+        posted = self._store.outbox.effect(left)
+        return More(left.delivery_id, member.member_id, member.SerializeToString(), (posted, recorded))
 
     # What a unit is told.
 
@@ -310,6 +345,11 @@ def late_answer(event: Event) -> tuple[exchange_pb2.Answer, Proof]:
     proof = kept_proof(event.body)
     delivery = delivery_pb2.Delivery.FromString(proof.payload)
     return delivery_pb2.LateAnswer.FromString(delivery.body).answer, proof
+
+
+def followed_to(event: Event) -> agency_pb2.ProvinceAnswer:
+    """The member with whom a check was left because of a move, of an event that says so; as it is shown until then."""
+    return agency_pb2.ProvinceAnswer.FromString(event.body)
 
 
 def unpack(body: bytes) -> Kept:

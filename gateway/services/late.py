@@ -15,7 +15,7 @@ from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, findings_in
 from gateway.federation.check import NOT_ASKED
 from gateway.federation.checked import Checked, MemberResult
-from gateway.federation.late import Kept, LateChecks, late_answer, unpack
+from gateway.federation.late import Kept, LateChecks, followed_to, late_answer, unpack
 from gateway.services.watchers import Watchers
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
 from gateway.wording import REFUSALS, Word, word
@@ -93,9 +93,9 @@ class LateService:
             found = await self._late.find(ticket, unit)
             if found is None:  # forgotten meanwhile
                 continue
-            left, questions, _ = found
+            left, questions, came = found
             kept = unpack(left.body)
-            names = _names(agency_pb2.CheckResponse.FromString(kept.shown))
+            names = _names(_provinces(agency_pb2.CheckResponse.FromString(kept.shown), came))
             check = response.checks.add(ticket=ticket, case_reference=kept.question.context.case_reference)
             check.left_at.FromMilliseconds(left.left_at_ms)
             check.until.FromMilliseconds(left.until_ms)
@@ -163,14 +163,15 @@ class LateService:
     ) -> agency_pb2.CheckResponse:
         """What was known when it was left, with the newest of each province that came since."""
         shown = agency_pb2.CheckResponse.FromString(kept.shown)
-        newest = {event.member: event for event in events}
+        provinces = _provinces(shown, events)
+        newest = {event.member: event for event in events if event.state != OPEN}
         results = []
-        for answer in shown.answers:
+        for answer in provinces:
             event = newest.get(answer.member_id)
             results.append(_shown(answer, kept.question) if event is None else _came(event, answer, kept.question))
         made_at_ms = max((event.at_ms for event in events), default=left.left_at_ms)
         checked = Checked(kept.question.as_of_on or civil_day(made_at_ms), made_at_ms, tuple(results))
-        response = self._respond(checked, kept.question.benefit[0], _names(shown))
+        response = self._respond(checked, kept.question.benefit[0], _names(provinces))
         response.late_ticket = left.ticket
         states = {question.member: question.state for question in questions}
         for answer in response.answers:
@@ -198,12 +199,14 @@ def _stays_open(answer: agency_pb2.ProvinceAnswer, until_ms: int) -> None:
         answer.message_zh, answer.message_en = why.zh, why.en
 
 
-def _names(shown: agency_pb2.CheckResponse) -> dict[str, _Name]:
-    """The members of an answer, as they were called then."""
-    return {
-        answer.member_id: _Name(answer.member_id, answer.member_name_zh, answer.member_name_en)
-        for answer in shown.answers
-    }
+def _provinces(shown: agency_pb2.CheckResponse, events: Sequence[Event]) -> list[agency_pb2.ProvinceAnswer]:
+    """The provinces of a check: those asked or left with it at first, then those to which late answers led."""
+    return [*shown.answers, *(followed_to(event) for event in events if event.state == OPEN)]
+
+
+def _names(provinces: Sequence[agency_pb2.ProvinceAnswer]) -> dict[str, _Name]:
+    """The members, as they were called then."""
+    return {each.member_id: _Name(each.member_id, each.member_name_zh, each.member_name_en) for each in provinces}
 
 
 def _about(question: exchange_pb2.Question) -> _About:
@@ -212,12 +215,12 @@ def _about(question: exchange_pb2.Question) -> _About:
 
 
 def _shown(answer: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
-    """A province's part as it was when the check was left."""
+    """A province's part as it was when the check was left with it."""
     if not answer.HasField("proof"):
         error = WuganError(answer.message_en, answer.message_zh, reason=answer.refusal)
-        return MemberResult(answer.member_id, (), error=error)
+        return MemberResult(answer.member_id, (), error=error, followed=answer.followed)
     proof = Proof(**{name: getattr(answer.proof, name) for name in Proof._fields})
-    return _result(answer.member_id, exchange_pb2.Answer.FromString(proof.payload), question, proof)
+    return _result(answer, exchange_pb2.Answer.FromString(proof.payload), question, proof)
 
 
 def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
@@ -225,20 +228,23 @@ def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2
     if event.state == LAPSED:
         if shown.HasField("proof"):
             return _shown(shown, question)
-        return MemberResult(event.member, (), error=_lapsed())
+        return MemberResult(event.member, (), error=_lapsed(), followed=shown.followed)
     answer, proof = late_answer(event)
-    return _result(event.member, answer, question, proof)
+    return _result(shown, answer, question, proof)
 
 
-def _result(member_id: str, answer: exchange_pb2.Answer, question: exchange_pb2.Question, proof: Proof) -> MemberResult:
+def _result(
+    shown: agency_pb2.ProvinceAnswer, answer: exchange_pb2.Answer, question: exchange_pb2.Question, proof: Proof
+) -> MemberResult:
+    member_id, followed = shown.member_id, shown.followed
     try:
         findings = findings_in(answer, question)
         if not findings.status[0]:
             reason = findings.refused.reason[0]
             raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
     except WuganError as error:
-        return MemberResult(member_id, (), error=error)
-    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, findings, b"", proof))
+        return MemberResult(member_id, (), error=error, followed=followed)
+    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, findings, b"", proof), followed=followed)
 
 
 def _lapsed() -> RefusedError:

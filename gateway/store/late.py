@@ -1,8 +1,9 @@
 """Checks that a unit left open, and the answers that came to them later.
 
-Owns: the tables `late_check`, `late_question` and `late_event`: leaving a check with members, noting what comes of it
-once each, telling a unit what came in the order in which it came. A unit finds its own checks only: its name is part of
-every query. Refuses: judging answers, and keeping a check for longer than its time and a month.
+Owns: the tables `late_check`, `late_question` and `late_event`: leaving a check with members, with more because of what
+came, noting what comes of it once each, telling a unit what came in the order in which it came. A unit finds its own
+checks only: its name is part of every query. Refuses: judging answers, and keeping a check for longer than its time and
+a month.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 
 from gateway.store.keys import StoreKeys
-from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, one_at_a_time, take_numbers
 from gateway.store.post_tables import late_check, late_event, late_question
 from gateway.store.reader import Look, Reader
 from gateway.store.rows import Transaction
@@ -65,6 +66,26 @@ class Question(NamedTuple):
     until_ms: int
 
 
+class More(NamedTuple):
+    """A member with whom a check is left because of what came, unless it is left with it already.
+
+    Args:
+        delivery_id: of the question.
+        member: with whom.
+        body: how it is shown until it answers; for whoever left it to read.
+        effects: what is committed with it: the letter, the record.
+    """
+
+    delivery_id: bytes
+    member: str
+    body: bytes
+    effects: Sequence[Effect]
+
+    def __repr__(self) -> str:
+        """Nothing of the content, whoever logs it."""
+        return f"<More {self.delivery_id.hex()}>"
+
+
 class Came(NamedTuple):
     """Something that came of a left question.
 
@@ -73,12 +94,16 @@ class Came(NamedTuple):
         state: PARTIAL, ANSWERED or LAPSED.
         at_ms: Unix milliseconds.
         body: the proof of the answer; empty where none came.
+        more: with whom the check is left because of it, if it is noted, until its time is over.
+        most: questions that the check may have then, in all.
     """
 
     delivery_id: bytes
     state: int
     at_ms: int
     body: bytes
+    more: Sequence[More] = ()
+    most: int = 0
 
     def __repr__(self) -> str:
         """Nothing of the content, whoever logs it."""
@@ -86,7 +111,11 @@ class Came(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What came, and its place in the order in which a unit is told."""
+    """What came, and its place in the order in which a unit is told.
+
+    One of state OPEN says that the check was left with this member, too, because of what came in the next one that is
+    not: a unit is told of both at once. Its body is that of `More`.
+    """
 
     number: int
     ticket: bytes
@@ -142,42 +171,69 @@ class _Leave:
 
 
 class _Note:
-    """How what came is noted; what comes after the last answer is not."""
+    """How what came is noted; what comes after the last answer is not, and leaves the check with nobody more."""
 
     def __init__(self, keys: StoreKeys) -> None:
         self._keys = keys
 
     def apply(self, transaction: Transaction, payloads: Sequence[Came]) -> list[bool]:
+        return [self._note(transaction, came) for came in payloads]
+
+    def _note(self, transaction: Transaction, came: Came) -> bool:
         connection = transaction.connection
-        noted = []
-        for came in payloads:
-            row = connection.execute(
-                sa.select(late_question.c.ticket, late_question.c.member, late_question.c.state, late_check.c.unit)
-                .join(late_check, late_check.c.ticket == late_question.c.ticket)
-                .where(late_question.c.delivery_id == came.delivery_id)
-            ).first()
-            # An answer that comes after its time is welcome; a time that runs out after an answer is nothing new.
-            if row is None or row.state == ANSWERED or (came.state == LAPSED and row.state != OPEN):
-                noted.append(False)
-                continue
-            connection.execute(
-                sa.update(late_question).where(late_question.c.delivery_id == came.delivery_id).values(state=came.state)
+        one_at_a_time(transaction)
+        row = connection.execute(
+            sa.select(
+                late_question.c.ticket,
+                late_question.c.member,
+                late_question.c.state,
+                late_check.c.unit,
+                late_check.c.until_ms,
             )
-            number = take_numbers(transaction, _NUMBERS, 1, came.at_ms)
-            ticket = bytes(row.ticket)
-            connection.execute(
-                sa.insert(late_event).values(
-                    number=number,
-                    unit=row.unit,
-                    ticket=ticket,
-                    member=row.member,
-                    state=came.state,
-                    at_ms=came.at_ms,
-                    body=self._keys.encrypt(came.body, _bound_to(b"event", ticket)) if came.body else b"",
-                )
-            )
-            noted.append(True)
-        return noted
+            .join(late_check, late_check.c.ticket == late_question.c.ticket)
+            .where(late_question.c.delivery_id == came.delivery_id)
+        ).first()
+        # An answer that comes after its time is welcome; a time that runs out after an answer is nothing new.
+        if row is None or row.state == ANSWERED or (came.state == LAPSED and row.state != OPEN):
+            return False
+        connection.execute(
+            sa.update(late_question).where(late_question.c.delivery_id == came.delivery_id).values(state=came.state)
+        )
+        ticket = bytes(row.ticket)
+        more = _still(connection, ticket, came) if came.more else []
+        for each in more:
+            question = Question(each.delivery_id, ticket, each.member, OPEN, row.until_ms)
+            connection.execute(sa.insert(late_question).values(**question._asdict()))
+        number = take_numbers(transaction, _NUMBERS, len(more) + 1, came.at_ms)
+        # Before what it comes of: who is told of that is told of all that came until then.
+        events = [*((each.member, OPEN, each.body) for each in more), (row.member, came.state, came.body)]
+        connection.execute(
+            sa.insert(late_event),
+            [
+                {
+                    "number": number + place,
+                    "unit": row.unit,
+                    "ticket": ticket,
+                    "member": member,
+                    "state": state,
+                    "at_ms": came.at_ms,
+                    "body": self._keys.encrypt(body, _bound_to(b"event", ticket)) if body else b"",
+                }
+                for place, (member, state, body) in enumerate(events)
+            ],
+        )
+        apply_effects(transaction, [effect for each in more for effect in each.effects])
+        return True
+
+
+def _still(connection: sa.Connection, ticket: bytes, came: Came) -> list[More]:
+    """With whom a check is to be left: not with whom it is already, nor with more than it may be.
+
+    Looked at where it is written: of two answers that lead to the same member at once, one does.
+    """
+    query = sa.select(late_question.c.member).where(late_question.c.ticket == ticket)
+    members = set(connection.execute(query).scalars())
+    return [each for each in came.more if each.member not in members][: max(0, came.most - len(members))]
 
 
 class _Forget:
@@ -258,7 +314,7 @@ class LateChecks:
         return await self._reader.run(read)
 
     async def events_of(self, ticket: bytes) -> list[Event]:
-        """What came to one check, in order."""
+        """What came to one check, in order, and with whom it was left because of it."""
         return await self._reader.run(lambda connection: self._of(connection, ticket, _LAST))
 
     async def checks(self, unit: str, limit: int, *, only_open: bool) -> list[tuple[bytes, int, int]]:
@@ -310,7 +366,11 @@ _QUESTIONS: Final = (
 )
 _EVENTS: Final = (
     sa.select(late_event)
-    .where(late_event.c.unit == sa.bindparam("unit"), late_event.c.number > sa.bindparam("after"))
+    .where(
+        late_event.c.unit == sa.bindparam("unit"),
+        late_event.c.number > sa.bindparam("after"),
+        late_event.c.state != OPEN,
+    )
     .order_by(late_event.c.number)
     .limit(sa.bindparam("at_most", type_=sa.Integer))
 )

@@ -117,4 +117,5 @@ late_event = sa.Table(
     sa.Index("ix_late_event_unit", "unit", "number"),
     sa.ForeignKeyConstraint(["ticket"], ["late_check.ticket"], ondelete="CASCADE"),
 )
-"""Late answers in the order in which they came; the body is the proof, empty where none came in time."""
+"""Late answers in the order in which they came; the body is the proof, empty where none came in time. And, before an
+answer that tells of a move, with whom its check was left because of it; the body says how that member is shown."""

@@ -22,7 +22,7 @@ from gateway.store.audit import RETENTION_MS
 from gateway.store.engine import Store
 from gateway.store.inbox import DEAD, Arrival, Finish
 from gateway.store.jumps import SETTLE_S
-from gateway.store.late import Came, Left
+from gateway.store.late import Came, Left, More
 from gateway.store.letters import Letter
 from gateway.store.outbox import Attempt, Dead, Trouble
 from gateway.store.quality import Counted, Shown
@@ -411,6 +411,30 @@ async def test_a_check_is_left_noted_and_forgotten(store: Store) -> None:
     assert found[0] == left
     await store.late.sweep(NOW_MS + 40 * 86_400_000)
     assert await store.late.check(left.ticket, "jinhua") is None
+
+
+async def test_of_answers_that_lead_to_the_same_member_at_once_one_leaves_the_check_with_it(
+    open_store: OpenStore,
+) -> None:
+    async with open_store() as one, open_store() as other:
+        ids = [number.to_bytes(16) for number in range(1, 9)]
+        left = Left(b"t" * 16, "jinhua", NOW_MS, NOW_MS + 1000, b"asked", {each: each.hex()[:18] for each in ids})
+        await one.together([one.late.leaving(left)])
+        answers = []
+        for number, each in enumerate(ids):
+            store, sent = (one, other)[number % 2], letter_to(100 + number)
+            effects = [store.outbox.effect(sent), store.audit.effect(event())]
+            more = More(sent.delivery_id, MEMBER, b"how it is shown", effects)
+            answers.append(store.late.note(Came(each, 3, NOW_MS, b"proof", [more], most=9)))
+        assert await asyncio.gather(*answers) == [True] * 8
+        found = await one.late.check(left.ticket, "jinhua")
+        assert found is not None
+        assert [each.state for each in found[1] if each.member == MEMBER] == [1]
+        assert [each.waiting for each in await one.outbox.backlog()] == [1]
+        assert len(await one.audit.events()) == 1
+        came = await one.late.events_of(left.ticket)
+        assert sorted(each.state for each in came) == [1, *[3] * 8]
+        assert [each.event.state for each in await one.late.events("jinhua", 0, 50)] == [3] * 8
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,12 @@ def away(**changed: Any) -> PartnerError:
 class Site:
     """One member: its store, outbox, inbox and door."""
 
+    parties: tuple[Party, ...] = (A, B)
+    """Who is in the directory."""
+
     def __init__(self, party: Party, other: Party, store: Store, clock: FakeClock, **changed: Any) -> None:
         self.party, self.other, self.store, self.clock = party, other, store, clock
-        self.directory = Listed(A, B, clock=clock)
+        self.directory = Listed(*self.parties, clock=clock)
         self.wire = Wire()
         self.wire.sender = party
         self.settings = settings(**changed)
