@@ -64,6 +64,7 @@ from gateway.services.rosters import RosterService
 from gateway.services.server import Server, ServerOptions, serving
 from gateway.services.serving import Desk
 from gateway.store.place import open_store
+from gateway.vitals.changes import ChangeVitals
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.opening import Seen, visible
 
@@ -275,6 +276,7 @@ async def gateway(
             faults=enlisting.faults,
             partners=partners,
             letters=LetterVitals(store.outbox, store.inbox, directory),
+            changes=ChangeVitals(store.changes, directory, overdue_days=settings.notices.overdue_days),
             alarms=access.alarms,
             behind=lambda: notices.following.behind,
             unsigned=lambda: live.unsigned,

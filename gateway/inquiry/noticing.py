@@ -4,11 +4,13 @@ differs.
 Owns: the loop over changed people, and what follows from a finding: a notice, nothing, or another look later. Each
 subscription is a question to this member's own departments, on the subscriber's terms, and takes the path of every
 question: access, grading, minimising, counting, record. Refuses: telling the same twice (the subscription, the letter
-and the record are one commit), and taking anything back while a department is silent: it may be the one that knows.
+and the record are one commit), taking anything back while a department is silent: it may be the one that knows, and
+giving anybody up whose subscription is in force.
 
 The rule. Alarming news (a death, a prison) is told at once, though a department be silent. That there is no news, or
-that earlier news no longer holds, is believed only of an answer that is whole; until then it is looked again, less and
-less often, and given up after `give_up_days`.
+that earlier news no longer holds, is believed only of an answer that is whole. Until then, and while the subscriber may
+or can not be told, it is looked again, less and less often: once a day after `overdue_days`, of which the operator is
+told then (`gateway.vitals.changes`). It ends with the subscription.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from gateway.exchange.tokens import PairKey
 from gateway.inquiry.answering import Account, Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import tokens_of
+from gateway.inquiry.holdups import HoldUp, held_up_by
 from gateway.inquiry.identities import held_names, linked_numbers
 from gateway.log import Standstill, described
 from gateway.observing import tracing
@@ -51,6 +54,7 @@ AT_ONCE: Final = 64
 """Changed people looked at together."""
 _FIRST_AGAIN_MS: Final = 2_000
 _LONGEST_AGAIN_MS: Final = 3_600_000
+_OVERDUE_AGAIN_MS: Final = 86_400_000
 _ANOTHER_NAME: Final = "（姓名不符）"
 """Stands for a subscriber's name that is not the department's: what the departments hold then differs from it."""
 _NO_NAME: Final = "（无姓名）"
@@ -77,9 +81,17 @@ class _Outcome:
     told: int = 0
     again_ms: int = 0
     """0: it is done with; otherwise in how long it is looked at again."""
+    why: int = 0
+    """What held it up, bits of `HoldUp`."""
+    members: set[str] = field(default_factory=set)
+    """Who could not be told."""
 
-    def again(self, pause_ms: int) -> None:
+    def again(self, pause_ms: int, why: HoldUp, member: str = "") -> None:
+        """Look again: it cannot be seen yet what there is to tell, or not told to a member."""
         self.again_ms = max(self.again_ms, pause_ms)
+        self.why |= why
+        if member:
+            self.members.add(member)
 
 
 class Noticing:
@@ -115,7 +127,7 @@ class Noticing:
         self._clock = clock
         self._settings = settings
         self._deliver_ms = deliver_ms
-        self._give_up_ms = round(settings.give_up_days * 86_400_000)
+        self._overdue_ms = round(settings.overdue_days * 86_400_000)
         self._told = told
         self._woken = asyncio.Event()
 
@@ -171,7 +183,7 @@ class Noticing:
                     self._judge(case, answer, outcome)
                 except Exception as error:  # noqa: BLE001  one subscription must not hold up all others
                     _log.error("notice not made", member=case.group.member, error=type(error).__name__)
-                    outcome.again(_pause(case.due.tries))
+                    outcome.again(_pause(case.due.tries), HoldUp.FAULT, case.group.member)
         with tracing.span("record"):
             return await self._commit(due, outcomes)
 
@@ -183,11 +195,10 @@ class Noticing:
         for each in due:
             outcome = outcomes[each.number]
             effects += outcome.effects
-            if outcome.again_ms and now_ms - each.first_at_ms > self._give_up_ms:
-                _log.error("change given up", adapter=each.person.adapter, tries=each.tries)
-                settled.append(each.number)
-            elif outcome.again_ms:
-                settled.append(Later(each.number, now_ms + min(outcome.again_ms, LONGEST_OFF_MS)))
+            if outcome.again_ms:
+                pause_ms = min(self._paced(each, outcome, now_ms), LONGEST_OFF_MS)
+                members = tuple(sorted(outcome.members))
+                settled.append(Later(each.number, now_ms + pause_ms, outcome.why, members))
             else:
                 settled.append(each.number)
         # The settling comes last: what it ends has happened when it is written.
@@ -197,6 +208,13 @@ class Noticing:
             _log.info("notices left", notices=told)
             self._told(told)
         return told
+
+    def _paced(self, due: DueChange, outcome: _Outcome, now_ms: int) -> int:
+        """In how long a person is looked at again: of one who is overdue, the quick looks after a newer change over,
+        once a day.
+        """
+        overdue = now_ms - due.first_at_ms > self._overdue_ms and _pause(due.tries) == _LONGEST_AGAIN_MS
+        return max(outcome.again_ms, _OVERDUE_AGAIN_MS) if overdue else outcome.again_ms
 
     async def _cases(self, due: Sequence[DueChange], outcomes: Mapping[int, _Outcome]) -> list[_Case]:
         """A case for each subscription of these people."""
@@ -235,7 +253,7 @@ class Noticing:
                 found = linked.get(each.person.number, each.person.linked)
                 people[each.number] = each.person._replace(linked=found)
                 if not whole:
-                    outcomes[each.number].again(_pause(each.tries))
+                    outcomes[each.number].again(_pause(each.tries), HoldUp.LINKS)
         return people
 
     def _question(
@@ -271,7 +289,6 @@ class Noticing:
         try:  # who may not be told need not be asked about
             self._directory().encryption_key(member, self._clock.now_ms())
         except WuganError as error:
-            error.retryable = True
             return [error] * len(cases)
         answers: list[exchange_pb2.Findings | WuganError] = []
         for start in range(0, len(cases), AT_ONCE):
@@ -284,9 +301,13 @@ class Noticing:
 
     def _judge(self, case: _Case, answer: exchange_pb2.Findings | WuganError, outcome: _Outcome) -> None:
         """What follows from an answer."""
+        member = case.group.member
         if isinstance(answer, WuganError):
-            if answer.retryable:
-                outcome.again(max(answer.retry_after_ms, _pause(case.due.tries)))
+            # Refused, too: as long as the subscription is in force, there may be a grant again, or a department.
+            why = held_up_by(answer)
+            passing = answer.retryable or why is HoldUp.DIRECTORY
+            pause_ms = _pause(case.due.tries) if passing else _LONGEST_AGAIN_MS
+            outcome.again(max(answer.retry_after_ms, pause_ms), why, member)
             outcome.effects.append(self._record(case, answer.reason, answer.en))
             return
         if not answer.status[0]:
@@ -296,7 +317,7 @@ class Noticing:
         status, flags, decided_on = answer.status[0], answer.flags[0], answer.decided_on[0]
         change = compare(self._book, before, status, flags, decided_on)
         if answer.partial and (change is None or not change.adds):
-            outcome.again(_pause(case.due.tries))
+            outcome.again(_pause(case.due.tries), HoldUp.DEPARTMENTS, member)
             outcome.effects.append(self._record(case, 0, "not whole: looked at again later"))
             return
         if change is None:
@@ -306,7 +327,7 @@ class Noticing:
         try:
             leaving = self._post.effect(sent)
         except StoreError:  # too much waits for that member
-            outcome.again(_pause(case.due.tries))
+            outcome.again(_pause(case.due.tries), HoldUp.OUTBOX, member)
             return
         told = f"notice {change.told.sequence}"
         recorded = self._record(case, 0, told, sent)

@@ -86,6 +86,7 @@ INBOX_DONE = Counter(
 NOTICES_SENT = Counter("wugan_notices_sent_total", "Notices put into the outbox")
 NOTICES_RECEIVED = Counter("wugan_notices_received_total", "Notices taken from a partner", "partner")
 CHANGES = Counter("wugan_changes_total", "Changed records that a department told of", "department")
+CHANGES_OVERDUE = Gauge("wugan_changes_overdue", "Changed people of whom nothing could be told for overdue_days")
 
 # store
 STORE_WAITING = Gauge("wugan_store_waiting", "Writes submitted that are not on the disk yet")

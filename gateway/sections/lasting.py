@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from gateway.sections.values import Settings
 
@@ -69,8 +69,13 @@ class NoticesSettings(Settings):
         30.0, ge=0.01, le=400, description="Days for which a subscription of another member counts unless renewed."
     )
     max_subscriptions: int = Field(2_000_000, ge=1, description="Subscriptions of one member here at most.")
-    give_up_days: float = Field(
-        7.0, ge=0.01, le=60, description="Days for which silent departments are asked again about a changed person."
+    overdue_days: float = Field(
+        7.0,
+        ge=0.01,
+        le=60,
+        validation_alias=AliasChoices("overdue_days", "give_up_days"),
+        description="Days after which a changed person of whom nothing could be told is looked at once a day, and the "
+        "operator is told.",
     )
     keep_days: float = Field(400.0, ge=1, le=3_660, description="Days for which received notices are kept.")
     renew_s: float = Field(

@@ -56,7 +56,14 @@ class Taken(NamedTuple):
 
 
 class DueChange(NamedTuple):
-    """A changed person to be looked at; `tries` is how often it was, `first_at_ms` when the change was read."""
+    """A changed person to be looked at.
+
+    Args:
+        number: of this change; not the person's.
+        person: who.
+        first_at_ms: when the first change was read of which it is not seen yet what there is to tell.
+        tries: how often was looked since the last one was.
+    """
 
     number: int
     person: ChangedPerson
@@ -65,14 +72,41 @@ class DueChange(NamedTuple):
 
 
 class Later(NamedTuple):
-    """A changed person to be looked at again, and when, Unix milliseconds."""
+    """A changed person to be looked at again.
+
+    Args:
+        number: of the change.
+        next_try_ms: when, Unix milliseconds.
+        why: what held it up, bits as `gateway.inquiry.holdups` has them.
+        members: who could not be told; none where it is not known whether anybody is to be.
+    """
 
     number: int
     next_try_ms: int
+    why: int = 0
+    members: tuple[str, ...] = ()
+
+
+class Overdue(NamedTuple):
+    """Changed people who have waited for long, for one reason and the same members.
+
+    Args:
+        why: what held them up when they were looked at last, 0: they were not since the gateway keeps that.
+        members: who could not be told.
+        people: how many they are.
+        since_ms: since when the one waits who does so for longest, Unix milliseconds.
+    """
+
+    why: int
+    members: tuple[str, ...]
+    people: int
+    since_ms: int
 
 
 class _Take:
-    """How a look is written. A person who waits already is looked at once, for the newer change."""
+    """How a look is written. A person who waits already is looked at once, for the newer change, and has waited since
+    the older one.
+    """
 
     def __init__(self, keys: StoreKeys) -> None:
         self._keys = keys
@@ -90,14 +124,18 @@ class _Take:
                 continue
             first = take_numbers(transaction, _NUMBERS, len(people), taken.at_ms)
             blind = {number: self._keys.blind_index(number) for number in people}
-            connection.execute(sa.delete(change_due).where(change_due.c.blind_index.in_(list(blind.values()))))
+            waited = change_due.c.blind_index.in_(list(blind.values()))
+            query = sa.select(change_due.c.blind_index, change_due.c.first_at_ms).where(waited)
+            since = {bytes(row.blind_index): row.first_at_ms for row in connection.execute(query)}
+            if since:
+                connection.execute(sa.delete(change_due).where(waited))
             connection.execute(
                 sa.insert(change_due),
                 [
                     {
                         "number": number,
                         "blind_index": blind[person.number],
-                        "first_at_ms": taken.at_ms,
+                        "first_at_ms": min(taken.at_ms, since.get(blind[person.number], taken.at_ms)),
                         "next_try_ms": taken.at_ms,
                         "tries": 0,
                         "body": self._keys.encrypt(json.dumps(person).encode(), _due_of(number)),
@@ -122,7 +160,12 @@ class _Settle:
                     connection.execute(
                         sa.update(change_due)
                         .where(change_due.c.number == later.number)
-                        .values(next_try_ms=later.next_try_ms, tries=change_due.c.tries + 1)
+                        .values(
+                            next_try_ms=later.next_try_ms,
+                            tries=change_due.c.tries + 1,
+                            why=later.why,
+                            members=",".join(later.members),
+                        )
                     )
         return [None] * len(payloads)
 
@@ -169,6 +212,17 @@ class Changes:
         query = sa.select(sa.func.count(), sa.func.min(change_due.c.first_at_ms))
         row = await self._reader.run(lambda connection: connection.execute(query).one())
         return int(row[0]), int(row[1] or 0)
+
+    async def overdue(self, before_ms: int) -> list[Overdue]:
+        """Those who wait since before some Unix millisecond, by why and for whom."""
+        why, members = sa.func.coalesce(change_due.c.why, 0), sa.func.coalesce(change_due.c.members, "")
+        query = (
+            sa.select(why, members, sa.func.count(), sa.func.min(change_due.c.first_at_ms))
+            .where(change_due.c.first_at_ms < before_ms)
+            .group_by(why, members)
+        )
+        rows = await self._reader.run(lambda connection: connection.execute(query).all())
+        return [Overdue(row[0], tuple(filter(None, row[1].split(","))), int(row[2]), int(row[3])) for row in rows]
 
     def _person(self, row: Any) -> ChangedPerson:
         number, name, linked, adapter, whole = json.loads(self._keys.decrypt(bytes(row.body), _due_of(row.number)))

@@ -74,8 +74,12 @@ change_due = sa.Table(
     sa.Column("next_try_ms", sa.BigInteger, nullable=False, index=True),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("why", sa.Integer, nullable=True),
+    sa.Column("members", sa.Text, nullable=True),
 )
-"""Changed people whom somebody is told about, until it was seen what there is to tell."""
+"""Changed people whom somebody is told about, until it was seen what there is to tell; `why` says what held it up when
+they were looked at last, `members` who is to be told.
+"""
 
 subscription_key = sa.Table(
     "subscription_key",

@@ -28,6 +28,7 @@ from gateway.observing.refusals import Refusals
 from gateway.store.engine import QUEUE_LIMIT
 from gateway.store.place import database_file
 from gateway.vitals.adapters import AdapterVitals
+from gateway.vitals.changes import ChangeVitals
 from gateway.vitals.letters import LetterVitals
 from gateway.vitals.overload import OverloadVitals
 from gateway.vitals.peers import AlarmVitals, DepartmentVitals, PartnerVitals
@@ -56,6 +57,7 @@ class Seen:
         faults: registered adapters that cannot be asked, and why.
         partners: the other members' gateways.
         letters: outbox and inbox.
+        changes: changed people who wait.
         alarms: members whose questions raised an alarm, and the signals.
         behind: departments whose changes cannot be read.
         unsigned: why the last message could not be signed; None: it was.
@@ -72,6 +74,7 @@ class Seen:
     faults: Callable[[], Mapping[str, tuple[str, str]]]
     partners: Partners
     letters: LetterVitals
+    changes: ChangeVitals
     alarms: Callable[[], Mapping[str, Sequence[str]]]
     behind: Callable[[], Mapping[str, Behind]]
     unsigned: Callable[[], CertsError | None]
@@ -120,6 +123,7 @@ def health_of(settings: GatewaySettings, seen: Seen, clock: Clock) -> Health:
     health.register("sources", SourceVitals(seen.departments, seen.behind))
     health.register("adapters", AdapterVitals(seen.faults))
     health.register("letters", seen.letters)
+    health.register("changes", seen.changes)
     health.register("alarms", AlarmVitals(seen.alarms, seen.directory))
     return health
 

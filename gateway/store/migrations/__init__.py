@@ -17,7 +17,7 @@ from gateway.errors import StoreError
 from gateway.store import adapter_tables, notice_tables, once_tables, post_tables, quality_tables
 from gateway.store.tables import metadata
 
-NEWEST = "0015"
+NEWEST = "0016"
 """The version this gateway works with; a test holds it to the newest file in `versions`."""
 
 _KNOWN = tuple(f"{number:04}" for number in range(1, int(NEWEST) + 1))

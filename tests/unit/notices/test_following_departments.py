@@ -197,19 +197,3 @@ async def test_a_change_of_somebody_who_waits_already_is_one_look(tmp_path: Path
             civil.record(ANNA, death(days))
             await w.look()
         assert (await w.b.store.changes.waiting())[0] == 1
-
-
-async def test_what_stays_incomplete_is_given_up_after_its_time(tmp_path: Path) -> None:
-    civil = Feed({ANNA: []})
-    bank = Feed({}, department=v.DEPARTMENT_BANKS)
-    async with world(tmp_path, civil, bank, give_up_days=1.0) as w:
-        await w.subscribe(ANNA)
-        civil.record(ANNA)
-        await w.look()
-        bank.error = SourceDownError("down", "不可用")
-        await w.noticing.once()
-        assert (await w.b.store.changes.waiting())[0] == 1
-        w.clock.advance(86_400 + 60)
-        await w.noticing.once()
-        assert (await w.b.store.changes.waiting())[0] == 0
-        assert await w.told() == []

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
 from gateway.store import migrations
+from gateway.store.changes import Overdue
 from gateway.store.engine import Store
 from gateway.store.keys import StoreKeys, load_or_create_key
 from gateway.store.tables import metadata
@@ -195,6 +196,19 @@ async def test_a_store_of_the_first_version_goes_through_the_others(open_store: 
         migrations._make(connection)
     assert _normalised(store._engine) == _normalised(fresh)
     fresh.dispose()
+    await store.close()
+
+
+async def test_changed_people_who_waited_before_an_upgrade_wait_after_it(open_store: OpenStore, state: Path) -> None:
+    state.mkdir(mode=0o700)
+    before = sa.create_engine(f"sqlite:///{state / 'wugan.db'}")
+    with before.begin() as connection:
+        migrations._migrate(connection, "0015")
+        connection.exec_driver_sql("INSERT INTO change_due VALUES (7, x'01', 1000, 2000, 3, x'00')")
+    before.dispose()
+    store = open_store()
+    assert await store.changes.waiting() == (1, 1000)
+    assert await store.changes.overdue(1001) == [Overdue(0, (), 1, 1000)]
     await store.close()
 
 
