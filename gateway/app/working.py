@@ -160,7 +160,6 @@ def build_notices(
         pushing = [about.department for about in departments.descriptions if about.pushes]
         return [*(source.about.department for source in departments.feeds), *pushing]
 
-    registering = Registering(lambda: access.policy, store.watches, store.audit, outbox, clock, given, monitored)
     noticing = Noticing(
         book,
         departments,
@@ -172,6 +171,17 @@ def build_notices(
         given,
         deliver_ms=deliver_ms,
         told=lambda count: metrics.NOTICES_SENT.add(by=count),
+    )
+    registering = Registering(
+        lambda: access.policy,
+        store.watches,
+        store.changes,
+        store.audit,
+        outbox,
+        clock,
+        given,
+        monitored,
+        noticing.wake,
     )
     following = Following(departments, store.watches, store.changes, clock, given, noticing.wake)
     departments.sources.listen(following.wake)

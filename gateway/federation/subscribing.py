@@ -1,8 +1,9 @@
 """Subscribing at other members for the people whom this member's units pay, and keeping that up.
 
 Owns: tokens under a key for each member, which member is asked about whom, the letters, what their replies mean, and
-renewal before the other side's time for a subscription is over. Refuses: asking every member: whoever is watched for
-lives somewhere, and no more members than that learn that somebody is.
+renewal before the other side's time for a subscription is over; having those looked at whom the other side had lost.
+Refuses: asking every member: whoever is watched for lives somewhere, and no more members than that learn that somebody
+is; and naming a number to one that did not lose it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from google.protobuf.message import DecodeError
 from gateway.clock import Clock
 from gateway.errors import DirectoryError, RefusedError, StoreError, WuganError
 from gateway.exchange.question import MAX_TEXT, check_context
-from gateway.exchange.tokens import PairKey
+from gateway.exchange.tokens import TOKEN_BYTES, PairKey, cut
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.regions import is_region
 from gateway.log import described
@@ -162,8 +163,34 @@ class Subscribing:
             reason = words.REFUSAL_REASON_INTERNAL
         if reason:
             _log.warning("subscription refused", member=delivery.sender, why=int(reason))
-        replied = Replied(delivery.sender, reply.answers_to, reason, reply.until_ms, monitored)
-        return Handled([self._store.subscriptions.replying(replied)])
+        now_ms = self._clock.now_ms()
+        replied = Replied(delivery.sender, reply.answers_to, reason, reply.until_ms, monitored, now_ms)
+        effects = [self._store.subscriptions.replying(replied)]
+        if not reason:
+            effects += await self._looks(delivery.sender, reply, now_ms)
+        return Handled(effects)
+
+    async def _looks(self, member: str, reply: notices_pb2.SubscriptionReply, now_ms: int) -> list[Effect]:
+        """Letters that have people looked at whose subscriptions a member had lost, though they were believed in force.
+
+        What these are answered is not waited for: nobody is put down as asked for by such a letter, so that the reply
+        to one that asks for a look leads to no other, whatever it says.
+        """
+        unknown = frozenset(cut(reply.unknown, TOKEN_BYTES))
+        lost = await self._store.subscriptions.lost(member, reply.answers_to, unknown, now_ms)
+        if lost:
+            _log.warning("subscriptions were lost by a member", member=member, people=len(lost))
+        groups: dict[tuple[bytes, int], list[Subscribed]] = {}
+        for each in lost:
+            groups.setdefault((each.context, each.until_ms), []).append(each)
+        effects: list[Effect] = []
+        for (written, until_ms), group in groups.items():
+            context = exchange_pb2.Context.FromString(written)
+            for part in _parts(group):
+                sent = await self._letter(member, context, part, until_ms, look=True)
+                record = self._record(context, member, sent, len(part), "asked to look at people it had lost")
+                effects += [self._post.effect(sent), record]
+        return effects
 
     async def run(self) -> None:
         """Renew until cancelled."""
@@ -204,7 +231,13 @@ class Subscribing:
         await commit(self._store, effects)
 
     async def _letter(
-        self, member: str, context: exchange_pb2.Context, people: Sequence[Subscribed], until_ms: int
+        self,
+        member: str,
+        context: exchange_pb2.Context,
+        people: Sequence[Subscribed],
+        until_ms: int,
+        *,
+        look: bool = False,
     ) -> Letter:
         key = await self._key(member)
         change = notices_pb2.SubscriptionChange(
@@ -216,6 +249,7 @@ class Subscribing:
                 benefit=[each.benefit for each in people],  # type: ignore[misc]  # numbers of the contract
             ),
             until_ms=until_ms,
+            look_at=[each.id_number for each in people] if look else [],
         )
         now_ms = self._clock.now_ms()
         return letter(
@@ -281,6 +315,8 @@ def _read_reply(body: bytes) -> notices_pb2.SubscriptionReply:
     except DecodeError as error:
         raise RefusedError("the reply does not parse", "回复无法解析") from error
     if len(reply.answers_to) != 16 or not 0 <= reply.until_ms < 1 << 52 or len(reply.monitored) > 64:
+        raise RefusedError("the reply is malformed", "回复格式有误")
+    if len(reply.unknown) % TOKEN_BYTES or len(reply.unknown) > IN_ONE_LETTER * TOKEN_BYTES:
         raise RefusedError("the reply is malformed", "回复格式有误")
     return reply
 

@@ -1,7 +1,12 @@
 """Subscriptions of other members: what they leave here is looked at, decided on, and answered.
 
-Owns: the bounds of a SubscriptionChange, the decision whether the member may be told of changes at all, and until when.
-Refuses: counting people (nobody is told anything yet: that is counted notice by notice), and learning who they are.
+Owns: the bounds of a SubscriptionChange, the decision whether the member may be told of changes at all, and until when;
+whom it was not told of because the subscription had been lost here. Refuses: counting people (nobody is told anything
+yet: that is counted notice by notice), and learning who they are, but for those who are to be looked at.
+
+The rule. A subscription is new here, or was lost: its time ran out while the subscriber was away, or the database is an
+older one. Only the subscriber knows which, so the reply says who was unknown, and a further change names the numbers of
+those whom it believed to be watched. They are looked at once, like people who changed.
 """
 
 from __future__ import annotations
@@ -9,22 +14,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import structlog
 from google.protobuf.message import DecodeError
 
 from gateway.access.policy import Policy
 from gateway.clock import Clock
 from gateway.errors import AccessError, RefusedError
 from gateway.exchange.question import check_context
-from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, cut
+from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, PairKey, cut
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
+from gateway.rules.identity import normalise_numbers
 from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.letters import Effect, Letter
 from gateway.store.watches import Person, Registration, Watches
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import delivery_pb2, notices_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
+
+_log = structlog.stdlib.get_logger(__name__)
 
 MAX_PEOPLE: Final = 5_000
 """People in one change at most."""
@@ -32,6 +42,8 @@ AT_ONCE: Final = 1
 """Changes dealt with at once: how many people a member subscribed for is counted before those of a change are taken in,
 so that the next one is to be looked at when they are."""
 REPLY_MS: Final = 7 * 86_400_000
+_SOON_MS: Final = 60_000
+"""What runs out so soon may have done so before it is renewed, and is called unknown."""
 _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
 _ROSTER_FACTOR: Final = 1.5
 
@@ -42,20 +54,25 @@ class Registering:
     Args:
         policy: what is allowed at the moment; None: nothing.
         monitored: departments here that tell of changes, of the moment.
+        found: called when there is somebody to be looked at.
     """
 
     def __init__(
         self,
         policy: Callable[[], Policy | None],
         watches: Watches,
+        changes: Changes,
         audit: AuditLog,
         post: Post,
         clock: Clock,
         settings: NoticesSettings,
         monitored: Callable[[], Sequence[int]],
+        found: Callable[[], None],
     ) -> None:
         self._policy = policy
         self._watches = watches
+        self._changes = changes
+        self._found = found
         self._audit = audit
         self._post = post
         self._clock = clock
@@ -80,10 +97,13 @@ class Registering:
         if until_ms:
             refused = await self._refusal(delivery.sender, change, now_ms)
         effects: list[Effect] = []
+        given = _registration(delivery.sender, change, until_ms)
+        unknown = await self._watches.unknown(given, now_ms + _SOON_MS) if change.until_ms else []
         if refused is None:
-            effects.append(self._watches.registering(_registration(delivery.sender, change, until_ms)))
+            effects.append(self._watches.registering(given))
         if change.until_ms:
-            effects.append(self._post.effect(self._reply(delivery, refused, until_ms, now_ms)))
+            effects.append(self._post.effect(self._reply(delivery, refused, until_ms, unknown, now_ms)))
+            effects += self._looking(change, frozenset() if refused is None else frozenset(unknown), now_ms)
         effects.append(self._audit.effect(_event(delivery, change, refused, until_ms, now_ms)))
         return Handled(effects)
 
@@ -119,10 +139,28 @@ class Registering:
             )
         return None
 
-    def _reply(self, delivery: Received, refused: RefusedError | None, until_ms: int, now_ms: int) -> Letter:
+    def _looking(self, change: notices_pb2.SubscriptionChange, but: frozenset[bytes], now_ms: int) -> list[Effect]:
+        """What notes that people are to be looked at, those of some tokens left out. Whether their subscriber may be
+        told of them is decided then, time and again if need be, whatever came of this change.
+        """
+        tokens = cut(change.people.tokens, TOKEN_BYTES) if change.look_at else []
+        people = [
+            ChangedPerson(number, "", (), "", whole=False)
+            for token, number in zip(tokens, change.look_at, strict=True)
+            if token not in but
+        ]
+        if not people:
+            return []
+        _log.info("people to be looked at who had been lost", people=len(people))
+        return [self._changes.taking(Taken("", None, people, now_ms))._replace(after=self._found)]
+
+    def _reply(
+        self, delivery: Received, refused: RefusedError | None, until_ms: int, unknown: Sequence[bytes], now_ms: int
+    ) -> Letter:
         reply = notices_pb2.SubscriptionReply(answers_to=delivery.delivery_id)
         if refused is None:
             reply.until_ms = until_ms
+            reply.unknown = b"".join(unknown)
             reply.monitored.extend(sorted(set(self._monitored())))  # type: ignore[arg-type]  # numbers of the contract
         else:
             reply.refusal.reason = refused.reason
@@ -175,7 +213,22 @@ def read_change(body: bytes, purpose: int) -> notices_pb2.SubscriptionChange:
         )
     if not 0 <= change.until_ms < 1 << 52:
         raise _wrong("until_ms", "it is out of range", "超出范围")
+    if change.look_at:
+        _check_numbers(change)
     return change
+
+
+def _check_numbers(change: notices_pb2.SubscriptionChange) -> None:
+    """That those to be looked at are those subscribed for.
+
+    Raises:
+        RefusedError: INVALID_ARGUMENT.
+    """
+    given = list(change.look_at)
+    numbers, _ = normalise_numbers(given)
+    key = PairKey(change.key.key_id, change.key.secret)
+    if numbers != given or key.tokens(numbers) != cut(change.people.tokens, TOKEN_BYTES):
+        raise _wrong("look_at", "give the number of every token, normalised", "须与各令牌逐一对应，且为规范号码")
 
 
 def _registration(sender: str, change: notices_pb2.SubscriptionChange, until_ms: int) -> Registration:

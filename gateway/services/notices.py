@@ -17,7 +17,7 @@ from gateway.federation.noticed import Noticed, Told
 from gateway.federation.subscribing import LONGEST_MS, Subscribing, Wanted
 from gateway.services.late import Named
 from gateway.services.watchers import Watchers
-from gateway.store.subscriptions import LIST_AT_MOST, Subscribed, Subscriptions
+from gateway.store.subscriptions import ACTIVE, LIST_AT_MOST, PENDING, Subscribed, Subscriptions
 from gateway.store.tables import BLIND_INDEX_BYTES, MEMBER_CHARS
 from gateway.wording import Word
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -120,8 +120,9 @@ class NoticeService:
         """
         limit = min(request.limit or DEFAULT_LIST, LIST_AT_MOST)
         page = await self._subscriptions.page(unit, _place(request.after), limit)
+        now_ms = self._clock.now_ms()
         response = agency_pb2.ListSubscriptionsResponse(
-            subscriptions=[_shown(each, self._name(each.member)) for each in page]
+            subscriptions=[_shown(_as_it_stands(each, now_ms), self._name(each.member)) for each in page]
         )
         if len(page) == limit:
             last = page[-1]
@@ -173,6 +174,11 @@ class _Gone:
 
     def __init__(self, member_id: str) -> None:
         self.member_id = self.name_zh = self.name_en = member_id
+
+
+def _as_it_stands(each: Subscribed, now_ms: int) -> Subscribed:
+    """One whose time at the other side ran out is not active until it says so again."""
+    return each._replace(standing=PENDING) if each.standing == ACTIVE and each.lease_until_ms < now_ms else each
 
 
 def _shown(each: Subscribed, member: Named) -> agency_pb2.SubscriptionState:

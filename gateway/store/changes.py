@@ -189,6 +189,10 @@ class Changes:
         """Note what a look brought; on the disk when this returns."""
         await self._writer.submit(self._take, taken)
 
+    def taking(self, taken: Taken) -> Effect:
+        """What notes people who are to be looked at, to be committed with whatever says so."""
+        return Effect(self._take, taken)
+
     def settling(self, settled: Sequence[int | Later]) -> Effect:
         """What ends changes (their numbers) or puts them off, to be committed with what came of them."""
         return Effect(self._settle, settled)

@@ -7,7 +7,7 @@ to renew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ REFUSED: Final = 3
 LIST_AT_MOST: Final = 1_000
 RENEW_AT_MOST: Final = 2_000
 PURGE_AT_MOST: Final = 2_000
+_TOKENS_AT_ONCE: Final = 500
 
 
 class Subscribed(NamedTuple):
@@ -44,6 +45,8 @@ class Subscribed(NamedTuple):
         standing: PENDING, ACTIVE or REFUSED.
         reason: RefusalReason when refused.
         monitored: bits 1 << Department.
+        lease_until_ms: until when the other side lets it count unless it is asked for again, Unix milliseconds; where
+            it refused since, when it did. 0: it never did.
     """
 
     unit: str
@@ -59,6 +62,7 @@ class Subscribed(NamedTuple):
     standing: int = PENDING
     reason: int = 0
     monitored: int = 0
+    lease_until_ms: int = 0
 
     def __repr__(self) -> str:
         """Nothing of the person, whoever logs it."""
@@ -74,13 +78,23 @@ class Putting(NamedTuple):
 
 
 class Replied(NamedTuple):
-    """What a member said to a letter."""
+    """What a member said to a letter.
+
+    Args:
+        member: which.
+        change_id: of the letter.
+        reason: RefusalReason; 0: it lets the subscriptions count.
+        lease_until_ms: until when, Unix milliseconds.
+        monitored: bits 1 << Department.
+        at_ms: when it said so, Unix milliseconds.
+    """
 
     member: str
     change_id: bytes
     reason: int
     lease_until_ms: int
     monitored: int
+    at_ms: int = 0
 
 
 class _Key:
@@ -163,7 +177,9 @@ class _Put:
 
 
 class _Reply:
-    """How a reply is noted; one to an earlier letter says nothing any more."""
+    """How a reply is noted; one to an earlier letter says nothing any more. What is refused counts no longer than until
+    now, and is known to have counted.
+    """
 
     def apply(self, transaction: Transaction, payloads: Sequence[Replied]) -> list[int]:
         return [
@@ -173,12 +189,19 @@ class _Reply:
                 .values(
                     standing=REFUSED if replied.reason else ACTIVE,
                     reason=replied.reason,
-                    lease_until_ms=replied.lease_until_ms,
+                    lease_until_ms=_until(replied),
                     monitored=replied.monitored,
                 )
             ).rowcount
             for replied in payloads
         ]
+
+
+def _until(replied: Replied) -> sa.ColumnElement[int] | int:
+    if not replied.reason:
+        return replied.lease_until_ms
+    before = subscription.c.lease_until_ms
+    return sa.case((before > replied.at_ms, replied.at_ms), else_=before)
 
 
 class _Remove:
@@ -304,6 +327,33 @@ class Subscriptions:
             .limit(RENEW_AT_MOST)
         )
 
+    async def lost(self, member: str, change_id: bytes, unknown: Collection[bytes], now_ms: int) -> list[Subscribed]:
+        """Subscriptions that counted with a member once, and did not any more when it dealt with a letter.
+
+        Args:
+            member: which.
+            change_id: of the letter; ids of letters grow, and whoever was asked for last by an earlier one is not of it.
+            unknown: tokens of those whom the member did not know; also of those asked for again since.
+            now_ms: before which the time that the member had set was over.
+        """
+        tokens = list(unknown)
+
+        def read(connection: sa.Connection) -> dict[tuple[Any, ...], Any]:
+            of_member = (subscription.c.member == member, subscription.c.lease_until_ms > 0)
+            over = sa.select(subscription).where(
+                subscription.c.change_id == change_id, *of_member, subscription.c.lease_until_ms < now_ms
+            )
+            rows = list(connection.execute(over))
+            for start in range(0, len(tokens), _TOKENS_AT_ONCE):
+                part = tokens[start : start + _TOKENS_AT_ONCE]
+                query = sa.select(subscription).where(
+                    subscription.c.token.in_(part), *of_member, subscription.c.change_id >= change_id
+                )
+                rows += connection.execute(query)
+            return {(row.unit, bytes(row.blind_index), row.benefit): row for row in rows}
+
+        return [self._read(row) for row in (await self._reader.run(read)).values()]
+
     async def count(self) -> int:
         """How many there are."""
         query = sa.select(sa.func.count()).select_from(subscription)
@@ -332,6 +382,7 @@ class Subscriptions:
             standing=row.standing,
             reason=row.reason,
             monitored=row.monitored,
+            lease_until_ms=row.lease_until_ms,
         )
 
 

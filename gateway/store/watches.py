@@ -108,7 +108,7 @@ class _Register:
     def _one(self, transaction: Transaction, given: Registration) -> None:
         connection = transaction.connection
         people = {(person.token, person.benefit): person for person in given.people}
-        group = self._known(connection, given)
+        group = _number_of(connection, given)
         if not given.until_ms:
             if group is not None:
                 _take_out(connection, [(person, group) for person in people.values()])
@@ -149,18 +149,6 @@ class _Register:
                 sa.update(watch_group).where(watch_group.c.number == group).values(people=watch_group.c.people + change)
             )
         _forget_terms(connection, before - {terms})
-
-    @staticmethod
-    def _known(connection: sa.Connection, given: Registration) -> int | None:
-        """The group's number; None: there is none."""
-        found: int | None = connection.execute(
-            sa.select(watch_group.c.number).where(
-                watch_group.c.member == given.member,
-                watch_group.c.key_id == given.key_id,
-                watch_group.c.unit == given.unit,
-            )
-        ).scalar()
-        return found
 
     def _made(self, connection: sa.Connection, given: Registration) -> int:
         number = _next(connection, watch_group)
@@ -293,6 +281,29 @@ class Watches:
 
         return await self._reader.run(read)
 
+    async def unknown(self, given: Registration, at_ms: int) -> list[bytes]:
+        """Tokens of those of these people for whom the unit has no subscription that still counts at `at_ms`."""
+        wanted = list({(person.token, person.benefit): person for person in given.people}.values())
+
+        def read(connection: sa.Connection) -> list[bytes]:
+            group = _number_of(connection, given)
+            if group is None:
+                return [person.token for person in wanted]
+            lacking: list[bytes] = []
+            for part in _parts(wanted):
+                rows = connection.execute(
+                    sa.select(watch.c.token, watch.c.benefit).where(
+                        watch.c.token.in_([person.token for person in part]),
+                        watch.c.group_number == group,
+                        watch.c.until_ms >= at_ms,
+                    )
+                )
+                known = {(bytes(row.token), row.benefit) for row in rows}
+                lacking += [person.token for person in part if (person.token, person.benefit) not in known]
+            return lacking
+
+        return list(dict.fromkeys(await self._reader.run(read)))
+
     async def find(self, tokens: Iterable[bytes], now_ms: int) -> list[Watched]:
         """The subscriptions of these tokens that still count."""
         wanted = list(tokens)
@@ -316,6 +327,18 @@ class Watches:
             check, context = bytes(row.name_check), bytes(row.context)
             found.append(Watched(token, row.group_number, row.benefit, check, context, row.sequence, told))
         return found
+
+
+def _number_of(connection: sa.Connection, given: Registration) -> int | None:
+    """The number of the group that a registration is of; None: there is none."""
+    found: int | None = connection.execute(
+        sa.select(watch_group.c.number).where(
+            watch_group.c.member == given.member,
+            watch_group.c.key_id == given.key_id,
+            watch_group.c.unit == given.unit,
+        )
+    ).scalar()
+    return found
 
 
 def _take_out(connection: sa.Connection, people: Sequence[tuple[Person, int]]) -> None:

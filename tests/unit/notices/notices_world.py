@@ -136,11 +136,13 @@ class World:
         self.registering = Registering(
             lambda: self.access.policy,
             b.store.watches,
+            b.store.changes,
             b.store.audit,
             b.outbox,
             clock,
             self.settings,
             lambda: [source.about.department for source in self.departments.feeds],
+            lambda: self.noticing.wake(),
         )
         inquiry = Inquiry(BOOK, self.departments, self.access, clock, max_subjects=1000, max_evidence=100)
         self.noticing = Noticing(

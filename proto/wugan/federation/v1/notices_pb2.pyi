@@ -33,6 +33,7 @@ class SubscriptionChange(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     PEOPLE_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
+    LOOK_AT_FIELD_NUMBER: _builtins.int
     until_ms: _builtins.int
     """Until when, Unix milliseconds; the other side may make it shorter. 0: these people are taken out."""
     @_builtins.property
@@ -43,6 +44,13 @@ class SubscriptionChange(_message.Message):
     def key(self) -> Global___SubscriptionKey: ...
     @_builtins.property
     def people(self) -> Global___SubscribedColumns: ...
+    @_builtins.property
+    def look_at(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Normalised numbers of these people, row by row, where each of them is to be looked at once: the other side had lost
+        subscriptions that the subscriber believed in force, and nobody was told what changed meanwhile. What is found is told
+        as if it had just changed. Empty: nobody is looked at.
+        """
+
     def __init__(
         self,
         *,
@@ -50,10 +58,11 @@ class SubscriptionChange(_message.Message):
         key: Global___SubscriptionKey | None = ...,
         people: Global___SubscribedColumns | None = ...,
         until_ms: _builtins.int = ...,
+        look_at: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "people", b"people"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "people", b"people", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "look_at", b"look_at", "people", b"people", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -125,10 +134,15 @@ class SubscriptionReply(_message.Message):
     REFUSAL_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     MONITORED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
     answers_to: _builtins.bytes
     """Delivery id of the SubscriptionChange."""
     until_ms: _builtins.int
     """Until when the subscriptions count, unless renewed, Unix milliseconds."""
+    unknown: _builtins.bytes
+    """Tokens of those of the change for whom no subscription of the unit was in force here when it came, 16 bytes each, one
+    after another: of those who are new, and of those whose time had run out or whom a restored database does not have.
+    """
     @_builtins.property
     def refusal(self) -> _exchange_pb2.Refusal:
         """Set when nothing of it was accepted."""
@@ -144,10 +158,11 @@ class SubscriptionReply(_message.Message):
         refusal: _exchange_pb2.Refusal | None = ...,
         until_ms: _builtins.int = ...,
         monitored: _abc.Iterable[_vocabulary_pb2_1.Department.ValueType] | None = ...,
+        unknown: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_to", b"answers_to", "monitored", b"monitored", "refusal", b"refusal", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers_to", b"answers_to", "monitored", b"monitored", "refusal", b"refusal", "unknown", b"unknown", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

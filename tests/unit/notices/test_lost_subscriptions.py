@@ -1,0 +1,313 @@
+"""Subscriptions that the asking side believed in force and the other side did not have any more: nobody is lost by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from gateway.errors import RefusedError
+from gateway.exchange.tokens import PairKey
+from gateway.inquiry.registering import read_change
+from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
+from gateway.store.watches import Person, Registration
+from tests.unit.notices.notices_world import PENSION, Feed, Silent, World, death, findings_of, world
+from tests.unit.notices.test_notice_service import called
+from tests.unit.rules.rules_world import row
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, context, policy, terms
+from tests.unit.store.store_world import cells
+from wugan.adapter.v1 import vocabulary_pb2 as v
+from wugan.agency.v1 import agency_pb2
+from wugan.federation.v1 import delivery_pb2, notices_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
+
+DECEASED = words.SURVIVAL_STATUS_DECEASED
+VISIT = row("OUTPATIENT", 5, region=340100)
+DAY_S = 86_400
+
+
+async def lapse(w: World, days: float = 12.2, *, purged: bool = True) -> None:
+    """A is away for so long."""
+    w.clock.advance(days * DAY_S)
+    while purged and await w.b.store.watches.purge(w.clock.now_ms()):
+        pass
+
+
+async def forget(w: World, *numbers: str, unit: str = UNIT) -> None:
+    """B's database is an older one, without these subscriptions."""
+    (group,) = [each for each in await w.b.store.watches.groups() if each.unit == unit]
+    key = PairKey(group.key_id, group.secret)
+    gone = [Person(key.token(number), b"", PENSION) for number in numbers]
+    given = Registration(A.member_id, unit, group.key_id, group.secret, b"", gone, 0)
+    await w.b.store.together([w.b.store.watches.registering(given)])
+
+
+async def renew(w: World) -> int:
+    """A renews what is to be renewed, and whatever follows from it happens."""
+    renewed = await w.subscribing.renew()
+    await w.delivered()
+    await w.delivered()  # B's answer to what A asked because of its answer
+    await w.settle()
+    return renewed
+
+
+def looks(department: Feed) -> int:
+    return sum(1 for asked in department.asked if asked.traces_since_on < 1 << 30)
+
+
+async def from_a(w: World) -> list[notices_pb2.SubscriptionChange]:
+    """Every change that A sent."""
+    sent = [each for at in range(len(w.a.wire.envelopes)) for each in w.a.sent(at)]
+    kind = delivery_pb2.DELIVERY_KIND_SUBSCRIPTION
+    return [notices_pb2.SubscriptionChange.FromString(each.body) for each in sent if each.kind == kind]
+
+
+@pytest.mark.parametrize("purged", [True, False])
+async def test_a_death_while_the_lease_had_lapsed_is_told_after_the_renewal(tmp_path: Path, purged: bool) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA, BO)
+        await lapse(w, purged=purged)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        assert await w.told() == []
+        w.clock.advance(DAY_S)
+        assert await renew(w) == 2
+        (told,) = await w.told()
+        assert (told.id_number, findings_of(told).status[0]) == (ANNA, DECEASED)
+        assert await w.b.store.changes.waiting() == (0, 0)
+        assert {each.standing for each in await w.standing()} == {ACTIVE}
+        # From here on it is a subscription like any other.
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        first, second = await w.told()
+        assert first.kept.retracted
+        assert second.kept.retracts_from == 1
+
+
+async def test_so_is_one_whom_a_restored_database_of_the_other_side_does_not_know(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=20.0) as w:
+        await w.subscribe(ANNA, BO)
+        w.clock.advance(11 * DAY_S)
+        await forget(w, ANNA)
+        for person in (ANNA, BO):
+            civil.record(person, VISIT, death())
+        await w.settle()
+        assert [each.id_number for each in await w.told()] == [BO]
+        before = looks(civil)
+        assert await renew(w) == 2
+        assert sorted(each.id_number for each in await w.told()) == sorted([ANNA, BO])
+        assert looks(civil) - before == 1, "somebody was looked at who was not lost"
+        *_, asked = await from_a(w)
+        assert list(asked.look_at) == [ANNA], "more numbers were named than had to be"
+
+
+async def test_though_the_reply_that_says_so_is_late_and_it_was_asked_for_again(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=20.0) as w:
+        await w.subscribe(ANNA)
+        w.clock.advance(11 * DAY_S)
+        await forget(w, ANNA)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        door, w.a.wire.door = w.a.wire.door, None
+        for _ in range(2):
+            assert await w.subscribing.renew() == 1
+            w.clock.advance(DAY_S + 60)
+        w.a.wire.door = door
+        await renew(w)
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_a_unit_that_subscribes_again_by_itself_renews_just_so(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        await lapse(w)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        await w.subscribe(ANNA)
+        await w.delivered()
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_so_is_what_happened_while_the_other_side_refused(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        w.allow(policy())
+        w.clock.advance(3 * DAY_S)
+        assert await renew(w) == 1
+        assert [each.standing for each in await w.standing()] == [REFUSED]
+        await lapse(w)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        w.allow(policy(terms()))
+        assert await renew(w) == 1
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_nobody_is_looked_at_who_is_new_or_was_watched_all_the_time(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT, death()], BO: [VISIT, death()]})
+    async with world(tmp_path, civil, lease_days=20.0) as w:
+        await w.subscribe(ANNA)
+        await w.settle()
+        assert await w.told() == [], "subscribe first, then check"
+        w.clock.advance(11 * DAY_S)
+        assert await renew(w) == 1
+        await w.subscribe(BO)  # new, at a time when another is known
+        await w.subscribe(ANNA, unit="another unit")
+        await w.delivered()
+        await w.settle()
+        assert looks(civil) == 0
+        assert all(not each.look_at for each in await from_a(w))
+
+
+async def test_who_is_looked_at_and_well_is_not_told_of_and_nothing_of_them_stays(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA, CHEN)  # nobody of B knows CHEN
+        await lapse(w)
+        await renew(w)
+        assert await w.told() == []
+        assert await w.b.store.changes.waiting() == (0, 0)
+        for cell in cells(w.b.store):
+            raw = cell.encode() if isinstance(cell, str) else cell or b""
+            assert ANNA.encode() not in raw
+            assert NAMES[ANNA].encode() not in raw
+        decisions = [event.decision for event in await w.recorded(w.b)]
+        assert sum("nothing to tell" in each for each in decisions) == 2
+        asked = [event for event in await w.recorded(w.a) if event.decision == "asked to look at people it had lost"]
+        assert [(event.subjects, event.counterpart) for event in asked] == [(2, w.b.party.member_id)]
+
+
+async def test_a_person_who_has_another_number_by_now_is_found(tmp_path: Path) -> None:
+    links = {NEW_ANNA: ANNA, ANNA: NEW_ANNA}
+    civil = Feed({NEW_ANNA: [VISIT], ANNA: []}, links=links)
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        await lapse(w)
+        civil.record(NEW_ANNA, VISIT, death())
+        await w.settle()
+        await renew(w)
+        assert [(each.id_number, findings_of(each).status[0]) for each in await w.told()] == [(ANNA, DECEASED)]
+
+
+async def test_the_look_waits_like_any_other_for_what_is_silent(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    police = Silent({ANNA: []}, department=v.DEPARTMENT_PUBLIC_SECURITY)
+    async with world(tmp_path, civil, police, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        await lapse(w)
+        police.people = {ANNA: [row("HOUSEHOLD_CANCELLED_DEATH", 3, region=340100)]}
+        police.down()
+        await renew(w)
+        assert await w.told() == []
+        assert (await w.b.store.changes.waiting())[0] == 1
+        police.up()
+        await w.looked_again()
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_the_look_is_asked_for_though_the_other_side_cannot_decide_just_then(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        await lapse(w)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        handle, changes = w.registering.handle, 0
+
+        async def unreadable_for_the_second(delivery: Any) -> Any:
+            nonlocal changes
+            changes += 1
+            w.allow(None if changes == 2 else policy(terms()))
+            return await handle(delivery)
+
+        w.registering.handle = unreadable_for_the_second  # type: ignore[method-assign]
+        await renew(w)
+        assert changes == 2
+        w.allow(policy(terms()))
+        await w.looked_again()
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_an_older_gateway_that_says_nothing_of_it_is_asked_where_the_lease_was_over(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+
+        async def silent(*_: object) -> list[bytes]:
+            return []
+
+        w.b.store.watches.unknown = silent  # type: ignore[method-assign]
+        await w.subscribe(ANNA)
+        await lapse(w)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        await renew(w)
+        assert await w.statuses() == [DECEASED]
+
+
+async def test_a_gateway_that_says_of_the_look_too_that_it_knows_nobody_is_not_asked_again(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({ANNA: [VISIT]}), lease_days=20.0) as w:
+
+        async def nobody(given: Registration, *_: object) -> list[bytes]:
+            return [person.token for person in given.people]
+
+        w.b.store.watches.unknown = nobody  # type: ignore[method-assign]
+        await w.subscribe(ANNA)
+        w.clock.advance(11 * DAY_S)
+        await renew(w)
+        for _ in range(5):
+            w.clock.advance(60)
+            await renew(w)
+        assert [len(each.look_at) for each in await from_a(w)] == [0, 0, 1]
+
+
+async def test_meanwhile_the_list_does_not_say_that_the_other_side_watches(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({ANNA: [VISIT]}), lease_days=12.0) as w:
+        agency = w.agency()
+        await w.subscribe(ANNA)
+
+        async def listed() -> list[int]:
+            response = await agency.ListSubscriptions(agency_pb2.ListSubscriptionsRequest(), called())
+            return [each.standing for each in response.subscriptions]
+
+        assert await listed() == [ACTIVE]
+        await lapse(w)
+        assert await listed() == [PENDING]
+        await renew(w)
+        assert await listed() == [ACTIVE]
+
+
+def a_change(**changed: Any) -> bytes:
+    key = PairKey(b"i" * 16, b"s" * 32)
+    plain: dict[str, Any] = {
+        "context": context(purpose=v.PURPOSE_CHANGE_MONITORING),
+        "key": notices_pb2.SubscriptionKey(key_id=key.key_id, secret=key.secret),
+        "people": notices_pb2.SubscribedColumns(
+            tokens=b"".join(key.tokens([ANNA, BO])), name_checks=b"c" * 32, benefit=[PENSION, PENSION]
+        ),
+        "until_ms": 1 << 40,
+        **changed,
+    }
+    return notices_pb2.SubscriptionChange(**plain).SerializeToString()
+
+
+def test_numbers_to_be_looked_at_are_those_of_the_tokens() -> None:
+    assert list(read_change(a_change(look_at=[ANNA, BO]), v.PURPOSE_CHANGE_MONITORING).look_at) == [ANNA, BO]
+    for wrong in ([ANNA], [BO, ANNA], [ANNA, CHEN], [ANNA, "x"], [ANNA, BO, CHEN]):
+        with pytest.raises(RefusedError) as raised:
+            read_change(a_change(look_at=wrong), v.PURPOSE_CHANGE_MONITORING)
+        assert raised.value.field == "look_at"
+        assert ANNA not in str(cast("object", raised.value))
+
+
+async def test_a_reply_of_another_shape_is_refused(tmp_path: Path) -> None:
+    async with world(tmp_path, Feed({})) as w:
+        reply = notices_pb2.SubscriptionReply(answers_to=b"i" * 16, unknown=b"x" * 17)
+        with pytest.raises(RefusedError):
+            w.subscribing.check(w.b.party.member_id, v.PURPOSE_CHANGE_MONITORING, reply.SerializeToString(), 0)
