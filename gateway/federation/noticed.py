@@ -173,7 +173,7 @@ class Noticed:
 
 def _takes_back(later: KeptNotice, kept: KeptNotice, delivery: Received) -> bool:
     """Whether a notice that came before takes this one back; not one of an earlier subscription, made before it was."""
-    return 0 < later.retracts_from <= kept.sequence and _delivery_of(later).delivery_id > delivery.delivery_id
+    return 0 < later.retracts_from <= kept.sequence and delivery_of(later).delivery_id > delivery.delivery_id
 
 
 class PeopleNoticed:
@@ -217,7 +217,8 @@ def _proof_of(kept: KeptNotice) -> Proof:
     return kept_proof(kept.body[_person_end(kept) :])
 
 
-def _delivery_of(kept: KeptNotice) -> delivery_pb2.Delivery:
+def delivery_of(kept: KeptNotice) -> delivery_pb2.Delivery:
+    """What a notice came as."""
     return delivery_pb2.Delivery.FromString(_proof_of(kept).payload)
 
 

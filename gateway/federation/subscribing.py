@@ -9,7 +9,8 @@ is; and naming a number to one that did not lose it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -21,11 +22,13 @@ from gateway.exchange.question import MAX_TEXT, check_context
 from gateway.exchange.tokens import TOKEN_BYTES, PairKey, cut
 from gateway.federation.directory import Directory, DirectorySource
 from gateway.federation.regions import is_region
+from gateway.federation.told_before import told_before
 from gateway.log import described
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import Handled, Received, letter
 from gateway.rules.book import RuleBook
 from gateway.rules.identity import normalise_number
+from gateway.rules.notifying import Told
 from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
@@ -187,7 +190,9 @@ class Subscribing:
         for (written, until_ms), group in groups.items():
             context = exchange_pb2.Context.FromString(written)
             for part in _parts(group):
-                sent = await self._letter(member, context, part, until_ms, look=True)
+                sent = await self._letter(
+                    member, context, part, until_ms, await self._to_look_at(member, context, part)
+                )
                 record = self._record(context, member, sent, len(part), "asked to look at people it had lost")
                 effects += [self._post.effect(sent), record]
         return effects
@@ -236,8 +241,7 @@ class Subscribing:
         context: exchange_pb2.Context,
         people: Sequence[Subscribed],
         until_ms: int,
-        *,
-        look: bool = False,
+        look: Mapping[tuple[bytes, int], notices_pb2.ToldBefore] = MappingProxyType({}),
     ) -> Letter:
         key = await self._key(member)
         change = notices_pb2.SubscriptionChange(
@@ -249,7 +253,8 @@ class Subscribing:
                 benefit=[each.benefit for each in people],  # type: ignore[misc]  # numbers of the contract
             ),
             until_ms=until_ms,
-            look_at=[each.id_number for each in people] if look else [],
+            look_at=[each.id_number for each in people if look],
+            told=[look[each.token, each.benefit] for each in people if look],
         )
         now_ms = self._clock.now_ms()
         return letter(
@@ -261,6 +266,17 @@ class Subscribing:
             expires_at_ms=now_ms + self._deliver_ms,
             order_key=self._store.order_key(member, _ORDER),
         )
+
+    async def _to_look_at(
+        self, member: str, context: exchange_pb2.Context, people: Sequence[Subscribed]
+    ) -> dict[tuple[bytes, int], notices_pb2.ToldBefore]:
+        """What each of a unit's people who are to be looked at was told of last, by token and benefit."""
+        kept = await self._store.notices.about(context.unit, member, [each.blind_index for each in people])
+        found = {}
+        for each in people:
+            told = told_before(self._book, kept.get((each.blind_index, each.benefit), []))
+            found[each.token, each.benefit] = notices_pb2.ToldBefore() if told is None else _written(told)
+        return found
 
     async def _key(self, member: str) -> PairKey:
         key = self._keys.get(member)
@@ -303,6 +319,17 @@ class Subscribing:
                 decision=what,
             )
         )
+
+
+def _written(told: Told) -> notices_pb2.ToldBefore:
+    return notices_pb2.ToldBefore(
+        sequence=told.sequence,
+        status=told.status,  # type: ignore[arg-type]  # a number of the contract
+        flags=told.flags,
+        decided_on=told.decided_on,
+        gone_since=told.gone_since,
+        lasting_since=told.lasting_since,
+    )
 
 
 def _parts(people: Sequence[Subscribed]) -> list[Sequence[Subscribed]]:

@@ -6,7 +6,8 @@ yet: that is counted notice by notice), and learning who they are, but for those
 
 The rule. A subscription is new here, or was lost: its time ran out while the subscriber was away, or the database is an
 older one. Only the subscriber knows which, so the reply says who was unknown, and a further change names the numbers of
-those whom it believed to be watched. They are looked at once, like people who changed.
+those whom it believed to be watched, and says what it was told of them. They are looked at once, like people who
+changed, and their notices go on from there.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOK
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.rules.identity import normalise_numbers
+from gateway.rules.notifying import Told
 from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.changes import ChangedPerson, Changes, Taken
 from gateway.store.letters import Effect, Letter
-from gateway.store.watches import Person, Registration, Watches
+from gateway.store.watches import Advance, Person, Registration, Watches
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import delivery_pb2, notices_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -45,6 +47,7 @@ REPLY_MS: Final = 7 * 86_400_000
 _SOON_MS: Final = 60_000
 """What runs out so soon may have done so before it is renewed, and is called unknown."""
 _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
+_STATUSES: Final = frozenset(words.SurvivalStatus.DESCRIPTOR.values_by_number)
 _ROSTER_FACTOR: Final = 1.5
 
 
@@ -103,6 +106,8 @@ class Registering:
             effects.append(self._watches.registering(given))
         if change.until_ms:
             effects.append(self._post.effect(self._reply(delivery, refused, until_ms, unknown, now_ms)))
+        if change.until_ms and change.look_at:
+            effects += await self._resuming(given, change, now_ms)
             effects += self._looking(change, frozenset() if refused is None else frozenset(unknown), now_ms)
         effects.append(self._audit.effect(_event(delivery, change, refused, until_ms, now_ms)))
         return Handled(effects)
@@ -139,11 +144,27 @@ class Registering:
             )
         return None
 
+    async def _resuming(self, given: Registration, change: notices_pb2.SubscriptionChange, now_ms: int) -> list[Effect]:
+        """What lets subscriptions of which nothing was told since they are here go on from what was told before."""
+        rows = zip(given.people, change.told, strict=False)
+        told = {(person.token, person.benefit): each for person, each in rows if each.sequence}
+        if not told:
+            return []
+        own = (given.member, given.unit, given.key_id)
+        groups = {each.number for each in await self._watches.groups() if (each.member, each.unit, each.key_id) == own}
+        effects = []
+        for watched in await self._watches.find({token for token, _ in told}, now_ms):
+            before = told.get((watched.token, watched.benefit))
+            if before is not None and watched.group in groups and not watched.sequence:
+                advance = Advance(watched, before.sequence, _read(before).packed())
+                effects.append(self._watches.advancing(advance))
+        return effects
+
     def _looking(self, change: notices_pb2.SubscriptionChange, but: frozenset[bytes], now_ms: int) -> list[Effect]:
         """What notes that people are to be looked at, those of some tokens left out. Whether their subscriber may be
         told of them is decided then, time and again if need be, whatever came of this change.
         """
-        tokens = cut(change.people.tokens, TOKEN_BYTES) if change.look_at else []
+        tokens = cut(change.people.tokens, TOKEN_BYTES)
         people = [
             ChangedPerson(number, "", (), "", whole=False)
             for token, number in zip(tokens, change.look_at, strict=True)
@@ -215,7 +236,18 @@ def read_change(body: bytes, purpose: int) -> notices_pb2.SubscriptionChange:
         raise _wrong("until_ms", "it is out of range", "超出范围")
     if change.look_at:
         _check_numbers(change)
+    if change.told and not (len(change.told) == len(change.look_at) and all(map(_fits, change.told))):
+        raise _wrong("told", "it does not fit those to be looked at", "与需要核对的人员不符")
     return change
+
+
+def _fits(told: notices_pb2.ToldBefore) -> bool:
+    first, second, last = told.gone_since, told.lasting_since, told.sequence
+    return 0 <= first <= last and 0 <= second <= last < 1 << 62 and told.status in _STATUSES
+
+
+def _read(told: notices_pb2.ToldBefore) -> Told:
+    return Told(told.status, told.flags, told.decided_on, told.sequence, told.gone_since, told.lasting_since)
 
 
 def _check_numbers(change: notices_pb2.SubscriptionChange) -> None:

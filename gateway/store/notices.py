@@ -161,6 +161,25 @@ class Notices:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [self._read(row) for row in rows]
 
+    async def about(self, unit: str, member: str, people: Sequence[bytes]) -> dict[tuple[bytes, int], list[KeptNotice]]:
+        """A unit's notices from a member about some people (blind indexes), by person and benefit."""
+
+        def read(connection: sa.Connection) -> list[Any]:
+            rows: list[Any] = []
+            for start in range(0, len(people), READ_AT_MOST):
+                query = sa.select(status_notice).where(
+                    status_notice.c.unit == unit,
+                    status_notice.c.blind_index.in_(people[start : start + READ_AT_MOST]),
+                    status_notice.c.member == member,
+                )
+                rows += connection.execute(query).all()
+            return rows
+
+        found: dict[tuple[bytes, int], list[KeptNotice]] = {}
+        for row in await self._reader.run(read):
+            found.setdefault((bytes(row.blind_index), row.benefit), []).append(self._read(row))
+        return found
+
     async def latest(self, unit: str) -> int:
         """Number of a unit's last notice; 0: it has none."""
         query = sa.select(sa.func.max(status_notice.c.number)).where(status_notice.c.unit == unit)

@@ -332,7 +332,7 @@ class Subscriptions:
 
         Args:
             member: which.
-            change_id: of the letter; ids of letters grow, and whoever was asked for last by an earlier one is not of it.
+            change_id: of the letter; ids grow, and whoever was asked for last by an earlier letter is not of this one.
             unknown: tokens of those whom the member did not know; also of those asked for again since.
             now_ms: before which the time that the member had set was over.
         """

@@ -133,17 +133,6 @@ class World:
             keep_ms=400 * DAY_MS,
             invalidate=lambda who, people: self.cached.extend((who, p) for p in people),
         )
-        self.registering = Registering(
-            lambda: self.access.policy,
-            b.store.watches,
-            b.store.changes,
-            b.store.audit,
-            b.outbox,
-            clock,
-            self.settings,
-            lambda: [source.about.department for source in self.departments.feeds],
-            lambda: self.noticing.wake(),
-        )
         inquiry = Inquiry(BOOK, self.departments, self.access, clock, max_subjects=1000, max_evidence=100)
         self.noticing = Noticing(
             BOOK,
@@ -155,6 +144,17 @@ class World:
             clock,
             self.settings,
             deliver_ms=deliver_ms,
+        )
+        self.registering = Registering(
+            lambda: self.access.policy,
+            b.store.watches,
+            b.store.changes,
+            b.store.audit,
+            b.outbox,
+            clock,
+            self.settings,
+            lambda: [source.about.department for source in self.departments.feeds],
+            self.noticing.wake,
         )
         self.following = Following(
             self.departments, b.store.watches, b.store.changes, clock, self.settings, self.noticing.wake

@@ -1,4 +1,4 @@
-"""Subscriptions that the asking side believed in force and the other side did not have any more: nobody is lost by it."""
+"""Subscriptions that the asking side believed in force and the other side did not have any more: nobody is missed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 
 from gateway.errors import RefusedError
+from gateway.exchange.envelope import Proof
 from gateway.exchange.tokens import PairKey
 from gateway.inquiry.registering import read_change
+from gateway.post.letters import Received
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
 from gateway.store.watches import Person, Registration
 from tests.unit.notices.notices_world import PENSION, Feed, Silent, World, death, findings_of, world
@@ -84,6 +86,106 @@ async def test_a_death_while_the_lease_had_lapsed_is_told_after_the_renewal(tmp_
         first, second = await w.told()
         assert first.kept.retracted
         assert second.kept.retracts_from == 1
+
+
+@pytest.mark.parametrize("purged", [True, False])
+async def test_a_record_withdrawn_meanwhile_takes_back_what_was_told_before(tmp_path: Path, purged: bool) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA, BO)
+        for rows in ((VISIT, death()), (VISIT,), (VISIT, death(2))):
+            civil.record(ANNA, *rows)
+            await w.settle()
+        assert [each.kept.retracted for each in await w.told()] == [True, False, False]
+        await lapse(w, purged=purged)
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        await renew(w)
+        *_, third, last = await w.told()
+        assert third.kept.retracted, "the death stands unretracted for good"
+        assert (last.kept.sequence, last.kept.retracts_from) == (4, 3)
+        assert len(await w.told()) == 4
+
+
+async def test_what_was_told_before_is_not_told_again(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        for _ in range(2):
+            await lapse(w)
+            await renew(w)
+        assert await w.statuses() == [DECEASED]
+        civil.record(ANNA, VISIT, death(4))  # the day is corrected
+        await w.settle()
+        assert [(each.kept.sequence, each.kept.retracts_from) for each in await w.told()] == [(1, 0), (2, 1)]
+
+
+async def test_of_a_subscription_that_was_ended_and_made_again_the_later_numbering_counts(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil, lease_days=12.0) as w:
+        await w.subscribe(ANNA)
+        for rows in ((VISIT, death()), (VISIT,), (VISIT, death(2))):
+            civil.record(ANNA, *rows)
+            await w.settle()
+        w.clock.advance(60)
+        await w.subscribing.unsubscribe(UNIT, [(ANNA, 0)])
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death(2))
+        await w.settle()
+        await lapse(w)
+        civil.record(ANNA, VISIT)
+        await w.settle()
+        await renew(w)
+        assert [(each.kept.sequence, each.kept.retracted) for each in await w.told()] == [
+            (1, True),
+            (2, False),
+            (3, False),
+            (1, True),
+            (2, False),
+        ]
+
+
+async def test_one_of_whom_something_was_told_here_already_does_not_go_back_nor_does_anothers_go_on(
+    tmp_path: Path,
+) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA, BO)
+        for rows in ((VISIT, death()), (VISIT,)):
+            civil.record(ANNA, *rows)
+            await w.settle()
+        await w.subscribe(ANNA, BO, unit="another unit")
+        key = PairKey(*await w.a.store.subscriptions.key(w.b.party.member_id, b"", b""))
+        told = notices_pb2.ToldBefore(sequence=1, status=DECEASED, decided_on=20_000, gone_since=1)
+        people = notices_pb2.SubscribedColumns(
+            tokens=b"".join(key.tokens([ANNA, BO])), name_checks=b"c" * 32, benefit=[PENSION, PENSION]
+        )
+        change = notices_pb2.SubscriptionChange(
+            context=w.context(),
+            key=notices_pb2.SubscriptionKey(key_id=key.key_id, secret=key.secret),
+            people=people,
+            until_ms=w.clock.now_ms() + 9 * DAY_S * 1_000,
+            look_at=[ANNA, BO],
+            told=[told, told],
+        )
+        proof = Proof(b"", b"", b"", b"", b"", 0, 1, b"")
+        purpose, now_ms = v.PURPOSE_CHANGE_MONITORING, w.clock.now_ms()
+        kind = delivery_pb2.DELIVERY_KIND_SUBSCRIPTION
+        handled = await w.registering.handle(
+            Received(A.member_id, b"d" * 16, kind, purpose, now_ms, now_ms, change.SerializeToString(), proof, 0, 0)
+        )
+        await w.b.store.together(handled.effects)
+        units = {group.number: group.unit for group in await w.b.store.watches.groups()}
+        found = await w.b.store.watches.find(key.tokens([ANNA, BO]), now_ms)
+        numbers = {ANNA: key.token(ANNA), BO: key.token(BO)}
+        assert {
+            (units[each.group], person): each.sequence
+            for each in found
+            for person, token in numbers.items()
+            if token == each.token
+        } == {(UNIT, ANNA): 2, (UNIT, BO): 1, ("another unit", ANNA): 0, ("another unit", BO): 0}
 
 
 async def test_so_is_one_whom_a_restored_database_of_the_other_side_does_not_know(tmp_path: Path) -> None:
@@ -295,6 +397,25 @@ def a_change(**changed: Any) -> bytes:
         **changed,
     }
     return notices_pb2.SubscriptionChange(**plain).SerializeToString()
+
+
+def test_what_was_told_before_fits_those_to_be_looked_at() -> None:
+    def told(**changed: int) -> notices_pb2.ToldBefore:
+        plain = {"sequence": 3, "status": DECEASED, "flags": 0, "decided_on": 20_000, "gone_since": 2, **changed}
+        return notices_pb2.ToldBefore(**plain)  # type: ignore[arg-type]
+
+    def read(*each: notices_pb2.ToldBefore) -> None:
+        read_change(a_change(look_at=[ANNA, BO], told=each), v.PURPOSE_CHANGE_MONITORING)
+
+    read(told(), notices_pb2.ToldBefore())
+    for wrong in ({"sequence": -1}, {"gone_since": 4}, {"lasting_since": 4}, {"gone_since": -1}, {"status": 99}):
+        with pytest.raises(RefusedError) as raised:
+            read(told(), told(**wrong))
+        assert raised.value.field == "told"
+    with pytest.raises(RefusedError):
+        read(told())
+    with pytest.raises(RefusedError):
+        read_change(a_change(told=[told(), told()]), v.PURPOSE_CHANGE_MONITORING)
 
 
 def test_numbers_to_be_looked_at_are_those_of_the_tokens() -> None:

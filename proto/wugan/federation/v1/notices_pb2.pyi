@@ -34,6 +34,7 @@ class SubscriptionChange(_message.Message):
     PEOPLE_FIELD_NUMBER: _builtins.int
     UNTIL_MS_FIELD_NUMBER: _builtins.int
     LOOK_AT_FIELD_NUMBER: _builtins.int
+    TOLD_FIELD_NUMBER: _builtins.int
     until_ms: _builtins.int
     """Until when, Unix milliseconds; the other side may make it shorter. 0: these people are taken out."""
     @_builtins.property
@@ -51,6 +52,12 @@ class SubscriptionChange(_message.Message):
         as if it had just changed. Empty: nobody is looked at.
         """
 
+    @_builtins.property
+    def told(self) -> _containers.RepeatedCompositeFieldContainer[Global___ToldBefore]:
+        """With `look_at`, row by row: what the last notice about the person told, so that the same is not told again, and what
+        does not hold any more is taken back. The next notice is numbered after it.
+        """
+
     def __init__(
         self,
         *,
@@ -59,14 +66,56 @@ class SubscriptionChange(_message.Message):
         people: Global___SubscribedColumns | None = ...,
         until_ms: _builtins.int = ...,
         look_at: _abc.Iterable[_builtins.str] | None = ...,
+        told: _abc.Iterable[Global___ToldBefore] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "people", b"people"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "look_at", b"look_at", "people", b"people", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "key", b"key", "look_at", b"look_at", "people", b"people", "told", b"told", "until_ms", b"until_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscriptionChange: _TypeAlias = SubscriptionChange  # noqa: Y015
+
+@_typing.final
+class ToldBefore(_message.Message):
+    """What the last notice of a subscription told, as the subscriber has it; empty: there was none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    FLAGS_FIELD_NUMBER: _builtins.int
+    DECIDED_ON_FIELD_NUMBER: _builtins.int
+    GONE_SINCE_FIELD_NUMBER: _builtins.int
+    LASTING_SINCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Number of the notice."""
+    status: _vocabulary_pb2.SurvivalStatus.ValueType
+    flags: _builtins.int
+    """Bits: 1 << EntitlementFlag."""
+    decided_on: _builtins.int
+    gone_since: _builtins.int
+    """Number of the first notice of an unbroken run that told of a death or disappearance, and of one that told of facts
+    that do not pass by themselves; 0: none.
+    """
+    lasting_since: _builtins.int
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        status: _vocabulary_pb2.SurvivalStatus.ValueType = ...,
+        flags: _builtins.int = ...,
+        decided_on: _builtins.int = ...,
+        gone_since: _builtins.int = ...,
+        lasting_since: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_on", b"decided_on", "flags", b"flags", "gone_since", b"gone_since", "lasting_since", b"lasting_since", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ToldBefore: _TypeAlias = ToldBefore  # noqa: Y015
 
 @_typing.final
 class SubscriptionKey(_message.Message):
