@@ -17,7 +17,8 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, TypeVar
 
 import grpc
-from tenacity import AsyncRetrying, retry_if_result
+from tenacity import AsyncRetrying
+from tenacity.asyncio import retry_if_result
 
 from gateway.errors import HandshakeError, PartnerError, RefusedError, WuganError
 from gateway.observing import calls
@@ -211,7 +212,7 @@ class Retrying:
         repeatable: bool,
         elsewhere: Callable[[], bool],
         left_s: Callable[[], float],
-        spend: Callable[[Failed], bool],
+        spend: Callable[[Failed], Awaitable[bool]],
     ) -> T | Failed:
         """What came of further tries after a first one that failed; the last failure where none did better.
 
@@ -221,11 +222,12 @@ class Retrying:
             repeatable: whether being dealt with twice does no harm.
             elsewhere: whether another gateway can be tried, which then is, and at once.
             left_s: seconds until nobody waits for the answer any more.
-            spend: takes the try that follows a failure out of the budget, or says that there is none.
+            spend: takes the try that follows a failure out of the budget, for which it may wait, or says that there is
+                none.
         """
         tries, wait_s = 0, 0.0
 
-        def wanted(outcome: T | Failed) -> bool:
+        async def wanted(outcome: T | Failed) -> bool:
             nonlocal tries, wait_s
             tries += 1
             if not isinstance(outcome, Failed):
@@ -239,9 +241,9 @@ class Retrying:
             jittered_s = self._backoff.wait_s(tries, self._drawn())
             # Beyond the time that was named: all who were turned away were given the same.
             wait_s = 0.0 if other else outcome.error.retry_after_ms / 1000 + jittered_s
-            return left_s() - wait_s >= LEAST_TRY_S and spend(outcome)
+            return left_s() - wait_s >= LEAST_TRY_S and await spend(outcome)
 
-        if not wanted(failed):  # the library costs more than all else that there is to do about a failure
+        if not await wanted(failed):  # the library costs more than all else that there is to do about a failure
             return failed
 
         async def again() -> T | Failed:  # the library awaits coroutine functions only

@@ -16,6 +16,7 @@ from gateway.federation.directory import Gateway
 from gateway.resilience.backoff import Outage, Random, chance
 from gateway.resilience.breaker import Breaker, Limits, Pass, State
 from gateway.resilience.bulkhead import Bulkhead
+from gateway.resilience.elsewhere import Elsewhere
 from gateway.resilience.quantile import Quantile
 from gateway.sections.resilience import BreakerSettings, RetrySettings
 
@@ -94,7 +95,10 @@ class Standing:
         self._drawn = drawn
         self.bulkhead = Bulkhead(clock, breaker.at_once, breaker.waiting)
         self.retries = Budget(retry.retry_share, reserve=1.0)
+        """Earned by what is asked."""
         self.hedges = Budget(retry.hedge_share)
+        """Earned by what is answered: where nobody answers there is no time within which answers come."""
+        self.elsewhere = Elsewhere()
         self.doors: dict[str, Door] = {}
 
     def door(self, address: str) -> Door:
@@ -119,9 +123,10 @@ class Standing:
             gateway.address not in tried and not self.door(gateway.address).breaker.refuses for gateway in gateways
         )
 
-    def well_elsewhere(self, gateways: Sequence[Gateway], tried: Collection[str]) -> bool:
-        """Whether there is a gateway that was not tried and of which nothing bad is known."""
-        return any(gateway.address not in tried and self.door(gateway.address).breaker.well for gateway in gateways)
+    def answered(self, count: int) -> None:
+        """So many questions were answered, or refused, by one of the gateways: the partner is there."""
+        self.hedges.earn(count)
+        self.elsewhere.earn(count)
 
     def choose(self, gateways: Sequence[Gateway], tried: Collection[str] = (), *, again: bool = True) -> Chosen | None:
         """The gateway to ask: the first in the directory's order that was not tried and that is let through.
@@ -185,7 +190,7 @@ class Standings:
                 standing.bulkhead.in_line,
                 standing.bulkhead.shed,
                 standing.retries.earned,
-                standing.retries.spent,
+                standing.retries.spent + standing.elsewhere.spent,
                 standing.hedges.spent,
             )
             for member, standing in self._members.items()

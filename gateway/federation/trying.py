@@ -23,7 +23,7 @@ from gateway.exchange.question import QUESTION_ID_BYTES
 from gateway.exchange.randomness import RANDOMNESS
 from gateway.federation.directory import DirectorySource, Gateway
 from gateway.federation.lines import Lines
-from gateway.federation.retrying import Failed, Retrying, failed_by, faulty, left_alone
+from gateway.federation.retrying import LEAST_TRY_S, Failed, Retrying, failed_by, faulty, left_alone
 from gateway.federation.standing import Chosen, Standing, Standings
 from gateway.observing import clocks, tracing
 from gateway.resilience.breaker import Said
@@ -98,7 +98,7 @@ class Asking:
 class _Way:
     """What the tries for one envelope have in common."""
 
-    __slots__ = ("askings", "end", "member_id", "purpose", "standing", "tried", "tries")
+    __slots__ = ("askings", "elsewhere", "end", "member_id", "purpose", "standing", "tried", "tries")
 
     def __init__(self, member_id: str, purpose: int, askings: Sequence[Asking], standing: Standing) -> None:
         self.member_id = member_id
@@ -108,10 +108,18 @@ class _Way:
         self.end = min(asking.end for asking in askings)
         self.tried: set[str] = set()
         self.tries = 0
+        self.elsewhere = False
+        """It was let through to be tried elsewhere, and that is not over."""
 
     def left_s(self) -> float:
         """Seconds until the first of the askers stops waiting."""
         return self.end - asyncio.get_running_loop().time()
+
+    def settle(self, *, failed: bool = False) -> None:
+        """What it was let through for, if it was, is over."""
+        if self.elsewhere:
+            self.elsewhere = False
+            self.standing.elsewhere.end(failed=failed)
 
 
 class Tries:
@@ -166,31 +174,45 @@ class Tries:
         standing = self._standings.of(member_id)
         count = len(askings)
         standing.retries.earn(count)
-        standing.hedges.earn(count)
         way = _Way(member_id, purpose, askings, standing)
         outcome = await self._try(way)
         if isinstance(outcome, Failed):
-            outcome = await self._retrying.go_on(
-                outcome,
-                lambda: self._try(way),
-                repeatable=True,
-                elsewhere=lambda: standing.others(self._gateways(member_id), way.tried),
-                left_s=way.left_s,
-                spend=lambda failed: self._spend(way, failed),
-            )
+            try:
+                outcome = await self._retrying.go_on(
+                    outcome,
+                    lambda: self._again(way),
+                    repeatable=True,
+                    elsewhere=lambda: self._others(way),
+                    left_s=way.left_s,
+                    spend=lambda failed: self._spend(way, failed),
+                )
+            finally:
+                way.settle()  # it was given up
         if isinstance(outcome, Failed):
             raise outcome.error
         return outcome
 
-    def _spend(self, way: _Way, failed: Failed) -> bool:
-        """Whether there is another try in the budget.
+    async def _spend(self, way: _Way, failed: Failed) -> bool:
+        """Whether there is another try in the budgets.
 
-        Where one gateway failed and another is well, it costs nothing: it multiplies no outage, since a gateway that
-        fails is well no more, and asking less at the one than before leaves the partner no busier.
+        Where one gateway failed and there is another, one that is earned by answers comes first. Not where it is only
+        busy: asking the other as well would make all of them busier.
         """
-        if failed.row.said is Said.FAILED and way.standing.well_elsewhere(self._gateways(way.member_id), way.tried):
-            return True
-        return way.standing.retries.spend(len(way.askings))
+        count, standing = len(way.askings), way.standing
+        if failed.row.said is Said.FAILED and self._others(way):
+            way.elsewhere = await standing.elsewhere.enter(count, way.left_s() - LEAST_TRY_S)
+            if way.elsewhere:
+                return True
+        return way.left_s() >= LEAST_TRY_S and standing.retries.spend(count)
+
+    def _others(self, way: _Way) -> bool:
+        return way.standing.others(self._gateways(way.member_id), way.tried)
+
+    async def _again(self, way: _Way) -> Opened | Failed:
+        """A further try."""
+        outcome = await self._try(way)
+        way.settle(failed=isinstance(outcome, Failed) and outcome.row.said is Said.FAILED)
+        return outcome
 
     def _gateways(self, member_id: str) -> Sequence[Gateway]:
         return self._directory.current().member(member_id).gateways
@@ -254,6 +276,8 @@ class Tries:
             outcome = await self._exchanged(chosen, sealed, time_s, way.askings, key, kind)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
+                if said is Said.WELL:
+                    way.standing.answered(len(way.askings))
                 if outcome.error.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
                     usual_s = chosen.door.usual.value()
                     if time_s >= min(self._fair_s, self._fair_s if usual_s is None else _SILENT * usual_s):
@@ -262,6 +286,7 @@ class Tries:
                         said = Said.NOTHING
             else:
                 said, name = Said.WELL, "OK"
+                way.standing.answered(len(way.askings))
                 chosen.door.usual.add(loop.time() - began)
         except asyncio.CancelledError:
             if loop.time() >= began + time_s - _TIMER_S and time_s >= self._fair_s:

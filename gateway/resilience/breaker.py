@@ -162,11 +162,6 @@ class Breaker:
             return self._clock.monotonic() < self._until
         return self._probing >= self._limits.probes
 
-    @property
-    def well(self) -> bool:
-        """Whether everybody is let through, and nothing failed since a call last did well."""
-        return self.state is State.CLOSED and self._failing_since_ms is None
-
     def admit(self) -> Pass | None:
         """Let a call through, which is then to be settled in any case; None: it is not let through."""
         now = self._clock.monotonic()

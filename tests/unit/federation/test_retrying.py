@@ -130,7 +130,7 @@ class Run:
         self.slept.append(seconds)
         self.left_s -= seconds
 
-    def spend(self, _failed: Failed) -> bool:
+    async def spend(self, _failed: Failed) -> bool:
         self.budget -= 1
         return self.budget >= 0
 

@@ -22,6 +22,7 @@ from gateway.observing import tracing
 from gateway.observing.trace_file import TraceFile
 from gateway.observing.tracer import SdkTracer
 from gateway.resilience.breaker import State
+from gateway.resilience.elsewhere import SAVED_AT_MOST
 from gateway.sections.resilience import BreakerSettings, RetrySettings
 from tests.unit.services.gateways_world import (
     ANNA,
@@ -48,6 +49,8 @@ STRONG = words.SURVIVAL_STATUS_ALIVE_STRONG
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 SHORT = RetrySettings(last_try_ms=150, first_wait_ms=1)
 QUICK = BreakerSettings(calls=4, fair_ms=10, open_s=4.0)
+SLOW_S = 1.5
+"""How long a gateway takes that is slow, by the federation's clock."""
 
 
 def well(asked: exchange_pb2.Question) -> exchange_pb2.Answer:
@@ -76,6 +79,8 @@ class Scripted:
         await asyncio.sleep(0)  # as long as it is on its way, others may come
         if step == "hang":
             await self.hang()
+        if step == "slow":
+            self.federation.clock.advance(SLOW_S)
         if isinstance(step, grpc.StatusCode):
             raise rpc_error(step)
         if isinstance(step, WuganError):
@@ -251,6 +256,38 @@ async def test_a_partner_that_comes_back_is_found_by_a_few_and_then_asked_by_all
     assert b.calls == 6
 
 
+SLUGGISH = QUICK.model_copy(update={"slow_ms": 1_000})
+
+
+async def test_a_partner_that_answers_but_takes_too_long_is_left_alone_until_it_is_quick_again() -> None:
+    federation, b = scripted(*["slow"] * 5)
+    partners = federation.partners(breaker=SLUGGISH)
+    assert [await outcome(partners) for _ in range(5)] == ["OK"] * 4 + ["PARTNER_UNAVAILABLE"]
+    (door,) = partners.standings.doors()
+    assert door.state is State.OPEN
+    assert door.outage is not None
+    assert (door.outage.reason, b.calls) == ("SLOW", 4)
+    federation.clock.advance(4.0)
+    assert [await outcome(partners) for _ in range(2)] == ["OK", "PARTNER_UNAVAILABLE"], "a slow probe opens it again"
+    federation.clock.advance(8.0)
+    assert [await outcome(partners) for _ in range(3)] == ["OK"] * 3
+    assert (partners.standings.doors()[0].state, b.calls) == (State.CLOSED, 8)
+
+
+async def test_a_partner_of_whom_some_answers_take_long_is_not_left_alone() -> None:
+    federation, b = scripted(*["slow", "well"] * 10)
+    partners = federation.partners(breaker=SLUGGISH)
+    assert [await outcome(partners) for _ in range(20)] == ["OK"] * 20
+    assert b.calls == 20
+
+
+async def test_of_two_gateways_the_slow_one_is_left_alone_and_the_other_asked() -> None:
+    federation, one, two = two_doors(*["slow"] * 10)
+    partners = federation.partners(breaker=SLUGGISH)
+    assert [await outcome(partners) for _ in range(10)] == ["OK"] * 10
+    assert (one.calls, two.calls) == (4, 6)
+
+
 async def test_a_partner_that_refuses_everything_is_not_left_alone() -> None:
     refusal = RefusedError("no", "不", reason=words.REFUSAL_REASON_MEMBER_NOT_PERMITTED)
     federation, b = scripted(*[refusal] * 50)
@@ -414,7 +451,7 @@ async def test_while_both_gateways_are_gone_no_more_is_asked_than_the_budget_all
     partners = federation.partners(breaker=NEVER)
     for _ in range(400):
         assert await together(partners, 4) == "PARTNER_UNAVAILABLE"
-    assert one.calls + two.calls <= 400 * 1.08 + 2
+    assert one.calls + two.calls <= 400 * 1.08 + 2 + SAVED_AT_MOST / 4
 
 
 async def test_a_gateway_that_is_only_busy_has_its_questions_put_to_another_within_the_budget() -> None:

@@ -342,6 +342,40 @@ async def test_a_source_that_is_well_again_is_found_by_a_few_lookups() -> None:
     assert wards.departments.states()[0].outage is None
 
 
+async def test_a_source_that_answers_but_takes_too_long_is_left_alone_until_it_is_quick_again() -> None:
+    found = knowing(NUMBER_A="甲")
+
+    async def slow(question: Lookup) -> Found:
+        wards.clock.advance(1.5)
+        return await found(question)
+
+    source, well = Source(slow), Source(found, name="civil-affairs")
+    wards = Wards(source, well, slow_ms=1_000)
+    assert [await wards.ask() for _ in range(4)] == [[ANSWERED, ANSWERED]] * 4
+    assert [await wards.ask() for _ in range(3)] == [[UNAVAILABLE, ANSWERED]] * 3
+    state, of_the_other = wards.departments.states()
+    assert state.outage is not None
+    assert (state.outage.reason, len(source.asked), of_the_other.outage) == ("SLOW", 4, None)
+    wards.clock.advance(4.0)
+    assert [await wards.ask() for _ in range(2)] == [[ANSWERED, ANSWERED], [UNAVAILABLE, ANSWERED]]
+    source.answer = found
+    wards.clock.advance(8.0)
+    assert [await wards.ask() for _ in range(3)] == [[ANSWERED, ANSWERED]] * 3
+    assert wards.departments.states()[0].outage is None
+
+
+async def test_a_source_of_which_some_lookups_take_long_is_not_left_alone() -> None:
+    found = knowing(NUMBER_A="甲")
+
+    async def now_and_then(question: Lookup) -> Found:
+        wards.clock.advance(1.5 * (len(source.asked) % 2))
+        return await found(question)
+
+    source = Source(now_and_then)
+    wards = Wards(source, slow_ms=1_000)
+    assert [await wards.ask() for _ in range(20)] == [[ANSWERED]] * 20
+
+
 async def test_a_source_that_never_answers_is_left_alone_once_that_is_sure() -> None:
     source = Source(hang)
     wards = Wards(source, fair_ms=20)
