@@ -201,7 +201,7 @@ async def gateway(
         )
         cache = await open_cache(settings, store, directory, clock, stack)
         forget: Invalidate = cache.forget if cache is not None else lambda _member, _people: None
-        post = build_post(settings, live, directory, store, inquiry, channel, clock, forget, partners)
+        post = build_post(settings, live, directory, store, inquiry, channel, clock, cache, partners)
         stack.push_async_callback(post.carrier.close)
         checks = Checks(
             settings.member_id,

@@ -26,7 +26,7 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.enrolling import EstEnroller, EstPlace, ca_certificates
 from gateway.federation.issuer_watch import IssuerWatch
-from gateway.federation.kept import ForgetNumbers, Invalidate
+from gateway.federation.kept import Answered, ForgetNumbers, Invalidate
 from gateway.federation.late import LateChecks
 from gateway.federation.late_moves import Moves
 from gateway.federation.lines import ChannelFactory
@@ -101,7 +101,7 @@ def build_post(
     inquiry: Inquiry,
     channel: ChannelFactory,
     clock: Clock,
-    forget: Invalidate,
+    cache: AnswerCache | None,
     partners: Partners,
 ) -> Post:
     """What carries letters to and from other gateways, with those who deal with them."""
@@ -111,9 +111,19 @@ def build_post(
     outbox = Outbox(live.own, directory.current, store.outbox, carrier, clock, given, lifetime_ms=lifetime_ms)
     partners.heard = outbox.heard_of
     inbox = Inbox(store.inbox, clock, given)
+    forget: Invalidate = cache.forget if cache is not None else lambda _member, _people: None
+    answered: Answered = cache.answered if cache is not None else lambda _member, _findings: None
     asks = settings.federation
-    moves = Moves(settings.member_id, directory, asks.max_members) if asks.follow_moves else None
-    late = LateChecks(store, outbox, clock, longest_ms=longest_ms, poll_s=given.poll_s, invalidate=forget, moves=moves)
+    late = LateChecks(
+        store,
+        outbox,
+        clock,
+        longest_ms=longest_ms,
+        poll_s=given.poll_s,
+        invalidate=forget,
+        answered=answered,
+        moves=Moves(settings.member_id, directory, asks.max_members) if asks.follow_moves else None,
+    )
     most = settings.inquiry.max_subjects
     questions = DeferredQuestions(inquiry, directory.current, outbox, store.audit, clock, given, max_subjects=most)
     inbox.register(delivery_pb2.DELIVERY_KIND_QUESTION, questions, workers=given.question_workers)
@@ -261,10 +271,11 @@ async def open_rosters(
     """Whole-roster runs, those included that were left unfinished; the threads that they work in."""
     given, federation = settings.roster, settings.federation
     forget: ForgetNumbers = cache.forget_numbers if cache is not None else lambda _member, _numbers: None
+    answered: Answered = cache.answered if cache is not None else lambda _member, _findings: None
     pool = ThreadPoolExecutor(given.threads, thread_name_prefix="roster")
     around = Around(
         member_id=settings.member_id,
-        asks=Streams(partners, store.audit, clock, window=given.window, forget=forget),
+        asks=Streams(partners, store.audit, clock, window=given.window, forget=forget, answered=answered),
         news=PeopleNoticed(store),
         directory=directory,
         book=book,

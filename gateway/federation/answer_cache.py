@@ -7,8 +7,10 @@ parts them by itself. It is fresh while
 
  1. its author allows it (`Findings.cacheable_until_ms`), and thirty days at most;
  2. the directory by which its signature was verified is in force;
- 3. its author has not answered a question by other rules since;
- 4. no notice came about the person (`invalidate`), and nothing newer under the same key.
+ 3. its author has not answered by other rules since (`gateway.federation.ruled`);
+ 4. no notice or late answer of its author came about the person (`forget`), nothing newer under the same key, and
+    nothing from any member that speaks against the person (`gateway.federation.kept.spoken_against`): that ends what
+    every member said before.
 
 Refuses: answers that are not kept with their proof (`gateway.store.answers`), refusals, and accounting for a
 disclosure, which is that of whoever discloses.
@@ -33,14 +35,26 @@ from gateway.errors import StoreError, WuganError
 from gateway.exchange.envelope import Proof, verify_proof
 from gateway.exchange.header import read
 from gateway.federation.directory import Directory, DirectorySource
-from gateway.federation.kept import MAX_LINKED, CacheOptions, Held, Memory, Notices, asked_numbers, linked_numbers
+from gateway.federation.kept import (
+    MAX_LINKED,
+    CacheOptions,
+    Doubts,
+    Held,
+    Memory,
+    Notices,
+    asked_numbers,
+    linked_numbers,
+    spoken_against,
+)
 from gateway.federation.partners import PartnerAnswer
+from gateway.federation.ruled import Ruled
 from gateway.log import described
 from gateway.observing import metrics
 from gateway.rules.caching import DAY_MS
 from gateway.store.answers import KeptAnswers
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.reusable import Changes, Reusable, ReusableAnswers
-from wugan.federation.v1 import envelope_pb2, exchange_pb2
+from wugan.federation.v1 import exchange_pb2
 
 LONGEST_MS: Final = 30 * DAY_MS
 """No answer is given again, or shown as outdated, for longer than this, whatever its author allows."""
@@ -51,8 +65,6 @@ _AS_PATIENT: Final = 1.25
 """Times that differ by no more count as the same."""
 TOUCH_MS: Final = 600_000
 """How exactly it is known when an answer was used last."""
-LOOKED_BACK: Final = 64
-"""Answers of a member that are looked at for its rules after a restart."""
 _TAG_BYTES: Final = 32
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -76,14 +88,18 @@ class AnswerCache:
         self._options = options
         self._memory = Memory(options.memory_bytes)
         self._on_disk: set[bytes] = set()
-        self._rules: dict[str, tuple[int, bytes]] = {}
+        self._ruled = Ruled(answers)
+        self.answered = self._ruled.heard
+        """Told what a member answered to somebody who is not given it again: see `Answered`."""
         self._tagged: tuple[Directory | None, bytes] = (None, b"")
-        self._pending: dict[bytes, Reusable] = {}
+        self._pending: dict[bytes, tuple[Reusable, frozenset[bytes]]] = {}
+        """Rows not handed over to be written yet, and whom each is about."""
         self._used: dict[bytes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writes: set[asyncio.Future[list[bytes]]] = set()
         self._followed: list[Callable[[], None]] = []
         self._notices = Notices()
+        self._doubts = Doubts()
         self._drops: set[asyncio.Future[list[bytes]]] = set()
         self.blind = False
         """While it is not known what other gateways of this member let go: nothing is given again."""
@@ -96,7 +112,7 @@ class AnswerCache:
         """
         self._on_disk.update(await self._reusable.keys(self._clock.now_ms(), self._options.max_answers))
         for member_id in await self._reusable.members():
-            await self._learn_rules(member_id)
+            await self._ruled.learn(member_id)
         self._directory.subscribe(self._directory_changed)
         self._followed = [
             metrics.CACHE_ENTRIES.follow(lambda: {(): len(self._on_disk)}),
@@ -135,14 +151,15 @@ class AnswerCache:
             and not self.blind
             and now_ms < held.cacheable_until_ms
             and held.directory == self._tag()
-            and self._by_newest_rules(held.answer)
+            and self._ruled.by_newest(held.answer.member_id, held.answer.findings)
         )
 
-    async def find(self, key: bytes, numbers: Iterable[str], time_s: float) -> Held | None:
+    async def find(self, member_id: str, key: bytes, numbers: Iterable[str], time_s: float) -> Held | None:
         """The answer that may be given now.
 
         Args:
-            key: of the question.
+            member_id: who would be asked.
+            key: of the question to that member.
             numbers: of the question.
             time_s: how long the member would have for an answer. A partial one is not given to somebody who has more
                 time than there was for it: the departments that were silent may answer yet.
@@ -156,7 +173,7 @@ class AnswerCache:
             if not partial or time_s <= held.waited_s * _AS_PATIENT:
                 self.touch(held, now_ms)
                 return held
-        metrics.CACHE.add("ASKED")
+        metrics.CACHE.add(member_id, "ASKED")
         return None
 
     async def outdated(self, key: bytes, numbers: Iterable[str]) -> Held | None:
@@ -170,12 +187,12 @@ class AnswerCache:
             return None
         if held.directory != self._tag() and not self._signed(held.answer):
             return None
-        metrics.CACHE.add("OUTDATED")
+        metrics.CACHE.add(held.answer.member_id, "OUTDATED")
         return held
 
     def touch(self, held: Held, now_ms: int) -> None:
         """Note that an answer is being given."""
-        metrics.CACHE.add("GIVEN")
+        metrics.CACHE.add(held.answer.member_id, "GIVEN")
         if now_ms - held.used_at_ms >= TOUCH_MS:
             held.used_at_ms = self._used[held.key] = now_ms
             self._flush_later()
@@ -183,7 +200,7 @@ class AnswerCache:
     def put(
         self, question: exchange_pb2.Question, answer: PartnerAnswer, mark: int, time_s: float, key: bytes = b""
     ) -> None:
-        """Take an answer that is kept with its proof.
+        """Take an answer that is kept with its proof; where it speaks against the person, let go what others said.
 
         Args:
             question: that it answers.
@@ -194,15 +211,22 @@ class AnswerCache:
         """
         key = key or self.key(answer.member_id, question)
         findings, now_ms = answer.findings, self._clock.now_ms()
-        if findings.made_at_ms >= self._rules.get(answer.member_id, (0, b""))[0]:
-            self._rules[answer.member_id] = findings.made_at_ms, findings.rules_digest
+        self._ruled.heard(answer.member_id, findings)
+        indexes = self._indexes(asked_numbers(question), findings)
+        overtaken = self._notices.since(mark, answer.member_id, indexes)
+        self._doubts.heard(answer.member_id, indexes, findings)
+        if against := spoken_against(question, findings):
+            held = self._memory.get(key)
+            if held is not None and held.answer.proof == answer.proof:
+                return  # several waited for it
+            self.forget_numbers(EVERY_MEMBER, against)
         until = min(findings.cacheable_until_ms, now_ms + LONGEST_MS)
         stale_until = min(findings.stale_until_ms, now_ms + LONGEST_MS)
-        if until <= now_ms or len(findings.links.id_number) > MAX_LINKED:
+        contradicts = self._doubts.contradict(answer.member_id, indexes, findings)
+        if until <= now_ms or contradicts or len(findings.links.id_number) > MAX_LINKED:
             self._supersede(key, answer, now_ms)
             return
-        indexes = self._indexes(asked_numbers(question), findings)
-        if self._notices.since(mark, answer.member_id, indexes):
+        if overtaken:
             return
         held = Held(
             key,
@@ -219,39 +243,44 @@ class AnswerCache:
             self._memory.put(held)
             return
         self._memory.put(held)
-        self._pending[key] = Reusable(
-            key,
-            answer.member_id,
-            answer.message_id,
-            answer.proof.position,
-            now_ms,
-            until,
-            held.stale_until_ms,
-            held.until_ms,
-            held.directory,
-            now_ms,
+        self._pending[key] = (
+            Reusable(
+                key,
+                answer.member_id,
+                answer.message_id,
+                answer.proof.position,
+                now_ms,
+                until,
+                held.stale_until_ms,
+                held.until_ms,
+                held.directory,
+                now_ms,
+            ),
+            indexes,
         )
         self._flush_later()
 
     def forget(self, member_id: str, indexes: Collection[bytes] | None, *, tell: bool = True) -> None:
         """As `invalidate`, but nobody waits for the disk; nothing is given that is to go. `None`: about anybody.
 
-        `tell`: other gateways on the same database, which did not say so themselves.
+        `member_id`: EVERY_MEMBER, where it is about people. `tell`: other gateways on the same database, which did not
+        say so themselves.
         """
         if indexes is None:
             self._memory.drop_member(member_id)
         else:
             self._notices.came(member_id, indexes)
             self._memory.drop_people(member_id, indexes)
-        # Rows under way are written before the deletion; those that wait must not be written after it.
-        self._flush()
+        self._drop_pending(member_id, indexes)
         try:
             drop = self._reusable.drop(member_id, indexes, tell=tell)
         except StoreError as error:
             self._not_dropped(error)
-        else:
-            self._drops.add(drop)
-            drop.add_done_callback(self._dropped)
+            return
+        self._watch_drop(drop)
+        if self._writes:  # these may be in the same transaction, and behind the deletion there
+            behind = self._drop_behind(list(self._writes), member_id, indexes)
+            self._watch_drop(asyncio.get_running_loop().create_task(behind, name="cache deletion"))
 
     def forget_numbers(self, member_id: str, numbers: Collection[str]) -> None:
         """The same by normalised numbers."""
@@ -269,11 +298,32 @@ class AnswerCache:
         """Give no answer of a member about these people any more: something about them has changed.
 
         Args:
-            member_id: who said so.
+            member_id: whose answers: theirs who said so, or EVERY_MEMBER's.
             indexes: blind indexes of their numbers (`index_of`); None: of everybody.
         """
         self.forget(member_id, indexes)
         await asyncio.gather(*self._drops, return_exceptions=True)
+
+    def _drop_pending(self, member_id: str, indexes: Collection[bytes] | None) -> None:
+        """Rows of these answers are not to be written any more."""
+        gone = [
+            key
+            for key, (row, about) in self._pending.items()
+            if (indexes is None or not about.isdisjoint(indexes)) and member_id in (EVERY_MEMBER, row.member)
+        ]
+        for key in gone:
+            del self._pending[key]
+
+    async def _drop_behind(
+        self, writes: Collection[asyncio.Future[list[bytes]]], member_id: str, indexes: Collection[bytes] | None
+    ) -> list[bytes]:
+        """Delete what these writes have put there, with the answers kept along with them."""
+        await asyncio.gather(*writes, return_exceptions=True)
+        return await self._reusable.drop(member_id, indexes, tell=False)
+
+    def _watch_drop(self, drop: asyncio.Future[list[bytes]]) -> None:
+        self._drops.add(drop)
+        drop.add_done_callback(self._dropped)
 
     def _dropped(self, drop: asyncio.Future[list[bytes]]) -> None:
         self._drops.discard(drop)
@@ -293,25 +343,6 @@ class AnswerCache:
 
     def _indexes(self, numbers: Iterable[str], findings: exchange_pb2.Findings) -> frozenset[bytes]:
         return frozenset(map(self._reusable.blind_index, [*numbers, *linked_numbers(findings)]))
-
-    def _by_newest_rules(self, answer: PartnerAnswer) -> bool:
-        newest = self._rules.get(answer.member_id)
-        return newest is None or newest[1] == answer.findings.rules_digest
-
-    async def _learn_rules(self, member_id: str) -> None:
-        """By which rules a member answered last, as far as that is among its newest answers."""
-        for message_id, position, header in await self._answers.newest(member_id, LOOKED_BACK):
-            try:
-                if envelope_pb2.Header.FromString(header).kind != envelope_pb2.MESSAGE_KIND_ANSWER:
-                    continue  # a late one
-                signed = await self._answers.produce(member_id, message_id, position)
-                findings = exchange_pb2.Answer.FromString(b"" if signed is None else signed.payload).findings
-            except (StoreError, DecodeError) as error:
-                _log.warning("it cannot be read by which rules a member answered", fault=described(error))
-                continue
-            if findings.rules_digest:
-                self._rules[member_id] = findings.made_at_ms, findings.rules_digest
-                return
 
     def _tag(self) -> bytes:
         """What stands for the directory in force."""
@@ -361,6 +392,7 @@ class AnswerCache:
             indexes=indexes,
         )
         self._memory.put(held)
+        self._doubts.heard(row.member, indexes, answer.findings)
         return held
 
     async def _read(self, key: bytes) -> tuple[Reusable, PartnerAnswer] | None:
@@ -397,7 +429,7 @@ class AnswerCache:
             self._on_disk.discard(key)
             at = answer.proof.position
             over = Reusable(key, answer.member_id, answer.message_id, at, now_ms, 0, 0, 0, self._tag(), now_ms)
-            self._pending[key] = over
+            self._pending[key] = over, frozenset()
             self._flush_later()
 
     def _flush_later(self) -> None:
@@ -413,7 +445,7 @@ class AnswerCache:
             self._timer = None
         if not self._pending and not self._used:
             return
-        rows, used = list(self._pending.values()), list(self._used.items())
+        rows, used = [row for row, _ in self._pending.values()], list(self._used.items())
         self._pending, self._used = {}, {}
         try:
             written = self._reusable.submit(Changes(rows, used, self._clock.now_ms(), self._options.max_answers))

@@ -21,7 +21,7 @@ from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.directory import DirectorySource
 from gateway.federation.given_again import GivenAgain
-from gateway.federation.kept import asked_numbers, linked_numbers
+from gateway.federation.kept import asked_numbers, linked_numbers, spoken_against
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.routing import moved_to, route
@@ -29,6 +29,7 @@ from gateway.log import described
 from gateway.observing import tracing
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.engine import Store
 from gateway.wording import Word
 from wugan.federation.v1 import exchange_pb2
@@ -278,7 +279,7 @@ class Checks:
         time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)
         if cache is not None and not plan.fresh:
             key = cache.key(member_id, question)
-            held = await cache.find(key, plan.numbers, time_s)
+            held = await cache.find(member_id, key, plan.numbers, time_s)
             if held is not None:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
@@ -357,6 +358,11 @@ class Checks:
         """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
         numbers = [*asked_numbers(question), *linked_numbers(answer.findings)]
+        if self._cache is not None and (against := spoken_against(question, answer.findings)):
+            # In one commit: after a crash the cache, which is told in a moment, would not know what came.
+            people = [self._store.reusable.blind_index(number) for number in against]
+            ending = self._store.reusable.dropping(EVERY_MEMBER, people)
+            return self._store.together([self._store.answers.effect(signed, numbers), ending])
         return self._store.answers.submit(signed, numbers, behind=True)
 
 

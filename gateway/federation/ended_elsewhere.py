@@ -4,7 +4,7 @@ Owns: looking, twice a second, at what gateways that share a database tell each 
 word to the cache. A gateway that cannot look gives no answer again until it can. Refuses: deciding what is to go.
 
 Numbers are given out before they are committed, so a row may appear behind one that was seen: each is looked for until
-ten seconds after a later one was.
+ten seconds after a later one was. Own rows say nothing new, and what was asked since is not to go because of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Cache(Protocol):
     blind: bool
 
     def forget(self, member_id: str, indexes: list[bytes] | None, *, tell: bool) -> None:
-        """Give no answer of a member about these people (None: about anybody) any more, rows on their way included."""
+        """Give no answer of a member (or EVERY_MEMBER) about these people (None: about anybody) any more, rows on their
+        way included.
+        """
         ...
 
     def forget_all(self) -> None:
@@ -95,6 +97,8 @@ class EndedElsewhere:
         for row in rows:
             if row.number not in self._seen:
                 self._seen.add(row.number)
+                if self._ended.is_own(row.number):
+                    continue
                 people = None if row.blind_index is None else [bytes(row.blind_index)]
                 self._cache.forget(row.member, people, tell=False)
         now_s = self._looked_s = self._clock.monotonic()

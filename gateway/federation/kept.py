@@ -1,7 +1,8 @@
 """Answers that may be given again, in memory: bounded in bytes, those go first that were used least lately.
 
-Owns: `Held`, one such answer, `Memory`, which holds them, and `Notices`, which came of late. Refuses: the disk, the
-time, and deciding who may be given what (`answer_cache`).
+Owns: `Held`, one such answer, `Memory`, which holds them, `Notices`, which came of late, and `spoken_against`: which
+people are said to be more than alive, which ends what every member said of them before. Refuses: the disk, the time,
+and deciding who may be given what (`answer_cache`).
 """
 
 from __future__ import annotations
@@ -12,29 +13,32 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.federation.partners import PartnerAnswer
+from gateway.store.ended import EVERY_MEMBER
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 Invalidate = Callable[[str, Sequence[bytes]], None]
-"""Told that what is known of people (blind indexes) from a member is out of date."""
+"""Told that what is known of people (blind indexes) from a member, or from EVERY_MEMBER, is out of date."""
 
 ForgetNumbers = Callable[[str, Sequence[str]], None]
 """The same, by normalised numbers."""
 
+Answered = Callable[[str, exchange_pb2.Findings], None]
+"""Told what a member answered to somebody who is not given it again: it shows by which rules the member answers now."""
+
 OVERHEAD_BYTES: Final = 2048
 """What an answer takes in memory besides its proof: the object, its places in the tables, the parsed message's own."""
 MAX_LINKED: Final = 16
-"""Linked numbers by which an answer is found, too, when a notice comes; one with more is not given again."""
+"""Linked numbers of a person by which answers are found, too, when a notice comes; one with more is not given again."""
 MAX_NOTED: Final = 65_536
-_QUIET: Final = frozenset(
+_ALIVE: Final = frozenset(
     {
-        words.SURVIVAL_STATUS_UNSPECIFIED,  # refused
         words.SURVIVAL_STATUS_ALIVE_STRONG,
         words.SURVIVAL_STATUS_ALIVE_MEDIUM,
         words.SURVIVAL_STATUS_ALIVE_WEAK,
-        words.SURVIVAL_STATUS_UNKNOWN,
     }
 )
+_QUIET: Final = _ALIVE | {words.SURVIVAL_STATUS_UNSPECIFIED, words.SURVIVAL_STATUS_UNKNOWN}  # unspecified: refused
 PARSED: Final = 3
 """How much more a parsed answer takes than its bytes, at most as measured."""
 
@@ -163,10 +167,10 @@ class Memory:
                 del self._by_index[index]
 
     def drop_people(self, member_id: str, indexes: Iterable[bytes]) -> None:
-        """Hold no answer of a member about these people any more."""
+        """Hold no answer of a member, or of EVERY_MEMBER, about these people any more."""
         found = {key for index in indexes for key in self._by_index.get(index, ())}
         for key in found:
-            if self._by_key[key].answer.member_id == member_id:
+            if member_id in (EVERY_MEMBER, self._by_key[key].answer.member_id):
                 self.drop(key)
 
     def drop_member(self, member_id: str) -> None:
@@ -189,7 +193,7 @@ class Notices:
         self._forgotten = 0
 
     def came(self, member_id: str, indexes: Collection[bytes]) -> None:
-        """Something about these people has changed, as a member says."""
+        """Something about these people has changed: what a member said, or EVERY_MEMBER, does not count any more."""
         self.mark += 1
         for index in indexes:
             self._noted[member_id, index] = self.mark
@@ -203,10 +207,43 @@ class Notices:
         self._forgotten = self.mark
 
     def since(self, mark: int, member_id: str, indexes: Iterable[bytes]) -> bool:
-        """Whether one came about any of them since, as far as that can be told; else that one may have."""
+        """Whether one came since that ends what a member says of any of them, as far as that can be told; else that one
+        may have.
+        """
         if mark == self.mark:
             return False
-        return mark < self._forgotten or any(self._noted.get((member_id, index), 0) > mark for index in indexes)
+        return mark < self._forgotten or any(
+            self._noted.get((whose, index), 0) > mark for index in indexes for whose in (member_id, EVERY_MEMBER)
+        )
+
+
+class Doubts:
+    """Of whom a member said last that they are not, or may not be, alive; who calls them alive contradicts that."""
+
+    def __init__(self) -> None:
+        self._by_index: OrderedDict[bytes, set[str]] = OrderedDict()
+
+    def heard(self, member_id: str, indexes: Collection[bytes], findings: exchange_pb2.Findings) -> None:
+        """A member answered about one person, of these numbers."""
+        if all(status in _QUIET for status in findings.status):
+            for index in indexes:
+                members = self._by_index.get(index)
+                if members is not None:
+                    members.discard(member_id)
+                    if not members:
+                        del self._by_index[index]
+            return
+        for index in indexes:
+            self._by_index.setdefault(index, set()).add(member_id)
+            self._by_index.move_to_end(index)
+        while len(self._by_index) > MAX_NOTED:
+            self._by_index.popitem(last=False)
+
+    def contradict(self, member_id: str, indexes: Iterable[bytes], findings: exchange_pb2.Findings) -> bool:
+        """Whether a member calls somebody alive of whom another says otherwise."""
+        return any(status in _ALIVE for status in findings.status) and any(
+            members - {member_id} for index in indexes if (members := self._by_index.get(index))
+        )
 
 
 def asked_numbers(question: exchange_pb2.Question) -> list[str]:
@@ -221,17 +258,21 @@ def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
 
 
 def spoken_against(question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> list[str]:
-    """Numbers of those of an answer's people who are not just alive, or not known."""
+    """Numbers of those of an answer's people who are not just alive, or not known: said to be dead, missing, in doubt,
+    or alive with a flag. What every member said of them before is to be asked anew.
+    """
     rows = {row for row, status in enumerate(findings.status) if status not in _QUIET}
     rows.update(row for row, flags in enumerate(findings.flags) if flags)
     if not rows:
         return []
     subjects, links = question.subjects, findings.links
     numbers = [subjects.id_number[row] for row in rows]
-    for subject, number in (
-        *zip(subjects.alias_subject, subjects.alias_id_number, strict=True),
-        *zip(links.subject, links.id_number, strict=True),
-    ):
+    for subject, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
         if subject in rows:
+            numbers.append(number)
+    linked = Counter[int]()
+    for subject, number in zip(links.subject, links.id_number, strict=True):
+        linked[subject] += 1
+        if subject in rows and linked[subject] <= MAX_LINKED:
             numbers.append(number)
     return numbers

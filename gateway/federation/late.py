@@ -22,7 +22,7 @@ from gateway.exchange.header import read
 from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.answers import findings_in
 from gateway.federation.checked import Checked, MemberResult
-from gateway.federation.kept import Invalidate, asked_numbers, linked_numbers
+from gateway.federation.kept import Answered, Invalidate, asked_numbers, linked_numbers, spoken_against
 from gateway.federation.late_moves import NOWHERE, Moves
 from gateway.log import Standstill, described
 from gateway.observing import tracing
@@ -31,6 +31,7 @@ from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.post.outbox import Outbox
 from gateway.store.answers import SignedAnswer
 from gateway.store.audit import AuditEvent
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.engine import Store
 from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.late import ANSWERED, LAPSED, PARTIAL, Came, Event, Left, More, News, Question
@@ -70,7 +71,9 @@ class LateChecks:
     Args:
         longest_ms: how long a check may be left at most.
         poll_s: seconds between looks whether questions lapsed, and for what other instances noted.
-        invalidate: told whom a late answer is about, so that a cache forgets what was known of them before.
+        invalidate: told whom a late answer is about, so that a cache forgets what its author said of them before, and
+            what everybody did where it speaks against them.
+        answered: told what was answered.
         moves: how moves that late answers tell of are followed; None: they are not.
     """
 
@@ -83,9 +86,11 @@ class LateChecks:
         longest_ms: int,
         poll_s: float,
         invalidate: Invalidate = lambda _member, _people: None,
+        answered: Answered = lambda _member, _findings: None,
         moves: Moves | None = None,
     ) -> None:
         self._invalidate = invalidate
+        self._answered = answered
         self._moves = moves
         self._store = store
         self._outbox = outbox
@@ -224,9 +229,12 @@ class LateChecks:
         outcome, decision = 0, "late answer"
         said: exchange_pb2.Findings | None = None
         about: list[bytes] = []
+        whose = delivery.sender
         try:
             findings = findings_in(late.answer, question)
             numbers = [*asked_numbers(question), *linked_numbers(findings)]
+            if spoken_against(question, findings):
+                whose = EVERY_MEMBER
             about = [self._store.reusable.blind_index(number) for number in numbers]
             if findings.status[0]:
                 said = findings
@@ -243,7 +251,9 @@ class LateChecks:
         event = self._event(question, delivery.sender, late.answers_to, late.question_digest, decision, outcome)
 
         def after() -> None:
-            self._invalidate(delivery.sender, about)
+            if said is not None:
+                self._answered(delivery.sender, said)
+            self._invalidate(whose, about)
             self._tell()
             for each in more:
                 self._outbox.wake(each.member)
@@ -252,7 +262,7 @@ class LateChecks:
         came = Came(late.answers_to, state, now_ms, proof, more, further.most)
         effects = [self._store.audit.effect(event), self._store.late.noting(came)._replace(after=after)]
         if about:  # in this commit, too: after a crash the cache would not know that it came
-            effects.append(self._store.reusable.dropping(delivery.sender, about))
+            effects.append(self._store.reusable.dropping(whose, about))
         if not outcome:
             signed = SignedAnswer(delivery.sender, _message_id(delivery.proof), *delivery.proof, now_ms)
             effects.append(self._store.answers.effect(signed, asked_numbers(question)))

@@ -20,14 +20,16 @@ from gateway.exchange.envelope import Proof
 from gateway.exchange.tokens import KEY_ID_BYTES, TOKEN_BYTES
 from gateway.federation.answers import PartnerAnswer, check_findings
 from gateway.federation.checked import Checked, MemberResult
-from gateway.federation.kept import Invalidate
+from gateway.federation.kept import Invalidate, spoken_against
 from gateway.post.inbox import keep, kept_proof
 from gateway.post.letters import Handled, Received, delivery_digest
 from gateway.store.audit import AuditEvent
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.engine import Store
 from gateway.store.notices import KeptNotice
+from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
-from wugan.federation.v1 import delivery_pb2, envelope_pb2, notices_pb2
+from wugan.federation.v1 import delivery_pb2, envelope_pb2, exchange_pb2, notices_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -63,7 +65,8 @@ class Noticed:
 
     Args:
         keep_ms: how long a notice is kept for its unit.
-        invalidate: told whom a notice is about, so that a cache forgets them.
+        invalidate: told whom a notice is about, so that a cache forgets what its sender said of them before, and what
+            everybody did where it speaks against them.
         received: called for each notice that was kept, with the member, for metrics.
     """
 
@@ -126,8 +129,13 @@ class Noticed:
             len(person).to_bytes(4) + person + keep(delivery.proof),
         )
 
+        asked = exchange_pb2.Question(subjects=columns_pb2.SubjectColumns(id_number=[found.id_number]))
+        against = spoken_against(asked, notice.findings)
+        whose = EVERY_MEMBER if against else delivery.sender
+        people = list({found.blind_index, *map(self._store.reusable.blind_index, against)})
+
         def after() -> None:
-            self._invalidate(delivery.sender, [found.blind_index])
+            self._invalidate(whose, people)
             self._received(delivery.sender)
             self.ring()
 
@@ -135,7 +143,7 @@ class Noticed:
         behind = [each for each in await self._store.notices.beyond(kept) if _takes_back(each, kept, delivery)]
         keeping = self._store.notices.keeping(kept._replace(retracted=bool(behind)))._replace(after=after)
         # Also in this commit, and not only by `after`: after a crash in between the cache would not know of the notice.
-        ending = self._store.reusable.dropping(delivery.sender, [found.blind_index])
+        ending = self._store.reusable.dropping(whose, people)
         return Handled([keeping, record, ending])
 
     def ring(self) -> None:

@@ -16,11 +16,12 @@ from gateway.clock import Clock
 from gateway.errors import PartnerError, WuganError
 from gateway.exchange.envelope import Sealed
 from gateway.federation.answers import PartnerAnswer
-from gateway.federation.kept import ForgetNumbers, spoken_against
+from gateway.federation.kept import Answered, ForgetNumbers, spoken_against
 from gateway.federation.partners import Partners
 from gateway.federation.stream_parts import Way
 from gateway.federation.stream_run import StreamRun
 from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.ended import EVERY_MEMBER
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -64,7 +65,9 @@ class Streams:
         audit: where what left is recorded.
         clock: dates the records.
         window: chunks on their way to a member at once, for each `ask`.
-        forget: told of whom an answer says that they are not just alive, so that a cache forgets what was known before.
+        forget: told of whom an answer says that they are not just alive, so that a cache forgets what anybody said of
+            them before.
+        answered: told what was answered.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Streams:
         *,
         window: int,
         forget: ForgetNumbers = lambda _member, _numbers: None,
+        answered: Answered = lambda _member, _findings: None,
     ) -> None:
         self._forget = forget
+        self._answered = answered
         self._partners = partners
         self._audit = audit
         self._clock = clock
@@ -108,8 +113,10 @@ class Streams:
                     return
                 error = way.outcome if isinstance(way.outcome, WuganError) else None
                 answer = way.outcome if isinstance(way.outcome, PartnerAnswer) else None
-                if answer is not None and (against := spoken_against(way.question, answer.findings)):
-                    self._forget(member_id, against)  # on the disk with the record, or before it
+                if answer is not None:
+                    self._answered(member_id, answer.findings)
+                    if against := spoken_against(way.question, answer.findings):
+                        self._forget(EVERY_MEMBER, against)  # on the disk with the record, or before it
                 for written in self._record(way):
                     await written
                 run.taken()

@@ -66,7 +66,9 @@ DEPARTMENT_FAILING = Gauge(
 )
 
 # cache of answers
-CACHE = Counter("wugan_cache_total", "Questions that could have been answered from the cache", "outcome")
+CACHE = Counter(
+    "wugan_cache_total", "Questions to a partner that could have been answered from the cache", "partner", "outcome"
+)
 CACHE_ENTRIES = Gauge("wugan_cache_entries", "Answers in the cache")
 CACHE_BYTES = Gauge("wugan_cache_bytes", "Memory of the cache's front, bytes")
 

@@ -82,10 +82,10 @@ class FinishedAnswers:
             return None
         now_ms = self._clock.now_ms()
         cache = self._cache
-        for held in finished.held:
-            if not cache.fresh(held, now_ms):
-                self._drop(tag)
-                return None
+        if not all(cache.fresh(held, now_ms) for held in finished.held):
+            self._drop(tag)
+            return None
+        for held in finished.held:  # of each member one, as where the same is merged anew
             cache.touch(held, now_ms)
         self._by_tag.move_to_end(tag)
         changing = agency_pb2.CheckResponse(age_ms=age_ms(now_ms, finished.held))

@@ -14,13 +14,18 @@ import sqlalchemy as sa
 from gateway.store.reader import Reader
 from gateway.store.tables import ended_answer
 
+EVERY_MEMBER: Final = ""
+"""In place of a member: what every member said of these people is not to be given again."""
 KEPT: Final = 65_536
 """Rows; who has not looked for longer than these reach back has to let go of everything."""
 _SWEEP_EVERY: Final = 1_024
 
 
 class Ended(NamedTuple):
-    """Whose answers are not to be given again: all of a member's (`blind_index` None), or those about a person."""
+    """Whose answers are not to be given again: all of a member's (`blind_index` None), or those about a person.
+
+    `member` may be EVERY_MEMBER where it is about a person.
+    """
 
     number: int
     member: str
@@ -38,6 +43,7 @@ class EndedAnswers:
         self._reader = reader
         self.shared = shared
         self._since_sweep = 0
+        self._own: set[int] = set()
 
     def tell(self, connection: sa.Connection, member: str, indexes: Sequence[bytes] | None) -> None:
         """Write what others have to know, within the transaction in which the answers go."""
@@ -46,7 +52,10 @@ class EndedAnswers:
         people: Sequence[bytes | None] = [None] if indexes is None else indexes
         rows = [{"member": member, "blind_index": index} for index in people]
         if rows:
-            connection.execute(sa.insert(ended_answer), rows)
+            # Noted before anybody sees them: whoever wrote them has let go already, and may have asked anew since.
+            self._own.update(
+                connection.execute(sa.insert(ended_answer).returning(ended_answer.c.number), rows).scalars()
+            )
         self._since_sweep += len(rows)
         if self._since_sweep >= _SWEEP_EVERY:
             self._since_sweep = 0
@@ -70,4 +79,9 @@ class EndedAnswers:
         """
         query = sa.select(ended_answer).where(ended_answer.c.number > number).order_by(ended_answer.c.number)
         rows = await self._reader.run(lambda connection: [Ended(*row) for row in connection.execute(query)])
+        self._own.difference_update([own for own in list(self._own) if own <= number])
         return rows, bool(rows) and rows[-1].number - number > KEPT
+
+    def is_own(self, number: int) -> bool:
+        """Whether this gateway wrote a row after the number that was last looked from."""
+        return number in self._own

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from gateway.store.ended import EndedAnswers
+from gateway.store.ended import EVERY_MEMBER, EndedAnswers
 from gateway.store.keys import StoreKeys
 from gateway.store.letters import Effect
 from gateway.store.reader import Reader
@@ -118,7 +118,7 @@ class _Dropping:
         return dropped
 
     def _drop(self, connection: sa.Connection, member: str, indexes: Sequence[bytes] | None) -> list[bytes]:
-        """All rows of a member, or those about the people of these blind indexes."""
+        """All rows of a member, or those about the people of these blind indexes: of a member, or of every one."""
         if indexes is None:
             return _delete(connection, sa.select(answer_cache.c.key).where(answer_cache.c.member == member))
         dropped: list[bytes] = []
@@ -127,8 +127,10 @@ class _Dropping:
         for start in range(0, len(indexes), INDEXES_AT_ONCE):
             # No join: of one person, the database would go through all of the member's answers to find theirs.
             theirs = sa.select(about.member, about.message_id, about.position).where(
-                about.member == member, about.blind_index.in_(indexes[start : start + INDEXES_AT_ONCE])
+                about.blind_index.in_(indexes[start : start + INDEXES_AT_ONCE])
             )
+            if member != EVERY_MEMBER:
+                theirs = theirs.where(about.member == member)
             dropped += _delete(connection, sa.select(answer_cache.c.key).where(answer.in_(theirs)))
         return dropped
 
@@ -157,7 +159,7 @@ class ReusableAnswers:
     def drop(self, member: str, indexes: Collection[bytes] | None, *, tell: bool = True) -> asyncio.Future[list[bytes]]:
         """Have all rows of a member's answers deleted, or those about the people of these blind indexes.
 
-        `tell`: other gateways on the same database.
+        `member`: EVERY_MEMBER, where it is about people. `tell`: other gateways on the same database.
 
         Raises:
             StoreError: as `submit`.

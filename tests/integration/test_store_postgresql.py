@@ -19,6 +19,7 @@ from gateway.store.acts import ActRow
 from gateway.store.alarms import Alarm
 from gateway.store.answers import PURGE_EVERY
 from gateway.store.audit import RETENTION_MS
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.engine import Store
 from gateway.store.inbox import DEAD, Arrival, Finish
 from gateway.store.jumps import SETTLE_S
@@ -322,9 +323,13 @@ async def test_rows_of_answers_to_be_given_again_are_written_touched_dropped_and
     assert await store.reusable.find(one.key) == newer
     monkeypatch.setattr(reusable, "PURGE_EVERY", 1)
     assert await store.reusable.submit(Changes([one], [], NOW_MS, 1)) == [over.key, one.key]
-    assert await store.reusable.drop(MEMBER, [store.reusable.blind_index(PERSON)]) == [two.key]
     index = store.reusable.blind_index(PERSON)
-    assert [row[1:] for row in (await store.ended.after(0))[0]] == [(MEMBER, index)]  # for other gateways
+    for whose in (MEMBER, EVERY_MEMBER):
+        await store.reusable.submit(Changes([two], [], NOW_MS, 10))
+        assert await store.reusable.drop(whose, [index]) == [two.key]
+    told = (await store.ended.after(0))[0]
+    assert [row[1:] for row in told] == [(MEMBER, index), (EVERY_MEMBER, index)]  # for other gateways
+    assert all(store.ended.is_own(row.number) for row in told)
     content = store.audit.content(event(direction="again"))
     await asyncio.gather(*(store.disclosures.submit([content]) for _ in range(5)))
     assert (await store.audit.verify_chain()).sequence == 5

@@ -119,7 +119,8 @@ class CacheWorld:
         await self.store.answers.keep(signed, [*asked.subjects.id_number, *linked_numbers(answer.findings)])
 
     async def found(self, asked: exchange_pb2.Question, party: Party = B, time_s: float = 5.0) -> PartnerAnswer | None:
-        held = await self.cache.find(self.cache.key(party.member_id, asked), [*asked.subjects.id_number], time_s)
+        key = self.cache.key(party.member_id, asked)
+        held = await self.cache.find(party.member_id, key, [*asked.subjects.id_number], time_s)
         return held.answer if held is not None else None
 
     async def outdated(self, asked: exchange_pb2.Question, party: Party = B) -> PartnerAnswer | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
+from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.kept import MAX_LINKED, Held, Memory
+from gateway.store.answers import SignedAnswer
+from gateway.store.ended import EVERY_MEMBER
 from tests.unit.federation.cache_world import HOUR_MS, CacheWorld, asked_about
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, NOW_MS, A, B, C, stored
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as v
-from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import delivery_pb2, envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
@@ -99,57 +101,6 @@ async def test_a_name_a_benefit_an_alias_or_another_member_parts_answers(world: 
         change(other)
         keys.add(world.cache.key(B.member_id, other))
     assert len(keys) == 7
-
-
-async def test_of_a_million_pairs_of_requesters_none_gets_what_the_other_was_given(world: CacheWorld) -> None:
-    """1,500 requests that differ as little as they can: more than a million pairs, each looked up for real."""
-    draw = random.Random(20260527)
-    units = ["jinhua", "jinhu", "jinhuaa", "ajinhua", "", "金华", "jin\x00hua", "jinhua\x12"]
-    bases = ["社会保险法 第七十四条", "社会保险法", "第七十四条", "a", "aa", "\x12"]
-    purposes = [number for number in v.Purpose.values() if number]
-    people = [ANNA, BO, CHEN, NEW_ANNA]
-    terms: dict[tuple[Any, ...], exchange_pb2.Question] = {}
-    while len(terms) < 1_500:
-        chosen = (
-            draw.choice([B.member_id, C.member_id]),
-            draw.choice(units),
-            draw.choice(bases),
-            draw.choice(purposes),
-            draw.choice(people),
-            draw.choice(["安娜", "安", "娜", "安娜安娜"]),
-            draw.choice([number for number in words.BenefitType.values() if number]),
-            draw.choice([0, 1, 20_000]),
-            draw.choice([0, 1, 2, 20, 128, 16_384]),
-            tuple(draw.sample(people, draw.choice([0, 0, 1, 2]))),
-        )
-        _, unit, basis, purpose, person, name, benefit, day, limit, aliases = chosen
-        asked = asked_about(
-            person,
-            unit=unit,
-            legal_basis=basis,
-            purpose=purpose,
-            official_pseudonym=draw.randbytes(16),
-            case_reference=str(draw.random()),
-            evidence_limit=limit,
-            as_of_on=day,
-        )
-        asked.subjects.name[0] = name
-        asked.benefit[0] = benefit
-        asked.subjects.alias_subject.extend([0] * len(aliases))
-        asked.subjects.alias_id_number.extend(aliases)
-        terms[chosen] = asked
-    keys = {chosen: world.cache.key(chosen[0], asked) for chosen, asked in terms.items()}
-    assert len(set(keys.values())) == len(terms)
-    one = world.answer(asked_about())
-    given: dict[bytes, object] = {}
-    listed = list(terms.items())
-    for chosen, asked in listed[::2]:
-        answer = type(one)(chosen[0], one.findings, one.message_id, one.proof)
-        world.cache.put(asked, answer, world.cache.mark, 5.0)
-        given[keys[chosen]] = answer
-    for chosen, _ in listed:
-        held = await world.cache.find(keys[chosen], [], 5.0)
-        assert (held.answer if held is not None else None) is given.get(keys[chosen])
 
 
 @given(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8), st.text(max_size=8))
@@ -236,6 +187,35 @@ async def test_an_author_that_goes_over_to_other_rules_ends_what_it_said_by_the_
     assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
 
 
+async def test_a_roster_answered_by_other_rules_ends_what_its_author_said_by_the_old_ones(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    await world.take(asked_about(), C)
+    old = world.answer(asked_about(BO), rules_digest=b"o" * 32).findings
+    world.clock.advance(1)
+    world.cache.answered(B.member_id, world.answer(asked_about(BO), rules_digest=b"n" * 32).findings)
+    assert await world.found(asked_about()) is None
+    assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
+    await world.take(asked_about(CHEN), rules_digest=b"n" * 32)
+    world.cache.answered(B.member_id, old)
+    world.cache.answered(B.member_id, exchange_pb2.Findings(made_at_ms=1 << 60))
+    assert await world.found(asked_about(CHEN)) is not None, "what was made before, or by no rules, says nothing"
+
+
+async def test_by_which_rules_a_late_answer_was_made_is_known_after_a_restart(world: CacheWorld) -> None:
+    await world.take(asked_about())
+    world.clock.advance(1)
+    answer = exchange_pb2.Answer(findings=world.answer(asked_about(BO), rules_digest=b"n" * 32).findings)
+    late = delivery_pb2.LateAnswer(answers_to=b"i" * 16, answer=answer)
+    body = late.SerializeToString()
+    payload = delivery_pb2.Delivery(kind=delivery_pb2.DELIVERY_KIND_ANSWER, body=body).SerializeToString()
+    header = envelope_pb2.Header(kind=envelope_pb2.MESSAGE_KIND_DELIVERY).SerializeToString()
+    message_id = Uuid7().next(world.clock.now_ms() + 1)
+    signed = SignedAnswer(B.member_id, message_id, header, bytes(32), b"", payload, bytes(16), 0, 1, b"", NOW_MS)
+    await world.store.answers.keep(signed, [BO])
+    await world.restart()
+    assert await world.found(asked_about()) is None
+
+
 @pytest.mark.parametrize("for_ms", [HOUR_MS, 0], ids=["may be given again", "may not"])
 async def test_by_which_rules_an_author_answers_is_known_after_a_restart(world: CacheWorld, for_ms: int) -> None:
     await world.take(asked_about())
@@ -250,7 +230,7 @@ async def test_by_which_rules_an_author_answers_is_known_after_a_restart(world: 
     assert await world.found(asked_about(), C) is not None, "of others' rules it says nothing"
 
 
-async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheWorld) -> None:
+async def test_a_quiet_notice_ends_what_its_author_said_about_the_person(world: CacheWorld) -> None:
     for person, party in itertools.product((ANNA, BO), (B, C)):
         await world.take(asked_about(person), party)
     await world.cache.invalidate(B.member_id, [world.cache.index_of(ANNA)])
@@ -261,14 +241,141 @@ async def test_a_notice_ends_what_its_author_said_about_the_person(world: CacheW
         await world.restart()
 
 
-async def test_what_a_roster_says_against_somebody_ends_what_its_author_said_before(world: CacheWorld) -> None:
-    for person in (ANNA, BO):
-        await world.take(asked_about(person))
-    world.cache.forget_numbers(B.member_id, [ANNA])
-    for _ in range(2):
-        assert await world.found(asked_about(ANNA)) is None
-        assert await world.found(asked_about(BO)) is not None
+@pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on the disk"])
+async def test_what_is_said_against_somebody_ends_what_every_member_said_for_every_unit_and_purpose(
+    world: CacheWorld, on_disk: bool
+) -> None:
+    others = [{}, {"unit": "ningbo"}, {"purpose": v.PURPOSE_AUDIT}]
+    for person, party, other in itertools.product((ANNA, BO), (B, C), others):
+        await world.take(asked_about(person, **other), party)
+    if on_disk:
         await world.restart()
+    world.cache.forget_numbers(EVERY_MEMBER, [ANNA])
+    for _ in range(2):
+        for party, other in itertools.product((B, C), others):
+            assert await world.found(asked_about(ANNA, **other), party) is None
+            assert await world.found(asked_about(BO, **other), party) is not None
+        await world.restart()
+
+
+@pytest.mark.parametrize("for_ms", [HOUR_MS, 0], ids=["may be given again", "may not"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"status": [words.SURVIVAL_STATUS_DECEASED]},
+        {"status": [words.SURVIVAL_STATUS_CONFLICT]},
+        {"flags": [1 << words.ENTITLEMENT_FLAG_IMPRISONED]},
+    ],
+    ids=["dead", "in doubt", "alive with a flag"],
+)
+async def test_an_answer_that_speaks_against_somebody_ends_what_every_member_said_before(
+    world: CacheWorld, said: dict[str, Any], for_ms: int
+) -> None:
+    for person in (ANNA, BO):
+        await world.take(asked_about(person), C)
+        await world.take(asked_about(person, unit="ningbo"))
+    asked = asked_about(ANNA, purpose=v.PURPOSE_AUDIT)
+    against = await world.take(asked, for_ms=for_ms, **said)
+    for _ in range(2):
+        assert await world.found(asked_about(ANNA), C) is None
+        assert await world.found(asked_about(ANNA, unit="ningbo")) is None
+        assert await world.found(asked_about(BO), C) is not None
+        assert await world.found(asked_about(BO, unit="ningbo")) is not None
+        assert await world.found(asked) == (against if for_ms else None)
+        await world.restart()
+
+
+@pytest.mark.parametrize("status", [words.SURVIVAL_STATUS_ALIVE_WEAK, words.SURVIVAL_STATUS_UNKNOWN])
+async def test_a_quiet_answer_ends_nothing_of_others(world: CacheWorld, status: int) -> None:
+    await world.take(asked_about(), C)
+    await world.take(asked_about(unit="ningbo"))
+    await world.take(asked_about(purpose=v.PURPOSE_AUDIT), status=[status])
+    assert await world.found(asked_about(), C) is not None
+    assert await world.found(asked_about(unit="ningbo")) is not None
+
+
+async def test_what_speaks_against_somebody_under_a_linked_number_ends_what_others_said_under_it(
+    world: CacheWorld,
+) -> None:
+    await world.take(asked_about(NEW_ANNA), C)
+    links = columns_pb2.LinkColumns(subject=[0], id_number=[NEW_ANNA], since_on=[0])
+    await world.take(asked_about(), status=[words.SURVIVAL_STATUS_DECEASED], links=links)
+    assert await world.found(asked_about(NEW_ANNA), C) is None
+
+
+async def test_an_answer_of_another_member_that_was_on_its_way_then_is_not_taken_and_a_later_one_is(
+    world: CacheWorld,
+) -> None:
+    asked, mark = asked_about(), world.cache.mark
+    alive = world.answer(asked, C)
+    await world.keep(asked, alive)
+    remarried = await world.take(asked, flags=[1 << words.ENTITLEMENT_FLAG_REMARRIED])
+    world.cache.put(asked, alive, mark, 5.0)
+    assert await world.found(asked, C) is None
+    world.cache.put(asked, alive, world.cache.mark, 5.0)
+    assert await world.found(asked, C) is not None, "one asked for after it is"
+    assert await world.found(asked) == remarried
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_while_one_member_calls_somebody_dead_nobody_elses_alive_is_given_again(
+    world: CacheWorld, restart: bool
+) -> None:
+    asked = asked_about()
+    dead = await world.take(asked, status=[words.SURVIVAL_STATUS_DECEASED])
+    if restart:
+        await world.restart()
+        assert await world.found(asked) == dead
+    await world.take(asked, C)
+    assert await world.found(asked, C) is None, "they contradict each other"
+    assert await world.found(asked) == dead
+    await world.take(asked, C, status=[words.SURVIVAL_STATUS_UNKNOWN])
+    assert await world.found(asked, C) is not None, "who does not know a person contradicts nobody"
+    await world.take(asked_about(BO), C)
+    assert await world.found(asked_about(BO), C) is not None
+    await world.take(asked)
+    await world.take(asked, C)
+    assert await world.found(asked, C) is not None, "the other has come to say the same"
+    assert world.cache._doubts._by_index == {}
+
+
+async def test_one_that_was_itself_on_its_way_when_a_notice_came_ends_what_others_said_all_the_same(
+    world: CacheWorld,
+) -> None:
+    asked, mark = asked_about(), world.cache.mark
+    await world.cache.invalidate(B.member_id, [world.cache.index_of(ANNA)])
+    await world.take(asked, C)
+    dead = world.answer(asked, status=[words.SURVIVAL_STATUS_DECEASED])
+    world.cache.put(asked, dead, mark, 5.0)
+    assert await world.found(asked) is None
+    assert await world.found(asked, C) is None
+
+
+async def test_one_answer_for_which_several_waited_is_taken_once(world: CacheWorld) -> None:
+    asked, mark = asked_about(), world.cache.mark
+    dead = world.answer(asked, status=[words.SURVIVAL_STATUS_DECEASED])
+    await world.keep(asked, dead)
+    for _ in range(3):
+        world.cache.put(asked, dead, mark, 5.0)
+    assert await world.found(asked) == dead
+
+
+async def test_what_waits_to_be_written_or_is_being_written_goes_too(world: CacheWorld) -> None:
+    """Deletions of one transaction may come before the writes that were submitted before them."""
+    for being_written in (False, True):
+        kept = [world.answer(asked_about(person), C) for person in (ANNA, BO)]
+        world.cache.forget_numbers(EVERY_MEMBER, [CHEN])  # a deletion that the same transaction begins with
+        for person, answer in zip((ANNA, BO), kept, strict=True):
+            signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, world.clock.now_ms())
+            world.store.answers.submit(signed, [person])
+            world.cache.put(asked_about(person), answer, world.cache.mark, 5.0)
+        if being_written:
+            world.cache._flush()
+        world.cache.forget_numbers(EVERY_MEMBER, [ANNA])
+        for _ in range(2):
+            assert await world.found(asked_about(ANNA), C) is None
+            assert await world.found(asked_about(BO), C) is not None
+            await world.restart()
 
 
 @pytest.mark.parametrize("on_disk", [False, True], ids=["in memory", "on the disk"])
@@ -421,10 +528,13 @@ def test_whatever_is_put_and_dropped_memory_stays_within_its_bound_and_forgets_w
         elif what == "drop":
             memory.drop(bytes([key]))
         elif what == "people":
-            memory.drop_people(str(member), [bytes([key % 3])])
-            assert all(
-                not (h.alive and bytes([key % 3]) in h.indexes and h.answer.member_id == str(member)) for h in all_held
-            )
+            whose = str(member) if size % 2 else EVERY_MEMBER
+            gone = [h for h in all_held if h.alive and bytes([key % 3]) in h.indexes]
+            gone = [h for h in gone if whose in (EVERY_MEMBER, h.answer.member_id)]
+            others = [h for h in all_held if h.alive and h not in gone]
+            memory.drop_people(whose, [bytes([key % 3])])
+            assert not any(h.alive for h in gone)
+            assert all(h.alive for h in others)
         elif what == "member":
             memory.drop_member(str(member))
             assert str(member) not in memory.members()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gateway.clock import FakeClock
 from gateway.errors import StoreError
 from gateway.federation import ended_elsewhere
+from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.ended_elsewhere import BEHIND_S, BLIND_S, EndedElsewhere
 from gateway.store import ended as ended_table
 from gateway.store.ended import Ended, EndedAnswers
+from gateway.store.reader import Reader
+from gateway.store.reusable import ReusableAnswers
 from tests.unit.federation.cache_world import CacheWorld, asked_about
-from tests.unit.services.gateways_world import ANNA, BO, NOW_MS, B, C, stored
+from tests.unit.services.gateways_world import ANNA, BO, NOW_MS, B, C, Party, stored
 from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 
 class Pair:
@@ -25,12 +31,17 @@ class Pair:
         world.store.ended.shared = True
         self.world = world
         self.mine = world.cache
-        self.theirs = world.again()
-        self.elsewhere = EndedElsewhere(world.store.ended, self.theirs, world.clock)
+        store = world.store
+        ended = EndedAnswers(store.reusable._reader, shared=True)
+        reusable = ReusableAnswers(store._writer, store.reusable._reader, store.audit._keys, ended)
+        self.theirs = AnswerCache(reusable, store.answers, world.directory, world.clock, world.options)
+        self.elsewhere = EndedElsewhere(ended, self.theirs, world.clock)
+        self.at_mine = EndedElsewhere(store.ended, self.mine, world.clock)
 
-    async def held(self, asked: exchange_pb2.Question) -> bool:
+    async def held(self, asked: exchange_pb2.Question, party: Party = B) -> bool:
         """Whether the other gateway would give an answer again."""
-        return await self.theirs.find(self.theirs.key(B.member_id, asked), asked.subjects.id_number, 5.0) is not None
+        key = self.theirs.key(party.member_id, asked)
+        return await self.theirs.find(party.member_id, key, asked.subjects.id_number, 5.0) is not None
 
 
 @pytest.fixture
@@ -58,6 +69,33 @@ async def test_a_notice_at_one_gateway_ends_the_answer_at_the_other(pair: Pair) 
     await pair.elsewhere.look()
     assert not await pair.held(asked_about(ANNA))
     assert await pair.held(asked_about(BO))
+
+
+async def test_what_is_said_against_somebody_at_one_gateway_ends_what_every_member_said_at_the_other(
+    pair: Pair,
+) -> None:
+    for person in (ANNA, BO):
+        answer = await pair.world.take(asked_about(person), C)
+        pair.theirs.put(asked_about(person), answer, pair.theirs.mark, 5.0)
+    await pair.world.take(asked_about(ANNA), status=[words.SURVIVAL_STATUS_DECEASED])
+    await asyncio.gather(*pair.mine._drops)
+    await pair.elsewhere.look()
+    for party in (B, C):
+        assert not await pair.held(asked_about(ANNA), party)
+        assert await pair.held(asked_about(BO), party)
+
+
+async def test_who_let_go_itself_goes_on_giving_what_it_asked_for_since(pair: Pair) -> None:
+    await pair.at_mine.open()
+    dead = await pair.world.take(asked_about(ANNA), status=[words.SURVIVAL_STATUS_DECEASED])
+    await asyncio.gather(*pair.mine._drops)
+    for _ in range(2):
+        await pair.at_mine.look()
+        assert await pair.world.found(asked_about(ANNA)) == dead
+    await pair.theirs.invalidate(B.member_id, [pair.theirs.index_of(ANNA)])
+    await pair.at_mine.look()
+    assert await pair.world.found(asked_about(ANNA)) is None, "what the other lets go goes here, too"
+    await pair.at_mine.close()
 
 
 async def test_an_answer_on_its_way_meanwhile_is_not_taken_either(pair: Pair) -> None:
@@ -110,7 +148,7 @@ class Told(EndedAnswers):
     """Rows as a test puts them there."""
 
     def __init__(self) -> None:
-        self.shared = True
+        super().__init__(cast("Reader", None), shared=True)
         self.rows: list[Ended] = []
         self.fails = False
 

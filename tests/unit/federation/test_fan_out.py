@@ -243,15 +243,18 @@ async def test_while_a_move_is_followed_the_member_that_told_of_it_is_heard(fede
     assert told == [([B.member_id], (C.member_id,)), ([B.member_id, C.member_id], ())]
 
 
-def allowing(federation: Asked, party: Party, *, for_ms: int = HOUR_MS, stale_ms: int = 0, on: int = 0) -> None:
-    """Let a member answer what may be given again."""
-    made = findings(STRONG)
+def allowing(
+    federation: Asked, party: Party, status: int = STRONG, *, for_ms: int = HOUR_MS, stale_ms: int = 0, on: int = 0
+) -> exchange_pb2.Findings:
+    """Let a member answer what may be given again; what is returned can be changed later."""
+    made = findings(status)
     now_ms = federation.clock.now_ms()
     made.made_at_ms = now_ms
     made.as_of_on = on or made.as_of_on
     made.cacheable_until_ms = now_ms + for_ms
     made.stale_until_ms = made.cacheable_until_ms + stale_ms if stale_ms else 0
     federation.answers(party, findings=made)
+    return made
 
 
 async def again(federation: Asked, checks: Checks, about: Recipient, **why: Any) -> Checked:
@@ -356,6 +359,41 @@ async def test_an_answer_on_its_way_when_a_notice_came_is_given_again_to_nobody_
     await asyncio.gather(first, second)
     third = await again(federation, checks, recipient(ANHUI))
     assert third.results[0].held is None, "it may have been made before the change that the notice tells of"
+
+
+async def test_with_an_answer_against_somebody_is_kept_that_everybodys_earlier_ones_went(
+    federation: Asked, store: Store, cache: AnswerCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if this gateway was killed before its cache was told."""
+    allowing(federation, B)
+    allowing(federation, C)
+    checks = federation.checks(store, cache=cache)
+    await check(checks, recipient(FUJIAN))
+    assert (await again(federation, checks, recipient(FUJIAN))).results[0].held is not None
+    cache._flush()
+    await asyncio.gather(*cache._writes)
+    allowing(federation, B, words.SURVIVAL_STATUS_DECEASED)
+    monkeypatch.setattr(cache, "put", lambda *_: None)
+    await check(checks, recipient(ANHUI))
+    await store.together([])
+    assert await store.reusable.keys(federation.clock.now_ms(), 10) == []
+
+
+async def test_two_members_that_contradict_each_other_are_not_both_given_again(
+    federation: Asked, store: Store, cache: AnswerCache
+) -> None:
+    said = allowing(federation, B, words.SURVIVAL_STATUS_DECEASED)
+    allowing(federation, C)
+    checks = federation.checks(store, cache=cache)
+    await check(checks, recipient(ANHUI, FUJIAN))
+    for _ in range(3):
+        await again(federation, checks, recipient(ANHUI, FUJIAN))
+        assert list(federation.questions) == [C.member_id], "as long as another says the opposite"
+    said.status[0] = STRONG
+    await again(federation, checks, recipient(ANHUI), fresh=True)
+    for asked in ([C.member_id], []):
+        await again(federation, checks, recipient(ANHUI, FUJIAN))
+        assert list(federation.questions) == asked
 
 
 async def test_with_fresh_everybody_is_asked_and_the_new_answer_takes_the_old_ones_place(

@@ -12,12 +12,13 @@ import grpc
 import pytest
 
 from gateway.errors import EnvelopeError, RefusedError
-from gateway.federation.kept import spoken_against
+from gateway.federation.kept import MAX_LINKED, spoken_against
 from gateway.federation.streams import Chunk, Streams
 from gateway.observing import tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import State
 from gateway.sections.resilience import BreakerSettings
+from gateway.store.ended import EVERY_MEMBER
 from tests.unit.federation.streams_world import (
     Chunks,
     Far,
@@ -98,7 +99,7 @@ async def test_a_chunk_without_an_answer_says_why_in_its_span_and_keeps_its_id(t
     assert span["error"] == outcome.error.code
 
 
-async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_than_that_they_live(
+async def test_before_an_outcome_is_told_the_cache_forgets_what_anybody_said_of_whom_it_says_more_than_that_they_live(
     tmp_path: Path,
 ) -> None:
     async def script(_far: Far, reads: AsyncIterator[Read], write: Writing) -> None:
@@ -107,6 +108,7 @@ async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_
             await write(read.answer(findings=findings(said)))
 
     forgotten: list[tuple[str, list[str]]] = []
+    answered: list[tuple[str, list[int]]] = []
     async with world_of(tmp_path, script) as (world, _):
         streams = Streams(
             world.partners,
@@ -114,12 +116,15 @@ async def test_before_an_outcome_is_told_the_cache_forgets_of_whom_it_says_more_
             world.federation.clock,
             window=1,
             forget=lambda member, numbers: forgotten.append((member, list(numbers))),
+            answered=lambda member, found: answered.append((member, list(found.status))),
         )
         told = [
             (each.number, len(forgotten)) async for each in streams.ask(B.member_id, Chunks(*range(4)), chunk_s=20.0)
         ]
     assert told == [(0, 0), (1, 1), (2, 1), (3, 2)]
-    assert forgotten == [(B.member_id, [ANNA])] * 2
+    assert forgotten == [(EVERY_MEMBER, [ANNA])] * 2
+    alive, dead = [words.SURVIVAL_STATUS_ALIVE_STRONG], [words.SURVIVAL_STATUS_DECEASED]
+    assert answered == [(B.member_id, alive), (B.member_id, dead)] * 2
 
 
 def test_of_an_answer_those_are_spoken_against_who_are_not_just_alive_under_every_number_of_theirs() -> None:
@@ -143,6 +148,11 @@ def test_of_an_answer_those_are_spoken_against_who_are_not_just_alive_under_ever
         "new number of Chen",
     }
     assert spoken_against(question(ANNA), findings(words.SURVIVAL_STATUS_ALIVE_WEAK)) == []
+    many = findings(words.SURVIVAL_STATUS_DECEASED)
+    many.links.subject.extend([0] * (MAX_LINKED + 1))
+    many.links.id_number.extend(map(str, range(MAX_LINKED + 1)))
+    many.links.since_on.extend([0] * (MAX_LINKED + 1))
+    assert spoken_against(question(ANNA), many) == [ANNA, *map(str, range(MAX_LINKED))], "no more than are looked at"
 
 
 async def test_answers_come_in_any_order(tmp_path: Path) -> None:

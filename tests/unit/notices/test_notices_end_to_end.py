@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
 from gateway.observing import tracing
 from gateway.post.letters import Handled, Received
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.inbox import WAITING
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
 from tests.unit.adapters.adapters_world import number
@@ -30,7 +32,7 @@ from tests.unit.notices.notices_world import (
 from tests.unit.observing.traced_world import TracedWorld, ways
 from tests.unit.post.post_world import DAY_MS
 from tests.unit.rules.rules_world import row
-from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, policy, terms
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, C, policy, terms
 from tests.unit.store.store_world import cells
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -335,8 +337,20 @@ async def test_the_cache_is_told_whom_it_must_forget(tmp_path: Path) -> None:
         civil.record(ANNA, death())
         await w.settle()
         ((member, blind_index),) = w.cached
-        assert member == B.member_id
+        assert member == EVERY_MEMBER, "it speaks against what anybody said"
         assert blind_index == (await w.standing())[0].blind_index
+
+
+async def test_of_a_notice_that_does_not_speak_against_the_person_only_its_senders_answers_go(tmp_path: Path) -> None:
+    civil = Feed({ANNA: [VISIT]})
+    async with world(tmp_path, civil) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, death())
+        await w.settle()
+        w.cached.clear()
+        civil.record(ANNA, VISIT)  # the death was a mistake
+        await w.settle()
+        assert [member for member, _ in w.cached] == [B.member_id]
 
 
 async def test_a_gateway_killed_before_its_cache_heard_of_a_notice_gives_no_earlier_answer_again(
@@ -346,15 +360,16 @@ async def test_a_gateway_killed_before_its_cache_heard_of_a_notice_gives_no_earl
     async with world(tmp_path, civil) as w:
         await w.subscribe(ANNA)
         cached = CacheWorld(w.a.store, w.clock)
-        await cached.take(asked_about(ANNA))
-        await cached.take(asked_about(BO))
+        for party, person in itertools.product((B, C), (ANNA, BO)):
+            await cached.take(asked_about(person), party)
         await cached.restart()
         civil.record(ANNA, death())
         await w.settle()  # what follows a commit in this process does not come to pass here: it is as if it was killed
         cached.cache = cached.again()
         await cached.cache.open()
-        assert await cached.found(asked_about(BO)) is not None
-        assert await cached.found(asked_about(ANNA)) is None, "alive, a moment after the notice of the death"
+        for party in (B, C):
+            assert await cached.found(asked_about(BO), party) is not None
+            assert await cached.found(asked_about(ANNA), party) is None, "alive, a moment after the notice of the death"
 
 
 async def test_who_unsubscribed_is_told_no_more(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.kept import CacheOptions
+from gateway.observing import metrics
 from gateway.services.agency import AgencyServicer
 from gateway.services.finished import FinishedAnswers
 from gateway.services.serving import Desk
@@ -200,6 +201,39 @@ async def test_a_notice_ends_it_wherever_it_lies(gateway: Gateway, count: int) -
     await gateway.times(count)
     await gateway.cache.invalidate(B.member_id, [gateway.cache.index_of(ANNA)])
     assert not (await gateway.check()).from_cache
+
+
+async def test_what_is_said_against_somebody_ends_whole_responses_of_other_members_too(gateway: Gateway) -> None:
+    gateway.federation.at(C, serving(gateway_of(gateway.federation, C, gateway.store, gateway.register)))
+    for person in ({}, {"id_number": BO, "name": "鲍博"}):
+        assert (await gateway.times(3, regions=[FUJIAN], **person)).from_cache
+        assert (await gateway.times(3, peer=A.unit("yiwu"), **person)).from_cache
+    assert gateway.finished.size > 0
+    gateway.register.people[ANNA] = (row("CREMATION", 3, region=340100),)
+    dead = await gateway.check(purpose=v.PURPOSE_DISPUTE_REVIEW)
+    assert dead.status not in (words.SURVIVAL_STATUS_ALIVE_WEAK, words.SURVIVAL_STATUS_ALIVE_MEDIUM)
+    for person in ({}, {"id_number": BO, "name": "鲍博"}):
+        again = await gateway.check(regions=[FUJIAN], **person)
+        yiwu = await gateway.check(peer=A.unit("yiwu"), **person)
+        assert (again.from_cache, yiwu.from_cache) == ((True, True) if person else (False, False))
+
+
+async def test_what_is_given_again_is_counted_for_each_member_whose_answer_it_is(gateway: Gateway) -> None:
+    gateway.federation.at(C, serving(gateway_of(gateway.federation, C, gateway.store, gateway.register)))
+
+    def counted() -> list[float]:
+        shown = {labels: series[0] for labels, series in metrics.CACHE._series.all()}
+        return [shown.get((party.member_id, what), 0) for party in (B, C) for what in ("ASKED", "GIVEN")]
+
+    before = counted()
+    await gateway.times(4, regions=[ANHUI, FUJIAN])
+    await gateway.times(3)
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [1, 6, 1, 3]
+    await gateway.check(regions=[ANHUI, FUJIAN])
+    await gateway.cache.invalidate(C.member_id, [gateway.cache.index_of(ANNA)])
+    before = counted()
+    await gateway.check(regions=[ANHUI, FUJIAN])
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [0, 1, 1, 0], "each once"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from gateway.post.letters import delivery_digest
 from gateway.services.agency import AgencyServicer
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.inbox import DEAD
 from gateway.store.jumps import SETTLE_S
 from gateway.store.reader import Reader
@@ -208,29 +210,45 @@ async def test_the_proof_of_a_late_answer_verifies_names_its_question_and_is_kep
     assert signed.payload == proof.payload
 
 
-async def test_a_late_answer_ends_what_was_known_of_the_person_before(world: World) -> None:
+@pytest.mark.parametrize("dead", [False, True])
+async def test_a_late_answer_ends_what_its_author_said_of_the_person_and_one_against_them_what_everybody_did(
+    world: World, dead: bool
+) -> None:
+    if dead:
+        world.insurance.people = {ANNA: (row("CREMATION", 3, region=340100),)}
     ended: list[tuple[str, Sequence[bytes]]] = []
-    world.agency.late._late._invalidate = lambda member, people: ended.append((member, people))
+    answered: list[tuple[str, bytes]] = []
+    late = world.agency.late._late
+    late._invalidate = lambda member, people: ended.append((member, people))
+    late._answered = lambda member, findings: answered.append((member, findings.rules_digest))
     await world.check(only_leave=True)
     async with world.running():
         await until(lambda: world.told_of(1))
     ((member, people),) = ended
-    assert member == B.member_id
+    assert member == (EVERY_MEMBER if dead else B.member_id)
     assert world.a.store.reusable.blind_index(ANNA) in people
+    assert answered == [(B.member_id, BOOK.digest)]
 
 
+@pytest.mark.parametrize("dead", [False, True])
 async def test_a_gateway_killed_before_its_cache_heard_of_a_late_answer_gives_no_earlier_one_again(
-    world: World,
+    world: World, dead: bool
 ) -> None:
     cached = CacheWorld(world.a.store, world.a.clock)
-    await cached.take(asked_about(ANNA))
+    for party, person in itertools.product((B, C), (ANNA, BO)):
+        await cached.take(asked_about(person), party, rules_digest=BOOK.digest)
     await cached.restart()
+    if dead:
+        world.insurance.people = {ANNA: (row("CREMATION", 3, region=340100),)}
     await world.check(only_leave=True)
     async with world.running():  # nobody tells the cache, as if this was killed right after the commit
         await until(lambda: world.told_of(1))
     cached.cache = cached.again()
     await cached.cache.open()
     assert await cached.found(asked_about(ANNA)) is None
+    assert (await cached.found(asked_about(ANNA), C) is None) == dead
+    assert await cached.found(asked_about(BO)) is not None
+    assert await cached.found(asked_about(BO), C) is not None
 
 
 async def test_what_is_only_left_asks_nobody_now(world: World) -> None:

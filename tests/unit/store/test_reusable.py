@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from gateway.clock import FakeClock
 from gateway.store import reusable
 from gateway.store.disclosures import Disclosures
+from gateway.store.ended import EVERY_MEMBER
 from gateway.store.engine import Store
 from gateway.store.reusable import Changes, Reusable
+from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
+from tests.unit.adapters.adapters_world import number
+from tests.unit.post.post_world import steps
 from tests.unit.store.conftest import OpenStore
 from tests.unit.store.store_world import MEMBER, NEIGHBOUR, NOW_MS, OTHER_MEMBER, PERSON, answer, event, refused
 
@@ -80,6 +86,45 @@ async def test_rows_about_a_person_are_dropped_of_that_member_only(store: Store)
     assert dropped == [rows[0].key]
     assert set(await store.reusable.keys(NOW_MS, 10)) == {rows[1].key, rows[2].key}
     assert await store.reusable.drop(MEMBER, None) == [rows[1].key]
+
+
+async def test_rows_about_a_person_are_dropped_of_every_member(store: Store) -> None:
+    kept = [answer(), answer(), answer(member=OTHER_MEMBER)]
+    for one, person in zip(kept, (PERSON, NEIGHBOUR, PERSON), strict=True):
+        await store.answers.keep(one, [person])
+    rows = [row(str(at), member=one.member, message_id=one.message_id) for at, one in enumerate(kept)]
+    await write(store, *rows)
+    dropped = await store.reusable.drop(EVERY_MEMBER, [store.reusable.blind_index(PERSON)])
+    assert set(dropped) == {rows[0].key, rows[2].key}
+    assert await store.reusable.keys(NOW_MS, 10) == [rows[1].key]
+
+
+async def test_dropping_what_every_member_said_of_a_person_takes_no_more_where_many_answers_are_kept(
+    tmp_path: Path, clock: FakeClock
+) -> None:
+    """See decision 55. Counted with the person's own answers of two members, among few of others and among many."""
+    async with Store.open(tmp_path / "gateway.db", key=tmp_path / "store.key", clock=clock) as store:
+
+        async def keep(person: str, *names: str) -> None:
+            kept = [(f"{name} {member}", answer(member=member)) for name in names for member in (MEMBER, OTHER_MEMBER)]
+            await asyncio.gather(*(store.answers.submit(one, [person]) for _, one in kept))
+            rows = [row(name, member=one.member, message_id=one.message_id) for name, one in kept]
+            await write(store, *rows, most=10_000)
+
+        drop = store.reusable.dropping(EVERY_MEMBER, [store.reusable.blind_index(PERSON)])
+
+        def work(connection: sa.Connection) -> None:
+            (dropped,) = drop.kind.apply(Transaction(connection), [drop.payload])
+            assert len(dropped) == 2
+            connection.rollback()
+
+        await keep(PERSON, "one")
+        await keep(NEIGHBOUR, *(f"few {at}" for at in range(5)))
+        few = steps(tmp_path, work)
+        await keep(NEIGHBOUR, *(f"many {at}" for at in range(100)))
+        for at in range(400):
+            await keep(number(100 + at), str(at))
+        assert steps(tmp_path, work) <= few + 1
 
 
 async def test_the_key_depends_on_the_stores_own(store: Store, clock: FakeClock, tmp_path_factory: object) -> None:
