@@ -1,6 +1,6 @@
 """Asking the departments: every adapter at once, within the deadline, and what came back made into one set of columns.
 
-Owns: the deadline of each lookup, batches no larger than an adapter takes, the two-step asking by linked numbers, and
+Owns: the deadline of each lookup, batches no larger than an adapter takes, asking again by linked numbers, and
 leaving alone for a while an adapter that keeps failing. Refuses: grading, deciding which adapters there are
 (`enlisting` does, while questions are under way), and to let one adapter harm another: whatever an adapter raises, it
 alone is reported, and each has places of its own for what waits for it.
@@ -31,6 +31,10 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 _log = structlog.stdlib.get_logger(__name__)
 
 
+MAX_ROUNDS: Final = 4
+"""Times that the departments are asked for one question at most, so that numbers over three changes one after another
+are followed. A number is changed where it was wrong or issued twice: once, seldom twice. More is for people to look at,
+and each round may last as long as the slowest department."""
 JUDGED_AT_MOST: Final = 64
 """A lookup about more people may take its time: that it came too late says nothing."""
 _TIMER_S: Final = 0.005
@@ -140,8 +144,9 @@ class Departments:
 
         Adapters that `narrowing` leaves out are not asked, and are in no report.
 
-        Numbers that a source links to a person are asked of every adapter in a second step within the same deadline, so
-        that a person is answered for once, under all of the numbers.
+        Numbers that a source links to a person are asked of every adapter in a further round within the same deadline,
+        and so are those that come to light in it, so that a person is answered for once, under all of the numbers.
+        `Gathered.unasked` says who has numbers that could not be asked, for want of rounds or time.
         """
         end = asyncio.get_running_loop().time() + question.deadline_s
         with self.sources.taken() as hand:
@@ -157,10 +162,12 @@ class Departments:
                 gathering.add(position, outcome)
             if hand.shadow and self.beside is not None:
                 self.beside(hand, question, gathering, narrowing)
-            further = gathering.further()
-            if further is not None:
-                second = await self._round(replace(question, subjects=further), asked, end)
-                for position, outcome in enumerate(second):
+            for _ in range(1, MAX_ROUNDS):
+                further = gathering.further()
+                if further is None:
+                    break
+                outcomes = await self._round(replace(question, subjects=further), asked, end)
+                for position, outcome in enumerate(outcomes):
                     gathering.add(position, outcome)
             return gathering.result()
 

@@ -54,10 +54,12 @@ class Gathered:
     Args:
         evidence: rows of every source that could be used.
         known: whether some source knows the person.
-        identity_conflict: whether some source holds the number under another name.
+        identity_conflict: whether some source holds the number under another name, or a number was left (`unasked`).
         linked: whether further numbers of the person were found.
         link_subject, link_id_number, link_since_on: those numbers, parallel.
         faces: under which sources checked people who were there, each face of a person once.
+        unasked: who is in conflict for that alone that a number linked to the person was asked of nobody, or that
+            nobody answered about it; None: nobody.
         reports: every adapter asked, in the order of configuration.
         earliest_complete_until_on: day up to which all answering sources are complete, 0: not known.
     """
@@ -71,6 +73,7 @@ class Gathered:
     link_since_on: list[int]
     reports: list[SourceReport]
     faces: Faces = field(default_factory=Faces)
+    unasked: NDArray[np.bool_] | None = None
 
     @property
     def partial(self) -> bool:
@@ -90,6 +93,10 @@ class Gathering:
     did not describe face checks; or when the number it
     holds is none of those asked for that person (someone else's record). A different name under the right number does
     not make a source faulty: it makes the person an identity conflict.
+
+    Everybody is asked about in steps: first under the numbers of the question, then under numbers that came to light
+    (`further`). Whoever has a number in the end about which no source said anything is in conflict: what is known of
+    the person is not known to be all.
 
     What stands in place of a linked number and can be nobody's (`may_be_somebodys`) is not followed: under a filler
     others hold the records of people whose number they do not know.
@@ -132,10 +139,17 @@ class Gathering:
             self._apart = {
                 key: row for row, key in enumerate(zip(self._owner.tolist(), subjects.id_number, strict=True))
             }
-        # Of the second step: the rows of the same person that are asked about under the same number before each row;
-        # what is found once more so counts where none of these may be told of.
+        # Of later steps: rows of the same person that are asked about under the same number, in the order of asking.
+        # What is found once more under it counts where none of the earlier ones may be told of.
+        self._asked_for: dict[tuple[int, str], list[int]] = {}
         self._earlier: dict[int, list[int]] = {}
-        self._again: list[tuple[Int32, Evidence]] = []
+        self._again: list[tuple[list[list[int]], Evidence]] = []
+        # Of the step under way, a later one: how many are asked about under new numbers, who stand before all others,
+        # and whether any source answered. Then: whose numbers nobody answered about, and which sources failed late.
+        self._fresh = 0
+        self._heard = True
+        self._unheard: set[int] = set()
+        self._failed_late: list[tuple[int, SourceReport, Int32]] = []
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
         self._known = np.zeros(count, np.bool_)
@@ -151,16 +165,20 @@ class Gathering:
         complete = 0
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
-            fits = fits_question(found, len(self._asked), about) and self._use(found, about)
+            fits = fits_question(found, len(self._asked), about) and self._use(found, about, position)
+            self._heard |= fits
             outcome = words.SOURCE_OUTCOME_ANSWERED if fits else words.SOURCE_OUTCOME_FAULTY
             if not fits:
                 _log.warning("source faulty", adapter=about.adapter_id, error="answer does not fit the question")
-        before = self._reports[position]
+        before, report = self._reports[position], SourceReport(about.adapter_id, about.department, outcome, complete)
         if before is not None and before.outcome != words.SOURCE_OUTCOME_ANSWERED:
-            return  # what failed in the first step is not whole, whatever the second brings
-        self._reports[position] = SourceReport(about.adapter_id, about.department, outcome, complete)
+            return  # what failed in the first step is not whole, whatever the others bring
+        if before is not None and outcome != words.SOURCE_OUTCOME_ANSWERED and self._rows is not None:
+            self._failed_late.append((position, report, self._rows[: self._fresh]))
+            return
+        self._reports[position] = report
 
-    def _use(self, found: Found, about: Description) -> bool:
+    def _use(self, found: Found, about: Description, position: int) -> bool:
         holders, evidence, links, rows = found.holders, found.evidence, found.links, self._rows
         compare = self._compare if len(holders.subject) < COLUMNS_FROM else self._compare_columns
         conflicts = compare(holders)
@@ -176,10 +194,8 @@ class Gathering:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
             if self._narrowing.holds(about):
                 self._placed[holders.subject if rows is None else rows[holders.subject]] = True
-        again = np.isin(asked_at, list(self._earlier)) if self._earlier else None
-        if again is not None and np.count_nonzero(again):
-            self._again.append((asked_at[again], evidence.take(again)))
-            evidence = evidence.take(~again)
+        if rows is not None:
+            evidence = self._once(evidence, asked_at, position)
         if len(evidence):
             self._evidence.append(evidence)
         if len(found.faces):
@@ -195,6 +211,20 @@ class Gathering:
             if number != self._subjects.id_number[row] and may_be_somebodys(number):
                 self._links.setdefault((row, number), since)
         return True
+
+    def _once(self, evidence: Evidence, asked_at: Int32, position: int) -> Evidence:
+        """Of a later step, without rows that are there already, or may be: those are put aside. `asked_at`: where each
+        row's person stands in the step.
+        """
+        if self._fresh < len(self._asked) and self._answered_first(position):
+            # About those who are asked about again for the look of it, it says what it said before.
+            fresh = asked_at < self._fresh
+            asked_at, evidence = asked_at[fresh], evidence.take(fresh)
+        again = np.isin(asked_at, list(self._earlier)) if self._earlier else None
+        if again is not None and np.count_nonzero(again):
+            self._again.append(([self._earlier[place] for place in asked_at[again].tolist()], evidence.take(again)))
+            evidence = evidence.take(~again)
+        return evidence
 
     def _compare(self, holders: Holders) -> list[int] | None:
         """Rows that are held under another name; None: a number is none of those asked for that person."""
@@ -234,60 +264,96 @@ class Gathering:
         return Evidence.concatenate(self._evidence), frozenset(failed)
 
     def further(self) -> Subjects | None:
-        """Begin the second step: the people with numbers not asked yet, to ask about under these; None: nobody.
+        """Begin another step: the people with numbers not asked yet, to ask about under these; None: nobody.
 
         Nobody is asked about again who is protected; see narrowing.py for who is besides.
         """
+        self._end_step()
         new: list[tuple[int, str]] = []
-        self._place_together()
-        for row, number in self._links:
-            if self._protected[row] or self._row_of(row, number) is not None:
-                continue
+        for row, number in self._not_followed():
             known = self._numbers.setdefault(row, set())
-            if number in known:
-                continue
-            if len(known) >= MAX_LINKS:
-                self._conflict[row] = True
-                continue
-            known.add(number)
-            new.append((row, number))
-        if self._narrowing.regions:
-            again = {row for row, _ in new}
+            if len(known) < MAX_LINKS:
+                known.add(number)
+                new.append((row, number))
+        fresh = len(new)
+        if self._narrowing.regions and any(about.links for about in self._descriptions):
+            anew = {row for row, _ in new}
             unplaced = (~self._placed | self._protected).nonzero()[0].tolist()
-            new += [(row, self._subjects.id_number[row]) for row in unplaced if row not in again]
+            new += [(row, self._subjects.id_number[row]) for row in unplaced if row not in anew]
         if not new:
             return None
+        self._earlier = {}
         if self._owner is not None:
-            before: dict[tuple[int, str], list[int]] = {}
-            for place, (row, number) in enumerate(new):
-                asked = before.setdefault((int(self._owner[row]), number), [])
+            for place, (row, number) in enumerate(new[:fresh]):
+                asked = self._asked_for.setdefault((int(self._owner[row]), number), [])
                 if asked:
                     self._earlier[place] = [*asked]
                 asked.append(row)
         self._rows = np.array([row for row, _ in new], np.int32)
+        self._fresh, self._heard = fresh, False
         self._asked_columns = None
         self._asked = Subjects([number for _, number in new], [self._subjects.name[row] for row, _ in new])
         return self._asked
+
+    def _not_followed(self) -> list[tuple[int, str]]:
+        """Numbers linked to people who may be told of, under which these were not asked about."""
+        if not self._links:
+            return []
+        numbers, protected = self._numbers, self._protected
+        return [
+            (row, number)
+            for row, number in self._links
+            if not protected[row] and number not in numbers.get(row, ()) and self._row_of(row, number) is None
+        ]
+
+    def _end_step(self) -> None:
+        """What follows from the step that is over, for people and for what is asked next."""
+        if not self._heard and self._rows is not None:
+            self._unheard.update(self._rows[: self._fresh].tolist())
+        self._heard = True
+        self._put_together()
+
+    def _answered_first(self, position: int) -> bool:
+        """Whether a source answered in the first step."""
+        report = self._reports[position]
+        return report is not None and report.outcome == words.SOURCE_OUTCOME_ANSWERED
 
     def _row_of(self, row: int, number: str) -> int | None:
         """Where a number of the same person is judged by itself: its row."""
         return None if self._owner is None else self._apart.get((int(self._owner[row]), number))
 
-    def _place_together(self) -> None:
-        """Numbers that a department links are one person's: where one of them is placed, so are the others."""
-        pairs = [(row, self._row_of(row, number)) for row, number in self._links] if self._apart else []
-        left = [(a, b) for a, b in pairs if b is not None and not self._protected[a] and not self._protected[b]]
-        while new := [(a, b) for a, b in left if self._placed[a] != self._placed[b]]:
-            for a, b in new:
+    def _put_together(self) -> None:
+        """Numbers that a department links are one person's, also where each is judged by itself: what leads to a
+        protected one is protected, and where one of them is placed, so are the others.
+        """
+        if not self._apart:
+            return
+        linked = [(row, self._row_of(row, number)) for row, number in self._links]
+        pairs = [(a, b) for a, b in linked if b is not None]
+        while new := [a for a, b in pairs if self._protected[b] and not self._protected[a]]:
+            self._protected[new] = True
+        left = [(a, b) for a, b in pairs if not self._protected[a] and not self._protected[b]]
+        while both := [(a, b) for a, b in left if self._placed[a] != self._placed[b]]:
+            for a, b in both:
                 self._placed[[a, b]] = True
 
     def result(self) -> Gathered:
         """All of it as columns, without what is known of people who may not be told of."""
+        self._end_step()
         links, faces = self._links, self._seen_faces()
         hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
-        for at, part in self._again:
-            wanted = [bool(hidden[self._earlier[place]].all()) for place in at.tolist()]
+        for earlier, part in self._again:
+            wanted = [bool(hidden[rows].all()) for rows in earlier]
             self._evidence.append(part.take(np.array(wanted, np.bool_)))
+        for position, report, rows in self._failed_late:
+            # Where nobody who may be told of was asked about under a new number, nothing is missing.
+            if not hidden[rows].all() and self._answered_first(position):
+                self._reports[position] = report
+        unasked: NDArray[np.bool_] | None = None
+        if left := {row for row, _ in self._not_followed()} | self._unheard:
+            unasked = np.zeros_like(hidden)
+            unasked[list(left)] = True
+            unasked &= ~hidden
         evidence = Evidence.concatenate(self._evidence)
         if np.count_nonzero(hidden):
             self._known &= ~hidden
@@ -299,6 +365,7 @@ class Gathering:
         if self._owner is not None:
             owner = self._owner
             known, conflict = (_put_to(owner, each)[: self._people] for each in (known, conflict))
+            unasked = None if unasked is None else _put_to(owner, unasked)[: self._people]
             evidence = replace(evidence, subject=owner[evidence.subject])
             faces = Faces.newest(_rows_of(replace(faces, subject=owner[faces.subject])))
             together: dict[tuple[int, str], int] = {}
@@ -306,6 +373,9 @@ class Gathering:
                 if number != self._subjects.id_number[owner[row]]:
                     together.setdefault((int(owner[row]), number), since)
             links = together
+        if unasked is not None:
+            unasked &= ~conflict
+            conflict = conflict | unasked
         linked = np.zeros(self._people, np.bool_)
         link_subject = [row for row, _ in links]
         if link_subject:
@@ -320,6 +390,7 @@ class Gathering:
             link_since_on=list(links.values()),
             reports=[report for report in self._reports if report is not None],
             faces=faces,
+            unasked=unasked if unasked is not None and np.count_nonzero(unasked) else None,
         )
 
     def _seen_faces(self) -> Faces:

@@ -4,11 +4,14 @@ The rule of the equal look: somebody who may not be told of, because the person 
 nothing places the person in the grant's regions, is answered for exactly like somebody whom no department knows. The
 departments are asked about both alike, and what they say of the one is dropped before grading, so that content and
 size come out the same by themselves. Where regions are what leaves people out, everybody who was not placed in them by
-the first step is asked about a second time, known or not, because some are asked about again under a linked number.
+what was answered so far is asked about in every further round, known or not, because some are asked about again under
+a linked number (none is where no department links numbers). What fails then is told of if somebody was asked about
+under a new number who may be told of; otherwise nothing is missing.
 
 Further numbers that the asker gives for a person are the person's for all that anybody can see, or somebody else's,
 whom the asker tries to find out about. So each of them is judged by itself, as if it had been asked about alone, and
-only what may be told of it so is the person's. Where a department links the two, what places one places the other.
+only what may be told of it so is the person's. Where a department links the two, what places one places the other,
+and one that leads to a protected one is protected.
 
 Owns: this rule's judgements. Refuses: asking, grading, and telling anybody which of the two it was.
 """

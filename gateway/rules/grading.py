@@ -6,7 +6,8 @@ absence.py, penal.py and changes.py. Refuses: time (the day asked about is an ar
 
 Which finding wins, first match:
 
-    held under another name by some source         CONFLICT, flag IDENTITY_CONFLICT and nothing else
+    held under another name by some source, or
+    a linked number could not be asked             CONFLICT, flag IDENTITY_CONFLICT and nothing else
     no source knows the person                     UNKNOWN
     something was done after a death               CONFLICT
     a confirmed death                              DECEASED
@@ -94,6 +95,7 @@ def grade(
     as_of_on: int,
     partial: bool = False,
     silent: Collection[int] = (),
+    unasked: Mask | None = None,
 ) -> Grades:
     """Grade a batch as of a day, as it would have been known then.
 
@@ -102,13 +104,15 @@ def grade(
         subjects: how many people the batch is about.
         evidence: what the departments know; rows in any order.
         known: whether some source knows the person. Rows about a person whom no source claims to know are not used.
-        identity_conflict: whether some source holds the number under another name.
+        identity_conflict: whether some source holds the number under another name, or see `unasked`.
         linked: whether further numbers of the person were found and asked about.
         benefit: BenefitType of each; one that the rules do not know depends on no facts.
         birth_on: day of birth of each, 0: not known.
         as_of_on: civil day; rows observed or available later do not exist yet.
         partial: whether some source that was asked did not answer.
         silent: Departments of these sources; none given while `partial`: it could have been any.
+        unasked: those of `identity_conflict` who are for that alone that a linked number could not be asked; None:
+            nobody.
 
     Raises:
         RefusedError: columns of different lengths, a subject out of range, a day before the epoch.
@@ -135,7 +139,7 @@ def grade(
     if partial:
         _cap_by_silence(book, status, usable, silent, sheet)
     if not everybody:
-        _judge_unusable(known, identity_conflict, status, flags, sheet)
+        _judge_unusable(known, identity_conflict, unasked, status, flags, sheet)
         relevant = np.where(usable, relevant, np.uint32(0))
     _tell_alive(status, alive, sheet)
 
@@ -313,14 +317,20 @@ def _decide(status: Int32, decided_on: Int32, chosen: Mask, outcome: int, on: In
     decided_on[chosen] = on[chosen]
 
 
-def _judge_unusable(known: Mask, identity_conflict: Mask, status: Int32, flags: Flags, sheet: ReasonSheet) -> None:
+def _judge_unusable(
+    known: Mask, identity_conflict: Mask, unasked: Mask | None, status: Int32, flags: Flags, sheet: ReasonSheet
+) -> None:
     unknown = (~known & ~identity_conflict).nonzero()[0]
     status[unknown] = words.SURVIVAL_STATUS_UNKNOWN
     sheet.add(unknown, ReasonCode.UNKNOWN_PERSON)
     conflict = identity_conflict.nonzero()[0]
     status[conflict] = words.SURVIVAL_STATUS_CONFLICT
     flags[conflict] = bit(words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)
-    sheet.add(conflict, ReasonCode.IDENTITY_CONFLICT)
+    if unasked is None:
+        sheet.add(conflict, ReasonCode.IDENTITY_CONFLICT)
+    else:
+        sheet.add((identity_conflict & ~unasked).nonzero()[0], ReasonCode.IDENTITY_CONFLICT)
+        sheet.add((identity_conflict & unasked).nonzero()[0], ReasonCode.NUMBERS_NOT_ASKED)
 
 
 def _tell_alive(status: Int32, alive: Alive, sheet: ReasonSheet) -> None:
