@@ -241,6 +241,8 @@ def _sources(response: agency_pb2.CheckResponse) -> Text:
             words_of_it = f", left with it until {until}, no need to ask again", f"，留置至 {until}，无需重新查询"
             line.append(say(*words_of_it), style="cyan")
         _add_whether_earlier(line, answer)
+        if answer.linked_unasked and (why := plain(say(answer.message_en, answer.message_zh))):
+            line.append(say(f", {why}", f"，{why}"), style="bold yellow")
         if answer.followed:
             line.append(say(", asked because the person moved there", "，因已迁往该省而查询"))
         asked = [source for source in response.sources if source.member_id == answer.member_id]

@@ -1,15 +1,14 @@
 """Asking about one recipient: asking all who may know at once, and what each of them said.
 
-Owns: the fan-out within the deadline, following a move once, and what is given again instead of being asked. Refuses:
-making the question (`questions`), choosing whom to ask (`routing`), grading (the answering side does that), merging
-(the rules do) and deciding (an official does).
+Owns: the fan-out within the deadline, following a move once, asking once more under numbers that one member links
+(`rounds`), and what is given again instead of being asked. Refuses: making the question (`questions`), choosing whom
+to ask (`routing`), grading (the answering side does that), merging (the rules do) and deciding (an official does).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 import structlog
@@ -20,10 +19,12 @@ from gateway.exchange.envelope import Sealed
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.directory import DirectorySource
+from gateway.federation.further import Further
 from gateway.federation.given_again import GivenAgain
 from gateway.federation.kept import asked_numbers, linked_numbers, spoken_against
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
+from gateway.federation.rounds import TURN, Call, Plan, Rounds
 from gateway.federation.routing import moved_to, route
 from gateway.log import described
 from gateway.observing import tracing
@@ -52,23 +53,6 @@ _GIVEN_UP = words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency"
 _LATE_S = 0.02
 """How much longer than its deadline an answer is waited for before its asking is given up from outside."""
 _SETTLE_S = 0.01
-
-
-@dataclass(slots=True)
-class _Plan:
-    """A question, whom to ask, and until when (of the event loop's clock); `followed` were added on the way."""
-
-    question: exchange_pb2.Question
-    members: list[str]
-    until_s: float
-    today: int
-    fresh: bool
-    followed: set[str]
-
-    @property
-    def numbers(self) -> list[str]:
-        """Normalised numbers of the person."""
-        return asked_numbers(self.question)
 
 
 class Checks:
@@ -124,7 +108,7 @@ class Checks:
         plan = self._plan(recipient, case, remaining_s)
         first: MemberResult | None = None
         if len(plan.members) == 1:  # no task of its own for the many questions to one member
-            first = await self._one(plan.members[0], plan, [])
+            first = await self._one(Call(plan.members[0], plan.question), plan)
             if not self._moved(plan, first):
                 return await self._final(plan, [first], may_be_left=may_be_left)
         known: Sequence[MemberResult] = ()
@@ -144,7 +128,7 @@ class Checks:
         results: Sequence[MemberResult] = ()
         async for so_far in self._fan_out(plan):
             results = so_far
-            if len(results) < len(plan.members) and any(result.answer is not None for result in results):
+            if plan.awaited and any(result.answer is not None for result in results):
                 yield self._checked(plan, results)
         yield await self._final(plan, results, may_be_left=may_be_left)
 
@@ -162,7 +146,7 @@ class Checks:
         results = tuple(MemberResult(member, (), error=error) for member in members)
         return Checked(case.as_of_on or today, self._clock.now_ms(), results, question)
 
-    def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None) -> _Plan:
+    def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None) -> Plan:
         """What to ask whom, if it may be asked at all."""
         today = civil_day(self._clock.now_ms())
         question = self.questions.make(recipient, case, today)
@@ -175,67 +159,79 @@ class Checks:
                 "时限过短，来不及查询，请延长时限",
                 reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
             )
-        until_s = asyncio.get_running_loop().time() + time_s
-        return _Plan(question, members, until_s, today, case.fresh, set())
+        now_s = asyncio.get_running_loop().time()
+        until_s, turn_s = now_s + time_s, now_s + time_s * TURN
+        return Plan(question, members, turn_s, until_s, today, case.fresh, Further(question))
 
-    async def _fan_out(self, plan: _Plan, first: MemberResult | None = None) -> AsyncIterator[Sequence[MemberResult]]:
-        """Ask all members at once, and those to which the person moved; the results so far, whenever there are more.
+    async def _fan_out(self, plan: Plan, first: MemberResult | None = None) -> AsyncIterator[Sequence[MemberResult]]:
+        """Ask all members at once, those to which the person moved, and once more those that were not asked under
+        numbers that another links; the results so far, whenever there are more.
 
         Whatever a member does, it is over by the deadline: what is not there then is given up.
         """
         loop = asyncio.get_running_loop()
-        results: dict[str, MemberResult] = {} if first is None else {first.member_id: first}
-        written: dict[str, list[asyncio.Future[Any]]] = {}
-        tasks: dict[asyncio.Task[MemberResult], str] = {}
+        rounds = Rounds(plan)
+        calls: dict[asyncio.Task[MemberResult], Call] = {}
 
         def ask() -> None:
-            for member in plan.members:
-                if member not in written and member not in results:
-                    written[member] = []
-                    tasks[loop.create_task(self._one(member, plan, written[member]))] = member
+            for call in rounds.due(calls.values(), loop.time()):
+                calls[loop.create_task(self._one(call, plan))] = call
+
+        def take(call: Call, result: MemberResult) -> None:
+            rounds.take(call, result)
+            self._moved(plan, result)
+
+        async def give_up(late: Collection[asyncio.Task[MemberResult]]) -> None:
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_SETTLE_S)  # for its record
+            for task in late:
+                call = calls.pop(task)
+                rounds.take(call, call.late())
 
         try:
-            if len(plan.members) == 1 and not results:
-                (member,) = plan.members
-                results[member] = result = await self._in_time(member, plan)
-                self._moved(plan, result)
+            if first is not None or len(plan.members) == 1:
+                call = rounds.first()
+                take(call, first or await self._in_time(call, plan))
                 ask()
-                yield [result]
+                yield rounds.so_far()
             else:
                 ask()
-            while tasks:
-                left_s = plan.until_s + _LATE_S - loop.time()
-                done, late = await asyncio.wait(tasks, timeout=max(0.0, left_s), return_when=asyncio.FIRST_COMPLETED)
+            while calls:
+                now_s, end_s = loop.time(), plan.until_s + _LATE_S
+                until_s = plan.turn_s if now_s < plan.turn_s else end_s
+                done, late = await asyncio.wait(
+                    calls, timeout=max(0.0, until_s - now_s), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done and until_s < end_s:
+                    ask()
+                    continue
                 if not done:
-                    for task in late:
-                        task.cancel()
-                    await asyncio.wait(late, timeout=_SETTLE_S)  # for its record
-                    for task in late:
-                        member = tasks.pop(task)
-                        results[member] = MemberResult(member, tuple(written[member]), error=_late())
-                for task in done:
-                    member = tasks.pop(task)
-                    results[member] = result = task.result()
-                    self._moved(plan, result)
+                    await give_up(late)
+                for task in sorted(done, key=lambda each: calls[each].again):
+                    call = calls.pop(task)
+                    take(call, result := task.result())
+                    if call.again and result.answer is not None:  # the first answer would tell less
+                        await give_up([each for each, other in calls.items() if other.member_id == call.member_id])
                 ask()
-                yield [results[member] for member in plan.members if member in results]
+                yield rounds.so_far()
         finally:
-            for task in tasks:
+            for task in calls:
                 task.cancel()
 
-    async def _in_time(self, member_id: str, plan: _Plan) -> MemberResult:
+    async def _in_time(self, call: Call, plan: Plan) -> MemberResult:
         """What comes of a single member, in the caller's own task: another would take longer than much of the work."""
-        recorded: list[asyncio.Future[Any]] = []
         limit = asyncio.timeout_at(plan.until_s + _LATE_S)
         try:
             async with limit:
-                return await self._one(member_id, plan, recorded)
+                return await self._one(call, plan)
         except TimeoutError:
             if not limit.expired():
                 raise
-            return MemberResult(member_id, tuple(recorded), error=_late())
+            return call.late()
 
-    def _moved(self, plan: _Plan, result: MemberResult) -> bool:
+    def _moved(self, plan: Plan, result: MemberResult) -> bool:
         """Whether there are more members to ask because of what one said; an answer of one of these adds no more."""
         if result.answer is None or result.followed or not self._follow_moves:
             return False
@@ -245,18 +241,17 @@ class Checks:
         plan.followed.update(more)
         return bool(more)
 
-    def _checked(self, plan: _Plan, results: Sequence[MemberResult]) -> Checked:
-        there = {result.member_id for result in results}
+    def _checked(self, plan: Plan, results: Sequence[MemberResult]) -> Checked:
         days = [result.held.answer.findings.as_of_on for result in results if result.held is not None]
         return Checked(
             plan.question.as_of_on or min([plan.today, *days]),
             self._clock.now_ms(),
             tuple(results),
-            plan.question,
-            tuple(member for member in plan.members if member not in there),
+            plan.further.whole(),
+            plan.awaited,
         )
 
-    async def _final(self, plan: _Plan, results: Sequence[MemberResult], *, may_be_left: bool = False) -> Checked:
+    async def _final(self, plan: Plan, results: Sequence[MemberResult], *, may_be_left: bool = False) -> Checked:
         checked = self._checked(plan, results)
         later = may_be_left and any(result.error is not None and result.error.retryable for result in results)
         if not later and all(result.answer is None for result in results):
@@ -264,22 +259,23 @@ class Checks:
             raise next(result.error for result in results if result.error is not None)
         return checked
 
-    async def _one(self, member_id: str, plan: _Plan, recorded: list[asyncio.Future[Any]]) -> MemberResult:
-        with tracing.span("ask", partner=member_id):
-            return await self._ask(member_id, plan, recorded)
+    async def _one(self, call: Call, plan: Plan) -> MemberResult:
+        with tracing.span("ask", partner=call.member_id):
+            return await self._ask(call, plan)
 
-    async def _ask(self, member_id: str, plan: _Plan, recorded: list[asyncio.Future[Any]]) -> MemberResult:
+    async def _ask(self, call: Call, plan: Plan) -> MemberResult:
         """What a member said earlier, if that may be given again; else ask it.
 
         Whatever comes of it is recorded from the moment that a question left.
         """
-        question, cache = plan.question, self._cache
+        member_id, question, recorded, cache = call.member_id, call.question, call.recorded, self._cache
+        numbers = asked_numbers(question)
         followed = member_id in plan.followed
         key, mark = b"", cache.mark if cache is not None else 0
         time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)
         if cache is not None and not plan.fresh:
             key = cache.key(member_id, question)
-            held = await cache.find(member_id, key, plan.numbers, time_s)
+            held = await cache.find(member_id, key, numbers, time_s)
             if held is not None:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
@@ -302,7 +298,7 @@ class Checks:
         except WuganError as error:
             recorded += self._record(left, error.reason, error.en)
             if cache is not None and not plan.fresh and error.reason in _UNREACHABLE:
-                held = await cache.outdated(key, plan.numbers)
+                held = await cache.outdated(key, numbers)
                 if held is not None:
                     recorded.append(self.again.record(held, question.context, outdated=True))
                     return MemberResult(member_id, tuple(recorded), held.answer, error, held, followed)
@@ -370,11 +366,3 @@ def _taken_note(kept: asyncio.Future[Any]) -> None:
     """An answer that could not be kept was given all the same: its proof is in it, and the exchange on record."""
     if not kept.cancelled() and (error := kept.exception()) is not None:
         _log.error("answer not kept", fault=described(error))
-
-
-def _late() -> PartnerError:
-    return PartnerError(
-        "the other province did not answer in time; ask again with a longer deadline",
-        "对方省份未在时限内答复，请延长时限后重试",
-        reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
-    )

@@ -23,6 +23,7 @@ class MemberResult:
         error: why it says nothing now.
         held: the answer is this one, given again.
         followed: it was asked because another member said that the person had moved there.
+        lacking: why the answer is not about all numbers that other members link to the person; None: it is.
     """
 
     member_id: str
@@ -31,6 +32,7 @@ class MemberResult:
     error: WuganError | None = None
     held: Held | None = None
     followed: bool = False
+    lacking: WuganError | None = None
 
     @property
     def outdated(self) -> bool:
@@ -45,9 +47,9 @@ class Checked:
     Args:
         as_of_on: the day asked about; of answers given again, the earliest of theirs.
         made_at_ms: Unix time in milliseconds.
-        results: of every member that is not awaited any more, in the order of routing.
-        question: as it was asked; None in what was put together later.
-        awaited: members whose answer is still to come.
+        results: of every member that has answered or failed, in the order of routing.
+        question: as it was asked, with the numbers that members told of; None in what was put together later.
+        awaited: members of whom an answer is still to come, be it a second one under further numbers.
     """
 
     as_of_on: int

@@ -374,6 +374,8 @@ def _pack(question: bytes, shown: bytes) -> bytes:
 
 
 def _may_say_more(result: MemberResult) -> bool:
+    if result.lacking is not None and result.lacking.retryable:  # the question that is left has the numbers
+        return True
     if result.answer is None or result.outdated:
         return isinstance(result.error, WuganError) and result.error.retryable
     return any(source.outcome in _MAY_STILL_COME for source in result.answer.findings.sources)

@@ -38,6 +38,14 @@ class Told(NamedTuple):
     en: str
 
 
+LACKING = Told(
+    "NOT_ASKED_UNDER_LINKED_NUMBERS",
+    "有省份告知此人另有关联号码，但未能以该号码查询全部省份，暂不作认证",
+    "Another number is linked to the person under which not every province was asked; not certified for that",
+)
+"""Said where a death may be on record under a number that one member links and another was not asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One recipient: numbers as in the contract, days as civil days.
@@ -45,7 +53,7 @@ class Verdict:
     Args:
         proposal: CertificationStatus, for an official to decide.
         effective_month: "YYYY-MM" of the first month without entitlement, "" for none.
-        partial: whether some member, or some source of a member, did not answer now.
+        partial: whether some member, or some source of a member, did not answer now, or not under all numbers.
         reasons: of the merging first, then every member's own.
     """
 
@@ -75,6 +83,11 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
         texts = {text.code: text for text in found.reason_texts[:]}
         reasons += _tell(book, found.reasons, texts, codes_by_month(found))
     proposal, effective_month = _propose(book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on)
+    lacking = any(result.lacking is not None for result in checked.results)
+    if lacking:
+        reasons.insert(0, LACKING)
+        if proposal == words.CERTIFICATION_STATUS_CERTIFIED:  # a face shows who is alive, whatever the numbers
+            proposal = words.CERTIFICATION_STATUS_NEEDS_FACE
     return Verdict(
         status=row.status,
         flags=row.flags,
@@ -83,7 +96,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
         valid_until_on=row.valid_until_on,
         proposal=proposal,
         effective_month=effective_month,
-        partial=row.partial or any(result.outdated for result in checked.results),
+        partial=row.partial or lacking or any(result.outdated for result in checked.results),
         reasons=tuple(dict.fromkeys(reasons)),
     )
 

@@ -6,7 +6,8 @@ same as of a check that is answered at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple, Protocol, TypedDict
 
 from gateway.clock import civil_day
@@ -15,6 +16,7 @@ from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, findings_in
 from gateway.federation.check import NOT_ASKED
 from gateway.federation.checked import Checked, MemberResult
+from gateway.federation.further import Further, not_asked
 from gateway.federation.late import Kept, LateChecks, followed_to, late_answer, unpack
 from gateway.services.watchers import Watchers
 from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
@@ -169,6 +171,8 @@ class LateService:
         for answer in provinces:
             event = newest.get(answer.member_id)
             results.append(_shown(answer, kept.question) if event is None else _came(event, answer, kept.question))
+        late = {member for member, event in newest.items() if event.state != LAPSED}
+        results = _lacking(results, late, kept.question)
         made_at_ms = max((event.at_ms for event in events), default=left.left_at_ms)
         checked = Checked(kept.question.as_of_on or civil_day(made_at_ms), made_at_ms, tuple(results))
         response = self._respond(checked, kept.question.benefit[0], _names(provinces))
@@ -220,7 +224,10 @@ def _shown(answer: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -
         error = WuganError(answer.message_en, answer.message_zh, reason=answer.refusal)
         return MemberResult(answer.member_id, (), error=error, followed=answer.followed)
     proof = Proof(**{name: getattr(answer.proof, name) for name in Proof._fields})
-    return _result(answer, exchange_pb2.Answer.FromString(proof.payload), question, proof)
+    result = _result(answer, exchange_pb2.Answer.FromString(proof.payload), question, proof)
+    if not answer.linked_unasked:
+        return result
+    return replace(result, lacking=WuganError(answer.message_en, answer.message_zh))
 
 
 def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
@@ -245,6 +252,24 @@ def _result(
     except WuganError as error:
         return MemberResult(member_id, (), error=error, followed=followed)
     return MemberResult(member_id, (), answer=PartnerAnswer(member_id, findings, b"", proof), followed=followed)
+
+
+def _lacking(
+    results: Sequence[MemberResult], late: Collection[str], question: exchange_pb2.Question
+) -> list[MemberResult]:
+    """The results, those marked that are not about numbers to which late answers link the person: nobody is asked again
+    for these, and nobody certified on that.
+    """
+    further = Further(question)
+    for result in results:
+        if result.answer is not None and result.member_id in late:
+            further.hear(result.member_id, result.answer.findings)
+    return [
+        replace(result, lacking=result.lacking or not_asked())
+        if result.answer is not None and further.lacks(result.member_id)
+        else result
+        for result in results
+    ]
 
 
 def _lapsed() -> RefusedError:

@@ -121,12 +121,13 @@ def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, memb
         member_name_en=member.name_en,
         followed=result.followed,
     )
-    if result.error is not None:
-        about.message_zh, about.message_en = result.error.zh, result.error.en
+    if (why := result.error or result.lacking) is not None:
+        about.message_zh, about.message_en = why.zh, why.en
     if result.answer is None:
         about.refusal = WuganError.default_reason if result.error is None else result.error.reason
         return
     about.from_cache, about.stale = result.held is not None, result.outdated
+    about.linked_unasked = result.lacking is not None
     findings = result.answer.findings
     if 0 < findings.made_at_ms < _FAR_MS:
         about.made_at.FromMilliseconds(findings.made_at_ms)

@@ -269,6 +269,16 @@ def test_of_an_outdated_answer_it_is_said_why_there_is_no_newer_one(language: st
     assert said in shown(response)
 
 
+def test_of_an_answer_that_is_not_under_all_linked_numbers_it_is_said_why(language: str) -> None:
+    response = answer()
+    response.answers[0].linked_unasked = True
+    response.answers[0].message_en, response.answers[0].message_zh = "enough for today", "今日额度已满"
+    said = {"en": ", enough for today", "zh": "，今日额度已满"}[language]
+    assert said in shown(response)
+    response.answers[0].linked_unasked = False
+    assert said not in shown(response)
+
+
 def test_an_outdated_answer_is_not_called_incomplete_unless_something_else_is_missing(language: str) -> None:
     incomplete = re.compile("Incomplete|信息不完整")
     response = outdated()

@@ -106,6 +106,22 @@ async def test_a_changed_number_is_named_once(store: Store) -> None:
     assert list(response.linked_id_numbers) == [NEW_ANNA]
 
 
+async def test_a_death_under_the_new_number_is_found_under_the_old_one_that_another_province_links(
+    store: Store,
+) -> None:
+    federation = Federation()
+    people = {ANNA: [], NEW_ANNA: [row("OUTPATIENT", 50)]}
+    banks = Register({NEW_ANNA: [row("TELLER_WITHDRAWAL", 60)]}, department=v.DEPARTMENT_BANKS)
+    federation.at(B, serving(gateway_of(federation, B, store, Register(people, links={ANNA: NEW_ANNA}), banks)))
+    dead = Register({NEW_ANNA: [row("DEATH_CERTIFICATE", 30)]}, department=v.DEPARTMENT_HEALTH)
+    federation.at(C, serving(gateway_of(federation, C, store, dead)))
+    old, new = [await check(federation, store, regions=[], id_number=number) for number in (ANNA, NEW_ANNA)]
+    assert old.status == new.status == words.SURVIVAL_STATUS_DECEASED
+    assert old.proposal == new.proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
+    assert not old.partial
+    assert not any(answer.linked_unasked for answer in old.answers)
+
+
 async def test_one_province_down_is_named_and_the_answer_partial(store: Store) -> None:
     federation = Federation()
     federation.at(B, serving(gateway_of(federation, B, store, known())))

@@ -586,6 +586,7 @@ class ProvinceAnswer(_message.Message):
     FROM_CACHE_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     FOLLOWED_FIELD_NUMBER: _builtins.int
+    LINKED_UNASKED_FIELD_NUMBER: _builtins.int
     PENDING_UNTIL_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     member_id: _builtins.str
@@ -606,6 +607,10 @@ class ProvinceAnswer(_message.Message):
     """
     followed: _builtins.bool
     """Asked because another province said that the person had moved there."""
+    linked_unasked: _builtins.bool
+    """Other provinces link numbers to the person under which this one was not asked, or has not answered yet; what it has
+    under these is missing. `message_zh` and `message_en` say why. Nobody is proposed as certified on that.
+    """
     late: _builtins.bool
     """The answer came late, after the question was left."""
     @_builtins.property
@@ -635,12 +640,13 @@ class ProvinceAnswer(_message.Message):
         from_cache: _builtins.bool = ...,
         stale: _builtins.bool = ...,
         followed: _builtins.bool = ...,
+        linked_unasked: _builtins.bool = ...,
         pending_until: _timestamp_pb2.Timestamp | None = ...,
         late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at", "pending_until", b"pending_until", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["followed", b"followed", "from_cache", b"from_cache", "late", b"late", "made_at", b"made_at", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "pending_until", b"pending_until", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "stale", b"stale", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["followed", b"followed", "from_cache", b"from_cache", "late", b"late", "linked_unasked", b"linked_unasked", "made_at", b"made_at", "member_id", b"member_id", "member_name_en", b"member_name_en", "member_name_zh", b"member_name_zh", "message_en", b"message_en", "message_zh", b"message_zh", "pending_until", b"pending_until", "proof", b"proof", "refusal", b"refusal", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "stale", b"stale", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
