@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from adapters.contract import Subjects
 from adapters.errors import SourceFaultError
+from adapters.manifest.fields import padded_to
 from adapters.texts import series_of
 from adapters.values import text_of
 
@@ -66,6 +67,8 @@ def spellings(number: str, forms: Sequence[str]) -> list[str]:
             written.append(number.lower())
         if "legacy_15" in forms and number[6:8] == "19":
             written.append(number[:6] + number[8:17])
+    for width in filter(None, map(padded_to, forms)):
+        written += [spelling.ljust(width) for spelling in written if len(spelling) < width and spelling[-1:] != " "]
     return written
 
 
@@ -232,6 +235,10 @@ class Asked:
             old = numbers.filter((numbers.str.len_chars() == 18) & (numbers.str.slice(6, 2) == "19"))
             # Found again by `normal`, which tells whose they are by the check digit.
             values.append(old.str.slice(0, 6) + old.str.slice(8, 9))
+        bare = list(values)
+        for width in filter(None, map(padded_to, forms)):
+            # Found again without their blanks.
+            values += [each.filter(each.str.len_chars() < width).str.pad_end(width) for each in bare]
         return _Spelt(values[0] if len(values) == 1 else pl.concat(values), pl.Enum(spelt), position)
 
 

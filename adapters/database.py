@@ -24,7 +24,7 @@ import sqlalchemy
 from sqlalchemy import FromClause, Select, bindparam, column, select, table, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import String, UserDefinedType
+from sqlalchemy.types import BigInteger, String, UserDefinedType
 
 from adapters import retries
 from adapters.connecting import CONNECT_TIMEOUT_S, Steps, not_in, read_only_engine
@@ -37,6 +37,8 @@ _CHUNKS = {"sqlite": 900, "postgresql": 20_000, "oracle": 900, "dm": 900, "mssql
 _AT_MOST = {"sqlite": 30_000, "oracle": 1_000, "dm": 1_000, "mssql": 2_000, "mysql": 2_000, "mariadb": 2_000}
 """Numbers in one list, whatever a manifest says: Oracle takes no more (ORA-01795), others no more parameters."""
 _DEFAULT_CHUNK = 1_000
+_WHOLE = re.compile(r"[1-9][0-9]{0,17}")
+"""What can stand in a column of whole numbers: nothing that ends in X, or begins with zeros."""
 _INTERRUPTS = 200
 _INTERRUPT_AGAIN_S = 0.05
 """A statement of an embedded database that goes on after an interruption is interrupted again, so often at most."""
@@ -99,12 +101,14 @@ class Statement:
     """A compiled SELECT over one table, for chunks of numbers.
 
     Attributes:
+        integers: whether the number's column holds whole numbers, and is asked with such.
         sizes: chunk size to SQL text and parameter names; an array statement has the one size 0.
     """
 
     source: FromClause
     columns: tuple[str, ...]
     by: str
+    integers: bool = False
     sizes: dict[int, tuple[str, tuple[str, ...] | None]] = field(default_factory=dict)
 
 
@@ -166,7 +170,9 @@ class Database:
         """Whether it is a SQLite file, read by this process itself."""
         return self._dialect.name == "sqlite"
 
-    def statement(self, name: str | None, query: str | None, columns: Sequence[str], by: str) -> Statement:
+    def statement(
+        self, name: str | None, query: str | None, columns: Sequence[str], by: str, *, integers: bool = False
+    ) -> Statement:
         """A SELECT of `columns` from a table or from a query, by the number in the column `by`."""
         if query is not None:
             # ":" begins a parameter in Core's text; in an operator's SELECT it is only a colon.
@@ -176,7 +182,7 @@ class Database:
         else:
             schema, _, bare = (name or "").rpartition(".")
             source = table(bare, *(column(c) for c in columns), schema=schema or self._schema)
-        return Statement(source, tuple(columns), by)
+        return Statement(source, tuple(columns), by, integers)
 
     def rows(self, statement: Statement, values: Sequence[str], work: Work) -> Rows:
         """Every row whose number is among `values`.
@@ -185,8 +191,11 @@ class Database:
             DatabaseError: the database failed, or the work was cancelled.
         """
         found: Rows = []
-        for start in range(0, len(values), self.chunk):
-            chunk = values[start : start + self.chunk]
+        wanted: Sequence[str] | Sequence[int] = values
+        if statement.integers:
+            wanted = [int(value) for value in values if _WHOLE.fullmatch(value)]
+        for start in range(0, len(wanted), self.chunk):
+            chunk = wanted[start : start + self.chunk]
             sql, names, size = self._sql(statement, len(chunk))
             found += self._run(sql, self._parameters(chunk, names, size), work)
             if len(found) > MAX_ROWS:
@@ -219,6 +228,15 @@ class Database:
             DatabaseError: they are not, or the database failed.
         """
         return self.read(select(*(statement.source.c[name] for name in statement.columns)).limit(1), work)
+
+    def some(self, statement: Statement, count: int, work: Work) -> Rows:
+        """The numbers of a few rows, whichever come first, as they stand there.
+
+        Raises:
+            DatabaseError: the database failed, or the work was cancelled.
+        """
+        number = statement.source.c[statement.by]
+        return self.read(select(number).where(number.is_not(None)).limit(count), work)
 
     def read(self, chosen: Select[Any], work: Work) -> Rows:
         """The rows of a statement of Core, with its own parameters.
@@ -295,12 +313,13 @@ class Database:
         number = source.c[statement.by]
         chosen = select(*(source.c[name] for name in statement.columns))
         if size == 0:
-            kind = BpChar() if self._is_bpchar(statement) else String()
+            kind: Any = BigInteger() if statement.integers else BpChar() if self._is_bpchar(statement) else String()
             compiled = chosen.where(number == sqlalchemy.any_(bindparam("numbers", type_=ARRAY(kind)))).compile(
                 dialect=self._dialect
             )
             return str(compiled), ("numbers",)
-        parameters = [bindparam(f"n{i}", type_=String()) for i in range(size)]
+        one: Any = BigInteger() if statement.integers else String()
+        parameters = [bindparam(f"n{i}", type_=one) for i in range(size)]
         chosen = chosen.where(number == parameters[0] if size == 1 else number.in_(parameters))
         compiled = chosen.compile(dialect=self._dialect)
         return str(compiled), None if compiled.positional else tuple(f"n{i}" for i in range(size))
@@ -336,7 +355,7 @@ class Database:
         return self.types(statement)[statement.columns.index(statement.by)] == PG_BPCHAR
 
     @staticmethod
-    def _parameters(chunk: Sequence[str], names: tuple[str, ...] | None, size: int) -> Any:
+    def _parameters(chunk: Sequence[str] | Sequence[int], names: tuple[str, ...] | None, size: int) -> Any:
         if size == 0:
             return {"numbers": list(chunk)}
         # Asking for the last number again fills the statement up without changing what is found.

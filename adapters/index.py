@@ -18,13 +18,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from adapters import touched
+from adapters import aside, touched
+from adapters.aside import PutAside
 from adapters.segments import Segment, SegmentBrokenError, SegmentWriter
 from adapters.tags import Tags
 
@@ -47,7 +48,14 @@ CREATE TABLE IF NOT EXISTS rows (
 CREATE INDEX IF NOT EXISTS rows_person ON rows (person);
 CREATE TABLE IF NOT EXISTS segments (file INTEGER PRIMARY KEY, part TEXT NOT NULL, folder TEXT NOT NULL);
 """
-_EMPTY = ("DELETE FROM rows", "DELETE FROM segments", "DELETE FROM files", "DELETE FROM about", *touched.EMPTY)
+_EMPTY = (
+    "DELETE FROM rows",
+    "DELETE FROM segments",
+    "DELETE FROM files",
+    "DELETE FROM about",
+    *aside.EMPTY,
+    *touched.EMPTY,
+)
 _FIND = """
 SELECT part, person, name, kind, region, observed_on, available_on, strength, source_reference, detail, from_on,
     until_on FROM rows WHERE person IN ({})
@@ -76,6 +84,20 @@ FoundRow: TypeAlias = tuple[str, bytes, bytes, int, int, int, int, int, str, int
 """part, person, sealed name, then kind to until_on as in the contract."""
 IndexedRow: TypeAlias = tuple[str, bytes, int, bytes | None, bytes, int, int, int, int, int, str, int, int, int]
 """part, person, file, key, sealed name, then kind to until_on."""
+
+
+class FoundIn(NamedTuple):
+    """What the index holds about some people.
+
+    Args:
+        rows: of the database, each with the place of its number.
+        segments: with their parts; they are looked into by tags.
+        unused: a row of one of them that could not be used; None: there is none.
+    """
+
+    rows: list[tuple[int, FoundRow]]
+    segments: list[tuple[str, Segment]]
+    unused: PutAside | None
 
 
 def taken_back(part: str, file: int, key: bytes) -> IndexedRow:
@@ -239,6 +261,7 @@ class Index:
     def _prepare(self, connection: sqlite3.Connection, parts: Sequence[tuple[str, str]]) -> None:
         for statement in (*_TABLES.split(";"), *touched.TABLES.split(";")):
             connection.execute(statement)
+        aside.prepare(connection)
         known = dict(connection.execute("SELECT name, value FROM about").fetchall())
         if known and (known.get("format") != _FORMAT or known.get("check") != self.keys.check):
             for statement in _EMPTY:
@@ -256,6 +279,7 @@ class Index:
                 else:
                     connection.execute("DELETE FROM files WHERE part = ?", (part,))
                 connection.execute("DELETE FROM segments WHERE part = ?", (part,))
+                aside.forget(connection, part)
                 connection.execute("DELETE FROM begun WHERE part = ?", (part,))
                 connection.execute("DELETE FROM about WHERE name = ?", (label,))
         about = {"format": _FORMAT, "check": self.keys.check, **digests}
@@ -274,6 +298,7 @@ class Index:
         if known is not None:
             connection.execute("DELETE FROM rows WHERE part = ? AND file = ?", (part, known[0]))
             connection.execute("DELETE FROM segments WHERE file = ?", (known[0],))
+            aside.forget(connection, part, known[0])
             connection.execute("UPDATE files SET version = ? WHERE id = ?", (version, known[0]))
             return int(known[0])
         made = connection.execute("INSERT INTO files (part, name, version) VALUES (?, ?, ?)", (part, name, version))
@@ -305,6 +330,7 @@ class Index:
         """Take out every other file of a part with its rows: a snapshot has come."""
         connection.execute("DELETE FROM rows WHERE part = ?", (part,))
         connection.execute("DELETE FROM segments WHERE part = ?", (part,))
+        aside.forget(connection, part)
         connection.execute("DELETE FROM files WHERE part = ? AND id <> ?", (part, but))
 
     def add(self, connection: sqlite3.Connection, rows: Iterable[IndexedRow]) -> None:
@@ -336,7 +362,7 @@ class Index:
                 if folder.name not in used:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def find(self, numbers: Sequence[str]) -> tuple[list[tuple[int, FoundRow]], list[tuple[str, Segment]]]:
+    def find(self, numbers: Sequence[str]) -> FoundIn:
         """Every row of these people in every part, each with the place of its number; and the segments beside.
 
         Raises:
@@ -350,7 +376,14 @@ class Index:
         except (sqlite3.Error, KeyError) as error:
             raise IndexBrokenError("the index cannot be read") from error
 
-    def _find(self, numbers: Sequence[str]) -> tuple[list[tuple[int, FoundRow]], list[tuple[str, Segment]]]:
+    def put_aside(self, numbers: Sequence[str]) -> list[str]:
+        """Of which of these people a row could not be used."""
+        people = {self.keys.person(number): number for number in numbers}
+        return [people[person] for person in aside.find(self._reader().cursor(), list(people))]
+
+    def _find(self, numbers: Sequence[str]) -> FoundIn:
+        unused: PutAside | None = None
+        people: dict[bytes, int] = {}
         found: list[tuple[int, FoundRow]] = []
         cursor = self._reader().cursor()
         # One transaction: a file that goes in meanwhile is seen for everybody or for nobody.
@@ -358,12 +391,17 @@ class Index:
         try:
             told = cursor.execute("SELECT part, folder FROM segments ORDER BY file").fetchall()
             segments = [(part, self._segments[name]) for part, name in told]
-            if cursor.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()[0]:
+            some_aside = not aside.is_empty(cursor)
+            some_rows = cursor.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()[0]
+            if some_rows or some_aside:
                 people = {self.keys.person(number): place for place, number in enumerate(numbers)}
+            if some_aside:
+                unused = next(iter(aside.find(cursor, list(people)).values()), None)
+            if some_rows:
                 found = [(people[row[1]], row) for row in self._rows(cursor, list(people))]
         finally:
             cursor.execute("COMMIT")
-        return found, segments
+        return FoundIn(found, segments, unused)
 
     @staticmethod
     def _rows(cursor: sqlite3.Cursor, people: Sequence[bytes]) -> list[FoundRow]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from adapters import intake_columns, touched
+from adapters.aside import Aside
 from adapters.asked import normal
 from adapters.bad_rows import both
 from adapters.blocks import Block
@@ -41,9 +42,13 @@ if TYPE_CHECKING:
 
 LOSS_FROM_ROWS = 1_000
 """Of a snapshot; a smaller one may well become much smaller."""
+EMPTIED_FROM_ROWS = 20
+_EMPTIED = 0.9
+"""A smaller one, from so many rows on, is held back as well where a larger share is gone: an export that failed."""
 MAX_WORKBOOK_FILE_BYTES = 256 * 2**20
 _RUNS = re.compile(r"[\s\x00-\x1f]*[=+\-@＝＋－＠|%\t\r\n]")
 _BLOCK = 5_000
+_TRIED = 50
 _QUARANTINED_AT_MOST = 10_000
 _LINKS = "links"
 _log = structlog.stdlib.get_logger(__name__)
@@ -57,11 +62,18 @@ class _Counts:
         self.bad: list[tuple[int, str, Sequence[object]]] = []
         self.bad_rows = 0
         self.newest_on = 0
+        self.aside: Aside | None = None
 
     def add_bad(self, row: Row, reason: str) -> None:
         self.bad_rows += 1
         if len(self.bad) < _QUARANTINED_AT_MOST:
             self.bad.append((row.number, reason, row.cells))
+
+    def add_broken(self, row: Row) -> None:
+        """A row whose cells may stand in other columns than their own."""
+        self.add_bad(row, row.wrong)
+        if self.aside is not None:
+            self.aside.add_broken(row.cells, row.wrong)
 
     def first(self) -> tuple[str, str]:
         """The first of the bad rows, in English and in Chinese."""
@@ -87,10 +99,14 @@ class _Counts:
         Raises:
             FileRejectedError: it is.
         """
-        if before >= LOSS_FROM_ROWS and self.rows < before * (1 - max_loss):
+        borne = max_loss
+        if before < LOSS_FROM_ROWS:
+            borne = max(max_loss, _EMPTIED) if before >= EMPTIED_FROM_ROWS else 1.0
+        if self.rows < before * (1 - borne):
             raise FileRejectedError(
-                f"{self.rows} rows, {before} in the snapshot before; if that is right, set max_loss and drop it again",
-                f"仅 {self.rows} 行，而上一快照有 {before} 行；如确属实，请设 max_loss 后重新投递",
+                f"{self.rows} rows, {before} in the snapshot before; if that is right, set max_loss: 1, drop it again,"
+                " and take the setting back",
+                f"仅 {self.rows} 行，而上一快照有 {before} 行；如确属实，请设 max_loss: 1 后重新投递，再恢复原设置",
             )
 
 
@@ -177,6 +193,8 @@ class Intake:
     def first_number(self) -> str:
         """Some number in the newest file of a record set, for trying the mapping; "" if there is none.
 
+        Rather than the first that of the first row that could be used, among the first few.
+
         Raises:
             OSError, SourceDownError, FileRejectedError: nothing can be read.
         """
@@ -189,9 +207,12 @@ class Intake:
                     with look.taken(file) as path:
                         table = Table(path, part.files, part.columns())
                         at = table.header.index(part.mapper.columns[0])
-                        number = next((text_of(row.cells[at]) for row in table.rows() if not row.wrong), "")
-                    if number:
-                        return normal(number)
+                        cells = (row.cells[at] for row in table.rows() if not row.wrong)
+                        filled = (cell for cell in cells if text_of(cell) and not wrong_number(cell))
+                        numbers = [normal(cell) for cell in islice(filled, _TRIED)]
+                    unused = set(self._index.put_aside(numbers))
+                    if numbers:
+                        return next((number for number in numbers if number not in unused), numbers[0])
         return ""
 
     def _take(self, part: Part, dropped: Dropped, look: Look) -> None:
@@ -212,8 +233,11 @@ class Intake:
                     if part.files.mode == "snapshot":
                         self._index.clear(connection, part.name, file)
                     stream = self._in_columns(part, dropped, path, table)
+                    counted = isinstance(part.mapper, Mapper) and not part.mapper.skips_bad_rows
+                    counts.aside = Aside(connection, part.name, file, self._index.keys.person, counts=counted)
                     if stream is None:
-                        self._fill(connection, part, table, file, counts)
+                        writer = RowWriter(self._index, connection, part, file, counts.aside)
+                        self._fill(writer, part, table, counts)
                     else:
                         self._fill_columns(connection, part, table, file, counts, stream)
                     counts.require(part.files.max_bad_share)
@@ -240,10 +264,9 @@ class Intake:
         if counts.bad_rows:
             _log.warning("rows quarantined", part=part.name, rows=counts.rows, bad=counts.bad_rows)
 
-    def _fill(self, connection: sqlite3.Connection, part: Part, table: Table, file: int, counts: _Counts) -> None:
+    def _fill(self, writer: RowWriter, part: Part, table: Table, counts: _Counts) -> None:
         rows = table.rows()
         places = [table.header.index(name) for name in part.columns()]
-        writer = RowWriter(self._index, connection, part, file)
         today = day_before(self._now_ms(), 0)
         while block := list(islice(rows, _BLOCK)):
             if self.stopped:
@@ -252,7 +275,9 @@ class Intake:
             good: list[Row] = []
             for row in block:
                 wrong = row.wrong or wrong_number(row.cells[places[0]])
-                if wrong:
+                if row.wrong:
+                    counts.add_broken(row)
+                elif wrong:
                     counts.add_bad(row, wrong)
                 else:
                     good.append(row)
@@ -305,7 +330,7 @@ class Intake:
                     counts.rows += sum(bool(row.wrong) for row in rows)
                     for row in rows:
                         if row.wrong:
-                            counts.add_bad(row, row.wrong)
+                            counts.add_broken(row)
                     rows = [row for row in rows if not row.wrong]
                     if rows:
                         self._take_block(intake, block_of(rows, len(table.header)), rows.__getitem__, counts)
@@ -327,7 +352,10 @@ class Intake:
             raise NotYetError
         counts.rows += len(columns[0])
         for at, what in sorted(intake.write(columns).items()):
-            counts.add_bad(row(at), what)
+            bad = row(at)
+            counts.add_bad(bad, what)
+            if counts.aside is not None:
+                counts.aside.add(bad.cells[intake.number_at], what)
 
     def _put_aside(self, part: str, name: str, header: Sequence[str], counts: _Counts) -> None:
         """Write the bad rows where people see to them: the only place where they stand in clear."""

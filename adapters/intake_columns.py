@@ -62,6 +62,7 @@ class ColumnIntake:
         self._today = today
         self._codes = Codes()
         self.segment = segment
+        self.number_at = places[0]
         self.newest_on = 0
 
     def write(self, columns: Sequence[pl.Series]) -> dict[int, str]:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from adapters import touched
+from adapters.aside import Aside
 from adapters.asked import normal
 from adapters.index import Index, IndexedRow, taken_back
 from adapters.mapping import LinkMapper
@@ -23,13 +24,15 @@ class RowWriter:
         index, connection: of the index, within a transaction.
         part: whose rows they are.
         file: of the index.
+        aside: where bad rows are noted.
     """
 
-    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int) -> None:
+    def __init__(self, index: Index, connection: sqlite3.Connection, part: Part, file: int, aside: Aside) -> None:
         self._index = index
         self._connection = connection
         self._part = part
         self._file = file
+        self._aside = aside
         columns = part.columns()
         self._keys = [columns.index(name) for name in part.files.key]
 
@@ -81,6 +84,7 @@ class RowWriter:
         # In the order of the file: of several rows with the same key the last counts.
         ordered = (rows[row] for row in sorted(rows)) if some_taken_back else rows.values()
         self._index.add(self._connection, ordered)
+        self._aside.settle(people, keys, mapped.bad, keyed=bool(self._keys))
         return mapped.bad
 
     def _row_keys(self, columns: Sequence[Sequence[object]]) -> list[bytes | None]:

@@ -60,7 +60,8 @@ def json_lines(path: Path, encoding: str, skip: int, columns: Sequence[str]) -> 
                 continue
             cells = [field_of(found, column) for column in columns]
             if any(isinstance(cell, (dict, list)) for cell in cells):
-                yield Row(number, [], "a field holds a list or an object / 字段为列表或对象")
+                simple = ["" if isinstance(cell, (dict, list)) else cell for cell in cells]
+                yield Row(number, simple, "a field holds a list or an object / 字段为列表或对象")
                 continue
             if b"\\u" in line and not all(_is_text(cell) for cell in cells):
                 yield Row(number, [_shown(line, encoding)], "characters that cannot be decoded / 含无法解码的字符")

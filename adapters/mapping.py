@@ -331,12 +331,16 @@ def require_good(mapper: Mapper, mapped: Judged) -> int:
         SourceFaultError: there is one and the policy is `fault`.
     """
     if mapped.bad and not mapper.skips_bad_rows:
-        what = next(iter(mapped.bad.values()))
-        raise SourceFaultError(
-            f"record set {mapper.name!r} has a row that cannot be mapped ({what}); mend the manifest or the source",
-            f"记录集 {mapper.name!r} 有无法映射的行（{what}），请修正清单或数据源",
-        )
+        raise unused_row(mapper.name, next(iter(mapped.bad.values())))
     return len(mapped.bad)
+
+
+def unused_row(records: str, what: str) -> SourceFaultError:
+    """An answer lacks a row of somebody asked about, because it could not be mapped."""
+    return SourceFaultError(
+        f"record set {records!r} has a row that cannot be mapped ({what}); mend the manifest or the source",
+        f"记录集 {records!r} 有无法映射的行（{what}），请修正清单或数据源",
+    )
 
 
 class LinkMapper:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -38,6 +38,15 @@ class Rejecting(Protocol):
 
     async def taken_in(self) -> tuple[int, int]:
         """Rows that came in the files of the moment, and those among them that were left out."""
+        ...
+
+
+@runtime_checkable
+class PuttingAside(Protocol):
+    """An adapter that answers nothing about somebody of whom it left out a row."""
+
+    async def put_aside(self, numbers: Sequence[str]) -> list[str]:
+        """Which of these people that are."""
         ...
 
 

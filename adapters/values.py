@@ -80,7 +80,8 @@ class Reader(ABC):
     """Reads values one by one or by the column. `default` stands for what is not there."""
 
     def __init__(self) -> None:
-        self._seen: dict[object, int] = {}
+        # By type: True, 1 and 1.0 are one key of a dict, and three texts.
+        self._seen: dict[type, dict[object, int]] = {}
 
     @abstractmethod
     def read(self, value: object) -> int:
@@ -94,21 +95,27 @@ class Reader(ABC):
             return [self.read(value) for value in values]
 
     def _column(self, values: Sequence[object]) -> list[int]:
-        seen = self._seen
-        if len(values) == 1:
-            known = seen.get(values[0])
-            return [self._add(values[0]) if known is None else known]
-        read = [seen.get(value) for value in values]
+        kinds = set(map(type, values))
+        if len(kinds) > 1:
+            kinds.discard(type(None))  # equal to nothing else, and so at home in any dict
+            if len(kinds) > 1:
+                return [self._add(value) for value in values]
+        elif not kinds:
+            return []
+        seen = self._seen.get(kinds.pop(), {})
+        read = list(map(seen.get, values))
         return [self._add(value) if known is None else known for value, known in zip(values, read, strict=True)]
 
     def _add(self, value: object) -> int:
-        known = self._seen.get(value)
+        kind = type(value)
+        seen = self._seen.setdefault(kind, {})
+        known = seen.get(value)
         if known is not None:
             return known
-        if len(self._seen) >= _REMEMBERED:
-            self._seen = {}
+        if len(seen) >= _REMEMBERED:
+            seen = self._seen[kind] = {}
         number = self.read(value)
-        self._seen[value] = number
+        seen[value] = number
         return number
 
 
@@ -243,7 +250,7 @@ class CodeReader(Reader):
         self._codes = {code.strip(): number for code, number in codes.items()}
         self._unknown = unknown
         self._missing = unknown if missing is None else missing
-        self._seen.update(self._codes)
+        self._seen[str] = dict[object, int](self._codes.items())
 
     def read(self, value: object) -> int:
         """What the table says."""

@@ -18,6 +18,8 @@ from adapters.conformance.sample import Sample
 from adapters.conformance.target import Target
 from adapters.contract import Description
 from adapters.errors import AdapterError, SourceDownError
+from adapters.found_again_words import told_of
+from adapters.kinds.common import FindingAgain
 
 NO_TEXT = Say("", "")
 ALL_CASES: tuple[Case, ...] = tuple(TABLE.values())
@@ -97,7 +99,8 @@ async def conform(
     Raises:
         ManifestError: the target cannot be opened.
         SourceDownError: its source is not reached, so that nothing can be said.
-        SourceFaultError: its source answers nonsense when it is first reached.
+        SourceFaultError: its source answers nonsense when it is first reached, or holds numbers in a form that is not
+            asked for.
     """
     kit = Kit(target, await target.open(), sample or Sample(), bounds, stir, now_ms)
     chosen = [case for case in ALL_CASES if not only or case.id.startswith(tuple(only))]
@@ -110,6 +113,7 @@ async def conform(
 
     try:
         await _ready(kit)
+        await _numbers_found(kit)
         for case in chosen:
             if case.body is not None:
                 note(await _tried(kit, case))
@@ -175,6 +179,19 @@ async def _ready(kit: Kit) -> None:
         await kit.within(kit.adapter.check(), kit.bounds.deadline_s)
     except Ended as ended:
         raise SourceDownError(*ended.says) from ended
+
+
+async def _numbers_found(kit: Kit) -> None:
+    """Return when the numbers of its source, as they stand there, are found: the cases ask in the form of the contract.
+
+    Raises:
+        SourceFaultError: some are not.
+    """
+    if not isinstance(kit.adapter, FindingAgain):
+        return
+    for sample in await kit.adapter.found_again():
+        for problem in told_of(sample):
+            raise problem
 
 
 def _given_up(kit: Kit) -> Say:

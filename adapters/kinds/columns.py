@@ -107,6 +107,8 @@ class ColumnReading:
         return known
 
     def _find_way(self, statement: Statement, mapper: Mapper | None, names: tuple[str, ...]) -> _Way | None:
+        if statement.integers:
+            return None
         types = self._database.types(statement)
         kinds = tuple(kind for kind in (READABLE.get(number) for number in types) if kind is not None)
         if len(kinds) < len(types):

@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 import structlog
 
 from adapters.errors import SourceDownError
+from adapters.found_again import FoundAgain
 from adapters.gathering import Gathering
 
 Result = TypeVar("Result")
@@ -35,6 +36,15 @@ class Sampling(Protocol):
 
     async def any_number(self) -> str:
         """Some number that the source holds, or "" when it cannot tell."""
+        ...
+
+
+@runtime_checkable
+class FindingAgain(Protocol):
+    """An adapter that can try whether the numbers of its source are found when they are asked for."""
+
+    async def found_again(self) -> list[FoundAgain]:
+        """What became of a sample of each record set."""
         ...
 
 

@@ -28,7 +28,7 @@ from adapters.index import FoundRow, Index, IndexBrokenError
 from adapters.intake import Intake
 from adapters.kinds.common import Clock, Lying, complete_until, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
-from adapters.mapping import LinkMapper, Mapped, Mapper
+from adapters.mapping import LinkMapper, Mapped, Mapper, unused_row
 from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
 from adapters.segments import COLUMNS, Segment, SegmentBrokenError
@@ -153,6 +153,16 @@ class FileAdapter:
             lambda: [state for records in self._manifest.records for state in self._index.files(records.name).values()]
         )
         return sum(state.rows for state in files), sum(state.bad for state in files)
+
+    async def put_aside(self, numbers: Sequence[str]) -> list[str]:
+        """About whom of these it answers nothing, because a row of theirs could not be used."""
+        scanning = self._scan_if_due()
+        if scanning is not None:
+            await asyncio.wait([scanning], timeout=self._manifest.timeout_s)
+        try:
+            return await asyncio.to_thread(self._index.put_aside, numbers)
+        except sqlite3.Error:
+            return []  # a lookup tells what is the matter
 
     async def lying(self) -> tuple[list[Lying], int, int]:
         """What was found at the last look; see `Dropping`."""
@@ -285,7 +295,9 @@ class FileAdapter:
         gathering = Gathering(question, asked, self._manifest.department)
         keys = self._index.keys
         try:
-            rows, segments = self._index.find(asked.numbers)
+            rows, segments, unused = self._index.find(asked.numbers)
+            if unused is not None:
+                raise unused_row(unused.part, unused.reason)
             found: dict[str, list[tuple[int, FoundRow]]] = {}
             # In the order of the question, whatever order the index has them in: that of keyed hashes.
             for each in sorted(rows, key=itemgetter(0)):

@@ -21,6 +21,7 @@ from adapters.contract import Changed, Description, Found, Lookup
 from adapters.database import Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceDownError
 from adapters.following import TableFollower
+from adapters.found_again import FoundAgain, found_again
 from adapters.gathering import Gathering
 from adapters.kinds.columns import Brought, ColumnReading
 from adapters.kinds.common import Clock, all_of, complete_until, day_before, ended, in_thread, report, too_late
@@ -71,13 +72,21 @@ class TableAdapter:
         for records in manifest.records:
             mapper = Mapper(manifest, records)
             by = mapper.columns[0]
-            self._sets.append((mapper, self._database.statement(records.table, records.query, mapper.columns, by)))
+            integers = "integer" in mapper.forms
+            self._sets.append(
+                (
+                    mapper,
+                    self._database.statement(records.table, records.query, mapper.columns, by, integers=integers),
+                )
+            )
         self._link_sets: list[tuple[LinkMapper, Statement]] = []
         links = manifest.links
         if links is not None:
             pairs = LinkMapper(manifest, links)
             for by in (links.identity.column, links.linked) if links.both_ways else (links.identity.column,):
-                self._link_sets.append((pairs, self._database.statement(links.table, links.query, pairs.columns, by)))
+                integers = "integer" in pairs.forms
+                statement = self._database.statement(links.table, links.query, pairs.columns, by, integers=integers)
+                self._link_sets.append((pairs, statement))
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
@@ -123,6 +132,10 @@ class TableAdapter:
         return await self._in_thread(
             lambda work: next((number for number in self._first_rows(work) if number), ""), self._manifest.timeout_s
         )
+
+    async def found_again(self) -> list[FoundAgain]:
+        """Whether a few numbers of each record set are found when they are asked for; see `FindingAgain`."""
+        return await self._in_thread(self._found_again, self._manifest.timeout_s)
 
     async def close(self) -> None:
         """Wait for the threads and close the connections; those over which nothing comes any more are broken first."""
@@ -235,6 +248,17 @@ class TableAdapter:
                 raise error.as_adapter_error(name) from error
             yield str(rows[0][0]).strip() if rows else ""
         self._follower.read(b"", 1, work)
+
+    def _found_again(self, work: Work) -> list[FoundAgain]:
+        told: list[FoundAgain] = []
+        every = [(mapper.name, mapper.forms, statement) for mapper, statement in self._sets]
+        every += [(pairs.name, pairs.forms, statement) for pairs, statement in self._link_sets]
+        for name, forms, statement in every:
+            try:
+                told.append(found_again(self._database, name, statement, forms, work))
+            except DatabaseError as error:
+                raise error.as_adapter_error(name) from error
+        return told
 
     def _complete_until_reader(self) -> Callable[[Work], int]:
         setting = self._manifest.complete_until

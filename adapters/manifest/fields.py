@@ -217,6 +217,29 @@ class Only(Settings):
         return self
 
 
+WIDEST_NUMBER = 64
+"""Characters of the widest column of numbers that is asked with blanks."""
+_PADDED = re.compile(r"padded_([1-9][0-9]?)")
+
+
+def padded_to(form: str) -> int:
+    """Up to how many characters numbers are asked with blanks behind them in this form; 0: it is another form."""
+    found = _PADDED.fullmatch(form)
+    return int(found[1]) if found is not None and int(found[1]) <= WIDEST_NUMBER else 0
+
+
+def _form(value: str) -> str:
+    if value not in {"legacy_15", "lower_x", "integer"} and not padded_to(value):
+        raise problem(
+            f"not a known form; one of: legacy_15, lower_x, integer, padded_N with N up to {WIDEST_NUMBER}",
+            f"不是已知的写法，应为：legacy_15、lower_x、integer、padded_N（N 不超过 {WIDEST_NUMBER}）",
+        )
+    return value
+
+
+Form: TypeAlias = Annotated[str, AfterValidator(_form)]
+
+
 class Identity(Settings):
     """Under which identity the source holds a row.
 
@@ -224,12 +247,14 @@ class Identity(Settings):
         column: of the identity number.
         name: of the person's name, where there is one.
         forms: spellings of a resident number, beside the 18 characters with an upper-case X, that the source may hold
-            and that are asked as well: `legacy_15` (15 digits, before 1999), `lower_x`.
+            and that are asked as well: `legacy_15` (15 digits, before 1999), `lower_x`, and `padded_N` for any number
+            with blanks behind it up to N characters, as CHAR columns have them. `integer`: a table's column holds
+            whole numbers, and is asked with such instead of texts.
     """
 
     column: Column
     name: Column | None = None
-    forms: tuple[Literal["legacy_15", "lower_x"], ...] = ()
+    forms: tuple[Form, ...] = ()
 
     @field_validator("forms")
     @classmethod

@@ -36,6 +36,7 @@ from gateway.masking import masked_name, masked_number
 if TYPE_CHECKING:
     from adapters.contract import Adapter, Found
     from adapters.errors import AdapterError
+    from adapters.found_again import FoundAgain
     from adapters.kinds.common import Lying
     from adapters.manifest import Manifest
 
@@ -53,9 +54,10 @@ adapter.add_command(adapter_conform.conform)
 @adapter.command(
     help=say(
         "Check MANIFEST: is it sound, does it reach its source, do the fields map? Shows one row, masked. "
-        "Exit codes: 0 all is well, 2 the manifest is wrong, 3 the source is not reached, 4 it answers nonsense.",
+        "Exit codes: 0 all is well, 2 the manifest is wrong, 3 the source is not reached, 4 it answers nonsense, or "
+        "holds numbers in a form that is not asked for.",
         "检查 MANIFEST：清单是否正确、能否连到数据源、字段能否映射，并显示一行脱敏样例。"
-        "退出码：0 正常，2 清单有误，3 无法连接数据源，4 数据源应答有误。",
+        "退出码：0 正常，2 清单有误，3 无法连接数据源，4 数据源应答有误，或其号码写法未被查询。",
     )
 )
 @click.argument("manifest", type=click.Path(dir_okay=False, path_type=Path))
@@ -87,7 +89,7 @@ async def _try(manifest: Manifest, numbers: tuple[str, ...], report: _Report) ->
     """Build the adapter, reach its source, map a row; the exit code."""
     from adapters.build import build
     from adapters.errors import AdapterError, ManifestError, SourceDownError
-    from adapters.kinds.common import Dropping
+    from adapters.kinds.common import Dropping, FindingAgain
 
     with tempfile.TemporaryDirectory(prefix="wugan-adapter-") as state:
         try:
@@ -102,6 +104,8 @@ async def _try(manifest: Manifest, numbers: tuple[str, ...], report: _Report) ->
                 if isinstance(built, Dropping):
                     report.files(*await built.lying())
             report.reached()
+            if isinstance(built, FindingAgain) and not report.found_again(await built.found_again()):
+                return EXIT_FAULTY
             found = await _sample(built, numbers, manifest.timeout_s)
             report.sample(found)
         except SourceDownError as error:
@@ -212,6 +216,22 @@ class _Report:
         """The source answers in the shape of the manifest."""
         self._told["reached"] = True
         self._say("✓", "the source is reached and has what the manifest names", "数据源可达，且与清单所述结构一致")
+
+    def found_again(self, samples: Sequence[FoundAgain]) -> bool:
+        """Whether numbers as they stand in the source are found when they are asked for; True: all are."""
+        from adapters.found_again_words import told_of
+
+        self._told["numbers"] = [asdict(each) for each in samples]
+        for each in samples:
+            if each.unfound:
+                self.problems("errors", told_of(each))
+            elif each.sampled:
+                self._say(
+                    "✓",
+                    f"{each.records}: {each.sampled} of its numbers were asked for, and found again",
+                    f"{each.records}：试查其中 {each.sampled} 个号码，均可查到",
+                )
+        return not any(each.unfound for each in samples)
 
     def sample(self, found: Found | None) -> None:
         """What becomes of a row."""

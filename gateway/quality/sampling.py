@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from adapters.contract import Adapter, Found, Lookup, Subjects
 from adapters.errors import AdapterError, SourceDownError
-from adapters.numbers import Rejecting
+from adapters.numbers import PuttingAside, Rejecting
 from gateway.quality.counters import C, Key, empty
 from gateway.quality.measuring import Answers, Measured, measure, month_of
 from gateway.rules.book import RuleBook
@@ -45,6 +45,12 @@ async def sample(
     abouts = [source.adapter.describe() for source in sources]
     size = max(1, min([BATCH, *(about.max_batch for about in abouts)]))
     answers: list[Answers] = []
+    # A lookup with one of them in it is refused as a whole; they are counted as rejected rows below.
+    aside: set[str] = set()
+    for source in sources:
+        if isinstance(source.adapter, PuttingAside):
+            aside.update(await source.adapter.put_aside(numbers))
+    numbers = [number for number in numbers if number not in aside]
     for start in range(0, len(numbers), size):
         part = list(numbers[start : start + size])
         question = Lookup(Subjects(part, [""] * len(part)), deadline_s=DEADLINE_S)

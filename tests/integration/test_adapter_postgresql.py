@@ -117,6 +117,37 @@ def test_an_index_on_a_char_column_is_used(server: str, tmp_path: Path) -> None:
     assert any("Index" in str(line) for line in plan), plan
 
 
+@pytest.mark.parametrize("kind", ["bigint", "numeric(18)"])
+def test_a_column_of_whole_numbers_fails_the_check_until_it_is_asked_with_such(
+    server: str, tmp_path: Path, kind: str
+) -> None:
+    with psycopg.connect(server.replace("+psycopg", ""), autocommit=True) as db:
+        db.execute('DROP TABLE IF EXISTS "share Data".whole')
+        db.execute(f'CREATE TABLE "share Data".whole (id {kind}, who text)')
+        db.execute('CREATE INDEX ON "share Data".whole (id)')
+        filling = "SELECT 90000000000000000 + n, 'x' FROM generate_series(1, 100) n"
+        db.execute(f'INSERT INTO "share Data".whole {filling}')
+        db.execute('INSERT INTO "share Data".whole VALUES (%s, %s)', (int(ANNA), "安娜"))
+    text = TEXT.split("complete_until", maxsplit=1)[0] + "records: [{name: whole, table: whole, evidence: none}]\n"
+    path = tmp_path / "manifest.yaml"
+    for forms, code in (("", 4), (", forms: [integer]", 0)):
+        path.write_text(text.replace("URL", server).replace("name: who}", f"name: who{forms}}}"), encoding="utf-8")
+        result = CliRunner(env={"WUGAN_LANG": "en_GB"}).invoke(main, ["adapter", "check", str(path)])
+        assert result.exit_code == code, result.output
+        assert ("in the manifest: integer" in result.output) == bool(code)
+
+    async def known(more: int) -> list[tuple[int, str, str]]:
+        built = build(manifest_in(tmp_path, path.read_text("utf-8")), tmp_path, now_ms)
+        try:
+            strangers = [f"1{at:017d}" for at in range(more)]
+            return holders(await built.lookup(ask(ANNA, *strangers, "11010519491231002X")))
+        finally:
+            await built.close()
+
+    for more in (0, 400):  # row by row, and so many that others are read in columns
+        assert asyncio.run(known(more)) == [(0, ANNA, "安娜")]
+
+
 def test_the_session_is_read_only_and_bounded_in_time(server: str, tmp_path: Path) -> None:
     database = Database(server, folder=tmp_path, schema=None, chunk=None, timeout_s=60)
     with pytest.raises(DatabaseError) as caught:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.adapter import adapter
 from gateway.masking import masked_name, masked_number
-from tests.unit.adapters.adapters_world import ANNA, BO
+from tests.unit.adapters.adapters_world import ANNA, BO, ENDING_IN_X, number
 
 TEXT = """\
 manifest: 1
@@ -157,3 +157,79 @@ def test_the_first_bad_row_of_a_dropped_file_is_told_with_why(tmp_path: Path, la
         assert ("does not read as a date" in result.output) == (language == "en"), "one language at a time"
         assert ANNA not in result.output
         assert "yesterday" not in result.output
+
+
+OLD = f"{ANNA[:6]}{ANNA[8:17]}"
+WIDE = ANNA.translate({ord(char): ord(char) + 0xFEE0 for char in "0123456789X"})
+
+
+@pytest.mark.parametrize(
+    ("stands", "en", "zh", "forms"),
+    [
+        (f"{ANNA} ", "blanks behind", "空格", "padded_19"),
+        (f"{OLD}     ", "blanks behind them and with 15 digits", "空格，且为 15 位", "padded_20, legacy_15"),
+        (OLD, "15 digits", "15 位", "legacy_15"),
+        (ENDING_IN_X.lower(), "small x", "小写 x", "lower_x"),
+        (int(ANNA), "as numbers", "数值", "integer"),
+        (int(OLD), "as numbers instead of text and with 15 digits", "数值", "integer, legacy_15"),
+        (WIDE, "full-width", "全角", ""),
+        (f"'{ANNA}", "another way", "不同", ""),
+        (f" {ANNA}", "another way", "不同", ""),
+        (3.307e17, "as numbers", "数值", ""),
+    ],
+)
+def test_numbers_that_would_not_be_found_fail_the_check_and_say_what_to_do(
+    path: Path, stands: object, en: str, zh: str, forms: str
+) -> None:
+    with sqlite3.connect(path.parent / "hi.db") as db:
+        db.execute("DROP TABLE settlements")
+        db.execute("CREATE TABLE settlements (id, who TEXT, type TEXT, at TEXT, ref TEXT)")
+        rows = [(BO,)] * 3 + [(stands,)]
+        db.executemany("INSERT INTO settlements VALUES (?, '欧阳安娜', '11', '2026-03-01', 'REF-78')", rows)
+    db.close()
+    result = check(path)
+    assert result.exit_code == 4, result.output
+    assert "1 of 2 numbers" in result.output
+    assert en in result.output
+    assert f"manifest: {forms}" in result.output if forms else "offer a view" in result.output
+    for secret in (BO, str(stands).strip(), ANNA, OLD):
+        assert secret not in result.output
+    assert zh in check(path, language="zh_CN.UTF-8").output
+    told = json.loads(check(path, "--json").output)
+    assert told["exit_code"] == 4
+    assert told["numbers"][0]["sampled"] == 2
+    assert ", ".join(told["numbers"][0]["unfound"][0]["forms"]) == forms
+    if forms:
+        path.write_text(TEXT.replace("name: who}", f"name: who, forms: [{forms}]}}"), encoding="utf-8")
+        if forms.startswith("integer"):  # of one type, as in a database that has them
+            with sqlite3.connect(path.parent / "hi.db") as db:
+                db.execute("UPDATE settlements SET id = ? WHERE id = ?", (int(BO), BO))
+            db.close()
+        result = check(path)
+        assert result.exit_code == 0, result.output
+        assert "2 of its numbers were asked for, and found again" in result.output
+        assert "knows" in result.output
+
+
+def test_a_sample_is_bounded_and_tells_how_many_there_are(path: Path) -> None:
+    with sqlite3.connect(path.parent / "hi.db") as db:
+        rows = [(f"{number(serial)}  ",) for serial in range(100, 199)]
+        db.executemany("INSERT INTO settlements VALUES (?, '欧阳安娜', '11', '2026-03-01', 'REF-78')", rows)
+        db.executemany("INSERT INTO settlements VALUES (?, '甲', '11', '2026-03-01', 'REF-78')", [(None,), ("",)])
+    db.close()
+    result = check(path)
+    assert result.exit_code == 4
+    assert "49 of 50 numbers" in result.output
+
+
+def test_numbers_of_links_are_tried_from_both_ends(path: Path) -> None:
+    with sqlite3.connect(path.parent / "hi.db") as db:
+        db.execute("CREATE TABLE changed (old TEXT, new TEXT)")
+        db.execute("INSERT INTO changed VALUES (?, ?)", (ANNA, f"{BO} "))
+    db.close()
+    links = "links: {table: changed, identity: {column: old}, linked: new, both_ways: true}\n"
+    path.write_text(TEXT + links, encoding="utf-8")
+    result = check(path)
+    assert result.exit_code == 4, result.output
+    assert "links: 1 of 1 numbers" in result.output
+    assert "padded_19" in result.output

@@ -175,3 +175,19 @@ def test_a_region_may_be_translated_or_have_a_default() -> None:
 @pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (1.5, "1.5"), (True, "true"), (b"a ", "a"), (None, "")])
 def test_values_have_one_text(value: object, text: str) -> None:
     assert text_of(value) == text
+
+
+@pytest.mark.parametrize("order", [(True, 1, 1.0, "true", None), (1.0, None, "true", 1, True), (1, True, "1", 1.0)])
+def test_a_truth_value_is_no_number_whichever_came_first(order: tuple[object, ...]) -> None:
+    codes = CodeReader({"1": 5, "true": 7}, missing=9)
+    wanted = [9 if value is None else 7 if value is True or value == "true" else 5 for value in order]
+    assert codes.column(order) == wanted
+    assert codes.column(order[::-1]) == wanted[::-1], "as remembered"
+    assert [codes.column([value])[0] for value in order] == wanted
+    assert codes.column([]) == []
+
+
+def test_a_truth_value_is_no_day() -> None:
+    days = reader("epoch_s")
+    assert days.column([1, True]) == [0, BAD]
+    assert days.column([1]) == [0]

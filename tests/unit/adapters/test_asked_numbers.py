@@ -33,6 +33,19 @@ def test_a_source_is_asked_in_the_forms_it_may_hold() -> None:
     assert spellings("H12345678", ["legacy_15", "lower_x"]) == ["H12345678"]
 
 
+def test_a_column_wider_than_the_number_is_asked_with_blanks() -> None:
+    assert spellings("110105200412310026", ["padded_20"]) == ["110105200412310026", "110105200412310026  "]
+    assert spellings("H12345678", ["padded_18"]) == ["H12345678", "H12345678" + " " * 9]
+    assert spellings("110105200412310026", ["padded_18"]) == ["110105200412310026"]
+    assert spellings("11010519491231002X", ["padded_18", "padded_19", "legacy_15"]) == [
+        "11010519491231002X",
+        "110105491231002",
+        "110105491231002   ",
+        "11010519491231002X ",
+        "110105491231002    ",
+    ]
+
+
 @given(st.builds("{:06}{:%y%m%d}{:03}".format, st.integers(110000, 829999), st.dates(), st.integers(0, 999)))
 def test_upgrading_a_number_and_asking_in_the_old_form_is_a_round_trip(old: str) -> None:
     assert old in spellings(normal(old), ["legacy_15"])
@@ -62,7 +75,7 @@ def test_somebody_elses_record_is_a_fault_that_tells_no_number(strange: object) 
 @given(st.lists(st.sampled_from([ANNA, BO, ENDING_IN_X, "ABCDEFGHIJKLMNOPQX", "H1234567"]), min_size=1))
 def test_a_column_is_found_as_its_values_are(numbers: list[str]) -> None:
     asked = Asked(Subjects(numbers, [""] * len(numbers), [0], [number(9)]))
-    for forms in ((), ("lower_x",), ("legacy_15", "lower_x")):
+    for forms in ((), ("lower_x",), ("legacy_15", "lower_x"), ("padded_20",), ("legacy_15", "padded_19", "padded_22")):
         assert sorted(set(asked.values(forms))) == sorted(set(asked.column(forms).to_list()))
         values = [
             spelt for each in asked.numbers for spelt in (each, each.lower(), f" {each}\u3000", *spellings(each, forms))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -135,3 +137,14 @@ def test_the_tutorial_ends_with_the_report_that_its_command_prints(
     for line in shown.splitlines():
         assert line == "…" or line in printed
     assert (tmp_path / "conformance.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "add to `forms`"), ("zh", "的 forms 中加入")])
+def test_numbers_that_would_not_be_found_are_told_before_any_case(manifest: Path, language: str, says: str) -> None:
+    with contextlib.closing(sqlite3.connect(manifest.parent / "register.db")) as db, db:
+        db.execute("UPDATE stays SET id = id || '  ' WHERE id = ?", (sources.ANNA,))
+    result = conform(manifest, *ONLY, language=language)
+    assert result.exit_code == 4, result.output
+    assert says in result.output
+    assert "padded_20" in result.output
+    assert not any(secret in result.output for secret in secrets())

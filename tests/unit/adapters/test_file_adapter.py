@@ -298,8 +298,10 @@ async def test_bad_rows_are_quarantined_with_number_and_reason(drop: Drop, adapt
         ("11", "no identity number / 缺少身份号码"),
         ("13", "source_reference"),
     ]
-    answer = await adapter.lookup(ask(number(13), number(14)))
-    assert holders(answer) == [(1, number(14), "欧阳·某")]
+    with pytest.raises(SourceFaultError, match="observed_on"):
+        await adapter.lookup(ask(number(13), number(14)))
+    answer = await adapter.lookup(ask(number(14), number(9)))
+    assert holders(answer) == [(0, number(14), "欧阳·某")]
 
 
 @pytest.mark.parametrize(

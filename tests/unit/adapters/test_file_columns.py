@@ -110,12 +110,18 @@ def segments(root: Path) -> list[Path]:
 
 
 async def told(adapter: Adapter) -> tuple[object, ...]:
-    """All that is known of everybody, asked one by one and together."""
-    one = []
+    """All that is known of everybody, asked one by one and together but for those of whom a row could not be used."""
+    one: list[object] = []
+    whole = []
     for who in EVERYBODY:
-        found = await adapter.lookup(ask(who))
+        try:
+            found = await adapter.lookup(ask(who))
+        except SourceFaultError:
+            one.append("a row of his could not be used")
+            continue
+        whole.append(who)
         one.append((holders(found), rows(found), found.evidence.region.tolist(), found.evidence.strength.tolist()))
-    found = await adapter.lookup(Lookup(Subjects(EVERYBODY, ["安娜"] * len(EVERYBODY)), deadline_s=5))
+    found = await adapter.lookup(Lookup(Subjects(whole, ["安娜"] * len(whole)), deadline_s=5))
     of_all = sorted(
         zip(
             *(getattr(found.evidence, name).tolist() for name in ("subject", *COLUMNS)),

@@ -37,7 +37,9 @@ async def test_half_a_character_in_json_makes_a_bad_row_and_stops_nothing(tmp_pa
     damaged[column] += "\ud83d"
     drop.write("xs_1", json_lines(damaged, line(ANNA)))
     drop.write("xs_2", json_lines(line(CHEN)))
-    assert [row[0] for row in await refreshed(built, ANNA, BO, CHEN)] == [0, 2]
+    assert [row[0] for row in await refreshed(built, ANNA, CHEN)] == [0, 1]
+    with pytest.raises(SourceFaultError, match="cannot be decoded"):
+        await built.lookup(ask(BO))
     assert [reason for _, reason, *_ in drop.quarantined()] == ["characters that cannot be decoded / 含无法解码的字符"]
     await built.close()
 
@@ -279,6 +281,30 @@ async def test_a_snapshot_that_lost_most_of_its_rows_is_rejected(
     assert len(rows(await allowing.lookup(ask(*everybody)))) == 10
     drop.csv("xs_6.csv", line(ANNA))
     assert len(await refreshed(allowing, *everybody)) == 1
+    await allowing.close()
+
+
+@pytest.mark.parametrize(("before", "after", "held"), [(20, 0, True), (20, 1, True), (20, 2, False), (19, 0, False)])
+async def test_a_small_snapshot_that_lost_nearly_everything_is_held_back_too(
+    tmp_path: Path, before: int, after: int, held: bool
+) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter()
+    everybody = [number(serial) for serial in range(1, before + 1)]
+    drop.csv("xs_1.csv", *map(line, everybody))
+    assert len(await refreshed(built, *everybody)) == before
+    drop.csv("xs_2.csv", *map(line, everybody[:after]))
+    if held:
+        with pytest.raises(SourceFaultError, match=rf"{after} rows, {before} in the snapshot before.*max_loss: 1"):
+            await built.check()
+    else:
+        await built.check()
+    left = rows(await built.lookup(ask(*everybody)))
+    assert len(left) == (before if held else after), "the one before stays in force"
+    await built.close()
+    allowing = drop.adapter("mode: snapshot, max_loss: 1")
+    drop.csv("xs_3.csv", *map(line, everybody[:after]))
+    assert len(await refreshed(allowing, *everybody)) == after, "accepted on purpose"
     await allowing.close()
 
 

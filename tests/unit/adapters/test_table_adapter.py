@@ -273,3 +273,53 @@ async def test_a_statement_that_is_cancelled_a_moment_before_it_begins_is_stoppe
 def test_a_url_that_is_none_is_a_manifest_error_with_its_line(tmp_path: Path, url: str) -> None:
     with pytest.raises(ManifestError, match=r"manifest\.yaml:7: source\.url"):
         build(manifest_in(tmp_path, TEXT.replace("sqlite:///hi.db", url)), tmp_path, now_ms)
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_column_of_whole_numbers_is_asked_with_such_by_its_index(folder: Path, many: bool) -> None:
+    people = [each for each in (number(serial) for serial in range(100, 500)) if each.isdigit()]
+    with sqlite3.connect(folder / "hi.db") as db:
+        # Without a type of its own, as views have it: nothing turns a text into a number there.
+        db.execute("CREATE TABLE whole (id, who TEXT, type INTEGER, at TEXT, ref INTEGER)")
+        db.execute("CREATE INDEX whole_id ON whole (id)")
+        values = [(int(person), "某", 11, "20260301", i) for i, person in enumerate(people)]
+        db.executemany("INSERT INTO whole VALUES (?, ?, ?, ?, ?)", values)
+        db.execute("INSERT INTO whole VALUES (?, '陈', 11, '20260301', 77)", (int(CHEN[:6] + CHEN[8:17]),))
+        plan = db.execute("EXPLAIN QUERY PLAN SELECT id FROM whole WHERE id IN (?, ?)", (1, 2)).fetchall()
+    db.close()
+    assert "whole_id" in str(plan)
+    text = TEXT.replace("table: settlements", "table: whole").replace(
+        "evidence: {column", "identity: {column: id, name: who, forms: FORMS}\n    evidence: {column"
+    )
+    asked = [*(people if many else people[:3]), ENDING_IN_X, CHEN, "H1234567"]
+    built = build(manifest_in(folder, text.replace("FORMS", "[lower_x]")), folder / "state", now_ms)
+    assert not len((await built.lookup(ask(*asked))).evidence), "as a text it does not stand there"
+    await built.close()
+    built = build(manifest_in(folder, text.replace("FORMS", "[integer, legacy_15]")), folder / "state", now_ms)
+    found = await built.lookup(ask(*asked))
+    assert len(found.evidence) == len(asked) - 2
+    assert [row[3] for row in rows(await built.lookup(ask(ENDING_IN_X, CHEN)))] == ["77"]
+    assert not len((await built.lookup(ask(ENDING_IN_X))).evidence), "it cannot stand there"
+    await built.close()
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_numbers_with_blanks_behind_are_found_where_the_manifest_says_so(folder: Path, many: bool) -> None:
+    people = [number(serial) for serial in range(100, 400 if many else 103)]
+    with sqlite3.connect(folder / "hi.db") as db:
+        values = [(f"{person}  ", "某", 11, "20260301", i) for i, person in enumerate(people)]
+        db.executemany("INSERT INTO settlements VALUES (?, ?, ?, ?, ?)", values)
+    db.close()
+    for forms, extra in (("[lower_x]", 0), ("[lower_x, padded_20]", len(people))):
+        built = build(manifest_in(folder, TEXT.replace("[lower_x, legacy_15]", forms)), folder / "state", now_ms)
+        found = await built.lookup(ask(ANNA, *people))
+        assert len(found.evidence) == 2 + extra
+        assert {held for _, held, _ in holders(found)} == {ANNA, *(people if extra else ())}, "told as asked"
+        await built.close()
+
+
+@pytest.mark.parametrize("form", ["padded", "padded_0", "padded_65", "padded_018", "upper_x"])
+def test_a_form_that_is_none_is_an_error_that_names_the_others(folder: Path, form: str) -> None:
+    with pytest.raises(ManifestError, match="padded_N") as caught:
+        manifest_in(folder, TEXT.replace("legacy_15]", f"{form}]"))
+    assert "padded_N" in caught.value.zh
