@@ -233,7 +233,12 @@ class Intake:
                     if part.files.mode == "snapshot":
                         self._index.clear(connection, part.name, file)
                     stream = self._in_columns(part, dropped, path, table)
-                    counted = isinstance(part.mapper, Mapper) and not part.mapper.skips_bad_rows
+                    # Without a trace somebody is graded lower; without an event he may be certified after his death.
+                    counted = (
+                        isinstance(part.mapper, Mapper)
+                        and part.mapper.tells_events
+                        and not part.mapper.skips_bad_rows
+                    )
                     counts.aside = Aside(connection, part.name, file, self._index.keys.person, counts=counted)
                     if stream is None:
                         writer = RowWriter(self._index, connection, part, file, counts.aside)

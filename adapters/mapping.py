@@ -18,6 +18,7 @@ from adapters.faces import FACE_KIND, FACE_STRENGTH, face_token
 from adapters.manifest.fields import Identity, Only
 from adapters.manifest.model import Links, ManifestBase, Records
 from adapters.values import BAD, CodeReader, DateReader, Reader, detail_reader, region_reader, text_of
+from adapters.wanted import FIRST_EVENT
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 FROM_KINDS = frozenset(
@@ -159,6 +160,7 @@ class Mapper:
             unknown = BAD if evidence.unknown == "fault" else 0
             self.kind = Part("evidence", wanted.at(evidence.column), CodeReader(evidence.codes, unknown))
         self.has_evidence = bool(evidence.kinds())
+        self.tells_events = any(kind >= FIRST_EVENT for kind in evidence.kinds())
         zone = manifest.timezone
 
         def date(setting: str) -> Part:

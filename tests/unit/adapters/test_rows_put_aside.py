@@ -67,6 +67,18 @@ async def test_where_bad_rows_are_skipped_they_are_only_counted(tmp_path: Path, 
     await built.close()
 
 
+async def test_a_trace_that_cannot_be_mapped_takes_no_department_from_everybody(tmp_path: Path, size: str) -> None:
+    drop = Drop(tmp_path)
+    traces = "evidence: {column: 刑种, codes: {有期徒刑: RAIL_TRAVEL, 减刑: AIR_TRAVEL}}"
+    built = drop.adapter(SNAPSHOT, "evidence: {column: 刑种, codes: {有期徒刑: SENTENCE, 减刑: COMMUTATION}}", traces)
+    drop.csv("xs_1.csv", *MANY, UNDATED)
+    await built.check()
+    assert holders(await built.lookup(ask(ANNA))) == []
+    assert len(rows(await built.lookup(ask(number(100), ANNA)))) == 1
+    assert len(drop.quarantined()) == 1
+    await built.close()
+
+
 async def test_a_row_with_too_many_cells_is_of_everybody_whose_number_it_holds(tmp_path: Path, size: str) -> None:
     drop = Drop(tmp_path)
     built = drop.adapter(f"{SNAPSHOT}, max_bad_share: 0.1")
