@@ -39,6 +39,7 @@ UNTIL_KINDS = frozenset(
         words.EVIDENCE_KIND_IMPRISONED,
         words.EVIDENCE_KIND_COMMUTATION,
         words.EVIDENCE_KIND_MEDICAL_RELEASE,
+        words.EVIDENCE_KIND_RETURNED_TO_PRISON,
     }
 )
 REGION_DETAIL_KINDS = frozenset(

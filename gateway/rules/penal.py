@@ -3,8 +3,10 @@
 Owns (DOMAIN section 5, number 10):
   * Custody begins with a custodial sentence, an imprisonment or a return to prison, and when a temporary release for
     medical treatment runs out. It ends with release, parole, temporary release, or with the term.
-  * The term is what the newest statement of the current sentence says; a commutation moves it. The last day of the term
-    is still a day in prison. A term of no end (life) runs until something ends it.
+  * The term lasts as long as the longest of the current sentences and imprisonments says: a further sentence never ends
+    one that is being served. Only commutation, release and parole shorten; an imprisonment told again with an end from
+    before the commutation does not undo it. The last day of the term is still a day in prison. A term of no end (life)
+    runs until something ends it.
   * Public surveillance and a suspended sentence are not custody. A sentence of unknown kind is told, and no more.
   * Detention is the time before the sentence: a judgment, an imprisonment or a release ends it.
 Refuses: what any of it does to a benefit; and guessing, for parole and commutation come late.
@@ -49,7 +51,6 @@ _PENALTIES[
 _PENALTIES[[words.PENALTY_KIND_PUBLIC_SURVEILLANCE, words.PENALTY_KIND_SUSPENDED_SENTENCE]] = _AT_LARGE
 _PENALTIES.flags.writeable = False
 _END_BITS: Final = 31
-_NO_STATEMENT: Final = np.iinfo(np.int64).min
 
 
 PENAL_BITS: Final = (
@@ -179,19 +180,51 @@ class _Convicts:
     def _term(self) -> tuple[Int32, Mask]:
         """The last day of the current term, FAR where it has no end or none is known, and whether it was commuted."""
         rows, count = self._rows, self._count
-        sentence = self._custodial
-        custody = self._taken_in & (rows.until != 0)
-        commuted = (rows.kind == _COMMUTATION) & (rows.until != 0)
-        since = np.where(sentence | custody, rows.start, rows.day)
-        states = (sentence | custody | commuted) & (since > self._released[rows.who])
-        rank = np.where(commuted, 3, np.where(custody, 2, 1)).astype(np.int64)
-        end = np.where(rows.until == 0, FAR, np.minimum(np.maximum(rows.until, 0), FAR)).astype(np.int64)
-        statement: NDArray[np.int64] = (rows.day.astype(np.int64) << (_END_BITS + 2)) | (rank << _END_BITS) | end
-        newest = np.full(count, _NO_STATEMENT, np.int64)
-        np.maximum.at(newest, rows.who[states], statement[states])
-        stated = newest != _NO_STATEMENT
-        until = np.where(stated, newest & ((1 << _END_BITS) - 1), FAR).astype(np.int32)
-        return until, stated & ((newest >> _END_BITS) & 3 == 3)
+        end = np.where(rows.until == 0, FAR, np.minimum(np.maximum(rows.until, 0), FAR)).astype(np.int32)
+        current = self._begun & (rows.start > self._released[rows.who])
+        stated = current & (self._custodial | (self._taken_in & (rows.until != 0)))
+        commuted = (rows.kind == _COMMUTATION) & (rows.until != 0) & (rows.day > self._released[rows.who])
+        commuted_on = latest(count, rows.who[commuted], rows.day[commuted])
+        newest = commuted & (rows.day == commuted_on[rows.who])
+        commuted_to = latest(count, rows.who[newest], end[newest])
+
+        # Several punishments are combined (刑法 第六十九条、第七十一条): of all that was stated the longest counts. A
+        # commutation stands for all that was stated up to its day; what is stated afterwards can only prolong.
+        since = rows.day > commuted_on[rows.who]
+        counts = stated & since
+        if np.count_nonzero(newest):
+            counts &= ~self._restated((stated | commuted) & ~since, end, commuted_to)
+        until = np.maximum(latest(count, rows.who[counts], end[counts]), commuted_to)
+        until[self._unexplained(current & since, stated)] = FAR
+        moved = (commuted_to > NEVER) & (until == commuted_to)
+        return np.where(until == NEVER, np.int32(FAR), until), moved
+
+    def _restated(self, before: Mask, end: Int32, commuted_to: Int32) -> Mask:
+        """Imprisonments whose end is one of those stated `before` the commutation: told again, and no news.
+
+        One that begins after the commuted term is none of them: somebody who was out has been taken in.
+        """
+        rows = self._rows
+        key = (rows.who.astype(np.int64) << _END_BITS) | end
+        again: Mask = (rows.kind == _IMPRISONED) & (rows.start <= commuted_to[rows.who])
+        return again & np.isin(key, key[before])
+
+    def _unexplained(self, current: Mask, stated: Mask) -> Mask:
+        """Who was a prisoner before the first sentence known, until nobody knows when: its end says nothing of that."""
+        rows, count = self._rows, self._count
+        found = np.zeros(count, np.bool_)
+        open_end = current & ((self._taken_in & (rows.until == 0)) | (rows.kind == _MEDICAL_RELEASE))
+        if not np.count_nonzero(open_end):
+            return found
+        sentence = stated & self._custodial
+        first = earliest(count, rows.who[sentence], rows.start[sentence])
+        before = rows.start < first[rows.who]
+        known = stated & before
+        # By the day it was recorded, not by its first: that is often the first of the detention before the sentence.
+        found[rows.who[open_end & (rows.day < first[rows.who])]] = True
+        found[rows.who[known]] = False
+        found[first == FAR] = False
+        return found
 
     def _end_of(self, chosen: Mask) -> Int32:
         rows = self._rows

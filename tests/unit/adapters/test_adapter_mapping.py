@@ -33,7 +33,7 @@ links: {table: pairs, identity: {column: old}, linked: new, since: at}
 records:
   - name: changes
     table: changes
-    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, V: ignore}, unknown: UNKNOWN}
+    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, R: RETURNED_TO_PRISON, V: ignore}, unknown: UNKNOWN}
     observed_on: at
     region: {column: area}
     strength: {column: how, codes: {1: IN_PERSON}, otherwise: WEAK}
@@ -100,10 +100,11 @@ def test_a_row_becomes_evidence() -> None:
 
 
 def test_details_and_periods_stand_only_where_their_kind_has_them() -> None:
-    evidence = found(mapper(), row(what="C"), row(what="P")).evidence
-    assert evidence.detail.tolist() == [0, 0]
-    assert evidence.from_on.tolist() == [0, day("2024-05-01")]
-    assert evidence.until_on.tolist() == [day("2027-04-30"), 0]
+    evidence = found(mapper(), row(what="C"), row(what="P"), row(what="R")).evidence
+    assert evidence.detail.tolist() == [0, 0, 0]
+    assert evidence.from_on.tolist() == [0, day("2024-05-01"), day("2024-05-01")]
+    # A parole that was revoked prolongs the term: the time outside does not count.
+    assert evidence.until_on.tolist() == [day("2027-04-30"), 0, day("2027-04-30")]
 
 
 def test_a_penalty_for_life_has_no_last_day() -> None:

@@ -174,7 +174,7 @@ class _EvidenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Evidence
     EVIDENCE_KIND_MEDICAL_RELEASE: _EvidenceKind.ValueType  # 126
     """暂予监外执行（保外就医）; from_on, until_on"""
     EVIDENCE_KIND_RETURNED_TO_PRISON: _EvidenceKind.ValueType  # 127
-    """撤销假释、收监执行; from_on"""
+    """撤销假释、收监执行; from_on, until_on: the last day of the term from then on"""
     EVIDENCE_KIND_MARRIAGE: _EvidenceKind.ValueType  # 130
     """结婚登记"""
     EVIDENCE_KIND_DIVORCE: _EvidenceKind.ValueType  # 131
@@ -296,7 +296,7 @@ EVIDENCE_KIND_RELEASE: EvidenceKind.ValueType  # 125
 EVIDENCE_KIND_MEDICAL_RELEASE: EvidenceKind.ValueType  # 126
 """暂予监外执行（保外就医）; from_on, until_on"""
 EVIDENCE_KIND_RETURNED_TO_PRISON: EvidenceKind.ValueType  # 127
-"""撤销假释、收监执行; from_on"""
+"""撤销假释、收监执行; from_on, until_on: the last day of the term from then on"""
 EVIDENCE_KIND_MARRIAGE: EvidenceKind.ValueType  # 130
 """结婚登记"""
 EVIDENCE_KIND_DIVORCE: EvidenceKind.ValueType  # 131
