@@ -14,6 +14,7 @@ from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
 from certs.keys import load_private_key
 from gateway.config import AgencySettings
+from gateway.sections.process import LARGEST_MESSAGE_BYTES
 
 FLOW: Final = (
     # The library measures each connection by pings, one for nearly every message, to find out how much may be on its
@@ -47,5 +48,7 @@ def agency_credentials(settings: AgencySettings) -> grpc.ChannelCredentials:
 
 def agency_channel(settings: AgencySettings) -> grpc.aio.Channel:
     """A channel to the agency's gateway, which must prove the name in the settings. Raises as `agency_credentials`."""
-    options = [*channel_options(settings.gateway_name), *FLOW, *RECONNECTING]
+    # What its gateway may send is that gateway's affair; left to the library it would be 4 MiB.
+    size = ("grpc.max_receive_message_length", LARGEST_MESSAGE_BYTES)
+    options = [*channel_options(settings.gateway_name), size, *FLOW, *RECONNECTING]
     return grpc.aio.secure_channel(settings.gateway, agency_credentials(settings), options=options)

@@ -6,7 +6,8 @@ Refuses: texts that are not ours. What is not a WuganError is INTERNAL, with not
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import re
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from gateway.errors import WuganError
+from gateway.errors import RefusedError, WuganError
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 DOMAIN = "wugan"
@@ -25,6 +26,10 @@ MAX_DETAILS = 16
 
 MAX_WAIT_MS = 3_600_000
 """A peer's time to wait is believed up to an hour; beyond that it is a mistake, or more than a Duration holds."""
+
+_LARGER_THAN_MAX: Final = re.compile(
+    r"(?:(SERVER|CLIENT): )?(Received|Sent) message larger than max \(\d{1,19} vs\. (\d{1,19})\)"
+)
 
 _CODES: dict[int, int] = {
     words.REFUSAL_REASON_INVALID_ARGUMENT: code_pb2.INVALID_ARGUMENT,
@@ -89,15 +94,36 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: WuganError) 
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> WuganError | None:
-    """The error of ours that a peer sent, or None where the status carries no details of ours.
+    """The error of ours that a peer sent, or TOO_LARGE where the library refused a message by its length; else None.
 
     A peer's texts are taken over, bounded in length: they are shown to a person of this side, never logged.
     """
     try:
         status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has all that a grpc.Call is asked for
-        return None if status is None else from_status(status)
+        ours = None if status is None else from_status(status)
     except (ValueError, DecodeError):
+        ours = None
+    return _larger_than_max(error) if ours is None else ours
+
+
+def message_too_large(limit: int, *, answer: bool = False) -> RefusedError:
+    """What is said of a message, or of what it would be answered with, of more than `limit` bytes."""
+    what, zh = ("answer", "答复") if answer else ("message", "消息")
+    return RefusedError(
+        f"the {what} is larger than the {limit} bytes that are taken; ask about fewer people at once, "
+        f"{'or for less evidence' if answer else 'or shorten what is sent'}",
+        f"{zh}超过上限（{limit} 字节），请减少单次查询人数或{'证据条数' if answer else '缩短所填内容'}",
+        reason=words.REFUSAL_REASON_TOO_LARGE,
+    )
+
+
+def _larger_than_max(error: grpc.aio.AioRpcError) -> WuganError | None:
+    """The library's own refusal of a message by its length, which comes without details and before any code of ours."""
+    found = _LARGER_THAN_MAX.search(error.details() or "")
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or found is None:
         return None
+    side, did, limit = found.groups()
+    return message_too_large(int(limit), answer=(side, did) in (("SERVER", "Sent"), ("CLIENT", "Received")))
 
 
 def from_status(status: status_pb2.Status) -> WuganError | None:

@@ -244,6 +244,7 @@ async def gateway(
             roster_service,
             finished,
             twice.service,
+            most_bytes=settings.server.max_message_bytes,
         )
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots, begun=metrics.CONNECTIONS.add),

@@ -32,6 +32,8 @@ from wugan.federation.v1 import envelope_pb2 as wire
 
 VERSION: Final = 1
 MAX_HEADER_BYTES: Final = 1024
+MAX_PAYLOAD_BYTES: Final = (16 << 20) - (128 << 10)
+"""So much, with 256 parts, padding and header, still is an envelope of less than 16 MiB, which every gateway takes."""
 
 ANSWERING: Final = {
     wire.MESSAGE_KIND_ANSWER: wire.MESSAGE_KIND_QUESTION,
@@ -50,12 +52,12 @@ class Limits:
     """Bounds on envelopes.
 
     Attributes:
-        max_payload_bytes: longest payload, bytes.
+        max_payload_bytes: payloads of a message together, bytes.
         skew_ms: how far the clocks of two gateways may be apart, milliseconds.
         max_lifetime_ms: longest life of an envelope, milliseconds.
     """
 
-    max_payload_bytes: int = 16 << 20
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
     skew_ms: int = 120_000
     max_lifetime_ms: int = 300_000
 

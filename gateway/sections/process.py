@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from gateway.sections.values import Address, Collector, Settings
+
+LARGEST_MESSAGE_BYTES: Final = 256 << 20
+"""No gateway sends or takes more, whatever its operator sets."""
 
 
 class ServerSettings(Settings):
@@ -16,7 +19,12 @@ class ServerSettings(Settings):
     federation: Address = Field(description="Address for other gateways and for health checks.")
     agency: Address = Field(description="Address for this member's agencies.")
     ready_file: Path | None = Field(None, description="File to write the bound addresses to once ready (JSON).")
-    max_message_bytes: int = Field(16 << 20, ge=64 << 10, le=256 << 20, description="Largest gRPC message, bytes.")
+    max_message_bytes: int = Field(
+        16 << 20,
+        ge=16 << 20,
+        le=LARGEST_MESSAGE_BYTES,
+        description="Largest gRPC message, bytes; what the partners may send is no larger than the default.",
+    )
     max_concurrent_calls: int = Field(1024, ge=1, le=65536, description="Calls in flight; more are refused at once.")
     shed_ms: int = Field(
         100,

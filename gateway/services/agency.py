@@ -30,6 +30,7 @@ from gateway.services.notices import NoticeService
 from gateway.services.readable import nothing_known, readable
 from gateway.services.rosters import RosterService
 from gateway.services.serving import Context, Desk, shutting_down, traceparent
+from gateway.status import message_too_large
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, duplicates_pb2, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -48,6 +49,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         rosters: whole-roster runs.
         finished: whole responses that may be given again; without it each is made anew.
         duplicates: people who draw twice; without it these calls are refused.
+        most_bytes: that an answer may have.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         rosters: RosterService,
         finished: FinishedAnswers | None = None,
         duplicates: DuplicateService | None = None,
+        *,
+        most_bytes: int = 16 << 20,
     ) -> None:
         self.notices = notices
         self.rosters = rosters
@@ -73,6 +77,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self._member_id = member_id
         self._finished = finished
         self._duplicates = duplicates
+        self._most_bytes = most_bytes
 
     def register(self, server: grpc.aio.Server) -> None:
         """Have these calls served. Responses about recipients go out as the bytes that they may be held as."""
@@ -128,7 +133,10 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         asked_by: Callable[[], str],
     ) -> bytes:
         with tracing.begin("check", asked_by):
-            return await self._check(request, peer, remaining_s)
+            body = await self._check(request, peer, remaining_s)
+        if len(body) > self._most_bytes:  # or the library would refuse to send it, in words of its own
+            raise message_too_large(self._most_bytes, answer=True)
+        return body
 
     async def CheckStream(  # type: ignore[override]  # gRPC takes a generator, or a coroutine that writes
         self, request: agency_pb2.CheckStreamRequest, context: Context

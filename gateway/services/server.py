@@ -29,7 +29,7 @@ from gateway.services.attended import AttendedHealth, AttendedReflection
 from gateway.services.own_calls import OwnSocket
 from gateway.services.serving import Desk
 from gateway.services.shedding import Shedding
-from gateway.services.unreadable import Readable
+from gateway.services.unreadable import WALL, Readable
 from wugan.adapter.v1 import registry_pb2, registry_pb2_grpc
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2, exchange_pb2_grpc
@@ -112,10 +112,10 @@ class Server:
         self._server = grpc.aio.server(
             handlers=[
                 Shedding(desk, (_FEDERATION, _AGENCY, _REGISTRY)),
-                *(Readable(each, desk) for each in handlers.all),
+                *(Readable(each, desk, options.max_message_bytes) for each in handlers.all),
             ],
             options=[
-                ("grpc.max_receive_message_length", options.max_message_bytes),
+                ("grpc.max_receive_message_length", options.max_message_bytes * WALL),
                 ("grpc.max_send_message_length", options.max_message_bytes),
                 ("grpc.max_connection_age_ms", round(options.connection_age_s * 1000)),
                 ("grpc.max_connection_age_grace_ms", 60_000),

@@ -1,7 +1,8 @@
-"""Messages that are none of the kind a call takes: refused like all else that is wrong with a call.
+"""Messages that are none of the kind a call takes, or too large: refused like all else that is wrong with a call.
 
 Owns: parsing what comes in, so that the caller is told by a status of ours, through the desk. The library would tell it
-UNKNOWN in words of its own, and log a traceback for each. Refuses: saying more of such a message than that it is one.
+UNKNOWN in words of its own, and log a traceback for each; and of what is larger than its own limit it would tell us
+nothing at all, so that limit is `WALL` times ours. Refuses: saying more of such a message than that it is one.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ from google.protobuf.message import DecodeError
 from certs.identity import Identity
 from gateway.errors import RefusedError
 from gateway.services.serving import Context, Desk
+from gateway.status import message_too_large
 
 Answer = Callable[[Any, Context], Awaitable[Any]]
 Parse = Callable[[bytes], Any]
 
 _UNREADABLE: Final = object()
 """Stands for a message that could not be parsed."""
+_TOO_LARGE: Final = object()
+"""Stands for one that was not, because of its length."""
+WALL: Final = 2
+"""So many times the length that is taken is read, to refuse it with a reason and a line in the log."""
 
 
 class Readable(grpc.GenericRpcHandler):
@@ -29,11 +35,13 @@ class Readable(grpc.GenericRpcHandler):
     Args:
         behind: answers them, by coroutines.
         desk: refuses the others.
+        most_bytes: that a message may have.
     """
 
-    def __init__(self, behind: grpc.GenericRpcHandler, desk: Desk) -> None:
+    def __init__(self, behind: grpc.GenericRpcHandler, desk: Desk, most_bytes: int) -> None:
         self._behind = behind
         self._desk = desk
+        self._most_bytes = most_bytes
         self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -44,30 +52,32 @@ class Readable(grpc.GenericRpcHandler):
             found = self._behind.service(handler_call_details)
             if found is None:
                 return None
-            known = self._known[method] = _looking(found, method.rpartition("/")[2], self._desk)
+            known = self._known[method] = _looking(found, method.rpartition("/")[2], self._desk, self._most_bytes)
         return known
 
 
-def _looking(found: Any, call: str, desk: Desk) -> grpc.RpcMethodHandler[Any, Any]:
+def _looking(found: Any, call: str, desk: Desk, most_bytes: int) -> grpc.RpcMethodHandler[Any, Any]:
     if found.request_streaming:
         of, answer = (
             (grpc.stream_stream_rpc_method_handler, found.stream_stream)
             if found.response_streaming
             else (grpc.stream_unary_rpc_method_handler, found.stream_unary)
         )
-        looking = _of_each(answer)
+        looking = _of_each(answer, most_bytes)
     else:
         of, answer = (
             (grpc.unary_stream_rpc_method_handler, found.unary_stream)
             if found.response_streaming
             else (grpc.unary_unary_rpc_method_handler, found.unary_unary)
         )
-        looking = _of_one(answer, call, desk)
-    return of(looking, _parsed(found.request_deserializer), found.response_serializer)
+        looking = _of_one(answer, call, desk, most_bytes)
+    return of(looking, _parsed(found.request_deserializer, most_bytes), found.response_serializer)
 
 
-def _parsed(parse: Parse) -> Parse:
+def _parsed(parse: Parse, most_bytes: int) -> Parse:
     def parsed(body: bytes) -> Any:
+        if len(body) > most_bytes:
+            return _TOO_LARGE
         try:
             return parse(body)
         except DecodeError:
@@ -76,20 +86,22 @@ def _parsed(parse: Parse) -> Parse:
     return parsed
 
 
-def _of_one(answer: Answer, call: str, desk: Desk) -> Answer:
+def _of_one(answer: Answer, call: str, desk: Desk, most_bytes: int) -> Answer:
     async def looking(request: Any, context: Context) -> Any:
-        if request is _UNREADABLE:
-            return await desk.serve(call, context, _refuse)
+        wrong = _wrong(request, most_bytes)
+        if wrong is not None:
+            return await desk.serve(call, context, _refusing(wrong))
         return await answer(request, context)
 
     return looking
 
 
-def _of_each(answer: Answer) -> Answer:
+def _of_each(answer: Answer, most_bytes: int) -> Answer:
     async def readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            if request is _UNREADABLE:
-                raise _unreadable()
+            wrong = _wrong(request, most_bytes)
+            if wrong is not None:
+                raise wrong
             yield request
 
     async def looking(requests: AsyncIterator[Any], context: Context) -> Any:
@@ -98,8 +110,17 @@ def _of_each(answer: Answer) -> Answer:
     return looking
 
 
-async def _refuse(_peer: Identity) -> NoReturn:
-    raise _unreadable()
+def _wrong(request: Any, most_bytes: int) -> RefusedError | None:
+    if request is _UNREADABLE:
+        return _unreadable()
+    return message_too_large(most_bytes) if request is _TOO_LARGE else None
+
+
+def _refusing(wrong: RefusedError) -> Callable[[Identity], Awaitable[NoReturn]]:
+    async def refuse(_peer: Identity) -> NoReturn:
+        raise wrong
+
+    return refuse
 
 
 def _unreadable() -> RefusedError:

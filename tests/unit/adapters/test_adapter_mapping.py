@@ -33,7 +33,8 @@ links: {table: pairs, identity: {column: old}, linked: new, since: at}
 records:
   - name: changes
     table: changes
-    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, R: RETURNED_TO_PRISON, V: ignore}, unknown: UNKNOWN}
+    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, R: RETURNED_TO_PRISON, V: ignore},
+      unknown: UNKNOWN}
     observed_on: at
     region: {column: area}
     strength: {column: how, codes: {1: IN_PERSON}, otherwise: WEAK}

@@ -40,7 +40,8 @@ identity: {column: id, name: who, forms: [lower_x, legacy_15]}
 records:
   - name: changes
     table: changes
-    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, R: RETURNED_TO_PRISON, M: HOUSEHOLD_MOVED, V: ignore},
+    evidence: {column: what, codes: {S: SENTENCE, C: COMMUTATION, P: PAROLE, R: RETURNED_TO_PRISON,
+      M: HOUSEHOLD_MOVED, V: ignore},
       unknown: UNKNOWN}
     observed_on: {column: at, formats: FORMATS, empty: EMPTY}
     available_on: {column: had, empty: EMPTY}

@@ -12,6 +12,7 @@ from gateway import channels
 from gateway.channels import RECONNECTING, agency_channel
 from gateway.config import AgencySettings
 from gateway.federation.lines import channel_limits
+from gateway.sections.process import ServerSettings
 
 LONGEST_MS = 5_000
 
@@ -33,3 +34,5 @@ def test_an_agency_and_a_partner_try_again_within_seconds(monkeypatch: pytest.Mo
         assert options["grpc.max_reconnect_backoff_ms"] <= LONGEST_MS
         assert options["grpc.initial_reconnect_backoff_ms"] <= LONGEST_MS
     assert dict(RECONNECTING).items() <= given.items()
+    # As large as the gateway may send, not the 4 MiB of the library.
+    assert given["grpc.max_receive_message_length"] == ServerSettings.model_fields["max_message_bytes"].metadata[1].le

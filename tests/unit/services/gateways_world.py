@@ -403,11 +403,13 @@ class Federation:
         options: dict[str, Any] = {"max_members": 10, "default_s": 5.0, "reserve_s": 0.05, **changed}
         return Checks(A.member_id, self.partners(), self.directory, self.clock, store, **options)
 
-    def agency(self, store: Store, **changed: Any) -> AgencyServicer:
+    def agency(self, store: Store, *, most_bytes: int = 16 << 20, **changed: Any) -> AgencyServicer:
         desk = Desk(self.clock, self.directory.current, federation=FEDERATION, limit=8)
         late, checks = self.late(store), self.checks(store, **changed)
         notices = self.notices(store, checks)
-        return AgencyServicer(desk, checks, BOOK, self.directory, A.member_id, late, notices, NO_ROSTERS)
+        return AgencyServicer(
+            desk, checks, BOOK, self.directory, A.member_id, late, notices, NO_ROSTERS, most_bytes=most_bytes
+        )
 
     def late(self, store: Store) -> LateChecks:
         """A's checks that are left open; what it leaves stays in the outbox, which nobody empties."""

@@ -70,6 +70,18 @@ async def test_a_row_in_and_one_readable_answer_out(store: Store) -> None:
     assert not response.partial
 
 
+async def test_an_answer_larger_than_a_message_may_be_is_refused_in_words(store: Store) -> None:
+    federation = Federation()
+    federation.at(B, serving(gateway_of(federation, B, store, known())))
+    size = (await check(federation, store)).ByteSize()
+    with pytest.raises(AbortedError) as caught:
+        await federation.agency(store, most_bytes=size // 2).Check(request(), Call(A.unit(), 5.0).as_context())
+    arrived = from_rpc_error(caught.value.as_client_sees_it())
+    assert arrived is not None
+    assert (arrived.reason, arrived.retryable) == (words.REFUSAL_REASON_TOO_LARGE, False)
+    assert "答复" in arrived.zh
+
+
 async def test_the_proof_in_the_answer_verifies_with_the_members_key(store: Store) -> None:
     federation = Federation()
     federation.at(B, serving(gateway_of(federation, B, store, known())))

@@ -14,7 +14,7 @@ const PART_HEAD = SALT + 4;
 const FRAME_HEAD = 64 + 32 + 4;
 const MAX_PARTS = 256;
 const KINDS = { question: 1n, answer: 2n, delivery: 3n, receipt: 4n };
-const MAX_PAYLOAD = 16 << 20;
+const MAX_PAYLOAD = (16 << 20) - (128 << 10);
 
 const suite = new CipherSuite({ kem: new XWing(), kdf: new HkdfSha256(), aead: new Aes256Gcm() });
 const rejected = (field = "") => new Refused("ENVELOPE_REJECTED", field);
