@@ -9,12 +9,13 @@ B ?=
 SOAK ?=
 FUZZ ?=
 PYTEST_ARGS ?=
+BREAKING ?=
 PROTOS := $(wildcard proto/wugan/*/v1/*.proto)
 PACKAGES := gateway adapters certs
 LINTED := $(PACKAGES) tests bench examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz lint fmt proto proto-check bench docs lock clean
+.PHONY: help setup demo test soak fuzz lint fmt proto proto-check proto-baseline bench docs lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,9 +50,10 @@ fmt: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff check --fix $(LINTED)
 	$(BIN)/ruff format $(LINTED)
 
-proto: $(STAMP) ## generate the stubs beside the .proto files, and what later changes are held against
-	$(BIN)/buf breaking --against proto/released.binpb
+proto: $(STAMP) ## generate the stubs beside the .proto files, and their image; refuses what breaks the contract
+	$(if $(BREAKING),,$(BIN)/python tests/proto_fresh.py --breaking)
 	$(BIN)/buf build --exclude-source-info -o proto/released.binpb
+	$(if $(BREAKING),cp proto/released.binpb proto/baseline.binpb)
 	$(BIN)/python -m grpc_tools.protoc -Iproto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=proto --grpc_python_out=proto \
 	  --mypy_out=quiet:proto --mypy_grpc_out=quiet:proto $(PROTOS)
@@ -60,7 +62,9 @@ proto: $(STAMP) ## generate the stubs beside the .proto files, and what later ch
 proto-check: $(STAMP) ## stubs fresh, contract linted, nothing of it broken
 	$(BIN)/python tests/proto_fresh.py
 	$(BIN)/buf lint
-	$(BIN)/buf breaking --against proto/released.binpb
+
+proto-baseline: proto-check ## at a release: what is in the contract now is promised from now on
+	cp proto/released.binpb proto/baseline.binpb
 
 bench: $(STAMP) ## measure: all, or one with B=name
 	$(BIN)/python -m bench $(B)
