@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from gateway.cli import command_words
+from gateway.cli.failing import json_wanted, note_whether_json, say_failed
 from gateway.cli.language import say
 
 EXIT_REFUSED = 1
@@ -98,17 +99,28 @@ class _LazyGroup(click.Group):
             raise TypeError(f"{found[0]}.{found[1]} is not a command")
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, and whether errors are to be told in JSON, whatever comes of the rest of them."""
+        note_whether_json(ctx, args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run what was called for; interrupted, it ends as the shell's own commands do, not as one that failed."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise SystemExit(EXIT_INTERRUPTED) from None
+        except click.ClickException as error:
+            if not json_wanted():
+                raise
+            say_failed(error.format_message(), error.exit_code)
+            raise SystemExit(error.exit_code) from None
         except OSError as error:
             # Behind commands that say more about their own files; a socket's error is none of a file.
             if error.filename is None and error.errno not in _OF_A_DISK:
                 raise
-            click.echo(_of_a_file(error), err=True)
+            en, zh = _of_a_file(error)
+            say_failed(say(en, zh), EXIT_USAGE, both=(en, zh))
             raise SystemExit(EXIT_USAGE) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -139,19 +151,19 @@ def main() -> None:
     _write_whatever()
 
 
-def _of_a_file(error: OSError) -> str:
+def _of_a_file(error: OSError) -> tuple[str, str]:
     """What the system has against a file, or against writing at all."""
     from certs.system_words import cause
 
     why = cause(error)
     if error.filename is None:
-        return say(
-            f"wugan: a file cannot be read or written ({why.en}); look after the disk",
-            f"wugan: 文件无法读写（{why.zh}），请检查磁盘",
+        return (
+            f"a file cannot be read or written ({why.en}); look after the disk",
+            f"文件无法读写（{why.zh}），请检查磁盘",
         )
-    return say(
-        f"wugan: {error.filename}: cannot be read or written ({why.en}); check path, permissions and disk",
-        f"wugan: {error.filename}：无法读写（{why.zh}），请检查路径、权限与磁盘",
+    return (
+        f"{error.filename}: cannot be read or written ({why.en}); check path, permissions and disk",
+        f"{error.filename}：无法读写（{why.zh}），请检查路径、权限与磁盘",
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.failing import say_failed
 from gateway.cli.language import plain, say
 from gateway.errors import ConfigError, StoreError, WuganError
 
@@ -134,7 +135,7 @@ def ended(work: Callable[[], R]) -> R:
     except CertsError as error:
         raise fail(error.en, error.zh, EXIT_USAGE) from None
     except WuganError as error:
-        raise fail(error.en, error.zh, _exit_code(error)) from None
+        raise fail(error.en, error.zh, _exit_code(error), of=error) from None
 
 
 def _exit_code(error: WuganError) -> int:
@@ -143,9 +144,9 @@ def _exit_code(error: WuganError) -> int:
     return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_REFUSED
 
 
-def fail(en: str, zh: str, code: int) -> SystemExit:
+def fail(en: str, zh: str, code: int, *, of: Exception | None = None) -> SystemExit:
     """Say what is wrong; the exit to raise."""
-    click.echo(f"wugan: {say(en, zh)}", err=True)
+    say_failed(say(en, zh), code, of=of, both=(en, zh))
     return SystemExit(code)
 
 

@@ -218,7 +218,9 @@ def export(
         f"{out}：{made.events} 条，SHA-256 {made.sha256}；链头 {made.last.sequence}:{made.last.mac.hex()}",
     )
     if made.broken is not None:
-        raise fail(made.broken.en, made.broken.zh, EXIT_REFUSED)
+        # On standard error in any case: what was exported has been told, with `whole`.
+        click.echo(f"wugan: {say(made.broken.en, made.broken.zh)}", err=True)
+        raise SystemExit(EXIT_REFUSED)
 
 
 def _body(sought: Sought) -> dict[str, Any]:

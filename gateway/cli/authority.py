@@ -28,6 +28,7 @@ from gateway.cli.authority_options import (
 )
 from gateway.cli.authority_revoking import certificates, revoke
 from gateway.cli.authority_root import THRESHOLD, root, root_passphrases, with_files
+from gateway.cli.failing import end
 from gateway.cli.language import say
 
 
@@ -109,9 +110,7 @@ def init(
     or_exit(lambda: require_federation(federation))  # before anybody thinks of passphrases
     or_exit(lambda: require_numbers(root_keys, wanted))
     if folder.is_dir() and any(folder.iterdir()):
-        wrong = say(f"{folder}: not empty; name an empty folder", f"{folder}：目录非空，请指定空目录")
-        click.echo(f"wugan: {wrong}", err=True)
-        raise SystemExit(EXIT_USAGE)
+        end(f"{folder}: not empty; name an empty folder", f"{folder}：目录非空，请指定空目录", EXIT_USAGE)
     plan = Plan(
         federation,
         root_passphrases(root_passphrases_file, root_keys),

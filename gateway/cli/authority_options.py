@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gateway.cli import EXIT_USAGE
+from gateway.cli.failing import end
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def or_exit(work: Callable[[], R]) -> R:
     try:
         return work()
     except (WuganError, CertsError) as error:
-        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
+        end(error.en, error.zh, EXIT_USAGE, of=error)
 
 
 def line(path: Path | None) -> bytes | None:

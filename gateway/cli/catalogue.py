@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_USAGE
+from gateway.cli.failing import say_failed
 from gateway.cli.language import chinese, plain, say
 from gateway.errors import WuganError
 
@@ -83,7 +84,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**given)
         except WuganError as error:
-            click.echo(f"✗ {say(error.en, error.zh)}", err=True)
+            say_failed(say(error.en, error.zh), EXIT_USAGE, of=error, prefix="✗ ")
             raise SystemExit(EXIT_USAGE) from error
 
     return wrapped

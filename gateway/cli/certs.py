@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.certs_shown import about, no_room, show, waits_for
 from gateway.cli.certs_standing import judge
 from gateway.cli.certs_unit import enrol_unit
+from gateway.cli.failing import end as _end
 from gateway.cli.language import say
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def rotate(
         if over and any(
             before[kind] == now for kind, now in _current(settings.keys_folder).items() if kind in request.kinds
         ):
-            _end(say("the rotation was rolled back meanwhile", "轮换已被回退"), EXIT_REFUSED)
+            _end("the rotation was rolled back meanwhile", "轮换已被回退", EXIT_REFUSED)
     state = "activated" if over else "begun"
     said = say("The new keys are in use.", "新密钥已启用。") if over else say("Rotation begun.", "轮换已开始。")
     click.echo(json.dumps({"state": state, "kinds": list(request.kinds)}) if json_out else said)
@@ -253,7 +254,7 @@ def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
     async def here(hand: Hand) -> bool:
         journal = hand.slots.journal
         if any(journal.current(kind) for kind in KINDS):
-            _end(say("this gateway has keys already; rotate them", "本网关已有密钥，请使用轮换"), EXIT_REFUSED)
+            _end("this gateway has keys already; rotate them", "本网关已有密钥，请使用轮换", EXIT_REFUSED)
         begun = journal.rotation
         if begun is not None and set(begun.kinds) != set(KINDS):  # `rotate --kind`, before there was anything to rotate
             await hand.rotator.roll_back(begun.kinds)
@@ -283,15 +284,13 @@ def _ask_or_do(settings: GatewaySettings, request: Request, here: Callable[[Hand
         if SystemClock().monotonic() > end:
             slot_requests.give_up(folder, name)
             _end(
-                say(
-                    "a process has the keys open but does not take requests; see its log",
-                    "密钥目录被占用但未处理请求，请查看网关日志",
-                ),
+                "a process has the keys open but does not take requests; see its log",
+                "密钥目录被占用但未处理请求，请查看网关日志",
                 EXIT_UNREACHABLE,
             )
         time.sleep(0.1)
     if not answer.done:
-        _end(say(answer.en, answer.zh), EXIT_REFUSED)
+        _end(answer.en, answer.zh, EXIT_REFUSED)
     return answer
 
 
@@ -306,12 +305,12 @@ def _do(settings: GatewaySettings, here: Callable[[Hand], Any], token: Any = Non
             try:
                 return bool(await here(hand))
             except CertsError as error:
-                _end(say(error.en, error.zh), _code(error))
+                _end(error.en, error.zh, _code(error), of=error)
 
     try:
         return asyncio.run(work())
     except WuganError as error:
-        _end(say(error.en, error.zh), EXIT_USAGE)
+        _end(error.en, error.zh, EXIT_USAGE, of=error)
 
 
 def _code(error: CertsError) -> int:
@@ -380,7 +379,7 @@ def _settings(config_file: Path) -> GatewaySettings:
     try:
         return load_gateway(config_file)
     except WuganError as error:
-        _end(say(error.en, error.zh), EXIT_USAGE)
+        _end(error.en, error.zh, EXIT_USAGE, of=error)
 
 
 def _trying(work: Callable[[], R]) -> R:
@@ -389,12 +388,7 @@ def _trying(work: Callable[[], R]) -> R:
     try:
         return work()
     except CertsError as error:
-        _end(say(error.en, error.zh), EXIT_USAGE)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    click.echo(f"wugan: {message}", err=True)
-    raise SystemExit(code)
+        _end(error.en, error.zh, EXIT_USAGE)
 
 
 def _tell(event: Event) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.failing import end
 from gateway.cli.language import say
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -81,8 +82,7 @@ def enrol_unit(
             token = Token.parse(read_passphrase(token_file).decode("ascii", "replace"))
             identity = asyncio.run(files.enrol(read_public(roots), token, now))
     except CertsError as error:
-        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
         code = EXIT_USAGE if not isinstance(error, EstError) else EXIT_REFUSED if error.status else EXIT_UNREACHABLE
-        raise SystemExit(code) from None
+        end(error.en, error.zh, code)
     said = say(f"{identity.uri}: the files are in {folder}", f"{identity.uri}：文件位于 {folder}")
     click.echo(json.dumps({"holder": identity.uri, "folder": str(folder)}, ensure_ascii=False) if json_out else said)

@@ -150,7 +150,7 @@ def check(
     try:
         settings = load_agency(config_file)
     except ConfigError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)
     request = agency_pb2.CheckRequest(
         id_number=id_number,
         name=name,

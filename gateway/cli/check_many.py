@@ -18,6 +18,7 @@ from google.protobuf import json_format
 
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.agency_options import AS_OF, BASIS, CASE, CONFIG, OFFICIAL
+from gateway.cli.failing import error_json
 from gateway.cli.language import say
 from gateway.config import AgencySettings
 from gateway.errors import ConfigError, RefusedError, WuganError
@@ -89,7 +90,7 @@ def check_many(
     try:
         settings = load_agency(config_file)
     except ConfigError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)
     otherwise = {
         "benefit": benefit,
         "purpose": purpose,
@@ -207,18 +208,6 @@ def _fits(name: str, value: Any) -> bool:
     except json_format.ParseError:
         return False
     return True
-
-
-def error_json(error: WuganError) -> dict[str, object]:
-    """What went wrong, for programs."""
-    return {
-        "reason": error.code,
-        "field": error.field,
-        "zh": error.zh,
-        "en": error.en,
-        "retryable": error.retryable,
-        "retry_after_ms": error.retry_after_ms,
-    }
 
 
 def _wrong(en: str, zh: str) -> RefusedError:

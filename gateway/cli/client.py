@@ -9,12 +9,12 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import NoReturn, TypeVar
 
-import click
 import grpc
 
 from certs.errors import CertsError
 from gateway.channels import agency_channel
 from gateway.cli import EXIT_FAULTY, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE
+from gateway.cli.failing import say_failed
 from gateway.cli.language import plain, say
 from gateway.config import AgencySettings
 from gateway.errors import WuganError
@@ -40,7 +40,7 @@ def opened(settings: AgencySettings) -> grpc.aio.Channel:
     try:
         return agency_channel(settings)
     except CertsError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)
 
 
 async def with_gateway(
@@ -94,10 +94,10 @@ def fail_with(error: WuganError, instead: str = "") -> NoReturn:
             more = say(f"; not before {seconds} s from now", f"；{seconds} 秒后再试")
         if error.reason in _AWAY and instead:
             more += say(f"; {instead}", f"；{instead}")
-    fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}", code)
+    fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}", code, of=error)
 
 
-def fail(message: str, code: int) -> NoReturn:
-    """End the command with a message on standard error."""
-    click.echo(f"wugan: {message}", err=True)
+def fail(message: str, code: int, *, of: Exception | None = None) -> NoReturn:
+    """End the command with a message; with `--json` as an object, with what the error tells besides."""
+    say_failed(message, code, of=of)
     raise SystemExit(code)

@@ -12,6 +12,7 @@ from typing import TypeVar
 import click
 
 from gateway.cli import EXIT_USAGE
+from gateway.cli.failing import end
 from gateway.cli.language import say
 from gateway.errors import WuganError
 
@@ -59,8 +60,7 @@ def or_exit(work: Callable[[], R]) -> R:
     try:
         return work()
     except WuganError as error:
-        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
-        raise SystemExit(EXIT_USAGE) from None
+        end(error.en, error.zh, EXIT_USAGE, of=error)
 
 
 def life(case: str) -> str:

@@ -142,4 +142,4 @@ def _settings(config_file: Path) -> AgencySettings:
     try:
         return load_agency(config_file)
     except ConfigError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli import EXIT_UNREACHABLE, EXIT_USAGE
 from gateway.cli.access_common import CONFIG, JSON, ended, fail, tell
+from gateway.cli.failing import end, say_failed
 from gateway.cli.language import chinese, say
 
 
@@ -109,10 +110,9 @@ def health(config_file: Path, json_out: bool) -> None:
     try:
         report, raw = read_health(address_of(load_gateway(config_file)))
     except HealthUnreadError as error:
-        click.echo(f"wugan: {say(error.en, error.zh)}", err=True)
-        raise SystemExit(EXIT_UNREACHABLE) from None
+        end(error.en, error.zh, EXIT_UNREACHABLE)
     except WuganError as error:
-        click.echo(f"wugan: [{error.code}] {say(error.en, error.zh)}", err=True)
+        say_failed(f"[{error.code}] {say(error.en, error.zh)}", EXIT_USAGE, of=error)
         raise SystemExit(EXIT_USAGE) from None
     if json_out:
         click.echo(raw)

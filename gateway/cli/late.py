@@ -135,7 +135,7 @@ def _settings(config_file: Path) -> AgencySettings:
     try:
         return load_agency(config_file)
     except ConfigError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)
 
 
 def _print(told: agency_pb2.FetchLateResponse | agency_pb2.WatchLateResponse, json_out: bool, cursor: int = 0) -> None:

@@ -277,7 +277,7 @@ async def _write(
         try:
             written = await asyncio.to_thread(lambda: write_files(pulled(chunks, loop), out, run, members, raw=raw))
         except StoreError as error:
-            fail(say(error.en, error.zh), EXIT_REFUSED)
+            fail(say(error.en, error.zh), EXIT_REFUSED, of=error)
         folders.append((out, written))
         if written.lateness.height:
             shown.say(say("how late departments told of what ends a benefit:", "各部门丧失资格信息的迟到情况："))
@@ -405,4 +405,4 @@ def _settings(config_file: Path) -> AgencySettings:
     try:
         return load_agency(config_file)
     except ConfigError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)

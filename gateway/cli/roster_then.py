@@ -46,7 +46,7 @@ def compare(then: Path, now: Path, json_out: bool) -> None:
     try:
         found = compared(then, _day_of(then), now)
     except RefusedError as error:
-        fail(say(error.en, error.zh), EXIT_USAGE)
+        fail(say(error.en, error.zh), EXIT_USAGE, of=error)
     if json_out:
         shown = {name: getattr(found, name) for name in ("only_then", "only_now", "unknown_then", "months", "cost_fen")}
         click.echo(json.dumps({**shown, "moves": found.moves.to_dicts()}, ensure_ascii=False))

@@ -45,7 +45,7 @@ MISTAKES = {
 
 NO_FILES = {
     "a folder where none can be": (["demo", "up", "--dir", "/proc/here"], "/proc/here"),
-    "below a file": (["demo", "show", "--dir", f"{__file__}/here", "--json"], f"{__file__}/here"),
+    "below a file": (["demo", "show", "--dir", f"{__file__}/here"], f"{__file__}/here"),
 }
 
 
