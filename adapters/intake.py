@@ -235,9 +235,7 @@ class Intake:
                     stream = self._in_columns(part, dropped, path, table)
                     # Without a trace somebody is graded lower; without an event he may be certified after his death.
                     counted = (
-                        isinstance(part.mapper, Mapper)
-                        and part.mapper.tells_events
-                        and not part.mapper.skips_bad_rows
+                        isinstance(part.mapper, Mapper) and part.mapper.tells_events and not part.mapper.skips_bad_rows
                     )
                     counts.aside = Aside(connection, part.name, file, self._index.keys.person, counts=counted)
                     if stream is None:

@@ -160,8 +160,7 @@ class Mapper:
         if evidence.column is not None:
             unknown = BAD if evidence.unknown == "fault" else 0
             self.kind = Part("evidence", wanted.at(evidence.column), CodeReader(evidence.codes, unknown))
-        self.has_evidence = bool(evidence.kinds())
-        self.tells_events = any(kind >= FIRST_EVENT for kind in evidence.kinds())
+        self._kinds = evidence.kinds()
         zone = manifest.timezone
 
         def date(setting: str) -> Part:
@@ -201,6 +200,16 @@ class Mapper:
         self.reference_at = wanted.at(records.source_reference)
         self.read_for_reference = len(wanted.names) > without
         self.columns = tuple(wanted.names)
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether its rows say more than whom the source knows."""
+        return bool(self._kinds)
+
+    @property
+    def tells_events(self) -> bool:
+        """Whether a row of it may be an event."""
+        return any(kind >= FIRST_EVENT for kind in self._kinds)
 
     def map(self, columns: Sequence[Sequence[object]], *, references: bool = True, faces: bool = False) -> Mapped:
         """A block of rows, given as columns in the order of `self.columns`, each of the same length.

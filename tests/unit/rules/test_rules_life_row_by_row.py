@@ -8,9 +8,18 @@ from rules_world import BOOK, Row, civil, graded, row
 from gateway.rules.kinds import DEPARTMENTS, FIRST_EVENT, KINDS, STRENGTH_SLOTS, STRENGTHS, Role
 
 TODAY = civil(0)
-GRACE, LATE = BOOK.death.grace_days, BOOK.death.late_after_days
+GRACE, LATE, WITHIN = BOOK.death.grace_days, BOOK.death.late_after_days, BOOK.death.supported_within_days
 VITAL = [name for name, kind in KINDS.items() if 0 < BOOK.kinds.role[kind] <= Role.FOUND]
-SEEN = ["MARRIAGE", "DETAINED", "FACE_CHECK", "RAIL_TRAVEL", "PHARMACY", "INPATIENT", "TELLER_WITHDRAWAL"]
+SEEN = [
+    "OLD_AGE_SUBSIDY",
+    "MARRIAGE",
+    "DETAINED",
+    "FACE_CHECK",
+    "RAIL_TRAVEL",
+    "PHARMACY",
+    "INPATIENT",
+    "TELLER_WITHDRAWAL",
+]
 
 rows = st.builds(
     lambda kind, ago, lag, department, strength: row(
@@ -79,6 +88,9 @@ def judged(people: list[Row], born: int) -> tuple[str, int, set[str]]:
         elif latest(in_person + surely_there) <= day_of(r) + GRACE:
             (leads if tier == Role.DEATH_LEAD else supported).append(day_of(r))
 
+    if confirmed:  # a grave registered long ahead dates no death that is certain
+        supported = [day for day in supported if day >= min(confirmed) - WITHIN]
+
     flags: set[str] = set()
     if revoked_on > 0 and not (confirmed and min(confirmed + supported) > revoked_on):
         flags.add("DEATH_DECLARATION_REVOKED")
@@ -87,7 +99,8 @@ def judged(people: list[Row], born: int) -> tuple[str, int, set[str]]:
         on = known if confirmed else min(supported + leads)
 
         def after(r: Row, day: int) -> bool:
-            return r.observed > day + max(GRACE, int(BOOK.kinds.lag_days[KINDS[r.kind]]))
+            lag = 0 if strength_of(r) == STRENGTHS["IN_PERSON"] else int(BOOK.kinds.lag_days[KINDS[r.kind]])
+            return r.observed > day + max(GRACE, lag)
 
         misuse = [r for r in traces if after(r, on) and after(r, known) and BOOK.kinds.use[KINDS[r.kind]]]
         if misuse and latest(in_person + surely_there) <= on + GRACE:
