@@ -38,11 +38,14 @@ class Further:
         """Take over what a member's answer links: for the others if it is its first, for itself in any case."""
         known = _well_formed(linked_numbers(findings)) if findings.links.id_number else frozenset()
         self._own[member_id] = known
-        if member_id not in self._told:
-            taken = known if not findings.flags[0] & _IDENTITY else frozenset()
-            self._told[member_id] = taken - self._asked
-            if not findings.flags[0] & _IDENTITY and len(findings.links.id_number) > MAX_LINKED:
-                self._more.add(member_id)
+        if member_id in self._told:
+            return
+        if findings.flags[0] & _IDENTITY:
+            self._told[member_id] = frozenset()
+            return
+        self._told[member_id] = known - self._asked
+        if len(findings.links.id_number) > MAX_LINKED:
+            self._more.add(member_id)
 
     def wanted(self, member_id: str) -> frozenset[str]:
         """Under which numbers a member should be asked, too: those that others tell of and it does not. What it tells

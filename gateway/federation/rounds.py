@@ -11,11 +11,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from gateway.errors import PartnerError, WuganError
+from gateway.errors import WuganError
 from gateway.federation.checked import MemberResult
 from gateway.federation.further import Further, being_asked_again, not_asked
+from gateway.federation.retrying import late
 from wugan.federation.v1 import exchange_pb2
-from wugan.federation.v1 import vocabulary_pb2 as words
 
 TURN: Final = 0.5
 """After so much of the time, members are asked again though first answers are still to come: one whose department is
@@ -69,12 +69,7 @@ class Call:
 
     def late(self) -> MemberResult:
         """What came of it when the time is over."""
-        error = PartnerError(
-            "the other province did not answer in time; ask again with a longer deadline",
-            "对方省份未在时限内答复，请延长时限后重试",
-            reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,
-        )
-        return MemberResult(self.member_id, tuple(self.recorded), error=error)
+        return MemberResult(self.member_id, tuple(self.recorded), error=late())
 
 
 class Rounds:

@@ -25,8 +25,9 @@ def told_before(book: RuleBook, kept: Sequence[KeptNotice]) -> Told | None:
     before: Told | None = None
     deliveries = [(delivery_of(notice), notice) for notice in kept]
     for delivery, notice in sorted(deliveries, key=lambda each: each[0].delivery_id):
-        follows = before is not None and notice.sequence > before.sequence
-        last = (before if follows and before is not None else Told(0, 0, 0, 0))._replace(sequence=notice.sequence - 1)
+        if before is None or notice.sequence <= before.sequence:
+            before = Told(0, 0, 0, 0)
+        last = before._replace(sequence=notice.sequence - 1)
         findings = notices_pb2.Notice.FromString(delivery.body).findings
         change = compare(book, last, findings.status[0], findings.flags[0], findings.decided_on[0])
         before = last._replace(sequence=notice.sequence) if change is None else change.told

@@ -249,9 +249,10 @@ class _Lane:
         """Send one envelope; seconds until there may be something to do, None: not before `woken`."""
         outbox, settings, now_ms = self._outbox, self._outbox.settings, self._outbox.clock.now_ms()
         # A time to come that no pause can have meant is not believed: the clock was ahead when it was noted.
-        early = self._trouble is not None and 0 < self._trouble.next_try_ms - now_ms <= self._longest_ms
-        if self._trouble is not None and early and not self._heard_of:
-            return (self._trouble.next_try_ms - now_ms) / 1000
+        wait_ms = 0 if self._trouble is None else self._trouble.next_try_ms - now_ms
+        early = 0 < wait_ms <= self._longest_ms
+        if early and not self._heard_of:
+            return wait_ms / 1000
         room = self._pace.room(outbox.clock.monotonic())
         if room <= 0:
             return self._pace.wait_s()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import FAR, Int32, attained_on, distinct, earliest, latest, pack
-from gateway.rules.events import Events
+from gateway.rules.events import Events, in_look_back
 from gateway.rules.kinds import EVENT_FLAGS, Role
 from gateway.rules.reasons import ReasonCode, ReasonSheet
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -51,20 +51,20 @@ def judge_changes(
     """
     rows = events.of(Role.FLAG)
     if len(rows):
-        flag, look_back = book.kinds.flag.take(rows.kind), book.kinds.look_back_days.take(rows.kind)
-        counts = (look_back == 0) | (as_of_on - rows.day <= look_back)
+        flag = book.kinds.flag.take(rows.kind)
+        counts = in_look_back(book, rows.kind, rows.day, as_of_on)
         counts &= (relevant[rows.subject] >> flag) & 1 == 1
         rows, flag = rows.take(counts), flag[counts]
         np.bitwise_or.at(flags, rows.subject, np.left_shift(np.uint32(1), flag).astype(np.uint32))
         number = np.where(flag == words.ENTITLEMENT_FLAG_DUPLICATE_BENEFIT, rows.detail, 0)
-        _tell(rows, _CODES.take(flag), number, sheet)
+        tell_events(rows, _CODES.take(flag), number, sheet)
         _tell_divorces(count, rows.take(flag == _REMARRIED), events.of(Role.DIVORCE), sheet)
     moves = events.of(Role.MOVED)
     if len(moves):
         _judge_moves(moves.take(moves.detail > 0), relevant, flags, sheet)
     notes = events.of(Role.NOTE)
     if len(notes):
-        _tell(notes, np.full(len(notes), ReasonCode.ACCOUNT_FROZEN_OR_CLOSED, np.int32), 0 * notes.detail, sheet)
+        tell_events(notes, np.full(len(notes), ReasonCode.ACCOUNT_FROZEN_OR_CLOSED, np.int32), 0 * notes.detail, sheet)
 
 
 def judge_age(
@@ -110,7 +110,7 @@ def _judge_moves(moves: Events, relevant: Flags, flags: Flags, sheet: ReasonShee
     away &= (relevant[last.subject] & bit(words.ENTITLEMENT_FLAG_MOVED)) != 0
     moved = last.take(away)
     flags[moved.subject] |= bit(words.ENTITLEMENT_FLAG_MOVED)
-    _tell(moved, np.full(len(moved), ReasonCode.MOVED, np.int32), moved.detail, sheet)
+    tell_events(moved, np.full(len(moved), ReasonCode.MOVED, np.int32), moved.detail, sheet)
 
 
 def _tell_divorces(count: int, marriages: Events, divorces: Events, sheet: ReasonSheet) -> None:
@@ -122,7 +122,8 @@ def _tell_divorces(count: int, marriages: Events, divorces: Events, sheet: Reaso
     sheet.add(rows, ReasonCode.DIVORCE_DOES_NOT_RESTORE, on=divorced_on[rows])
 
 
-def _tell(events: Events, code: Int32, number: Int32, sheet: ReasonSheet) -> None:
+def tell_events(events: Events, code: Int32, number: Int32, sheet: ReasonSheet) -> None:
+    """Tell of events, of what is the same once."""
     rows = distinct(pack(events.subject, events.day, events.kind, events.department), code, number)
     sheet.add(
         events.subject[rows],

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask, month_start, same_length
-from gateway.rules.events import event_days
+from gateway.rules.events import event_days, in_look_back
 from gateway.rules.kinds import (
     DEPARTMENT_SLOTS,
     FIRST_EVENT,
@@ -285,10 +285,9 @@ def _permitted(
 
 def _counted(book: RuleBook, evidence: EvidenceLike, flags: NDArray[np.uint32], as_of_on: int) -> Mask:
     """Which rows are not beyond their look-back, nor a divorce that follows no marriage that counts."""
-    look_back = book.kinds.look_back_days.take(evidence.kind, mode="clip")
     day = event_days(evidence.observed_on, evidence.available_on, evidence.from_on, as_of_on)
     remarried = (flags[evidence.subject] & _REMARRIED) != 0
-    counted: Mask = (look_back == 0) | (as_of_on - day <= look_back)
+    counted = in_look_back(book, evidence.kind, day, as_of_on)
     counted &= (book.kinds.role.take(evidence.kind, mode="clip") != _DIVORCE) | remarried
     return counted
 

@@ -109,13 +109,23 @@ def event_days(observed: Int32, available: Int32, from_on: Int32, as_of_on: int)
     return day
 
 
-def sound(book: RuleBook, events: Events) -> Mask:
-    """Which rows say enough to undo another record: they have a day, come from a department that originates their
-    kind, and are more than a lead.
-    """
+def said(book: RuleBook, events: Events) -> Mask:
+    """Which rows are no hearsay: they come from a department that originates their kind, and are more than a lead."""
     originated = book.kinds.originates[events.kind, events.department]
-    enough: Mask = originated & events.dated & (events.strength != words.STRENGTH_LEAD)
+    enough: Mask = originated & (events.strength != words.STRENGTH_LEAD)
     return enough
+
+
+def sound(book: RuleBook, events: Events) -> Mask:
+    """Which rows say enough to undo another record: they are no hearsay, and have a day."""
+    return said(book, events) & events.dated
+
+
+def in_look_back(book: RuleBook, kind: Int32, day: Int32, as_of_on: int) -> Mask:
+    """Which events are not too long ago for their kind to be reported."""
+    look_back = book.kinds.look_back_days.take(kind, mode="clip")
+    counts: Mask = (look_back == 0) | (as_of_on - day <= look_back)
+    return counts
 
 
 def roles_present(events: Events) -> frozenset[int]:
