@@ -34,7 +34,7 @@ demo: $(STAMP) ## three provinces, a handful of questions, the answers as a pers
 test: $(STAMP) ## all tests, two at a time
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
-soak: $(STAMP) ## two gateways under kill -9, 1,000 times; shorter with SOAK="--kills 50 --questions 5000"
+soak: $(STAMP) ## two gateways under kill -9, 1,000 times; shorter with SOAK="--kills 50 --questions 5000"; power cuts with SOAK=--power
 	$(BIN)/python -m tests.soak $(SOAK)
 
 fuzz: $(STAMP) ## a million malformed manifests, files and answers; shorter with FUZZ="--inputs 10000"

@@ -215,10 +215,12 @@ def start_authority(home: Path, address: str) -> Started:
     return process
 
 
-def start_gateway(member: FoundedMember) -> Started:
-    """Start one member's gateway."""
-    command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
-    return start(f"gateway {member.plan.name_en}", command, member.folder / "gateway.log")
+def start_gateway(
+    member: FoundedMember, environment: Mapping[str, str] | None = None, module: str = "gateway.cli"
+) -> Started:
+    """Start one member's gateway; `environment` is added to ours, `module` is what is run."""
+    command = (module, "gateway", "run", "--config", str(member.config))
+    return start(f"gateway {member.plan.name_en}", command, member.folder / "gateway.log", environment)
 
 
 def fill(path: Path, today: dt.date) -> None:

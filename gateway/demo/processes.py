@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,8 @@ class Started:
         return _start_time(self.pid) == self.started
 
 
-def start(name: str, command: Sequence[str], log: Path) -> Started:
-    """Start `python -m command` in a session of its own, output appended to the log."""
+def start(name: str, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Started:
+    """Start `python -m command` in a session of its own, output appended to the log; `environment` is added to ours."""
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603  our own modules, no shell
@@ -48,7 +48,7 @@ def start(name: str, command: Sequence[str], log: Path) -> Started:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env={**os.environ, "GRPC_VERBOSITY": "NONE"},
+            env={**os.environ, "GRPC_VERBOSITY": "NONE", **(environment or {})},
         )
     return Started(child.pid, _start_time(child.pid), name, log)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,36 +22,29 @@ from gateway.store.engine import Store
 from gateway.store.inbox import DONE
 from gateway.store.post_tables import inbox, outbox
 from tests.needs import lacking
+from tests.soak.disk import Disk, built
 
 pytestmark = pytest.mark.integration
 
-SOURCE = Path(__file__).parents[1] / "soak" / "only_synced.c"
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that remembers what was synced; skips where there is no C compiler or no LD_PRELOAD."""
-    compiler = shutil.which("cc")
-    if compiler is None or not sys.platform.startswith("linux"):
+    library = built(tmp_path_factory.mktemp("shim"))
+    if library is None:
         lacking("a C compiler on Linux is needed to simulate a power cut")
-    built = tmp_path_factory.mktemp("shim") / "only_synced.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(built), str(SOURCE), "-ldl"], check=True)
-    return built
+    return library
 
 
 def cut_off(shim: Path, folder: Path, after: int, how: str = "careful") -> tuple[Path, dict[str, set[int]]]:
     """What the disk holds after a child was cut off, and what the child had reported as done, by word."""
-    state, disk = folder / "state", folder / "disk"
+    state = folder / "state"
     state.mkdir(mode=0o700)
-    disk.mkdir(mode=0o700)
-    environment = {
-        **os.environ,
-        "LD_PRELOAD": str(shim),
-        "ONLY_SYNCED_FROM": str(state),
-        "ONLY_SYNCED_TO": str(disk),
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}",
-    }
+    disk = Disk(shim, state, folder / "disk")
+    disk.begin()
+    environment = {**os.environ, **disk.environment, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}"}
     command = [sys.executable, "-m", "tests.soak.power_cut", str(state), how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=ROOT) as child:
         assert child.stdout is not None
@@ -67,8 +59,8 @@ def cut_off(shim: Path, folder: Path, after: int, how: str = "careful") -> tuple
         word, _, number = line.partition(b" ")
         if word in _WORDS and number.strip().isdigit():
             promised[word.decode()].add(int(number))
-    shutil.copy(state / "store.key", disk / "store.key")
-    return disk, promised
+    disk.cut()
+    return state, promised
 
 
 _WORDS = (b"accepted", b"submitted", b"finished")

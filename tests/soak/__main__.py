@@ -17,9 +17,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--questions", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--power", action="store_true", help="each kill is a power cut: what was not synced is gone")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wugan-soak-") as folder:
-        found = run(Path(folder), Plan(kills=given.kills, questions=given.questions, seed=given.seed, tell=print))
+        plan = Plan(kills=given.kills, questions=given.questions, seed=given.seed, tell=print, power=given.power)
+        found = run(Path(folder), plan)
     print(json.dumps(found._asdict()), flush=True)
     raise SystemExit(1 if found.lost or found.duplicated or found.reordered else 0)
 

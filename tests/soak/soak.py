@@ -1,10 +1,12 @@
 """Two provinces, questions left by the one with the other, and kill -9 of either at random moments, starting included.
 
 What is promised, and looked at in the end in the database of the answering side and in what the agency was told: every
-question whose ticket an agency was given is answered (lost 0); each is dealt with once, and answered once (duplicated
-0); questions about one person are dealt with in the order in which they were left (reordered 0). A question during
-which the asking gateway died has no ticket: it may have been left or not, and is not counted among the delivered, but
-must not be dealt with twice either.
+question whose ticket an agency was given is answered, and the answering side has it in its trail (lost 0); each is
+dealt with once, and answered once (duplicated 0); questions about one person are dealt with in the order in which they
+were left (reordered 0). A question during which the asking gateway died has no ticket: it may have been left or not,
+and is not counted among the delivered, but must not be dealt with twice either.
+
+With `power` each kill is a power cut as well: what the gateway had written and not synced is gone when it starts again.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from gateway.config import load_agency, load_gateway
 from gateway.demo.founding import FoundedMember
 from gateway.demo.processes import Started
 from gateway.store.engine import Store
+from tests.soak.disk import Disk, built
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -49,7 +52,6 @@ timeout_s = 5.0
 SUBJECTS = 200
 WORKERS = 24
 READY_S = 60.0
-NO_PROGRESS_S = 90.0
 
 
 class Found(NamedTuple):
@@ -64,12 +66,26 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long: so many kills, and so many questions, spread evenly over them."""
+    """How long: so many kills, and so many questions, spread evenly over them.
+
+    Args:
+        kills: of either gateway.
+        questions: left in all.
+        seed: of what is drawn.
+        longest_life_s: from one kill to the next at most.
+        power: whether the power is cut with each kill.
+        module: what is run as a gateway that comes back.
+        patience_s: how long nothing may be answered before the rest counts as lost.
+        tell: told how it goes.
+    """
 
     kills: int
     questions: int
     seed: int = 1
     longest_life_s: float = 0.8
+    power: bool = False
+    module: str = "gateway.cli"
+    patience_s: float = 90.0
     tell: Callable[[str], None] = lambda _line: None
 
 
@@ -85,16 +101,68 @@ class _State:
 def run(folder: Path, plan: Plan) -> Found:
     """Do it; both gateways are stopped at the end."""
     with two_provinces(folder, extra=SETTINGS) as provinces:
-        state = asyncio.run(_Soak(provinces, plan).run())
+        members = (provinces.asking, provinces.answering)
+        lives = [
+            _Life(member, provinces.processes, at, plan.module, _disk(folder, member) if plan.power else None)
+            for at, member in enumerate(members)
+        ]
+        state = asyncio.run(_Soak(provinces, lives, plan).run())
         # What the databases say, once nobody writes any more.
-        for process in provinces.processes:
-            _kill(process)
+        for life in lives:
+            life.end()
         return asyncio.run(_judge(provinces, state))
 
 
+class _Life:
+    """One gateway, that dies and comes back."""
+
+    def __init__(
+        self, member: FoundedMember, processes: list[Started], at: int, module: str, disk: Disk | None
+    ) -> None:
+        self.member = member
+        self._processes = processes
+        self._at = at
+        self._module = module
+        self._disk = disk
+        self._watched = False
+
+    def end(self) -> None:
+        """Kill it; where its disk is watched, what was not synced is gone."""
+        _kill(self._processes[self._at])
+        if self._disk is None:
+            return
+        if self._watched:
+            self._disk.cut()
+        else:
+            self._disk.begin()
+        self._watched = True
+
+    def again(self) -> None:
+        """Kill it, and start it again."""
+        self.end()
+        self.member.ready_file.unlink(missing_ok=True)
+        environment = self._disk.environment if self._disk else None
+        self._processes[self._at] = start_gateway(self.member, environment, self._module)
+
+    async def ready(self) -> None:
+        """Return once it serves."""
+        async with asyncio.timeout(READY_S):
+            while not self.member.ready_file.exists():
+                process = self._processes[self._at]
+                assert process.alive(), f"{process.name} did not come back; see {process.log}"
+                await asyncio.sleep(0.02)
+
+
+def _disk(folder: Path, member: FoundedMember) -> Disk:
+    library = built(folder)
+    assert library, "a C compiler on Linux is needed to simulate a power cut"
+    return Disk(library, load_gateway(member.config).state_dir, folder / f"disk-{member.plan.member_id}")
+
+
 class _Soak:
-    def __init__(self, provinces: TwoProvinces, plan: Plan) -> None:
+    def __init__(self, provinces: TwoProvinces, lives: list[_Life], plan: Plan) -> None:
         self._provinces = provinces
+        self._lives = lives
         self._plan = plan
         self._draw = random.Random(plan.seed)
         self._state = _State()
@@ -171,21 +239,18 @@ class _Soak:
             await asyncio.sleep(0.05)
 
     async def _killing(self) -> None:
-        members = (self._provinces.asking, self._provinces.answering)
         while self._state.kills < self._plan.kills:
             await asyncio.sleep(self._draw.uniform(0.0, self._plan.longest_life_s))
-            at = self._draw.randrange(2)
+            life = self._lives[self._draw.randrange(2)]
             while True:  # it may be killed again while it starts
-                self._provinces.processes[at] = await asyncio.to_thread(
-                    _restart, members[at], self._provinces.processes[at]
-                )
+                await asyncio.to_thread(life.again)
                 self._state.kills += 1
                 if self._state.kills % 50 == 0:
                     self._plan.tell(f"{self._state.kills} kills, {len(self._state.tickets)} questions left")
                 if self._draw.random() > 0.2 or self._state.kills >= self._plan.kills:
                     break
                 await asyncio.sleep(self._draw.uniform(0.0, 1.5))
-            await _ready(members[at], self._provinces.processes[at])
+            await life.ready()
 
     async def _settled(self) -> None:
         """Return when everything is answered, or nothing more comes."""
@@ -197,7 +262,7 @@ class _Soak:
                 return
             if missing != last:
                 last, since = missing, time.monotonic()
-            if time.monotonic() - since > NO_PROGRESS_S:
+            if time.monotonic() - since > self._plan.patience_s:
                 self._plan.tell(f"{missing} questions without an answer")
                 return
             await asyncio.sleep(0.1)
@@ -205,6 +270,7 @@ class _Soak:
 
 async def _judge(provinces: TwoProvinces, state: _State) -> Found:
     executed: Counter[bytes] = Counter()
+    recorded_cases: set[str] = set()
     reordered = 0
     newest: dict[str, int] = {}
     settings = load_gateway(provinces.answering.config)
@@ -218,20 +284,16 @@ async def _judge(provinces: TwoProvinces, state: _State) -> Found:
                 if event.direction != "in":
                     continue
                 executed[event.message_id] += 1
+                recorded_cases.add(event.case_reference)
                 subject, _, number = event.case_reference.partition("-")
                 if int(number) < newest.get(subject, 0):
                     reordered += 1
                 newest[subject] = max(newest.get(subject, 0), int(number))
         await store.audit.verify_chain()
-    answered = sum(1 for ticket in state.tickets if state.answers[ticket])
+    # What was answered is also in the trail of the side that answered.
+    answered = sum(1 for ticket, case in state.tickets.items() if state.answers[ticket] and case in recorded_cases)
     twice = sum(count - 1 for count in executed.values()) + sum(max(0, n - 1) for n in state.answers.values())
     return Found(state.kills, answered, len(state.tickets) - answered, twice, reordered)
-
-
-def _restart(member: FoundedMember, process: Started) -> Started:
-    _kill(process)
-    member.ready_file.unlink(missing_ok=True)
-    return start_gateway(member)
 
 
 def _kill(process: Started) -> None:
@@ -239,10 +301,3 @@ def _kill(process: Started) -> None:
         os.kill(process.pid, signal.SIGKILL)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process.pid, 0)
-
-
-async def _ready(member: FoundedMember, process: Started) -> None:
-    async with asyncio.timeout(READY_S):
-        while not member.ready_file.exists():
-            assert process.alive(), f"{process.name} did not come back; see {process.log}"
-            await asyncio.sleep(0.02)
