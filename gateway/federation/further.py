@@ -10,12 +10,12 @@ on it; what is no number is nobody's.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from gateway.errors import PartnerError, RefusedError
 from gateway.exchange.question import MAX_ALIASES
-from gateway.federation.kept import MAX_LINKED, asked_numbers, linked_numbers
+from gateway.federation.kept import MAX_LINKED, asked_numbers
 from gateway.rules.identity import normalise_number
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -23,28 +23,36 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 _IDENTITY: Final = 1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT
 
 
-class Further:
-    """The further numbers of the one person of a check."""
+class Linked:
+    """What members link to one person, whoever asked.
 
-    def __init__(self, question: exchange_pb2.Question) -> None:
-        self._question = question
-        self._asked = frozenset(asked_numbers(question))
-        self._most = MAX_ALIASES - len(question.subjects.alias_id_number)
+    Args:
+        asked: the numbers of the question.
+        room: how many further numbers a question about the person may have besides.
+    """
+
+    def __init__(self, asked: Iterable[str], room: int) -> None:
+        self._asked = frozenset(asked)
+        self._room = room
         self._told: dict[str, frozenset[str]] = {}
         self._more: set[str] = set()
         self._own: dict[str, frozenset[str]] = {}
 
-    def hear(self, member_id: str, findings: exchange_pb2.Findings) -> None:
-        """Take over what a member's answer links: for the others if it is its first, for itself in any case."""
-        known = _well_formed(linked_numbers(findings)) if findings.links.id_number else frozenset()
+    def listen(self, member_id: str, numbers: Sequence[str], *, conflict: bool, first: bool) -> None:
+        """Take over what a member's answer links to the person.
+
+        Args:
+            member_id: who.
+            numbers: what it links, as it came.
+            conflict: whether the answer is an identity conflict: then it is not for the others.
+            first: whether it is the member's first answer; only that one is for the others.
+        """
+        known = _well_formed(numbers[:MAX_LINKED]) if numbers else frozenset()
         self._own[member_id] = known
-        if member_id in self._told:
+        if not first:
             return
-        if findings.flags[0] & _IDENTITY:
-            self._told[member_id] = frozenset()
-            return
-        self._told[member_id] = known - self._asked
-        if len(findings.links.id_number) > MAX_LINKED:
+        self._told[member_id] = frozenset() if conflict else known - self._asked
+        if len(numbers) > MAX_LINKED and not conflict:
             self._more.add(member_id)
 
     def wanted(self, member_id: str) -> frozenset[str]:
@@ -62,7 +70,24 @@ class Further:
 
     def numbers(self, member_id: str) -> tuple[str, ...]:
         """The same, as far as there is room for them; in one order, so that an earlier answer is found again."""
-        return tuple(sorted(self.wanted(member_id))[: self._most])
+        return tuple(sorted(self.wanted(member_id))[: self._room])
+
+
+class Further(Linked):
+    """The further numbers of the one person of a check."""
+
+    def __init__(self, question: exchange_pb2.Question) -> None:
+        super().__init__(asked_numbers(question), MAX_ALIASES - len(question.subjects.alias_id_number))
+        self._question = question
+
+    def hear(self, member_id: str, findings: exchange_pb2.Findings) -> None:
+        """Take over what a member's answer links: for the others if it is its first, for itself in any case."""
+        self.listen(
+            member_id,
+            findings.links.id_number,
+            conflict=bool(findings.flags[0] & _IDENTITY),
+            first=member_id not in self._told,
+        )
 
     def question(self, numbers: Sequence[str]) -> exchange_pb2.Question:
         """The question under these further numbers, too."""

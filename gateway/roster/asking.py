@@ -6,17 +6,19 @@ Owns: the columns of a question, and following moves that an answer tells of. Re
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from gateway.exchange.question import check_question
+from gateway.federation.answers import PartnerAnswer
 from gateway.federation.directory import Directory
 from gateway.federation.regions import is_region
 from gateway.federation.routing import MAX_DESTINATIONS, MOVED, destinations
 from gateway.roster.planning import SEPARATOR
-from gateway.roster.run import Ask, Submitted
+from gateway.roster.run import Ask, Refusal, Submitted
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import exchange_pb2
@@ -24,6 +26,14 @@ from wugan.federation.v1 import exchange_pb2
 Index = NDArray[np.int64]
 Moves = dict[str, list[int]]
 """Member → positions in the chunk of those who moved there."""
+
+
+class Reply(NamedTuple):
+    """What came of a question: to whom it was, at which places of the chunk those stand whom it is about."""
+
+    ask: Ask
+    at: Index
+    came: PartnerAnswer | Refusal
 
 
 def members_of(rows: pl.DataFrame) -> dict[str, int]:

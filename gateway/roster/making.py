@@ -15,10 +15,10 @@ import polars as pl
 
 from gateway.federation.partners import PartnerAnswer
 from gateway.roster.around import Around
-from gateway.roster.asking import Moves, moves_from, positions, question
+from gateway.roster.asking import Moves, Reply, moves_from, positions, question
 from gateway.roster.cutting import Cut, about, rows_of
 from gateway.roster.frames import to_arrow
-from gateway.roster.merging import Reply, merged
+from gateway.roster.merging import merged
 from gateway.roster.packing import pack
 from gateway.roster.run import Ask, Refusal, RunFolder, Submitted, moves_part, result_part
 

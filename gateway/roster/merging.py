@@ -14,8 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
+from gateway.federation.verdict import LACKING
+from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
-from gateway.roster.run import Ask, Refusal, Submitted
+from gateway.roster.linking import lacking, linked_by
+from gateway.roster.run import Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import days_told, propose
 from gateway.rules.columns import FAR
@@ -29,7 +32,11 @@ MAX_TEMPLATE: Final = 500
 MAX_NAME: Final = 100
 MAX_REFERENCE: Final = 256
 """Characters taken over of another member's texts."""
+LACKING_CODE: Final = 0
+"""Stands for `LACKING` among the reasons of the merging: no code of the rules."""
 _SEPARATOR: Final = ";"
+_CERTIFIED: Final = words.CERTIFICATION_STATUS_CERTIFIED
+_NEEDS_FACE: Final = np.int32(words.CERTIFICATION_STATUS_NEEDS_FACE)
 _BITS: Final = 62
 
 _NUMPY: Final[dict[pl.DataType, np.dtype[Any]]] = {
@@ -43,14 +50,6 @@ _NUMPY: Final[dict[pl.DataType, np.dtype[Any]]] = {
 
 Index = NDArray[np.int64]
 Int32 = NDArray[np.int32]
-
-
-class Reply(NamedTuple):
-    """What came of a question: to whom it was, at which places of the chunk those stand whom it is about."""
-
-    ask: Ask
-    at: Index
-    came: PartnerAnswer | Refusal
 
 
 def merged(
@@ -67,6 +66,8 @@ def merged(
     """
     ordered = sorted(replies, key=lambda reply: (reply.ask.phase, reply.ask.member))
     side = _side_by_side(rows, ordered)
+    linked = linked_by(rows, ordered)
+    unasked = lacking(linked, ordered, rows.height) if linked else side.partial[:0]
     one = merge(
         book,
         status=side.status,
@@ -86,9 +87,12 @@ def merged(
         as_of_on=run.as_of_on,
         entitled_since_on=since,
     )
+    lacks = unasked.any(axis=0)  # a face shows who is alive, whatever the numbers
+    certification = np.where(lacks & (proposals.status == _CERTIFIED), _NEEDS_FACE, proposals.status)
     monthly, account = rows["monthly_fen"].to_numpy(), rows["account_fen"].to_numpy()
     over = overpaid(proposals.effective_on, rows["last_paid_on"].to_numpy(), monthly, account)
     answered = one.status != 0
+    silent = [_silent(reply) for reply in ordered]
     people = _frame(
         {
             "row": rows["row"],
@@ -109,11 +113,14 @@ def merged(
             "decided_on": one.decided_on,
             "last_trace_on": one.last_trace_on,
             "valid_until_on": one.valid_until_on,
-            "partial": side.partial.any(axis=0),
+            "partial": side.partial.any(axis=0) | lacks,
             "refusal": np.where(answered, 0, side.refusal),
             "members": _listed(side.asked, [reply.ask.member for reply in ordered]),
-            "silent": _listed(side.partial, [_silent(reply) for reply in ordered]),
-            "certification": proposals.status,
+            "silent": _listed(
+                np.concatenate((side.partial, unasked)),
+                silent + [reply.ask.member for reply in ordered[: len(unasked)]],
+            ),
+            "certification": certification,
             "effective_on": proposals.effective_on,
             "verify_by_on": proposals.verify_by_on,
             "overpaid_months": over.months,
@@ -123,7 +130,8 @@ def merged(
         },
         PEOPLE,
     )
-    return {"people": people, **_sparse(book, number, rows["row"].to_numpy(), ordered, one.reasons)}
+    row = rows["row"].to_numpy()
+    return {"people": people, **_sparse(book, number, row, ordered, one.reasons, row[lacks])}
 
 
 class _SideBySide(NamedTuple):
@@ -181,7 +189,7 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
 
 
 def _sparse(
-    book: RuleBook, number: int, row: Index, replies: Sequence[Reply], merging: Reasons
+    book: RuleBook, number: int, row: Index, replies: Sequence[Reply], merging: Reasons, lacking: Index
 ) -> dict[str, pl.DataFrame]:
     """The tables that have any number of rows for a person.
 
@@ -191,9 +199,15 @@ def _sparse(
         row: of its people.
         replies: in order.
         merging: what the merging itself found.
+        lacking: rows of those who were not asked about under all numbers.
     """
     own = {text.code: (text.name, text.zh, text.en) for text in reason_texts(book, merging.code.tolist())}
     parts = [_reason_rows("", row, merging, {code: name for code, (name, _, _) in own.items()}, frozenset())]
+    if len(lacking):
+        own[LACKING_CODE] = tuple(LACKING)
+        nothing = np.zeros(len(lacking), np.int32)
+        alone = Reasons(np.arange(len(lacking), dtype=np.int32), nothing + LACKING_CODE, *[nothing] * 4)
+        parts.insert(0, _reason_rows("", lacking, alone, {LACKING_CODE: LACKING.name}, frozenset()))
     texts = {("", code): told_as for code, told_as in own.items()}
     evidence, faces = [], []
     messages: list[tuple[Any, ...]] = []

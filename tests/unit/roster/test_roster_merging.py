@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, check_findings
+from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS
-from gateway.roster.merging import MAX_NAME, MAX_REFERENCE, MAX_TEMPLATE, Reply, merged
+from gateway.roster.merging import MAX_NAME, MAX_REFERENCE, MAX_TEMPLATE, merged
 from gateway.roster.run import Ask, Refusal, Submitted
 from gateway.roster.validating import ROWS
 from gateway.rules.certification import flag_days, propose
