@@ -1,12 +1,14 @@
 """The questions of a roster: who of a chunk is asked about at which member.
 
-Owns: the columns of a question, and following moves that an answer tells of. Refuses: sending (`running` does that).
+Owns: the columns of a question, and following moves that an answer tells of. Refuses: sending (`running` does that),
+and following links (`linking`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -24,16 +26,24 @@ from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import exchange_pb2
 
 Index = NDArray[np.int64]
-Moves = dict[str, list[int]]
-"""Member → positions in the chunk of those who moved there."""
+Under = Mapping[int, Sequence[str]]
+"""Place in the chunk → further numbers under which somebody is asked about, besides those of the file."""
+Further = dict[str, dict[int, tuple[str, ...]]]
+"""Member → who is to be asked about there because of answers, by place in the chunk, in order, and under which further
+numbers."""
+
+_FILE_ALONE: Final[Under] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
-    """What came of a question: to whom it was, at which places of the chunk those stand whom it is about."""
+    """What came of a question: to whom it was, at which places of the chunk those stand whom it is about, in order, and
+    under which further numbers it was.
+    """
 
     ask: Ask
     at: Index
     came: PartnerAnswer | Refusal
+    under: Under = _FILE_ALONE
 
 
 def members_of(rows: pl.DataFrame) -> dict[str, int]:
@@ -45,17 +55,30 @@ def members_of(rows: pl.DataFrame) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def positions(rows: pl.DataFrame, ask: Ask, moves: Moves) -> Index:
-    """Where in the chunk those stand about whom a question is."""
+def positions(rows: pl.DataFrame, ask: Ask, steps: Sequence[Further]) -> Index:
+    """Where in the chunk those stand about whom a question is.
+
+    Args:
+        rows: of the chunk.
+        ask: the question.
+        steps: what is asked because of answers, by phase.
+    """
     if ask.phase:
-        return np.array(moves[ask.member], np.int64)
+        return np.array(list(steps[ask.phase - 1][ask.member]), np.int64)
     combinations = [each for each in rows["members"].unique().to_list() if ask.member in each.split(SEPARATOR)]
     asked: Index = np.flatnonzero(rows["members"].is_in(combinations).to_numpy())
     return asked
 
 
-def question(run: Submitted, ask: Ask, rows: pl.DataFrame, at: Index) -> exchange_pb2.Question:
-    """A question about the people at some places of a chunk.
+def asked_under(ask: Ask, steps: Sequence[Further]) -> Under:
+    """The further numbers of a question."""
+    return steps[ask.phase - 1][ask.member] if ask.phase else _FILE_ALONE
+
+
+def question(
+    run: Submitted, ask: Ask, rows: pl.DataFrame, at: Index, under: Under = _FILE_ALONE
+) -> exchange_pb2.Question:
+    """A question about the people at some places of a chunk, under these further numbers.
 
     Raises:
         RefusedError: it is none that may be asked.
@@ -65,10 +88,14 @@ def question(run: Submitted, ask: Ask, rows: pl.DataFrame, at: Index) -> exchang
     kinds = chosen["document_kind"]
     if (kinds != adapter_words.DOCUMENT_KIND_RESIDENT_IDENTITY).any():
         subjects.document_kind.extend(kinds.to_list())
-    lengths = chosen["aliases"].list.len()
+    aliases = chosen["aliases"]
+    if under:
+        both = zip(aliases.to_list(), at.tolist(), strict=True)
+        aliases = pl.Series([[*known, *under.get(place, ())] for known, place in both], dtype=aliases.dtype)
+    lengths = aliases.list.len()
     if lengths.sum():
         subjects.alias_subject.extend(np.repeat(np.arange(chosen.height), lengths.to_numpy()).tolist())
-        subjects.alias_id_number.extend(chosen["aliases"].explode(empty_as_null=False).drop_nulls().to_list())
+        subjects.alias_id_number.extend(aliases.explode(empty_as_null=False).drop_nulls().to_list())
     made = exchange_pb2.Question(
         context=run.context,
         subjects=subjects,
@@ -87,20 +114,24 @@ def moves_from(
     directory: Directory,
     own_id: str,
     rows: pl.DataFrame,
-    answers: Mapping[Ask, tuple[Index, exchange_pb2.Findings]],
+    replies: Sequence[Reply],
     most: int,
-) -> Moves:
-    """Who is to be asked about elsewhere, because an answer says that they moved there; as for one person.
+) -> dict[str, list[int]]:
+    """Who is to be asked about elsewhere, because an answer says that they moved there; as for one person. By member
+    the places of those who moved there.
 
     Args:
         directory: of the moment.
         own_id: this member.
         rows: of the chunk.
-        answers: the members' first answers, and about whom each is.
+        replies: to the questions of the file.
         most: members asked about one person at most.
     """
     asked: dict[int, list[str]] = {}
-    for at, findings in answers.values():
+    for reply in replies:
+        if isinstance(reply.came, Refusal):
+            continue
+        at, findings = reply.at, reply.came.findings
         moved = np.flatnonzero(np.array(findings.flags, np.uint32) & np.uint32(MOVED)).tolist()
         told = destinations(findings) if moved else {}
         for subject in moved:
@@ -111,7 +142,7 @@ def moves_from(
                 for member in directory.members_serving(region):
                     if member != own_id and member not in known and len(known) < most:
                         known.append(member)
-    found: Moves = {}
+    found: dict[str, list[int]] = {}
     for place, members in sorted(asked.items()):
         first = rows["members"][place].split(SEPARATOR)
         for member in members:

@@ -17,7 +17,7 @@ from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.federation.verdict import LACKING
 from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
-from gateway.roster.linking import lacking, linked_by
+from gateway.roster.linking import lacking, linked_by, replaced
 from gateway.roster.run import Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import days_told, propose
@@ -65,7 +65,8 @@ def merged(
         replies: to all its questions, in any order.
     """
     ordered = sorted(replies, key=lambda reply: (reply.ask.phase, reply.ask.member))
-    side = _side_by_side(rows, ordered)
+    gone = replaced(ordered)
+    side = _side_by_side(rows, ordered, gone)
     linked = linked_by(rows, ordered)
     unasked = lacking(linked, ordered, rows.height) if linked else side.partial[:0]
     one = merge(
@@ -131,7 +132,7 @@ def merged(
         PEOPLE,
     )
     row = rows["row"].to_numpy()
-    return {"people": people, **_sparse(book, number, row, ordered, one.reasons, row[lacks])}
+    return {"people": people, **_sparse(book, number, row, ordered, gone, one.reasons, row[lacks])}
 
 
 class _SideBySide(NamedTuple):
@@ -156,7 +157,7 @@ class _SideBySide(NamedTuple):
     flag_on: NDArray[np.int32]
 
 
-def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
+def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[int, Index]) -> _SideBySide:
     count, members = rows.height, len(replies)
     status = np.zeros((members, count), np.int32)
     flags = np.zeros((members, count), np.uint32)
@@ -165,7 +166,7 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
     partial = np.zeros((members, count), np.bool_)
     refusal = rows["refusal"].to_numpy().astype(np.int32)
     told = np.full((count, FLAG_SLOTS), FAR, np.int32)
-    for place, (_, at, came) in enumerate(replies):
+    for place, (_, at, came, _) in enumerate(replies):
         asked[place, at] = True
         if isinstance(came, Refusal):
             partial[place, at] = True
@@ -183,13 +184,24 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply]) -> _SideBySide:
             partial[place, at_refused] = True
             _refuse(refusal, at_refused, np.array(found.refused.reason, np.int32))
         subject, flag, on = days_told(len(at), reasons_in(found.reasons))
+        if place in gone:
+            for column in (status, flags, decided, traced, valid, partial):
+                column[place, gone[place]] = 0
+            counts = ~np.isin(at[subject], gone[place])
+            subject, flag, on = subject[counts], flag[counts], on[counts]
         np.minimum.at(told, (at[subject], flag), on)
     told[told == FAR] = 0
     return _SideBySide(status, flags, decided, traced, valid, asked, partial, refusal, told)
 
 
 def _sparse(
-    book: RuleBook, number: int, row: Index, replies: Sequence[Reply], merging: Reasons, lacking: Index
+    book: RuleBook,
+    number: int,
+    row: Index,
+    replies: Sequence[Reply],
+    gone: Mapping[int, Index],
+    merging: Reasons,
+    lacking: Index,
 ) -> dict[str, pl.DataFrame]:
     """The tables that have any number of rows for a person.
 
@@ -198,20 +210,21 @@ def _sparse(
         number: of the chunk.
         row: of its people.
         replies: in order.
+        gone: which of them do not count, and at which places.
         merging: what the merging itself found.
         lacking: rows of those who were not asked about under all numbers.
     """
     own = {text.code: (text.name, text.zh, text.en) for text in reason_texts(book, merging.code.tolist())}
     parts = [_reason_rows("", row, merging, {code: name for code, (name, _, _) in own.items()}, frozenset())]
     if len(lacking):
-        own[LACKING_CODE] = tuple(LACKING)
+        own[LACKING_CODE] = LACKING.name, LACKING.zh, LACKING.en
         nothing = np.zeros(len(lacking), np.int32)
         alone = Reasons(np.arange(len(lacking), dtype=np.int32), nothing + LACKING_CODE, *[nothing] * 4)
         parts.insert(0, _reason_rows("", lacking, alone, {LACKING_CODE: LACKING.name}, frozenset()))
     texts = {("", code): told_as for code, told_as in own.items()}
     evidence, faces = [], []
     messages: list[tuple[Any, ...]] = []
-    for ask, at, came in replies:
+    for position, (ask, at, came, _) in enumerate(replies):
         if isinstance(came, Refusal):
             continue
         found = came.findings
@@ -220,13 +233,20 @@ def _sparse(
             for text in found.reason_texts
         }
         names = {code: name for code, (name, _, _) in theirs.items()}
-        parts.append(_reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found)))
-        for code, told_as in theirs.items():
-            texts.setdefault((ask.member, code), told_as)
-        evidence.append(_evidence_rows(ask.member, row[at], found.evidence))
+        reasons = _reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found))
+        shown = _evidence_rows(ask.member, row[at], found.evidence)
+        seen = pl.DataFrame(schema=dict(FACES))
         if found.faces.subject:
             at_faces = row[at][np.array(found.faces.subject, np.int64)]
-            faces.append(pl.DataFrame({"row": at_faces, "token": list(found.faces.token)}, schema=dict(FACES)))
+            seen = pl.DataFrame({"row": at_faces, "token": list(found.faces.token)}, schema=dict(FACES))
+        if position in gone:
+            counts = ~pl.col("row").is_in(row[gone[position]].tolist())
+            reasons, shown, seen = reasons.filter(counts), shown.filter(counts), seen.filter(counts)
+        parts.append(reasons)
+        evidence.append(shown)
+        faces.append(seen)
+        for code, told_as in theirs.items():
+            texts.setdefault((ask.member, code), told_as)
         messages.append(_message(number, ask.member, came))
     return {
         "reasons": _in_order(parts, REASONS),

@@ -7,7 +7,8 @@
     read                      how many chunks and rows there are, once the whole file is read
     answer-000000-0-MEMBER …  a member's signed answer about a chunk; refused-… where it has none, for good;
                               partly-… as long as it lacks departments that are asked again
-    moves-000000 …            who is to be asked about because of what was answered
+    moves-000000 …            who is to be asked about elsewhere, because an answer says that they moved
+    links-000000 …            who is to be asked about once more, under numbers that another member links
     result-000000 …           the tables of a chunk's results
 
 and of a live run (`ledger`, `matching`, `composing`) also
@@ -47,12 +48,19 @@ INPUT_BLOCK: Final = 1 << 22
 _LENGTH_BYTES: Final = 4
 
 
+MOVED: Final = 1
+LINKED: Final = 2
+PHASES: Final = 3
+_FURTHER: Final = {MOVED: "moves", LINKED: "links"}
+
+
 class Ask(NamedTuple):
     """A question of a run: about those of a chunk who are to be asked about at a member.
 
     Args:
         chunk: number of the chunk.
-        phase: 0: as the file says where they are; 1: as an answer says where they moved.
+        phase: 0: as the file says where they are; `MOVED`: as an answer says where they moved; `LINKED`: once more,
+            under numbers that answers of others link.
         member: who is asked.
     """
 
@@ -262,9 +270,9 @@ def result_part(number: int) -> str:
     return f"result-{number:06d}"
 
 
-def moves_part(number: int) -> str:
-    """Name of what follows from a chunk's first answers."""
-    return f"moves-{number:06d}"
+def further_part(number: int, phase: int) -> str:
+    """Name of what is asked besides about a chunk, because of its answers."""
+    return f"{_FURTHER[phase]}-{number:06d}"
 
 
 def no_such_run() -> RefusedError:

@@ -27,7 +27,7 @@ from gateway.roster.living import Living
 from gateway.roster.making import Making
 from gateway.roster.planning import Planner
 from gateway.roster.progress import Figures, Pace, Standing
-from gateway.roster.run import Ask, RunFolder, Submitted
+from gateway.roster.run import PHASES, Ask, RunFolder, Submitted
 from gateway.roster.subscribing import subscribe_for
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -344,13 +344,12 @@ class Running:
             group.create_task(self._next(group, ask.chunk))
 
     async def _next(self, group: asyncio.TaskGroup, chunk: int) -> None:
-        """What a chunk whose questions are all dealt with needs next: to follow moves, or to be merged."""
+        """What a chunk whose questions are all dealt with needs next: to follow moves and links, or to be merged."""
         making = self._making
         async with self._merging:
             if not await making.has(chunk):
-                moves = await making.follow(chunk)
-                if moves is not None:
-                    self._due(group, {Ask(chunk, 1, member): len(places) for member, places in moves.items()})
+                while more := await making.more(chunk):
+                    self._due(group, more)
                     if self._open[chunk]:
                         return
                 await making.make(chunk)
@@ -401,7 +400,7 @@ class Running:
 
 def _number(ask: Ask) -> int:
     """What a question is known by among those of its member."""
-    return ask.chunk * 2 + ask.phase
+    return ask.chunk * PHASES + ask.phase
 
 
 def _first(several: BaseExceptionGroup[BaseException]) -> BaseException:
