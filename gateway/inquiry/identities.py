@@ -6,15 +6,15 @@ hold no name. Refuses: judging whether two names are one person's.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
-from adapters.contract import Found, Lookup, Subjects
-from gateway.inquiry.asking import Departments
+from adapters.contract import Lookup, Subjects
+from gateway.inquiry.asking import MAX_ROUNDS, Departments
+from gateway.inquiry.gathering import MAX_LINKS
 from gateway.rules.identity import normalise_numbers
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
-MAX_LINKED = 8
-"""Further numbers of one person that are followed."""
 _FAR_ON = 2**31 - 1
 """Traces from this day on are wanted: none."""
 
@@ -22,21 +22,41 @@ _FAR_ON = 2**31 - 1
 async def linked_numbers(
     departments: Departments, numbers: Sequence[str], time_s: float, legal_basis: str
 ) -> tuple[dict[str, tuple[str, ...]], bool]:
-    """Other numbers of the people of some numbers, by number; and whether every department that knows such answered."""
-    outcomes = await departments.look(_lookup(numbers, time_s, legal_basis), lambda about: about.links)
+    """Other numbers of the people of some numbers, by number; and whether every department that knows such answered.
+
+    Numbers that come to light are looked up, too, within the same time, over as many changes as a question about the
+    person is asked under (`MAX_ROUNDS`): a register may tell the next number only. What would be beyond is not looked
+    for, and does not make it less whole: whoever has so many numbers would else be looked at for ever.
+
+    Args:
+        departments: whom to ask.
+        numbers: of one person each.
+        time_s: seconds for all looks together.
+        legal_basis: on which they are asked.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + time_s
     found: dict[str, dict[str, None]] = {}
-    for _, outcome in outcomes:
-        if isinstance(outcome, int):
-            continue
-        rows = outcome.links.subject.tolist()
-        others, _ = normalise_numbers(list(outcome.links.id_number))
-        for row, other in zip(rows, others, strict=True):
-            if other and 0 <= row < len(numbers) and other != numbers[row]:
-                known = found.setdefault(numbers[row], {})
-                if len(known) < MAX_LINKED:
-                    known[other] = None
-    whole = all(isinstance(outcome, Found) for _, outcome in outcomes)
-    return {number: tuple(others) for number, others in found.items()}, whole
+    whole = True
+    whose = {number: [number] for number in numbers}
+    for _ in range(1, MAX_ROUNDS):
+        asked, further = list(whose), dict[str, list[str]]()
+        lookup = _lookup(asked, max(end - clock(), 0.0), legal_basis)
+        for _, outcome in await departments.look(lookup, lambda about: about.links):
+            if isinstance(outcome, int):
+                whole = False
+                continue
+            others, _ = normalise_numbers(list(outcome.links.id_number))
+            for row, other in zip(outcome.links.subject.tolist(), others, strict=True):
+                for number in whose[asked[row]] if other and 0 <= row < len(asked) else ():
+                    known = found.setdefault(number, {})
+                    if other != number and other not in known and len(known) < MAX_LINKS:
+                        known[other] = None
+                        further.setdefault(other, []).append(number)
+        whose = further
+        if not whose:
+            break
+    return {number: tuple(others) for number, others in found.items() if others}, whole
 
 
 async def held_names(

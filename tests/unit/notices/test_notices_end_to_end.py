@@ -218,6 +218,23 @@ async def test_a_person_subscribed_for_under_an_old_number_is_found(tmp_path: Pa
         assert findings_of(told).status[0] == DECEASED
 
 
+async def test_a_person_subscribed_for_under_a_number_of_three_changes_ago_is_found(tmp_path: Path) -> None:
+    """A register of corrections tells the number before, and no more."""
+    second, third = number(61), number(62)
+    names = dict.fromkeys((ANNA, second, third, NEW_ANNA), NAMES[ANNA])
+    civil = Feed({NEW_ANNA: [VISIT]}, links={NEW_ANNA: third}, names=names, department=v.DEPARTMENT_CIVIL_AFFAIRS)
+    steps = {third: second, second: ANNA}
+    held = {each: [] for each in names}
+    police = Silent(held, links=steps, names=names, department=v.DEPARTMENT_PUBLIC_SECURITY)
+    async with world(tmp_path, civil, police) as w:
+        await w.subscribe(ANNA)
+        civil.record(NEW_ANNA, death())
+        await w.settle()
+        (told,) = await w.told()
+        assert told.id_number == ANNA
+        assert findings_of(told).status[0] == DECEASED
+
+
 async def test_another_name_under_the_number_is_an_identity_conflict_and_nothing_else(tmp_path: Path) -> None:
     civil = Feed({ANNA: [VISIT]})
     async with world(tmp_path, civil) as w:
