@@ -159,16 +159,20 @@ class IssuingCas:
     def prune(self, now: dt.datetime) -> tuple[str, ...]:
         """Destroy the keys of retired issuing CAs whose last leaf has expired; answers with their names.
 
+        Expired by the time lived through (`certs.lived_time`): what a clock that is ahead destroyed would be gone, and
+        its leaves refused.
+
         Raises:
             CertsError: a file or the ledger cannot be used.
         """
         gone: list[str] = []
         with self._ledger.together():
             self.refresh()
+            lived = self._ledger.lived_until(now)
             for ca in self._held[:-1]:
                 last = self._ledger.last_expiry(ca.name)
                 # Until the last revocation list that can name a leaf has run out.
-                if last is None or last + LISTED_AFTER_EXPIRY < now:
+                if last is None or last + LISTED_AFTER_EXPIRY < lived:
                     issuing.destroy(self._folder, ca.number)
                     gone.append(ca.name)
             issuing.clear_away(self._folder)

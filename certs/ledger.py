@@ -4,7 +4,8 @@ Owns: the records of certificates, and that a certificate is given out only afte
 one-time tokens are in the same file (`certs.ledger_tokens`), so a token is used up exactly when its certificate is
 recorded. Refuses: more certificates in force for one holder than anybody needs.
 
-A record is kept for 90 days after its certificate has expired, then removed with the next one that is written.
+A record is kept for 90 days after its certificate has expired, then removed with the next one that is written. Whether
+it is so old is told by the time lived through (`certs.lived_time`): what a clock that is ahead takes for old is not.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from certs.errors import IdentityError, LedgerError
 from certs.identity import Identity
 from certs.ledger_file import LedgerFile, to_hex, to_ms, to_time
 from certs.ledger_tokens import Tokens
+from certs.lived_time import lived_until
 from certs.records import BY_CERTIFICATE, PROFILE_OCSP, PROFILE_TLS, Profile, Record, RevokedList
 
 MAX_LIVE: Final = 5_000
@@ -52,7 +54,7 @@ class Ledger:
             LedgerError: the file cannot be used, is none of ours, or others can read it.
         """
         self._file = LedgerFile(path)
-        self.tokens: Final = Tokens(self._file, self.by_serial)
+        self.tokens: Final = Tokens(self._file, self.by_serial, self.lived_until)
 
     def close(self) -> None:
         """Close the file; every later call fails."""
@@ -94,7 +96,7 @@ class Ledger:
                     raise _too_many(member_id, of_member)
             self._file.run(
                 "DELETE FROM issued WHERE serial IN (SELECT serial FROM issued WHERE expires_ms < ? LIMIT ?)",
-                now_ms - _span_ms(KEPT_AFTER_EXPIRY),
+                to_ms(self.lived_until(now) - KEPT_AFTER_EXPIRY),
                 _PRUNED_AT_ONCE,
             )
             self._file.run(
@@ -256,6 +258,15 @@ class Ledger:
         with self._file.writing():
             self._file.run("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", name, value)
 
+    def lived_until(self, now: dt.datetime) -> dt.datetime:
+        """The time lived through, never later than `now`: what is expired by it may be forgotten for good.
+
+        Raises:
+            LedgerError: the ledger cannot be used.
+        """
+        with self._file.writing():
+            return lived_until(now, self.state, self.set_state)
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """All that is done within happens, or none of it; no other process writes meanwhile.
@@ -303,7 +314,3 @@ def _too_many(whose: str, count: int) -> LedgerError:
         f"{whose} has {count} certificates that have not expired; no more are issued",
         f"{whose} 已有 {count} 张未过期证书，不再签发",
     )
-
-
-def _span_ms(span: dt.timedelta) -> int:
-    return int(span.total_seconds() * 1000)

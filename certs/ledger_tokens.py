@@ -32,11 +32,18 @@ class Tokens:
     Args:
         file: the ledger's.
         by_serial: what the ledger says of a serial number.
+        lived_until: by which time tokens that have expired are forgotten, given the time.
     """
 
-    def __init__(self, file: LedgerFile, by_serial: Callable[[int], Record | None]) -> None:
+    def __init__(
+        self,
+        file: LedgerFile,
+        by_serial: Callable[[int], Record | None],
+        lived_until: Callable[[dt.datetime], dt.datetime],
+    ) -> None:
         self._file = file
         self._by_serial = by_serial
+        self._lived_until = lived_until
 
     def make(self, holder: Identity, now: dt.datetime, lifetime: dt.timedelta) -> Token:
         """A one-time token with which its bearer may enrol once as `holder`.
@@ -48,8 +55,8 @@ class Tokens:
             raise LedgerError("a token lives for up to 30 days", "一次性令牌的有效期不得超过 30 天")
         token = Token(secrets.token_hex(8), secrets.token_urlsafe(32), holder, now + lifetime)
         with self._file.writing():
-            self._file.run("DELETE FROM tokens WHERE expires_ms < ?", to_ms(now))
-            (tokens,) = self._file.one("SELECT count(*) FROM tokens")
+            self._file.run("DELETE FROM tokens WHERE expires_ms < ?", to_ms(self._lived_until(now)))
+            (tokens,) = self._file.one("SELECT count(*) FROM tokens WHERE expires_ms >= ?", to_ms(now))
             if tokens >= MAX_OPEN_TOKENS:
                 raise LedgerError(
                     f"{tokens} tokens are open; wait until some expire", f"未过期令牌已达 {tokens} 个，请待其过期"

@@ -24,6 +24,7 @@ from cryptography.x509 import ocsp
 from certs import keys
 from certs.authority import Authority
 from certs.issuing import IssuingCa
+from certs.profiles import STEP_BACK
 from certs.records import PROFILE_OCSP, Record
 
 MAX_REQUEST_BYTES: Final = 4 << 10
@@ -47,6 +48,7 @@ class OcspAnswer:
 class _Responder:
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
+    made: dt.datetime
     due: dt.datetime
 
 
@@ -102,10 +104,10 @@ class OcspResponder:
     def _responder(self, ca: IssuingCa, now: dt.datetime) -> _Responder:
         with self._lock:
             present = self._responders.get(ca.name)
-            if present is None or now >= present.due:
+            if present is None or not present.made - STEP_BACK <= now < present.due:
                 key = keys.generate_tls_key()
                 certificate = self._authority.issue_ocsp(ca, key.public_key(), now=now)
-                present = _Responder(key, certificate, now + (certificate.not_valid_after_utc - now) / 2)
+                present = _Responder(key, certificate, now, now + (certificate.not_valid_after_utc - now) / 2)
                 self._responders[ca.name] = present
             return present
 

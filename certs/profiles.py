@@ -45,6 +45,10 @@ MESSAGE_SIGNING: Final = x509.ObjectIdentifier("2.25.284441273135143739694019708
 BACKDATE: Final = dt.timedelta(minutes=5)
 """A certificate is valid from this long before it is made, for verifiers whose clocks are behind."""
 
+STEP_BACK: Final = dt.timedelta(minutes=2)
+"""Whatever was signed by a clock that has been put back by more than this since is signed anew. Within `BACKDATE`: what
+is not has begun."""
+
 ROOT_LIFETIME: Final = dt.timedelta(days=15 * 365)
 ISSUING_LIFETIME: Final = dt.timedelta(days=5 * 365)
 TLS_LIFETIME: Final = dt.timedelta(days=30)

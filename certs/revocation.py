@@ -1,8 +1,9 @@
 """Taking certificates back, and the lists that say so (RFC 5280 section 5).
 
 Owns: `revoke`, and one revocation list for each issuing CA, whose number grows with every list and which is made anew
-as soon as something was revoked, by this process or another. Refuses: revoking what this authority never issued, and
-reasons that mean something else than "never again" (a hold could be lifted).
+as soon as something was revoked, by this process or another, or the clock was put back to before it was made. Refuses:
+revoking what this authority never issued, and reasons that mean something else than "never again" (a hold could be
+lifted).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from certs.authority import Authority
 from certs.errors import RevocationError
 from certs.identity import require_member_id
 from certs.issuing import IssuingCa
+from certs.profiles import STEP_BACK
 from certs.records import Record
 
 LIST_LIFE: Final = dt.timedelta(days=1)
@@ -38,7 +40,12 @@ REASONS: Final = (
 class _List:
     der: bytes
     revision: int
+    made: dt.datetime
     due: dt.datetime
+
+    def holds(self, revision: int, now: dt.datetime) -> bool:
+        """Whether it is as of the last change, and neither half over nor of a clock that was ahead."""
+        return self.revision == revision and self.made - STEP_BACK <= now < self.due
 
 
 class Revocation:
@@ -82,7 +89,8 @@ class Revocation:
             before = ledger.by_serial(serial)
             record = self.revoke(serial, reason, now)
             taken = [record] if before is None or before.revoked_at is None else []
-            for each in ledger.renewed_from(serial, now) if renewed else ():
+            # Not by a clock that may be ahead: what it takes for expired would go on.
+            for each in ledger.renewed_from(serial, ledger.lived_until(now)) if renewed else ():
                 if each.revoked_at is None:
                     taken.append(self.revoke(each.serial, reason, now))
         return tuple(taken)
@@ -113,7 +121,7 @@ class Revocation:
         ca = self._ca(name)
         with self._lock:
             present = self._lists.get(name)
-            if present is None or present.revision != self._authority.ledger.revision() or now >= present.due:
+            if present is None or not present.holds(self._authority.ledger.revision(), now):
                 present = self._make(ca, now)
                 self._lists[name] = present
             return present.der
@@ -148,7 +156,7 @@ class Revocation:
         for record in content.entries:
             builder = builder.add_revoked_certificate(_entry(record, made))
         der = builder.sign(ca.issuer.key, hashes.SHA384()).public_bytes(serialization.Encoding.DER)
-        return _List(der, content.revision, now + LIST_LIFE / 2)
+        return _List(der, content.revision, now, now + LIST_LIFE / 2)
 
 
 def _entry(record: Record, made: dt.datetime) -> x509.RevokedCertificate:

@@ -15,6 +15,7 @@ import ssl
 
 from certs import keys
 from certs.authority import Authority
+from certs.profiles import STEP_BACK
 from certs.tls_context import HandshakeFailed, load_identity, server_context
 
 
@@ -35,7 +36,7 @@ class ServerTls:
         self._authority = authority
         key = keys.generate_tls_key()
         issued = authority.issue_authority_tls(key.public_key(), now=now)
-        self._due = _due(now, issued.certificate.not_valid_after_utc)
+        self._made, self._due = now, _due(now, issued.certificate.not_valid_after_utc)
         self._context = server_context(key, issued.pem, authority.root_pem, failed)
 
     @property
@@ -44,17 +45,18 @@ class ServerTls:
         return self._context
 
     def renew_if_due(self, now: dt.datetime) -> bool:
-        """Replace key and certificate when two thirds of its life are over; connections that are open stay open.
+        """Replace key and certificate when two thirds of its life are over, and when the clock went back to before it
+        was made: nobody would believe it yet. Connections that are open stay open.
 
         Raises:
             CertsError: the authority cannot issue one; the present certificate is kept, and the next call tries again.
         """
-        if now < self._due:
+        if self._made - STEP_BACK <= now < self._due:
             return False
         key = keys.generate_tls_key()
         issued = self._authority.issue_authority_tls(key.public_key(), now=now)
         load_identity(self._context, key, issued.pem)
-        self._due = _due(now, issued.certificate.not_valid_after_utc)
+        self._made, self._due = now, _due(now, issued.certificate.not_valid_after_utc)
         return True
 
 

@@ -19,6 +19,7 @@ from typing import Final
 from certs.authority import Authority
 from certs.errors import CertsError
 from certs.files import read_public
+from certs.ledger import KEPT_AFTER_EXPIRY
 from certs.revocation import Revocation
 from gateway.authority.lock import locked
 from gateway.authority.membership import Membership
@@ -39,8 +40,6 @@ ROOT_JSON: Final = "root.json"
 
 _ON_CAS_BYTES: Final = 3 << 20
 """Room in the directory for what it says of issuing CAs and of certificates that are kept, and for its head."""
-_GRACE_MS: Final = 86_400_000
-"""A revocation is kept for so long after its certificate has expired: clocks differ, and nothing is gained by haste."""
 
 
 class Archive:
@@ -140,7 +139,9 @@ class Archive:
 
     def _publish(self, above: int = 0) -> int:
         """Publish the record as it is, under a version higher than `above`; the version."""
-        self._membership.forget_expired(self._clock.now_ms() - _GRACE_MS)
+        with translated():
+            lived = self.authority.ledger.lived_until(self.now())
+        self._membership.forget_expired(round((lived - KEPT_AFTER_EXPIRY).timestamp() * 1000))
         listed = [row.entry for row in self._membership.rows().values()]
         taken_back = self._taken_back()
         with translated():

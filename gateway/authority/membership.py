@@ -145,9 +145,13 @@ class Membership:
         self._run("delete from member where member_id = ?", member_id)
         self._run("delete from seen where member_id = ?", member_id)
 
-    def revocations(self) -> list[directory_pb2.Revocation]:
-        """Every certificate taken back that has not expired since."""
-        found = self._all("select serial, issuer, at_ms, reason from revocation order by at_ms, serial, issuer")
+    def revocations(self, after_ms: int = 0) -> list[directory_pb2.Revocation]:
+        """Every certificate taken back that had not expired at a time (Unix milliseconds)."""
+        found = self._all(
+            "select serial, issuer, at_ms, reason from revocation where expires_ms = 0 or expires_ms > ?"
+            " order by at_ms, serial, issuer",
+            after_ms,
+        )
         return [
             directory_pb2.Revocation(serial_number=serial, issuer_sha256=issuer, revoked_at_ms=at_ms, reason=reason)
             for serial, issuer, at_ms, reason in found
@@ -183,7 +187,7 @@ class Membership:
         )
 
     def forget_expired(self, before_ms: int) -> None:
-        """Drop revocations of certificates that have expired anyway."""
+        """Drop revocations of certificates that expired before that (Unix milliseconds), for good."""
         self._run("delete from revocation where expires_ms between 1 and ?", before_ms)
 
     def barred(self) -> frozenset[str]:

@@ -41,6 +41,7 @@ class Office(Admitting, Revoking, Listening):
         with self._alone():
             now = self.now()
             with translated():
+                self.authority.ledger.lived_until(now)  # it goes on, whether anything is published or not
                 behind = self._taken_back().behind()
             if behind:
                 with self._changing():

@@ -31,6 +31,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetF
 from certs import keys
 from certs.errors import CertsError
 from certs.files import PUBLIC, read_public, write_file
+from certs.profiles import STEP_BACK
 from gateway.errors import ConfigError, StoreError
 
 S = TypeVar("S", bound=Signed)
@@ -82,6 +83,7 @@ class Repository:
         self._passphrase = passphrase
         self._signers: dict[Path, CryptoSigner] = {}
         self._known_root: tuple[object, Root] | None = None
+        self._named: dict[int, frozenset[str]] = {}
 
     def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
         """Make the keys and the first root metadata, which every member is given; its bytes.
@@ -176,14 +178,16 @@ class Repository:
         return version
 
     def due(self, now: dt.datetime) -> tuple[bool, bool]:
-        """What must be renewed: the directory with its snapshot, the timestamp."""
+        """What must be renewed: the directory with its snapshot, the timestamp. At half of its life, and when the clock
+        was put back to before it was signed.
+        """
         try:
             timestamp, targets = self.timestamp().signed, self.targets().signed
             snapshot = self._read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
         except StoreError:
             return True, True
-        whole = _half_over(targets, self._lives.targets, now) or _half_over(snapshot, self._lives.snapshot, now)
-        return whole, _half_over(timestamp, self._lives.timestamp, now)
+        whole = _is_due(targets, self._lives.targets, now) or _is_due(snapshot, self._lives.snapshot, now)
+        return whole, _is_due(timestamp, self._lives.timestamp, now)
 
     def renew_timestamp(self, now: dt.datetime) -> None:
         """Say anew that the version in force is the newest.
@@ -351,18 +355,29 @@ class Repository:
         for role in (Targets.type, Snapshot.type):
             for version in sorted(versions(self._metadata, role), reverse=True)[KEPT:]:
                 (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
-        with os.scandir(self._targets) as found:
-            old = sorted(found, key=lambda each: each.stat().st_mtime_ns, reverse=True)[KEPT:]
-        for each in old:
-            Path(each).unlink(missing_ok=True)
+        left = versions(self._metadata, Targets.type)
+        kept = self._named = {version: self._named.get(version) or self._names(version) for version in left}
+        # By what is named, not by the files' times: a clock that was ahead makes old files the newest for months.
+        for name in set(os.listdir(self._targets)).difference(*kept.values()):  # noqa: PTH208
+            (self._targets / name).unlink(missing_ok=True)
+
+    def _names(self, version: int) -> frozenset[str]:
+        """Files that targets metadata name; none where they are damaged."""
+        try:
+            named = self._read(Targets, f"{version}.{Targets.type}.json").signed.targets
+        except StoreError:
+            return frozenset()
+        return frozenset(f"{file.hashes[_HASHES[0]]}.{path}" for path, file in named.items())
 
 
 def _signer(path: Path, passphrase: bytes | None) -> CryptoSigner:
     return CryptoSigner(keys.load_signing_key(path, passphrase=passphrase))
 
 
-def _half_over(signed: Signed, life: dt.timedelta, now: dt.datetime) -> bool:
-    return signed.expires - now < life / 2
+def _is_due(signed: Signed, life: dt.timedelta, now: dt.datetime) -> bool:
+    left = signed.expires - now
+    # More than its whole life is left: a clock that was ahead signed it, and gateways take nothing of the future.
+    return not life / 2 <= left <= life + STEP_BACK
 
 
 def _day(at: dt.datetime) -> dt.datetime:

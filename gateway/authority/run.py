@@ -39,7 +39,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.errors import ConfigError
 from gateway.log import configure
 
-RENEW_S: Final = 3600.0
+RENEW_S: Final = 60.0
 PRUNE_S: Final = 86_400.0
 NO_TLS: Final = "no TLS connection came about"
 _log = structlog.stdlib.get_logger(__name__)

@@ -31,6 +31,11 @@ from wugan.federation.v1 import directory_pb2
 
 _REVISION: Final = "ledger revision"
 _ISSUING: Final = "issuing cas"
+_EVER: Final = dt.datetime.fromtimestamp(0, dt.UTC)
+
+LISTED_AFTER_EXPIRY: Final = dt.timedelta(days=1)
+"""The directory tells of a revocation for so long after its certificate has expired: clocks differ, and nothing is
+gained by haste."""
 
 
 class TakenBack:
@@ -97,7 +102,8 @@ class TakenBack:
         gone = {
             hashlib.sha256(ca.certificate).digest() for ca in self._membership.accepted() if ca.name not in in_force
         }
-        return [each for each in self._membership.revocations() if each.issuer_sha256 not in gone]
+        after_ms = round((self._now - LISTED_AFTER_EXPIRY).timestamp() * 1000)
+        return [each for each in self._membership.revocations(after_ms) if each.issuer_sha256 not in gone]
 
     def is_revoked(self, shown: Presented) -> bool:
         """Whether a certificate was taken back.
@@ -138,7 +144,8 @@ class TakenBack:
                 return
             self._authority.issuing.refresh()
             certificates = {issuing.name: issuing.certificate for issuing in self._authority.issuing.all}
-            revoked = self._authority.ledger.revoked(self._now)
+            # Expired or not: the clock may be ahead, and what is skipped now is looked at again only with the next one.
+            revoked = self._authority.ledger.revoked(_EVER)
         taken = {(each.serial_number, each.issuer_sha256) for each in self._membership.revocations()}
         digests = {name: issuer.fingerprint(hashes.SHA256()) for name, issuer in certificates.items()}
         gone: dict[bytes, frozenset[bytes]] = {}

@@ -161,7 +161,10 @@ class DirectoryTrust:
         if not 0 < issued < expires <= min(issued + MAX_LIFE_MS, END_OF_TIME_MS):
             raise refused("its dates make no sense", "签发与失效时间不合理")
         if issued > now_ms + FUTURE_MS:
-            raise refused("it was issued in the future; check this machine's clock", "签发时间在未来，请检查本机时钟")
+            raise refused(
+                "it was issued in the future; check the clock of this machine, and have the authority check its own",
+                "签发时间在未来，请检查本机时钟，并请管理机构检查其时钟",
+            )
         if expires <= now_ms:
             raise refused("it has expired; fetch the current one", "已过期，请获取最新目录")
         if seen is not None and directory.version < seen.version:
