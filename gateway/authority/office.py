@@ -14,6 +14,7 @@ from pathlib import Path
 from certs.files import PUBLIC, write_file
 from gateway.authority.admitting import Admitting
 from gateway.authority.archive import ROOT_JSON
+from gateway.authority.ending import Ending, endings
 from gateway.authority.listening import Listening
 from gateway.authority.revoking import Revoking
 from gateway.authority.taken_back import translated
@@ -52,6 +53,24 @@ class Office(Admitting, Revoking, Listening):
             elif timestamp:
                 self._repository.renew_timestamp(now)
             return behind or whole or timestamp
+
+    def endings(self) -> tuple[Ending, ...]:
+        """What ends soon, or has ended, and does not renew itself.
+
+        Raises:
+            StoreError: there is no root, or it is damaged.
+            ConfigError: the folder cannot be read any more.
+        """
+        with self._thread, translated():
+            issuing = self.authority.issuing
+            issuing.refresh()
+            return endings(
+                self.now(),
+                self._repository.root().signed.expires,
+                self.settings.life.lives().root,
+                (issuing.current.name, issuing.current.certificate.not_valid_after_utc),
+                self.authority.root.not_valid_after_utc,
+            )
 
     def rotate_root(
         self,

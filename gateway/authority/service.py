@@ -54,6 +54,7 @@ PIECE_BYTES: Final = 64 << 10
 """Of an event handed over at once: no more than about that is waiting in memory for each who is slow."""
 FLUSH_S: Final = 0.5
 UPKEEP_S: Final = 60.0
+ENDINGS_S: Final = 86_400.0
 
 _METADATA: Final = r"{name:(?:[1-9][0-9]*\.(?:root|targets|snapshot)|timestamp)\.json}"
 _TARGET: Final = r"{name:[0-9a-f]{64}\.directory\.pb}"
@@ -96,6 +97,7 @@ class DirectoryService:
         self._arrived = asyncio.Event()
         self._seen: dict[str, tuple[int, int]] = {}
         self._allowances = Allowances(clock)
+        self._endings_told_s: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> DirectoryService:
@@ -332,6 +334,7 @@ class DirectoryService:
         """Renew metadata in time."""
         life_s = self._office.settings.life.lives().timestamp.total_seconds()
         while True:
+            await self._tell_endings()
             await asyncio.sleep(min(UPKEEP_S, life_s / 8))
             try:
                 await asyncio.to_thread(self._office.upkeep)
@@ -339,6 +342,16 @@ class DirectoryService:
                 _log.error("metadata not renewed", error=error.code, reason=error.en)
             except Exception as error:  # noqa: BLE001  tried again in a minute
                 _log.error("metadata not renewed", error=type(error).__name__)
+
+    async def _tell_endings(self) -> None:
+        """Say once a day what ends soon and is renewed by people alone."""
+        now_s = self._clock.monotonic()
+        if self._endings_told_s is not None and now_s < self._endings_told_s + ENDINGS_S:
+            return
+        self._endings_told_s = now_s
+        with contextlib.suppress(WuganError):  # told of by whoever needs it
+            for each in await asyncio.to_thread(self._office.endings):
+                (_log.error if each.over else _log.warning)("to be renewed by hand", reason=each.en)
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ Owns: these. Refuses: passphrases on the command line, which other users of the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -86,11 +87,22 @@ def in_office(folder: Path, passphrase_file: Path | None, work: Callable[[Office
     def opened() -> R:
         office = Office(folder, SystemClock(), passphrase)
         try:
-            return work(office)
+            done = work(office)
+            _tell_endings(office)
+            return done
         finally:
             office.close()
 
     return or_exit(opened)
+
+
+def _tell_endings(office: Office) -> None:
+    """Whatever was done, say what ends soon: it is renewed by nobody but people, and the federation stops with it."""
+    from gateway.errors import WuganError
+
+    with contextlib.suppress(WuganError):  # what was done is done
+        for each in office.endings():
+            click.echo(say(f"Note: {each.en}.", f"注意：{each.zh}。"), err=True)
 
 
 def or_exit(work: Callable[[], R]) -> R:

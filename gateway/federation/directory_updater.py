@@ -23,7 +23,7 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Targets
+from tuf.api.metadata import Root, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
@@ -175,6 +175,12 @@ def _broken(error: RepositoryError) -> DirectoryError:
     """Which of TUF's rules was broken, what that may mean, and what to do."""
     name = type(error).__name__
     match error:
+        case ExpiredMetadataError() if f"{Root.type}.json" in str(error):
+            return _refused(
+                "its root has expired: the custodians of the authority's root keys have to renew it "
+                "(`wugan authority root rotate`)",
+                "其根元数据已过期，须由管理机构的根密钥保管人续期（`wugan authority root rotate`）",
+            )
         case ExpiredMetadataError():
             return _refused(
                 "its metadata have expired, so something newer is withheld or the authority has stopped",
