@@ -254,7 +254,13 @@ def enrol(config_file: Path, token_file: Path, json_out: bool) -> None:
     async def here(hand: Hand) -> bool:
         journal = hand.slots.journal
         if any(journal.current(kind) for kind in KINDS):
-            _end("this gateway has keys already; rotate them", "本网关已有密钥，请使用轮换", EXIT_REFUSED)
+            _end(
+                "this gateway has keys already; rotate them. If they have expired or are refused, have it readmitted "
+                f"(`wugan authority member readmit`), move {settings.keys_folder} away, and enrol again",
+                "本网关已有密钥，请使用轮换；若密钥已过期或被拒绝，请先由管理机构重新准入"
+                f"（`wugan authority member readmit`），移走 {settings.keys_folder} 后再登记",
+                EXIT_REFUSED,
+            )
         begun = journal.rotation
         if begun is not None and set(begun.kinds) != set(KINDS):  # `rotate --kind`, before there was anything to rotate
             await hand.rotator.roll_back(begun.kinds)

@@ -33,7 +33,7 @@ from gateway.federation.directory_fetch import HeldFetcher, PushedFetcher
 from gateway.federation.directory_pushed import Pushed
 from gateway.federation.directory_stream import Announced, DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust, Seen
-from gateway.federation.directory_updater import DirectoryPlace, fetch, keep
+from gateway.federation.directory_updater import DirectoryPlace, fetch, finish, keep
 
 SOONEST_S: Final = 0.25
 """First wait before another try after a failure, seconds; it doubles up to the time between two looks."""
@@ -175,7 +175,7 @@ class DirectoryTuf:
         if self._held is None:
             # What was believed before the restart goes on, by the same rules, if the authority cannot be reached.
             with contextlib.suppress(DirectoryError):
-                self._held = await yielding(self._take, HeldFetcher(self._place.state / "metadata"))
+                self._held = await yielding(self._take_held)
         # Once: a later look, with nothing pushed since, asks whether it is still the newest. And no lower version: that
         # is late, or comes with a new root and is believed because of it alone.
         pushed, self._pushed = self._pushed, Announced(0)
@@ -203,6 +203,16 @@ class DirectoryTuf:
             version=held.version if held else 0,
             left_s=round((held.expires_at_ms - self._clock.now_ms()) / 1000) if held else 0,
         )
+
+    def _take_held(self) -> _Held:
+        """In a thread: from the disk, also where a kill between the files of a version left some of each."""
+        fetcher = HeldFetcher(self._place.state / "metadata")
+        try:
+            return self._take(fetcher)
+        except DirectoryError:
+            if not finish(self._place):
+                raise
+            return self._take(fetcher)
 
     def _take_newest(self, files: bytes) -> _Held:
         """In a thread: from the files pushed, and where they lead to nothing that may be believed, fetched."""

@@ -8,8 +8,10 @@ clock.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +36,12 @@ from gateway.errors import DirectoryError
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
 
 TARGET: Final = "directory.pb"
+KEEPING: Final = "keeping.json"
+"""Files of a version that are being put in their places: killed in between, a gateway has them all again from here."""
 ARRIVING: Final = f"{TARGET}.arriving"
 """Beside it: one that was fetched and is not believed yet; while it is not, it is fetched no second time."""
+_TIMESTAMP: Final = "metadata/timestamp.json"
+_KEPT: Final = (_TIMESTAMP, "metadata/snapshot.json", "metadata/targets.json", f"targets/{TARGET}")
 _LIMITS: Final = UpdaterConfig(max_root_rotations=1024, root_max_length=256 << 10, targets_max_length=256 << 10)
 
 
@@ -103,8 +109,48 @@ def keep(place: DirectoryPlace, fetched: Fetched) -> None:
     if not fetched.unkept:
         return
     with _as_ours(place):
+        if len(fetched.unkept) > 1:
+            write_file(place.state / KEEPING, _together(place, fetched.unkept), mode=PRIVATE, replace=True)
         write_files(fetched.unkept, mode=PRIVATE, replace=True)
+        (place.state / KEEPING).unlink(missing_ok=True)
         (place.state / "targets" / ARRIVING).unlink(missing_ok=True)
+
+
+def finish(place: DirectoryPlace) -> bool:
+    """Put in their places the files of a version whose keeping a kill cut off; whether there were some. They were
+    believed before, and are judged again. Waits for the disk.
+
+    Raises:
+        DirectoryError: they cannot be kept.
+    """
+    files = _left(place)
+    if not files:
+        return False
+    with _as_ours(place):
+        write_files(files, mode=PRIVATE, replace=True)
+        (place.state / KEEPING).unlink(missing_ok=True)
+    return True
+
+
+def _together(place: DirectoryPlace, files: Mapping[Path, bytes]) -> bytes:
+    named = {str(path.relative_to(place.state)): data for path, data in files.items()}
+    return json.dumps({name: base64.b64encode(data).decode("ascii") for name, data in named.items()}).encode("ascii")
+
+
+def _left(place: DirectoryPlace) -> dict[Path, bytes]:
+    """What a kill left, in its order; none where there is nothing, or where what is in place is newer than that."""
+    try:
+        told = json.loads(read_public(place.state / KEEPING, limit=MAX_DIRECTORY_BYTES * 2))
+        left = {name: base64.b64decode(told[name], validate=True) for name in _KEPT if name in told}
+        held = place.state / _TIMESTAMP
+        older = held.exists() and _version(left[_TIMESTAMP]) < _version(held.read_bytes())
+    except (CertsError, OSError, ValueError, TypeError, KeyError):
+        return {}
+    return {} if older else {place.state / name: data for name, data in left.items()}
+
+
+def _version(metadata: bytes) -> int:
+    return int(json.loads(metadata)["signed"]["version"])
 
 
 class KeptUpdater(Updater):

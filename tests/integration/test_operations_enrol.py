@@ -55,3 +55,5 @@ def test_keys_that_are_there_are_not_enrolled_over(enrolment: tuple[Book, Federa
     made.authority.run(f"wugan authority token add --dir authority --member {ZHEJIANG} --token-file {token}")
     ran = made.zhejiang.gateway.run("wugan certs enrol --config gateway.toml --token-file token", ends_with=1)
     assert "has keys already" in ran.err
+    assert "member readmit" in ran.err
+    assert f"move {made.zhejiang.keys}" in ran.err, "or whose keys have expired goes round in circles"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import stat
@@ -21,6 +22,7 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher
 from gateway.federation.directory_stream import Announced, _version
 from gateway.federation.directory_tuf import DirectoryTuf
+from gateway.federation.directory_updater import KEEPING
 from tests.unit.federation.tuf_world import HOUR_S, World
 
 
@@ -155,6 +157,80 @@ async def test_a_gateway_restarts_while_the_authority_is_gone(world: World) -> N
     world.clock.advance(24 * HOUR_S)
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
+
+
+@pytest.mark.parametrize("files", range(5))
+async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the_authority_is_gone(
+    world: World, monkeypatch: pytest.MonkeyPatch, files: int
+) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    world.publish()
+    replace, kept = Path.replace, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name in ("timestamp.json", "snapshot.json", "targets.json", "directory.pb"):
+            if len(kept) == files:
+                raise RuntimeError("killed")
+            kept.append(target)
+        return replace(path, target)
+
+    with monkeypatch.context() as patched, contextlib.suppress(RuntimeError):
+        patched.setattr(Path, "replace", killed)
+        await gateway.refresh()
+    assert len(kept) == files
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == (2 if files else 1)
+    await again.refresh()
+    world.publish()
+    back = world.gateway()
+    await back.refresh()
+    assert back.current().version == 3
+
+
+async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(world: World) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    world.publish()
+    state = world.folder / "state-gateway"
+    left: list[bytes] = []
+    unlink = Path.unlink
+
+    def remembered(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == KEEPING and path.exists():
+            left.append(path.read_bytes())
+        unlink(path, missing_ok=missing_ok)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "unlink", remembered)
+        await gateway.refresh()
+    assert left
+    assert not (state / KEEPING).exists()
+    world.publish()
+    await gateway.refresh()
+    timestamp = (state / "metadata" / "timestamp.json").read_bytes()
+    (state / KEEPING).write_bytes(left[0])
+    (state / "metadata" / "snapshot.json").unlink()
+    with pytest.raises(DirectoryError):
+        await world.gateway(fetcher=Unreachable()).refresh()
+    assert (state / "metadata" / "timestamp.json").read_bytes() == timestamp
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"{}", b"[]", b'{"metadata/timestamp.json": "!"}', b'{"../x": "eA=="}', b"\xff"]
+)
+async def test_noise_in_place_of_what_a_kill_left_does_not_hinder(world: World, noise: bytes) -> None:
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    (state / "metadata" / "snapshot.json").unlink()
+    (state / KEEPING).write_bytes(noise)
+    with pytest.raises(DirectoryError):
+        await world.gateway(fetcher=Unreachable()).refresh()
+    assert not (world.folder / "x").exists()
+    again = world.gateway()
+    await again.refresh()
+    assert again.current().version == 1
 
 
 async def test_what_is_on_the_disk_is_judged_again_at_a_restart(world: World) -> None:
