@@ -24,7 +24,7 @@ from certs.errors import IdentityError, LedgerError
 from certs.identity import Identity
 from certs.ledger_file import LedgerFile, to_hex, to_ms, to_time
 from certs.ledger_tokens import Tokens
-from certs.lived_time import lived_until
+from certs.lived_time import later_before, lived_until
 from certs.records import BY_CERTIFICATE, PROFILE_OCSP, PROFILE_TLS, Profile, Record, RevokedList
 
 MAX_LIVE: Final = 5_000
@@ -266,6 +266,10 @@ class Ledger:
         """
         with self._file.writing():
             return lived_until(now, self.state, self.set_state)
+
+    def later_before(self, now: dt.datetime) -> dt.datetime | None:
+        """What has been lived through, where the clock is behind that; None where it goes on. Raises LedgerError."""
+        return later_before(now, self.state)
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from certs.ledger_file import to_ms, to_time
+from certs.profiles import STEP_BACK
 
 LONGEST_STEP: Final = dt.timedelta(days=1)
 _LIVED: Final = "lived until"
@@ -39,3 +40,18 @@ def lived_until(now: dt.datetime, state: Callable[[str], str], set_state: Callab
         set_state(_LIVED, str(after_ms))
         set_state(_LOOKED, str(now_ms))
     return to_time(min(now_ms, after_ms))
+
+
+def later_before(now: dt.datetime, state: Callable[[str], str]) -> dt.datetime | None:
+    """What has been lived through already, where that is later than the clock by more than clocks are set by: it is
+    behind now, or was ahead. None where the clock goes on.
+
+    Args:
+        now: what the clock says, with time zone.
+        state: what the ledger keeps under a name.
+
+    Raises:
+        LedgerError: the ledger cannot be used.
+    """
+    lived_ms = int(state(_LIVED) or 0)
+    return to_time(lived_ms) if lived_ms > to_ms(now + STEP_BACK) else None

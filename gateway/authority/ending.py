@@ -1,4 +1,5 @@
-"""What of the authority ends soon and is renewed by people, not by itself: the directory's root, its CAs.
+"""What of the authority only people can see to: what ends soon and does not renew itself (the directory's root, CAs),
+and a clock that is behind.
 
 Owns: when that is told, and the words. Refuses: renewing, and the clock.
 """
@@ -19,12 +20,12 @@ ANCHOR_TOLD: Final = dt.timedelta(days=400)
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Something that ends soon, or has ended.
+    """Something that ends soon, or has ended; or is wrong.
 
     Args:
         en: what, when, and what to do, in English.
         zh: the same in Chinese.
-        over: whether it has ended.
+        over: whether it has ended, or is wrong already.
     """
 
     en: str
@@ -76,6 +77,18 @@ def endings(
         _ending(at, at <= now, en, to_do, zh, to_do_zh)
         for at, before, en, to_do, zh, to_do_zh in told
         if at - now < before
+    )
+
+
+def behind(later: dt.datetime) -> Ending:
+    """The clock is behind a time that was lived through before."""
+    time = later.isoformat(timespec="seconds")
+    return Ending(
+        f"this machine's clock is behind, or was ahead before: it was {time} already; set it right. What is "
+        "published by a clock that is behind has expired at the gateways, and all stop with the directory they hold",
+        f"本机时钟偏慢，或此前曾偏快：此前已到 {time}；请校正时钟。时钟偏慢时所发布的目录在各网关看来已过期，"
+        "其现有目录到期后业务将停止",
+        True,
     )
 
 

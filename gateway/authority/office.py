@@ -14,7 +14,7 @@ from pathlib import Path
 from certs.files import PUBLIC, write_file
 from gateway.authority.admitting import Admitting
 from gateway.authority.archive import ROOT_JSON
-from gateway.authority.ending import Ending, endings
+from gateway.authority.ending import Ending, behind, endings
 from gateway.authority.listening import Listening
 from gateway.authority.revoking import Revoking
 from gateway.authority.taken_back import translated
@@ -55,7 +55,7 @@ class Office(Admitting, Revoking, Listening):
             return behind or whole or timestamp
 
     def endings(self) -> tuple[Ending, ...]:
-        """What ends soon, or has ended, and does not renew itself.
+        """What only people can see to: what ends soon and does not renew itself, and a clock that is behind.
 
         Raises:
             StoreError: there is no root, or it is damaged.
@@ -64,7 +64,9 @@ class Office(Admitting, Revoking, Listening):
         with self._thread, translated():
             issuing = self.authority.issuing
             issuing.refresh()
-            return endings(
+            later = self.authority.ledger.later_before(self.now())
+            wrong = () if later is None else (behind(later),)
+            return wrong + endings(
                 self.now(),
                 self._repository.root().signed.expires,
                 self.settings.life.lives().root,

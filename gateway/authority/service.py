@@ -97,7 +97,7 @@ class DirectoryService:
         self._arrived = asyncio.Event()
         self._seen: dict[str, tuple[int, int]] = {}
         self._allowances = Allowances(clock)
-        self._endings_told_s: float | None = None
+        self._told_s: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> DirectoryService:
@@ -344,14 +344,22 @@ class DirectoryService:
                 _log.error("metadata not renewed", error=type(error).__name__)
 
     async def _tell_endings(self) -> None:
-        """Say once a day what ends soon and is renewed by people alone."""
+        """Say once a day what only people can see to."""
         now_s = self._clock.monotonic()
-        if self._endings_told_s is not None and now_s < self._endings_told_s + ENDINGS_S:
+        try:
+            found = await asyncio.to_thread(self._office.endings)
+        except WuganError:
+            return  # told of by whoever needs it
+        except Exception as error:  # noqa: BLE001  metadata are renewed all the same
+            _log.error("not known what needs an administrator", error=type(error).__name__)
             return
-        self._endings_told_s = now_s
-        with contextlib.suppress(WuganError):  # told of by whoever needs it
-            for each in await asyncio.to_thread(self._office.endings):
-                (_log.error if each.over else _log.warning)("to be renewed by hand", reason=each.en)
+        told = {each.en: self._told_s.get(each.en) for each in found}
+        for each in found:
+            before_s = told[each.en]
+            if before_s is None or now_s >= before_s + ENDINGS_S:
+                told[each.en] = now_s
+                (_log.error if each.over else _log.warning)("needs an administrator", reason=each.en)
+        self._told_s = {en: at_s for en, at_s in told.items() if at_s is not None}
 
 
 @contextlib.asynccontextmanager

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from gateway import clock as clocks
-from gateway.authority import ending
+from gateway.authority import ending, service
 from gateway.authority.ending import endings
 from gateway.authority.service import DirectoryService
 from gateway.cli import main
@@ -55,7 +55,7 @@ async def told_by_the_service(world: World) -> list[tuple[str, str]]:
         async with DirectoryService(world.office, world.clock):
             for _ in range(50):
                 await asyncio.sleep(0.01)
-    return [(line["log_level"], line["reason"]) for line in lines if line["event"] == "to be renewed by hand"]
+    return [(line["log_level"], line["reason"]) for line in lines if line["event"] == "needs an administrator"]
 
 
 async def test_the_service_says_it_in_its_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -68,6 +68,24 @@ async def test_the_service_says_it_in_its_log(world: World, caplog: pytest.LogCa
     world.clock.advance(60 * DAY_S)
     [(level, _)] = await told_by_the_service(world)
     assert level == "error"
+
+
+async def test_a_fault_in_telling_it_does_not_keep_metadata_from_being_renewed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(world.office), "endings", fault)
+    monkeypatch.setattr(service, "UPKEEP_S", 0.02)
+    async with DirectoryService(world.office, world.clock):
+        world.clock.advance(13 * HOUR_S)
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if not any(world.office._repository.due(world.now)):
+                break
+        else:
+            pytest.fail("not renewed")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +109,31 @@ def test_every_command_says_it_and_a_new_root_ends_it(
     ran = CliRunner().invoke(main, ["authority", "member", "list", "--dir", str(world.home)])
     assert ran.exit_code == 0
     assert word not in ran.stderr
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "clock is behind"), ("zh", "时钟偏慢")])
+async def test_a_clock_that_is_behind_is_told_of(
+    world: World, monkeypatch: pytest.MonkeyPatch, language: str, word: str
+) -> None:
+    """What is published by it has expired at the gateways, and nothing else would tell."""
+    world.clock.advance(HOUR_S)
+    world.office.upkeep()
+    right = world.clock.now_ms()
+    world.clock._now_ms = right - 60_000
+    assert world.office.endings() == ()
+    world.clock._now_ms = right - 40 * 3_600_000
+    world.office.upkeep()
+    monkeypatch.setenv("WUGAN_LANG", language)
+    monkeypatch.setattr(clocks, "SystemClock", lambda: world.clock)
+    ran = await asyncio.to_thread(CliRunner().invoke, main, ["authority", "publish", "--dir", str(world.home)])
+    assert ran.exit_code == 0
+    assert word in ran.stderr
+    [(level, reason)] = await told_by_the_service(world)
+    assert (level, "clock is behind" in reason) == ("error", True)
+    world.clock._now_ms = right
+    assert world.office.upkeep()
+    assert world.office.endings() == ()
+    assert (await world.directory()).expires_at_ms > right
 
 
 async def test_a_gateway_says_that_it_is_the_root_and_who_is_to_renew_it(world: World) -> None:
