@@ -155,7 +155,7 @@ def _grade(book: RuleBook, needs: Sequence[Need], offers: Sequence[Offer], regio
     lacking = []
     for benefit in dict.fromkeys(need.benefit for need in traces):
         able = [offer for offer in offers if offer.kind in kinds and offer.covers(region) and offer.serves(benefit)]
-        departments = {offer.department for offer in able}
+        departments = {int(book.grading.source[offer.department]) for offer in able}
         anchored = any(_anchors(book, offer) for offer in able if offer.kind in anchors)
         if len(departments) < book.grading.strong_departments or not anchored:
             lacking.append(benefit)

@@ -294,6 +294,7 @@ class Inquiry:
             partial=gathered.partial,
             silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
             unasked=gathered.unasked,
+            answered=gathered.answered,
         )
         written = iter(write_findings(self._book, terms, parts, gathered, grades, benefit, made_at_ms))
         return [[next(written) for _ in parts] for parts in joined]

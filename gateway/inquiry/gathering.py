@@ -80,6 +80,11 @@ class Gathered:
         """Whether some source is missing from the evidence."""
         return any(report.outcome != words.SOURCE_OUTCOME_ANSWERED for report in self.reports)
 
+    @property
+    def answered(self) -> bool:
+        """Whether any source answered, or there was none to ask."""
+        return not self.reports or any(report.outcome == words.SOURCE_OUTCOME_ANSWERED for report in self.reports)
+
 
 NamesMatch = Callable[[str, str], bool]
 

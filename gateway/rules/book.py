@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gateway.rules.caching import Caching, read_caching
 from gateway.rules.deciding import Transitions, read_transitions
 from gateway.rules.exclusions import Exclusions, read_exclusions
-from gateway.rules.kinds import DEPARTMENTS, FLAGS, KindTable, names, read_kinds
+from gateway.rules.kinds import DEPARTMENT_SLOTS, DEPARTMENTS, FLAGS, KindTable, names, read_kinds
 from gateway.rules.names import fold_variants, name_key
 from gateway.rules.purposes import ANYBODY, NOTHING, Disclosure, Scope, read_disclosures, scope_of
 from gateway.rules.reading import Section
@@ -70,7 +70,10 @@ _EFFECTS: Final[dict[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """Thresholds of strong and medium: days and Strength numbers as in the rule file, points times a hundred."""
+    """Thresholds of strong and medium: days and Strength numbers as in the rule file, points times a hundred.
+
+    `source` is by Department: those that are not independent of each other have the same.
+    """
 
     cycle_days: int
     age_percent: NDArray[np.int32]
@@ -82,6 +85,7 @@ class Grading:
     medium_departments: int
     medium_points: int
     best_when_silent: int
+    source: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +282,7 @@ def _grading(root: Section) -> tuple[Grading, dict[int, int]]:
         medium_departments=medium.integer("departments", 1, len(DEPARTMENTS)),
         medium_points=medium.integer("points", 1, 1_000_000) * _PERCENT,
         best_when_silent=silence.choice("best_status", _ALIVE),
+        source=_sources(section.section("one_source")),
     )
     for part in (strong, medium, silence, section):
         part.close()
@@ -288,6 +293,21 @@ def _grading(root: Section) -> tuple[Grading, dict[int, int]]:
             "anchor_strength", "must not be above strong.anchor_strength", "不得高于 strong.anchor_strength"
         )
     return grading, points
+
+
+def _sources(section: Section) -> NDArray[np.int64]:
+    """By Department, the one of its group that stands for all of them; itself where it is in none."""
+    source = np.arange(DEPARTMENT_SLOTS, dtype=np.int64)
+    grouped: set[int] = set()
+    for name in section:
+        members = section.choices(name, DEPARTMENTS)
+        if not grouped.isdisjoint(members) or len(set(members)) != len(members):
+            raise section.wrong(name, "holds a department that stands in a group already", "其中的部门已归入某一组")
+        grouped.update(members)
+        source[list(members)] = min(members, default=0)
+    section.close()
+    source.flags.writeable = False
+    return source
 
 
 def _death(root: Section) -> Death:

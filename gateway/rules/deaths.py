@@ -1,4 +1,5 @@
-"""Deaths: confirmed, suspected, contradicted, revoked. No living person may be called DECEASED.
+"""Deaths: confirmed, suspected, contradicted, revoked. No living person may be called DECEASED, as far as anybody tells
+of a life: a confirming record under a wrong number, with no trace since, cannot be told from a true one.
 
 Owns (DOMAIN sections 4 and 5, numbers 5, 6 and 9):
   * A record confirms a death when its kind does, it comes from a department that originates the kind, is dated and is

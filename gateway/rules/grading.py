@@ -96,6 +96,7 @@ def grade(
     partial: bool = False,
     silent: Collection[int] = (),
     unasked: Mask | None = None,
+    answered: bool = True,
 ) -> Grades:
     """Grade a batch as of a day, as it would have been known then.
 
@@ -113,6 +114,7 @@ def grade(
         silent: Departments of these sources; none given while `partial`: it could have been any.
         unasked: those of `identity_conflict` who are for that alone that a linked number could not be asked; None:
             nobody.
+        answered: whether any source answered at all.
 
     Raises:
         RefusedError: columns of different lengths, a subject out of range, a day before the epoch.
@@ -139,7 +141,8 @@ def grade(
     if partial:
         _cap_by_silence(book, status, usable, silent, sheet)
     if not everybody:
-        _judge_unusable(known, identity_conflict, unasked, status, flags, sheet)
+        why_unknown = ReasonCode.UNKNOWN_PERSON if answered else ReasonCode.NOBODY_ANSWERED
+        _judge_unusable(known, identity_conflict, unasked, why_unknown, status, flags, sheet)
         relevant = np.where(usable, relevant, np.uint32(0))
     _tell_alive(status, alive, sheet)
 
@@ -318,11 +321,17 @@ def _decide(status: Int32, decided_on: Int32, chosen: Mask, outcome: int, on: In
 
 
 def _judge_unusable(
-    known: Mask, identity_conflict: Mask, unasked: Mask | None, status: Int32, flags: Flags, sheet: ReasonSheet
+    known: Mask,
+    identity_conflict: Mask,
+    unasked: Mask | None,
+    why_unknown: ReasonCode,
+    status: Int32,
+    flags: Flags,
+    sheet: ReasonSheet,
 ) -> None:
     unknown = (~known & ~identity_conflict).nonzero()[0]
     status[unknown] = words.SURVIVAL_STATUS_UNKNOWN
-    sheet.add(unknown, ReasonCode.UNKNOWN_PERSON)
+    sheet.add(unknown, why_unknown)
     conflict = identity_conflict.nonzero()[0]
     status[conflict] = words.SURVIVAL_STATUS_CONFLICT
     flags[conflict] = bit(words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT)

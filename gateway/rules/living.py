@@ -78,6 +78,7 @@ class _Tables(NamedTuple):
     valid_days: list[int]
     age_percent: list[int]
     lasts: list[int]
+    source: list[int]
 
 
 @functools.lru_cache(maxsize=8)
@@ -90,6 +91,7 @@ def _tables(book: RuleBook) -> _Tables:
         table.valid_days.tolist(),
         book.grading.age_percent.tolist(),
         book.valid_days.tolist(),
+        book.grading.source.tolist(),
     )
 
 
@@ -115,7 +117,7 @@ def grade_living(
     tables, rule = _tables(book), book.grading
     points, percent = tables.points, tables.age_percent
     oldest = len(percent) - 1
-    best: dict[int, int] = {}  # of each department, its points
+    best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
     for kind, department, strength, day, available, begins, ends in zip(
         evidence.kind.tolist(),
@@ -141,8 +143,9 @@ def grade_living(
         weight, verified = points[cell] * percent[min(age, oldest)], tables.strength[cell]
         if age > tables.valid_days[kind] and not book.kinds.uniform_validity:
             weight = verified = 0
-        if weight > best.get(department, 0):
-            best[department] = weight
+        source = tables.source[department]
+        if weight > best.get(source, 0):
+            best[source] = weight
         stamp = stamp_of(day, kind, department)
         newest = max(newest, stamp)
         if verified >= rule.medium_anchor_strength:

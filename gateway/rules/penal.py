@@ -7,6 +7,7 @@ Owns (DOMAIN section 5, number 10):
     one that is being served. Only commutation, release and parole shorten; an imprisonment told again with an end from
     before the commutation does not undo it. The last day of the term is still a day in prison. A term of no end (life)
     runs until something ends it.
+  * Time inside is told since the present term began: one that was over by then does not count, told release or not.
   * Public surveillance and a suspended sentence are not custody. A sentence of unknown kind is told, and no more.
   * Detention is the time before the sentence: a judgment, an imprisonment or a release ends it.
 Refuses: what any of it does to a benefit; and guessing, for parole and commutation come late.
@@ -51,6 +52,8 @@ _PENALTIES[
 _PENALTIES[[words.PENALTY_KIND_PUBLIC_SURVEILLANCE, words.PENALTY_KIND_SUSPENDED_SENTENCE]] = _AT_LARGE
 _PENALTIES.flags.writeable = False
 _END_BITS: Final = 31
+_PERSON_BITS: Final = 32
+"""Room for a day from NEVER to FAR."""
 
 
 PENAL_BITS: Final = (
@@ -121,7 +124,7 @@ class _Convicts:
         released, paroled = self._released, self._paroled
         begins, begin_day = self._custody()
         custody_on = latest(count, rows.who[begins], begin_day[begins])
-        until, moved = self._term()
+        until, moved, last_day = self._term()
         serving = (custody_on > released) & (today <= until)
         open_term = today <= until
 
@@ -138,6 +141,7 @@ class _Convicts:
         floor = released
         for out in (paroled, self._latest(rows.kind == _MEDICAL_RELEASE)):
             floor = np.maximum(floor, np.where(out < custody_on, out, NEVER))
+        floor = np.maximum(floor, self._in_again_on(begins, begin_day, last_day) - 1)
         current = begins & (begin_day > floor[rows.who])
         inside_on = earliest(count, rows.who[current], begin_day[current])
         inside_on = np.where(inside_on == FAR, custody_on, inside_on)
@@ -177,8 +181,10 @@ class _Convicts:
             expired &= (out < rows.start) | (out > rows.until)
         return begins | expired, np.where(expired, rows.until + 1, rows.start)
 
-    def _term(self) -> tuple[Int32, Mask]:
-        """The last day of the current term, FAR where it has no end or none is known, and whether it was commuted."""
+    def _term(self) -> tuple[Int32, Mask, Int32]:
+        """The last day of the current term, FAR where it has no end or none is known, and whether it was commuted; of
+        each row the last day of what it states, NEVER where it states none.
+        """
         rows, count = self._rows, self._count
         end = np.where(rows.until == 0, FAR, np.minimum(np.maximum(rows.until, 0), FAR)).astype(np.int32)
         current = self._begun & (rows.start > self._released[rows.who])
@@ -194,10 +200,27 @@ class _Convicts:
         counts = stated & since
         if np.count_nonzero(newest):
             counts &= ~self._restated((stated | commuted) & ~since, end, commuted_to)
+        shorter = stated & ~counts & (rows.start <= commuted_to[rows.who])
+        last_day = np.where(stated, np.where(shorter, np.minimum(end, commuted_to[rows.who]), end), np.int32(NEVER))
         until = np.maximum(latest(count, rows.who[counts], end[counts]), commuted_to)
         until[self._unexplained(current & since, stated)] = FAR
         moved = (commuted_to > NEVER) & (until == commuted_to)
-        return np.where(until == NEVER, np.int32(FAR), until), moved
+        return np.where(until == NEVER, np.int32(FAR), until), moved, last_day
+
+    def _in_again_on(self, begins: Mask, begin_day: Int32, last_day: Int32) -> Int32:
+        """The first day of the newest time in prison that began when the term before it was over, NEVER where there is
+        none: courts tell of sentences, and not every release is told. Time outside must not be taken for time inside.
+        """
+        at = np.flatnonzero(begins & (begin_day > self._released[self._rows.who]))
+        # Whatever began on one day in one order: what is known to last longest first.
+        at = at[np.lexsort((-last_day[at], begin_day[at], self._rows.who[at]))]
+        who, day, last = self._rows.who[at], begin_day[at], last_day[at]
+        # What states no end is a part of the term that runs by then; where none does, nobody knows when it ended.
+        open_end = np.where(_so_far(who, last) >= day, day, np.int32(FAR))
+        so_far = _so_far(who, np.where(last == NEVER, open_end, last))
+        again = np.zeros(len(at), np.bool_)
+        again[1:] = (who[1:] == who[:-1]) & (day[1:] - 1 > so_far[:-1])
+        return latest(self._count, who[again], day[again])
 
     def _restated(self, before: Mask, end: Int32, commuted_to: Int32) -> Mask:
         """Imprisonments whose end is one of those stated `before` the commutation: told again, and no news.
@@ -258,6 +281,13 @@ class _Convicts:
             who, start = rows.who[chosen], rows.start[chosen]
             once = distinct(pack(who, start, np.zeros_like(who), np.zeros_like(who)))
             sheet.add(self._people[who[once]], code, on=start[once])
+
+
+def _so_far(who: Index, day: Int32) -> Int32:
+    """The latest day of each row and those of the same person before it; rows in ascending order of people."""
+    whose = who.astype(np.int64) << _PERSON_BITS
+    found: Int32 = (np.maximum.accumulate(whose + (day.astype(np.int64) - NEVER)) - whose + NEVER).astype(np.int32)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ class Alive:
         status: ALIVE_STRONG, ALIVE_MEDIUM or ALIVE_WEAK.
         code: the reason.
         told: stamp of the trace that the reason tells of, 0: none.
-        departments: independent departments with a trace within the cycle.
+        departments: independent departments with a trace within the cycle, those of one source counted once.
         newest: stamp of the newest trace, 0: none.
         anchor: stamp of the newest well-verified trace of the strong rule, 0: none.
     """
@@ -72,8 +72,8 @@ class Alive:
 def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
     """Grade each subject by its traces.
 
-    Points of a department are those of its best trace, so that neither repetitions nor many of a kind add weight. Every
-    aggregate is a maximum or a sum of maxima: adding a trace never lowers a grade.
+    Points of a department, or of several that are one source, are those of the best trace, so that neither repetitions
+    nor many of a kind add weight. Every aggregate is a maximum or a sum of maxima: adding a trace never lowers a grade.
     """
     rule, table = book.grading, book.kinds
     age = np.int32(as_of_on) - rows.day
@@ -84,7 +84,7 @@ def weigh(book: RuleBook, count: int, rows: TraceRows, as_of_on: int) -> Alive:
         points *= valid
         verified *= valid
     best = np.zeros((count, DEPARTMENT_SLOTS), np.int32)
-    np.maximum.at(best.reshape(-1), rows.subject * DEPARTMENT_SLOTS + rows.department, points)
+    np.maximum.at(best.reshape(-1), rows.subject * DEPARTMENT_SLOTS + rule.source.take(rows.department), points)
     departments = np.add.reduce(best.astype(np.bool_), axis=1, dtype=np.int64)
     newest = greatest(count, rows.subject, rows.stamp)
     anchor = medium_anchor = greatest(count, rows.subject, rows.stamp * (verified >= rule.medium_anchor_strength))

@@ -185,6 +185,18 @@ async def test_of_departments_that_did_not_answer_it_is_not_said_that_they_know_
     assert told.zh == "已答复的部门均查无此人。"
 
 
+async def test_where_no_department_answered_it_is_not_said_that_any_knows_nobody() -> None:
+    down = SourceDownError("down", "不可达")
+    ill = [Register({}, error=down), Register({}, department=v.DEPARTMENT_BANKS, error=down)]
+    findings = await answered(question(ANNA, BO), *ill)
+    assert list(findings.status) == [UNKNOWN, UNKNOWN]
+    names = {text.code: text.name for text in findings.reason_texts}
+    assert [names[code] for code in findings.reasons.code] == ["NOBODY_ANSWERED", *["SOURCE_SILENT"] * 2] * 2
+    (told,) = [text for text in findings.reason_texts if text.name == "NOBODY_ANSWERED"]
+    assert told.en == "No department answered, so whether any of them knows the person cannot be said; ask again."
+    assert told.zh == "没有任何部门答复，无从得知是否有部门登记此人，请稍后重新查询。"
+
+
 PURPOSES: dict[int, dict[str, Any]] = {
     v.PURPOSE_CERTIFICATION: {"visit": ("", 340000, "2026-05-01"), "move": ("", 340000, "2026-05-18")},
     v.PURPOSE_CHANGE_MONITORING: {"visit": None, "move": ("", 340000, "2026-05-18")},

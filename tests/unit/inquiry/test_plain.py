@@ -48,6 +48,7 @@ BOOKS = [
     ),
     book_with(("points: 300}", "points: 30}")),
     book_with(("  FACE_CHECK: {", "  FACE_CHECK: {valid_days: 100, ")),
+    book_with(("one_source: {", "one_source: {OTHERS: [BANKS, TRANSPORT, HEALTH], ")),
 ]
 
 
@@ -192,6 +193,7 @@ def test_all_whose_traces_may_be_used_are_written_so(rows: list[Row], purpose: i
         ([row("PHARMACY", 9)], "ALIVE_WEAK", 1),
         ([row("FACE_CHECK", 9), row("PHARMACY", 3)], "ALIVE_STRONG", 2),
         ([row("FACE_CHECK", 120), row("PHARMACY", 300)], "ALIVE_MEDIUM", 2),
+        ([row("FACE_CHECK", 5), row("OWN_CERTIFICATION", 5)], "ALIVE_MEDIUM", 2),
     ],
 )
 def test_the_living_are_told_as_alive(rows: list[Row], status: str, told: int) -> None:

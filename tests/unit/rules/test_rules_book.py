@@ -36,7 +36,7 @@ def changed(path: str, value: object) -> bytes:
 
 
 def test_the_built_in_rules_carry_their_version_and_digest():
-    assert BOOK.version == "2026.3"
+    assert BOOK.version == "2026.4"
     assert BOOK.digest == hashlib.sha256(RULES_FILE.read_bytes()).digest()
 
 
@@ -57,6 +57,9 @@ def test_the_built_in_rules_carry_their_version_and_digest():
         ("grading.strength_points.WEAK", 9),
         ("grading.medium.anchor_days", 30),
         ("grading.medium.anchor_strength", "IN_PERSON"),
+        ("grading.one_source", ...),
+        ("grading.one_source.CERTIFYING", ["CHURCH"]),
+        ("grading.one_source.TWICE", ["SOCIAL_INSURANCE", "BANKS"]),
         ("silence.best_status", "DECEASED"),
         ("exclusions", ...),
         ("exclusions.OLD_AGE", ["PENSION"]),

@@ -60,7 +60,7 @@ SENTENCE                     PENAL             -      COURTS
 IMPRISONED                   PENAL             there  JUSTICE
 COMMUTATION                  PENAL             -      COURTS JUSTICE
 PAROLE                       PENAL             -      COURTS JUSTICE
-RELEASE                      PENAL             -      JUSTICE
+RELEASE                      PENAL             -      PUBLIC_SECURITY JUSTICE
 MEDICAL_RELEASE              PENAL             -      COURTS JUSTICE
 RETURNED_TO_PRISON           PENAL             there  COURTS JUSTICE
 MARRIAGE                     FLAG              there  CIVIL_AFFAIRS

@@ -43,6 +43,14 @@ def test_hearsay_of_a_release_puts_nobody_out_of_prison() -> None:
         assert graded(imprisoned, hearsay, *LIVELY).flags == {"IMPRISONED"}
 
 
+def test_whom_the_police_detained_they_release() -> None:
+    detained, release = row("DETAINED", 100), row("RELEASE", 50, "PUBLIC_SECURITY")
+    assert graded(detained, *LIVELY).flags == {"DETAINED"}
+    found = graded(detained, release, *LIVELY)
+    assert found.flags == set()
+    assert "RELEASED" in found.codes
+
+
 def test_hearsay_that_the_benefit_does_not_depend_on_is_not_told() -> None:
     assert "HEARSAY" not in graded(row("MARRIAGE", 100, "BANKS"), *LIVELY, benefit=EMPLOYEE).codes
     assert "HEARSAY" not in graded(row("MARRIAGE", 4000, "BANKS"), *LIVELY, benefit=DEPENDANT).codes

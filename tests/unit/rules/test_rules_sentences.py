@@ -162,3 +162,43 @@ def test_an_imprisonment_stated_again_never_undoes_a_commutation(rows, commuted,
     repeated = replace(stated, observed=max(civil(again), commuted.observed))
     if "IMPRISONED" not in graded(*rows).flags:
         assert "IMPRISONED" not in graded(*rows, repeated).flags
+
+
+SECOND = sentence("2024-01-01", "2027-01-01")
+
+
+@pytest.mark.parametrize(
+    ("rows", "since"),
+    [
+        # whoever was out meanwhile, though nobody told of the release, has been inside since the second time only
+        ([sentence("2010-01-01", "2012-01-01")], "2024-01-01"),
+        ([sentence("2010-01-01", "2012-01-01"), row("IMPRISONED", "2010-02-01")], "2024-01-01"),
+        ([row("IMPRISONED", "2010-02-01", until="2012-01-01")], "2024-01-01"),
+        ([sentence("2010-01-01", "2030-01-01"), row("COMMUTATION", "2014-01-01", until="2016-01-01")], "2024-01-01"),
+        (
+            [
+                sentence("2010-01-01", "2030-01-01"),
+                row("COMMUTATION", "2014-01-01", until="2016-01-01"),
+                row("IMPRISONED", "2015-01-01", since="2010-02-01", until="2030-01-01"),
+            ],
+            "2024-01-01",
+        ),
+        (
+            [sentence("2005-01-01", "2010-01-01"), row("RELEASE", "2009-01-01"), sentence("2012-01-01", "2014-01-01")],
+            "2024-01-01",
+        ),
+        # one time in prison after another without a day outside is one
+        ([sentence("2010-01-01", "2023-12-31")], "2010-01-01"),
+        ([sentence("2010-01-01", "2023-12-30")], "2024-01-01"),
+        ([sentence("2010-01-01", "2012-01-01"), sentence("2011-06-01", "2025-01-01")], "2010-01-01"),
+        ([sentence("2010-01-01", "2025-01-01"), sentence("2011-06-01", "2012-01-01")], "2010-01-01"),
+        ([sentence("2010-01-01", detail=LIFE)], "2010-01-01"),
+        # nobody knows when an imprisonment that no term explains ended
+        ([sentence("2010-01-01", "2012-01-01"), row("IMPRISONED", "2013-01-01")], "2013-01-01"),
+    ],
+)
+def test_a_term_that_was_over_is_not_counted_to_the_next_one(rows, since):
+    found = graded(*rows, SECOND)
+    assert found.flags == {"IMPRISONED"}
+    assert found.told("IMPRISONED")[2] == since
+    assert graded(*[SECOND, *rows][::-1], *rows).told("IMPRISONED")[2] == since

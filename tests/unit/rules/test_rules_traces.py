@@ -1,5 +1,7 @@
 """Strong, medium, weak; DOMAIN section 5, numbers 7, 8, 12, 13 and 15 as far as traces go."""
 
+import re
+
 import pytest
 from rules_world import BOOK, EPOCH, TODAY, civil, graded, row
 
@@ -72,6 +74,28 @@ def test_an_own_certification_by_data_comparison_is_no_second_department():
     assert graded(rail, row("OWN_CERTIFICATION", 9, strength="WEAK")).status == "ALIVE_MEDIUM"
     assert graded(rail, row("OWN_CERTIFICATION", 9, strength="IN_PERSON")).status == "ALIVE_STRONG"
     assert graded(row("OWN_CERTIFICATION", 9, strength="ACCOUNT")).codes == {"NO_TRACES"}
+
+
+@pytest.mark.parametrize("kind", ["OWN_CERTIFICATION", "FACE_CHECK"])
+def test_a_face_check_and_the_certification_it_led_to_are_one_independent_source(kind):
+    face, own = row("FACE_CHECK", 5, "FACE_AUTHENTICATION"), row(kind, 5, "SOCIAL_INSURANCE")
+    for alone in ([face], [own], [face, own], [face, own, row(kind, 40, "SOCIAL_INSURANCE")]):
+        found = graded(*alone)
+        assert (found.status, found.codes) == ("ALIVE_MEDIUM", {"REAL_NAME_ONE_DEPARTMENT"})
+    found = graded(face, own, row("PHARMACY", 5))
+    assert found.status == "ALIVE_STRONG"
+    assert found.told("INDEPENDENT_DEPARTMENTS")[3] == 2
+
+
+def test_which_departments_are_one_source_is_a_setting():
+    text = RULES_FILE.read_text("utf-8")
+    apart = RuleBook.parse(re.sub(r"one_source: {.*}", "one_source: {}", text).encode(), "apart")
+    assert graded(row("FACE_CHECK", 5), row("OWN_CERTIFICATION", 5), book=apart).status == "ALIVE_STRONG"
+    medical = RuleBook.parse(
+        re.sub(r"one_source: {.*}", "one_source: {MEDICAL: [HEALTH, HEALTH_INSURANCE]}", text).encode(), "medical"
+    )
+    visit = [row("OUTPATIENT", 5), row("MEDICAL_REGISTRATION", 5)]
+    assert (graded(*visit).status, graded(*visit, book=medical).status) == ("ALIVE_STRONG", "ALIVE_MEDIUM")
 
 
 def test_a_mere_lead_of_life_counts_for_nothing():
