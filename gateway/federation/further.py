@@ -1,7 +1,9 @@
 """Further numbers of a person that one member tells of: under which the others are to be asked.
 
-Owns: what of an answer's links is taken over, and which members were not asked under it. Refuses: asking (`check`), and
-links of links: only the first answer of each member counts.
+Owns: what of an answer's links is taken over, and which members were not asked under it. Refuses: asking (`check`).
+
+Links of links count, too: what a member's second answer links, whoever was asked a second time already is not asked
+under, and lacks: nobody is certified who may be dead under a number that was changed twice, in two provinces.
 
 What another member says is not trusted. Taken over are well-formed numbers, as many as a question may have, and none of
 an answer in identity conflict. What is left out for their number leaves the others lacking, so that nobody is certified
@@ -38,21 +40,20 @@ class Linked:
         self._more: set[str] = set()
         self._own: dict[str, frozenset[str]] = {}
 
-    def listen(self, member_id: str, numbers: Sequence[str], *, conflict: bool, first: bool) -> None:
-        """Take over what a member's answer links to the person.
+    def listen(self, member_id: str, numbers: Sequence[str], *, conflict: bool) -> None:
+        """Take over what a member's answer links: for the others what any of its answers does, for itself the last.
 
         Args:
             member_id: who.
             numbers: what it links, as it came.
             conflict: whether the answer is an identity conflict: then it is not for the others.
-            first: whether it is the member's first answer; only that one is for the others.
         """
         known = _well_formed(numbers[:MAX_LINKED]) if numbers else frozenset()
         self._own[member_id] = known
-        if not first:
+        if conflict:
             return
-        self._told[member_id] = frozenset() if conflict else known - self._asked
-        if len(numbers) > MAX_LINKED and not conflict:
+        self._told[member_id] = self._told.get(member_id, frozenset()) | (known - self._asked)
+        if len(numbers) > MAX_LINKED:
             self._more.add(member_id)
 
     def wanted(self, member_id: str) -> frozenset[str]:
@@ -81,13 +82,8 @@ class Further(Linked):
         self._question = question
 
     def hear(self, member_id: str, findings: exchange_pb2.Findings) -> None:
-        """Take over what a member's answer links: for the others if it is its first, for itself in any case."""
-        self.listen(
-            member_id,
-            findings.links.id_number,
-            conflict=bool(findings.flags[0] & _IDENTITY),
-            first=member_id not in self._told,
-        )
+        """Take over what a member's answer links."""
+        self.listen(member_id, findings.links.id_number, conflict=bool(findings.flags[0] & _IDENTITY))
 
     def question(self, numbers: Sequence[str]) -> exchange_pb2.Question:
         """The question under these further numbers, too."""

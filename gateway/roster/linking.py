@@ -55,7 +55,7 @@ def linked_by(rows: pl.DataFrame, replies: Sequence[Reply]) -> dict[int, Linked]
         for subject, place in _answered(reply, found):
             if subject in told or not first:
                 conflict = bool(findings.flags[subject] & _IDENTITY)
-                found[place].listen(reply.ask.member, told.get(subject, []), conflict=conflict, first=first)
+                found[place].listen(reply.ask.member, told.get(subject, []), conflict=conflict)
     return found
 
 

@@ -16,7 +16,7 @@ from gateway.exchange.question import MAX_ALIASES
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.checked import Checked
 from gateway.federation.further import Further
-from gateway.federation.kept import MAX_LINKED, CacheOptions, linked_numbers
+from gateway.federation.kept import MAX_LINKED, CacheOptions
 from gateway.federation.verdict import Verdict, verdict
 from gateway.store.engine import Store
 from tests.unit.adapters.adapters_world import number
@@ -335,16 +335,32 @@ async def test_a_number_behind_so_many_that_it_is_not_read_is_not_passed_over(
     not_certified(await check(federation, store), C)
 
 
-async def test_what_the_second_answer_links_is_shown_and_not_followed(federation: Linking, store: Store) -> None:
+def changed_twice(newest: str) -> Known:
+    """Known by her second number only, and that it was changed, too."""
+    return lambda asked: alive(newest) if NEW_ANNA in asked else findings(UNKNOWN)
+
+
+async def test_nobody_is_certified_where_the_second_answer_links_what_others_were_not_asked_under(
+    federation: Linking, store: Store
+) -> None:
     newest = number(7)
-    federation.knows(C, dead_as(NEW_ANNA, linked=[newest]))
+    federation.knows(C, changed_twice(newest))
+    federation.knows(D, dead_as(newest))
+    checked = await check(federation, store, regions=(*BOTH, D.region))
+    assert federation.asked_of(C) == [[ANNA], [ANNA, NEW_ANNA]]
+    assert federation.asked_of(D) == [[ANNA], [ANNA, NEW_ANNA]], "nobody is asked a third time"
+    not_certified(checked, D)
+
+
+async def test_what_the_second_answer_links_is_asked_of_those_that_have_one_left(
+    federation: Linking, store: Store
+) -> None:
+    newest = number(7)
+    federation.knows(B, lambda asked: dead_as(newest)(asked) if newest in asked else alive(NEW_ANNA))
+    federation.knows(C, changed_twice(newest))
     checked = await check(federation, store)
-    assert federation.asked_of(B) == [[ANNA]]
-    assert len(federation.asked_of(C)) == 2
+    assert federation.asked_of(B) == [[ANNA], [ANNA, newest]]
     nothing_lacks(checked, DECEASED, words.CERTIFICATION_STATUS_STOP_PROPOSED)
-    second = checked.results[1].answer
-    assert second is not None
-    assert linked_numbers(second.findings) == [newest]
 
 
 async def test_each_is_asked_under_what_the_other_links(federation: Linking, store: Store) -> None:
