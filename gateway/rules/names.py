@@ -11,7 +11,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-_DOTS: Final = "·•・‧．.･∙⋅●・᛫˙•‧"
+_DOTS: Final = "·•・‧．.･∙⋅●・᛫˙•‧。｡、ㆍ⸱ꞏ∘◦⦁"
+"""Between the parts of a name, as registers and input methods write the middle dot. Some have a compatibility form that
+is no dot any more (˙ becomes a blank and a combining mark): they are dropped before unifying as well as after."""
+_JOINTS: Final = "-‐‑‒–—−－'‘’＇ʼ"
+"""Hyphens and apostrophes of Latin names: travel documents leave them out of the line that machines read."""
 _BLANK_LIKE: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 
 # GB 18030-2000 put 14 ideographs and radicals into the private use area; GB 18030-2005 and -2022 give them their own
@@ -38,33 +42,37 @@ _VARIATION_SELECTORS: Final = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
 
 
 def fold_variants(variants: Mapping[str, str]) -> Mapping[int, str]:
-    """A translation table of single characters, with what is always folded: dots, private use, variation selectors."""
+    """A translation table of single characters, with what is always folded: dots and the like, private use, variation
+    selectors.
+    """
     table: dict[int, str] = dict.fromkeys(_VARIATION_SELECTORS, "")
-    table.update({ord(character): "" for character in _DOTS + _BLANK_LIKE})
+    table.update({ord(character): "" for character in _DOTS + _JOINTS + _BLANK_LIKE})
     table.update({ord(private): standard for private, standard in _GB18030_PRIVATE_USE.items()})
     table.update({ord(character): target for character, target in variants.items()})
     return MappingProxyType(table)
 
 
 _PLAIN: Final = fold_variants({})
+_ASCII: Final = {ord(character): "" for character in _DOTS + _JOINTS if character.isascii()}
 
 
 def name_key(name: str, variants: Mapping[int, str] = _PLAIN) -> str:
     """What a name is compared by.
 
     Compatibility forms are unified (NFKC: full-width letters, CJK compatibility ideographs), blanks, dots between the
-    parts of a name and variation selectors dropped, private-use forms of GB 18030-2000 and variant characters replaced,
-    Latin letters case-folded.
+    parts of a name, hyphens, apostrophes and variation selectors dropped, private-use forms of GB 18030-2000 and
+    variant characters replaced, Latin letters case-folded.
 
     Args:
         name: as a register has it.
         variants: table made by `fold_variants`.
     """
     if name.isascii():
-        return "".join(name.replace(".", "").split()).casefold()
+        return "".join(name.translate(_ASCII).split()).casefold()
     key = name
     for _ in range(_MOST_PASSES):
-        folded = "".join(unicodedata.normalize("NFKC", key).translate(variants).split()).casefold()
+        unified = unicodedata.normalize("NFKC", key.translate(variants))
+        folded = "".join(unified.translate(variants).split()).casefold()
         if folded == key:
             break
         key = folded
