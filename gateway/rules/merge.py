@@ -4,7 +4,7 @@ Owns the rule, first match:
 
     some member: number held under another name           CONFLICT, flag IDENTITY_CONFLICT and nothing else
     some member: CONFLICT                                 CONFLICT
-    a death here, a later trace there                     CONFLICT (MEMBERS_DISAGREE)
+    a death here, a later trace there                     CONFLICT (MEMBERS_DISAGREE), unless it is excused there
     a death here, its declaration revoked there           CONFLICT (REVOKED_ELSEWHERE)
     some member: DECEASED                                 DECEASED on the earliest day of these
     some member: DECEASED_SUSPECTED                       DECEASED_SUSPECTED on the earliest day of these
@@ -110,7 +110,10 @@ def merge(
     hidden = well & (last_trace_on == 0)
     # The member whose record decides has weighed its own traces already.
     decides = (dead | suspected) & (decided_on <= death_on)
-    disagree = death & ((~decides & (traced > death_on + grace)) | hidden).any(axis=0)
+    # So has one that has the death a little later, the cremation after it, of what came after that: such a trace trails
+    # the person (`lag_days`), or it would be in conflict. It must not trail the earlier death by more than any may.
+    trails = (dead | suspected) & (traced > decided_on + grace) & (traced <= death_on + book.kinds.lag_days.max())
+    disagree = death & ((~decides & ~trails & (traced > death_on + grace)) | hidden).any(axis=0)
     revoked = death & ((flags & _REVOKED != 0) & ~dead & ~suspected).any(axis=0)
     seen = (well & (traced > missing_on + grace) | hidden).any(axis=0)
     unsettled = any_missing & ~death & seen

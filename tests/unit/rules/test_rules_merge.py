@@ -84,6 +84,24 @@ REVOKED = member("ALIVE_WEAK", "DEATH_DECLARATION_REVOKED", seen="2026-01-05")
             "2026-02-01",
             {"MEMBERS_DISAGREE"},
         ),
+        # cremated there two days later, and the stay in hospital settled after that, as it is excused there
+        ([DEAD, member("DECEASED", decided="2026-02-03", seen="2026-02-20")], "DECEASED", "2026-02-01", set()),
+        (
+            [DEAD, member("DECEASED_SUSPECTED", decided="2026-02-03", seen="2026-03-04")],
+            "DECEASED",
+            "2026-02-01",
+            set(),
+        ),
+        *[
+            (
+                [DEAD, member("DECEASED", decided="2026-02-05", seen=seen)],
+                "CONFLICT",
+                "2026-02-01",
+                {"MEMBERS_DISAGREE"},
+            )
+            # before the death there, so that nothing there excused it; later than any record may trail
+            for seen in ("2026-02-03", "2026-02-06", "2026-03-05")
+        ],
         ([DEAD, REVOKED], "CONFLICT", "2026-02-01", {"REVOKED_ELSEWHERE"}),
         ([SUSPECTED, MEDIUM], "CONFLICT", "2026-01-01", {"MEMBERS_DISAGREE"}),
         ([SUSPECTED, TRACELESS], "DECEASED_SUSPECTED", "2026-01-01", set()),
@@ -201,8 +219,14 @@ def test_nobody_seen_after_a_death_is_called_deceased(members):
     found = merged(*members)
     if status_name(found.status[0]) == "DECEASED":
         for _, flags, decided, seen, _ in members:
-            assert seen <= found.decided_on[0] + BOOK.death.grace_days or decided == found.decided_on[0]
+            excused_there = decided and decided < seen <= found.decided_on[0] + BOOK.kinds.lag_days.max()
+            assert (
+                seen <= found.decided_on[0] + BOOK.death.grace_days or decided == found.decided_on[0] or excused_there
+            )
             assert not flags & flag_bits("IDENTITY_CONFLICT", "DEATH_DECLARATION_REVOKED")
+
+
+LONGEST_LAG = int(BOOK.kinds.lag_days.max())
 
 
 def judged(members):
@@ -222,7 +246,8 @@ def judged(members):
         first = min(gone)
         for status, flags, on, seen in spoken:
             well = status in {"ALIVE_STRONG", "ALIVE_MEDIUM"}
-            own = status.startswith("DECEASED") and on <= first
+            lies_there = status.startswith("DECEASED")
+            own = lies_there and (on <= first or on + grace < seen <= first + LONGEST_LAG)
             if (well and not seen) or (seen > first + grace and (well or (deaths and not own))):
                 why.add("MEMBERS_DISAGREE")
             if deaths and "DEATH_DECLARATION_REVOKED" in flags and not status.startswith("DECEASED"):
