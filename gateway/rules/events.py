@@ -12,6 +12,7 @@ import numpy as np
 
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import EvidenceLike, Index, Int32, Mask
+from gateway.rules.kinds import Role
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 
@@ -68,9 +69,12 @@ _NONE = Events(
 
 
 def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: int) -> Events:
-    """The events among `rows` that were known by `as_of_on`."""
+    """The events among `rows` that were known by `as_of_on`; see `dies_early`."""
     observed = evidence.observed_on[rows]
     available = evidence.available_on[rows]
+    early = dies_early(book, evidence, rows, as_of_on)
+    if np.count_nonzero(early):
+        observed = np.where(early, np.int32(0), observed)
     visible = (observed <= as_of_on) & (available <= as_of_on)
     if np.count_nonzero(visible) != len(visible):
         rows, observed, available = rows[visible], observed[visible], available[visible]
@@ -92,6 +96,16 @@ def read_events(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: i
         from_on=from_on,
         until_on=evidence.until_on[rows],
     )
+
+
+def dies_early(book: RuleBook, evidence: EvidenceLike, rows: Index, as_of_on: int) -> Mask:
+    """Which of the rows are deaths that were known by `as_of_on` and are dated after it: of these the day is wrong, and
+    the death may be right. They count as undated, so that nobody is certified on a mistyped year.
+    """
+    available = evidence.available_on[rows]
+    role = book.kinds.role.take(evidence.kind[rows], mode="clip")
+    early: Mask = (evidence.observed_on[rows] > as_of_on) & (available > 0) & (available <= as_of_on)
+    return early & (role >= Role.DEATH_CONFIRMED) & (role <= Role.DEATH_LEAD)
 
 
 def event_days(observed: Int32, available: Int32, from_on: Int32, as_of_on: int) -> Int32:

@@ -34,7 +34,7 @@ from gateway.rules.book import RuleBook
 from gateway.rules.changes import Flags, bit, judge_age, judge_changes
 from gateway.rules.columns import FAR, MAX_SUBJECTS, EvidenceLike, Index, Int32, Mask, same_length
 from gateway.rules.deaths import judge_deaths
-from gateway.rules.events import Events, read_events, roles_present
+from gateway.rules.events import Events, dies_early, read_events, roles_present
 from gateway.rules.kinds import DEPARTMENT_SLOTS, KIND_SLOTS, STRENGTH_SLOTS, Role, RowClass
 from gateway.rules.penal import judge_sentences
 from gateway.rules.reasons import ReasonCode, Reasons, ReasonSheet
@@ -245,7 +245,7 @@ def _sort_rows(
     rest = (~trace).nonzero()[0]
     rest_class = row_class[rest]
     if np.count_nonzero(rest_class != RowClass.EVENT) or np.count_nonzero(day[rest] > as_of_on):
-        _tell_unused(evidence, rest, rest_class, as_of_on, sheet)
+        _tell_unused(book, evidence, rest, rest_class, as_of_on, sheet)
     rows = trace.nonzero()[0]
     kind, department, day = kind[rows], department[rows], day[rows]
     traces = TraceRows(subject[rows], kind, department, cell[rows], day, stamps(day, kind, department))
@@ -253,12 +253,18 @@ def _sort_rows(
 
 
 def _tell_unused(
-    evidence: EvidenceLike, rest: Index, rest_class: NDArray[np.uint8], as_of_on: int, sheet: ReasonSheet
+    book: RuleBook,
+    evidence: EvidenceLike,
+    rest: Index,
+    rest_class: NDArray[np.uint8],
+    as_of_on: int,
+    sheet: ReasonSheet,
 ) -> None:
     """Count rows that were left out. Rows not available yet stay unsaid: on that day nobody knew them."""
     day, available = evidence.observed_on[rest], evidence.available_on[rest]
     visible = (available <= as_of_on) & (rest_class != RowClass.IDLE)
     future = visible & (day > as_of_on) & (rest_class != RowClass.NOT_UNDERSTOOD)
+    future &= ~dies_early(book, evidence, rest, as_of_on)
     strange = visible & ((rest_class == RowClass.NOT_UNDERSTOOD) | ((rest_class == RowClass.TRACE) & (day <= 0)))
     for chosen, code in ((strange, ReasonCode.NOT_UNDERSTOOD), (future, ReasonCode.DATED_IN_FUTURE)):
         rows = rest[chosen]

@@ -61,6 +61,18 @@ def test_a_move_is_followed_on_the_word_of_the_register_only() -> None:
     assert graded(row("HOUSEHOLD_MOVED", 30, "BANKS", detail=420100), *LIVELY).flags == set()
 
 
+@pytest.mark.parametrize("kind", ["CREMATION", "BURIAL", "DEATH_REPORT"])
+def test_a_death_known_before_the_day_it_is_dated_is_no_reason_to_certify(kind: str) -> None:
+    found = graded(row(kind, "2062-05-24", known=2), *LIVELY)
+    assert (found.status, found.decided) == ("DECEASED_SUSPECTED", "2026-05-25")
+    assert found.told("DEATH_LEAD")[1:3] == (kind, "2026-05-25")
+    assert "DATED_IN_FUTURE" not in found.codes
+    # Nobody knew of it yet, or nobody says when it was known.
+    for later in (row(kind, "2062-05-24", known=-1), row(kind, "2062-05-24")):
+        assert graded(later, *LIVELY).status == "ALIVE_STRONG"
+    assert "DATED_IN_FUTURE" in graded(row("MARRIAGE", "2062-05-24", known=2), *LIVELY).codes
+
+
 @pytest.mark.parametrize("kind", ["OLD_AGE_SUBSIDY", "HOSPITAL_STAY"])
 def test_who_was_seen_in_person_after_a_confirmed_death_is_no_late_record(kind: str) -> None:
     found = graded(row("CREMATION", 40), row(kind, 38, strength="IN_PERSON"))

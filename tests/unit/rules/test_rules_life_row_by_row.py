@@ -1,6 +1,8 @@
 """Death and disappearance judged once more, one person and one row at a time, as docs/rules.md tells it; the columns of
 the rules come to the same, whatever the evidence."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rules_world import BOOK, Row, civil, graded, row
@@ -37,6 +39,10 @@ def role_of(r: Row) -> int:
     return int(BOOK.kinds.role[KINDS[r.kind]])
 
 
+def dies(r: Row) -> bool:
+    return role_of(r) in (Role.DEATH_CONFIRMED, Role.DEATH_SUPPORTED, Role.DEATH_LEAD)
+
+
 def day_of(r: Row) -> int:
     """The day from which a row counts: without one, the latest it can have been."""
     return r.observed or r.available or TODAY
@@ -57,6 +63,8 @@ def latest(days: list[int]) -> int:
 
 def judged(people: list[Row], born: int) -> tuple[str, int, set[str]]:
     """Status ("" for the living), the day that decides, and the flags about life."""
+    # A death that was known before its day has no day that anyone could believe.
+    people = [replace(r, observed=0) if r.observed > TODAY >= r.available > 0 and dies(r) else r for r in people]
     visible = [r for r in people if r.observed <= TODAY and r.available <= TODAY]
     events = [r for r in visible if KINDS[r.kind] >= FIRST_EVENT]
     traces = [r for r in visible if KINDS[r.kind] < FIRST_EVENT and r.observed and strength_of(r) > STRENGTHS["LEAD"]]
