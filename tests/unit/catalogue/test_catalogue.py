@@ -205,6 +205,15 @@ def test_traces_of_one_department_alone_certify_nobody() -> None:
     assert Lack.GRADE in {one.lack for one in lacking([*all_but(*traces), *weak])}
 
 
+def test_a_face_check_and_the_certification_it_led_to_certify_nobody() -> None:
+    traces = [one.kind for one in NEEDS if one.group is Group.TRACE]
+    face = offer(a.EVIDENCE_KIND_FACE_CHECK, a.DEPARTMENT_FACE_AUTHENTICATION)
+    own = offer(a.EVIDENCE_KIND_OWN_CERTIFICATION, a.DEPARTMENT_SOCIAL_INSURANCE)
+    rail = offer(a.EVIDENCE_KIND_RAIL_TRAVEL, a.DEPARTMENT_TRANSPORT)
+    assert Lack.GRADE in {one.lack for one in lacking([*all_but(*traces), face, own])}
+    assert Lack.GRADE not in {one.lack for one in lacking([*all_but(*traces), face, rail])}
+
+
 def test_a_province_without_a_member_is_told_first() -> None:
     gaps = gaps_of(BOOK, TERMS, NEEDS, [], (), unserved=(540000,))
     assert [(one.region, one.lack) for one in gaps] == [(540000, Lack.UNSERVED)]
