@@ -42,6 +42,7 @@ _ROOMY = 100
 _FRAME = 4
 """Columns that the frame takes."""
 _NOBODY_KNOWS = "UNKNOWN_PERSON"
+_NOBODY_ANSWERED = "NOBODY_ANSWERED"
 
 
 def named(table: dict[int, Word], number: int) -> str:
@@ -61,15 +62,22 @@ def as_json(response: agency_pb2.CheckResponse) -> dict[str, object]:
     return answer
 
 
+def _status(response: agency_pb2.CheckResponse) -> str:
+    """The status in words. Where no department of any province answered, nobody said that the person is not known."""
+    if not response.status:
+        return say("not answered yet", "尚无答复")
+    told = {reason.name for reason in response.reasons}
+    if response.status == words.SURVIVAL_STATUS_UNKNOWN and _NOBODY_ANSWERED in told and _NOBODY_KNOWS not in told:
+        return say("nobody answered", "无部门答复")
+    return named(wording.STATUSES, response.status)
+
+
 def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "", note: str = "") -> None:
     """Print one answer."""
     colour = _COLOURS.get(response.status, "white")
     head = Text()
     unanswered = not response.status
-    head.append(
-        say("not answered yet", "尚无答复") if unanswered else named(wording.STATUSES, response.status),
-        style=f"bold {colour}",
-    )
+    head.append(_status(response), style=f"bold {colour}")
     for flag in response.flags:
         head.append("  ")
         head.append(f" {named(wording.FLAGS, flag)} ", style="reverse")
@@ -88,7 +96,7 @@ def show(console: Console, response: agency_pb2.CheckResponse, *, title: str = "
         parts.append(_outdated(response, console.width - _FRAME))
     known = response.status != words.SURVIVAL_STATUS_UNKNOWN
     for reason in response.reasons:
-        if known and reason.name == _NOBODY_KNOWS:
+        if known and reason.name in (_NOBODY_KNOWS, _NOBODY_ANSWERED):
             continue  # one of several provinces, which says so in its own line below
         parts.append(_broken("• " + plain(reason.zh if chinese() else reason.en), console.width - _FRAME))
     if response.evidence:

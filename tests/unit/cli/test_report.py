@@ -190,6 +190,19 @@ def test_what_one_province_does_not_know_stands_beside_it_not_above_all(language
     assert any(each in shown(response) for each in ("均查无此人。", "Nobody knows."))
 
 
+def test_where_no_department_answered_nobody_is_said_to_be_registered_nowhere(language: str) -> None:
+    nowhere = getattr(wording.STATUSES[words.SURVIVAL_STATUS_UNKNOWN], language)
+    response = answer()
+    response.reasons.add(name="NOBODY_ANSWERED", zh="没有任何部门答复。", en="No department answered.")
+    assert not any(each in shown(response) for each in ("没有任何部门答复。", "No department answered."))
+    response.status = words.SURVIVAL_STATUS_UNKNOWN
+    head = shown(response).split("→")[0]
+    assert {"zh": "无部门答复", "en": "nobody answered"}[language] in head
+    assert nowhere not in head
+    response.reasons.add(name="UNKNOWN_PERSON", zh="均查无此人。", en="Nobody knows.")
+    assert nowhere in shown(response).split("→")[0]
+
+
 def test_an_incomplete_answer_is_not_said_to_be_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WUGAN_LANG", "zh")
     text = shown(answer())
