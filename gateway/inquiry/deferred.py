@@ -5,6 +5,8 @@ it has a gap, and the last one when nothing is missing any more or the question'
 whether the question is allowed, and answering it (`answering` does both), and sending (the answer is a letter in the
 outbox, committed together with the record of it).
 
+By a clock that is ahead for a moment nothing is the last answer: a question's time is measured by one that is believed.
+
 People are counted in quotas once, when the question is first asked of the departments; a crash just then may count them
 twice, never not at all.
 """
@@ -26,6 +28,7 @@ from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.resilience.backoff import Backoff
 from gateway.sections.lasting import OutboxSettings
 from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.letters import Effect
 from wugan.federation.v1 import delivery_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -64,6 +67,7 @@ class DeferredQuestions:
         self._post = post
         self._audit = audit
         self._clock = clock
+        self._jumps = Jumps(clock, STEP_MS)
         self._max_subjects = max_subjects
         self._settings = settings
         self._again = Backoff(settings.again_first_s, settings.again_longest_s)
@@ -93,26 +97,32 @@ class DeferredQuestions:
         question = exchange_pb2.Question.FromString(delivery.body)
         account = Account(counted=delivery.progress >= _TOLD)
         outcome: exchange_pb2.Findings | WuganError
-        if now_ms >= delivery.expires_at_ms:
+        if now_ms >= self._until_ms(delivery):
+            if self._jumps.at_least_ms() < delivery.expires_at_ms:  # a machine that has just started may be wrong
+                return Handled(again_at_ms=now_ms + self._pause_ms(delivery.attempts), progress=delivery.progress)
             outcome = _too_late()
         else:
             prepared = self._inquiry.prepare(delivery.sender, [question], self._settings.question_patience_s, [account])
             (outcome,) = await self._inquiry.answer(prepared)
-        again_ms = self._clock.now_ms() + self._pause_ms(delivery.attempts)
+        again_ms, until_ms = self._clock.now_ms() + self._pause_ms(delivery.attempts), self._until_ms(delivery)
         answer = exchange_pb2.Answer(context=question.context)
         if isinstance(outcome, WuganError):
             again_ms = max(again_ms, now_ms + outcome.retry_after_ms)
-            if outcome.retryable and again_ms < delivery.expires_at_ms:
+            if outcome.retryable and again_ms < until_ms:
                 return Handled(again_at_ms=again_ms, progress=delivery.progress)
             answer.refusal.CopyFrom(_refusal(outcome))
             return Handled(self._effects(delivery, question, answer, account, final=True))
         answer.findings.CopyFrom(outcome)
         missing = any(source.outcome in _MAY_STILL_COME for source in outcome.sources)
-        if not missing or again_ms >= delivery.expires_at_ms:
+        if not missing or again_ms >= until_ms:
             return Handled(self._effects(delivery, question, answer, account, final=True))
         if delivery.progress >= _TOLD:
             return Handled(again_at_ms=again_ms, progress=_TOLD)
         return Handled(self._effects(delivery, question, answer, account, final=False), again_ms, _TOLD)
+
+    def _until_ms(self, delivery: Received) -> int:
+        """When the time of a question is over, by the clock as it goes just now."""
+        return delivery.expires_at_ms + self._jumps.ahead_ms()
 
     def _pause_ms(self, attempts: int) -> int:
         return round(1000 * self._again.bound_s(attempts + 1))

@@ -29,6 +29,7 @@ from gateway.observing import metrics
 from gateway.rules.identity import normalise_numbers
 from gateway.sections.lasting import NoticesSettings
 from gateway.store.changes import ChangedPerson, Changes, Taken
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.watches import Group, Watches
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -74,6 +75,7 @@ class Following:
         self._watches = watches
         self._changes = changes
         self._clock = clock
+        self._jumps = Jumps(clock, STEP_MS)
         self._settings = settings
         self._found = found
         self._woken: dict[str, asyncio.Event] = {}
@@ -212,7 +214,8 @@ class Following:
         if not whole:
             return people
         tokens = await asyncio.to_thread(tokens_of, groups, people)
-        known = await self._watches.known(list(tokens), self._clock.now_ms())
+        # Not by a clock that is ahead for a moment: whoever is forgotten here is not looked at when it is set right.
+        known = await self._watches.known(list(tokens), self._jumps.at_least_ms())
         found = {tokens[token][0].number for token in known}
         return [person for person in people if person.number in found]
 

@@ -42,6 +42,7 @@ from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.changes import ChangedPerson, DueChange, Later
 from gateway.store.engine import Store
+from gateway.store.jumps import STEP_MS, Jumps
 from gateway.store.letters import LONGEST_OFF_MS, Effect, Letter
 from gateway.store.watches import Advance, Group, Watched
 from wugan.adapter.v1 import columns_pb2
@@ -125,6 +126,7 @@ class Noticing:
         self._store = store
         self._post = post
         self._clock = clock
+        self._jumps = Jumps(clock, STEP_MS)
         self._settings = settings
         self._deliver_ms = deliver_ms
         self._overdue_ms = round(settings.overdue_days * 86_400_000)
@@ -223,7 +225,8 @@ class Noticing:
             return []
         people = await self._people(due, outcomes)
         tokens = await asyncio.to_thread(tokens_of, list(groups.values()), list(people.values()))
-        watched = await self._store.watches.find(tokens, self._clock.now_ms())
+        # A person without a subscription is done with: not because it seems to be over by a clock that is not believed.
+        watched = await self._store.watches.find(tokens, self._jumps.at_least_ms())
         by_person = {person.number: each for each, person in zip(due, people.values(), strict=True)}
         nameless = {tokens[each.token][0].number for each in watched if not tokens[each.token][0].name}
         settings = self._settings

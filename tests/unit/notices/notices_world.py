@@ -253,9 +253,11 @@ def findings_of(told: Told) -> exchange_pb2.Findings:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, *departments: Register, **changed: Any) -> AsyncIterator[World]:
+async def world(
+    folder: Path, *departments: Register, clock: FakeClock | None = None, **changed: Any
+) -> AsyncIterator[World]:
     """Two sites with outbox and inbox at work; B has these departments and has begun to follow them."""
-    clock = FakeClock(NOW_MS)
+    clock = clock or FakeClock(NOW_MS)
     async with two_sites(folder, clock) as (a, b):
         made = World(a, b, clock, departments, **changed)
         async with a.running(), b.running():

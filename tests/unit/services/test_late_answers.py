@@ -94,6 +94,7 @@ class World:
     federation: Federation
     insurance: Register
     banks: Register
+    questions: DeferredQuestions
     peer: Identity = field(default_factory=A.unit)
 
     async def check(self, **changed: Any) -> agency_pb2.CheckResponse:
@@ -150,7 +151,7 @@ async def world_in(folder: Path, **changed: Any) -> AsyncIterator[World]:
         checks = federation.checks(a.store)
         notices = federation.notices(a.store, checks)
         agency = AgencyServicer(desk, checks, BOOK, federation.directory, A.member_id, late, notices, NO_ROSTERS)
-        yield World(a, b, agency, federation, insurance, banks)
+        yield World(a, b, agency, federation, insurance, banks, questions)
 
 
 @pytest.fixture
