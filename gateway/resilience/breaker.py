@@ -2,7 +2,8 @@
 
     CLOSED      everybody is let through. Opens when of at least `calls` calls within the window a share of `error_rate`
                 failed, or a share of `slow_rate` took longer than `slow_s`; or when for `silent_s` as many failed and
-                none did well, whatever went well before: who was asked much would be asked in vain for long.
+                none did well, whatever went well before and however long that took: who was asked much would be asked
+                in vain for long, and who is asked seldom for ever.
     OPEN        nobody is let through until the interval is over. Intervals double with each opening in a row.
     HALF_OPEN   `probes` calls at once are let through. As many successes close it; one failure opens it again.
 
@@ -243,10 +244,12 @@ class Breaker:
 
     def _judge(self, now: float) -> None:
         limits = self._limits
-        if self._calls < limits.calls:
+        # However few of them are within the window: who is asked seldom would be asked in vain for ever.
+        if self._in_a_row >= limits.calls and now - self._since >= limits.silent_s:
+            self._open(self.reason)
+        elif self._calls < limits.calls:
             return
-        silent = self._in_a_row >= limits.calls and now - self._since >= limits.silent_s
-        if silent or self._failed >= limits.error_rate * self._calls:
+        elif self._failed >= limits.error_rate * self._calls:
             if self._failed:
                 self._open(self.reason)
         elif self._slow and self._slow >= limits.slow_rate * self._calls:

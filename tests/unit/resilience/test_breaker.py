@@ -108,6 +108,28 @@ def test_few_failures_do_not_last_a_while() -> None:
     assert world.breaker.state is State.OPEN
 
 
+def test_who_is_asked_seldom_and_only_fails_is_left_alone_though_few_calls_are_within_the_window() -> None:
+    world = World(silent_s=2.0)
+    for _ in range(4):
+        assert world.breaker.state is State.CLOSED
+        world.call(Said.FAILED, took_s=5.0)
+        world.call(Said.NOTHING)
+        world.clock.advance(60.0)
+    assert world.breaker.state is State.OPEN
+    assert world.breaker.outage is not None
+    assert world.breaker.outage.since_ms == NOW_MS + 5_000
+
+
+def test_who_is_asked_seldom_and_does_well_between_is_not_left_alone() -> None:
+    world = World(silent_s=2.0)
+    for _ in range(10):
+        for _ in range(3):
+            world.call(Said.FAILED, took_s=5.0)
+            world.clock.advance(60.0)
+        world.call(Said.WELL)
+    assert world.breaker.state is State.CLOSED
+
+
 def test_few_failures_say_nothing() -> None:
     world = World()
     for _ in range(3):
