@@ -111,6 +111,8 @@ class Outbox:
         """Letters that wait, by partner, as far as is known."""
         self._jumps = Jumps(clock, STEP_MS)
         self._lanes: dict[str, _Lane] = {}
+        self._troubles: dict[str, Trouble] = {}
+        """Partners that took nothing before a restart, until something waits for them."""
         self._running = False
 
     def submit(self, letter: Letter) -> asyncio.Future[int]:
@@ -162,14 +164,13 @@ class Outbox:
     async def run(self) -> None:
         """Send until cancelled."""
         loop = asyncio.get_running_loop()
-        troubles: dict[str, Trouble] = {}
         counted_at = -COUNT_S
         standstill = Standstill()
         try:
             while True:
                 try:
                     if not self._lanes:
-                        troubles = await self.table.troubles()
+                        self._troubles = await self.table.troubles()
                     self._running = True  # not before it is known whom to leave alone
                     if loop.time() - counted_at >= COUNT_S:
                         self.waiting = {each.partner: each.waiting for each in await self.table.backlog()}
@@ -178,7 +179,7 @@ class Outbox:
                     # Also what another process has put there: `wugan outbox retry`, another instance.
                     for partner in await self.table.partners():
                         if partner not in self._lanes:
-                            self._open(partner, troubles.get(partner))
+                            self._open(partner)
                         self.wake(partner)
                     standstill.ends()
                 except StoreError as error:
@@ -193,8 +194,8 @@ class Outbox:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _open(self, partner: str, trouble: Trouble | None = None) -> None:
-        lane = self._lanes[partner] = _Lane(self, partner, trouble)
+    def _open(self, partner: str) -> None:
+        lane = self._lanes[partner] = _Lane(self, partner, self._troubles.pop(partner, None))
         # No part of the trace of whatever made the first letter.
         lane.task = asyncio.get_running_loop().create_task(lane.run(), context=tracing.apart())
 
