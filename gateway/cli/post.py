@@ -51,6 +51,8 @@ class _Box(ABC):
 
     name: ClassVar[str]
     states: ClassVar[Mapping[str, int]]
+    too_old: ClassVar[tuple[str, str]] = ("", "")
+    """Why one that is dead may not be tried again, too."""
 
     @abstractmethod
     async def listed(self, store: Store, *, member: str = "", state: int = 0, limit: int = 1000) -> list[Listed]:
@@ -68,14 +70,18 @@ class _Box(ABC):
     async def drop(self, store: Store, delivery_id: bytes, record: AuditEvent) -> bool:
         """Drop a dead one for good, on record; whether it was there and dead."""
 
+    @abstractmethod
     async def dead(self, store: Store) -> list[bytes]:
-        """The dead ones."""
-        return [each.delivery_id for each in await self.listed(store, state=self.states["dead"])]
+        """All dead ones, oldest first."""
 
 
 class _Outbox(_Box):
     name = "outbox"
     states: ClassVar[Mapping[str, int]] = {"waiting": 1, "dead": 2}
+    too_old: ClassVar[tuple[str, str]] = (
+        ", or so old that the other side may take it twice, and can only be dropped",
+        "，或已过期过久、重投可能被对方重复受理（只能删除）",
+    )
 
     async def listed(self, store: Store, *, member: str = "", state: int = 0, limit: int = 1000) -> list[Listed]:
         return await store.post_office.letters(member=member, state=state, limit=limit)
@@ -84,6 +90,9 @@ class _Outbox(_Box):
         found = await store.post_office.letter(delivery_id)
         trouble = (await store.outbox.troubles()).get(found.member) if found is not None else None
         return found, {} if trouble is None else failing(trouble)
+
+    async def dead(self, store: Store) -> list[bytes]:
+        return await store.post_office.dead_letters()
 
     async def retry(self, store: Store, delivery_id: bytes, now_ms: int) -> bool:
         return await store.post_office.retry_letter(delivery_id, now_ms)
@@ -101,6 +110,9 @@ class _Inbox(_Box):
 
     async def one(self, store: Store, delivery_id: bytes) -> tuple[Listed | None, Mapping[str, Any]]:
         return await store.post_office.delivery(delivery_id), {}
+
+    async def dead(self, store: Store) -> list[bytes]:
+        return await store.post_office.dead_deliveries()
 
     async def retry(self, store: Store, delivery_id: bytes, now_ms: int) -> bool:
         return await store.post_office.retry_delivery(delivery_id)
@@ -247,7 +259,7 @@ def _retry(
         wanted = await _wanted(box, at, deliveries, all_dead=all_dead)
         return len(wanted), sum([await box.retry(at, each, clock.now_ms()) for each in wanted])
 
-    _told(*in_store(config_file, work), json_out, done)
+    _told(*in_store(config_file, work), json_out, done, box.too_old)
 
 
 def _drop(
@@ -303,11 +315,14 @@ def _record(delivery_id: bytes, where: str, reason: str, clock: Clock) -> AuditE
     )
 
 
-def _told(asked: int, done: int, json_out: bool, words: tuple[str, str]) -> None:
+def _told(asked: int, done: int, json_out: bool, words: tuple[str, str], more: tuple[str, str] = ("", "")) -> None:
     tell(
         json_out, {"asked": asked, "done": done}, f"{done} of {asked} {words[0]}", f"{asked} 条中 {done} 条已{words[1]}"
     )
     if done < asked:
-        why = say("the others are not dead, or not here: see list", "其余消息不是“已停止”状态或不存在，请用 list 查看")
+        why = say(
+            f"the others are not dead, or not here{more[0]}: see list",
+            f"其余消息不是“已停止”状态或不存在{more[1]}，请用 list 查看",
+        )
         click.echo(f"wugan: {why}", err=True)
         raise SystemExit(EXIT_REFUSED)

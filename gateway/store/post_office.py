@@ -159,6 +159,16 @@ class PostOffice:
             query = query.where(inbox.c.sender == member)
         return await self._list(query.limit(min(limit, LIST_AT_MOST)))
 
+    async def dead_letters(self) -> list[bytes]:
+        """Every dead letter, oldest first."""
+        query = sa.select(outbox.c.delivery_id).where(outbox.c.state == letters.DEAD).order_by(outbox.c.sequence)
+        return await self._ids(query)
+
+    async def dead_deliveries(self) -> list[bytes]:
+        """Every dead delivery, in the order of arrival."""
+        query = sa.select(inbox.c.delivery_id).where(inbox.c.state == received.DEAD).order_by(inbox.c.arrived)
+        return await self._ids(query)
+
     async def letter(self, delivery_id: bytes) -> Listed | None:
         """One letter."""
         found = await self._list(sa.select(*_LETTER).where(outbox.c.delivery_id == delivery_id))
@@ -184,6 +194,10 @@ class PostOffice:
     def drop_delivery(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:
         """Let a dead delivery be, and record it; False: there is none."""
         return self._writer.submit(self._drop_delivery, (delivery_id, self._audit.effect(record)))
+
+    async def _ids(self, query: sa.Select[Any]) -> list[bytes]:
+        rows = await self._reader.run(lambda connection: connection.execute(query).scalars().all())
+        return [bytes(each) for each in rows]
 
     async def _list(self, query: sa.Select[Any]) -> list[Listed]:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())

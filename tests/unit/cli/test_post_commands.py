@@ -131,6 +131,41 @@ def test_whoever_drops_what_waits_is_told_why_not(config: Path) -> None:
     assert "not dead" in ran.stderr
 
 
+async def _more(state: Path, count: int, made_ms: int) -> None:
+    """So many more dead letters, made then and over a day later."""
+    async with Store.open(state / "gateway.db", key=state / "store.key", clock=SystemClock()) as store:
+        options: Any = {"purpose": 1, "now_ms": made_ms, "expires_at_ms": made_ms + DAY_MS}
+        sent = [store.outbox.submit(letter(MEMBER, 1, b"dead", **options)) for _ in range(count)]
+        sequences = await asyncio.gather(*sent)
+        why = words.REFUSAL_REASON_TOO_LARGE
+        await store.outbox.settle(Attempt(MEMBER, dead=[Dead(each, why, "") for each in sequences]))
+
+
+def test_of_a_letter_that_is_too_old_to_be_sent_again_it_is_not_said_that_it_is_not_there(config: Path) -> None:
+    asyncio.run(_more(config.parent / "state", 1, SystemClock().now_ms() - 40 * DAY_MS))
+    ran = run("outbox", "retry", "--all", "--config", str(config))
+    assert ran.exit_code == 1
+    assert "1 of 2 sent again" in ran.stdout
+    assert "so old that the other side may take it twice" in ran.stderr
+    ran = run("outbox", "drop", "--all", "--reason", "too old", "--config", str(config))
+    assert (ran.exit_code, "1 of 1 dropped" in ran.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("act", [("retry",), ("drop", "--reason", "x")])
+def test_all_are_all_however_many(config: Path, act: tuple[str, ...]) -> None:
+    asyncio.run(_more(config.parent / "state", 1_200, SystemClock().now_ms()))
+    ran = run("outbox", *act, "--all", "--config", str(config))
+    assert (ran.exit_code, "1201 of 1201" in ran.stdout) == (0, True)
+    assert listed(config, "outbox", "list", "--state", "dead") == []
+
+
+def test_those_too_old_to_be_sent_again_hide_no_others(config: Path) -> None:
+    asyncio.run(_more(config.parent / "state", 1_000, SystemClock().now_ms() - 40 * DAY_MS))
+    asyncio.run(_more(config.parent / "state", 3, SystemClock().now_ms()))
+    ran = run("outbox", "retry", "--all", "--config", str(config))
+    assert "4 of 1004 sent again" in ran.stdout
+
+
 def test_a_dead_letter_is_sent_again(config: Path) -> None:
     (dead,) = listed(config, "outbox", "list", "--state", "dead")
     assert run("outbox", "retry", dead["delivery"], "--config", str(config)).exit_code == 0
