@@ -267,6 +267,7 @@ class AnswerCache:
         say so themselves.
         """
         if indexes is None:
+            self._notices.lost()  # of nobody in particular: what is on its way, or being read, may be its
             self._memory.drop_member(member_id)
         else:
             self._notices.came(member_id, indexes)
@@ -366,8 +367,8 @@ class AnswerCache:
     async def _load(self, key: bytes, numbers: Iterable[str]) -> Held | None:
         """An answer from the disk, into memory; None where it cannot be used, and then it is forgotten."""
         mark = self._notices.mark
-        while self._drops:  # what is to go must not be read before it has gone
-            await asyncio.wait(self._drops)
+        if self._drops:  # what is to go must not be read before it has gone; of what comes meanwhile, `mark` tells
+            await asyncio.wait(set(self._drops))
         if key not in self._on_disk:
             return None
         found = await self._read(key)

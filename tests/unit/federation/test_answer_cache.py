@@ -17,6 +17,7 @@ from gateway.exchange.uuid7 import Uuid7
 from gateway.federation.kept import MAX_LINKED, Held, Memory
 from gateway.store.answers import SignedAnswer
 from gateway.store.ended import EVERY_MEMBER
+from gateway.store.reusable import Reusable
 from tests.unit.federation.cache_world import HOUR_MS, CacheWorld, asked_about
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, NOW_MS, A, B, C, stored
 from wugan.adapter.v1 import columns_pb2
@@ -547,3 +548,56 @@ def test_whatever_is_put_and_dropped_memory_stays_within_its_bound_and_forgets_w
     for held in all_held:
         memory.drop(held.key)
     assert (len(memory), memory.size, memory._by_index) == (0, 0, {})
+
+
+async def test_an_answer_on_the_disk_is_found_however_many_others_are_ended_meanwhile(
+    world: CacheWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.take(asked_about())
+    await world.restart()
+    deletions: list[asyncio.Future[list[bytes]]] = []
+
+    def slowly(*_: Any, **__: Any) -> asyncio.Future[list[bytes]]:
+        deletions.append(asyncio.get_running_loop().create_future())
+        return deletions[-1]
+
+    monkeypatch.setattr(world.cache._reusable, "drop", slowly)
+    world.cache.forget_numbers(EVERY_MEMBER, [BO])
+    asking = asyncio.create_task(world.found(asked_about()))
+    for _ in range(200):  # before one has gone, the next is to go
+        await asyncio.sleep(0.001)
+        world.cache.forget_numbers(EVERY_MEMBER, [CHEN])
+        deletions.pop(0).set_result([])
+        if asking.done():
+            break
+    done = asking.done()
+    for deletion in deletions:
+        deletion.set_result([])
+    assert await asking is not None
+    assert done, "whoever asks waits for as long as anything is ended"
+
+
+@pytest.mark.parametrize("all_of_the_member", [False, True])
+async def test_an_answer_that_is_ended_while_it_is_read_from_the_disk_is_not_found(
+    world: CacheWorld, monkeypatch: pytest.MonkeyPatch, all_of_the_member: bool
+) -> None:
+    await world.take(asked_about())
+    await world.restart()
+    find, drop = world.cache._reusable.find, world.cache._reusable.drop
+
+    async def ended_then(key: bytes) -> Reusable | None:
+        row = await find(key)
+        # The deletion itself takes its time.
+        monkeypatch.setattr(world.cache._reusable, "drop", lambda *_, **__: asyncio.get_running_loop().create_future())
+        if all_of_the_member:
+            world.cache.forget(B.member_id, None)
+        else:
+            world.cache.forget_numbers(EVERY_MEMBER, [ANNA])
+        return row
+
+    monkeypatch.setattr(world.cache._reusable, "find", ended_then)
+    found = await world.found(asked_about())
+    monkeypatch.setattr(world.cache._reusable, "drop", drop)
+    for deletion in world.cache._drops:
+        deletion.set_result([])
+    assert found is None
