@@ -320,7 +320,8 @@ class InboxTable:
         return self._writer.submit(self._sweep, now_ms)
 
     async def due(self, kind: int, now_ms: int, limit: int, leave: Collection[tuple[str, bytes]] = ()) -> list[Held]:
-        """Deliveries of a kind to be dealt with now, in the order of their arrival; of each order key the first only.
+        """Deliveries of a kind to be dealt with now, in the order in which their time came; of each order key the first
+        only.
 
         Args:
             kind: DeliveryKind.
@@ -379,7 +380,10 @@ def _due(connection: sa.Connection, kind: int, now_ms: int, limit: int) -> list[
     # sort them all; by arrival it finds the first few at once.
     is_time = sa.or_(inbox.c.next_try_ms + 0 <= now_ms, inbox.c.next_try_ms + 0 > ahead_ms)
     begin = ready.where(inbox.c.state == WAITING, is_time, ~_BEHIND).order_by(inbox.c.arrived)
-    return [*connection.execute(begin), *connection.execute(go_on), *connection.execute(astray)]
+    rows = [*connection.execute(begin), *connection.execute(go_on)]
+    # By when their time came: while more comes than is got through, neither keeps the other waiting for ever.
+    rows.sort(key=lambda row: min(now_ms, max(row.accepted_at_ms, row.next_try_ms)))
+    return [*rows, *connection.execute(astray)]
 
 
 def _bound_to(sender: str, delivery_id: bytes) -> bytes:

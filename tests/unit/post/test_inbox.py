@@ -365,6 +365,31 @@ async def test_those_behind_wait_for_one_that_is_not_handled_yet_and_not_for_one
     assert len(await b.store.inbox.due(NOTICE, NOW_MS + 1000, 10)) == 2
 
 
+async def test_neither_what_begins_nor_what_goes_on_waits_for_ever_for_the_other(sites: tuple[Site, Site]) -> None:
+    _, b = sites
+    table = b.store.inbox
+    await table.accept([arrival(1), arrival(2)])
+    await table.finish(Finish(A.member_id, (1).to_bytes(16), UNDER_WAY, next_try_ms=NOW_MS + 100))
+    await table.finish(Finish(A.member_id, (2).to_bytes(16), UNDER_WAY, next_try_ms=NOW_MS + 300))
+    await table.accept([arrival(number, at_ms=NOW_MS + 200) for number in range(3, 9)])
+    due = await table.due(NOTICE, NOW_MS + 400, 10)
+    assert [int.from_bytes(held.delivery_id) for held in due] == [1, 3, 4, 5, 6, 7, 8, 2]
+    assert [int.from_bytes(held.delivery_id) for held in await table.due(NOTICE, NOW_MS + 400, 1)] == [1]
+    await table.finish(Finish(A.member_id, (1).to_bytes(16), UNDER_WAY, next_try_ms=NOW_MS + 900, attempts=1))
+    assert [int.from_bytes(held.delivery_id) for held in await table.due(NOTICE, NOW_MS + 400, 1)] == [3]
+
+
+async def test_what_was_accepted_while_the_clock_was_ahead_is_as_new_as_what_comes_now(
+    sites: tuple[Site, Site],
+) -> None:
+    _, b = sites
+    table = b.store.inbox
+    year_ms = 365 * DAY_MS
+    await table.accept([arrival(1, at_ms=NOW_MS + year_ms, expires_at_ms=NOW_MS + 2 * year_ms)])
+    await table.accept([arrival(2, at_ms=NOW_MS)])
+    assert [int.from_bytes(held.delivery_id) for held in await table.due(NOTICE, NOW_MS, 10)] == [1, 2]
+
+
 async def test_content_at_rest_shows_nothing(sites: tuple[Site, Site]) -> None:
     _, b = sites
     await b.store.inbox.accept([arrival(1, content=b"about 330702195001011234")])
