@@ -142,7 +142,10 @@ class Registering:
                 benefits = frozenset[int](change.people.benefit)
                 self._access.watch_named(delivery.sender, context, benefits, list(change.look_at))
         except AccessError as error:
-            held = self._audit.effect(_event(delivery, change, error, change.until_ms, now_ms))
+            policy = self._access.policy
+            why = f"throttled: a harvesting alarm stands; policy {0 if policy is None else policy.version}"
+            event = _event(delivery, change, error, change.until_ms, now_ms)
+            held = self._audit.effect(event._replace(decision=f"{error.en} [{why}]"))
             again_ms = now_ms + error.retry_after_ms
             if again_ms < delivery.expires_at_ms:
                 return Handled([*effects, held], again_ms, progress)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from gateway.cli.audit_words import is_known
 from gateway.errors import RefusedError
 from gateway.exchange.envelope import Proof
 from gateway.exchange.tokens import CHECK_BYTES, PairKey
@@ -445,6 +446,7 @@ async def test_going_through_numbers_that_are_to_be_looked_at_is_harvesting_and_
         assert looks(civil) == 0, "whoever goes through the numbers there can be is told who of them is dead"
         events = [event for event in await w.recorded(w.b) if event.outcome]
         assert [(event.outcome, event.subjects) for event in events] == [(words.REFUSAL_REASON_QUOTA_EXCEEDED, 30)]
+        assert all(is_known(event.decision) for event in events)
         # Nobody is lost: cleared, they are looked at.
         w.allow(policy(terms(), cleared=frozenset({1})))
         w.clock.advance(61)
