@@ -183,7 +183,7 @@ def build_notices(
         told=lambda count: metrics.NOTICES_SENT.add(by=count),
     )
     registering = Registering(
-        lambda: access.policy,
+        access,
         store.watches,
         store.changes,
         store.audit,

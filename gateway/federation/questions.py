@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import unicodedata
 from dataclasses import dataclass
 
 from gateway.errors import RefusedError
@@ -19,6 +20,18 @@ from wugan.federation.v1 import exchange_pb2
 
 MAX_OFFICIAL = 100
 """Characters of an official's name."""
+_NOT_SEEN = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+"""Unicode categories of characters that nobody sees: blanks, controls and formats."""
+
+
+@functools.lru_cache(maxsize=4096)
+def one_spelling(official: str) -> str:
+    """An official's name without what makes no other official of it: width, case, blanks and what is not seen.
+
+    An official has one quota and one pseudonym, however the name was typed. "": it is no name.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", official).casefold())
+    return "".join(char for char in folded if unicodedata.category(char) not in _NOT_SEEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class Questions:
         """
         if case.as_of_on > today:
             raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
-        if not case.official.strip() or len(case.official) > MAX_OFFICIAL:
+        if not one_spelling(case.official) or len(case.official) > MAX_OFFICIAL:
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )
@@ -97,7 +110,7 @@ class Questions:
         return question
 
     def _pseudonym_of(self, unit: str, official: str) -> bytes:
-        parts = [part.encode() for part in (unit, official.strip())]
+        parts = [part.encode() for part in (unit, one_spelling(official))]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._key, message, hashlib.sha256)
 

@@ -233,9 +233,38 @@ class Access:
         if self._harvest is None or decision.again:
             return
         now_ms = self._clock.now_ms()
-        if self._harvest.look(member, unit, decision.roster, numbers, now_ms, streamed=streamed):
+        if self._harvest.look(member, unit, decision.roster, numbers, now_ms, streamed=streamed, grant=decision.grant):
             decision.explanation = f"{decision.grant}: looks like harvesting, an alarm was raised"
             raise _held(self._harvest.held_ms(member, unit, now_ms) or 1)
+
+    def hold(self, member: str, unit: str) -> None:
+        """Hold back what a unit does besides questions, too, while an alarm stands: one at a time is let through.
+
+        Raises:
+            AccessError: QUOTA_EXCEEDED: it has to wait.
+        """
+        if self._harvest is not None:
+            held_ms = self._harvest.held_ms(member, unit, self._clock.now_ms())
+            if held_ms:
+                raise _held(held_ms)
+
+    def watch_named(
+        self, member: str, context: exchange_pb2.Context, benefits: frozenset[int], numbers: Sequence[str]
+    ) -> None:
+        """Look at people whom a member names so that it is told of them, though it asks no question about them.
+
+        Gateways name them by themselves, many at once, so they are held to the roster that a grant expects.
+
+        Raises:
+            AccessError: QUOTA_EXCEEDED: it looks like harvesting; an alarm was raised.
+        """
+        policy, now_ms = self.policy, self._clock.now_ms()
+        if policy is None or self._harvest is None:
+            return
+        found, _ = policy.find(member, context.unit, context.purpose, benefits, now_ms)
+        grant, roster = max([("", 0), *((entry.grant, entry.roster) for entry in found)], key=lambda each: each[1])
+        if self._harvest.look(member, context.unit, roster, numbers, now_ms, streamed=True, grant=grant, by_hand=False):
+            raise _held(self._harvest.held_ms(member, context.unit, now_ms) or 1)
 
     def answered(
         self, member: str, question: exchange_pb2.Question, decision: Decision, findings: exchange_pb2.Findings

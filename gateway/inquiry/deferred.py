@@ -19,7 +19,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from gateway.clock import Clock
-from gateway.errors import RefusedError, WuganError
+from gateway.errors import AccessError, RefusedError, WuganError
 from gateway.exchange.keys import Keyring
 from gateway.exchange.question import check_question
 from gateway.inquiry.answering import Account, Inquiry
@@ -109,7 +109,9 @@ class DeferredQuestions:
         if isinstance(outcome, WuganError):
             again_ms = max(again_ms, now_ms + outcome.retry_after_ms)
             if outcome.retryable and again_ms < until_ms:
-                return Handled(again_at_ms=again_ms, progress=delivery.progress)
+                # Who may ask was decided: that is on record, though nobody is told yet.
+                waits = [self._record(delivery, question, account, outcome.reason, outcome.en)]
+                return Handled(waits if isinstance(outcome, AccessError) else (), again_ms, delivery.progress)
             answer.refusal.CopyFrom(_refusal(outcome))
             return Handled(self._effects(delivery, question, answer, account, final=True))
         answer.findings.CopyFrom(outcome)
@@ -151,18 +153,26 @@ class DeferredQuestions:
             expires_at_ms=max(now_ms, delivery.expires_at_ms) + ANSWER_LIFE_MS,
             order_key=delivery.delivery_id,  # the last answer comes last
         )
-        event = AuditEvent.of(
-            question.context,
-            at_ms=now_ms,
-            direction="in",
-            counterpart=delivery.sender,
-            message_id=delivery.delivery_id,
-            digest=digest,
-            subjects=len(question.subjects.id_number),
-            outcome=answer.refusal.reason,
-            decision=account.of(answer.refusal.message_en or ("late answer" if final else "late answer, not the last")),
+        said = answer.refusal.message_en or ("late answer" if final else "late answer, not the last")
+        return [self._post.effect(reply), self._record(delivery, question, account, answer.refusal.reason, said)]
+
+    def _record(
+        self, delivery: Received, question: exchange_pb2.Question, account: Account, outcome: int, said: str
+    ) -> Effect:
+        """The record of what was decided on a question, and what came of it."""
+        return self._audit.effect(
+            AuditEvent.of(
+                question.context,
+                at_ms=self._clock.now_ms(),
+                direction="in",
+                counterpart=delivery.sender,
+                message_id=delivery.delivery_id,
+                digest=delivery_digest(delivery.delivery_id, delivery.body),
+                subjects=len(question.subjects.id_number),
+                outcome=outcome,
+                decision=account.of(said),
+            )
         )
-        return [self._post.effect(reply), self._audit.effect(event)]
 
 
 def _refusal(error: WuganError) -> exchange_pb2.Refusal:

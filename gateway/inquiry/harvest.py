@@ -7,7 +7,7 @@ What is looked for, each member for itself, within the last one to two windows:
                  three of order, a check digit). Any order of asking, any number of questions. Not people of a stream
                  under a grant that expects a roster: a town's roster has such numbers, the grant says how many may be
                  asked about (`roster`), and who goes through numbers meets people whom nobody knows (`unknown`).
-    roster       more people in a civil day than the grant's roster explains
+    roster       more people in a civil day, under one grant, than its roster explains
     odd-hours    many people at hours when agencies are closed, Asia/Shanghai; not under a grant that expects a roster,
                  which is run at night, and is held to what it expects
     unknown      people said to live here whom no department knows, as a share. People asked about without a region do
@@ -77,7 +77,8 @@ class _Member:
     now: _Window = field(default_factory=_Window)
     before: _Window = field(default_factory=_Window)
     day: int = 0
-    day_people: int = 0
+    day_people: dict[str, int] = field(default_factory=dict)
+    """People of the day, by grant: each expects a roster of its own."""
     standing: dict[tuple[str, str], int] = field(default_factory=dict)
     """Alarms by unit and signal, to their number; 0: not known yet."""
     hold_ms: int = 0
@@ -123,7 +124,8 @@ class Harvest:
                 del member.standing[key]
             if gone and not member.standing:
                 self._forget(member)
-                member.hold_ms = member.next_ms = member.day_people = 0
+                member.hold_ms = member.next_ms = 0
+                member.day_people.clear()
 
     def held_ms(self, member_id: str, unit: str, now_ms: int) -> int:
         """How long a question of this unit has to wait; 0: let it through. The one let through makes the next wait."""
@@ -139,7 +141,16 @@ class Harvest:
         return 0
 
     def look(
-        self, member_id: str, unit: str, roster: int, numbers: Sequence[str], now_ms: int, *, streamed: bool = False
+        self,
+        member_id: str,
+        unit: str,
+        roster: int,
+        numbers: Sequence[str],
+        now_ms: int,
+        *,
+        streamed: bool = False,
+        grant: str = "",
+        by_hand: bool = True,
     ) -> bool:
         """Take in whom a question is about; whether an alarm was raised by it.
 
@@ -150,6 +161,8 @@ class Harvest:
             numbers: normalised.
             now_ms: Unix time in milliseconds.
             streamed: the question is a part of a roster, as far as the asker says.
+            grant: that expects the roster, and counts its own people only.
+            by_hand: somebody asks; gateways also name people by themselves, at any hour.
         """
         member = self._of(member_id)
         self._turn(member, now_ms)
@@ -159,16 +172,17 @@ class Harvest:
             fresh, sequence = self._note(member, numbers)
         day = civil_day(now_ms)
         if day != member.day:
-            member.day, member.day_people = day, 0
-        member.day_people += fresh
+            member.day = day
+            member.day_people.clear()
+        people = member.day_people[grant] = member.day_people.get(grant, 0) + fresh
         raised = False
         limits = self._settings
         if sequence:
             raised |= self._raise(member_id, unit, SEQUENTIAL, sequence, limits.sequential_people - 1, now_ms)
         expected = int(roster * limits.roster_factor)
-        if roster and member.day_people > expected:
-            raised |= self._raise(member_id, unit, ROSTER, member.day_people, expected, now_ms)
-        if not roster and self._odd(now_ms):
+        if roster and people > expected:
+            raised |= self._raise(member_id, unit, ROSTER, people, expected, now_ms)
+        if by_hand and not roster and self._odd(now_ms):
             member.now.odd += len(numbers)
             odd = member.now.odd + member.before.odd
             if odd > limits.odd_people:

@@ -7,7 +7,8 @@ yet: that is counted notice by notice), and learning who they are, but for those
 The rule. A subscription is new here, or was lost: its time ran out while the subscriber was away, or the database is an
 older one. Only the subscriber knows which, so the reply says who was unknown, and a further change names the numbers of
 those whom it believed to be watched, and says what it was told of them. They are looked at once, like people who
-changed, and their notices go on from there.
+changed, and their notices go on from there. To name numbers is to ask: whoever goes through them raises an alarm, and
+waits, like with questions.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from typing import Final
 import structlog
 from google.protobuf.message import DecodeError
 
-from gateway.access.policy import Policy
 from gateway.clock import Clock
 from gateway.errors import AccessError, RefusedError
 from gateway.exchange.question import check_context
 from gateway.exchange.tokens import CHECK_BYTES, KEY_ID_BYTES, SECRET_BYTES, TOKEN_BYTES, PairKey, cut
+from gateway.inquiry.access import Access
 from gateway.post.leaving import Post
 from gateway.post.letters import Handled, Received, delivery_digest, letter
 from gateway.rules.identity import normalise_numbers
@@ -46,6 +47,10 @@ so that the next one is to be looked at when they are."""
 REPLY_MS: Final = 7 * 86_400_000
 _SOON_MS: Final = 60_000
 """What runs out so soon may have done so before it is renewed, and is called unknown."""
+_TAKEN_IN: Final = 1
+"""Progress of a change: it was dealt with and answered; people are still to be looked at."""
+_SEEN: Final = 2
+"""And whether they are people whom somebody goes through was looked at."""
 _BENEFITS: Final = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
 _STATUSES: Final = frozenset(words.SurvivalStatus.DESCRIPTOR.values_by_number)
 _ROSTER_FACTOR: Final = 1.5
@@ -55,14 +60,14 @@ class Registering:
     """Deals with deliveries of kind SUBSCRIPTION.
 
     Args:
-        policy: what is allowed at the moment; None: nothing.
+        access: what is allowed at the moment, and who goes through numbers.
         monitored: departments here that tell of changes, of the moment.
         found: called when there is somebody to be looked at.
     """
 
     def __init__(
         self,
-        policy: Callable[[], Policy | None],
+        access: Access,
         watches: Watches,
         changes: Changes,
         audit: AuditLog,
@@ -72,7 +77,7 @@ class Registering:
         monitored: Callable[[], Sequence[int]],
         found: Callable[[], None],
     ) -> None:
-        self._policy = policy
+        self._access = access
         self._watches = watches
         self._changes = changes
         self._found = found
@@ -95,6 +100,10 @@ class Registering:
         """Take the subscriptions in or out, and answer. A refusal is an answer."""
         change = read_change(delivery.body, delivery.purpose)
         now_ms = self._clock.now_ms()
+        if delivery.progress >= _TAKEN_IN:
+            given = _registration(delivery.sender, change, change.until_ms)
+            gone = frozenset(await self._watches.unknown(given, now_ms))
+            return self._looked_at(delivery, change, [], gone, now_ms)
         refused: RefusedError | None = None
         until_ms = min(change.until_ms, now_ms + self._lease_ms) if change.until_ms else 0
         if until_ms:
@@ -108,9 +117,41 @@ class Registering:
             effects.append(self._post.effect(self._reply(delivery, refused, until_ms, unknown, now_ms)))
         if change.until_ms and change.look_at:
             effects += await self._resuming(given, change, now_ms)
-            effects += self._looking(change, frozenset() if refused is None else frozenset(unknown), now_ms)
         effects.append(self._audit.effect(_event(delivery, change, refused, until_ms, now_ms)))
+        if change.until_ms and change.look_at:
+            gone = frozenset() if refused is None else frozenset(unknown)
+            return self._looked_at(delivery, change, effects, gone, now_ms)
         return Handled(effects)
+
+    def _looked_at(
+        self,
+        delivery: Received,
+        change: notices_pb2.SubscriptionChange,
+        effects: Sequence[Effect],
+        gone: frozenset[bytes],
+        now_ms: int,
+    ) -> Handled:
+        """What was done, and that people are looked at, those of some tokens left out; later, where whoever names them
+        seems to go through the numbers there can be.
+        """
+        context, progress = change.context, max(delivery.progress, _TAKEN_IN)
+        try:
+            self._access.hold(delivery.sender, context.unit)
+            if progress < _SEEN:  # once an alarm was cleared, the same people raise no other one
+                progress = _SEEN
+                benefits = frozenset[int](change.people.benefit)
+                self._access.watch_named(delivery.sender, context, benefits, list(change.look_at))
+        except AccessError as error:
+            policy = self._access.policy
+            why = f"throttled: a harvesting alarm stands; policy {0 if policy is None else policy.version}"
+            event = _event(delivery, change, error, change.until_ms, now_ms)
+            held = self._audit.effect(event._replace(decision=f"{error.en} [{why}]"))
+            again_ms = now_ms + error.retry_after_ms
+            if again_ms < delivery.expires_at_ms:
+                return Handled([*effects, held], again_ms, progress)
+            _log.warning("people who had been lost are not looked at", member=delivery.sender, why=error.code)
+            return Handled([*effects, held])
+        return Handled([*effects, *self._looking(change, gone, now_ms)])
 
     async def _refusal(self, sender: str, change: notices_pb2.SubscriptionChange, now_ms: int) -> RefusedError | None:
         """Why the member may not subscribe so; None: it may."""
@@ -122,7 +163,7 @@ class Registering:
                 "本方没有可推送变更的部门，请定期查询",
                 reason=words.REFUSAL_REASON_NOT_SERVED,
             )
-        policy, context = self._policy(), change.context
+        policy, context = self._access.policy, change.context
         if policy is None:
             return AccessError(
                 "this gateway cannot read its access policy; ask again later",

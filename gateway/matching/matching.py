@@ -18,7 +18,7 @@ import structlog
 from gateway.clock import Clock, civil_day
 from gateway.errors import RefusedError, StoreError, WuganError
 from gateway.exchange.header import is_member_id
-from gateway.inquiry.access import Access
+from gateway.inquiry.access import Access, Decision
 from gateway.matching import blinding
 from gateway.matching.findings import Findings
 from gateway.matching.rounds import Rounds
@@ -138,6 +138,7 @@ class Matching:
         before = session = await self.session(member)
         if step.HasField("refusal"):
             return self._ended_by_them(delivery, step, session)
+        decision: Decision | None = None
         try:
             self._require_on()
             session = self._due(session, member, step, now_ms)
@@ -145,8 +146,10 @@ class Matching:
                 return Handled([self._record_in(delivery, step, "matching: not the next step; left alone")])
             decision = self._access.compare(member, step.context, len(step.column) // blinding.POINT_BYTES)
             if decision.refused is not None:
-                if decision.refused.retryable and now_ms + decision.refused.retry_after_ms < delivery.expires_at_ms:
-                    return Handled(again_at_ms=now_ms + decision.refused.retry_after_ms)
+                again_ms = now_ms + decision.refused.retry_after_ms
+                if decision.refused.retryable and again_ms < delivery.expires_at_ms:
+                    said = _said(decision.refused, decision)
+                    return Handled([self._record_in(delivery, step, said, decision.refused.reason)], again_ms)
                 raise decision.refused
             await self._access.settle(decision)
             opened = session.state == DONE or not session.round
@@ -158,7 +161,7 @@ class Matching:
         except StoreError:
             raise
         except WuganError as error:
-            return self._ended_by_us(delivery, step, session, error)
+            return self._ended_by_us(delivery, step, session, error, _said(error, decision))
         effects = [self._record_in(delivery, step, f"{decision.explanation}; matching step {step.number}")]
         effects += await self._outcome(session, reply, now_ms)
         return Handled([*effects, self._keep(before, session)])
@@ -269,7 +272,12 @@ class Matching:
         return Handled(effects)
 
     def _ended_by_us(
-        self, delivery: Received, step: matching_pb2.MatchingStep, session: Session | None, error: WuganError
+        self,
+        delivery: Received,
+        step: matching_pb2.MatchingStep,
+        session: Session | None,
+        error: WuganError,
+        decided: str,
     ) -> Handled:
         now_ms, member = self._clock.now_ms(), delivery.sender
         _log.warning("matching ended", member=member, why=error.code, part=error.field)
@@ -282,7 +290,7 @@ class Matching:
             key=step.key,
             refusal=refusal_of(error),
         )
-        effects = [self._record_in(delivery, step, error.en, error.reason), *self._leave(member, said, now_ms)]
+        effects = [self._record_in(delivery, step, decided, error.reason), *self._leave(member, said, now_ms)]
         if session is not None and session.session == step.session:
             session.stop(error.reason, by_us=True)
             session.changed_at_ms = now_ms
@@ -346,6 +354,11 @@ class Matching:
 
 def _epoch(now_ms: int) -> int:
     return epoch_of(civil_day(now_ms))
+
+
+def _said(error: WuganError, decision: Decision | None) -> str:
+    """Why a step is not taken, and how access was decided, where it was."""
+    return error.en if decision is None else f"{error.en} [{decision.explanation}]"
 
 
 def _event(

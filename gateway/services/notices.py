@@ -14,6 +14,7 @@ from gateway.errors import RefusedError, WuganError
 from gateway.federation.checked import Checked
 from gateway.federation.directory import DirectorySource
 from gateway.federation.noticed import Noticed, Told
+from gateway.federation.questions import one_spelling
 from gateway.federation.subscribing import LONGEST_MS, Subscribing, Wanted
 from gateway.services.late import Named
 from gateway.services.watchers import Watchers
@@ -82,7 +83,7 @@ class NoticeService:
         if days * _DAY_MS > LONGEST_MS:
             most = LONGEST_MS // _DAY_MS
             raise _wrong("days", f"at most {most}", f"至多 {most} 天")
-        if not request.official.strip() or len(request.official) > MAX_OFFICIAL:
+        if not one_spelling(request.official) or len(request.official) > MAX_OFFICIAL:
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )

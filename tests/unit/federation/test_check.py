@@ -250,7 +250,8 @@ async def test_a_pseudonym_is_stable_for_one_official_and_different_for_any_othe
     federation: Asked, store: Store, tmp_path: Path
 ) -> None:
     first = await pseudonym(federation, store, "jinhua", "wang")
-    assert await pseudonym(federation, store, "jinhua", " wang ") == first
+    for spelled in (" wang ", "Wang", "wa ng", "ｗａｎｇ", "wang\u200b", "WANG\u3000"):  # an official has one quota
+        assert await pseudonym(federation, store, "jinhua", spelled) == first, spelled
     others = [
         await pseudonym(federation, store, unit, official)
         for unit, official in (("jinhua", "wan"), ("ningbo", "wang"), ("jinhuaw", "ang"), ("jinhu", "awang"))
@@ -258,6 +259,8 @@ async def test_a_pseudonym_is_stable_for_one_official_and_different_for_any_othe
     assert len({first, *others}) == 5
     async with stored(tmp_path / "another") as elsewhere:
         assert await pseudonym(federation, elsewhere, "jinhua", "wang") != first
+    with pytest.raises(RefusedError, match="official"):
+        await pseudonym(federation, store, "jinhua", "\u200b\u3000")
 
 
 async def test_the_answer_is_kept_and_found_by_every_number(federation: Asked, store: Store) -> None:

@@ -69,10 +69,12 @@ class Watched(Harvest):
         now_ms: int = NOW_MS,
         unit: str = UNIT,
         streamed: bool = False,
+        grant: str = "g1",
     ) -> bool:
         """The member asks about these people, so many a question; whether that raised an alarm."""
         parts = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-        return sum(self.look(A.member_id, unit, roster, part, now_ms, streamed=streamed) for part in parts) > 0
+        expected = {"streamed": streamed, "grant": grant}
+        return sum(self.look(A.member_id, unit, roster, part, now_ms, **expected) for part in parts) > 0
 
     @property
     def signals(self) -> list[str]:
@@ -251,6 +253,18 @@ def test_far_more_people_than_the_roster_has_are_an_alarm_the_same_ones_again_ar
     assert watched.asks(people[150:], roster=100)
     (alarm,) = watched.alarms
     assert (alarm.signal, alarm.allowed, alarm.member, alarm.unit) == (ROSTER, 150, A.member_id, UNIT)
+
+
+@pytest.mark.parametrize("other", [{"unit": "another"}, {}])
+def test_each_grant_expects_its_own_roster_whatever_was_asked_under_others(other: dict[str, Any]) -> None:
+    people = list(dict.fromkeys(people_of(300)))
+    watched = Watched()
+    assert not watched.asks(people[:200], roster=200, size=50, streamed=True)
+    assert not watched.asks(people[200:220], roster=20, grant="g2", **other), "a roster under g1 is none under g2"
+    assert not watched.asks(people[220:230], roster=20, grant="g2", **other)
+    assert watched.asks(people[230:231], roster=20, grant="g2", **other)
+    (alarm,) = watched.alarms
+    assert (alarm.signal, alarm.seen, alarm.allowed) == (ROSTER, 31, 30)
 
 
 def test_a_new_day_begins_a_new_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -240,6 +241,9 @@ async def test_the_other_side_decides_by_its_policy(tmp_path: Path, grant: dict[
         assert (session.state, session.reason, session.by_us) == (STOPPED, reason, False)
         assert await w.a.found() == await w.b.found() == []
         assert not any(step.tokens for step in w.steps())
+        events = [each.event for each in await w.b.site.store.audit.events()]
+        refused = [each.decision for each in events if each.outcome and each.direction == "in"]
+        assert [bool(re.search(r"\[.*; policy 0\]$", each)) for each in refused] == [True]
 
 
 async def test_without_a_grant_of_its_own_a_side_sends_nothing(tmp_path: Path) -> None:
@@ -260,6 +264,10 @@ async def test_quotas_of_a_day_are_waited_for(tmp_path: Path) -> None:
             w.clock.advance(86_400)
         assert await w.both_done()
         assert len(await w.b.found()) == 10
+        events = [each.event for each in await w.b.site.store.audit.events()]
+        waited = [each.decision for each in events if each.outcome == words.REFUSAL_REASON_QUOTA_EXCEEDED]
+        assert waited, "nothing on record says that a step had to wait, and why"
+        assert all("[g1: quota day has no room for" in each for each in waited)
 
 
 async def test_who_does_not_compare_says_so(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.following import Following
+from gateway.inquiry.harvest import Harvest
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.quotas import Quotas
 from gateway.inquiry.registering import AT_ONCE, Registering
@@ -45,6 +46,7 @@ from tests.unit.services.gateways_world import (
     B,
     Register,
     context,
+    digest_of,
     policy,
     terms,
 )
@@ -116,12 +118,20 @@ def settings(**changed: Any) -> NoticesSettings:
 class World:
     """Both sides, joined."""
 
-    def __init__(self, a: Site, b: Site, clock: FakeClock, departments: Sequence[Register], **changed: Any) -> None:
+    def __init__(
+        self,
+        a: Site,
+        b: Site,
+        clock: FakeClock,
+        departments: Sequence[Register],
+        harvest: Harvest | None = None,
+        **changed: Any,
+    ) -> None:
         self.a, self.b, self.clock = a, b, clock
         self.settings = settings(**changed)
         self.feeds = [each for each in departments if isinstance(each, Feed)]
         self.departments = Departments(departments, BOOK.names_match, clock)
-        self.access = Access(clock, Quotas(b.store.usage), policy(terms()))
+        self.access = Access(clock, Quotas(b.store.usage), policy(terms()), digest=digest_of, harvest=harvest)
         self.cached: list[tuple[str, bytes]] = []
         deliver_ms = 30 * DAY_MS
         self.subscribing = Subscribing(
@@ -133,7 +143,8 @@ class World:
             keep_ms=400 * DAY_MS,
             invalidate=lambda who, people: self.cached.extend((who, p) for p in people),
         )
-        inquiry = Inquiry(BOOK, self.departments, self.access, clock, max_subjects=1000, max_evidence=100)
+        monitoring = self.access.unwatched()
+        inquiry = Inquiry(BOOK, self.departments, monitoring, clock, max_subjects=1000, max_evidence=100)
         self.noticing = Noticing(
             BOOK,
             self.departments,
@@ -146,7 +157,7 @@ class World:
             deliver_ms=deliver_ms,
         )
         self.registering = Registering(
-            lambda: self.access.policy,
+            self.access,
             b.store.watches,
             b.store.changes,
             b.store.audit,

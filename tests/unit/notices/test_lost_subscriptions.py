@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from gateway.cli.audit_words import is_known
 from gateway.errors import RefusedError
 from gateway.exchange.envelope import Proof
-from gateway.exchange.tokens import PairKey
+from gateway.exchange.tokens import CHECK_BYTES, PairKey
+from gateway.inquiry.harvest import SEQUENTIAL, Harvest
 from gateway.inquiry.registering import read_change
-from gateway.post.letters import Received
+from gateway.post.leaving import commit
+from gateway.post.letters import Received, letter
+from gateway.sections.inward import HarvestSettings
+from gateway.store.alarms import Alarm
+from gateway.store.inbox import UNDER_WAY
 from gateway.store.subscriptions import ACTIVE, PENDING, REFUSED
 from gateway.store.watches import Person, Registration
+from tests.unit.inquiry.test_harvest import scan
 from tests.unit.notices.notices_world import PENSION, Feed, Silent, World, death, findings_of, world
 from tests.unit.notices.test_notice_service import called
+from tests.unit.post.post_world import until
 from tests.unit.rules.rules_world import row
-from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, context, policy, terms
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, context, policy, terms
 from tests.unit.store.store_world import cells
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.agency.v1 import agency_pb2
@@ -383,6 +392,110 @@ async def test_meanwhile_the_list_does_not_say_that_the_other_side_watches(tmp_p
         assert await listed() == [PENDING]
         await renew(w)
         assert await listed() == [ACTIVE]
+
+
+def watching(alarms: list[Alarm], **changed: Any) -> Harvest:
+    """Looks for harvesting; each alarm is noted, and numbered as it comes."""
+
+    def noted(alarm: Alarm, numbered: Callable[[int], None]) -> None:
+        alarms.append(alarm)
+        numbered(len(alarms))
+
+    return Harvest(HarvestSettings(**changed), noted)
+
+
+async def names_to_be_looked_at(w: World, numbers: Sequence[str]) -> None:
+    """A subscribes for these numbers as if B had lost them, so that B looks at whoever has them."""
+    key = PairKey.fresh()
+    pair = PairKey(*key)
+    change = notices_pb2.SubscriptionChange(
+        context=w.context(),
+        key=notices_pb2.SubscriptionKey(key_id=key[0], secret=key[1]),
+        people=notices_pb2.SubscribedColumns(
+            tokens=b"".join(pair.tokens(numbers)),
+            name_checks=bytes(CHECK_BYTES * len(numbers)),
+            benefit=[PENSION] * len(numbers),
+        ),
+        until_ms=w.clock.now_ms() + DAY_S * 100_000,
+        look_at=numbers,
+    )
+    now_ms = w.clock.now_ms()
+    sent = letter(
+        B.member_id,
+        delivery_pb2.DELIVERY_KIND_SUBSCRIPTION,
+        change.SerializeToString(),
+        purpose=v.PURPOSE_CHANGE_MONITORING,
+        now_ms=now_ms,
+        expires_at_ms=now_ms + DAY_S * 1_000,
+    )
+    await commit(w.a.store, [w.a.outbox.effect(sent)])
+
+
+async def test_going_through_numbers_that_are_to_be_looked_at_is_harvesting_and_waits(tmp_path: Path) -> None:
+    alarms: list[Alarm] = []
+    people = scan(30)
+    dead = {person: [VISIT, death()] for person in people}
+    civil = Feed(dead, names=dict.fromkeys(people, "无名"))
+    async with world(tmp_path, civil, harvest=watching(alarms)) as w:
+        await names_to_be_looked_at(w, people)
+        await until(lambda: held_back(w), "B holds it back")
+        await w.look()
+        while await w.noticing.once():
+            pass
+        assert [(each.signal, each.member, each.unit) for each in alarms] == [(SEQUENTIAL, A.member_id, UNIT)]
+        assert looks(civil) == 0, "whoever goes through the numbers there can be is told who of them is dead"
+        events = [event for event in await w.recorded(w.b) if event.outcome]
+        assert [(event.outcome, event.subjects) for event in events] == [(words.REFUSAL_REASON_QUOTA_EXCEEDED, 30)]
+        assert all(is_known(event.decision) for event in events)
+        # Nobody is lost: cleared, they are looked at.
+        w.allow(policy(terms(), cleared=frozenset({1})))
+        w.clock.advance(61)
+        w.b.inbox.wake(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION)
+        await until(lambda: not_held_back(w), "B goes on with it")
+        await w.settle()
+        assert looks(civil) > 0
+        assert len(alarms) == 1
+
+
+async def test_while_an_alarm_stands_nobody_is_looked_at_for_that_unit(tmp_path: Path) -> None:
+    watch = watching([])
+    civil = Feed({ANNA: [VISIT, death()]})
+    async with world(tmp_path, civil, harvest=watch) as w:
+        watch.restore([Alarm(1, w.clock.now_ms(), A.member_id, UNIT, SEQUENTIAL, 30, 19)])
+        assert watch.held_ms(A.member_id, UNIT, w.clock.now_ms()) == 0  # the one that is let through
+        await names_to_be_looked_at(w, [ANNA])
+        await until(lambda: held_back(w), "B holds it back")
+        assert looks(civil) == 0
+        w.clock.advance(61)
+        w.b.inbox.wake(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION)
+        await until(lambda: not_held_back(w), "B goes on with it")
+        await w.settle()
+        assert looks(civil) == 1
+
+
+@pytest.mark.parametrize(("step", "roster"), [(1, 60), (3, 0)])
+async def test_a_lost_roster_that_the_grant_expects_is_looked_at_and_at_any_hour(
+    tmp_path: Path, step: int, roster: int
+) -> None:
+    alarms: list[Alarm] = []
+    people = scan(60, step=step)
+    civil = Feed({person: [VISIT] for person in people}, names=dict.fromkeys(people, "无名"))
+    async with world(tmp_path, civil, harvest=watching(alarms, odd_people=10)) as w:
+        w.allow(policy(terms(roster=roster)))
+        w.clock.advance(13 * 3600)  # one in the morning
+        await names_to_be_looked_at(w, people)
+        await w.delivered()
+        await w.settle()
+        assert not alarms
+        assert looks(civil) > 0
+
+
+async def held_back(w: World) -> bool:
+    return (await w.b.store.inbox.counts()).get(UNDER_WAY) == 1
+
+
+async def not_held_back(w: World) -> bool:
+    return not await held_back(w)
 
 
 def a_change(**changed: Any) -> bytes:

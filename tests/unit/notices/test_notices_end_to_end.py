@@ -32,7 +32,7 @@ from tests.unit.notices.notices_world import (
 from tests.unit.observing.traced_world import TracedWorld, ways
 from tests.unit.post.post_world import DAY_MS
 from tests.unit.rules.rules_world import row
-from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, C, policy, terms
+from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, C, digest_of, policy, terms
 from tests.unit.store.store_world import cells
 from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -523,8 +523,7 @@ async def test_a_protected_person_is_never_told_of(tmp_path: Path) -> None:
     civil = Feed({ANNA: [VISIT]})
     async with world(tmp_path, civil) as w:
         await w.subscribe(ANNA)
-        w.access._digest = lambda number: number.encode()[-16:]
-        w.allow(policy(terms(), protected=frozenset({ANNA.encode()[-16:]})))
+        w.allow(policy(terms(), protected=frozenset({digest_of(ANNA)})))
         civil.record(ANNA, death())
         await w.settle()
         assert await w.told() == []

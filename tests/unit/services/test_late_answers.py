@@ -59,6 +59,7 @@ from tests.unit.services.gateways_world import (
     gateway_of,
     inquiry,
     proof_in,
+    question,
     request,
     serving,
     terms,
@@ -328,6 +329,27 @@ async def test_people_are_counted_once_however_often_departments_are_asked(tmp_p
             world.banks.error = None
             await until(lambda: world.passes() and world.told_of(2))
         assert (await world.fetch(left.late_ticket)).status == STRONG
+
+
+async def test_a_question_that_has_to_wait_for_room_is_on_the_record_with_the_decision(tmp_path: Path) -> None:
+    clock = FakeClock(NOW_MS)
+    access = access_of(terms(quotas=Quotas(minute=1)), clock=clock)
+    taken = access.authorise(A.member_id, question(BO))
+    assert taken.refused is None
+    async with world_in(tmp_path, access=access, clock=clock) as world:
+        await world.check(only_leave=True)
+        async with world.running():
+            await until(lambda: _recorded(world, "quota minute"))
+            await until(lambda: world.passes() and world.told_of(1))
+        events = [each.event for each in await world.b.store.audit.events() if each.event.direction == "in"]
+    waited, answered = events[0], events[-1]
+    assert (waited.outcome, waited.subjects) == (words.REFUSAL_REASON_QUOTA_EXCEEDED, 1)
+    assert waited.decision.endswith("[g1: quota minute has no room for 1 people; policy 0]")
+    assert (answered.outcome, answered.message_id) == (0, waited.message_id)
+
+
+async def _recorded(world: World, what: str) -> bool:
+    return any(what in each.event.decision for each in await world.b.store.audit.events())
 
 
 async def test_a_question_that_is_not_allowed_is_refused_late_and_signed(tmp_path: Path) -> None:
