@@ -65,4 +65,5 @@ def together(parts: list[tuple[int, Found]]) -> Found:
         faces=Faces.concatenate(
             [replace(found.faces, subject=found.faces.subject + np.int32(start)) for start, found in parts]
         ),
+        unreadable=np.concatenate([found.unreadable + np.int32(start) for start, found in parts]),
     )

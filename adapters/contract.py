@@ -259,6 +259,8 @@ class Lookup:
         references: whether `source_reference` is needed. Where it is not, an adapter need not read it and may leave it
             empty; a row of which nothing but its reference is wrong then counts.
         faces: whether faces are wanted; where not, they are not read.
+        takes_unreadable: whether `Found.unreadable` is dealt with. Where not, an answer that is not about everybody is
+            none: a SourceFaultError.
     """
 
     subjects: Subjects
@@ -269,17 +271,26 @@ class Lookup:
     legal_basis: str = ""
     references: bool = True
     faces: bool = False
+    takes_unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An adapter's answer."""
+    """An adapter's answer.
+
+    Args:
+        holders, evidence, links, faces: what is known.
+        complete_until_on: the civil day up to which the source's data is complete, 0: not known.
+        unreadable: of whom the source holds a row that it cannot read. It says nothing about them, as if it were
+            silent; they occur in no other column.
+    """
 
     holders: Holders = field(default_factory=Holders)
     evidence: Evidence = field(default_factory=Evidence)
     links: Links = field(default_factory=Links)
     complete_until_on: int = 0
     faces: Faces = field(default_factory=Faces)
+    unreadable: Int32 = field(default_factory=lambda: _EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +323,8 @@ class Adapter(Protocol):
 
     `lookup` may be called concurrently and must stop its work when cancelled. It raises `SourceDownError` when the
     source cannot be reached and `SourceFaultError` when it answers nonsense; it never returns rows for a number that
-    was not asked, and never a part of an answer as if it were the whole.
+    was not asked, and never a part of an answer as if it were the whole: whom it is not about stands in
+    `Found.unreadable`.
     """
 
     def describe(self) -> Description:

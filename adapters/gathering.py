@@ -1,12 +1,13 @@
 """One answer as its record sets come in: holders, links and evidence of a question, in the rows of the question.
 
-Owns: putting the blocks of several record sets together, and leaving out what was not asked for. Refuses: half an
-answer: whoever fills it raises instead of calling `found`.
+Owns: putting the blocks of several record sets together, leaving out what was not asked for, and what becomes of rows
+that cannot be read. Refuses: half an answer: whoever fills it raises instead of calling `found`, and of whom a row
+cannot be read nothing is told at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ from adapters.contract import MAX_CELL_BYTES, Evidence, Faces, Found, Holders, I
 from adapters.errors import SourceFaultError
 from adapters.faces import FACE_KIND
 from adapters.held import Held
-from adapters.mapping import LinkMapper, Mapped, Mapper, require_good
+from adapters.mapping import LinkMapper, Mapped, Mapper, unused_row
 from adapters.texts import Texts, taken
+from adapters.unreadable import without
 from adapters.wanted import wanted
 
 if TYPE_CHECKING:
@@ -34,6 +36,12 @@ class Gathering:
         question: what was asked.
         asked: its numbers.
         department: whose evidence it is.
+
+    Attributes:
+        skipped: bad rows left out, as the manifest says.
+        ignored: rows whose code is no evidence.
+        unreadable: positions of those of whom a row cannot be read.
+        why: what is wrong with the first of these rows, as it stands in quarantine; nothing of the row itself.
     """
 
     def __init__(self, question: Lookup, asked: Asked, department: int) -> None:
@@ -50,12 +58,14 @@ class Gathering:
         self._faces: list[tuple[int, bytes, int, int]] = []
         self.skipped = 0
         self.ignored = 0
+        self.unreadable: set[int] = set()
+        self.why = ""
 
     def add_rows(self, mapper: Mapper, columns: Sequence[Sequence[object]]) -> None:
         """A block of a record set's rows, as columns in the mapper's order.
 
         Raises:
-            SourceFaultError: someone else's record, or a bad row where the policy is `fault`.
+            SourceFaultError: someone else's record, or see `leave_out`.
         """
         if not columns or not columns[0]:
             return
@@ -65,8 +75,12 @@ class Gathering:
         )
 
     def add(self, mapper: Mapper, positions: Sequence[int], mapped: Mapped) -> None:
-        """A block already mapped: `positions` says for each of its rows whose it is."""
-        self.skipped += require_good(mapper, mapped)
+        """A block already mapped: `positions` says for each of its rows whose it is.
+
+        Raises:
+            SourceFaultError: see `leave_out`.
+        """
+        self._settle_bad(mapper, positions, mapped.bad)
         self.ignored += mapped.ignored
         holders = self._holders
         for row, name in zip(mapped.holder_row, mapped.name, strict=True):
@@ -91,7 +105,7 @@ class Gathering:
 
     def add_columns(self, mapper: Mapper, positions: Int32, mapped: MappedColumns) -> None:
         """A block of whole columns; see `add`."""
-        self.skipped += require_good(mapper, mapped)
+        self._settle_bad(mapper, positions, mapped.bad)
         self.ignored += mapped.ignored
         if self._held_columns is None:
             self._held_columns = Held(self._asked)
@@ -115,6 +129,25 @@ class Gathering:
                 self._faces.append((int(every[row]), token, day, region))
         texts = Texts.blank(len(rows)) if references is None else Texts(references)
         self._parts.append(self._spread_evidence(positions, columns, texts))
+
+    def leave_out(self, position: int, records: str, why: str) -> None:
+        """Somebody of whom a row cannot be read: nothing is told about that person.
+
+        Raises:
+            SourceFaultError: whoever asks takes no answer without somebody.
+        """
+        if not self._question.takes_unreadable:
+            raise unused_row(records, why)
+        self.unreadable.add(position)
+        self.why = self.why or why
+
+    def _settle_bad(self, mapper: Mapper, positions: Sequence[int] | Int32, bad: Mapping[int, str]) -> None:
+        """Apply the record set's policy on bad rows."""
+        if mapper.skips_bad_rows:
+            self.skipped += len(bad)
+            return
+        for row, why in bad.items():
+            self.leave_out(int(positions[row]), mapper.name, why)
 
     def add_links(self, mapper: LinkMapper, columns: Sequence[Sequence[object]]) -> None:
         """A block of links.
@@ -156,13 +189,17 @@ class Gathering:
         """The answer."""
         evidence = self._evidence()
         rows = wanted(self._question, evidence.kind, evidence.observed_on)
-        return Found(
+        found = Found(
             holders=self._held(),
             evidence=evidence if rows is None else evidence.take(rows),
             links=self._linked(),
             complete_until_on=complete_until_on,
             faces=self._shown(),
         )
+        if not self.unreadable:
+            return found
+        unreadable, _ = self._asked.spread(np.array(sorted(self.unreadable), np.int32))
+        return without(found, unreadable, len(self._question.subjects))
 
     def _held(self) -> Holders:
         positions = [position for position, _ in self._holders]

@@ -3,9 +3,10 @@
 Owns: the rule which messages are believed. Nothing of an answer is used when a column differs from its neighbours in
 length, a row names nobody who was asked, a number is held that was not asked of that person (someone else's record), a
 kind is none that the adapter described, a department is not its own, evidence, a link or a face speaks of a person it
-does not hold, a day or place is none, a cell is too long, a face comes without face checks or is no token, or the
-answer has more messages, bytes or rows than allowed. An answer without its last message is that of a source that did
-not answer. Refuses: I/O, and judging people.
+does not hold, it holds somebody of whom it says that it cannot read a row (or says so without being asked to), a day
+or place is none, a cell is too long, a face comes without face checks or is no token, or the answer has more messages,
+bytes or rows than allowed. An answer without its last message is that of a source that did not answer. Refuses: I/O,
+and judging people.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ class Incoming:
         self._links: list[Links] = []
         self._evidence: list[Evidence] = []
         self._faces: list[Faces] = []
+        self._unreadable = np.zeros(len(question.subjects), np.bool_)
         self._aliases: dict[int, set[str]] = {}
         for row, number in zip(self._subjects.alias_subject, self._subjects.alias_id_number, strict=True):
             self._aliases.setdefault(row, set()).add(number)
@@ -118,7 +120,7 @@ class Incoming:
         except DecodeError as error:
             raise self._fault("it sent what is no message of the contract", "消息不符合接口约定") from error
         self._rows += len(message.holders.subject) + len(message.links.subject) + len(message.evidence.subject)
-        self._rows += len(message.faces.subject)
+        self._rows += len(message.faces.subject) + len(message.unreadable_subject)
         if self._rows > self._limits.rows:
             raise self._fault("its answer has too many rows", "应答行数过多")
         if message.HasField("holders"):
@@ -129,6 +131,10 @@ class Incoming:
             self._add_evidence(message.evidence)
         if message.HasField("faces"):
             self._add_faces(message.faces)
+        if message.unreadable_subject:
+            if not self._question.takes_unreadable:
+                raise self._fault("it left people out, and was not asked to", "应答擅自未涉及部分人员")
+            self._unreadable[self._subject(message.unreadable_subject)] = True
         if message.last:
             self._complete_until_on = self._day(message.complete_until_on)
 
@@ -152,6 +158,8 @@ class Incoming:
         faces = Faces.concatenate(self._faces)
         if not (known[evidence.subject].all() and known[links.subject].all() and known[faces.subject].all()):
             raise self._fault("it told of people whom it does not list as known", "应答涉及未列为已知的人员")
+        if np.count_nonzero(known & self._unreadable):
+            raise self._fault("it told of people whom it says it cannot read about", "应答涉及其声明无法读取的人员")
         # An adapter may tell more than it was asked.
         rows = wanted(self._question, evidence.kind, evidence.observed_on)
         return Found(
@@ -160,6 +168,7 @@ class Incoming:
             links=links,
             complete_until_on=self._complete_until_on,
             faces=faces.take(faces.observed_on >= self._question.traces_since_on) if self._question.faces else Faces(),
+            unreadable=np.flatnonzero(self._unreadable).astype(np.int32),
         )
 
     def _held(self) -> Holders:

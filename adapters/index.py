@@ -92,12 +92,12 @@ class FoundIn(NamedTuple):
     Args:
         rows: of the database, each with the place of its number.
         segments: with their parts; they are looked into by tags.
-        unused: a row of one of them that could not be used; None: there is none.
+        unused: of whom a row could not be used, by the place of the number: one of these rows.
     """
 
     rows: list[tuple[int, FoundRow]]
     segments: list[tuple[str, Segment]]
-    unused: PutAside | None
+    unused: dict[int, PutAside]
 
 
 def taken_back(part: str, file: int, key: bytes) -> IndexedRow:
@@ -382,7 +382,7 @@ class Index:
         return [people[person] for person in aside.find(self._reader().cursor(), list(people))]
 
     def _find(self, numbers: Sequence[str]) -> FoundIn:
-        unused: PutAside | None = None
+        unused: dict[int, PutAside] = {}
         people: dict[bytes, int] = {}
         found: list[tuple[int, FoundRow]] = []
         cursor = self._reader().cursor()
@@ -396,7 +396,7 @@ class Index:
             if some_rows or some_aside:
                 people = {self.keys.person(number): place for place, number in enumerate(numbers)}
             if some_aside:
-                unused = next(iter(aside.find(cursor, list(people)).values()), None)
+                unused = {people[person]: row for person, row in aside.find(cursor, list(people)).items()}
             if some_rows:
                 found = [(people[row[1]], row) for row in self._rows(cursor, list(people))]
         finally:

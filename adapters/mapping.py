@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Protocol
 
 from adapters import bad_rows
 from adapters.contract import MAX_CELL_BYTES
@@ -216,7 +215,7 @@ class Mapper:
 
         Without `references` that column is not looked at, and stays empty; so is that of faces without `faces`.
 
-        Bad rows are told, not raised: what becomes of them is the caller's affair (`require_good`).
+        Bad rows are told, not raised: what becomes of them is the caller's affair (`adapters.gathering`).
         """
         count = len(columns[0])
         mapped = Mapped()
@@ -325,26 +324,6 @@ class Mapper:
         for row, value in zip(rows, values, strict=True):
             if value == BAD:
                 mapped.bad.setdefault(row, what)
-
-
-class Judged(Protocol):
-    """A mapped block of either sort."""
-
-    @property
-    def bad(self) -> dict[int, str]:
-        """Rows that could not be mapped, and why."""
-        ...
-
-
-def require_good(mapper: Mapper, mapped: Judged) -> int:
-    """Apply the record set's policy on bad rows: return how many may be left out.
-
-    Raises:
-        SourceFaultError: there is one and the policy is `fault`.
-    """
-    if mapped.bad and not mapper.skips_bad_rows:
-        raise unused_row(mapper.name, next(iter(mapped.bad.values())))
-    return len(mapped.bad)
 
 
 def unused_row(records: str, what: str) -> SourceFaultError:

@@ -39,6 +39,7 @@ def request(question: Lookup, lookup_id: bytes) -> bytes:
         legal_basis=question.legal_basis,
         without_references=not question.references,
         with_faces=question.faces,
+        takes_unreadable=question.takes_unreadable,
     ).SerializeToString()
 
 
@@ -50,6 +51,8 @@ def messages(found: Found, rows: int = MESSAGE_ROWS, most: int = MAX_MESSAGE_BYT
         rows: in a message at most.
         most: bytes of a message at most, as far as single rows allow.
     """
+    if len(found.unreadable):  # by itself: no more than the people of one request
+        yield adapter_pb2.LookupResponse(unreadable_subject=found.unreadable.tolist()).SerializeToString()
     parts = list(_parts(found, rows))
     for part in parts[:-1]:
         yield from _bounded(part, None, most)

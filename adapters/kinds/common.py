@@ -96,9 +96,11 @@ def too_late(adapter_id: str) -> SourceDownError:
 
 
 def report(adapter_id: str, gathering: Gathering) -> None:
-    """Tell the log what of an answer was left out by policy."""
+    """Tell the log what of an answer was left out by policy, and about how many people it is not."""
     if gathering.skipped or gathering.ignored:
         _log.info("rows left out", adapter=adapter_id, bad=gathering.skipped, no_evidence=gathering.ignored)
+    if gathering.unreadable:
+        _log.warning("rows unreadable", adapter=adapter_id, people=len(gathering.unreadable), reason=gathering.why)
 
 
 async def in_thread(

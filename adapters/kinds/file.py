@@ -28,7 +28,7 @@ from adapters.index import FoundRow, Index, IndexBrokenError
 from adapters.intake import Intake
 from adapters.kinds.common import Clock, Lying, complete_until, day_before, in_thread, report, too_late
 from adapters.manifest.model import FileManifest
-from adapters.mapping import LinkMapper, Mapped, Mapper, unused_row
+from adapters.mapping import LinkMapper, Mapped, Mapper
 from adapters.parts import Part, parts_of
 from adapters.rows import FileRejectedError
 from adapters.segments import COLUMNS, Segment, SegmentBrokenError
@@ -296,8 +296,8 @@ class FileAdapter:
         keys = self._index.keys
         try:
             rows, segments, unused = self._index.find(asked.numbers)
-            if unused is not None:
-                raise unused_row(unused.part, unused.reason)
+            for place, row_aside in sorted(unused.items()):
+                gathering.leave_out(place, row_aside.part, row_aside.reason)
             found: dict[str, list[tuple[int, FoundRow]]] = {}
             # In the order of the question, whatever order the index has them in: that of keyed hashes.
             for each in sorted(rows, key=itemgetter(0)):

@@ -54,6 +54,7 @@ def lookup_of(message: adapter_pb2.LookupRequest, seconds: float, max_batch: int
         legal_basis=message.legal_basis,
         references=not message.without_references,
         faces=message.with_faces,
+        takes_unreadable=message.takes_unreadable,
     )
 
 

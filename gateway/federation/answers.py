@@ -137,6 +137,8 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         rows = columns[0]
         if rows and _largest(rows) >= subjects:
             raise unusable("speaks of people who were not asked about")
+    if findings.partial and any(_largest(source.unreadable_subject) >= subjects for source in findings.sources[:]):
+        raise unusable("speaks of people who were not asked about")
     faces, reasons, refused = findings.faces, findings.reasons, findings.refused
     if (rows := faces.subject) and (
         len(rows) > MAX_FACES * subjects or set(map(len, faces.token)) != {FACE_TOKEN_BYTES}

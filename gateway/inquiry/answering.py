@@ -259,6 +259,7 @@ class Inquiry:
                 # What may not be told is not read either.
                 references=self._book.disclosure(terms.purpose).references,
                 faces=wants_faces(self._book, terms.purpose, terms.scope),
+                takes_unreadable=True,
             ),
             self._access.narrowing(terms.scope),
         )
@@ -292,7 +293,8 @@ class Inquiry:
             birth_on=born_on,
             as_of_on=terms.as_of_on,
             partial=gathered.partial,
-            silent={r.department for r in gathered.reports if r.outcome != words.SOURCE_OUTCOME_ANSWERED},
+            silent=gathered.silent,
+            silent_about=gathered.silent_about,
             unasked=gathered.unasked,
             answered=gathered.answered,
         )

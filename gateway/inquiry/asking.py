@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
+import numpy as np
 import structlog
 
 from adapters.batches import in_batches
@@ -37,6 +38,9 @@ are followed. A number is changed where it was wrong or issued twice: once, seld
 and each round may last as long as the slowest department."""
 JUDGED_AT_MOST: Final = 64
 """A lookup about more people may take its time: that it came too late says nothing."""
+UNREADABLE_AT_MOST: Final = 16
+"""People in one lookup of whom an adapter may be unable to read a row. Where there are more of them, and more than of
+whom it can, it is faulty: then not some rows are bad, but the manifest or the source is."""
 _TIMER_S: Final = 0.005
 """What ends so little before the deadline ended because of it."""
 
@@ -274,12 +278,14 @@ class Departments:
 
 
 async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]:
-    """What an adapter found; or the outcome that says why nothing, and a short name of that."""
+    """What an adapter found, or the outcome that says why nothing; and a short name of what went wrong, else ""."""
     about, adapter = source.about, source.adapter
     try:
         if len(question.subjects) <= about.max_batch:
-            return await adapter.lookup(question), ""
-        return await in_batches(adapter.lookup, question, about.max_batch), ""
+            found = await adapter.lookup(question)
+        else:
+            found = await in_batches(adapter.lookup, question, about.max_batch)
+        return _readable(source, question, found)
     except SourceBusyError as error:
         _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
         return words.SOURCE_OUTCOME_UNAVAILABLE, calls.OVERLOADED
@@ -292,3 +298,13 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
     except Exception as error:  # noqa: BLE001  an adapter is foreign code: whatever it raises harms only itself
         _log.error("source crashed", adapter=about.adapter_id, error=type(error).__name__)
         return words.SOURCE_OUTCOME_FAULTY, "CRASHED"
+
+
+def _readable(source: Source, question: Lookup, found: Found) -> tuple[Found | int, str]:
+    """An answer with what its rows that cannot be read come to: a few are those of a few people, many are a fault."""
+    unreadable, people = len(found.unreadable), len(question.subjects)
+    if unreadable > UNREADABLE_AT_MOST and unreadable > len(np.unique(found.holders.subject)):
+        name = source.about.adapter_id
+        _log.warning("source faulty", adapter=name, error="most rows cannot be read", people=unreadable)
+        return words.SOURCE_OUTCOME_FAULTY, "FAULTY"
+    return found, "FAULTY" if 0 < people == unreadable else ""

@@ -124,10 +124,12 @@ def write_findings(
             limit=terms.evidence_limit,
             narrowed=narrowed,
         )
+    unreadable = [(at, each.unreadable) for at, each in enumerate(gathered.reports) if each.unreadable is not None]
     if len(parts) == 1 and len(benefit) >= _LARGE:
+        _tell_unreadable(shared, unreadable, slice(0, len(benefit)), parts[0])
         written = [_write_large(book, terms, parts[0], shared, dense, told, disclosed)]
     else:
-        written = _write_each(book, terms, parts, shared, dense, told, disclosed)
+        written = _write_each(book, terms, parts, shared, unreadable, dense, told, disclosed)
     if gathered.link_subject and may_tell_numbers(book, terms.purpose):
         _tell_links(written, parts, gathered)
     if len(gathered.faces) and may_tell_faces(book, terms.purpose, narrowed):
@@ -136,7 +138,7 @@ def write_findings(
 
 
 def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> exchange_pb2.Findings:
-    """Findings that tell by what they were made, and of nobody yet."""
+    """Findings that tell by what they were made, and of nobody yet: nor about whom alone a source did not answer."""
     allowed = book.disclosure(terms.purpose)
     return exchange_pb2.Findings(
         as_of_on=terms.as_of_on,
@@ -219,6 +221,7 @@ def _write_each(
     terms: Terms,
     parts: Sequence[Part],
     shared: exchange_pb2.Findings,
+    unreadable: Sequence[_Unreadable],
     dense: _Dense,
     told: Reasons,
     disclosed: Disclosed | None,
@@ -234,6 +237,7 @@ def _write_each(
         end = start + len(part.rows)
         findings = exchange_pb2.Findings()
         findings.CopyFrom(shared)
+        _tell_unreadable(findings, unreadable, slice(start, end), part)
         for name, column in zip(DENSE, columns, strict=True):
             getattr(findings, name).extend(_placed(column[start:end], part))
         cut = reasons.write(findings.reasons, start, end, part)
@@ -248,11 +252,29 @@ def _write_each(
                 cut["kind"],
                 findings.valid_until_on,
                 shared.made_at_ms,
-                partial=shared.partial,
+                partial=findings.partial,
             )
         written.append(findings)
         start = end
     return written
+
+
+def _tell_unreadable(
+    findings: exchange_pb2.Findings, unreadable: Sequence[_Unreadable], people: slice, part: Part
+) -> None:
+    """Of sources that answered, but not about everybody: about whom of this part they did not.
+
+    Whoever reads no more than the outcome takes the source for faulty about all of the part, and all for partial.
+    """
+    for at, mask in unreadable:
+        rows = mask[people].nonzero()[0].tolist()
+        if not rows:
+            continue
+        told = findings.sources[at]
+        told.outcome = words.SOURCE_OUTCOME_FAULTY
+        findings.partial = True
+        if len(rows) < len(part.rows):  # of all of them needs no list: it is as if it had not answered
+            told.unreadable_subject.extend([part.rows[row] for row in rows])
 
 
 def _refuse(findings: exchange_pb2.Findings, part: Part) -> None:
@@ -266,6 +288,8 @@ def _present(column: NDArray[np.int32]) -> list[int]:
     return np.bincount(column).nonzero()[0].tolist()
 
 
+_Unreadable = tuple[int, NDArray[np.bool_]]
+"""Where a source stands among those of the findings, and about whom it did not answer."""
 _Dense = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 _LARGE = 512
 """People in one question from which on whole columns are written at once."""

@@ -39,12 +39,27 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """How one adapter took part."""
+    """How one adapter took part.
+
+    Args:
+        adapter_id: of it.
+        department: whose it is.
+        outcome: SourceOutcome.
+        complete_until_on: civil day up to which its data is complete, 0: not known.
+        unreadable: of one that answered: whom it did not answer about, because it cannot read a row of theirs; None:
+            it did about everybody.
+    """
 
     adapter_id: str
     department: int
     outcome: int
     complete_until_on: int = 0
+    unreadable: NDArray[np.bool_] | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether it answered, about everybody or not."""
+        return self.outcome == words.SOURCE_OUTCOME_ANSWERED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +92,28 @@ class Gathered:
 
     @property
     def partial(self) -> bool:
-        """Whether some source is missing from the evidence."""
-        return any(report.outcome != words.SOURCE_OUTCOME_ANSWERED for report in self.reports)
+        """Whether some source is missing from the evidence about everybody."""
+        return any(not report.answered for report in self.reports)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no source is missing from the evidence about anybody."""
+        return all(report.answered and report.unreadable is None for report in self.reports)
+
+    @property
+    def silent(self) -> set[int]:
+        """Departments of sources that are missing from the evidence about everybody."""
+        return {report.department for report in self.reports if not report.answered}
+
+    @property
+    def silent_about(self) -> dict[int, NDArray[np.bool_]]:
+        """Departments of sources that are missing from the evidence about some people, and these."""
+        found: dict[int, NDArray[np.bool_]] = {}
+        for report in self.reports:
+            if report.unreadable is not None:
+                known = found.get(report.department)
+                found[report.department] = report.unreadable if known is None else known | report.unreadable
+        return found
 
     @property
     def answered(self) -> bool:
@@ -92,12 +127,13 @@ NamesMatch = Callable[[str, str], bool]
 class Gathering:
     """The columns of one question as the sources come in. I/O-free.
 
-    The rule of trust: a source's answer is used whole or not at all. It is thrown away, and the source reported as
-    faulty, when columns differ in length or a number is out of range; when evidence is of another department or
-    of a kind that the adapter did not describe, or speaks of a person it did not list as known; when it has faces and
-    did not describe face checks; or when the number it
-    holds is none of those asked for that person (someone else's record). A different name under the right number does
-    not make a source faulty: it makes the person an identity conflict.
+    The rule of trust: what a source says of a person is used whole or not at all, and so is its answer. It is thrown
+    away, and the source reported as faulty, when columns differ in length or a number is out of range; when evidence is
+    of another department or of a kind that the adapter did not describe, or speaks of a person it did not list as
+    known; when it has faces and did not describe face checks; when the number it holds is none of those asked for that
+    person (someone else's record); or when it tells of somebody of whom it says that it cannot read a row. About such a
+    person the source is silent; where that is everybody asked in the first step, it is faulty. A different name under
+    the right number does not make a source faulty: it makes the person an identity conflict.
 
     Everybody is asked about in steps: first under the numbers of the question, then under numbers that came to light
     (`further`). Whoever has a number in the end about which no source said anything is in conflict: what is known of
@@ -155,6 +191,8 @@ class Gathering:
         self._heard = True
         self._unheard: set[int] = set()
         self._failed_late: list[tuple[int, SourceReport, Int32]] = []
+        # By source: whom it cannot read about.
+        self._unreadable: dict[int, NDArray[np.bool_]] = {}
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
         self._known = np.zeros(count, np.bool_)
@@ -171,8 +209,13 @@ class Gathering:
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
             fits = fits_question(found, len(self._asked), about) and self._use(found, about, position)
-            self._heard |= fits
-            outcome = words.SOURCE_OUTCOME_ANSWERED if fits else words.SOURCE_OUTCOME_FAULTY
+            nobody = 0 < len(self._asked) == len(found.unreadable)
+            self._heard |= fits and not nobody
+            if fits and len(found.unreadable):
+                self._leave_out(found.unreadable, about, position)
+            outcome = words.SOURCE_OUTCOME_ANSWERED
+            if not fits or (nobody and self._rows is None):
+                outcome = words.SOURCE_OUTCOME_FAULTY
             if not fits:
                 _log.warning("source faulty", adapter=about.adapter_id, error="answer does not fit the question")
         before, report = self._reports[position], SourceReport(about.adapter_id, about.department, outcome, complete)
@@ -216,6 +259,14 @@ class Gathering:
             if number != self._subjects.id_number[row] and may_be_somebodys(number):
                 self._links.setdefault((row, number), since)
         return True
+
+    def _leave_out(self, asked: Int32, about: Description, position: int) -> None:
+        """People about whom a source is silent, though it holds them, by where they stand in the step."""
+        people = asked if self._rows is None else self._rows[asked]
+        mask = self._unreadable.setdefault(position, np.zeros(len(self._known), np.bool_))
+        mask[people] = True
+        if self._narrowing.regions and self._narrowing.holds(about):
+            self._placed[people] = True
 
     def _once(self, evidence: Evidence, asked_at: Int32, position: int) -> Evidence:
         """Of a later step, without rows that are there already, or may be: those are put aside. `asked_at`: where each
@@ -359,6 +410,7 @@ class Gathering:
             unasked = np.zeros_like(hidden)
             unasked[list(left)] = True
             unasked &= ~hidden
+        unreadable = {position: mask & ~hidden for position, mask in self._unreadable.items()}
         evidence = Evidence.concatenate(self._evidence)
         if np.count_nonzero(hidden):
             self._known &= ~hidden
@@ -371,6 +423,7 @@ class Gathering:
             owner = self._owner
             known, conflict = (_put_to(owner, each)[: self._people] for each in (known, conflict))
             unasked = None if unasked is None else _put_to(owner, unasked)[: self._people]
+            unreadable = {at: _put_to(owner, mask)[: self._people] for at, mask in unreadable.items()}
             evidence = replace(evidence, subject=owner[evidence.subject])
             faces = Faces.newest(_rows_of(replace(faces, subject=owner[faces.subject])))
             together: dict[tuple[int, str], int] = {}
@@ -393,7 +446,13 @@ class Gathering:
             link_subject=link_subject,
             link_id_number=[number for _, number in links],
             link_since_on=list(links.values()),
-            reports=[report for report in self._reports if report is not None],
+            reports=[
+                replace(report, unreadable=mask)
+                if report.answered and (mask := unreadable.get(position)) is not None and np.count_nonzero(mask)
+                else report
+                for position, report in enumerate(self._reports)
+                if report is not None
+            ],
             faces=faces,
             unasked=unasked if unasked is not None and np.count_nonzero(unasked) else None,
         )
@@ -427,6 +486,8 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
     rows, linked, shown = len(evidence), len(links.subject), len(faces)
+    if len(found.unreadable) and not _silent_about(found, count):
+        return False
     fits = (
         len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
         and linked == len(links.id_number) == len(links.since_on)
@@ -442,6 +503,15 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     if max(rows, len(holders.subject)) < COLUMNS_FROM and not linked and not shown:
         return _few_fit(holders, evidence, count, about)
     return _columns_fit(found, count, about)
+
+
+def _silent_about(found: Found, count: int) -> bool:
+    """Whether a source says nothing of those whom it cannot read about, who are in range and each told of once."""
+    if not (_in_range(found.unreadable, count) and _in_range(found.holders.subject, count)):
+        return False
+    mask = np.zeros(count, np.bool_)
+    mask[found.unreadable] = True
+    return np.count_nonzero(mask) == len(found.unreadable) and not np.count_nonzero(mask[found.holders.subject])
 
 
 def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Description) -> bool:

@@ -55,6 +55,6 @@ def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
         and not gathered.linked[0]
         and not gathered.link_subject
         and not len(gathered.faces)
-        and not gathered.partial
+        and gathered.whole
         and narrowing(terms.scope) is None
     )

@@ -93,6 +93,9 @@ def measure(answers: Sequence[Answers], book: RuleBook, today: int, differ_days:
             if isinstance(outcome, int) or not fits_question(outcome, people, about):
                 counts[_OUTCOMES.get(outcome, C.FAULTY) if isinstance(outcome, int) else C.FAULTY] += 1
                 continue
+            if 0 < people == len(outcome.unreadable):
+                counts[C.FAULTY] += 1
+                continue
             counts[C.ANSWERED] += 1
             counts[C.ASKED] += people
             counts[C.KNOWN] += len(np.unique(outcome.holders.subject))

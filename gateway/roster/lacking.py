@@ -7,13 +7,17 @@ the waits are used up, when the run has no time left, or when a question was ask
 counted anew. Refuses: asking (`running`), keeping answers (`run`), and what is in them.
 
 A question whose answer comes back whole is done with; of several answers that lack something the one that lacks fewer
-departments counts, of equals the earlier one.
+departments counts, of equals the earlier one. One from which departments are missing about some people only, because
+rows of theirs cannot be read, lacks nothing in this sense.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gateway.resilience.backoff import Backoff, Random
 from gateway.roster.run import Ask
@@ -26,10 +30,29 @@ MOST_TRIES: Final = 7
 
 
 def lacks(findings: exchange_pb2.Findings) -> int:
-    """How many departments are missing from an answer."""
+    """How many departments are missing from an answer about everybody.
+
+    Of whom a department cannot read a row it cannot read it a minute later either: such a row must be mended first.
+    """
     if not findings.partial:
         return 0
-    return max(1, sum(source.outcome != words.SOURCE_OUTCOME_ANSWERED for source in findings.sources))
+    missing = [source for source in findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+    if not missing:
+        return 1
+    return sum(not source.unreadable_subject for source in missing)
+
+
+def incomplete(findings: exchange_pb2.Findings, people: int) -> NDArray[np.bool_]:
+    """About whom of so many people a department is missing from an answer."""
+    if not findings.partial:
+        return np.zeros(people, np.bool_)
+    missing = [source for source in findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+    if not missing or any(not source.unreadable_subject for source in missing):
+        return np.ones(people, np.bool_)
+    found = np.zeros(people, np.bool_)
+    for source in missing:
+        found[np.array(source.unreadable_subject, np.int64)] = True
+    return found
 
 
 class Lacking:

@@ -16,6 +16,7 @@ from gateway.exchange.question import MAX_ALIASES
 from gateway.federation.further import Linked
 from gateway.federation.partners import PartnerAnswer
 from gateway.roster.asking import Further, Index, Reply
+from gateway.roster.lacking import incomplete
 from gateway.roster.run import LINKED
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -78,13 +79,17 @@ def again(linked: Mapping[int, Linked], replies: Sequence[Reply]) -> Further:
 
 def replaced(replies: Sequence[Reply]) -> dict[int, Index]:
     """Which answers do not count, and at which places, because the same member answered under more numbers: by place in
-    `replies`. One that lacks departments takes no other's place: it may lack the one that knew.
+    `replies`. One that lacks departments about somebody takes no other's place there: it may lack the one that knew.
     """
     found: dict[int, Index] = {}
     for reply in replies:
-        if reply.ask.phase != LINKED or not isinstance(reply.came, PartnerAnswer) or reply.came.findings.partial:
+        if reply.ask.phase != LINKED or not isinstance(reply.came, PartnerAnswer):
             continue
-        places = reply.at[np.array(reply.came.findings.status, np.int32) != 0]
+        findings = reply.came.findings
+        whole = ~incomplete(findings, len(reply.at)) & (np.array(findings.status, np.int32) != 0)
+        places = reply.at[whole]
+        if not len(places):
+            continue
         for position, other in enumerate(replies):
             if other.ask.member == reply.ask.member and other.ask.phase != LINKED:
                 found[position] = places[np.isin(places, other.at)]

@@ -17,6 +17,7 @@ from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.federation.verdict import LACKING
 from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
+from gateway.roster.lacking import incomplete
 from gateway.roster.linking import lacking, linked_by, replaced
 from gateway.roster.run import Refusal, Submitted
 from gateway.rules.book import FLAG_SLOTS, RuleBook
@@ -26,6 +27,7 @@ from gateway.rules.merge import merge
 from gateway.rules.overpayment import overpaid
 from gateway.rules.reasons import Reasons
 from gateway.rules.wording import reason_texts
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_TEMPLATE: Final = 500
@@ -93,7 +95,7 @@ def merged(
     monthly, account = rows["monthly_fen"].to_numpy(), rows["account_fen"].to_numpy()
     over = overpaid(proposals.effective_on, rows["last_paid_on"].to_numpy(), monthly, account)
     answered = one.status != 0
-    silent = [_silent(reply) for reply in ordered]
+    missing, silent = _silent(side.partial, ordered)
     people = _frame(
         {
             "row": rows["row"],
@@ -118,7 +120,7 @@ def merged(
             "refusal": np.where(answered, 0, side.refusal),
             "members": _listed(side.asked, [reply.ask.member for reply in ordered]),
             "silent": _listed(
-                np.concatenate((side.partial, unasked)),
+                np.concatenate((missing, unasked)),
                 silent + [reply.ask.member for reply in ordered[: len(unasked)]],
             ),
             "certification": certification,
@@ -178,7 +180,7 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[in
         decided[place, at] = found.decided_on
         traced[place, at] = found.last_trace_on
         valid[place, at] = found.valid_until_on
-        partial[place, at] = found.partial
+        partial[place, at] = incomplete(found, len(at))
         if found.refused.subject:
             at_refused = at[np.array(found.refused.subject, np.int64)]
             partial[place, at_refused] = True
@@ -291,17 +293,30 @@ def _in_order(parts: Sequence[pl.DataFrame], schema: Schema) -> pl.DataFrame:
     return pl.concat(filled).sort("row", maintain_order=True)
 
 
-def _silent(reply: Reply) -> str:
-    """Who did not answer: the member, or departments of it."""
-    member = reply.ask.member
-    if isinstance(reply.came, Refusal):
-        return member
-    silent = [
-        f"{member}/{source.department}"
-        for source in reply.came.findings.sources
-        if source.outcome != words.SOURCE_OUTCOME_ANSWERED
-    ]
-    return _SEPARATOR.join(silent) or member
+def _silent(partial: NDArray[np.bool_], replies: Sequence[Reply]) -> tuple[NDArray[np.bool_], list[str]]:
+    """Who did not answer, and a row for each with whom it did not answer about: members, or departments of theirs."""
+    marks: list[NDArray[np.bool_]] = []
+    names: list[str] = []
+    for mark, (ask, at, came, _) in zip(partial, replies, strict=True):
+        if not mark.any():
+            continue
+        missing: Sequence[exchange_pb2.SourceReport] = []
+        if not isinstance(came, Refusal):
+            missing = [source for source in came.findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+        rest = mark.copy()
+        for source in missing:
+            whose = mark
+            if source.unreadable_subject:
+                whose = np.zeros_like(mark)
+                whose[at[np.array(source.unreadable_subject, np.int64)]] = True
+                whose &= mark
+            marks.append(whose)
+            names.append(f"{ask.member}/{source.department}")
+            rest &= ~whose
+        if rest.any():
+            marks.append(rest)
+            names.append(ask.member)
+    return np.stack(marks) if marks else partial[:0], names
 
 
 def _listed(chosen: NDArray[np.bool_], names: Sequence[str]) -> pl.Series:

@@ -21,7 +21,7 @@ Neither the order of the rows nor a row that stands twice ever matters.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,6 +95,7 @@ def grade(
     as_of_on: int,
     partial: bool = False,
     silent: Collection[int] = (),
+    silent_about: Mapping[int, Mask] | None = None,
     unasked: Mask | None = None,
     answered: bool = True,
 ) -> Grades:
@@ -112,6 +113,8 @@ def grade(
         as_of_on: civil day; rows observed or available later do not exist yet.
         partial: whether some source that was asked did not answer.
         silent: Departments of these sources; none given while `partial`: it could have been any.
+        silent_about: Departments of sources that did not answer about some of these people, and these: they are graded
+            as if the department were silent, the others as if it were not. None: all that answered did about everybody.
         unasked: those of `identity_conflict` who are for that alone that a linked number could not be asked; None:
             nobody.
         answered: whether any source answered at all.
@@ -121,6 +124,7 @@ def grade(
     """
     _check(subjects, evidence, known, identity_conflict, linked, benefit, birth_on, as_of_on)
     sheet = ReasonSheet()
+    about = silent_about or {}
     usable = known & ~identity_conflict
     everybody = np.count_nonzero(usable) == subjects
     traces, event_rows = _sort_rows(book, evidence, None if everybody else usable, as_of_on, sheet)
@@ -140,6 +144,8 @@ def grade(
 
     if partial:
         _cap_by_silence(book, status, usable, silent, sheet)
+    for department, people in about.items():
+        _cap_by_silence(book, status, usable & people, (department,), sheet)
     if not everybody:
         why_unknown = ReasonCode.UNKNOWN_PERSON if answered else ReasonCode.NOBODY_ANSWERED
         _judge_unusable(known, identity_conflict, unasked, why_unknown, status, flags, sheet)
@@ -161,14 +167,14 @@ def grade(
         rows = (linked & usable).nonzero()[0]
         flags[rows] |= bit(words.ENTITLEMENT_FLAG_IDENTITY_LINKED)
         sheet.add(rows, ReasonCode.IDENTITY_LINKED)
-    if partial:
-        _tell_silence(subjects, silent, sheet)
+    silent = silent if partial else ()
+    incomplete = _tell_silence(subjects, silent, about, sheet, partial=partial) if partial or about else None
     return Grades(
         status=status,
         flags=flags,
         decided_on=decided_on,
         last_trace_on=stamp_day(alive.newest),
-        valid_until_on=_valid_until(book, status, alive, change_on, as_of_on, partial=partial),
+        valid_until_on=_valid_until(book, status, alive, change_on, as_of_on, incomplete),
         reasons=sheet.finish(),
     )
 
@@ -358,21 +364,30 @@ def _tell_alive(status: Int32, alive: Alive, sheet: ReasonSheet) -> None:
     tell_stamps(sheet, rows, told, code, departments * _TELLS_DEPARTMENTS[code])
 
 
-def _tell_silence(subjects: int, silent: Collection[int], sheet: ReasonSheet) -> None:
+def _tell_silence(
+    subjects: int, silent: Collection[int], silent_about: Mapping[int, Mask], sheet: ReasonSheet, *, partial: bool
+) -> Mask:
+    """Say which departments are missing, and of whom some is."""
+    about = {department: people for department, people in silent_about.items() if department not in silent}
     everybody = np.arange(subjects)
-    for department in sorted(set(silent)):
-        sheet.add(everybody, ReasonCode.SOURCE_SILENT, department=department)
-    if not silent:
+    for department in sorted({*silent, *about}):
+        rows = about[department].nonzero()[0] if department in about else everybody
+        sheet.add(rows, ReasonCode.SOURCE_SILENT, department=department)
+    if partial and not silent:
         sheet.add(everybody, ReasonCode.SOURCES_SILENT)
+    incomplete = np.full(subjects, partial)
+    for people in about.values():
+        incomplete |= people
+    return incomplete
 
 
 def _valid_until(
-    book: RuleBook, status: Int32, alive: Alive, change_on: list[Int32], as_of_on: int, *, partial: bool
+    book: RuleBook, status: Int32, alive: Alive, change_on: list[Int32], as_of_on: int, incomplete: Mask | None
 ) -> Int32:
     """The last day for the status, or before the next change that is known already."""
     days = book.valid_days.take(status)
-    if partial:
-        days = np.minimum(days, book.partial_valid_days)
+    if incomplete is not None:
+        days = np.where(incomplete, np.minimum(days, book.partial_valid_days), days)
     until = days + np.int32(as_of_on)
     strong = status == words.SURVIVAL_STATUS_ALIVE_STRONG
     if np.count_nonzero(strong):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -106,11 +107,13 @@ def _both(
     blocks: int = 1,
     *,
     references: bool = True,
+    takes_unreadable: bool = False,
 ) -> tuple[object, object]:
     """What both ways make of the same rows."""
     by_columns = ColumnMapper.of(mapper, types)
     assert by_columns is not None
     question = Lookup(subjects, traces_since_on=day("2025-01-01"), references=references)
+    question = replace(question, takes_unreadable=takes_unreadable)
     count = len(table[mapper.columns[0]])
     step = max(1, -(-count // blocks))
     answers: list[object] = []
@@ -137,6 +140,7 @@ def _told(found: Found) -> object:
     return (
         sorted(zip(held.subject.tolist(), held.held_id_number, held.held_name, strict=True)),
         sorted(zip(*columns, evidence.source_reference, strict=True)),
+        found.unreadable.tolist(),
     )
 
 
@@ -201,6 +205,11 @@ def test_any_rows_of_any_types_map_the_same(data: st.DataObject) -> None:
     blocks, references = data.draw(st.integers(1, 3)), data.draw(st.booleans())
     by_rows, by_columns = _both(mapper, types, table, subjects, blocks, references=references)
     assert by_columns == by_rows
+    if isinstance(by_rows, str) or blocks == 1:
+        more = {"references": references, "takes_unreadable": True}
+        whole, whole_by_columns = _both(mapper, types, table, subjects, blocks, **more)
+        assert whole_by_columns == whole
+        assert isinstance(by_rows, str) or whole == by_rows, "where every row reads it makes no difference"
 
 
 def _sample(manifest: Manifest, position: int) -> tuple[Mapper, dict[str, list[object]]]:

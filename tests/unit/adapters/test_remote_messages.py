@@ -60,6 +60,26 @@ def taken_in(question: Lookup, stream: list[bytes], limits: AnswerLimits | None 
     return incoming.found()
 
 
+def test_who_could_not_be_read_arrives_with_the_rest_if_that_was_asked_for() -> None:
+    question = ask(ANNA, BO, CHEN, takes_unreadable=True)
+    sent = Found(known(question, 0), evidence(0), unreadable=np.array([1, 2], np.int32))
+    for size in (1, 10):
+        found = taken_in(question, list(messages(sent, rows=size)))
+        assert (found.unreadable.tolist(), holders(found), len(found.evidence)) == ([1, 2], holders(sent), 1)
+    alone = Found(unreadable=np.array([0], np.int32))
+    assert taken_in(question, list(messages(alone))).unreadable.tolist() == [0]
+    arrived = lookup_of(adapter_pb2.LookupRequest.FromString(request(question, b"i")), 5.0, 10)
+    assert arrived.takes_unreadable
+    with pytest.raises(SourceFaultError, match="not asked to"):
+        taken_in(ask(ANNA, BO, CHEN), list(messages(sent)))
+    with pytest.raises(SourceFaultError, match="cannot read"):
+        taken_in(question, list(messages(replace(sent, unreadable=np.array([0], np.int32)))))
+    with pytest.raises(SourceFaultError, match="out of range"):
+        taken_in(question, list(messages(replace(sent, unreadable=np.array([3], np.int32)))))
+    with pytest.raises(SourceFaultError, match="too many rows"):
+        taken_in(question, list(messages(sent)), AnswerLimits(rows=3))
+
+
 def same(one: Found, other: Found) -> bool:
     return (
         holders(one) == holders(other)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters import blocks, intake_columns
-from adapters.contract import Adapter
+from adapters.contract import Adapter, Lookup, Subjects
 from adapters.errors import SourceFaultError
 from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, holders, number, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, KEYED, SNAPSHOT, Drop, line, refreshed
@@ -50,6 +50,31 @@ async def test_whose_row_cannot_be_mapped_is_not_answered_about(tmp_path: Path, 
     await built.close()
     built = drop.adapter(mode)
     await refused(built, ANNA)  # after a restart as well
+    await built.close()
+
+
+async def test_others_are_answered_about_where_that_is_wanted(
+    tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop = Drop(tmp_path)
+    built = drop.adapter(f"{SNAPSHOT}, max_bad_share: 0.5")
+    drop.csv("xs_1.csv", *MANY, UNDATED, line(BO), line(BO, "2", at="x"))
+    await built.check()
+    many = [number(serial) for serial in range(100, 160)]
+    capsys.readouterr()
+    for people in ([ANNA, CHEN, BO, many[0], ANNA], [ANNA, CHEN, BO, *many, ANNA]):
+        found = await built.lookup(ask(*people, takes_unreadable=True))
+        assert found.unreadable.tolist() == [0, 2, len(people) - 1], "of a row that reads nothing is told, too"
+        assert len(rows(found)) == len(people) - 4
+        assert {0, 2, len(people) - 1}.isdisjoint(found.holders.subject.tolist())
+        said = capsys.readouterr().out
+        assert "rows unreadable" in said
+        assert "people=2" in said
+        assert "observed_on: does not read as a date" in said
+        assert not any(each in said for each in people)
+    alias = Lookup(Subjects([CHEN, many[0]], ["某"] * 2, [0], [ANNA]), takes_unreadable=True)
+    assert (await built.lookup(alias)).unreadable.tolist() == [0]
+    assert (await built.lookup(ask(CHEN, *many, takes_unreadable=True))).unreadable.tolist() == []
     await built.close()
 
 

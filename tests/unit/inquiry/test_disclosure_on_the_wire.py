@@ -88,7 +88,7 @@ MATRIX: dict[str, tuple[set[Any], ...]] = {
 """What each field carries about the person, by purpose."""
 VERDICT = {
     *("status", "flags", "decided_on", "valid_until_on", "refused.subject", "refused.reason", "partial"),
-    *("reasons.subject", "reasons.code"),
+    *("reasons.subject", "reasons.code", "sources.unreadable_subject"),
     *(f"reason_texts.{name}" for name in ("code", "name", "zh", "en", "about_trace")),
 }
 """What was found and why, which every purpose is told alike. Texts are the rule file's; they hold no person's data."""

@@ -66,6 +66,15 @@ def test_an_answer_that_does_not_fit_its_question_is_faulty_and_nothing_of_it_co
     assert next(iter(counts.values()))[C.FAULTY] == 1
 
 
+def test_a_source_that_can_read_nothing_about_anybody_asked_is_faulty() -> None:
+    unreadable = np.array([0, 1], np.int32)
+    counts = counted(Answers(lookup(2), [CIVIL], [Found(unreadable=unreadable)]))
+    mine = next(iter(counts.values()))
+    assert (mine[C.FAULTY], mine[C.ANSWERED], mine[C.ASKED]) == (1, 0, 0)
+    counts = counted(Answers(lookup(3), [CIVIL], [Found(unreadable=unreadable)]))
+    assert next(iter(counts.values()))[C.ANSWERED] == 1
+
+
 @pytest.mark.parametrize(
     ("given_row", "places"),
     [

@@ -45,6 +45,19 @@ def partly(question: exchange_pb2.Question, *away: int) -> exchange_pb2.Findings
 AWAY = (v.DEPARTMENT_CIVIL_AFFAIRS,)
 BOTH = (v.DEPARTMENT_CIVIL_AFFAIRS, v.DEPARTMENT_BANKS)
 
+
+def test_what_cannot_be_read_about_some_people_is_not_waited_for() -> None:
+    question = exchange_pb2.Question()
+    answered = partly(question, *AWAY)
+    answered.sources[1].outcome = words.SOURCE_OUTCOME_FAULTY
+    assert lacks(answered) == 1
+    answered.sources[1].unreadable_subject.append(0)
+    assert lacks(answered) == 0
+    answered.sources.append(source(v.DEPARTMENT_BANKS, words.SOURCE_OUTCOME_SILENT))
+    assert lacks(answered) == 1, "another that was silent is"
+    assert lacks(exchange_pb2.Findings(partial=True)) == 1
+
+
 # the order of it
 
 

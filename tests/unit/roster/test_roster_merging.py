@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.errors import WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.answers import PartnerAnswer, check_findings
 from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS
+from gateway.roster.linking import replaced
 from gateway.roster.merging import MAX_NAME, MAX_REFERENCE, MAX_TEMPLATE, merged
-from gateway.roster.run import Ask, Refusal, Submitted
+from gateway.roster.run import LINKED, Ask, Refusal, Submitted
 from gateway.roster.validating import ROWS
 from gateway.rules.certification import flag_days, propose
 from gateway.rules.merge import merge
@@ -229,6 +231,45 @@ def test_departments_that_did_not_answer_are_named_with_their_member() -> None:
     )
     assert tables["people"]["silent"].to_list() == ["MA/2;MA/3", "MA/2;MA/3", "", ""]
     assert tables["people"]["members"].to_list() == ["MA", "MA;MB", "", "MB"]
+
+
+def test_a_department_that_could_not_read_some_is_missing_to_them_only() -> None:
+    faulty = sources(words.SOURCE_OUTCOME_FAULTY, words.SOURCE_OUTCOME_ANSWERED, words.SOURCE_OUTCOME_FAULTY)
+    faulty[0].unreadable_subject.extend([1])
+    faulty[2].unreadable_subject.extend([1, 2])
+    tables = whole(
+        ("MA", [0, 1, 3], answer("MA", [ALIVE] * 3, partial=True, sources=faulty)), ("MB", [2], answer("MB", [ALIVE]))
+    )
+    people = tables["people"]
+    assert people["silent"].to_list() == ["", "MA/1;MA/3", "", "MA/3"]
+    assert people["partial"].to_list() == [False, True, False, True]
+
+
+def test_of_whoever_was_refused_beside_them_the_member_is_missing() -> None:
+    faulty = sources(words.SOURCE_OUTCOME_FAULTY)
+    faulty[0].unreadable_subject.extend([0])
+    refused = exchange_pb2.SubjectRefusals(subject=[1], reason=[words.REFUSAL_REASON_INVALID_ID_NUMBER])
+    came = answer("MA", [ALIVE, (0, 0, 0), ALIVE], partial=True, sources=faulty, refused=refused)
+    assert whole(("MA", [0, 1, 3], came))["people"]["silent"].to_list() == ["MA/1", "MA", "", ""]
+
+
+def test_an_answer_under_more_numbers_takes_the_place_of_another_where_it_is_whole() -> None:
+    faulty = sources(words.SOURCE_OUTCOME_FAULTY)
+    faulty[0].unreadable_subject.extend([1])
+    first = Reply(Ask(3, 0, "MA"), np.array([0, 1, 2], np.int64), answer("MA", [ALIVE] * 3))
+    came = answer("MA", [ALIVE] * 2, partial=True, sources=faulty)
+    later = Reply(Ask(3, LINKED, "MA"), np.array([0, 2], np.int64), came)
+    assert {at: places.tolist() for at, places in replaced([first, later]).items()} == {0: [0]}
+    faulty[0].ClearField("unreadable_subject")
+    came = answer("MA", [ALIVE] * 2, partial=True, sources=faulty)
+    assert not replaced([first, later._replace(came=came)])
+
+
+def test_a_list_of_people_who_were_not_asked_about_makes_an_answer_useless() -> None:
+    faulty = sources(words.SOURCE_OUTCOME_FAULTY)
+    faulty[0].unreadable_subject.extend([2])
+    with pytest.raises(WuganError):
+        answer("MA", [ALIVE] * 2, partial=True, sources=faulty)
 
 
 def test_what_members_say_of_rows_stands_at_these_rows_in_their_order_and_is_cut() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -168,6 +168,7 @@ def graded_batch(
     as_of: date | str | int = 0,
     partial: bool = False,
     silent: Sequence[int] = (),
+    silent_about: Mapping[int, Sequence[bool]] | None = None,
     book: RuleBook = BOOK,
 ) -> Grades:
     count = len(people)
@@ -186,6 +187,7 @@ def graded_batch(
         as_of_on=civil(as_of),
         partial=partial,
         silent=silent,
+        silent_about={department: np.array(about, np.bool_) for department, about in (silent_about or {}).items()},
     )
 
 

@@ -89,6 +89,23 @@ def test_case_14_a_batch_is_each_person_alone(batch, partial):
         assert found == alone
 
 
+@given(
+    st.lists(st.tuples(people, st.booleans(), st.sets(st.sampled_from([1, 5, 7]))), min_size=1, max_size=5),
+    st.sampled_from([(), (7,), (3,)]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_department_silent_about_some_is_silent_to_them_and_not_to_others(batch, silent):
+    """Also where another, or the same, did not answer about anybody."""
+    rows, known, lacks = zip(*batch, strict=True)
+    about = {department: [department in each for each in lacks] for department in (1, 5, 7)}
+    together = findings(
+        graded_batch(rows, known=known, partial=bool(silent), silent=silent, silent_about=about, born="2008-06-01")
+    )
+    for person, knows, lack, found in zip(rows, known, lacks, together, strict=True):
+        missing = sorted({*silent, *lack})
+        assert found == graded(*person, known=knows, partial=bool(missing), silent=missing, born="2008-06-01")
+
+
 @given(people, traces)
 @settings(max_examples=200, deadline=None)
 def test_adding_a_trace_never_lowers_a_grade_without_a_conflict(rows, trace):

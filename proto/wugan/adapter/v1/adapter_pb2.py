@@ -26,7 +26,7 @@ from wugan.adapter.v1 import columns_pb2 as wugan_dot_adapter_dot_v1_dot_columns
 from wugan.adapter.v1 import vocabulary_pb2 as wugan_dot_adapter_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ewugan/adapter/v1/adapter.proto\x12\x10wugan.adapter.v1\x1a\x1ewugan/adapter/v1/columns.proto\x1a!wugan/adapter/v1/vocabulary.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xd8\x01\n\x10\x44\x65scribeResponse\x12\x12\n\nadapter_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x30\n\ndepartment\x18\x03 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0f\n\x07regions\x18\x04 \x03(\r\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.wugan.adapter.v1.DataItem\x12\r\n\x05links\x18\x06 \x01(\x08\x12\x11\n\tmax_batch\x18\x07 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x08 \x01(\x08\"~\n\x08\x44\x61taItem\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12,\n\x08strength\x18\x02 \x01(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x16\n\x0e\x66reshness_days\x18\x03 \x01(\r\"\x8f\x02\n\rLookupRequest\x12\x11\n\tlookup_id\x18\x01 \x01(\x0c\x12\x32\n\x08subjects\x18\x02 \x01(\x0b\x32 .wugan.adapter.v1.SubjectColumns\x12-\n\x05kinds\x18\x03 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x17\n\x0ftraces_since_on\x18\x04 \x01(\x11\x12*\n\x07purpose\x18\x05 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x13\n\x0blegal_basis\x18\x06 \x01(\t\x12\x1a\n\x12without_references\x18\x07 \x01(\x08\x12\x12\n\nwith_faces\x18\x08 \x01(\x08\"\xfc\x01\n\x0eLookupResponse\x12\x30\n\x07holders\x18\x01 \x01(\x0b\x32\x1f.wugan.adapter.v1.HolderColumns\x12,\n\x05links\x18\x02 \x01(\x0b\x32\x1d.wugan.adapter.v1.LinkColumns\x12\x33\n\x08\x65vidence\x18\x03 \x01(\x0b\x32!.wugan.adapter.v1.EvidenceColumns\x12\x19\n\x11\x63omplete_until_on\x18\x04 \x01(\x11\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12,\n\x05\x66\x61\x63\x65s\x18\x06 \x01(\x0b\x32\x1d.wugan.adapter.v1.FaceColumns\"\x0e\n\x0c\x43heckRequest\"/\n\rCheckResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"/\n\x0e\x43hangesRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"a\n\x0f\x43hangesResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x30\n\x06people\x18\x02 \x01(\x0b\x32 .wugan.adapter.v1.ChangedColumns\x12\x0c\n\x04more\x18\x03 \x01(\x08\x32\xce\x02\n\x0e\x41\x64\x61pterService\x12Q\n\x08\x44\x65scribe\x12!.wugan.adapter.v1.DescribeRequest\x1a\".wugan.adapter.v1.DescribeResponse\x12M\n\x06Lookup\x12\x1f.wugan.adapter.v1.LookupRequest\x1a .wugan.adapter.v1.LookupResponse0\x01\x12H\n\x05\x43heck\x12\x1e.wugan.adapter.v1.CheckRequest\x1a\x1f.wugan.adapter.v1.CheckResponse\x12P\n\x07\x43hanges\x12 .wugan.adapter.v1.ChangesRequest\x1a!.wugan.adapter.v1.ChangesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ewugan/adapter/v1/adapter.proto\x12\x10wugan.adapter.v1\x1a\x1ewugan/adapter/v1/columns.proto\x1a!wugan/adapter/v1/vocabulary.proto\"\x11\n\x0f\x44\x65scribeRequest\"\xd8\x01\n\x10\x44\x65scribeResponse\x12\x12\n\nadapter_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x30\n\ndepartment\x18\x03 \x01(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0f\n\x07regions\x18\x04 \x03(\r\x12)\n\x05items\x18\x05 \x03(\x0b\x32\x1a.wugan.adapter.v1.DataItem\x12\r\n\x05links\x18\x06 \x01(\x08\x12\x11\n\tmax_batch\x18\x07 \x01(\r\x12\x0f\n\x07\x63hanges\x18\x08 \x01(\x08\"~\n\x08\x44\x61taItem\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12,\n\x08strength\x18\x02 \x01(\x0e\x32\x1a.wugan.adapter.v1.Strength\x12\x16\n\x0e\x66reshness_days\x18\x03 \x01(\r\"\xa9\x02\n\rLookupRequest\x12\x11\n\tlookup_id\x18\x01 \x01(\x0c\x12\x32\n\x08subjects\x18\x02 \x01(\x0b\x32 .wugan.adapter.v1.SubjectColumns\x12-\n\x05kinds\x18\x03 \x03(\x0e\x32\x1e.wugan.adapter.v1.EvidenceKind\x12\x17\n\x0ftraces_since_on\x18\x04 \x01(\x11\x12*\n\x07purpose\x18\x05 \x01(\x0e\x32\x19.wugan.adapter.v1.Purpose\x12\x13\n\x0blegal_basis\x18\x06 \x01(\t\x12\x1a\n\x12without_references\x18\x07 \x01(\x08\x12\x12\n\nwith_faces\x18\x08 \x01(\x08\x12\x18\n\x10takes_unreadable\x18\t \x01(\x08\"\x98\x02\n\x0eLookupResponse\x12\x30\n\x07holders\x18\x01 \x01(\x0b\x32\x1f.wugan.adapter.v1.HolderColumns\x12,\n\x05links\x18\x02 \x01(\x0b\x32\x1d.wugan.adapter.v1.LinkColumns\x12\x33\n\x08\x65vidence\x18\x03 \x01(\x0b\x32!.wugan.adapter.v1.EvidenceColumns\x12\x19\n\x11\x63omplete_until_on\x18\x04 \x01(\x11\x12\x0c\n\x04last\x18\x05 \x01(\x08\x12,\n\x05\x66\x61\x63\x65s\x18\x06 \x01(\x0b\x32\x1d.wugan.adapter.v1.FaceColumns\x12\x1a\n\x12unreadable_subject\x18\x07 \x03(\r\"\x0e\n\x0c\x43heckRequest\"/\n\rCheckResponse\x12\r\n\x05ready\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"/\n\x0e\x43hangesRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\r\n\x05limit\x18\x02 \x01(\r\"a\n\x0f\x43hangesResponse\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\x0c\x12\x30\n\x06people\x18\x02 \x01(\x0b\x32 .wugan.adapter.v1.ChangedColumns\x12\x0c\n\x04more\x18\x03 \x01(\x08\x32\xce\x02\n\x0e\x41\x64\x61pterService\x12Q\n\x08\x44\x65scribe\x12!.wugan.adapter.v1.DescribeRequest\x1a\".wugan.adapter.v1.DescribeResponse\x12M\n\x06Lookup\x12\x1f.wugan.adapter.v1.LookupRequest\x1a .wugan.adapter.v1.LookupResponse0\x01\x12H\n\x05\x43heck\x12\x1e.wugan.adapter.v1.CheckRequest\x1a\x1f.wugan.adapter.v1.CheckResponse\x12P\n\x07\x43hanges\x12 .wugan.adapter.v1.ChangesRequest\x1a!.wugan.adapter.v1.ChangesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,17 +40,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATAITEM']._serialized_start=357
   _globals['_DATAITEM']._serialized_end=483
   _globals['_LOOKUPREQUEST']._serialized_start=486
-  _globals['_LOOKUPREQUEST']._serialized_end=757
-  _globals['_LOOKUPRESPONSE']._serialized_start=760
-  _globals['_LOOKUPRESPONSE']._serialized_end=1012
-  _globals['_CHECKREQUEST']._serialized_start=1014
-  _globals['_CHECKREQUEST']._serialized_end=1028
-  _globals['_CHECKRESPONSE']._serialized_start=1030
-  _globals['_CHECKRESPONSE']._serialized_end=1077
-  _globals['_CHANGESREQUEST']._serialized_start=1079
-  _globals['_CHANGESREQUEST']._serialized_end=1126
-  _globals['_CHANGESRESPONSE']._serialized_start=1128
-  _globals['_CHANGESRESPONSE']._serialized_end=1225
-  _globals['_ADAPTERSERVICE']._serialized_start=1228
-  _globals['_ADAPTERSERVICE']._serialized_end=1562
+  _globals['_LOOKUPREQUEST']._serialized_end=783
+  _globals['_LOOKUPRESPONSE']._serialized_start=786
+  _globals['_LOOKUPRESPONSE']._serialized_end=1066
+  _globals['_CHECKREQUEST']._serialized_start=1068
+  _globals['_CHECKREQUEST']._serialized_end=1082
+  _globals['_CHECKRESPONSE']._serialized_start=1084
+  _globals['_CHECKRESPONSE']._serialized_end=1131
+  _globals['_CHANGESREQUEST']._serialized_start=1133
+  _globals['_CHANGESREQUEST']._serialized_end=1180
+  _globals['_CHANGESRESPONSE']._serialized_start=1182
+  _globals['_CHANGESRESPONSE']._serialized_end=1279
+  _globals['_ADAPTERSERVICE']._serialized_start=1282
+  _globals['_ADAPTERSERVICE']._serialized_end=1616
 # @@protoc_insertion_point(module_scope)

@@ -132,6 +132,7 @@ class LookupRequest(_message.Message):
     LEGAL_BASIS_FIELD_NUMBER: _builtins.int
     WITHOUT_REFERENCES_FIELD_NUMBER: _builtins.int
     WITH_FACES_FIELD_NUMBER: _builtins.int
+    TAKES_UNREADABLE_FIELD_NUMBER: _builtins.int
     lookup_id: _builtins.bytes
     """Opaque id for the logs of both sides. Carries no personal data."""
     traces_since_on: _builtins.int
@@ -143,6 +144,10 @@ class LookupRequest(_message.Message):
     """The asker may not tell `source_reference` for this purpose: it need not be read, and its column may be left out."""
     with_faces: _builtins.bool
     """FaceColumns are wanted. Without it they need not be read, and are not used."""
+    takes_unreadable: _builtins.bool
+    """The asker takes an answer that is not about everybody; see `LookupResponse.unreadable_subject`. Without it a lookup about
+    somebody of whom a row cannot be read ends with DATA_LOSS, whoever else it is about.
+    """
     @_builtins.property
     def subjects(self) -> _columns_pb2.SubjectColumns: ...
     @_builtins.property
@@ -160,10 +165,11 @@ class LookupRequest(_message.Message):
         legal_basis: _builtins.str = ...,
         without_references: _builtins.bool = ...,
         with_faces: _builtins.bool = ...,
+        takes_unreadable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "traces_since_on", b"traces_since_on", "with_faces", b"with_faces", "without_references", b"without_references"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "legal_basis", b"legal_basis", "lookup_id", b"lookup_id", "purpose", b"purpose", "subjects", b"subjects", "takes_unreadable", b"takes_unreadable", "traces_since_on", b"traces_since_on", "with_faces", b"with_faces", "without_references", b"without_references"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,6 +185,7 @@ class LookupResponse(_message.Message):
     COMPLETE_UNTIL_ON_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    UNREADABLE_SUBJECT_FIELD_NUMBER: _builtins.int
     complete_until_on: _builtins.int
     """The day up to which the source's data is complete, 0: not known."""
     last: _builtins.bool
@@ -190,6 +197,13 @@ class LookupResponse(_message.Message):
     def evidence(self) -> _columns_pb2.EvidenceColumns: ...
     @_builtins.property
     def faces(self) -> _columns_pb2.FaceColumns: ...
+    @_builtins.property
+    def unreadable_subject(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """People of whom the source holds a row that it cannot read, so that it cannot say what it knows about them: it is as silent
+        about them as a source that cannot be reached. They occur in no other column of the answer. Only where the request said
+        `takes_unreadable`.
+        """
+
     def __init__(
         self,
         *,
@@ -199,10 +213,11 @@ class LookupResponse(_message.Message):
         complete_until_on: _builtins.int = ...,
         last: _builtins.bool = ...,
         faces: _columns_pb2.FaceColumns | None = ...,
+        unreadable_subject: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "faces", b"faces", "holders", b"holders", "links", b"links"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until_on", b"complete_until_on", "evidence", b"evidence", "faces", b"faces", "holders", b"holders", "last", b"last", "links", b"links"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete_until_on", b"complete_until_on", "evidence", b"evidence", "faces", b"faces", "holders", b"holders", "last", b"last", "links", b"links", "unreadable_subject", b"unreadable_subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

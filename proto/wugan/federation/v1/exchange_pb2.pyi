@@ -230,7 +230,9 @@ class Findings(_message.Message):
     """Rule file: its version and SHA-256."""
     rules_digest: _builtins.bytes
     partial: _builtins.bool
-    """Some source did not answer: the grades may be too low, never too high."""
+    """Some source did not answer, or not about everybody (`SourceReport.unreadable_subject`): of those concerned the grades may
+    be too low, never too high.
+    """
     trace_dates: _vocabulary_pb2_1.DatePrecision.ValueType
     """How exactly the purpose allows dates to be told: of traces (rows of evidence and reasons about them), of events,
     and of `last_trace_on`. Days that decide something (`decided_on`, `valid_until_on`) are always exact.
@@ -458,11 +460,19 @@ class SourceReport(_message.Message):
     DEPARTMENT_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     COMPLETE_UNTIL_ON_FIELD_NUMBER: _builtins.int
+    UNREADABLE_SUBJECT_FIELD_NUMBER: _builtins.int
     adapter_id: _builtins.str
     department: _vocabulary_pb2.Department.ValueType
     outcome: _vocabulary_pb2_1.SourceOutcome.ValueType
     complete_until_on: _builtins.int
     """Day up to which the source's data is complete, 0: not known."""
+    @_builtins.property
+    def unreadable_subject(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """With SOURCE_OUTCOME_FAULTY: the only subjects, each once, about whom the source did not answer, because a row of theirs
+        cannot be read; about the others it did. They are graded as if it were silent, the others as if it were not. Empty: the
+        outcome is of everybody. Who does not read this field takes the source for faulty about all: too much caution.
+        """
+
     def __init__(
         self,
         *,
@@ -470,10 +480,11 @@ class SourceReport(_message.Message):
         department: _vocabulary_pb2.Department.ValueType = ...,
         outcome: _vocabulary_pb2_1.SourceOutcome.ValueType = ...,
         complete_until_on: _builtins.int = ...,
+        unreadable_subject: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_id", b"adapter_id", "complete_until_on", b"complete_until_on", "department", b"department", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_id", b"adapter_id", "complete_until_on", b"complete_until_on", "department", b"department", "outcome", b"outcome", "unreadable_subject", b"unreadable_subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
