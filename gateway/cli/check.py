@@ -51,6 +51,15 @@ def _choice(names: list[str]) -> click.Choice[str]:
 )
 @click.option("--old-id", "old_ids", multiple=True, help=say("an old number, if known; repeatable", "曾用号码，可重复"))
 @click.option("--benefit", type=_choice(_BENEFITS), required=True, help=say("type of benefit", "险种"))
+@click.option(
+    "--since",
+    default="",
+    metavar="YYYY-MM-DD",
+    help=say(
+        "since when the benefit is paid: a marriage of before, to the deceased worker for one, then counts for nothing",
+        "待遇开始日期：此前的婚姻（如与工亡职工本人）等不计为再婚",
+    ),
+)
 @click.option("--purpose", type=_choice(_PURPOSES), required=True, help=say("why it is asked", "查询目的"))
 @click.option(
     "--region",
@@ -123,6 +132,7 @@ def check(
     document: str,
     old_ids: tuple[str, ...],
     benefit: str,
+    since: str,
     purpose: str,
     regions: tuple[int, ...],
     insured_region: int | None,
@@ -168,6 +178,7 @@ def check(
         official=official or settings.official,
         as_of=as_of,
         evidence_limit=evidence,
+        benefit_since=since,
         leave_open_s=_seconds(leave),
         only_leave=leave_only,
     )

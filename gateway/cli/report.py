@@ -179,6 +179,8 @@ def _hours(hours: int) -> str:
 
 def _facts(response: agency_pb2.CheckResponse) -> Text:
     facts = [(say("as of", "截至"), response.as_of)]
+    if response.benefit_since:
+        facts.append((say("benefit since", "待遇开始"), plain(response.benefit_since)))
     if response.decided_on:
         facts.append((say("decided by an event of", "依据事件日期"), response.decided_on))
     if response.last_trace_on:

@@ -16,7 +16,17 @@ from typing import Final
 from certs.files import PRIVATE, write_file
 from gateway.demo.truth import Recipient
 
-HEADER: Final = ("人员编号", "证件号码", "姓名", "险种", "居住地", "网格", "月待遇（分）", "最近发放月份")
+HEADER: Final = (
+    "人员编号",
+    "证件号码",
+    "姓名",
+    "险种",
+    "居住地",
+    "网格",
+    "待遇开始日期",
+    "月待遇（分）",
+    "最近发放月份",
+)
 _GRID_UNITS: Final = 12
 """As many grid units (网格) has each agency; without any, its work lists would be one file."""
 
@@ -50,6 +60,7 @@ def as_file(recipients: Sequence[Recipient], last_paid: str = "") -> bytes:
                 each.benefit,
                 each.residence_region or "",
                 f"第{each.person % _GRID_UNITS + 1:02d}网格",
+                each.benefit_since,
                 each.monthly_cents,
                 last_paid,
             )

@@ -48,6 +48,7 @@ def request_for(recipient: Recipient, *, evidence_limit: int = 0) -> agency_pb2.
         id_number=recipient.id_number,
         name=recipient.name,
         benefit=words.BenefitType.Value(f"BENEFIT_TYPE_{recipient.benefit}"),
+        benefit_since=recipient.benefit_since,
         purpose=adapter_words.PURPOSE_CERTIFICATION,
         regions=[recipient.residence_region] if recipient.residence_region and not at_home else [],
         legal_basis="社会保险法 第七十四条",

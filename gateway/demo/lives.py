@@ -14,6 +14,7 @@ import numpy as np
 from gateway.demo.calendar import month_end
 from gateway.demo.cases import CASES, STRONG
 from gateway.demo.histories import OTHER, WINDOW_DAYS, Ledger, Rows
+from gateway.demo.starts import starts_of, widowed
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 _APART = frozenset(
@@ -38,7 +39,7 @@ def write_lives(ledger: Ledger) -> None:
     """Write down everybody's history, in a fixed order of groups."""
     for group in (_ordinary, _quiet, _moved, _deaths, _late_deaths, _hidden_deaths, _said_dead, _missing):
         group(ledger)
-    for group in (_dependants, _sentences, _outside_prison, _changes):
+    for group in (_dependants, _sentences, _outside_prison, _changes, _first_marriages):
         group(ledger)
 
 
@@ -245,6 +246,15 @@ def _dependants(ledger: Ledger) -> None:
     ledger.add(who, words.EVIDENCE_KIND_DIVORCE, ledger.days_ago(who, 60, 300), delay=(1, 20))
     who = _of(ledger, "adopted_dependant")
     ledger.add(who, words.EVIDENCE_KIND_ADOPTION, ledger.days_ago(who, 40, 400), delay=(1, 20))
+
+
+def _first_marriages(ledger: Ledger) -> None:
+    """To the worker who died: in the same register as a second one, which it must not be taken for."""
+    who = widowed(ledger.people)
+    before = 400 + who * 613 % 4_000
+    ledger.add(
+        who, words.EVIDENCE_KIND_MARRIAGE, starts_of(ledger.people, who, ledger.as_of_on) - before, delay=(1, 20)
+    )
 
 
 def _sentence(ledger: Ledger, label: str, since: tuple[int, int], days_left: int, penalty: int) -> Rows:

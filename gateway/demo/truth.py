@@ -37,6 +37,7 @@ class Recipient:
         name: as the roster has it.
         benefit: BenefitType without prefix.
         residence_region: where the agency thinks the person lives (GB/T 2260), 0: it does not know.
+        benefit_since: "YYYY-MM-DD", since when it is paid; "": the roster does not say.
         monthly_cents: paid each month, in fen.
         lives_in: province where the person really lives, or lived last.
         present_number: the number under which departments now hold the person.
@@ -56,6 +57,7 @@ class Recipient:
     id_number: str
     name: str
     benefit: str
+    benefit_since: str
     residence_region: int
     monthly_cents: int
     lives_in: int

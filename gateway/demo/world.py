@@ -22,6 +22,7 @@ from gateway.demo.histories import OTHER, PRESENT, Events, Ledger
 from gateway.demo.lives import write_lives
 from gateway.demo.people import BENEFITS, People, build_people
 from gateway.demo.regions import PROVINCES, Agency, Province
+from gateway.demo.starts import starts_of
 from gateway.demo.truth import Recipient
 from gateway.errors import ConfigError
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -175,6 +176,7 @@ class World:
             id_number=people.roster_number[row],
             name=people.roster_name[row],
             benefit=BENEFITS[int(people.benefit[row])],
+            benefit_since=calendar.iso(int(starts_of(people, np.array([row]), self.as_of_on)[0])),
             residence_region=int(people.roster_region[row]),
             monthly_cents=int(people.monthly_cents[row]),
             lives_in=self.provinces[int(people.home_province[row])].code,

@@ -24,6 +24,8 @@ MAX_ALIASES = 8
 MAX_FACES = 8
 """Faces told of one person at most."""
 QUESTION_ID_BYTES = 16
+FURTHEST_DAYS = 400_000
+"""Civil days before and after 1970 that mean a day: a thousand years."""
 
 _PURPOSES = frozenset(adapter_words.Purpose.DESCRIPTOR.values_by_number) - {0}
 _BENEFITS = frozenset(words.BenefitType.DESCRIPTOR.values_by_number) - {0}
@@ -89,6 +91,7 @@ def check_question(question: exchange_pb2.Question, *, max_subjects: int) -> tup
         raise _uneven("benefit")
     if len(question.region) not in (0, count):
         raise _uneven("region")
+    _check_starts(question.benefit_since_on, count)
     if alias_rows or alias_numbers:
         _check_aliases(alias_rows, len(alias_numbers), count)
     if not _known(_BENEFITS, benefits):
@@ -114,6 +117,16 @@ def _check_aliases(rows: Sequence[int], numbers: int, count: int) -> None:
         raise _uneven("subjects.alias_subject")
     if numbers > count * MAX_ALIASES or max(rows[:]) >= count:
         raise _wrong("subjects.alias_subject", "name rows of this question, a few numbers each", "别名所指行无效或过多")
+
+
+def _check_starts(starts: Sequence[int], count: int) -> None:
+    """Check that benefits began on days that somebody could mean. That none begins later is the asking side's care: its
+    clock is another one.
+    """
+    if len(starts) not in (0, count):
+        raise _uneven("benefit_since_on")
+    if starts and max(map(abs, starts[:])) > FURTHEST_DAYS:
+        raise _wrong("benefit_since_on", "give civil days, or 0 where the day is not known", "待遇开始日期无效")
 
 
 def _known(words_: frozenset[int], column: Sequence[int]) -> bool:

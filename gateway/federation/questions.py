@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.errors import RefusedError
 from gateway.exchange.question import check_question
 from gateway.federation.routing import Places
-from gateway.rules.identity import normalise_number
+from gateway.rules.identity import normalise_number, read_numbers
 from wugan.federation.v1 import exchange_pb2
 
 MAX_OFFICIAL = 100
@@ -36,7 +36,12 @@ def one_spelling(official: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The person asked about, as the agency's register has them."""
+    """The person asked about, as the agency's register has them.
+
+    Args:
+        benefit_since_on: civil day since which the benefit is paid, 0: not known.
+        tells_since: whether the question tells it: only where the benefit depends on facts that it tells apart.
+    """
 
     id_number: str
     name: str
@@ -44,6 +49,8 @@ class Recipient:
     alias_id_numbers: tuple[str, ...]
     benefit: int
     places: Places
+    benefit_since_on: int = 0
+    tells_since: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,12 @@ class Questions:
         """
         if case.as_of_on > today:
             raise _wrong("as_of", "give today or a day in the past", "请填写今天或以前的日期")
+        if recipient.benefit_since_on > (case.as_of_on or today):
+            raise _wrong(
+                "benefit_since",
+                "give the day since when the benefit is paid, not after the day asked about",
+                "待遇开始日期不得晚于查询日期",
+            )
         if not one_spelling(case.official) or len(case.official) > MAX_OFFICIAL:
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
@@ -105,6 +118,10 @@ class Questions:
             subjects.document_kind.append(recipient.document_kind)  # type: ignore[arg-type]  # checked below
         check_question(question, max_subjects=1)
         subjects.id_number[0] = normalise_number(recipient.id_number, recipient.document_kind)
+        if recipient.benefit_since_on:
+            _require_born(subjects.id_number[0], recipient)
+            if recipient.tells_since:
+                question.benefit_since_on.append(recipient.benefit_since_on)
         if recipient.alias_id_numbers:
             subjects.alias_id_number[:] = [normalise_number(number) for number in recipient.alias_id_numbers]
         return question
@@ -113,6 +130,17 @@ class Questions:
         parts = [part.encode() for part in (unit, one_spelling(official))]
         message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._key, message, hashlib.sha256)
+
+
+def _require_born(id_number: str, recipient: Recipient) -> None:
+    """Refuse a benefit that began before the birth that the number tells, where it is a number that tells one."""
+    _, _, born_on = read_numbers([id_number], [recipient.document_kind] if recipient.document_kind else [])
+    if born_on[0] and recipient.benefit_since_on < born_on[0]:
+        raise _wrong(
+            "benefit_since",
+            "give a day not before the birth that the number tells",
+            "待遇开始日期不得早于证件号码所载出生日期",
+        )
 
 
 def _wrong(field: str, en: str, zh: str) -> RefusedError:

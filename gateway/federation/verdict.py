@@ -16,14 +16,13 @@ import numpy as np
 from gateway.federation.answers import codes_by_month, reasons_in
 from gateway.federation.checked import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
-from gateway.rules.certification import flag_days, month_text, propose
+from gateway.rules.certification import FlagDays, month_text, propose, start_not_used, start_unknown
 from gateway.rules.merge import merge
-from gateway.rules.reasons import Reasons
+from gateway.rules.reasons import ReasonCode, Reasons
 from gateway.rules.wording import fill, reason_texts
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_NEVER = np.iinfo(np.int32).max
 _IDENTITY = 1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT
 MAX_TEMPLATE = 500
 MAX_NAME = 100
@@ -68,8 +67,8 @@ class Verdict:
     reasons: tuple[Told, ...]
 
 
-def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
-    """The verdict on the one recipient of a check."""
+def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -> Verdict:
+    """The verdict on the one recipient of a check; `since_on`: first day of the benefit, 0: not known."""
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
     # One member's answer is its own merge (a property the rules' tests hold), and by far the most frequent case.
     one = answered[0] if len(checked.results) == len(answered) == 1 else None
@@ -78,11 +77,14 @@ def verdict(book: RuleBook, checked: Checked, benefit: int) -> Verdict:
     reasons = list(row.reasons)
     days: tuple[int, ...] = ()
     if row.flags:
-        days = _flag_days(answered)
+        days = _flag_days(book, answered, since_on)
     for found in answered:
         texts = {text.code: text for text in found.reason_texts[:]}
         reasons += _tell(book, found.reasons, texts, codes_by_month(found))
-    proposal, effective_month = _propose(book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on)
+    reasons += _told_of_start(book, checked, answered, benefit, row.flags, since_on)
+    proposal, effective_month = _propose(
+        book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on, since_on
+    )
     lacking = any(result.lacking is not None for result in checked.results)
     if lacking:
         reasons.insert(0, LACKING)
@@ -151,16 +153,47 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
     )
 
 
-def _flag_days(answered: Sequence[exchange_pb2.Findings]) -> tuple[int, ...]:
-    """The earliest day that any member told for each flag."""
-    days = np.stack([flag_days(1, reasons_in(found.reasons)) for found in answered])
-    told = np.where(days == 0, _NEVER, days).min(axis=0)
-    return tuple(np.where(told == _NEVER, 0, told)[0].tolist())
+def _flag_days(book: RuleBook, answered: Sequence[exchange_pb2.Findings], since_on: int) -> tuple[int, ...]:
+    """The earliest day that counts, of those that any member told for each flag."""
+    days = FlagDays(book, np.array([since_on], np.int32))
+    for found in answered:
+        days.hear(reasons_in(found.reasons))
+    return tuple(days.result()[0].tolist())
+
+
+def _told_of_start(
+    book: RuleBook,
+    checked: Checked,
+    answered: Sequence[exchange_pb2.Findings],
+    benefit: int,
+    flags: int,
+    since_on: int,
+) -> list[Told]:
+    """What is to be said of the start of the benefit: that it is wanted, or that some member did not go by it."""
+    codes = []
+    if not since_on and flags and _start_unknown(book, benefit, flags):
+        codes.append(ReasonCode.BENEFIT_START_UNKNOWN)
+    unused = since_on and not all(found.benefit_since_used for found in answered)
+    if unused and start_not_used(book, benefit, since_on, checked.as_of_on):
+        codes.append(ReasonCode.BENEFIT_START_NOT_USED)
+    return [Told(text.name, text.zh, text.en) for text in reason_texts(book, codes)]
+
+
+def _start_unknown(book: RuleBook, benefit: int, flags: int) -> bool:
+    nowhere = np.zeros(1, np.int32)
+    return bool(start_unknown(book, np.array([benefit], np.int32), np.array([flags], np.uint32), nowhere)[0])
 
 
 @functools.lru_cache(maxsize=4096)
 def _propose(
-    book: RuleBook, benefit: int, status: int, flags: int, decided_on: int, days: tuple[int, ...], as_of_on: int
+    book: RuleBook,
+    benefit: int,
+    status: int,
+    flags: int,
+    decided_on: int,
+    days: tuple[int, ...],
+    as_of_on: int,
+    since_on: int,
 ) -> tuple[int, str]:
     """What is proposed for one row, and its first month without entitlement. Few rows differ, so they are kept."""
     proposals = propose(
@@ -171,6 +204,7 @@ def _propose(
         decided_on=np.array([decided_on], np.int32),
         flag_on=np.array([days or (0,) * FLAG_SLOTS], np.int32),
         as_of_on=as_of_on,
+        entitled_since_on=np.array([since_on], np.int32),
     )
     return int(proposals.status[0]), month_text(int(proposals.effective_on[0]))
 

@@ -20,7 +20,7 @@ from gateway.errors import RefusedError, WuganError
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.findings import Part, Terms, wants_faces, write_findings
+from gateway.inquiry.findings import Part, Terms, since_of, wants_faces, write_findings
 from gateway.inquiry.gathering import Gathered
 from gateway.inquiry.plain import write_plain
 from gateway.observing import tracing
@@ -297,6 +297,7 @@ class Inquiry:
             silent_about=gathered.silent_about,
             unasked=gathered.unasked,
             answered=gathered.answered,
+            since_on=since_of(parts),
         )
         written = iter(write_findings(self._book, terms, parts, gathered, grades, benefit, made_at_ms))
         return [[next(written) for _ in parts] for parts in joined]
@@ -313,12 +314,14 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
     rows: Sequence[int] = range(len(numbers))
     benefits = np.asarray(question.benefit, np.int32)
+    since_on = np.asarray(question.benefit_since_on, np.int32) if question.benefit_since_on else None
     if refused:
         kept = np.ones(len(numbers), np.bool_)
         kept[[row for row, _ in refused]] = False
         rows = np.flatnonzero(kept).tolist()
         numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
         benefits, born_on = benefits[kept], born_on[kept]
+        since_on = None if since_on is None else since_on[kept]
     alias_rows: list[int] = []
     aliases: list[str] = []
     if columns.alias_subject:
@@ -329,7 +332,7 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
             if number and row in place and number != numbers[place[row]]:
                 alias_rows.append(place[row])
                 aliases.append(number)
-    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases)
+    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases, since_on)
 
 
 def _subjects(parts: Sequence[Part]) -> Subjects:

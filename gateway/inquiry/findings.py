@@ -79,6 +79,7 @@ class Part:
         numbers: normalised, of the people asked about; so are `names`, `benefits` and `born_on`, the day of birth or 0.
         alias_subject: index into `numbers` of those with further numbers.
         alias_id_number: these numbers.
+        since_on: first day of the benefit of each of the people asked about, 0: not known; None: it was said of nobody.
     """
 
     count: int
@@ -90,6 +91,16 @@ class Part:
     born_on: NDArray[np.int32]
     alias_subject: Sequence[int]
     alias_id_number: Sequence[str]
+    since_on: NDArray[np.int32] | None = None
+
+
+def since_of(parts: Sequence[Part]) -> NDArray[np.int32] | None:
+    """First day of the benefit of the people of all parts, one part after another; None: it was said of nobody."""
+    if all(part.since_on is None for part in parts):
+        return None
+    return np.concatenate(
+        [np.zeros(len(part.rows), np.int32) if part.since_on is None else part.since_on for part in parts]
+    )
 
 
 def write_findings(
@@ -123,6 +134,7 @@ def write_findings(
             as_of_on=terms.as_of_on,
             limit=terms.evidence_limit,
             narrowed=narrowed,
+            since_on=since_of(parts),
         )
     unreadable = [(at, each.unreadable) for at, each in enumerate(gathered.reports) if each.unreadable is not None]
     if len(parts) == 1 and len(benefit) >= _LARGE:
@@ -130,6 +142,9 @@ def write_findings(
         written = [_write_large(book, terms, parts[0], shared, dense, told, disclosed)]
     else:
         written = _write_each(book, terms, parts, shared, unreadable, dense, told, disclosed)
+    for part, findings in zip(parts, written, strict=True):
+        if part.since_on is not None:
+            findings.benefit_since_used = True
     if gathered.link_subject and may_tell_numbers(book, terms.purpose):
         _tell_links(written, parts, gathered)
     if len(gathered.faces) and may_tell_faces(book, terms.purpose, narrowed):

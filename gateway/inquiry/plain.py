@@ -24,11 +24,14 @@ def write_plain(
     part = parts[0]
     evidence = gathered.evidence
     benefit, born_on = part.benefits.item(), part.born_on.item()
-    living = grade_living(book, evidence, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on)
+    since_on = 0 if part.since_on is None else part.since_on.item()
+    living = grade_living(book, evidence, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
     if living is None:
         return None
     status, last_trace_on, valid_until_on, reason = tell_living(book, terms.purpose, living)
     findings = begun(book, terms, gathered, made_at_ms)
+    if part.since_on is not None:
+        findings.benefit_since_used = True
     for name, value in zip(DENSE, (status, 0, 0, last_trace_on, valid_until_on), strict=True):
         getattr(findings, name).append(value)
     findings.reasons.subject.append(0)

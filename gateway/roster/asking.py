@@ -76,9 +76,22 @@ def asked_under(ask: Ask, steps: Sequence[Further]) -> Under:
 
 
 def question(
-    run: Submitted, ask: Ask, rows: pl.DataFrame, at: Index, under: Under = _FILE_ALONE
+    run: Submitted,
+    ask: Ask,
+    rows: pl.DataFrame,
+    at: Index,
+    start_matters: NDArray[np.bool_],
+    under: Under = _FILE_ALONE,
 ) -> exchange_pb2.Question:
     """A question about the people at some places of a chunk, under these further numbers.
+
+    Args:
+        run: what was submitted.
+        ask: which question of the chunk.
+        rows: of the chunk.
+        at: places of those whom it is about.
+        start_matters: by BenefitType, of which it is told since when they are paid.
+        under: further numbers, besides those of the file.
 
     Raises:
         RefusedError: it is none that may be asked.
@@ -106,6 +119,10 @@ def question(
         evidence_only_where_not_alive=True,
         question_id=run.question_id(ask),
     )
+    matters = start_matters.take(chosen["benefit"].to_numpy(), mode="clip")
+    since = np.where(matters, chosen["entitled_since_on"].to_numpy(), 0)
+    if since.any():
+        made.benefit_since_on.extend(since.tolist())
     check_question(made, max_subjects=chosen.height)
     return made
 

@@ -72,8 +72,9 @@ class Making:
         """The question about those of a chunk who are to be asked about at a member."""
         rows = (await self._rows(ask.chunk)).rows
         steps = self._steps_of.get(ask.chunk, [])
+        matters = self._around.book.start_matters
         return await self._in_pool(
-            lambda: question(self._run, ask, rows, positions(rows, ask, steps), asked_under(ask, steps))
+            lambda: question(self._run, ask, rows, positions(rows, ask, steps), matters, asked_under(ask, steps))
         )
 
     async def has(self, chunk: int) -> bool:

@@ -22,6 +22,8 @@ from gateway.wording import Word
 
 MAX_NAME_BYTES: Final = 256
 MAX_TEXT_CHARS: Final = 100
+FIRST_START: Final = -7_397
+"""The first of October 1949: no benefit of today began before it."""
 YUAN: Final = r"^[0-9]{1,10}(?:\.[0-9]{1,2}0*)?$"
 FEN: Final = r"^[0-9]{1,13}(?:\.0*)?$"
 _BLANKS: Final = " \t\r\n\v\f\u00a0\u3000\u200b\u200c\u200d\u2060\ufeff"
@@ -94,6 +96,13 @@ def days(column: pl.Series, field: str, problems: Problems) -> pl.Series:
         wrong, field, "日期有误，请写作 2026-03-01 或 2026-03", "not a date; write 2026-03-01, or 2026-03 for a month"
     )
     return found.fill_null(0)
+
+
+def starts(column: pl.Series, field: str, problems: Problems) -> pl.Series:
+    """Days since which benefits are paid; 0 for none, and for what stands for none in registers, such as 1900-01-01."""
+    found = days(column, field, problems)
+    early = (found < FIRST_START).to_numpy() & (found != 0).to_numpy()
+    return found.set(pl.Series(early), 0) if early.any() else found
 
 
 def amounts(column: pl.Series, field: str, form: str, factor: int, problems: Problems) -> pl.Series:

@@ -20,12 +20,11 @@ from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXT
 from gateway.roster.lacking import incomplete
 from gateway.roster.linking import lacking, linked_by, replaced
 from gateway.roster.run import Refusal, Submitted
-from gateway.rules.book import FLAG_SLOTS, RuleBook
-from gateway.rules.certification import days_told, propose
-from gateway.rules.columns import FAR
-from gateway.rules.merge import merge
+from gateway.rules.book import RuleBook
+from gateway.rules.certification import FlagDays, propose, start_not_used, start_unknown
+from gateway.rules.merge import Merged, merge
 from gateway.rules.overpayment import overpaid
-from gateway.rules.reasons import Reasons
+from gateway.rules.reasons import ReasonCode, Reasons, ReasonSheet
 from gateway.rules.wording import reason_texts
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -68,7 +67,8 @@ def merged(
     """
     ordered = sorted(replies, key=lambda reply: (reply.ask.phase, reply.ask.member))
     gone = replaced(ordered)
-    side = _side_by_side(rows, ordered, gone)
+    since = rows["entitled_since_on"].to_numpy()
+    side = _side_by_side(book, since, rows, ordered, gone)
     linked = linked_by(rows, ordered)
     unasked = lacking(linked, ordered, rows.height) if linked else side.partial[:0]
     one = merge(
@@ -79,10 +79,10 @@ def merged(
         last_trace_on=side.last_trace_on,
         valid_until_on=side.valid_until_on,
     )
-    since = rows["entitled_since_on"].to_numpy()
+    benefit = rows["benefit"].to_numpy()
     proposals = propose(
         book,
-        benefit=rows["benefit"].to_numpy(),
+        benefit=benefit,
         status=one.status,
         flags=one.flags,
         decided_on=one.decided_on,
@@ -134,7 +134,34 @@ def merged(
         PEOPLE,
     )
     row = rows["row"].to_numpy()
-    return {"people": people, **_sparse(book, number, row, ordered, gone, one.reasons, row[lacks])}
+    merging = _with_starts(book, one, benefit, since, side.not_by_start, run.as_of_on)
+    return {"people": people, **_sparse(book, number, row, ordered, gone, merging, row[lacks])}
+
+
+def _with_starts(
+    book: RuleBook, one: Merged, benefit: Int32, since: Int32, not_by_start: NDArray[np.bool_], as_of_on: int
+) -> Reasons:
+    """The reasons of the merging, and what is to be said of the start of benefits, as of a single check."""
+    unknown = np.flatnonzero(start_unknown(book, benefit, one.flags, since))
+    unused = [
+        at
+        for at in np.flatnonzero(not_by_start & (since != 0)).tolist()
+        if start_not_used(book, int(benefit[at]), int(since[at]), as_of_on)
+    ]
+    sheet = ReasonSheet()
+    reasons = one.reasons
+    if len(reasons):
+        sheet.add(
+            reasons.subject,
+            reasons.code,
+            department=reasons.department,
+            kind=reasons.kind,
+            on=reasons.on,
+            number=reasons.number,
+        )
+    sheet.add(unknown, ReasonCode.BENEFIT_START_UNKNOWN)
+    sheet.add(np.array(unused, np.int64), ReasonCode.BENEFIT_START_NOT_USED)
+    return sheet.finish()
 
 
 class _SideBySide(NamedTuple):
@@ -145,7 +172,8 @@ class _SideBySide(NamedTuple):
         asked: whether the question of that reply was about them.
         partial: whether that reply, or a part of it, is missing.
         refusal: why nobody answered about them, so far as anybody said so.
-        flag_on: first day of each fact that any of them told; 0 for none.
+        flag_on: first day of each fact that any of them told and that counts; 0 for none.
+        not_by_start: whether some member that graded them did not go by the start of benefits.
     """
 
     status: NDArray[np.int32]
@@ -157,9 +185,12 @@ class _SideBySide(NamedTuple):
     partial: NDArray[np.bool_]
     refusal: NDArray[np.int32]
     flag_on: NDArray[np.int32]
+    not_by_start: NDArray[np.bool_]
 
 
-def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[int, Index]) -> _SideBySide:
+def _side_by_side(
+    book: RuleBook, since: Int32, rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[int, Index]
+) -> _SideBySide:
     count, members = rows.height, len(replies)
     status = np.zeros((members, count), np.int32)
     flags = np.zeros((members, count), np.uint32)
@@ -167,7 +198,8 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[in
     asked = np.zeros((members, count), np.bool_)
     partial = np.zeros((members, count), np.bool_)
     refusal = rows["refusal"].to_numpy().astype(np.int32)
-    told = np.full((count, FLAG_SLOTS), FAR, np.int32)
+    told = FlagDays(book, since)
+    not_by_start = np.zeros(count, np.bool_)
     for place, (_, at, came, _) in enumerate(replies):
         asked[place, at] = True
         if isinstance(came, Refusal):
@@ -185,15 +217,13 @@ def _side_by_side(rows: pl.DataFrame, replies: Sequence[Reply], gone: Mapping[in
             at_refused = at[np.array(found.refused.subject, np.int64)]
             partial[place, at_refused] = True
             _refuse(refusal, at_refused, np.array(found.refused.reason, np.int32))
-        subject, flag, on = days_told(len(at), reasons_in(found.reasons))
         if place in gone:
             for column in (status, flags, decided, traced, valid, partial):
                 column[place, gone[place]] = 0
-            counts = ~np.isin(at[subject], gone[place])
-            subject, flag, on = subject[counts], flag[counts], on[counts]
-        np.minimum.at(told, (at[subject], flag), on)
-    told[told == FAR] = 0
-    return _SideBySide(status, flags, decided, traced, valid, asked, partial, refusal, told)
+        counts = at[~np.isin(at, gone[place])] if place in gone else at
+        told.hear(reasons_in(found.reasons), at, counts)
+        not_by_start[counts] |= not found.benefit_since_used
+    return _SideBySide(status, flags, decided, traced, valid, asked, partial, refusal, told.result(), not_by_start)
 
 
 def _sparse(

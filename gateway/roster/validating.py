@@ -126,7 +126,7 @@ class Validator:
                 "monthly_fen": self._amount(text, "monthly", "monthly_fen", empty, problems),
                 "last_paid_on": meanings.days(of("last_paid_on"), "last_paid_on", problems),
                 "account_fen": self._amount(text, "account", "account_fen", empty, problems),
-                "entitled_since_on": meanings.days(of("entitled_since_on"), "entitled_since_on", problems),
+                "entitled_since_on": meanings.starts(of("entitled_since_on"), "entitled_since_on", problems),
             },
             schema=ROWS,
             strict=False,

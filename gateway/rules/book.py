@@ -112,8 +112,12 @@ class RuleBook:
         partial_valid_days: the same at most when a source did not answer.
         effects: Effect by (benefit, flag).
         relevant_flags: bits of the flags that an answer for a benefit may carry, by benefit.
-        aged_out_age, aged_out_until_age: full years.
+        aged_out_age, aged_out_until_age, aged_out_told_until_age: full years.
         before_start: by EntitlementFlag, whether a fact of before the benefit began does not count.
+        start_unknown: the same, whether an official looks first where it is not known since when the benefit is paid.
+        start_matters: by benefit, whether it depends on a fact of `before_start`: others need not say since when.
+        start_look_back_days: by benefit, the shortest look-back of such a fact, 0: none has any. Who does not go by the
+            start of a benefit tells nothing older.
         proposals: CertificationStatus by SurvivalStatus.
         verify_within_days: for a SUSPECT.
         transitions: which act of an official, a visitor or a face check leads where.
@@ -135,7 +139,11 @@ class RuleBook:
     relevant_flags: NDArray[np.uint32]
     aged_out_age: int
     aged_out_until_age: int
+    aged_out_told_until_age: int
     before_start: NDArray[np.bool_]
+    start_unknown: NDArray[np.bool_]
+    start_matters: NDArray[np.bool_]
+    start_look_back_days: NDArray[np.int32]
     proposals: NDArray[np.int32]
     verify_within_days: int
     transitions: Transitions
@@ -170,9 +178,16 @@ class RuleBook:
         aged = root.section("aged_out")
         age = aged.integer("age", 1, 120)
         until_age = aged.integer("until_age", age + 1, 200)
+        told_until_age = aged.integer("told_until_age", until_age, 200)
         aged.close()
         before_start = np.isin(np.arange(FLAG_SLOTS), root.choices("before_start", FLAGS))
-        before_start.flags.writeable = False
+        start_unknown = np.isin(np.arange(FLAG_SLOTS), root.choices("start_unknown", FLAGS))
+        if (start_unknown & ~before_start).any():
+            raise root.wrong("start_unknown", "name facts of before_start only", "只能列出 before_start 中的事项")
+        start_matters = np.asarray((effects[:, before_start] > 0).any(axis=1), np.bool_)
+        start_look_back = _start_look_back(kinds, effects, before_start)
+        for table in (before_start, start_unknown, start_matters, start_look_back):
+            table.flags.writeable = False
         proposals = _by_status(root.section("certification"), _PROPOSALS)
         verify_within_days = root.integer("verify_within_days", 1, 366)
         transitions = read_transitions(root.section("decisions"))
@@ -194,7 +209,11 @@ class RuleBook:
             relevant_flags=relevant,
             aged_out_age=age,
             aged_out_until_age=until_age,
+            aged_out_told_until_age=told_until_age,
             before_start=before_start,
+            start_unknown=start_unknown,
+            start_matters=start_matters,
+            start_look_back_days=start_look_back,
             proposals=proposals,
             verify_within_days=verify_within_days,
             transitions=transitions,
@@ -357,6 +376,19 @@ def _benefits(root: Section) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
     relevant = np.where(effects > 0, bits, np.uint32(0)).sum(axis=1, dtype=np.uint32)
     effects.flags.writeable = relevant.flags.writeable = False
     return effects, relevant
+
+
+def _start_look_back(
+    kinds: KindTable, effects: NDArray[np.uint8], before_start: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """By benefit, the shortest look-back of the facts of before_start that it depends on; 0 where none has any."""
+    shortest = np.zeros(BENEFIT_SLOTS, np.int32)
+    bounded = (kinds.look_back_days > 0) & before_start[kinds.flag]
+    for kind in np.flatnonzero(bounded).tolist():
+        days = kinds.look_back_days[kind]
+        depends = effects[:, kinds.flag[kind]] > 0
+        shortest = np.where(depends & ((shortest == 0) | (days < shortest)), days, shortest)
+    return shortest.astype(np.int32)
 
 
 def _reason_texts(section: Section) -> Mapping[int, ReasonText]:

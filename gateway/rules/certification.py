@@ -8,7 +8,9 @@ First match:
     suspected, missing, in conflict                  SUSPECT, verified within 30 days: nothing is stopped on a doubt
     deceased                                         STOP_PROPOSED from the month after the death
     a fact that ends or suspends this benefit        STOP_PROPOSED from the month after it
-    a fact that an official must look at             SUSPECT
+    a fact that an official must look at             SUSPECT; so is one that may be of before the benefit began, because
+                                                     its day or the start of the benefit is not known, and a child's
+                                                     benefit that goes on long after the age (incapacity for work?)
     otherwise                                        as the rule file says for the status
 """
 
@@ -33,6 +35,7 @@ for _name in ReasonCode.__members__:
 _FLAG_OF_CODE.flags.writeable = False
 
 _NO_MONTH: Final = np.int32(0)
+_AGED_OUT: Final = words.ENTITLEMENT_FLAG_AGED_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +53,55 @@ class Proposals:
     verify_by_on: Int32
 
 
-def flag_days(subjects: int, reasons: Reasons) -> Int32:
-    """The earliest day told for each flag: an array of (subject, EntitlementFlag), 0 where none is told.
+class FlagDays:
+    """The day of each fact of a batch's people, gathered from the reasons of any number of answers.
 
     The reasons of an answer name the day of every fact; that is where the asking side has it from. Rows of another
-    version's codes, or about no subject of the batch, are left out.
+    version's codes, or about no subject, are left out.
+
+    Args:
+        book: the asking side's rules.
+        since_on: first day of the benefit of each, 0: not known.
     """
-    days = np.full((subjects, FLAG_SLOTS), FAR, np.int32)
-    subject, flag, on = days_told(subjects, reasons)
-    np.minimum.at(days, (subject, flag), on)
-    days[days == FAR] = 0
-    return days
+
+    def __init__(self, book: RuleBook, since_on: Int32) -> None:
+        self._before_start = book.before_start
+        self._since_on = since_on
+        self._days = np.full((len(since_on), FLAG_SLOTS), FAR, np.int32)
+        self._before = self._days.copy()
+
+    def hear(self, reasons: Reasons, at: NDArray[np.int64] | None = None, of: NDArray[np.int64] | None = None) -> None:
+        """Take in an answer's reasons.
+
+        Args:
+            reasons: of the answer.
+            at: where in the batch those stand whom it is about; None: in its order.
+            of: the places of those of whom it counts; None: of all.
+        """
+        count = len(self._since_on) if at is None else len(at)
+        subject, flag, on = days_told(count, reasons)
+        place = subject if at is None else at[subject]
+        if of is not None and at is not None and len(of) != len(at):
+            counts = np.isin(place, of)
+            place, flag, on = place[counts], flag[counts], on[counts]
+        before = self._before_start[flag] & (on < self._since_on[place])
+        for days, rows in ((self._days, ~before), (self._before, before)):
+            np.minimum.at(days, (place[rows], flag[rows]), on[rows])
+
+    def result(self) -> Int32:
+        """The earliest day of each flag that counts, else the earliest of before the benefit began (a first marriage
+        hides no second one): an array of (subject, EntitlementFlag), 0 where none is told.
+        """
+        days = np.where(self._days == FAR, self._before, self._days)
+        days[days == FAR] = 0
+        return days
+
+
+def flag_days(book: RuleBook, reasons: Reasons, since_on: Int32) -> Int32:
+    """The same of one answer."""
+    days = FlagDays(book, since_on)
+    days.hear(reasons)
+    return days.result()
 
 
 def days_told(subjects: int, reasons: Reasons) -> tuple[NDArray[np.intp], NDArray[np.uint8], Int32]:
@@ -94,7 +135,8 @@ def propose(
         as_of_on: the day of the answer.
         entitled_since_on: first day of the benefit where the agency knows it, 0 where not: facts of before that the
             agency looked at when it granted the benefit (`before_start` of the rule file) do not count, and no month
-            before that day's is one without entitlement.
+            before that day's is one without entitlement. Where it does not know it, or such a fact has no day, an
+            official looks first (`start_unknown`).
 
     Raises:
         RefusedError: columns of different lengths.
@@ -103,7 +145,7 @@ def propose(
     same_length(count, benefit=benefit, flags=flags, decided_on=decided_on, flag_on=flag_on)
     since = np.zeros(count, np.int32) if entitled_since_on is None else entitled_since_on
     same_length(count, entitled_since_on=since)
-    event_on, stops, review = _facts(book, benefit, flags, flag_on, since)
+    event_on, stops, review = _facts(book, benefit, flags, flag_on, since, as_of_on)
 
     known = np.minimum(status.view(np.uint32), STATUS_SLOTS - 1)
     proposal = book.proposals.take(known)
@@ -125,7 +167,7 @@ def propose(
 
 
 def _facts(
-    book: RuleBook, benefit: Int32, flags: NDArray[np.uint32], flag_on: Int32, since: Int32
+    book: RuleBook, benefit: Int32, flags: NDArray[np.uint32], flag_on: Int32, since: Int32, as_of_on: int
 ) -> tuple[Int32, NDArray[np.bool_], NDArray[np.bool_]]:
     """Of each subject the day of the first fact that ends the benefit, FAR for none, whether there is one, and whether
     there is one that an official must look at. Few have any, so that few rows are looked at.
@@ -141,10 +183,43 @@ def _facts(
     set_bits = (flags[at, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
     before = book.before_start & (told_on != 0) & (told_on < since[at, None])
     effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
+    doubtful = _doubtful(book, told_on, since[at])
+    doubtful[:, _AGED_OUT] = (told_on[:, _AGED_OUT] != 0) & (
+        as_of_on - told_on[:, _AGED_OUT] > (book.aged_out_until_age - book.aged_out_age) * 365.25
+    )
+    effect = np.where(doubtful, np.minimum(effect, np.uint8(Effect.REVIEW)), effect)
     ends = effect >= Effect.SUSPENDS
     event_on[at] = np.where(ends & (told_on != 0), told_on, FAR).min(axis=1)
     stops[at], review[at] = ends.any(axis=1), (effect == Effect.REVIEW).any(axis=1)
     return event_on, stops, review
+
+
+def _doubtful(book: RuleBook, told_on: Int32, since_on: Int32) -> NDArray[np.bool_]:
+    """Of which facts nobody can tell whether they are of before the benefit began, by (subject, EntitlementFlag)."""
+    unknown: NDArray[np.bool_] = book.start_unknown & ((since_on[:, None] == 0) | (told_on == 0))
+    return unknown
+
+
+def start_unknown(book: RuleBook, benefit: Int32, flags: NDArray[np.uint32], since_on: Int32) -> NDArray[np.bool_]:
+    """Who has a fact that would end the benefit, were it known since when it is paid: they are to be asked about again.
+
+    Args:
+        book: the asking side's rules.
+        benefit: BenefitType of each subject.
+        flags: bits of each.
+        since_on: first day of the benefit of each, 0: not known.
+    """
+    effects = book.effects.take(np.minimum(benefit.view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
+    set_bits = (flags[:, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
+    ending = (set_bits & book.start_unknown & (effects >= Effect.SUSPENDS)).any(axis=1)
+    unknown: NDArray[np.bool_] = ending & (since_on == 0)
+    return unknown
+
+
+def start_not_used(book: RuleBook, benefit: int, since_on: int, as_of_on: int) -> bool:
+    """Whether who does not go by the start of a benefit may leave out what counts: it began before the look-back."""
+    look_back = int(book.start_look_back_days[min(benefit, BENEFIT_SLOTS - 1)])
+    return look_back > 0 and as_of_on - since_on > look_back
 
 
 def month_text(effective_on: int) -> str:

@@ -6,6 +6,8 @@ fact does to a benefit (certification.py).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +38,14 @@ _AGED_OUT_BIT = bit(words.ENTITLEMENT_FLAG_AGED_OUT)
 
 
 def judge_changes(
-    book: RuleBook, count: int, events: Events, relevant: Flags, flags: Flags, as_of_on: int, sheet: ReasonSheet
+    book: RuleBook,
+    count: int,
+    events: Events,
+    relevant: Flags,
+    flags: Flags,
+    since_on: Int32,
+    as_of_on: int,
+    sheet: ReasonSheet,
 ) -> None:
     """Set the flags that events set and tell why.
 
@@ -46,18 +55,22 @@ def judge_changes(
         events: all events.
         relevant: flags that each subject's benefit depends on.
         flags: bits of each subject, added to.
+        since_on: first day of each subject's benefit, 0: not known.
         as_of_on: the day asked about.
         sheet: where the reasons go.
     """
     rows = events.of(Role.FLAG)
     if len(rows):
         flag = book.kinds.flag.take(rows.kind)
-        counts = in_look_back(book, rows.kind, rows.day, as_of_on)
+        counts = in_look_back(book, rows.kind, rows.day, since_on[rows.subject], as_of_on)
         counts &= (relevant[rows.subject] >> flag) & 1 == 1
         rows, flag = rows.take(counts), flag[counts]
         np.bitwise_or.at(flags, rows.subject, np.left_shift(np.uint32(1), flag).astype(np.uint32))
         number = np.where(flag == words.ENTITLEMENT_FLAG_DUPLICATE_BENEFIT, rows.detail, 0)
-        tell_events(rows, _CODES.take(flag), number, sheet)
+        # Nobody can say whether a fact without a day is of before the start: none is told, so that none is gone by.
+        nowhen = ~rows.dated & ((rows.from_on == 0) | (rows.from_on > as_of_on)) & book.before_start[flag]
+        told = replace(rows, day=np.where(nowhen, np.int32(0), rows.day)) if np.count_nonzero(nowhen) else rows
+        tell_events(told, _CODES.take(flag), number, sheet)
         _tell_divorces(count, rows.take(flag == _REMARRIED), events.of(Role.DIVORCE), sheet)
     moves = events.of(Role.MOVED)
     if len(moves):
@@ -68,33 +81,48 @@ def judge_changes(
 
 
 def judge_age(
-    book: RuleBook, birth_on: Int32, relevant: Flags, flags: Flags, as_of_on: int, sheet: ReasonSheet
+    book: RuleBook,
+    birth_on: Int32,
+    relevant: Flags,
+    flags: Flags,
+    since_on: Int32,
+    as_of_on: int,
+    sheet: ReasonSheet,
 ) -> Int32 | None:
-    """Set AGED_OUT where the benefit depends on it.
+    """Set AGED_OUT where the benefit depends on it: where it was a child's benefit, or may have been.
+
+    Where it is known since when the benefit is paid, that is so if it was paid before the birthday, and never else.
+    Where not, up to `until_age`; beyond it the question is told, up to `told_until_age`.
 
     Returns:
         The last day before each subject attains the age, FAR where that is over or does not matter; None: for nobody.
     """
-    young = birth_on > as_of_on - _LONGEST_YEAR * book.aged_out_until_age
+    begun = (since_on != 0) & (since_on >= birth_on)  # a start of before the birth is none
+    young = (birth_on > as_of_on - _LONGEST_YEAR * book.aged_out_told_until_age) | begun
     if not np.count_nonzero(young):
         return None
     concerned = np.flatnonzero(young & (birth_on != 0) & ((relevant & _AGED_OUT_BIT) != 0))
     if not len(concerned):
         return None
+    begun, since = begun[concerned], since_on[concerned]
     attains = attained_on(birth_on[concerned], book.aged_out_age)
     other_ground = attained_on(birth_on[concerned], book.aged_out_until_age)
-    aged = (attains <= as_of_on) & (as_of_on < other_ground)
+    aged = (attains <= as_of_on) & np.where(begun, since <= attains, as_of_on < other_ground)
     rows = concerned[aged]
     flags[rows] |= _AGED_OUT_BIT
     sheet.add(rows, ReasonCode.AGED_OUT, on=attains[aged], number=book.aged_out_age)
+    told_until = attained_on(birth_on[concerned], book.aged_out_told_until_age)
+    open_ = ~begun & (other_ground <= as_of_on) & (as_of_on < told_until)
+    sheet.add(concerned[open_], ReasonCode.CHILD_BENEFIT_POSSIBLE, on=attains[open_], number=book.aged_out_age)
     before = np.full(len(birth_on), FAR, np.int32)
     before[concerned] = np.where(attains > as_of_on, attains - 1, FAR)
     return before
 
 
-def may_age_out(book: RuleBook, benefit: int, born_on: int, as_of_on: int) -> bool:
-    """Whether one person's age may set a flag, or is about to: `judge_age` then says."""
-    if not born_on or born_on <= as_of_on - _LONGEST_YEAR * book.aged_out_until_age:
+def may_age_out(book: RuleBook, benefit: int, born_on: int, since_on: int, as_of_on: int) -> bool:
+    """Whether one person's age may set a flag, is about to, or is told of: `judge_age` then says."""
+    young = born_on > as_of_on - _LONGEST_YEAR * book.aged_out_told_until_age
+    if not born_on or not (young or since_on):
         return False
     return bool(book.relevant_flags.take(benefit, mode="clip") & _AGED_OUT_BIT)
 

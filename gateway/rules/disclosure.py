@@ -121,6 +121,7 @@ def minimise(
     as_of_on: int,
     limit: int,
     narrowed: Narrowed | None = None,
+    since_on: Int32 | None = None,
 ) -> Disclosed:
     """The evidence that an answer may carry.
 
@@ -134,17 +135,20 @@ def minimise(
         as_of_on: the day asked about; rows of later days are left out.
         limit: rows for each subject at most, newest first.
         narrowed: what the grant leaves of it; None: all.
+        since_on: first day of the benefit of each subject, 0: not known; None: of nobody.
 
     Raises:
         RefusedError: columns of different lengths.
     """
     same_length(len(benefit), flags=flags, decided_on=decided_on)
+    since = np.zeros(len(benefit), np.int32) if since_on is None else since_on
+    same_length(len(benefit), since_on=since)
     scope = book.scope(purpose)
     audience = book.audience.take(benefit, mode="clip")
     withheld = flags & _WITHHELD
     if np.count_nonzero(withheld):
         audience[withheld.nonzero()[0]] = 0
-    permitted = _permitted(book, scope, evidence, audience, flags, decided_on, as_of_on)
+    permitted = _permitted(book, scope, evidence, audience, flags, decided_on, since, as_of_on)
     if narrowed is not None:
         permitted &= narrowed.told.take(evidence.kind, mode="clip") != 0
         if narrowed.regions:
@@ -264,6 +268,7 @@ def _permitted(
     audience: NDArray[np.uint32],
     flags: NDArray[np.uint32],
     decided_on: Int32,
+    since_on: Int32,
     as_of_on: int,
 ) -> Mask:
     """Which rows may be told: their kind to these people's benefits, known by the day asked about, and used."""
@@ -275,7 +280,7 @@ def _permitted(
     event = kind >= FIRST_EVENT
     permitted &= (observed > 0) | event
     if np.count_nonzero(event):
-        permitted &= _counted(book, evidence, flags, as_of_on)
+        permitted &= _counted(book, evidence, flags, since_on, as_of_on)
     if scope.misuse_only:
         decided = decided_on[subject]
         misuse = (decided != 0) & (observed > decided + book.death.grace_days)
@@ -283,11 +288,11 @@ def _permitted(
     return permitted
 
 
-def _counted(book: RuleBook, evidence: EvidenceLike, flags: NDArray[np.uint32], as_of_on: int) -> Mask:
+def _counted(book: RuleBook, evidence: EvidenceLike, flags: NDArray[np.uint32], since_on: Int32, as_of_on: int) -> Mask:
     """Which rows are not beyond their look-back, nor a divorce that follows no marriage that counts."""
     day = event_days(evidence.observed_on, evidence.available_on, evidence.from_on, as_of_on)
     remarried = (flags[evidence.subject] & _REMARRIED) != 0
-    counted = in_look_back(book, evidence.kind, day, as_of_on)
+    counted = in_look_back(book, evidence.kind, day, since_on[evidence.subject], as_of_on)
     counted &= (book.kinds.role.take(evidence.kind, mode="clip") != _DIVORCE) | remarried
     return counted
 

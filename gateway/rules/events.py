@@ -135,10 +135,23 @@ def sound(book: RuleBook, events: Events) -> Mask:
     return said(book, events) & events.dated
 
 
-def in_look_back(book: RuleBook, kind: Int32, day: Int32, as_of_on: int) -> Mask:
-    """Which events are not too long ago for their kind to be reported."""
+def in_look_back(book: RuleBook, kind: Int32, day: Int32, since_on: Int32, as_of_on: int) -> Mask:
+    """Which events are not too long ago to be reported.
+
+    Args:
+        book: the rules.
+        kind: of each event.
+        day: of each.
+        since_on: first day of the benefit of whom each is about, 0: not known. Where it is, what was looked at when the
+            benefit was granted counts from that day on; all else, and where it is not, by the kind's look-back.
+        as_of_on: the day asked about.
+    """
     look_back = book.kinds.look_back_days.take(kind, mode="clip")
     counts: Mask = (look_back == 0) | (as_of_on - day <= look_back)
+    begun = since_on != 0
+    if np.count_nonzero(begun):
+        begun &= book.before_start.take(book.kinds.flag.take(kind, mode="clip"))
+        counts = np.where(begun, day >= since_on, counts)
     return counts
 
 

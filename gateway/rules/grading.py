@@ -98,6 +98,7 @@ def grade(
     silent_about: Mapping[int, Mask] | None = None,
     unasked: Mask | None = None,
     answered: bool = True,
+    since_on: Int32 | None = None,
 ) -> Grades:
     """Grade a batch as of a day, as it would have been known then.
 
@@ -118,11 +119,14 @@ def grade(
         unasked: those of `identity_conflict` who are for that alone that a linked number could not be asked; None:
             nobody.
         answered: whether any source answered at all.
+        since_on: first day of the benefit of each, 0: not known; None: of nobody.
 
     Raises:
         RefusedError: columns of different lengths, a subject out of range, a day before the epoch.
     """
     _check(subjects, evidence, known, identity_conflict, linked, benefit, birth_on, as_of_on)
+    since = np.zeros(subjects, np.int32) if since_on is None else since_on
+    same_length(subjects, since_on=since)
     sheet = ReasonSheet()
     about = silent_about or {}
     usable = known & ~identity_conflict
@@ -153,14 +157,14 @@ def grade(
     _tell_alive(status, alive, sheet)
 
     if events is not None:
-        events = hearsay.set_aside(book, events, relevant, as_of_on, sheet)
+        events = hearsay.set_aside(book, events, relevant, since, as_of_on, sheet)
         if Role.PENAL in roles:
             change = judge_sentences(events.of(Role.PENAL), relevant, flags, as_of_on, sheet)
             if change is not None:
                 change_on.append(change)
         if roles & _CHANGE_ROLES:
-            judge_changes(book, subjects, events, relevant, flags, as_of_on, sheet)
-    comes_of_age = judge_age(book, birth_on, relevant, flags, as_of_on, sheet)
+            judge_changes(book, subjects, events, relevant, flags, since, as_of_on, sheet)
+    comes_of_age = judge_age(book, birth_on, relevant, flags, since, as_of_on, sheet)
     if comes_of_age is not None:
         change_on.append(comes_of_age)
     if np.count_nonzero(linked):

@@ -13,6 +13,7 @@ import numpy as np
 
 from gateway.rules.book import RuleBook
 from gateway.rules.changes import Flags, bit, tell_events
+from gateway.rules.columns import Int32
 from gateway.rules.events import Events, in_look_back, said
 from gateway.rules.kinds import Role
 from gateway.rules.penal import PENAL_BITS
@@ -23,13 +24,16 @@ _ROLES: Final = (Role.PENAL, Role.FLAG, Role.MOVED)
 _MOVED_BIT: Final = bit(answer_words.ENTITLEMENT_FLAG_MOVED)
 
 
-def set_aside(book: RuleBook, events: Events, relevant: Flags, as_of_on: int, sheet: ReasonSheet) -> Events:
+def set_aside(
+    book: RuleBook, events: Events, relevant: Flags, since_on: Int32, as_of_on: int, sheet: ReasonSheet
+) -> Events:
     """The events without hearsay.
 
     Args:
         book: the rules.
         events: all events.
         relevant: flags that each subject's benefit depends on.
+        since_on: first day of each subject's benefit, 0: not known.
         as_of_on: the day asked about.
         sheet: where it is told.
     """
@@ -40,7 +44,7 @@ def set_aside(book: RuleBook, events: Events, relevant: Flags, as_of_on: int, sh
     of_flags = np.left_shift(np.uint32(1), book.kinds.flag.take(rows.kind)).astype(np.uint32)
     wanted = np.where(rows.role == Role.PENAL, PENAL_BITS, np.where(rows.role == Role.MOVED, _MOVED_BIT, of_flags))
     told = (relevant[rows.subject] & wanted) != 0
-    told &= in_look_back(book, rows.kind, rows.day, as_of_on)
+    told &= in_look_back(book, rows.kind, rows.day, since_on[rows.subject], as_of_on)
     rows = rows.take(told)
     if len(rows):
         tell_events(rows, np.full(len(rows), ReasonCode.HEARSAY, np.int32), np.zeros(len(rows), np.int32), sheet)

@@ -96,7 +96,7 @@ def _tables(book: RuleBook) -> _Tables:
 
 
 def grade_living(
-    book: RuleBook, evidence: ReferencedEvidence, *, benefit: int, born_on: int, as_of_on: int
+    book: RuleBook, evidence: ReferencedEvidence, *, benefit: int, born_on: int, as_of_on: int, since_on: int = 0
 ) -> Living | None:
     """Grade one person whom some source knows, under no other name and by no further number, by all that is known.
 
@@ -106,13 +106,14 @@ def grade_living(
         benefit: BenefitType.
         born_on: day of birth, 0: not known.
         as_of_on: civil day.
+        since_on: first day of the benefit, 0: not known.
 
     Returns:
         What `grade` comes to; None: it has to.
     """
     if not 0 < as_of_on <= LAST_DAY or len(evidence.subject) > ROWS_AT_MOST:
         return None
-    if may_age_out(book, benefit, born_on, as_of_on):
+    if may_age_out(book, benefit, born_on, since_on, as_of_on):
         return None
     tables, rule = _tables(book), book.grading
     points, percent = tables.points, tables.age_percent

@@ -21,7 +21,7 @@ from gateway.federation.routing import Places
 from gateway.federation.verdict import verdict
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
-from gateway.services.days import civil_day_of
+from gateway.services.days import civil_day_of, start_day_of
 from gateway.services.duplicates import DuplicateService
 from gateway.services.finished import FinishedAnswers
 from gateway.services.late import LateService, Named
@@ -280,7 +280,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             checked = self._checks.unasked(recipient, case)
         else:
             checked = await self._checks.check(recipient, case, remaining_s, may_be_left=leave_s > 0)
-        response = self._respond(checked, recipient.benefit, self._members(checked))
+        response = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
         await checked.recorded()
         if leave_s:
             await self.late.leave(unit, checked, leave_s, response)
@@ -295,7 +295,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         recipient, case = self._read(request, unit)
         leave_s = request.leave_open_s
         async for checked in self._checks.follow(recipient, case, remaining_s, may_be_left=leave_s > 0):
-            known = self._respond(checked, recipient.benefit, self._members(checked))
+            known = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
             await checked.recorded()
             if leave_s and not checked.awaited:
                 await self.late.leave(unit, checked, leave_s, known)
@@ -328,10 +328,15 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             for each in members
         ]
 
-    def _respond(self, checked: Checked, benefit: int, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
+    def _respond(
+        self, checked: Checked, benefit: int, members: Mapping[str, Named], since: str = ""
+    ) -> agency_pb2.CheckResponse:
         if any(result.answer is not None for result in checked.results):
-            return readable(checked, verdict(self._book, checked, benefit), members)
-        return nothing_known(checked, members)
+            response = readable(checked, verdict(self._book, checked, benefit, start_day_of(since)), members)
+        else:
+            response = nothing_known(checked, members)
+        response.benefit_since = since
+        return response
 
     def _read(self, request: agency_pb2.CheckRequest, unit: str) -> tuple[Recipient, Case]:
         if request.leave_open_s or request.only_leave:
@@ -348,6 +353,9 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
                 past=tuple(request.past_regions),
                 household=request.household_region,
             ),
+            benefit_since_on=start_day_of(request.benefit_since),
+            # Smallest scope: who need not know it is not told.
+            tells_since=bool(self._book.start_matters.take(request.benefit, mode="clip")),
         )
         case = Case(
             unit=unit,

@@ -53,8 +53,8 @@ class _Name(NamedTuple):
     name_en: str
 
 
-Respond = Callable[[Checked, int, Mapping[str, Named]], agency_pb2.CheckResponse]
-"""(what came of a check, benefit, names of members) → one readable message."""
+Respond = Callable[[Checked, int, Mapping[str, Named], str], agency_pb2.CheckResponse]
+"""(what came of a check, benefit, names of members, since when the benefit is paid) → one readable message."""
 Write = Callable[[agency_pb2.WatchLateResponse], Awaitable[None]]
 
 
@@ -175,7 +175,7 @@ class LateService:
         results = _lacking(results, late, kept.question)
         made_at_ms = max((event.at_ms for event in events), default=left.left_at_ms)
         checked = Checked(kept.question.as_of_on or civil_day(made_at_ms), made_at_ms, tuple(results))
-        response = self._respond(checked, kept.question.benefit[0], _names(provinces))
+        response = self._respond(checked, kept.question.benefit[0], _names(provinces), shown.benefit_since)
         response.late_ticket = left.ticket
         states = {question.member: question.state for question in questions}
         for answer in response.answers:

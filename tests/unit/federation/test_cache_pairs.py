@@ -64,6 +64,7 @@ TERMS: Final[dict[str, Sequence[Any]]] = {
     "day": [0, 1, 20_000],
     "evidence": [0, 1, 2, 20, 128, 16_384],
     "evidence of the living": [False, True],
+    "start": [(), (1,), (15_000,), (15_001,)],
 }
 """All that an answer is given under, but for the directory and the rules, by name."""
 NAMED: Final = list(TERMS)
@@ -73,7 +74,7 @@ Terms = tuple[Any, ...]
 
 def asks(question: exchange_pb2.Question, terms: Terms) -> None:
     """Make a question one that is asked under these terms."""
-    _, unit, purpose, basis, person, name, others, document, benefit, place, day, limit, sparing = terms
+    _, unit, purpose, basis, person, name, others, document, benefit, place, day, limit, sparing, start = terms
     context, subjects = question.context, question.subjects
     context.unit, context.purpose, context.legal_basis = unit, purpose, basis
     subjects.id_number[0], subjects.name[0] = person, name
@@ -82,6 +83,7 @@ def asks(question: exchange_pb2.Question, terms: Terms) -> None:
     subjects.document_kind[:] = document
     question.benefit[0], question.region[:] = benefit, place
     question.as_of_on, question.evidence_limit, question.evidence_only_where_not_alive = day, limit, sparing
+    question.benefit_since_on[:] = start
 
 
 class Pairs:
@@ -256,6 +258,7 @@ LEFT_OUT: Final[dict[str, Leaving]] = {
     "day": lambda asked: asked.ClearField("as_of_on"),
     "evidence": lambda asked: asked.ClearField("evidence_limit"),
     "evidence of the living": lambda asked: asked.ClearField("evidence_only_where_not_alive"),
+    "start": lambda asked: asked.ClearField("benefit_since_on"),
 }
 
 
@@ -316,6 +319,7 @@ REQUESTED: Final[dict[str, Sequence[Any]]] = {
     "legal_basis": ["社会保险法 第七十四条", "社会保险法", "a", "aa"],
     "as_of": ["", "2026-05-26", "2026-05-25"],
     "evidence_limit": [20, 19, 2, 128],
+    "benefit_since": ["", "2020-01-01", "2020-01-02"],
     "insured_region": [0, 340000, 350000],
     "household_region": [0, 340000, 350000],
     "past_regions": [(), (340000,), (350000,)],
@@ -324,7 +328,7 @@ REQUESTED: Final[dict[str, Sequence[Any]]] = {
     "only_leave": [False, True],
 }
 UNITS: Final = ["jinhua", "jinhu", "yiwu"]
-KEPT_WITH: Final = ("benefit", "legal_basis", "evidence_limit", "insured_region", "as_of")
+KEPT_WITH: Final = ("benefit", "legal_basis", "evidence_limit", "insured_region", "as_of", "benefit_since")
 """What kept responses differ in; for the rest they have what `request` has, and are answered as alive."""
 
 

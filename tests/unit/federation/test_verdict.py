@@ -38,11 +38,11 @@ def result(found: exchange_pb2.Findings | None, member_id: str = B.member_id) ->
     return MemberResult(member_id, (), answer=PartnerAnswer(member_id, found, b"", proof))
 
 
-def judged(*found: exchange_pb2.Findings | None, benefit: int = EMPLOYEE) -> Verdict:
+def judged(*found: exchange_pb2.Findings | None, benefit: int = EMPLOYEE, since: str | None = None) -> Verdict:
     """The verdict on what these members found; None: did not answer."""
     members = (B.member_id, C.member_id, A.member_id)
     results = tuple(result(each, member) for each, member in zip(found, members, strict=False))
-    return verdict(BOOK, Checked(civil(TODAY), 0, results), benefit)
+    return verdict(BOOK, Checked(civil(TODAY), 0, results), benefit, civil(since))
 
 
 def told(
@@ -148,17 +148,77 @@ def test_the_month_of_a_remarriage_comes_from_the_reason_that_tells_its_day() ->
     married = flag_bits("REMARRIED")
     early = findings(STRONG, flags=[married], **told(ReasonCode.REMARRIED, civil("2025-12-15")))
     late = findings(STRONG, flags=[married], **told(ReasonCode.REMARRIED, civil("2026-03-01")))
-    for found in (judged(early, benefit=DEPENDANT), judged(late, early, benefit=DEPENDANT)):
+    for found in (
+        judged(early, benefit=DEPENDANT, since="2020-01-01"),
+        judged(late, early, benefit=DEPENDANT, since="2020-01-01"),
+    ):
         assert found.proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
         assert found.effective_month == "2026-01"
     undated = findings(STRONG, flags=[married])
-    assert judged(undated, benefit=DEPENDANT).effective_month == ""
+    assert judged(undated, benefit=DEPENDANT, since="2020-01-01").effective_month == ""
 
 
 def test_two_benefits_with_the_same_row_are_judged_apart() -> None:
     row = findings(STRONG, flags=[flag_bits("REMARRIED")], **told(ReasonCode.REMARRIED, civil("2025-12-15")))
     assert judged(row, benefit=EMPLOYEE).proposal == words.CERTIFICATION_STATUS_CERTIFIED
-    assert judged(row, benefit=DEPENDANT).proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
+    found = judged(row, benefit=DEPENDANT, since="2020-01-01")
+    assert found.proposal == words.CERTIFICATION_STATUS_STOP_PROPOSED
+
+
+START = "BENEFIT_START_UNKNOWN"
+NOT_USED = "BENEFIT_START_NOT_USED"
+
+
+def married(*days: str, used: bool = False) -> exchange_pb2.Findings:
+    """Findings about a living person with these marriages, of a member that went by the start, or not."""
+    row = findings(STRONG, flags=[flag_bits("REMARRIED")], **told(ReasonCode.REMARRIED, civil(days[0])))
+    for day in days[1:]:
+        row.reasons.MergeFrom(told(ReasonCode.REMARRIED, civil(day))["reasons"])
+    row.benefit_since_used = used
+    return row
+
+
+@pytest.mark.parametrize(
+    ("marriages", "since", "proposal", "month", "names"),
+    [
+        # the start is not known: an official looks, and is told why
+        (["2022-05-01"], None, "SUSPECT", "", {START}),
+        # the only marriage is the one to the deceased worker: an older partner tells it all the same
+        (["2019-12-31"], "2020-01-01", "CERTIFIED", "", set()),
+        (["2020-01-01"], "2020-01-01", "STOP_PROPOSED", "2020-02", set()),
+        (["2022-05-01"], "2020-01-01", "STOP_PROPOSED", "2022-06", set()),
+        # that marriage does not hide the second one
+        (["2018-05-01", "2022-05-01"], "2020-01-01", "STOP_PROPOSED", "2022-06", set()),
+        (["2024-05-01", "2022-05-01", "2018-05-01"], "2020-01-01", "STOP_PROPOSED", "2022-06", set()),
+        (["2018-05-01", "2019-05-01"], "2020-01-01", "CERTIFIED", "", set()),
+    ],
+)
+def test_a_marriage_counts_by_the_start_of_the_benefit(
+    marriages: list[str], since: str | None, proposal: str, month: str, names: set[str]
+) -> None:
+    for found in (
+        judged(married(*marriages), benefit=DEPENDANT, since=since),
+        judged(*[married(day) for day in marriages], benefit=DEPENDANT, since=since),
+    ):
+        assert words.CertificationStatus.Name(found.proposal) == f"CERTIFICATION_STATUS_{proposal}"
+        assert found.effective_month == month
+        assert {each.name for each in found.reasons} & {START, NOT_USED} == names - {NOT_USED} | (
+            {NOT_USED} if since else set()
+        )
+
+
+def test_a_partner_that_does_not_go_by_the_start_is_told_of_where_it_may_leave_something_out() -> None:
+    def names(*found: exchange_pb2.Findings, benefit: int = DEPENDANT, since: str | None) -> set[str]:
+        return {each.name for each in judged(*found, benefit=benefit, since=since).reasons} & {START, NOT_USED}
+
+    old, new = findings(STRONG), findings(STRONG)
+    new.benefit_since_used = True
+    assert names(old, since="2010-01-01") == {NOT_USED}
+    assert names(new, old, since="2010-01-01") == {NOT_USED}
+    assert names(new, new, since="2010-01-01") == set()
+    assert names(old, since=None) == set()
+    assert names(old, since="2026-01-01") == set()  # within the shortest look-back nothing is left out
+    assert names(old, benefit=EMPLOYEE, since="2010-01-01") == set()
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,7 @@ VERDICT = {
 """What was found and why, which every purpose is told alike. Texts are the rule file's; they hold no person's data."""
 MAKING = {
     *("as_of_on", "made_at_ms", "rules_version", "rules_digest", "cacheable_until_ms", "stale_until_ms"),
+    "benefit_since_used",
     *(f"sources.{name}" for name in ("adapter_id", "department", "outcome", "complete_until_on")),
 }
 """How the answer was made: nothing about a person."""

@@ -20,7 +20,8 @@ from gateway.roster.linking import replaced
 from gateway.roster.merging import MAX_NAME, MAX_REFERENCE, MAX_TEMPLATE, merged
 from gateway.roster.run import LINKED, Ask, Refusal, Submitted
 from gateway.roster.validating import ROWS
-from gateway.rules.certification import flag_days, propose
+from gateway.rules.book import FLAG_SLOTS
+from gateway.rules.certification import propose
 from gateway.rules.merge import merge
 from gateway.rules.overpayment import overpaid
 from tests.unit.adapters.adapters_world import number
@@ -185,7 +186,7 @@ def test_every_row_comes_to_what_it_would_by_itself(given_: tuple[int, list[Repl
             status=alone.status,
             flags=alone.flags,
             decided_on=alone.decided_on,
-            flag_on=np.zeros_like(flag_days(1, alone.reasons)),
+            flag_on=np.zeros((1, FLAG_SLOTS), np.int32),
             as_of_on=TODAY,
             entitled_since_on=np.zeros(1, np.int32),
         )

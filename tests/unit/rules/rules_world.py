@@ -169,12 +169,15 @@ def graded_batch(
     partial: bool = False,
     silent: Sequence[int] = (),
     silent_about: Mapping[int, Sequence[bool]] | None = None,
+    benefit_since: date | str | Sequence[date | str | None] | None = None,
     book: RuleBook = BOOK,
 ) -> Grades:
     count = len(people)
     rows = [r.of(i) for i, person in enumerate(people) for r in person]
     benefits = [benefit] * count if isinstance(benefit, int) else benefit
     births = [civil(born)] * count if born is None or isinstance(born, str | date) else [civil(b) for b in born]
+    single = benefit_since is None or isinstance(benefit_since, str | date)
+    starts = [benefit_since] * count if single else benefit_since
     return grade(
         book,
         subjects=count,
@@ -188,6 +191,7 @@ def graded_batch(
         partial=partial,
         silent=silent,
         silent_about={department: np.array(about, np.bool_) for department, about in (silent_about or {}).items()},
+        since_on=None if benefit_since is None else np.array([civil(each) for each in starts], np.int32),
     )
 
 

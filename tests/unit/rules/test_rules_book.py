@@ -36,7 +36,7 @@ def changed(path: str, value: object) -> bytes:
 
 
 def test_the_built_in_rules_carry_their_version_and_digest():
-    assert BOOK.version == "2026.4"
+    assert BOOK.version == "2026.5"
     assert BOOK.digest == hashlib.sha256(RULES_FILE.read_bytes()).digest()
 
 
@@ -91,6 +91,10 @@ def test_the_built_in_rules_carry_their_version_and_digest():
         ("certification.DECEASED", "STOPPED"),
         ("before_start", ...),
         ("before_start", ["MARRIED"]),
+        ("start_unknown", ...),
+        ("start_unknown", ["MARRIED"]),
+        ("start_unknown", ["IMPRISONED"]),
+        ("aged_out.told_until_age", 24),
         ("verify_within_days", 0),
         ("disclosure.AUDIT.traces", "some"),
         ("disclosure.AUDIT.events", "misuse"),

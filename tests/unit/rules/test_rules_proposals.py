@@ -107,7 +107,7 @@ def test_case_13_death_ends_from_the_month_after_it(died, month):
     ],
 )
 def test_what_a_fact_does_depends_on_the_benefit(benefit, flags, proposal, month):
-    assert proposed("ALIVE_STRONG", benefit=benefit, **flags)[:2] == (proposal, month)
+    assert proposed("ALIVE_STRONG", benefit=benefit, since="2020-01-01", **flags)[:2] == (proposal, month)
 
 
 def test_an_official_alone_stops_and_restores():
@@ -152,21 +152,25 @@ def test_the_days_of_facts_are_read_from_the_reasons_of_an_answer():
     grades = graded_batch(
         [[row("MARRIAGE", "2025-08-31"), row("MARRIAGE", "2026-01-01")], []], benefit=DEPENDANT, born="2008-02-29"
     )
-    days = flag_days(2, grades.reasons)
+    days = flag_days(BOOK, grades.reasons, np.zeros(2, np.int32))
     assert as_date(days[0, FLAGS["REMARRIED"]]) == "2025-08-31"
     assert as_date(days[1, FLAGS["AGED_OUT"]]) == "2026-03-01"
     assert not days[1, FLAGS["REMARRIED"]]
 
 
+def days_of(reasons, since=0):
+    return flag_days(BOOK, reasons, np.array([since], np.int32))
+
+
 def test_reasons_of_another_version_or_about_nobody_are_left_out():
     one = np.array([1], np.int32)
-    assert not flag_days(1, Reasons(one - 1, one + 5000, one, one, one, one)).any()
+    assert not days_of(Reasons(one - 1, one + 5000, one, one, one, one)).any()
     two = np.array([0, 0], np.int32)
     untold = Reasons(two, two + int(ReasonCode.REMARRIED), two, two, np.array([0, 20_000], np.int32), two)
-    assert flag_days(1, untold)[0, FLAGS["REMARRIED"]] == 20_000
-    assert not flag_days(1, Reasons(one, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
-    assert not flag_days(1, Reasons(one + 7, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
-    assert not flag_days(1, Reasons(one - 2, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
+    assert days_of(untold)[0, FLAGS["REMARRIED"]] == 20_000
+    assert not days_of(Reasons(one, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
+    assert not days_of(Reasons(one + 7, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
+    assert not days_of(Reasons(one - 2, one * int(ReasonCode.REMARRIED), one, one, one, one)).any()
 
 
 def test_columns_of_different_lengths_are_refused():

@@ -92,6 +92,7 @@ class CheckRequest(_message.Message):
     OFFICIAL_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
+    BENEFIT_SINCE_FIELD_NUMBER: _builtins.int
     INSURED_REGION_FIELD_NUMBER: _builtins.int
     HOUSEHOLD_REGION_FIELD_NUMBER: _builtins.int
     PAST_REGIONS_FIELD_NUMBER: _builtins.int
@@ -112,6 +113,11 @@ class CheckRequest(_message.Message):
     """"YYYY-MM-DD", as of which to answer; empty: today."""
     evidence_limit: _builtins.int
     """Evidence rows wanted, newest first, as far as the purpose allows."""
+    benefit_since: _builtins.str
+    """"YYYY-MM-DD", since when the benefit is paid (待遇开始日期); empty: not said. A marriage, an adoption, new work or an
+    eighteenth birthday of before does not count against the person. Without it nobody can tell: such a fact is then looked
+    at by an official instead of ending the benefit.
+    """
     insured_region: _builtins.int
     """Further places (GB/T 2260) whose provinces may know the person, as the register has them; 0 and empty: not known. They
     are asked beside those of `regions`. One that is this member's own, or that nobody serves, leads nowhere.
@@ -154,6 +160,7 @@ class CheckRequest(_message.Message):
         official: _builtins.str = ...,
         as_of: _builtins.str = ...,
         evidence_limit: _builtins.int = ...,
+        benefit_since: _builtins.str = ...,
         insured_region: _builtins.int = ...,
         household_region: _builtins.int = ...,
         past_regions: _abc.Iterable[_builtins.int] | None = ...,
@@ -163,7 +170,7 @@ class CheckRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "fresh", b"fresh", "household_region", b"household_region", "id_number", b"id_number", "insured_region", b"insured_region", "leave_open_s", b"leave_open_s", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "only_leave", b"only_leave", "past_regions", b"past_regions", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias_id_numbers", b"alias_id_numbers", "as_of", b"as_of", "benefit", b"benefit", "benefit_since", b"benefit_since", "case_reference", b"case_reference", "document_kind", b"document_kind", "evidence_limit", b"evidence_limit", "fresh", b"fresh", "household_region", b"household_region", "id_number", b"id_number", "insured_region", b"insured_region", "leave_open_s", b"leave_open_s", "legal_basis", b"legal_basis", "name", b"name", "official", b"official", "only_leave", b"only_leave", "past_regions", b"past_regions", "purpose", b"purpose", "regions", b"regions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,6 +195,7 @@ class CheckResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
     MADE_AT_FIELD_NUMBER: _builtins.int
+    BENEFIT_SINCE_FIELD_NUMBER: _builtins.int
     FROM_CACHE_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     AGE_MS_FIELD_NUMBER: _builtins.int
@@ -204,6 +212,8 @@ class CheckResponse(_message.Message):
     as_of: _builtins.str
     partial: _builtins.bool
     """A source or a province did not answer: what it knows, be it traces or a death, is missing here."""
+    benefit_since: _builtins.str
+    """As in the question: by which start of the benefit this was judged."""
     from_cache: _builtins.bool
     """Some province's answer is one that was given to this unit before, for the same purpose (ProvinceAnswer.from_cache)."""
     stale: _builtins.bool
@@ -246,6 +256,7 @@ class CheckResponse(_message.Message):
         partial: _builtins.bool = ...,
         answers: _abc.Iterable[Global___ProvinceAnswer] | None = ...,
         made_at: _timestamp_pb2.Timestamp | None = ...,
+        benefit_since: _builtins.str = ...,
         from_cache: _builtins.bool = ...,
         stale: _builtins.bool = ...,
         age_ms: _builtins.int = ...,
@@ -253,7 +264,7 @@ class CheckResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made_at", b"made_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "answers", b"answers", "as_of", b"as_of", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "from_cache", b"from_cache", "last_trace_on", b"last_trace_on", "late_ticket", b"late_ticket", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "stale", b"stale", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "answers", b"answers", "as_of", b"as_of", "benefit_since", b"benefit_since", "decided_on", b"decided_on", "effective_month", b"effective_month", "evidence", b"evidence", "flags", b"flags", "from_cache", b"from_cache", "last_trace_on", b"last_trace_on", "late_ticket", b"late_ticket", "linked_id_numbers", b"linked_id_numbers", "made_at", b"made_at", "partial", b"partial", "proposal", b"proposal", "reasons", b"reasons", "sources", b"sources", "stale", b"stale", "status", b"status", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,7 @@ class Question(_message.Message):
     EVIDENCE_LIMIT_FIELD_NUMBER: _builtins.int
     QUESTION_ID_FIELD_NUMBER: _builtins.int
     EVIDENCE_ONLY_WHERE_NOT_ALIVE_FIELD_NUMBER: _builtins.int
+    BENEFIT_SINCE_ON_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which to answer, as it would have been known then; 0: today."""
@@ -101,6 +102,13 @@ class Question(_message.Message):
     def region(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Region (GB/T 2260) in which each subject is thought to live, or empty."""
 
+    @_builtins.property
+    def benefit_since_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Civil day since which each subject's benefit is paid, 0: not known; or empty: of none. Facts of before it that were looked
+        at when the benefit was granted (a marriage, an adoption, work, the eighteenth birthday) are not told, and all since
+        are, however long ago. Said only of benefits that such facts end.
+        """
+
     def __init__(
         self,
         *,
@@ -112,11 +120,12 @@ class Question(_message.Message):
         evidence_limit: _builtins.int = ...,
         question_id: _builtins.bytes = ...,
         evidence_only_where_not_alive: _builtins.bool = ...,
+        benefit_since_on: _abc.Iterable[_builtins.int] | None = ...,
         trace: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "subjects", b"subjects"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "context", b"context", "evidence_limit", b"evidence_limit", "evidence_only_where_not_alive", b"evidence_only_where_not_alive", "question_id", b"question_id", "region", b"region", "subjects", b"subjects", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit", b"benefit", "benefit_since_on", b"benefit_since_on", "context", b"context", "evidence_limit", b"evidence_limit", "evidence_only_where_not_alive", b"evidence_only_where_not_alive", "question_id", b"question_id", "region", b"region", "subjects", b"subjects", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +232,7 @@ class Findings(_message.Message):
     CACHEABLE_UNTIL_MS_FIELD_NUMBER: _builtins.int
     STALE_UNTIL_MS_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    BENEFIT_SINCE_USED_FIELD_NUMBER: _builtins.int
     as_of_on: _builtins.int
     """Civil day as of which the answer was made, and the time of making, Unix milliseconds."""
     made_at_ms: _builtins.int
@@ -245,6 +255,10 @@ class Findings(_message.Message):
     """
     stale_until_ms: _builtins.int
     """Until when it may be shown, as outdated and with its age, while this member cannot be reached; 0: not at all."""
+    benefit_since_used: _builtins.bool
+    """`benefit_since_on` of the question was understood, and went into the findings. A gateway of an earlier version does not
+    set it: by its rules a marriage of long ago is not told.
+    """
     @_builtins.property
     def status(self) -> _containers.RepeatedScalarFieldContainer[_vocabulary_pb2_1.SurvivalStatus.ValueType]:
         """Columns, one row for each subject of the question, in its order. A refused subject has status 0 and a row in `refused`."""
@@ -312,10 +326,11 @@ class Findings(_message.Message):
         cacheable_until_ms: _builtins.int = ...,
         stale_until_ms: _builtins.int = ...,
         faces: Global___FaceTokens | None = ...,
+        benefit_since_used: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "faces", b"faces", "links", b"links", "reasons", b"reasons", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "cacheable_until_ms", b"cacheable_until_ms", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "faces", b"faces", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "stale_until_ms", b"stale_until_ms", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of_on", b"as_of_on", "benefit_since_used", b"benefit_since_used", "cacheable_until_ms", b"cacheable_until_ms", "decided_on", b"decided_on", "event_dates", b"event_dates", "evidence", b"evidence", "faces", b"faces", "flags", b"flags", "last_trace_date", b"last_trace_date", "last_trace_on", b"last_trace_on", "links", b"links", "made_at_ms", b"made_at_ms", "partial", b"partial", "reason_texts", b"reason_texts", "reasons", b"reasons", "refused", b"refused", "rules_digest", b"rules_digest", "rules_version", b"rules_version", "sources", b"sources", "stale_until_ms", b"stale_until_ms", "status", b"status", "trace_dates", b"trace_dates", "valid_until_on", b"valid_until_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
