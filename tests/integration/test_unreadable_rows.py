@@ -143,7 +143,7 @@ def certified(findings: exchange_pb2.Findings) -> list[int]:
         status=np.array(findings.status, np.int32),
         flags=np.array(findings.flags, np.uint32),
         decided_on=np.array(findings.decided_on, np.int32),
-        flag_on=flag_days(count, none),
+        flag_on=flag_days(BOOK, none, np.zeros(count, np.int32)),
         as_of_on=findings.as_of_on,
     )
     return np.flatnonzero(proposals.status == words.CERTIFICATION_STATUS_CERTIFIED).tolist()

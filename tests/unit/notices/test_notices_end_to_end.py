@@ -30,7 +30,7 @@ from tests.unit.notices.notices_world import (
     world,
 )
 from tests.unit.observing.traced_world import TracedWorld, ways
-from tests.unit.post.post_world import DAY_MS
+from tests.unit.post.post_world import DAY_MS, until
 from tests.unit.rules.rules_world import row
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NAMES, NEW_ANNA, UNIT, A, B, C, digest_of, policy, terms
 from tests.unit.store.store_world import cells
@@ -353,6 +353,7 @@ async def test_the_cache_is_told_whom_it_must_forget(tmp_path: Path) -> None:
         await w.subscribe(ANNA)
         civil.record(ANNA, death())
         await w.settle()
+        await until(lambda: w.cached)  # told right after the commit by which it counts as dealt with
         ((member, blind_index),) = w.cached
         assert member == EVERY_MEMBER, "it speaks against what anybody said"
         assert blind_index == (await w.standing())[0].blind_index
@@ -364,9 +365,11 @@ async def test_of_a_notice_that_does_not_speak_against_the_person_only_its_sende
         await w.subscribe(ANNA)
         civil.record(ANNA, death())
         await w.settle()
+        await until(lambda: w.cached)
         w.cached.clear()
         civil.record(ANNA, VISIT)  # the death was a mistake
         await w.settle()
+        await until(lambda: w.cached)
         assert [member for member, _ in w.cached] == [B.member_id]
 
 
