@@ -34,6 +34,11 @@ def one_spelling(official: str) -> str:
     return "".join(char for char in folded if unicodedata.category(char) not in _NOT_SEEN)
 
 
+def is_official(name: str) -> bool:
+    """Whether a text may be the name of an official. Its length is looked at first: spellings are kept."""
+    return len(name) <= MAX_OFFICIAL and bool(one_spelling(name))
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """The person asked about, as the agency's register has them.
@@ -92,7 +97,7 @@ class Questions:
                 "give the day since when the benefit is paid, not after the day asked about",
                 "待遇开始日期不得晚于查询日期",
             )
-        if not one_spelling(case.official) or len(case.official) > MAX_OFFICIAL:
+        if not is_official(case.official):
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )

@@ -13,7 +13,7 @@ from typing import Final
 from gateway.clock import civil_day
 from gateway.errors import RefusedError
 from gateway.exchange.question import check_context
-from gateway.federation.questions import MAX_OFFICIAL, one_spelling
+from gateway.federation.questions import is_official
 from gateway.roster.run import Submitted
 from gateway.sections.lasting import RosterSettings
 from wugan.agency.v1 import roster_pb2
@@ -111,7 +111,7 @@ def _check(header: roster_pb2.RosterHeader, settings: RosterSettings) -> None:
             reason=words.REFUSAL_REASON_TOO_LARGE,
             field="size",
         )
-    if not one_spelling(header.official) or len(header.official) > MAX_OFFICIAL:
+    if not is_official(header.official):
         raise wrong("official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）")
     if len(header.columns) > MAX_COLUMNS_GIVEN:
         raise wrong("columns", f"at most {MAX_COLUMNS_GIVEN}", f"至多 {MAX_COLUMNS_GIVEN} 列")

@@ -20,7 +20,7 @@ from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.checked import Checked
 from gateway.federation.given_again import GivenAgain
 from gateway.federation.kept import Held
-from gateway.federation.questions import MAX_OFFICIAL, Case, Questions, one_spelling
+from gateway.federation.questions import Case, Questions, is_official
 from gateway.services.readable import age_ms
 from gateway.store.chain import Content
 from wugan.agency.v1 import agency_pb2
@@ -129,10 +129,9 @@ class FinishedAnswers:
 def _in_order(official: str, case_reference: str) -> bool:
     """Whether official and case reference are such as a question may have."""
     return (
-        len(official) <= MAX_OFFICIAL
-        and len(case_reference) <= MAX_TEXT
+        len(case_reference) <= MAX_TEXT
         and case_reference.isprintable()
-        and bool(one_spelling(official))
+        and is_official(official)
         and not case_reference.isspace()
         and bool(case_reference)
     )

@@ -14,7 +14,7 @@ from gateway.errors import RefusedError, WuganError
 from gateway.federation.checked import Checked
 from gateway.federation.directory import DirectorySource
 from gateway.federation.noticed import Noticed, Told
-from gateway.federation.questions import one_spelling
+from gateway.federation.questions import is_official
 from gateway.federation.subscribing import LONGEST_MS, Subscribing, Wanted
 from gateway.services.late import Named
 from gateway.services.watchers import Watchers
@@ -27,7 +27,6 @@ from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_PEOPLE: Final = 1_000
-MAX_OFFICIAL: Final = 100
 MAX_REGIONS: Final = 10
 DEFAULT_DAYS: Final = 365
 DEFAULT_LIST: Final = 100
@@ -83,7 +82,7 @@ class NoticeService:
         if days * _DAY_MS > LONGEST_MS:
             most = LONGEST_MS // _DAY_MS
             raise _wrong("days", f"at most {most}", f"至多 {most} 天")
-        if not one_spelling(request.official) or len(request.official) > MAX_OFFICIAL:
+        if not is_official(request.official):
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )

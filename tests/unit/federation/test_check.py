@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from gateway.errors import PartnerError, RefusedError, StoreError, WuganError
 from gateway.exchange.envelope import Proof
 from gateway.federation.checked import Checked
-from gateway.federation.questions import Case, Recipient
+from gateway.federation.questions import MAX_OFFICIAL, Case, Recipient, is_official, one_spelling
 from gateway.federation.routing import MAX_REGIONS, Places
 from gateway.sections.resilience import RetrySettings
 from gateway.store.audit import Appending, AuditEvent
@@ -508,3 +508,10 @@ def _any_event() -> AuditEvent:
         subjects=0,
         outcome=0,
     )
+
+
+def test_a_text_too_long_for_an_official_is_not_spelled_out_and_kept() -> None:
+    before = one_spelling.cache_info()
+    assert not is_official("张" * (MAX_OFFICIAL + 1))
+    assert one_spelling.cache_info() == before
+    assert is_official("张" * MAX_OFFICIAL)
