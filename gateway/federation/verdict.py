@@ -171,17 +171,13 @@ def _told_of_start(
 ) -> list[Told]:
     """What is to be said of the start of the benefit: that it is wanted, or that some member did not go by it."""
     codes = []
-    if not since_on and flags and _start_unknown(book, benefit, flags):
+    paid, since = np.array([benefit], np.int32), np.array([since_on], np.int32)
+    if not since_on and flags and start_unknown(book, paid, np.array([flags], np.uint32), since)[0]:
         codes.append(ReasonCode.BENEFIT_START_UNKNOWN)
     unused = since_on and not all(found.benefit_since_used for found in answered)
-    if unused and start_not_used(book, benefit, since_on, checked.as_of_on):
+    if unused and start_not_used(book, paid, since, checked.as_of_on)[0]:
         codes.append(ReasonCode.BENEFIT_START_NOT_USED)
     return [Told(text.name, text.zh, text.en) for text in reason_texts(book, codes)]
-
-
-def _start_unknown(book: RuleBook, benefit: int, flags: int) -> bool:
-    nowhere = np.zeros(1, np.int32)
-    return bool(start_unknown(book, np.array([benefit], np.int32), np.array([flags], np.uint32), nowhere)[0])
 
 
 @functools.lru_cache(maxsize=4096)

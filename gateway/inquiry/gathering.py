@@ -15,12 +15,11 @@ import structlog
 from numpy.typing import NDArray
 
 from adapters.contract import Description, Evidence, Faces, Found, Holders, Subjects
-from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import series_of
+from gateway.inquiry.fitting import COLUMNS_FROM, fits_question
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from gateway.rules.columns import Int32
 from gateway.rules.identity import may_be_somebodys
-from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 if TYPE_CHECKING:
@@ -28,11 +27,6 @@ if TYPE_CHECKING:
 
 MAX_LINKS = 8
 """Numbers followed for one person at most; a person with more is an identity conflict for people to look at."""
-
-COLUMNS_FROM = 256
-"""So many holders or more are compared in whole columns."""
-
-_STRENGTHS = 1 + max(adapter_words.Strength.values())
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -118,7 +112,7 @@ class Gathered:
     @property
     def answered(self) -> bool:
         """Whether any source answered, or there was none to ask."""
-        return not self.reports or any(report.outcome == words.SOURCE_OUTCOME_ANSWERED for report in self.reports)
+        return not self.reports or any(report.answered for report in self.reports)
 
 
 NamesMatch = Callable[[str, str], bool]
@@ -480,86 +474,3 @@ def _put_to(owner: Int32, column: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _rows_of(faces: Faces) -> Iterable[tuple[int, bytes, int, int]]:
     columns = faces.subject.tolist(), faces.token, faces.observed_on.tolist(), faces.region.tolist()
     return zip(*columns, strict=True)
-
-
-def fits_question(found: Found, count: int, about: Description) -> bool:
-    """Whether the columns of an answer fit each other, the question and what the adapter described."""
-    holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
-    rows, linked, shown = len(evidence), len(links.subject), len(faces)
-    if len(found.unreadable) and not _silent_about(found, count):
-        return False
-    fits = (
-        len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
-        and linked == len(links.id_number) == len(links.since_on)
-        and (about.links or not linked)
-        and len(faces.token) == len(faces.observed_on) == len(faces.region) == shown
-        and (not shown or FACE_KIND in about.kinds)
-        and all(len(token) == FACE_TOKEN_BYTES for token in faces.token)
-        and len(evidence.source_reference) == rows
-        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
-    )
-    if not fits:
-        return False
-    if max(rows, len(holders.subject)) < COLUMNS_FROM and not linked and not shown:
-        return _few_fit(holders, evidence, count, about)
-    return _columns_fit(found, count, about)
-
-
-def _silent_about(found: Found, count: int) -> bool:
-    """Whether a source says nothing of those whom it cannot read about, who are in range and each told of once."""
-    if not (_in_range(found.unreadable, count) and _in_range(found.holders.subject, count)):
-        return False
-    mask = np.zeros(count, np.bool_)
-    mask[found.unreadable] = True
-    return np.count_nonzero(mask) == len(found.unreadable) and not np.count_nonzero(mask[found.holders.subject])
-
-
-def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Description) -> bool:
-    """Whether the numbers in a few rows, without links and faces, are in range and of people whom the source knows."""
-    held, told = set(holders.subject.tolist()), set(evidence.subject.tolist())
-    return (
-        (not held or (min(held) >= 0 and max(held) < count))
-        and held.issuperset(told)
-        and all(0 <= strength < _STRENGTHS for strength in evidence.strength.tolist())
-        and all(department == about.department for department in evidence.department.tolist())
-        and about.kinds.issuperset(evidence.kind.tolist())
-    )
-
-
-def _columns_fit(found: Found, count: int, about: Description) -> bool:
-    """The same for many rows, or with links and faces."""
-    holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
-    rows, linked, shown = len(evidence), len(links.subject), len(faces)
-    if not (
-        _in_range(holders.subject, count)
-        and _in_range(links.subject, count)
-        and _in_range(faces.subject, count)
-        and _in_range(evidence.subject, count)
-        and _in_range(evidence.strength, _STRENGTHS)
-    ):
-        return False
-    known = np.zeros(count, np.bool_)
-    known[holders.subject] = True
-    if linked and np.count_nonzero(known[links.subject]) != linked:
-        return False
-    if shown and np.count_nonzero(known[faces.subject]) != shown:
-        return False
-    return not rows or bool(
-        np.count_nonzero(known[evidence.subject]) == rows
-        and np.count_nonzero(evidence.department == about.department) == rows
-        and _described(evidence.kind, about)
-    )
-
-
-def _described(kinds: NDArray[np.int32], about: Description) -> bool:
-    """Whether all kinds are among those that the adapter described."""
-    if len(kinds) < COLUMNS_FROM:
-        return about.kinds.issuperset(kinds.tolist())
-    table = np.zeros(1 + max(about.kinds, default=0), np.bool_)
-    table[list(about.kinds)] = True
-    return _in_range(kinds, len(table)) and bool(table[kinds].all())
-
-
-def _in_range(rows: NDArray[np.int32], count: int) -> bool:
-    # As unsigned numbers negative ones are beyond every count.
-    return not len(rows) or int(rows.view(np.uint32).max()) < count

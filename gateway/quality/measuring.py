@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from adapters.contract import Description, Evidence, Found, Lookup
 from adapters.mapping import FROM_KINDS
 from gateway.federation.regions import PROVINCES
-from gateway.inquiry.gathering import fits_question
+from gateway.inquiry.fitting import fits_question
 from gateway.masking import masked_number, masked_reference
 from gateway.quality.contradictions import contradictions
 from gateway.quality.counters import CLASSES, SIZE, C, Counts, Example, Key, classes, empty

@@ -29,6 +29,11 @@ MOST_TRIES: Final = 7
 """A question is asked again at most so often; within ten minutes its people then count once."""
 
 
+def missing_from(findings: exchange_pb2.Findings) -> list[exchange_pb2.SourceReport]:
+    """The departments that are missing from an answer, be it about everybody or about some people."""
+    return [source for source in findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+
+
 def lacks(findings: exchange_pb2.Findings) -> int:
     """How many departments are missing from an answer about everybody.
 
@@ -36,7 +41,7 @@ def lacks(findings: exchange_pb2.Findings) -> int:
     """
     if not findings.partial:
         return 0
-    missing = [source for source in findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+    missing = missing_from(findings)
     if not missing:
         return 1
     return sum(not source.unreadable_subject for source in missing)
@@ -46,7 +51,7 @@ def incomplete(findings: exchange_pb2.Findings, people: int) -> NDArray[np.bool_
     """About whom of so many people a department is missing from an answer."""
     if not findings.partial:
         return np.zeros(people, np.bool_)
-    missing = [source for source in findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+    missing = missing_from(findings)
     if not missing or any(not source.unreadable_subject for source in missing):
         return np.ones(people, np.bool_)
     found = np.zeros(people, np.bool_)

@@ -175,6 +175,8 @@ def _written(step: Further) -> bytes:
 
 def _read(data: bytes) -> Further:
     """The reverse; a place may stand there alone, as earlier versions wrote it."""
-    plain = {member: [each if isinstance(each, list) else [each] for each in people]
-             for member, people in json.loads(data).items()}  # fmt: skip
-    return {member: {each[0]: tuple(each[1:]) for each in people} for member, people in plain.items()}
+    step: Further = {}
+    for member, people in json.loads(data).items():
+        listed = (each if isinstance(each, list) else [each] for each in people)
+        step[member] = {place: tuple(numbers) for place, *numbers in listed}
+    return step

@@ -17,7 +17,7 @@ from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.federation.verdict import LACKING
 from gateway.roster.asking import Reply
 from gateway.roster.frames import EVIDENCE, FACES, MESSAGES, PEOPLE, REASON_TEXTS, REASONS, Schema
-from gateway.roster.lacking import incomplete
+from gateway.roster.lacking import incomplete, missing_from
 from gateway.roster.linking import lacking, linked_by, replaced
 from gateway.roster.run import Refusal, Submitted
 from gateway.rules.book import RuleBook
@@ -26,7 +26,6 @@ from gateway.rules.merge import Merged, merge
 from gateway.rules.overpayment import overpaid
 from gateway.rules.reasons import ReasonCode, Reasons, ReasonSheet
 from gateway.rules.wording import reason_texts
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_TEMPLATE: Final = 500
@@ -143,11 +142,9 @@ def _with_starts(
 ) -> Reasons:
     """The reasons of the merging, and what is to be said of the start of benefits, as of a single check."""
     unknown = np.flatnonzero(start_unknown(book, benefit, one.flags, since))
-    unused = [
-        at
-        for at in np.flatnonzero(not_by_start & (since != 0)).tolist()
-        if start_not_used(book, int(benefit[at]), int(since[at]), as_of_on)
-    ]
+    unused = np.flatnonzero(not_by_start & start_not_used(book, benefit, since, as_of_on))
+    if not len(unknown) and not len(unused):
+        return one.reasons
     sheet = ReasonSheet()
     reasons = one.reasons
     if len(reasons):
@@ -160,7 +157,7 @@ def _with_starts(
             number=reasons.number,
         )
     sheet.add(unknown, ReasonCode.BENEFIT_START_UNKNOWN)
-    sheet.add(np.array(unused, np.int64), ReasonCode.BENEFIT_START_NOT_USED)
+    sheet.add(unused, ReasonCode.BENEFIT_START_NOT_USED)
     return sheet.finish()
 
 
@@ -330,9 +327,7 @@ def _silent(partial: NDArray[np.bool_], replies: Sequence[Reply]) -> tuple[NDArr
     for mark, (ask, at, came, _) in zip(partial, replies, strict=True):
         if not mark.any():
             continue
-        missing: Sequence[exchange_pb2.SourceReport] = []
-        if not isinstance(came, Refusal):
-            missing = [source for source in came.findings.sources if source.outcome != words.SOURCE_OUTCOME_ANSWERED]
+        missing = [] if isinstance(came, Refusal) else missing_from(came.findings)
         rest = mark.copy()
         for source in missing:
             whose = mark

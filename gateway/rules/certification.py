@@ -179,10 +179,8 @@ def _facts(
     if not len(at):
         return event_on, stops, review
     told_on = flag_on[at]
-    effects = book.effects.take(np.minimum(benefit[at].view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
-    set_bits = (flags[at, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
     before = book.before_start & (told_on != 0) & (told_on < since[at, None])
-    effect = np.where(set_bits & ~before, effects, np.uint8(Effect.NONE))
+    effect = np.where(before, np.uint8(Effect.NONE), _effects(book, benefit[at], flags[at]))
     doubtful = _doubtful(book, told_on, since[at])
     doubtful[:, _AGED_OUT] = (told_on[:, _AGED_OUT] != 0) & (
         as_of_on - told_on[:, _AGED_OUT] > (book.aged_out_until_age - book.aged_out_age) * 365.25
@@ -192,6 +190,18 @@ def _facts(
     event_on[at] = np.where(ends & (told_on != 0), told_on, FAR).min(axis=1)
     stops[at], review[at] = ends.any(axis=1), (effect == Effect.REVIEW).any(axis=1)
     return event_on, stops, review
+
+
+def _effects(book: RuleBook, benefit: Int32, flags: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """What their facts do to the benefits, by (subject, EntitlementFlag)."""
+    effects = book.effects.take(_benefit_slot(benefit), axis=0)
+    set_bits = (flags[:, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
+    return np.where(set_bits, effects, np.uint8(Effect.NONE))
+
+
+def _benefit_slot(benefit: Int32) -> NDArray[np.uint32]:
+    """Where a benefit stands in the rule book's tables; those that it does not know share the last place."""
+    return np.minimum(benefit.view(np.uint32), np.uint32(BENEFIT_SLOTS - 1))
 
 
 def _doubtful(book: RuleBook, told_on: Int32, since_on: Int32) -> NDArray[np.bool_]:
@@ -209,17 +219,19 @@ def start_unknown(book: RuleBook, benefit: Int32, flags: NDArray[np.uint32], sin
         flags: bits of each.
         since_on: first day of the benefit of each, 0: not known.
     """
-    effects = book.effects.take(np.minimum(benefit.view(np.uint32), BENEFIT_SLOTS - 1), axis=0)
-    set_bits = (flags[:, None] >> np.arange(FLAG_SLOTS, dtype=np.uint32)) & 1 == 1
-    ending = (set_bits & book.start_unknown & (effects >= Effect.SUSPENDS)).any(axis=1)
-    unknown: NDArray[np.bool_] = ending & (since_on == 0)
+    unknown = np.zeros(len(flags), np.bool_)
+    at = np.flatnonzero((flags != 0) & (since_on == 0))
+    unknown[at] = (book.start_unknown & (_effects(book, benefit[at], flags[at]) >= Effect.SUSPENDS)).any(axis=1)
     return unknown
 
 
-def start_not_used(book: RuleBook, benefit: int, since_on: int, as_of_on: int) -> bool:
-    """Whether who does not go by the start of a benefit may leave out what counts: it began before the look-back."""
-    look_back = int(book.start_look_back_days[min(benefit, BENEFIT_SLOTS - 1)])
-    return look_back > 0 and as_of_on - since_on > look_back
+def start_not_used(book: RuleBook, benefit: Int32, since_on: Int32, as_of_on: int) -> NDArray[np.bool_]:
+    """Of whom it may leave out what counts not to go by the start of the benefit: it is known, and was before the
+    look-back began.
+    """
+    look_back = book.start_look_back_days.take(_benefit_slot(benefit))
+    unused: NDArray[np.bool_] = (since_on != 0) & (look_back > 0) & (as_of_on - since_on > look_back)
+    return unused
 
 
 def month_text(effective_on: int) -> str:

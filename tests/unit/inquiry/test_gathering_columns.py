@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.contract import DataItem, Description, Evidence, Found, Holders, Links, Subjects
 from adapters.texts import Texts
-from gateway.inquiry import gathering
+from gateway.inquiry import fitting, gathering
 from gateway.inquiry.gathering import Gathered, Gathering
 from gateway.inquiry.narrowing import Narrowing
 from wugan.adapter.v1 import vocabulary_pb2 as v
@@ -65,7 +65,10 @@ def _found(draw: st.DrawFn, *, lazy: bool) -> Found:
 
 def _gathered(columns_from: int, answers: list[Found], narrowing: Narrowing) -> tuple[Gathered, list[str]]:
     people = Subjects(_NUMBERS[:3], ["甲", "乙", "丙"], [1], ["NUMBER-D"])
-    with mock.patch.object(gathering, "COLUMNS_FROM", columns_from):
+    with (
+        mock.patch.object(gathering, "COLUMNS_FROM", columns_from),
+        mock.patch.object(fitting, "COLUMNS_FROM", columns_from),
+    ):
         made = Gathering(people, [_ABOUT, _ABOUT], lambda a, b: a.strip() == b.strip(), narrowing)
         made.add(0, answers[0])
         made.add(1, answers[1])
@@ -128,6 +131,6 @@ def test_a_few_rows_fit_where_they_fit_as_columns(
         until_on=other,
     )
     found = Found(Holders(_int32(held), ["n"] * len(held), ["甲"] * len(held)), evidence)
-    few = gathering.fits_question(found, count, _ABOUT)
-    with mock.patch.object(gathering, "COLUMNS_FROM", 0):
-        assert gathering.fits_question(found, count, _ABOUT) == few
+    few = fitting.fits_question(found, count, _ABOUT)
+    with mock.patch.object(fitting, "COLUMNS_FROM", 0):
+        assert fitting.fits_question(found, count, _ABOUT) == few

@@ -230,10 +230,14 @@ def test_who_is_asked_about_again_with_the_start():
 
 def test_who_leaves_out_what_is_long_ago_is_known_by_the_shortest_look_back():
     today = civil(0)
-    assert start_not_used(BOOK, DEPENDANT, today - 731, today)
-    assert not start_not_used(BOOK, DEPENDANT, today - 730, today)
-    assert not start_not_used(BOOK, EMPLOYEE, today - 9_000, today)
-    assert not start_not_used(BOOK, 99, today - 9_000, today)
+
+    def not_used(benefit: int, since_on: int) -> bool:
+        return bool(start_not_used(BOOK, np.array([benefit], np.int32), np.array([since_on], np.int32), today)[0])
+
+    assert not_used(DEPENDANT, today - 731)
+    assert not not_used(DEPENDANT, today - 730)
+    assert not not_used(EMPLOYEE, today - 9_000)
+    assert not not_used(99, today - 9_000)
 
 
 def test_days_of_several_answers_come_to_the_earliest_that_counts():
