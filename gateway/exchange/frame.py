@@ -34,6 +34,7 @@ HEAD_BYTES: Final = DIGEST_BYTES + _LENGTH_BYTES
 PART_HEAD_BYTES: Final = tree.SALT_BYTES + _LENGTH_BYTES
 """What stands before each payload."""
 
+_ONE_PART: Final = (1).to_bytes(_LENGTH_BYTES, "big")
 _SMALLEST_BUCKET: Final = 1 << 10
 _LARGE_BUCKET: Final = 1 << 16
 
@@ -90,10 +91,15 @@ def signed_bytes(header: bytes, question_digest: bytes, count: int, head: bytes)
 
 def pack(signature: bytes, question_digest: bytes, parts: Parts) -> bytes:
     """The frame, padded to its bucket."""
-    pieces = [signature, question_digest, len(parts.payloads).to_bytes(_LENGTH_BYTES, "big")]
-    for salt, payload in zip(parts.salts, parts.payloads, strict=True):
-        pieces += (salt, len(payload).to_bytes(_LENGTH_BYTES, "big"), payload)
-    packed = b"".join(pieces)
+    if len(parts.payloads) == 1:
+        (salt,), (payload,) = parts.salts, parts.payloads
+        length = len(payload).to_bytes(_LENGTH_BYTES, "big")
+        packed = b"".join((signature, question_digest, _ONE_PART, salt, length, payload))
+    else:
+        pieces = [signature, question_digest, len(parts.payloads).to_bytes(_LENGTH_BYTES, "big")]
+        for salt, payload in zip(parts.salts, parts.payloads, strict=True):
+            pieces += (salt, len(payload).to_bytes(_LENGTH_BYTES, "big"), payload)
+        packed = b"".join(pieces)
     return packed.ljust(bucket(len(packed)), b"\x00")
 
 
