@@ -329,6 +329,8 @@ def _written(told: Told) -> notices_pb2.ToldBefore:
         decided_on=told.decided_on,
         gone_since=told.gone_since,
         lasting_since=told.lasting_since,
+        judged_since=told.judged_since,
+        grounds=told.grounds,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gateway.federation.noticed import delivery_of
 from gateway.rules.book import RuleBook
-from gateway.rules.notifying import Told, compare
+from gateway.rules.notifying import Told, compare, finding_of
 from gateway.store.notices import KeptNotice
 from wugan.federation.v1 import notices_pb2
 
@@ -29,6 +29,6 @@ def told_before(book: RuleBook, kept: Sequence[KeptNotice]) -> Told | None:
             before = Told(0, 0, 0, 0)
         last = before._replace(sequence=notice.sequence - 1)
         findings = notices_pb2.Notice.FromString(delivery.body).findings
-        change = compare(book, last, findings.status[0], findings.flags[0], findings.decided_on[0])
+        change = compare(book, last, finding_of(findings))
         before = last._replace(sequence=notice.sequence) if change is None else change.told
     return before

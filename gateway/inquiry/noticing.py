@@ -37,7 +37,7 @@ from gateway.observing import tracing
 from gateway.post.leaving import Post, commit
 from gateway.post.letters import delivery_digest, letter
 from gateway.rules.book import RuleBook
-from gateway.rules.notifying import Told, compare
+from gateway.rules.notifying import Told, compare, finding_of
 from gateway.sections.lasting import NoticesSettings
 from gateway.store.audit import AuditEvent
 from gateway.store.changes import ChangedPerson, DueChange, Later
@@ -317,9 +317,8 @@ class Noticing:
             outcome.effects.append(self._record(case, answer.refused.reason[0], ""))
             return
         before = Told.unpacked(case.watched.told) if case.watched.told else None
-        status, flags, decided_on = answer.status[0], answer.flags[0], answer.decided_on[0]
-        change = compare(self._book, before, status, flags, decided_on)
-        if answer.partial and (change is None or not change.adds):
+        change = compare(self._book, before, finding_of(answer))
+        if (answer.partial and change is None) or (change is not None and not change.sure(whole=not answer.partial)):
             outcome.again(_pause(case.due.tries), HoldUp.DEPARTMENTS, member)
             outcome.effects.append(self._record(case, 0, "not whole: looked at again later"))
             return

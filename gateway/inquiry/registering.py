@@ -283,12 +283,22 @@ def read_change(body: bytes, purpose: int) -> notices_pb2.SubscriptionChange:
 
 
 def _fits(told: notices_pb2.ToldBefore) -> bool:
-    first, second, last = told.gone_since, told.lasting_since, told.sequence
-    return 0 <= first <= last and 0 <= second <= last < 1 << 62 and told.status in _STATUSES
+    since = (told.gone_since, told.lasting_since, told.judged_since)
+    last = told.sequence
+    return 0 <= min(since) <= max(since) <= last < 1 << 62 and told.status in _STATUSES
 
 
 def _read(told: notices_pb2.ToldBefore) -> Told:
-    return Told(told.status, told.flags, told.decided_on, told.sequence, told.gone_since, told.lasting_since)
+    return Told(
+        told.status,
+        told.flags,
+        told.decided_on,
+        told.sequence,
+        told.gone_since,
+        told.lasting_since,
+        told.judged_since,
+        told.grounds,
+    )
 
 
 def _check_numbers(change: notices_pb2.SubscriptionChange) -> None:

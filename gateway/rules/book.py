@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from gateway.rules.caching import Caching, read_caching
 from gateway.rules.deciding import Transitions, read_transitions
 from gateway.rules.exclusions import Exclusions, read_exclusions
-from gateway.rules.kinds import DEPARTMENT_SLOTS, DEPARTMENTS, FLAGS, KindTable, names, read_kinds
+from gateway.rules.kinds import (
+    DEPARTMENT_SLOTS,
+    DEPARTMENTS,
+    FLAGS,
+    KINDS,
+    PENAL_KINDS,
+    KindTable,
+    names,
+    read_kinds,
+)
 from gateway.rules.names import fold_variants, name_key
 from gateway.rules.purposes import ANYBODY, NOTHING, Disclosure, Scope, read_disclosures, scope_of
 from gateway.rules.reading import Section
@@ -124,6 +133,7 @@ class RuleBook:
         reason_texts: by ReasonCode.
         audience: what opens `Scope.gate`, by benefit: the flags it depends on, and ANYBODY.
         lasting_flags: bits of the flags that do not pass by themselves; see `notifying.py`.
+        lasting_records: kinds of penal records that are kept when what they order is over; see there too.
         caching: how long answers may be used again.
         exclusions: which benefits exclude each other.
     """
@@ -150,6 +160,7 @@ class RuleBook:
     reason_texts: Mapping[int, ReasonText]
     audience: NDArray[np.uint32]
     lasting_flags: int
+    lasting_records: frozenset[int]
     caching: Caching
     exclusions: Exclusions
     _disclosures: Mapping[int, Disclosure]
@@ -194,6 +205,8 @@ class RuleBook:
         disclosures = read_disclosures(root.section("disclosure"))
         notices = root.section("notices")
         lasting_flags = sum(1 << flag for flag in set(notices.choices("lasting_flags", FLAGS)))
+        penal = {name: kind for name, kind in KINDS.items() if kind in PENAL_KINDS}
+        lasting_records = frozenset(notices.choices("lasting_records", penal))
         notices.close()
         audience = relevant | np.uint32(ANYBODY)
         audience.flags.writeable = False
@@ -220,6 +233,7 @@ class RuleBook:
             reason_texts=_reason_texts(root.section("reasons")),
             audience=audience,
             lasting_flags=lasting_flags,
+            lasting_records=lasting_records,
             caching=read_caching(root.section("cache")),
             exclusions=read_exclusions(root.section("exclusions"), BENEFITS, BENEFIT_SLOTS),
             _disclosures=disclosures,

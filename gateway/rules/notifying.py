@@ -10,9 +10,15 @@ not news either until the next check. So alive is alive, strong or weak.
     told                            the same                                   no
     told a death or disappearance   alive, unknown; less certain; another day  yes        since it was first told
     told a lasting fact             the fact found no more                     yes        since it was first told
+    told custody by a judgment      no penal record found any more             yes        since it was first told
     told                            anything else                              yes        nothing
 
-Which facts are lasting is in the rule file. Owns: this comparison. Refuses: time, and knowing whom it is about.
+Which facts are lasting, and which records outlast what they order, is in the rule file.
+
+That what was told holds no more, or less of it, is believed only where everybody answered on whose word it stood: a
+department that was suspended or taken out of use since is none of those asked, and its silence no correction.
+
+Owns: this comparison. Refuses: time, and knowing whom it is about.
 """
 
 from __future__ import annotations
@@ -21,15 +27,26 @@ import struct
 from typing import Final, NamedTuple
 
 from gateway.rules.book import RuleBook
+from gateway.rules.kinds import FIRST_EVENT, PENAL_KINDS
+from gateway.rules.penal import PENAL_BITS
+from gateway.rules.reasons import PENAL_CODES, ReasonCode
+from wugan.adapter.v1 import vocabulary_pb2 as kinds
+from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_LAYOUT: Final = struct.Struct(">BBIiqqq")
-_VERSION: Final = 1
+_LAYOUT: Final = struct.Struct(">BBIiqqqqI")
+_VERSION: Final = 2
+_LAYOUT_1: Final = struct.Struct(">BBIiqqq")
+"""Without `judged_since` and `grounds`: what a gateway of before kept."""
 _ALIVE: Final = words.SURVIVAL_STATUS_ALIVE_STRONG
 _LIVING: Final = frozenset(
     {words.SURVIVAL_STATUS_ALIVE_STRONG, words.SURVIVAL_STATUS_ALIVE_MEDIUM, words.SURVIVAL_STATUS_ALIVE_WEAK}
 )
 _QUIET: Final = frozenset({_ALIVE, words.SURVIVAL_STATUS_UNKNOWN})
+_ANOTHER_NAME: Final = 1 << words.ENTITLEMENT_FLAG_IDENTITY_CONFLICT
+_CUSTODY_KINDS: Final = PENAL_KINDS - {kinds.EVIDENCE_KIND_DETAINED}
+_CUSTODY_CODES: Final = PENAL_CODES - {ReasonCode.DETAINED}
+"""Detention comes before the judgment and needs none: it says nothing of one."""
 _CERTAINTY: Final[dict[int, int]] = {
     words.SURVIVAL_STATUS_MISSING: 1,
     words.SURVIVAL_STATUS_DECEASED_SUSPECTED: 2,
@@ -47,6 +64,8 @@ class Told(NamedTuple):
         sequence: number of the notice.
         gone_since: number of the first notice of an unbroken run that told of a death or disappearance; 0: none.
         lasting_since: the same of lasting facts.
+        judged_since: the same of custody, parole and temporary release that a judgment on record stood behind.
+        grounds: bits 1 << Department of those on whose word it stands, 0: not known.
     """
 
     status: int
@@ -55,6 +74,8 @@ class Told(NamedTuple):
     sequence: int
     gone_since: int = 0
     lasting_since: int = 0
+    judged_since: int = 0
+    grounds: int = 0
 
     def packed(self) -> bytes:
         """As bytes."""
@@ -67,12 +88,62 @@ class Told(NamedTuple):
         Raises:
             ValueError: it was not made by this version.
         """
-        if len(data) != _LAYOUT.size or data[0] != _VERSION:
-            raise ValueError("not what a notice told")
-        return Told(*_LAYOUT.unpack(data)[1:])
+        for version, layout in ((_VERSION, _LAYOUT), (1, _LAYOUT_1)):
+            if len(data) == layout.size and data[0] == version:
+                return Told(*layout.unpack(data)[1:])
+        raise ValueError("not what a notice told")
 
 
 _NOTHING: Final = Told(0, 0, 0, 0)
+
+
+class Finding(NamedTuple):
+    """What was found about one person, as the purpose lets it be told.
+
+    Args:
+        status: SurvivalStatus.
+        flags: bits 1 << EntitlementFlag.
+        decided_on: civil day, 0: none.
+        records: kinds of the penal rows that are told, those of detention apart.
+        custody: whether a row or a reason tells of more than detention.
+        grounds: bits 1 << Department of those whose events it rests on; where records contradict each other, of all of
+            whom the reasons tell.
+        heard: bits 1 << Department of those that answered.
+    """
+
+    status: int
+    flags: int
+    decided_on: int
+    records: frozenset[int] = frozenset()
+    custody: bool = False
+    grounds: int = 0
+    heard: int = 0
+
+
+def finding_of(findings: exchange_pb2.Findings) -> Finding:
+    """The first subject's row of findings, who was not refused."""
+    evidence, reasons = findings.evidence, findings.reasons
+    kept = frozenset(kind for kind, who in zip(evidence.kind, evidence.subject, strict=True) if not who)
+    codes = {code for code, who in zip(reasons.code, reasons.subject, strict=True) if not who}
+    grounds = heard = 0
+    for kind, department, who in zip(evidence.kind, evidence.department, evidence.subject, strict=True):
+        if kind >= FIRST_EVENT and not who:
+            grounds |= 1 << department
+    if findings.status[0] == words.SURVIVAL_STATUS_CONFLICT or findings.flags[0] & _ANOTHER_NAME:
+        for department, who in zip(reasons.department, reasons.subject, strict=True):
+            grounds |= 1 << department if department and not who else 0
+    for source in findings.sources:
+        if source.outcome == words.SOURCE_OUTCOME_ANSWERED:
+            heard |= 1 << source.department
+    return Finding(
+        findings.status[0],
+        findings.flags[0],
+        findings.decided_on[0],
+        kept & _CUSTODY_KINDS,
+        not kept.isdisjoint(_CUSTODY_KINDS) or not codes.isdisjoint(_CUSTODY_CODES),
+        grounds,
+        heard,
+    )
 
 
 class Change(NamedTuple):
@@ -82,23 +153,28 @@ class Change(NamedTuple):
         told: what the notice tells.
         retracts_from: from which earlier notice on all are taken back; 0: none is.
         adds: it only adds to what was told, so that a department that is silent could not make it untrue.
+        unheard: bits 1 << Department of those on whose word the last notice stood and who did not answer.
     """
 
     told: Told
     retracts_from: int
     adds: bool
+    unheard: int = 0
+
+    def sure(self, *, whole: bool) -> bool:
+        """Whether it may be told of an answer that is `whole`, or not: nobody's silence could make it untrue."""
+        return self.adds or (whole and not self.unheard)
 
 
-def compare(book: RuleBook, before: Told | None, status: int, flags: int, decided_on: int) -> Change | None:
+def compare(book: RuleBook, before: Told | None, finding: Finding) -> Change | None:
     """What there is to tell of a finding after what was told before; None: nothing.
 
     Args:
         book: the rules.
         before: what the last notice told; None: there was none.
-        status: of the finding, as the purpose lets it be told; so are the two others.
-        flags: bits 1 << EntitlementFlag.
-        decided_on: civil day, 0: none.
+        finding: what is found now.
     """
+    status, flags, decided_on = finding[:3]
     if status in _LIVING:
         status, decided_on = _ALIVE, 0
     if before is None:
@@ -109,8 +185,12 @@ def compare(book: RuleBook, before: Told | None, status: int, flags: int, decide
         return None
     gone = before.status in _CERTAINTY and _taken_back(before, status, decided_on)
     lasting = bool(before.flags & ~flags & book.lasting_flags)
-    back = [since for since, over in ((before.gone_since, gone), (before.lasting_since, lasting)) if over]
+    judged = bool(before.judged_since) and not finding.custody
+    runs = (before.gone_since, gone), (before.lasting_since, lasting), (before.judged_since, judged)
+    back = [since for since, over in runs if over]
     sequence = before.sequence + 1
+    on_record = before.judged_since or not finding.records.isdisjoint(book.lasting_records)
+    nothing = status in _QUIET and not flags
     told = Told(
         status,
         flags,
@@ -118,9 +198,11 @@ def compare(book: RuleBook, before: Told | None, status: int, flags: int, decide
         sequence,
         _since(before.gone_since, sequence, goes_on=status in _CERTAINTY, anew=gone),
         _since(before.lasting_since, sequence, goes_on=bool(flags & book.lasting_flags), anew=lasting),
+        _since(before.judged_since, sequence, goes_on=bool(flags & PENAL_BITS and on_record), anew=judged),
+        0 if nothing else finding.grounds | (0 if back else before.grounds),
     )
     adds = not back and not before.flags & ~flags and _rises(before.status, status) and told[:2] != (_ALIVE, 0)
-    return Change(told, min(back, default=0), adds)
+    return Change(told, min(back, default=0), adds, before.grounds & ~finding.heard)
 
 
 def _rises(before: int, now: int) -> bool:

@@ -127,6 +127,49 @@ async def test_a_withdrawn_record_takes_the_notice_back(tmp_path: Path) -> None:
         assert findings_of(second).status[0] in (1, 2, 3)
 
 
+async def test_a_judgment_that_is_withdrawn_takes_its_notice_back_and_one_that_was_served_does_not(
+    tmp_path: Path,
+) -> None:
+    courts = Feed({ANNA: [], BO: []}, department=v.DEPARTMENT_COURTS)
+    since, until = "2026-01-10", "2031-01-09"
+    sentence = row("SENTENCE", 60, detail=v.PENALTY_KIND_FIXED_TERM, since=since, until=until)
+    served = row("SENTENCE", 60, detail=v.PENALTY_KIND_FIXED_TERM, since=since, until="2026-05-01")
+    async with world(tmp_path, courts) as w:
+        await w.subscribe(ANNA)
+        await w.subscribe(BO)
+        for number in (ANNA, BO):
+            courts.record(number, sentence)
+        await w.settle()
+        courts.record(ANNA)
+        courts.record(BO, served)
+        await w.settle()
+        told = {number: [each.kept for each in await w.told() if each.id_number == number] for number in (ANNA, BO)}
+        assert [(each.retracts_from, each.retracted) for each in told[ANNA]] == [(0, True), (1, False)]
+        assert [(each.retracts_from, each.retracted) for each in told[BO]] == [(0, False), (0, False)]
+
+
+async def test_nothing_is_taken_back_while_the_department_that_told_it_is_out_of_use(tmp_path: Path) -> None:
+    """Suspended by an administrator: nobody asks it any more, and the answer is whole without it."""
+    civil, police = Feed({ANNA: [VISIT]}), Feed({ANNA: [VISIT]}, department=v.DEPARTMENT_PUBLIC_SECURITY)
+    async with world(tmp_path, civil, police) as w:
+        await w.subscribe(ANNA)
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+        sources = w.departments.sources
+        both = sources.hand.live
+        sources.use([source for source in both if source.adapter is police])
+        police.record(ANNA, VISIT)
+        await w.settle()
+        assert await w.statuses() == [DECEASED], "a death is taken back because nobody asks who told it"
+        assert (await w.b.store.changes.waiting())[0] == 1
+        sources.use(both)
+        civil.people[ANNA] = [VISIT]
+        await w.looked_again()
+        death_told, correction = await w.told()
+        assert (death_told.kept.retracted, correction.kept.retracts_from) == (True, 1)
+
+
 async def test_a_notice_that_comes_after_its_correction_is_told_as_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ def changed(path: str, value: object) -> bytes:
 
 
 def test_the_built_in_rules_carry_their_version_and_digest():
-    assert BOOK.version == "2026.5"
+    assert BOOK.version == "2026.6"
     assert BOOK.digest == hashlib.sha256(RULES_FILE.read_bytes()).digest()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.notifying import Change, Told, compare
+from gateway.rules.notifying import Change, Finding, Told, compare
 from tests.unit.rules.rules_world import BOOK
+from wugan.adapter.v1 import vocabulary_pb2 as kinds
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 STRONG, MEDIUM, WEAK = 1, 2, 3
@@ -21,21 +24,21 @@ REMARRIED = 1 << words.ENTITLEMENT_FLAG_REMARRIED
 PRISON = 1 << words.ENTITLEMENT_FLAG_IMPRISONED
 DAY = 20_000
 
-Finding = tuple[int, int, int]
+Found = tuple[int, int, int] | Finding
 
 
-def history(*findings: Finding) -> list[Change | None]:
+def history(*findings: Found) -> list[Change | None]:
     """What is told of findings one after another."""
     told: Told | None = None
     changes: list[Change | None] = []
     for finding in findings:
-        change = compare(BOOK, told, *finding)
+        change = compare(BOOK, told, Finding(*finding))
         changes.append(change)
         told = told if change is None else change.told
     return changes
 
 
-def backs(*findings: Finding) -> list[int | None]:
+def backs(*findings: Found) -> list[int | None]:
     """From which notice on each one takes back; None: it is not told."""
     return [None if change is None else change.retracts_from for change in history(*findings)]
 
@@ -48,7 +51,7 @@ def test_somebody_alive_or_unknown_is_no_news(status: int) -> None:
 @pytest.mark.parametrize(
     "finding", [(DEAD, 0, DAY), (SUSPECTED, 0, DAY), (MISSING, 0, DAY), (CONFLICT, 0, DAY), (WEAK, PRISON, 0)]
 )
-def test_everything_else_is_news_once(finding: Finding) -> None:
+def test_everything_else_is_news_once(finding: Found) -> None:
     first, second = history(finding, finding)
     assert first is not None
     assert (first.told.sequence, first.retracts_from) == (1, 0)
@@ -66,7 +69,7 @@ def test_a_death_that_is_confirmed_takes_nothing_back() -> None:
 @pytest.mark.parametrize(
     "now", [(STRONG, 0, 0), (UNKNOWN, 0, 0), (SUSPECTED, 0, DAY), (DEAD, 0, DAY + 3), (MISSING, 0, DAY)]
 )
-def test_a_death_that_does_not_hold_as_it_was_told_is_taken_back(now: Finding) -> None:
+def test_a_death_that_does_not_hold_as_it_was_told_is_taken_back(now: Found) -> None:
     assert backs((DEAD, 0, DAY), now) == [0, 1]
 
 
@@ -85,6 +88,88 @@ def test_a_dispute_is_not_a_withdrawal_and_its_end_may_be() -> None:
 
 def test_a_release_leaves_the_notice_of_the_prison_true() -> None:
     assert backs((STRONG, PRISON, 0), (STRONG, 0, 0)) == [0, 0]
+
+
+SENTENCE, TAKEN_IN = kinds.EVIDENCE_KIND_SENTENCE, kinds.EVIDENCE_KIND_IMPRISONED
+COURTS, JUSTICE = 1 << kinds.DEPARTMENT_COURTS, 1 << kinds.DEPARTMENT_JUSTICE
+PAROLED, DETAINED = 1 << words.ENTITLEMENT_FLAG_PAROLED, 1 << words.ENTITLEMENT_FLAG_DETAINED
+
+
+def custody(flags: int, *records: int, status: int = STRONG, told: bool = True) -> Finding:
+    """Somebody about whom there are these penal records, or reasons that tell of more than detention."""
+    return Finding(status, flags, 0, frozenset(records), told)
+
+
+def test_custody_whose_judgment_is_withdrawn_is_taken_back() -> None:
+    """改判无罪, or entered under somebody else's number: it was never to be told."""
+    assert backs(custody(PRISON, SENTENCE, TAKEN_IN), custody(0, told=False)) == [0, 1]
+
+
+def test_so_are_all_notices_of_it_and_only_these() -> None:
+    remarried = custody(REMARRIED, told=False)
+    taken_in = custody(PRISON | REMARRIED, SENTENCE)
+    paroled = custody(PAROLED | REMARRIED, SENTENCE, kinds.EVIDENCE_KIND_PAROLE)
+    assert backs(remarried, taken_in, paroled, remarried) == [0, 0, 0, 2]
+
+
+def test_detention_alone_says_nothing_of_a_judgment() -> None:
+    """Back in detention, to be tried anew: the first judgment does not hold."""
+    assert backs(custody(PRISON, SENTENCE), custody(DETAINED, told=False)) == [0, 1]
+
+
+@pytest.mark.parametrize("left", [SENTENCE, TAKEN_IN, kinds.EVIDENCE_KIND_RELEASE])
+def test_custody_that_was_served_stays_true(left: int) -> None:
+    assert backs(custody(PRISON, SENTENCE, TAKEN_IN), custody(0, left)) == [0, 0]
+
+
+def test_so_does_custody_of_whose_end_a_reason_tells() -> None:
+    assert backs(custody(PRISON, SENTENCE), custody(0, told=True)) == [0, 0]
+
+
+def test_a_register_of_those_there_now_has_nobody_who_left() -> None:
+    """No judgment was ever seen: whoever is gone from the list was let out, as far as anybody knows."""
+    assert backs(custody(PRISON, TAKEN_IN), custody(0, told=False)) == [0, 0]
+    assert backs(custody(DETAINED, told=False), custody(0, told=False)) == [0, 0]
+
+
+def test_what_was_served_is_not_taken_back_with_a_later_judgment() -> None:
+    first, second = custody(PRISON, SENTENCE), custody(PRISON, SENTENCE, TAKEN_IN)
+    assert backs(first, custody(0, SENTENCE), second, custody(0, told=False)) == [0, 0, 0, 3]
+
+
+def test_nothing_is_taken_back_while_somebody_is_not_asked_on_whose_word_it_stands() -> None:
+    imprisoned = Finding(STRONG, PRISON, 0, frozenset({SENTENCE}), True, grounds=COURTS, heard=COURTS | JUSTICE)
+    after = Finding(STRONG, 0, 0, grounds=0, heard=JUSTICE)
+    _, withheld = history(imprisoned, after)
+    assert withheld is not None
+    assert withheld.unheard == COURTS
+    assert not withheld.sure(whole=True)
+    _, believed = history(imprisoned, after._replace(heard=COURTS))
+    assert believed is not None
+    assert believed.sure(whole=True)
+    assert not believed.sure(whole=False)
+
+
+def test_bad_news_does_not_wait_for_whom_an_earlier_notice_stands_on() -> None:
+    imprisoned = Finding(STRONG, PRISON, 0, frozenset({SENTENCE}), True, grounds=COURTS, heard=COURTS | JUSTICE)
+    dead = Finding(DEAD, PRISON, DAY, frozenset({TAKEN_IN}), True, grounds=JUSTICE, heard=JUSTICE)
+    _, change = history(imprisoned, dead)
+    assert change is not None
+    assert change.sure(whole=False)
+    assert change.told.grounds == COURTS | JUSTICE
+
+
+def test_what_stands_no_more_stands_on_nobody() -> None:
+    dead = Finding(DEAD, 0, DAY, grounds=COURTS, heard=COURTS)
+    change = history(dead, Finding(STRONG, 0, 0, heard=COURTS))[1]
+    assert change is not None
+    assert (change.retracts_from, change.told.grounds) == (1, 0)
+
+
+def test_what_an_earlier_version_kept_is_read() -> None:
+    told = Told(DEAD, PRISON, DAY, 7, 3, 2)
+    earlier = struct.pack(">BBIiqqq", 1, *told[:6])
+    assert Told.unpacked(earlier) == told
 
 
 def test_a_remarriage_that_is_found_no_more_is_taken_back() -> None:
@@ -110,7 +195,7 @@ def test_what_was_taken_back_is_not_taken_back_again() -> None:
         ((CONFLICT, 0, DAY), (DEAD, 0, DAY)),
     ],
 )
-def test_what_a_silent_department_may_have_made_untrue_does_not_only_add(before: Finding, now: Finding) -> None:
+def test_what_a_silent_department_may_have_made_untrue_does_not_only_add(before: Found, now: Found) -> None:
     change = history(before, now)[1]
     assert change is not None
     assert not change.adds
@@ -125,7 +210,7 @@ def test_what_a_silent_department_may_have_made_untrue_does_not_only_add(before:
         ((DEAD, 0, DAY), (CONFLICT, 0, DAY)),
     ],
 )
-def test_more_of_the_same_only_adds(before: Finding, now: Finding) -> None:
+def test_more_of_the_same_only_adds(before: Found, now: Found) -> None:
     change = history(before, now)[1]
     assert change is not None
     assert change.adds
@@ -139,7 +224,7 @@ findings = st.tuples(
 
 
 @given(st.lists(findings, max_size=8))
-def test_notices_are_numbered_without_gaps_and_take_back_only_what_came_before(sequence: list[Finding]) -> None:
+def test_notices_are_numbered_without_gaps_and_take_back_only_what_came_before(sequence: list[Found]) -> None:
     told = [change for change in history(*sequence) if change is not None]
     assert [change.told.sequence for change in told] == list(range(1, len(told) + 1))
     assert all(0 <= change.retracts_from < change.told.sequence for change in told)
@@ -147,7 +232,7 @@ def test_notices_are_numbered_without_gaps_and_take_back_only_what_came_before(s
 
 
 @given(findings, findings)
-def test_the_same_finding_is_never_told_twice(one: Finding, other: Finding) -> None:
+def test_the_same_finding_is_never_told_twice(one: Found, other: Found) -> None:
     assert history(one, other, other)[2] is None
 
 

@@ -27,7 +27,7 @@ from wugan.federation.v1 import exchange_pb2 as wugan_dot_federation_dot_v1_dot_
 from wugan.federation.v1 import vocabulary_pb2 as wugan_dot_federation_dot_v1_dot_vocabulary__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wugan/federation/v1/notices.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\x1a\"wugan/federation/v1/exchange.proto\x1a$wugan/federation/v1/vocabulary.proto\"\x80\x02\n\x12SubscriptionChange\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.wugan.federation.v1.Context\x12\x31\n\x03key\x18\x02 \x01(\x0b\x32$.wugan.federation.v1.SubscriptionKey\x12\x36\n\x06people\x18\x03 \x01(\x0b\x32&.wugan.federation.v1.SubscribedColumns\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\x12\x0f\n\x07look_at\x18\x05 \x03(\t\x12-\n\x04told\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.ToldBefore\"\xa1\x01\n\nToldBefore\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\r\n\x05\x66lags\x18\x03 \x01(\r\x12\x12\n\ndecided_on\x18\x04 \x01(\x11\x12\x12\n\ngone_since\x18\x05 \x01(\x03\x12\x15\n\rlasting_since\x18\x06 \x01(\x03\"1\n\x0fSubscriptionKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\"k\n\x11SubscribedColumns\x12\x0e\n\x06tokens\x18\x01 \x01(\x0c\x12\x13\n\x0bname_checks\x18\x02 \x01(\x0c\x12\x31\n\x07\x62\x65nefit\x18\x03 \x03(\x0e\x32 .wugan.federation.v1.BenefitType\"\xaa\x01\n\x11SubscriptionReply\x12\x12\n\nanswers_to\x18\x01 \x01(\x0c\x12-\n\x07refusal\x18\x02 \x01(\x0b\x32\x1c.wugan.federation.v1.Refusal\x12\x10\n\x08until_ms\x18\x03 \x01(\x03\x12/\n\tmonitored\x18\x04 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0f\n\x07unknown\x18\x05 \x01(\x0c\"\xe3\x01\n\x06Notice\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.wugan.federation.v1.Context\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\x31\n\x07\x62\x65nefit\x18\x04 \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x15\n\rretracts_from\x18\x06 \x01(\x03\x12/\n\x08\x66indings\x18\x07 \x01(\x0b\x32\x1d.wugan.federation.v1.Findingsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!wugan/federation/v1/notices.proto\x12\x13wugan.federation.v1\x1a!wugan/adapter/v1/vocabulary.proto\x1a\"wugan/federation/v1/exchange.proto\x1a$wugan/federation/v1/vocabulary.proto\"\x80\x02\n\x12SubscriptionChange\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.wugan.federation.v1.Context\x12\x31\n\x03key\x18\x02 \x01(\x0b\x32$.wugan.federation.v1.SubscriptionKey\x12\x36\n\x06people\x18\x03 \x01(\x0b\x32&.wugan.federation.v1.SubscribedColumns\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\x12\x0f\n\x07look_at\x18\x05 \x03(\t\x12-\n\x04told\x18\x06 \x03(\x0b\x32\x1f.wugan.federation.v1.ToldBefore\"\xc8\x01\n\nToldBefore\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x33\n\x06status\x18\x02 \x01(\x0e\x32#.wugan.federation.v1.SurvivalStatus\x12\r\n\x05\x66lags\x18\x03 \x01(\r\x12\x12\n\ndecided_on\x18\x04 \x01(\x11\x12\x12\n\ngone_since\x18\x05 \x01(\x03\x12\x15\n\rlasting_since\x18\x06 \x01(\x03\x12\x14\n\x0cjudged_since\x18\x07 \x01(\x03\x12\x0f\n\x07grounds\x18\x08 \x01(\r\"1\n\x0fSubscriptionKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\"k\n\x11SubscribedColumns\x12\x0e\n\x06tokens\x18\x01 \x01(\x0c\x12\x13\n\x0bname_checks\x18\x02 \x01(\x0c\x12\x31\n\x07\x62\x65nefit\x18\x03 \x03(\x0e\x32 .wugan.federation.v1.BenefitType\"\xaa\x01\n\x11SubscriptionReply\x12\x12\n\nanswers_to\x18\x01 \x01(\x0c\x12-\n\x07refusal\x18\x02 \x01(\x0b\x32\x1c.wugan.federation.v1.Refusal\x12\x10\n\x08until_ms\x18\x03 \x01(\x03\x12/\n\tmonitored\x18\x04 \x03(\x0e\x32\x1c.wugan.adapter.v1.Department\x12\x0f\n\x07unknown\x18\x05 \x01(\x0c\"\xe3\x01\n\x06Notice\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.wugan.federation.v1.Context\x12\x0e\n\x06key_id\x18\x02 \x01(\x0c\x12\r\n\x05token\x18\x03 \x01(\x0c\x12\x31\n\x07\x62\x65nefit\x18\x04 \x01(\x0e\x32 .wugan.federation.v1.BenefitType\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x15\n\rretracts_from\x18\x06 \x01(\x03\x12/\n\x08\x66indings\x18\x07 \x01(\x0b\x32\x1d.wugan.federation.v1.Findingsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIPTIONCHANGE']._serialized_start=168
   _globals['_SUBSCRIPTIONCHANGE']._serialized_end=424
   _globals['_TOLDBEFORE']._serialized_start=427
-  _globals['_TOLDBEFORE']._serialized_end=588
-  _globals['_SUBSCRIPTIONKEY']._serialized_start=590
-  _globals['_SUBSCRIPTIONKEY']._serialized_end=639
-  _globals['_SUBSCRIBEDCOLUMNS']._serialized_start=641
-  _globals['_SUBSCRIBEDCOLUMNS']._serialized_end=748
-  _globals['_SUBSCRIPTIONREPLY']._serialized_start=751
-  _globals['_SUBSCRIPTIONREPLY']._serialized_end=921
-  _globals['_NOTICE']._serialized_start=924
-  _globals['_NOTICE']._serialized_end=1151
+  _globals['_TOLDBEFORE']._serialized_end=627
+  _globals['_SUBSCRIPTIONKEY']._serialized_start=629
+  _globals['_SUBSCRIPTIONKEY']._serialized_end=678
+  _globals['_SUBSCRIBEDCOLUMNS']._serialized_start=680
+  _globals['_SUBSCRIBEDCOLUMNS']._serialized_end=787
+  _globals['_SUBSCRIPTIONREPLY']._serialized_start=790
+  _globals['_SUBSCRIPTIONREPLY']._serialized_end=960
+  _globals['_NOTICE']._serialized_start=963
+  _globals['_NOTICE']._serialized_end=1190
 # @@protoc_insertion_point(module_scope)

@@ -88,6 +88,8 @@ class ToldBefore(_message.Message):
     DECIDED_ON_FIELD_NUMBER: _builtins.int
     GONE_SINCE_FIELD_NUMBER: _builtins.int
     LASTING_SINCE_FIELD_NUMBER: _builtins.int
+    JUDGED_SINCE_FIELD_NUMBER: _builtins.int
+    GROUNDS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Number of the notice."""
     status: _vocabulary_pb2.SurvivalStatus.ValueType
@@ -99,6 +101,10 @@ class ToldBefore(_message.Message):
     that do not pass by themselves; 0: none.
     """
     lasting_since: _builtins.int
+    judged_since: _builtins.int
+    """The same of custody, parole and temporary release that a judgment on record stood behind."""
+    grounds: _builtins.int
+    """On whose word it stands. Bits: 1 << Department; 0: not known."""
     def __init__(
         self,
         *,
@@ -108,10 +114,12 @@ class ToldBefore(_message.Message):
         decided_on: _builtins.int = ...,
         gone_since: _builtins.int = ...,
         lasting_since: _builtins.int = ...,
+        judged_since: _builtins.int = ...,
+        grounds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_on", b"decided_on", "flags", b"flags", "gone_since", b"gone_since", "lasting_since", b"lasting_since", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided_on", b"decided_on", "flags", b"flags", "gone_since", b"gone_since", "grounds", b"grounds", "judged_since", b"judged_since", "lasting_since", b"lasting_since", "sequence", b"sequence", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
