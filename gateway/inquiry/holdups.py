@@ -31,6 +31,8 @@ class HoldUp(enum.IntFlag):
     """The member is not in the directory in force, has no valid key there, or the directory has expired."""
     FAULT = 128
     """A fault of this gateway; the log has it."""
+    OUT_OF_USE = 256
+    """Less is found than was told, and a department on whose word that stands is not in use: nobody asked it."""
 
 
 def held_up_by(error: WuganError) -> HoldUp:

@@ -319,7 +319,8 @@ class Noticing:
         before = Told.unpacked(case.watched.told) if case.watched.told else None
         change = compare(self._book, before, finding_of(answer))
         if (answer.partial and change is None) or (change is not None and not change.sure(whole=not answer.partial)):
-            outcome.again(_pause(case.due.tries), HoldUp.DEPARTMENTS, member)
+            why = HoldUp.DEPARTMENTS if answer.partial else HoldUp.OUT_OF_USE
+            outcome.again(_pause(case.due.tries), why, member)
             outcome.effects.append(self._record(case, 0, "not whole: looked at again later"))
             return
         if change is None:

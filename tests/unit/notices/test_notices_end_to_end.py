@@ -13,6 +13,7 @@ from gateway.errors import RefusedError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.tokens import PairKey
 from gateway.federation.subscribing import Wanted
+from gateway.inquiry.holdups import HoldUp
 from gateway.observing import tracing
 from gateway.post.letters import Handled, Received
 from gateway.store.ended import EVERY_MEMBER
@@ -163,6 +164,8 @@ async def test_nothing_is_taken_back_while_the_department_that_told_it_is_out_of
         await w.settle()
         assert await w.statuses() == [DECEASED], "a death is taken back because nobody asks who told it"
         assert (await w.b.store.changes.waiting())[0] == 1
+        (overdue,) = await w.b.store.changes.overdue(w.clock.now_ms() + 1)
+        assert overdue.why == HoldUp.OUT_OF_USE
         sources.use(both)
         civil.people[ANNA] = [VISIT]
         await w.looked_again()
