@@ -85,6 +85,7 @@ class Pkcs11Token:
 
     def __init__(self, session: pkcs11.Session, label: str) -> None:
         self._session = session
+        self._serial: bytes = session.token.serial
         self._label = label
         self._one_at_a_time = threading.Lock()
 
@@ -105,6 +106,7 @@ class Pkcs11Token:
         from pkcs11.util.ec import encode_named_curve_parameters
 
         with self._one_at_a_time:
+            self._require_there()
             found = self._objects(label)
             try:
                 if not found:
@@ -134,6 +136,7 @@ class Pkcs11Token:
         import pkcs11
 
         with self._one_at_a_time:
+            self._require_there()
             try:
                 halves = {each.object_class: each for each in self._objects(label)}
                 private = halves[pkcs11.ObjectClass.PRIVATE_KEY]
@@ -160,16 +163,22 @@ class Pkcs11Token:
         """Return when there is no key of that label.
 
         Raises:
-            TokenError: the token does not let it go.
+            TokenError: the token is away, or does not let it go.
         """
         import pkcs11
 
         with self._one_at_a_time:
+            self._require_there()
             try:
                 for each in self._objects(label):
                     each.destroy()
             except pkcs11.PKCS11Error as error:
                 raise self._failed("destroy a key", "销毁密钥", error) from error
+            if self._objects(label):
+                raise TokenError(
+                    f"token {self._label!r} has key {label!r} still, though it said that it destroyed it",
+                    f"密码设备 {self._label!r} 声称已销毁密钥 {label!r}，但该密钥仍在",
+                )
 
     def sign(self, private: Any, data: bytes) -> bytes:
         """Ed25519 signature by a private key of this token.
@@ -183,6 +192,24 @@ class Pkcs11Token:
             return bytes(private.sign(data, mechanism=pkcs11.Mechanism.EDDSA))
         except pkcs11.PKCS11Error as error:
             raise self._failed("sign", "签名", error) from error
+
+    def _require_there(self) -> None:
+        """Some modules find nothing in a token that was pulled out, and say nothing of it: keys would seem to be gone.
+
+        Raises:
+            TokenError: this token is not there.
+        """
+        import pkcs11
+
+        try:
+            there = self._session.token.slot.get_token()
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("answer", "应答", error) from error
+        if there.serial != self._serial:
+            raise TokenError(
+                f"another token than {self._label!r} is plugged in; plug that in, or restart the gateway",
+                f"接入的不是密码设备 {self._label!r}，请接入该设备，或重启网关",
+            )
 
     def _objects(self, label: str) -> list[Any]:
         import pkcs11

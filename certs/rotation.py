@@ -347,7 +347,11 @@ class Rotator:
 
     async def _destroyed(self, gone: Sequence[Generation]) -> None:
         await self._use()
-        self._tell(Event("keys destroyed", tuple({each.kind: 0 for each in gone}), ", ".join(e.name for e in gone)))
+        left = {each.name for each in self._slots.journal.left_in_token()}
+        if done := [each for each in gone if each.name not in left]:
+            self._tell(Event("keys destroyed", *_which(done)))
+        if kept := [each for each in gone if each.name in left]:
+            self._tell(Event("keys not removed from the token", *_which(kept)))
 
     async def _use(self) -> None:
         """Have the keys used that the journal says are to be. What fails is done again before the next step: the
@@ -376,6 +380,11 @@ class Rotator:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         self._woken.clear()
+
+
+def _which(generations: Sequence[Generation]) -> tuple[tuple[Kind, ...], str]:
+    """Kinds, and names, for an event."""
+    return tuple({each.kind: 0 for each in generations}), ", ".join(each.name for each in generations)
 
 
 def key_set(slots: KeySlots) -> KeySet:

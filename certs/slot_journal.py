@@ -177,6 +177,10 @@ class Journal(_Record):
         """What partners are to be told of, newest first within a kind."""
         return tuple(each for kind in KINDS for each in self.of(kind, "next", "current", "retired"))
 
+    def left_in_token(self) -> tuple[Generation, ...]:
+        """Destroyed for us, but a hardware token has the key still: it was away, or did not let it go."""
+        return tuple(each for each in self.generations if each.state == "destroyed" and each.label)
+
     def next_number(self, kind: Kind) -> int:
         """A number that no generation of the kind had."""
         return 1 + max((each.number for each in self.generations if each.kind == kind), default=0)

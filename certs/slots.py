@@ -296,7 +296,7 @@ class KeySlots:
             self._journal = journal
 
     def destroy(self, generations: Sequence[Generation]) -> None:
-        """Destroy keys for good: overwritten, unlinked, removed from the token.
+        """Destroy keys for good: overwritten, unlinked, removed from the token, unless it is away (`sweep`).
 
         Raises:
             CertsError: the journal cannot be written, or a file not removed.
@@ -305,7 +305,8 @@ class KeySlots:
         self.sweep()
 
     def sweep(self) -> None:
-        """Remove what no living generation owns; a token that cannot be reached is tried again at the next call.
+        """Remove what no living generation owns; what a token does not let go (`Journal.left_in_token`) is tried again at
+        the next call.
 
         Keys are overwritten; certificates are no secret.
 
@@ -322,13 +323,12 @@ class KeySlots:
         if self._token is None:
             return
         gone = []
-        for each in self._journal.generations:
-            if each.state == "destroyed" and each.label:
-                try:
-                    self._token.destroy(each.label)
-                except CertsError:
-                    continue
-                gone.append(each.now(label=""))
+        for each in self._journal.left_in_token():
+            try:
+                self._token.destroy(each.label)
+            except CertsError:
+                continue
+            gone.append(each.now(label=""))
         if gone:
             self.record(self._journal.replacing(gone))
 

@@ -60,6 +60,7 @@ _EVENTS = {
     "keys published": "密钥已公布",
     "keys activated": "密钥已启用",
     "keys destroyed": "密钥已销毁",
+    "keys not removed from the token": "密钥未能从密码设备中删除",
     "rotation rolled back": "轮换已回退",
     "rotation failed": "轮换未成功",
 }

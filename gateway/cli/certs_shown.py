@@ -23,6 +23,8 @@ _STATES = {
     "withdrawn": ("withdrawn", "已撤下"),
     "destroyed": ("destroyed", "已销毁"),
 }
+_LEFT_IN_TOKEN = ("still in the token", "仍在密码设备中")
+"""Of a key that is destroyed but for the object in its token."""
 
 
 def waits_for(journal: Journal) -> tuple[str, str] | None:
@@ -98,10 +100,10 @@ def show(told: dict[str, Any]) -> None:
         say("key id", "密钥标识"),
     )
     for each in told["keys"]:
-        if each["state"] != "destroyed":
-            table.add_row(
-                each["name"], say(*_STATES[each["state"]]), each["valid_until"], each["renewed_from"], each["key_id"]
-            )
+        gone = each["state"] == "destroyed"
+        if not gone or each["in_token"]:
+            state = _LEFT_IN_TOKEN if gone else _STATES[each["state"]]
+            table.add_row(each["name"], say(*state), each["valid_until"], each["renewed_from"], each["key_id"])
     out = console()
     out.print(table)
     if told["rotation"] is not None:

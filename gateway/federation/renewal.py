@@ -40,6 +40,7 @@ TELL_AGAIN_S: Final = 20.0
 would wait for the next directory."""
 
 _log = structlog.stdlib.get_logger(__name__)
+_FAILED = frozenset({"rotation failed", "keys not removed from the token"})
 
 
 def policy_of(settings: RotationSettings) -> Policy:
@@ -104,8 +105,8 @@ def in_force(directory: DirectorySource) -> Directory | None:
 
 
 def log_event(event: Event) -> None:
-    """One log line for what a rotation did; a step that failed is a warning."""
-    report = _log.warning if event.what == "rotation failed" else _log.info
+    """One log line for what a rotation did; what failed is a warning."""
+    report = _log.warning if event.what in _FAILED else _log.info
     report(event.what, kinds=", ".join(event.kinds), detail=event.detail)  # a list would not be shown
 
 

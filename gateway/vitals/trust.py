@@ -118,6 +118,18 @@ def _unsigned(error: CertsError) -> HealthFact:
     )
 
 
+def _left_in_token(names: Sequence[str]) -> HealthFact:
+    which = ", ".join(names)
+    return HealthFact(
+        "key/token",
+        Level.ATTENTION,
+        f"Keys that are to be no more are still in the hardware token: {which}.",
+        f"应销毁的密钥仍在密码设备中：{which}。",
+        "Make the hardware token available and restart the gateway; if it is lost: docs/operations/rotate.md.",
+        "请恢复密码设备后重启网关；若设备丢失，见 docs/operations/rotate.md。",
+    )
+
+
 class KeyVitals:
     """A `HealthSource`: own keys and certificates.
 
@@ -150,6 +162,8 @@ class KeyVitals:
             facts.append(_unsigned(error))
         soonest = float("inf")
         journal = self._slots.journal
+        if left := journal.left_in_token():
+            facts.append(_left_in_token([each.name for each in left]))
         for kind in KINDS:
             held = journal.current(kind)
             if held is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import random
 from collections.abc import Iterator
@@ -105,6 +106,65 @@ def test_a_destroyed_key_is_gone(token: Pkcs11Token, label: str) -> None:
     token.destroy(label)
     with pytest.raises(TokenError, match="no key"):
         token.find(label)
+
+
+@contextlib.contextmanager
+def away(hsm: SoftHsm) -> Iterator[None]:
+    """The token is pulled out for the length of the block; sessions from before are of no use afterwards."""
+    import pkcs11
+
+    tokens, elsewhere = hsm.folder / "tokens", hsm.folder / "elsewhere"
+    tokens.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(tokens)
+        pkcs11.lib(str(hsm.module)).reinitialize()
+
+
+def test_a_key_is_not_taken_for_destroyed_while_its_token_is_away(hsm: SoftHsm, label: str) -> None:
+    token = open_token(hsm.module, LABEL, PIN.encode())
+    token.make(label)
+    with away(hsm):
+        with pytest.raises(TokenError, match="plugged in"):
+            token.destroy(label)
+        with pytest.raises(TokenError, match="plugged in"):  # nobody is to be told that the key is lost, either
+            token.find(label)
+        with pytest.raises(TokenError, match="plugged in"):
+            token.make(label)
+    again = open_token(hsm.module, LABEL, PIN.encode())
+    again.find(label)
+    again.destroy(label)
+    again.close()
+
+
+async def test_a_key_that_its_token_still_has_is_told_of_and_destroyed_later(hsm: SoftHsm, tmp_path: Path) -> None:
+    world = World(tmp_path, token=open_token(hsm.module, LABEL, PIN.encode()))
+    world.found()
+    await world.rotator.rotate(["signing"], "asked")
+    await world.complete()
+    second = world.slots.journal.current("signing")
+    assert second is not None
+    await world.rotator.rotate(["signing"], "asked")
+    await world.settle()
+    world.federation.look()
+    await world.settle()
+    with away(hsm):
+        world.clock.advance(RETIRE_MS)
+        while await world.rotator.step():
+            pass
+        told = {(each.what, each.detail) for each in world.events}
+        assert ("keys not removed from the token", second.name) in told
+        assert ("keys destroyed", second.name) not in told
+        (left,) = [each for each in world.slots.journal.generations if each.name == second.name]
+        assert left.label == second.label
+        assert world.slots.journal.left_in_token() == (left,)
+    world.token = open_token(hsm.module, LABEL, PIN.encode())
+    world.reopen()
+    assert world.slots.journal.left_in_token() == ()
+    with pytest.raises(TokenError, match="no key"):
+        world.token.find(second.label)
+    world.slots.close()
 
 
 def test_a_request_is_signed_in_the_token(token: Pkcs11Token, label: str) -> None:

@@ -35,6 +35,18 @@ def test_what_is_done_is_told_in_the_users_language(
     assert (language == "zh") is ("keys" not in said)
 
 
+@pytest.mark.parametrize(("in_token", "shown"), [(True, True), (False, False)])
+def test_a_key_that_is_still_in_its_token_does_not_count_as_gone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], in_token: bool, shown: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    key = {"name": "signing-2", "state": "destroyed", "key_id": KEY_ID, "valid_until": "", "renewed_from": ""}
+    show({"keys": [key | {"in_token": in_token}], "rotation": None})
+    said = capsys.readouterr().out
+    assert ("signing-2" in said, "still in the token" in said) == (shown, shown)
+
+
 @pytest.mark.parametrize("columns", ["20", "80", "200"])
 def test_a_key_id_can_be_copied_from_a_terminal_of_any_width(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str

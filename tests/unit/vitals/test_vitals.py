@@ -14,6 +14,7 @@ import pytest
 from adapters import retries
 from adapters.contract import Description
 from certs.errors import TokenError
+from certs.slot_journal import Generation
 from gateway.clock import FakeClock, SystemClock
 from gateway.errors import HandshakeError, PartnerError, RefusedError, StoreError
 from gateway.federation.own_standing import Objection
@@ -343,14 +344,14 @@ async def test_the_directory_is_well_then_close_to_its_end_then_over(world: Worl
 # keys
 
 
-def slots(left_ms: int) -> Any:
+def slots(left_ms: int, left_in_token: tuple[Generation, ...] = ()) -> Any:
     """Own keys of which the TLS key has so long to live, of 100 days."""
 
     def current(kind: str) -> SimpleNamespace:
         left = left_ms if kind == "tls" else 90 * DAY_MS
         return SimpleNamespace(not_before_ms=NOW_MS + left - 100 * DAY_MS, not_after_ms=NOW_MS + left)
 
-    return SimpleNamespace(journal=SimpleNamespace(current=current))
+    return SimpleNamespace(journal=SimpleNamespace(current=current, left_in_token=lambda: left_in_token))
 
 
 @pytest.mark.parametrize(
@@ -380,6 +381,14 @@ async def test_a_token_that_does_not_sign_is_failing() -> None:
     assert levels(facts) == {"key/unsigned": Level.FAILING}
     assert lost.en in facts[0].en
     assert lost.zh in facts[0].zh
+
+
+async def test_a_key_that_a_token_did_not_let_go_is_told() -> None:
+    kept = Generation(kind="signing", number=2, state="destroyed", label="wugan-signing-2-ab", made_at_ms=0)
+    facts = list(await KeyVitals(slots(50 * DAY_MS, (kept,)), renewed=True)(NOW_MS))
+    assert levels(facts) == {"key/token": Level.ATTENTION}
+    assert "signing-2" in facts[0].en
+    assert "signing-2" in facts[0].zh
 
 
 # storage
