@@ -10,15 +10,16 @@ python-pkcs11 is the extra "hsm"; it is imported only when a token is configured
 from __future__ import annotations
 
 import contextlib
-import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from certs.errors import TokenError
+from certs.token_thread import TokenThread
 
 if TYPE_CHECKING:
     import pkcs11
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 _ED25519_OID: Final = "1.3.101.112"
 """RFC 8410 section 3."""
 _PUBLIC_BYTES: Final = 32
+SIGN_WITHIN_S: Final = 2.0
+"""How long a signature is waited for, by everything that the gateway does: it is made between two calls."""
+WITHIN_S: Final = 30.0
+"""How long all else is waited for, by what may wait."""
+
+T = TypeVar("T")
+
 _CAUSES: Final = {
     "PinIncorrect": ("the PIN is wrong", "PIN 错误"),
     "PinLocked": ("the PIN is locked, its administrator unlocks it", "PIN 已锁定，须由设备管理员解锁"),
@@ -39,6 +47,7 @@ _CAUSES: Final = {
     "RuntimeError": ("the module cannot be loaded", "模块无法加载"),
     "PKCS11Error": ("the module cannot be loaded", "模块无法加载"),
     "UnicodeDecodeError": ("the PIN is no text", "PIN 不是文本"),
+    "TimeoutError": ("no answer in time", "未按时应答"),
 }
 
 
@@ -51,7 +60,7 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
         pin: the user's.
 
     Raises:
-        TokenError: there is no such module or token, the PIN is wrong, or the token cannot do EdDSA.
+        TokenError: there is no such module or token, it hangs, the PIN is wrong, or the token cannot do EdDSA.
     """
     try:
         import pkcs11
@@ -60,10 +69,15 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
             "hardware tokens need the package python-pkcs11; install wugan[hsm]",
             "使用硬件密码设备需安装 python-pkcs11，请安装 wugan[hsm]",
         ) from error
-    try:
+
+    def opened() -> tuple[pkcs11.Session, bool]:
         token = pkcs11.lib(str(module)).get_token(token_label=label)
         able = pkcs11.Mechanism.EDDSA in token.slot.get_mechanisms()
-        session = token.open(rw=True, user_pin=pin.decode("utf-8"))
+        return token.open(rw=True, user_pin=pin.decode("utf-8")), able
+
+    thread = TokenThread("token opening")
+    try:
+        session, able = thread.do(opened, WITHIN_S)
     except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
         # Not chained: the cause may quote the PIN.
         en, zh = why(error)
@@ -71,6 +85,8 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
             f"{module}: token {label!r} cannot be opened ({en}); check module, label and PIN",
             f"{module}：无法打开密码设备 {label!r}（{zh}），请核对模块、标签与 PIN",
         ) from None
+    finally:
+        thread.close()
     if not able:
         session.close()
         raise TokenError(
@@ -83,18 +99,29 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
 class Pkcs11Token:
     """A `slots.Token`. Made by `open_token`."""
 
-    def __init__(self, session: pkcs11.Session, label: str) -> None:
+    def __init__(
+        self,
+        session: pkcs11.Session,
+        label: str,
+        *,
+        sign_within_s: float = SIGN_WITHIN_S,
+        within_s: float = WITHIN_S,
+    ) -> None:
         self._session = session
+        self._sign_within_s = sign_within_s
+        self._within_s = within_s
         self._serial: bytes = session.token.serial
         self._label = label
-        self._one_at_a_time = threading.Lock()
+        self._looking, self._signing = TokenThread("token"), TokenThread("token signing")
 
     def close(self) -> None:
         """Log out."""
         import pkcs11
 
-        with contextlib.suppress(pkcs11.PKCS11Error):  # a token that was pulled out is logged out
-            self._session.close()
+        with contextlib.suppress(pkcs11.PKCS11Error, TimeoutError):  # a token that was pulled out is logged out
+            self._looking.do(self._session.close, self._sign_within_s)
+        self._looking.close()
+        self._signing.close()
 
     def make(self, label: str) -> Ed25519PrivateKey:
         """The key of that label, made in the token if there is none.
@@ -102,30 +129,32 @@ class Pkcs11Token:
         Raises:
             TokenError: the token does not do it.
         """
+        return self._within(self._looking, lambda: self._make(label), self._within_s, ("make a key", "生成密钥"))
+
+    def _make(self, label: str) -> TokenKey:
         import pkcs11
         from pkcs11.util.ec import encode_named_curve_parameters
 
-        with self._one_at_a_time:
-            self._require_there()
-            found = self._objects(label)
-            try:
-                if not found:
-                    parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
-                    self._session.create_domain_parameters(
-                        pkcs11.KeyType.EC_EDWARDS, parameters, local=True
-                    ).generate_keypair(
-                        mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
-                        store=True,
-                        label=label,
-                        id=label.encode(),
-                        private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
-                    )
-                elif len(found) == 1:
-                    # A crash between the two halves: what there is is of no use without the other.
-                    found[0].destroy()
-            except pkcs11.PKCS11Error as error:
-                raise self._failed("make a key", "生成密钥", error) from error
-        return self.make(label) if len(found) == 1 else self.find(label)
+        self._require_there()
+        found = self._objects(label)
+        try:
+            if not found:
+                parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
+                self._session.create_domain_parameters(
+                    pkcs11.KeyType.EC_EDWARDS, parameters, local=True
+                ).generate_keypair(
+                    mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+                    store=True,
+                    label=label,
+                    id=label.encode(),
+                    private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
+                )
+            elif len(found) == 1:
+                # A crash between the two halves: what there is is of no use without the other.
+                found[0].destroy()
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("make a key", "生成密钥", error) from error
+        return self._make(label) if len(found) == 1 else self._find(label)
 
     def find(self, label: str) -> Ed25519PrivateKey:
         """The key of that label.
@@ -133,24 +162,26 @@ class Pkcs11Token:
         Raises:
             TokenError: there is none, or the token would give it away.
         """
+        return self._within(self._looking, lambda: self._find(label), self._within_s, ("find a key", "查找密钥"))
+
+    def _find(self, label: str) -> TokenKey:
         import pkcs11
 
-        with self._one_at_a_time:
-            self._require_there()
-            try:
-                halves = {each.object_class: each for each in self._objects(label)}
-                private = halves[pkcs11.ObjectClass.PRIVATE_KEY]
-                point = bytes(halves[pkcs11.ObjectClass.PUBLIC_KEY][pkcs11.Attribute.EC_POINT])
-                kept = not private[pkcs11.Attribute.EXTRACTABLE] and private[pkcs11.Attribute.SENSITIVE]
-            except KeyError as error:
-                raise TokenError(
-                    f"there is no key {label!r} in token {self._label!r}; use the token that it was made in, or, if "
-                    "that is lost, rotate with --kind signing --urgent while the gateway is stopped",
-                    f"密码设备 {self._label!r} 中没有密钥 {label!r}，请使用生成该密钥的设备；若设备丢失，请停止网关后"
-                    "执行轮换 --kind signing --urgent",
-                ) from error
-            except pkcs11.PKCS11Error as error:
-                raise self._failed("find a key", "查找密钥", error) from error
+        self._require_there()
+        try:
+            halves = {each.object_class: each for each in self._objects(label)}
+            private = halves[pkcs11.ObjectClass.PRIVATE_KEY]
+            point = bytes(halves[pkcs11.ObjectClass.PUBLIC_KEY][pkcs11.Attribute.EC_POINT])
+            kept = not private[pkcs11.Attribute.EXTRACTABLE] and private[pkcs11.Attribute.SENSITIVE]
+        except KeyError as error:
+            raise TokenError(
+                f"there is no key {label!r} in token {self._label!r}; use the token that it was made in, or, if "
+                "that is lost, rotate with --kind signing --urgent while the gateway is stopped",
+                f"密码设备 {self._label!r} 中没有密钥 {label!r}，请使用生成该密钥的设备；若设备丢失，请停止网关后"
+                "执行轮换 --kind signing --urgent",
+            ) from error
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("find a key", "查找密钥", error) from error
         if not kept:
             raise TokenError(
                 f"key {label!r} could be taken out of token {self._label!r}; rotate to one that cannot",
@@ -165,33 +196,45 @@ class Pkcs11Token:
         Raises:
             TokenError: the token is away, or does not let it go.
         """
+        self._within(self._looking, lambda: self._destroy(label), self._within_s, ("destroy a key", "销毁密钥"))
+
+    def _destroy(self, label: str) -> None:
         import pkcs11
 
-        with self._one_at_a_time:
-            self._require_there()
-            try:
-                for each in self._objects(label):
-                    each.destroy()
-            except pkcs11.PKCS11Error as error:
-                raise self._failed("destroy a key", "销毁密钥", error) from error
-            if self._objects(label):
-                raise TokenError(
-                    f"token {self._label!r} has key {label!r} still, though it said that it destroyed it",
-                    f"密码设备 {self._label!r} 声称已销毁密钥 {label!r}，但该密钥仍在",
-                )
+        self._require_there()
+        try:
+            for each in self._objects(label):
+                each.destroy()
+        except pkcs11.PKCS11Error as error:
+            raise self._failed("destroy a key", "销毁密钥", error) from error
+        if self._objects(label):
+            raise TokenError(
+                f"token {self._label!r} has key {label!r} still, though it said that it destroyed it",
+                f"密码设备 {self._label!r} 声称已销毁密钥 {label!r}，但该密钥仍在",
+            )
 
     def sign(self, private: Any, data: bytes) -> bytes:
         """Ed25519 signature by a private key of this token.
 
         Raises:
-            TokenError: the token does not do it.
+            TokenError: the token does not do it, or not in time.
         """
         import pkcs11
 
-        try:
+        def signed() -> bytes:
             return bytes(private.sign(data, mechanism=pkcs11.Mechanism.EDDSA))
+
+        try:
+            return self._within(self._signing, signed, self._sign_within_s, ("sign", "签名"))
         except pkcs11.PKCS11Error as error:
             raise self._failed("sign", "签名", error) from error
+
+    def _within(self, thread: TokenThread, work: Callable[[], T], within_s: float, what: tuple[str, str]) -> T:
+        """What the module does, while the device answers. Raises TokenError where it does not."""
+        try:
+            return thread.do(work, within_s)
+        except TimeoutError as error:
+            raise self._failed(*what, error) from error
 
     def _require_there(self) -> None:
         """Some modules find nothing in a token that was pulled out, and say nothing of it: keys would seem to be gone.
@@ -220,9 +263,12 @@ class Pkcs11Token:
             raise self._failed("find a key", "查找密钥", error) from error
 
     def _failed(self, en: str, zh: str, error: Exception) -> TokenError:
+        # At the loading of a module these mean something; of a device, only that it has an error of its own.
+        name = type(error).__name__
+        why_en, why_zh = (name, name) if name in ("PKCS11Error", "RuntimeError") else why(error)
         return TokenError(
-            f"token {self._label!r} did not {en} ({type(error).__name__}); check that it is plugged in",
-            f"密码设备 {self._label!r} 无法{zh}（{type(error).__name__}），请检查设备是否在线",
+            f"token {self._label!r} did not {en} ({why_en}); check that it is plugged in",
+            f"密码设备 {self._label!r} 无法{zh}（{why_zh}），请检查设备是否在线",
         )
 
 

@@ -305,8 +305,9 @@ class KeySlots:
         self.sweep()
 
     def sweep(self) -> None:
-        """Remove what no living generation owns; what a token does not let go (`Journal.left_in_token`) is tried again at
-        the next call.
+        """Remove what no living generation owns.
+
+        What a token does not let go (`Journal.left_in_token`) is tried again at the next call.
 
         Keys are overwritten; certificates are no secret.
 

@@ -18,5 +18,5 @@ def test_a_wrong_pin_and_a_missing_token_are_told_apart(name: str, en: str, zh: 
 
 
 def test_every_cause_with_words_is_one_that_there_is() -> None:
-    builtin = {"RuntimeError", "UnicodeDecodeError"}
+    builtin = {"RuntimeError", "UnicodeDecodeError", "TimeoutError"}
     assert [name for name in _CAUSES if name not in builtin and not hasattr(exceptions, name)] == []
