@@ -227,7 +227,11 @@ def read_passphrase(path: Path) -> bytes:
         KeyFileError: the file cannot be read, is open to others, or holds no usable passphrase.
     """
     passphrase = read_secret(path).removesuffix(b"\n").removesuffix(b"\r")
-    _check_passphrase(passphrase)
+    if not 0 < len(passphrase) <= MAX_PASSPHRASE_BYTES:
+        raise KeyFileError(
+            f"{path}: holds no secret of 1 to {MAX_PASSPHRASE_BYTES} bytes; write it there, in one line",
+            f"{path}：内容应为 1 至 {MAX_PASSPHRASE_BYTES} 字节，请写入一行",
+        )
     return passphrase
 
 

@@ -42,9 +42,14 @@ def objection(status: os.stat_result) -> Objection | None:
         return Objection("is not a regular file", "不是普通文件", "")
     if open_to_others(status):
         return Objection("group or others may access it", "同组或其他用户可访问该文件", "chmod 600")
-    if status.st_uid not in (os.geteuid(), 0):
+    if of_another(status):
         return Objection("belongs to another user", "文件属于其他用户", f"chown {os.geteuid()}")
     return None
+
+
+def of_another(status: os.stat_result) -> bool:
+    """Whether a file or folder is neither ours nor root's: whoever owns it may change it, and its permissions."""
+    return status.st_uid not in (os.geteuid(), 0)
 
 
 def open_to_others(status: os.stat_result) -> bool:

@@ -33,7 +33,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from certs import keys, slot_steps
 from certs.errors import CertsError, SlotError
 from certs.files import PRIVATE, PUBLIC, read_public, write_file, write_files
-from certs.private_files import open_to_others
+from certs.private_files import of_another, open_to_others
 from certs.requests import chain_pem
 from certs.slot_files import JOURNAL, LOCK, read_journal, remove, shred, take
 from certs.slot_journal import OPENING, Generation, Journal, Kind
@@ -120,7 +120,13 @@ class KeySlots:
         """
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if open_to_others(folder.stat()):
+            status = folder.stat()
+            if of_another(status):
+                raise SlotError(
+                    f"{folder}: the folder of keys belongs to another user; run: chown -R {os.geteuid()} {folder}",
+                    f"{folder}：密钥目录属于其他用户，请执行：chown -R {os.geteuid()} {folder}",
+                )
+            if open_to_others(status):
                 raise SlotError(
                     f"{folder}: group or others may enter the folder of keys; run: chmod 700 {folder}",
                     f"{folder}：同组或其他用户可进入密钥目录，请执行：chmod 700 {folder}",

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from certs.private_files import open_to_others
+from certs.private_files import objection, open_to_others, opened
 from certs.system_words import cause
 from gateway.errors import StoreError
 from gateway.store.post_tables import ORDER_KEY_BYTES
@@ -158,7 +158,8 @@ def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
     The file appears complete or not at all, with mode 0600, and is on the disk when this returns.
 
     Raises:
-        StoreError: the file is missing and must not be, others may read it, or it cannot be read or written.
+        StoreError: the file is missing and must not be, belongs to another user, others may read it, or it
+            cannot be read or written.
     """
     try:
         try:
@@ -183,13 +184,21 @@ def load_or_create_key(path: Path, *, may_create: bool) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if open_to_others(status):
+    descriptor = opened(path)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - what is checked is what is read
+        status = os.fstat(descriptor)
+        if stat.S_ISREG(status.st_mode) and open_to_others(status):
             mode = stat.S_IMODE(status.st_mode)
             raise StoreError(
                 f"{path}: others may read the key file (mode {mode:04o}); run chmod 600 on it and consider it exposed",
                 f"{path}：密钥文件权限为 {mode:04o}，他人可读；请执行 chmod 600，并视该密钥为已泄露",
+                retryable=False,
+            )
+        if (found := objection(status)) is not None:
+            mend = f"{found.command} {path}" if found.command else ""
+            raise StoreError(
+                f"{path}: {found.en}" + (f"; run: {mend}" if mend else "; restore the key file from its backup"),
+                f"{path}：{found.zh}" + (f"，请执行：{mend}" if mend else "，请从备份恢复密钥文件"),
                 retryable=False,
             )
         return file.read(KEY_BYTES + 1)

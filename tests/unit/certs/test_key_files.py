@@ -239,3 +239,13 @@ def test_what_need_not_last_is_not_synced(tmp_path: Path, effects: list[str]) ->
 
 def test_a_key_id_is_half_a_sha256_of_the_raw_key() -> None:
     assert keys.key_id(b"") == "e3b0c44298fc1c149afbf4c8996fb924"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"x" * 1024])
+def test_which_file_has_no_usable_passphrase_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pin"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError, match=str(path)) as caught:
+        keys.read_passphrase(path)
+    assert str(path) in caught.value.zh

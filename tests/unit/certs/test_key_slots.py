@@ -234,3 +234,16 @@ def test_a_journal_cannot_be_replaced_where_the_disk_refuses(slots: KeySlots, mo
     with pytest.raises(KeyFileError, match="No space"):
         slots.record(Journal())
     assert slots.journal == before
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who owns it may put another user's older files in place of newer ones."""
+    folder = tmp_path / "others"
+    KeySlots.open(folder).close()
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(SlotError, match="belongs to another user; run: chown") as caught:
+        KeySlots.open(folder)
+    assert "属于其他用户" in caught.value.zh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import stat
 import subprocess
@@ -114,6 +115,27 @@ async def test_a_key_file_that_others_may_read_is_refused(open_store: OpenStore,
     await open_store().close()
     (state / "store.key").chmod(0o640)
     refuses(open_store, "0640")
+
+
+async def test_a_key_file_of_another_user_is_refused(
+    open_store: OpenStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_store().close()
+    if os.geteuid() == 0:
+        os.chown(state / "store.key", 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: (state / "store.key").stat().st_uid + 1)
+    with pytest.raises(StoreError, match="belongs to another user; run: chown") as caught:
+        open_store()
+    assert "属于其他用户" in caught.value.zh
+
+
+async def test_a_pipe_in_place_of_the_key_is_refused_and_not_waited_for(open_store: OpenStore, state: Path) -> None:
+    await open_store().close()
+    (state / "store.key").unlink()
+    os.mkfifo(state / "store.key", 0o600)
+    with pytest.raises(StoreError, match="is not a regular file"):
+        open_store()
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * 31, b"x" * 33])
