@@ -14,6 +14,7 @@
     ├── PeerError         a TLS peer proved no identity, or the wrong one
     ├── SlotError         the folder of own keys is damaged, in use, or has no key where one is needed
     ├── TokenError        a hardware key store (PKCS#11) cannot be used
+    │   └── TokenAwayError it is not there, or does not answer: it may be used later
     └── RotationError     keys cannot be renewed now: asked at a wrong time, or the authority did not do its part
 
 Each carries a message in English and in Chinese that says what was wrong and what to do. Paths and member ids occur in
@@ -112,6 +113,10 @@ class SlotHeldError(SlotError):
 
 class TokenError(CertsError):
     """A hardware key store (PKCS#11) cannot be used."""
+
+
+class TokenAwayError(TokenError):
+    """It is not there, or does not answer. Trying again costs none of the tries that it grants for its PIN."""
 
 
 class RotationError(CertsError):

@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from certs.errors import TokenError
+from certs.errors import TokenAwayError, TokenError
 from certs.token_thread import TokenThread
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _ED25519_OID: Final = "1.3.101.112"
 """RFC 8410 section 3."""
 _PUBLIC_BYTES: Final = 32
+_AWAY: Final = frozenset(
+    {"NoSuchToken", "TokenNotPresent", "DeviceError", "DeviceRemoved", "GeneralError", "FunctionFailed", "TimeoutError"}
+)
+"""What modules say of a device that is not there yet: a machine may be up before it is."""
 SIGN_WITHIN_S: Final = 2.0
 """How long a signature is waited for, by everything that the gateway does: it is made between two calls."""
 WITHIN_S: Final = 30.0
@@ -70,10 +74,16 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
             "使用硬件密码设备需安装 python-pkcs11，请安装 wugan[hsm]",
         ) from error
 
+    pin_shown = False
+
     def opened() -> tuple[pkcs11.Session, bool]:
+        nonlocal pin_shown
         token = pkcs11.lib(str(module)).get_token(token_label=label)
+        _require_tries(token.flags, label)
         able = pkcs11.Mechanism.EDDSA in token.slot.get_mechanisms()
-        return token.open(rw=True, user_pin=pin.decode("utf-8")), able
+        text = pin.decode("utf-8")
+        pin_shown = True
+        return token.open(rw=True, user_pin=text), able
 
     thread = TokenThread("token opening")
     try:
@@ -81,7 +91,8 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
     except (pkcs11.PKCS11Error, RuntimeError, OSError, UnicodeDecodeError) as error:
         # Not chained: the cause may quote the PIN.
         en, zh = why(error)
-        raise TokenError(
+        away = type(error).__name__ in _AWAY and not pin_shown
+        raise (TokenAwayError if away else TokenError)(
             f"{module}: token {label!r} cannot be opened ({en}); check module, label and PIN",
             f"{module}：无法打开密码设备 {label!r}（{zh}），请核对模块、标签与 PIN",
         ) from None
@@ -94,6 +105,23 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
             f"密码设备 {label!r} 不支持 Ed25519（无 CKM_EDDSA 机制），请更换设备或使用密钥文件",
         )
     return Pkcs11Token(session, label)
+
+
+def _require_tries(flags: pkcs11.TokenFlag, label: str) -> None:
+    """Return unless one more wrong PIN locks the token, or one did.
+
+    Raises:
+        TokenError: it does.
+    """
+    import pkcs11
+
+    if flags & (pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.USER_PIN_LOCKED):
+        raise TokenError(
+            f"token {label!r}: too many wrong PINs; it is locked, or the next wrong one locks it, so none was tried. "
+            "Its administrator unlocks it, or logs in once with the right PIN by the vendor's own program",
+            f"密码设备 {label!r} 的 PIN 错误次数过多，已锁定或再错一次即锁定，故未尝试登录；请设备管理员解锁，"
+            "或使用厂商工具以正确 PIN 登录一次",
+        )
 
 
 class Pkcs11Token:
@@ -266,7 +294,7 @@ class Pkcs11Token:
         # At the loading of a module these mean something; of a device, only that it has an error of its own.
         name = type(error).__name__
         why_en, why_zh = (name, name) if name in ("PKCS11Error", "RuntimeError") else why(error)
-        return TokenError(
+        return TokenAwayError(
             f"token {self._label!r} did not {en} ({why_en}); check that it is plugged in",
             f"密码设备 {self._label!r} 无法{zh}（{why_zh}），请检查设备是否在线",
         )

@@ -25,7 +25,7 @@ from adapters.contract import Adapter
 from adapters.errors import AdapterError
 from adapters.line import OPTIONS, Channels
 from adapters.manifest import manifest_of
-from certs.errors import CertsError
+from certs.errors import CertsError, TokenAwayError
 from certs.files import read_public
 from certs.grpc_credentials import channel_options
 from certs.slots import KeySlots
@@ -214,7 +214,7 @@ async def load_keys(settings: GatewaySettings) -> tuple[KeySlots, LiveKeys, byte
         await live.refresh()
     except CertsError as error:
         slots.close()
-        raise ConfigError(error.en, error.zh, field="keys") from error
+        raise ConfigError(error.en, error.zh, field="keys", retryable=isinstance(error, TokenAwayError)) from error
     except BaseException:
         slots.close()
         raise

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from certs.chain import certificate_identity
-from certs.errors import CertsError, SlotError, SlotHeldError
+from certs.errors import CertsError, SlotError, SlotHeldError, TokenAwayError
 from certs.grpc_credentials import channel_credentials
 from certs.keys import PrivateKey, raw_public_key, read_passphrase
 from certs.pkcs11 import open_token
@@ -51,7 +51,8 @@ def open_slots(settings: GatewaySettings) -> KeySlots:
     """The folder of own keys, opened by this process alone.
 
     Raises:
-        ConfigError: it, its passphrase or the hardware token cannot be used; retryable: another process has it still.
+        ConfigError: it, its passphrase or the hardware token cannot be used; retryable: another process has it still,
+            or the token is away.
     """
     keys = settings.keys
     try:
@@ -61,8 +62,8 @@ def open_slots(settings: GatewaySettings) -> KeySlots:
             token = open_token(keys.pkcs11.module, keys.pkcs11.token, read_passphrase(keys.pkcs11.pin_file))
         return KeySlots.open(settings.keys_folder, passphrase=passphrase, token=token)
     except CertsError as error:
-        held = isinstance(error, SlotHeldError)
-        raise ConfigError(error.en, error.zh, field="keys", retryable=held) from error
+        later = isinstance(error, SlotHeldError | TokenAwayError)
+        raise ConfigError(error.en, error.zh, field="keys", retryable=later) from error
 
 
 class LiveKeys:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from structlog.testing import capture_logs
 
-from certs.errors import CertsError, SlotError, TokenError
+from certs.errors import CertsError, SlotError, TokenAwayError, TokenError
 from certs.pkcs11 import TokenKey
-from gateway.errors import StoreError
+from gateway.errors import ConfigError, StoreError
+from gateway.federation import live_keys as live_keys_module
 from gateway.federation.live_keys import LiveKeys, TlsIdentity
 from tests.unit.certs.rotation_world import MEMBER, World
 
@@ -117,3 +120,23 @@ async def test_why_nothing_can_be_signed_is_told_here_and_to_nobody_else(world: 
         live.own().signing.sign(b"message")
     assert live.unsigned is None
     assert [log["event"] for log in logs] == ["signed again"]
+
+
+@pytest.mark.parametrize(("error", "later"), [(TokenAwayError, True), (TokenError, False)])
+def test_a_gateway_whose_token_is_away_may_be_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[TokenError], later: bool
+) -> None:
+    """By its supervisor: a machine may be up before its token is. With a wrong PIN it may not: the token would lock."""
+
+    def open_token(*_how: object) -> None:
+        raise error("token 'wugan' cannot be opened", "无法打开密码设备 'wugan'")
+
+    monkeypatch.setattr(live_keys_module, "open_token", open_token)
+    pin = tmp_path / "pin"
+    pin.write_text("1234")
+    pin.chmod(0o600)
+    token = SimpleNamespace(module=Path("vendor.so"), token="wugan", pin_file=pin)
+    keys = SimpleNamespace(passphrase_file=None, pkcs11=token)
+    with pytest.raises(ConfigError) as caught:
+        live_keys_module.open_slots(cast("Any", SimpleNamespace(keys=keys, keys_folder=tmp_path / "keys")))
+    assert caught.value.retryable is later
