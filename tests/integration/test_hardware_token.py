@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from office_world import two_provinces
+from runbook import PAGES
 from softhsm import LABEL, PIN, SoftHsm, softhsm
 from test_rotation_live import Asking, certs, journal, numbers
 
@@ -23,7 +25,11 @@ from certs.pkcs11 import Pkcs11Token, open_token
 from certs.requests import certification_request
 from certs.slots import KeySlots
 from gateway.demo.launch import FoundedMember
+from gateway.errors import ConfigError
 from tests.unit.certs.rotation_world import RETIRE_MS, World
+
+PAGE = (PAGES / "rotate.md").read_text("utf-8")
+LOST = re.search(r"there is no key .*`wugan certs (rotate --config gateway\.toml [^`]*)`", PAGE)
 
 pytestmark = pytest.mark.integration
 
@@ -242,7 +248,10 @@ async def test_a_key_in_a_token_needs_the_token_configured(token: Pkcs11Token, t
 
 def with_token(member: FoundedMember, hsm: SoftHsm) -> None:
     text = member.config.read_text("utf-8")
-    section = f'[keys.pkcs11]\nmodule = "{hsm.module}"\ntoken = "{LABEL}"\npin_file = "{hsm.pin_file}"\n'
+    section = PAGE.partition("```toml\n")[2].partition("```")[0]
+    for there, here in (("/usr/lib/softhsm/libsofthsm2.so", hsm.module), ('"pin"', f'"{hsm.pin_file}"')):
+        assert section.count(there) == 1, "the page shows another section"
+        section = section.replace(there, str(here))
     member.config.write_text(f"{text}\n{section}", "utf-8")
 
 
@@ -264,3 +273,31 @@ async def test_a_gateway_answers_with_a_key_that_is_in_a_token(hsm: SoftHsm, tmp
         while again.answered < 5 and not again.failed:
             await asyncio.sleep(0.01)
     assert again.failed == []
+
+
+async def test_a_gateway_whose_token_was_lost_goes_on_with_another_by_the_page(hsm: SoftHsm, tmp_path: Path) -> None:
+    provinces = two_provinces(tmp_path)
+    member = provinces.answering
+    with_token(member, hsm)
+    async with provinces.running():
+        await certs(member, "rotate", "--kind", "signing", "--wait", "50")
+    lost = journal(member).current("signing")
+    assert lost is not None
+    another = open_token(hsm.module, LABEL, PIN.encode())
+    another.destroy(lost.label)  # of the same label, and empty
+    another.close()
+    with pytest.raises(ConfigError, match="there is no key") as caught:
+        async with provinces.running():
+            pass
+    assert not caught.value.retryable
+    assert LOST is not None, "the page names no command"
+    command, _config, _file, *how = LOST[1].split()
+    async with provinces.authority():
+        await certs(member, command, *how)
+    async with provinces.running(), Asking(provinces) as asking:
+        while asking.answered < 5 and not asking.failed:
+            await asyncio.sleep(0.01)
+    assert asking.failed == []
+    current = journal(member).current("signing")
+    assert current is not None
+    assert current.label not in ("", lost.label)
