@@ -205,8 +205,20 @@ class KeySlots:
 
         Raises:
             KeyFileError: it cannot be read.
+            SlotError: it is damaged.
         """
-        return read_public(self.chain_path(generation))
+        path = self.chain_path(generation)
+        data = read_public(path)
+        try:
+            x509.load_pem_x509_certificates(data)
+        except ValueError as error:
+            raise SlotError(
+                f"{path}: is damaged, no certificates in PEM; put the folder back whole, as it was, or have this "
+                "gateway readmitted (`wugan authority member readmit`)",
+                f"{path}：文件已损坏，不是 PEM 证书，请整体恢复该目录，或由管理机构重新准入本网关"
+                "（`wugan authority member readmit`）",
+            ) from error
+        return data
 
     def install(
         self,

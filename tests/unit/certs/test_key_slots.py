@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from certs import keys, slot_steps
 from certs.errors import CertsError, KeyFileError, SlotError
+from certs.rotation import key_set
 from certs.slot_files import read_journal, require_complete
 from certs.slot_journal import KINDS, Generation, Journal, Kind
 from certs.slots import KeySlots, opening_keys
@@ -247,3 +248,22 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SlotError, match="belongs to another user; run: chown") as caught:
         KeySlots.open(folder)
     assert "属于其他用户" in caught.value.zh
+
+
+@pytest.mark.parametrize("damage", [b"", b"-----BEGIN CERTIFICATE-----\nMIIB", bytes(600), b"\xff\xfe"])
+async def test_a_damaged_certificate_file_is_named_and_ends_nothing(tmp_path: Path, damage: bytes) -> None:
+    member = Member(tmp_path)
+    member.found()
+    current = member.slots.journal.current("tls")
+    assert current is not None
+    path = member.slots.chain_path(current)
+    path.write_bytes(damage)
+    member.reopen()
+    for use in (lambda: member.slots.private_key(current), lambda: key_set(member.slots)):
+        with pytest.raises(SlotError, match=path.name) as caught:
+            use()
+        assert path.name in caught.value.zh
+    await member.rotator.rotate(["tls"], "asked")
+    with pytest.raises(SlotError, match=path.name):  # what `Rotator.run` tells, and tries again
+        await member.rotator.step()
+    member.slots.close()
