@@ -58,7 +58,11 @@ class Listed(NamedTuple):
 
 
 class _RetryLetter:
-    """How a dead letter is sent again: at the end of the order, for as long as it had the first time."""
+    """How a dead letter is sent again: at the end of the order, for as long as it had the first time.
+
+    It waits from then on: by when it was put in, its time at the next retry is measured, and how long the oldest waits.
+    When it was made is in its id.
+    """
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
         connection = transaction.connection
@@ -78,7 +82,14 @@ class _RetryLetter:
             connection.execute(
                 sa.update(outbox)
                 .where(outbox.c.delivery_id == delivery_id)
-                .values(sequence=sequence, state=letters.WAITING, expires_at_ms=until_ms, next_try_ms=0, failures=0)
+                .values(
+                    sequence=sequence,
+                    state=letters.WAITING,
+                    created_at_ms=now_ms,
+                    expires_at_ms=until_ms,
+                    next_try_ms=0,
+                    failures=0,
+                )
             )
             done.append(True)
         return done
@@ -149,7 +160,7 @@ class PostOffice:
             query = query.where(outbox.c.partner == member)
         if state:
             query = query.where(outbox.c.state == state)
-        return await self._list(query.limit(min(limit, LIST_AT_MOST)))
+        return [_made(each) for each in await self._list(query.limit(min(limit, LIST_AT_MOST)))]
 
     async def deliveries(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
         """Deliveries in the inbox that are not done, or those of one state, in the order of arrival, at most 1,000."""
@@ -172,7 +183,7 @@ class PostOffice:
     async def letter(self, delivery_id: bytes) -> Listed | None:
         """One letter."""
         found = await self._list(sa.select(*_LETTER).where(outbox.c.delivery_id == delivery_id))
-        return found[0] if found else None
+        return _made(found[0]) if found else None
 
     async def delivery(self, delivery_id: bytes) -> Listed | None:
         """One delivery that was accepted."""
@@ -202,6 +213,11 @@ class PostOffice:
     async def _list(self, query: sa.Select[Any]) -> list[Listed]:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [Listed(bytes(row[0]), *row[1:]) for row in rows]
+
+
+def _made(each: Listed) -> Listed:
+    """A letter with when it was made, which is in its id (a UUIDv7): a retry puts it in anew."""
+    return each._replace(made_at_ms=int.from_bytes(each.delivery_id[:6]))
 
 
 _LETTER = (
