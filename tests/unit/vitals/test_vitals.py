@@ -203,6 +203,21 @@ async def test_a_gateway_whose_next_try_is_due_is_not_said_to_be_left_alone_stil
     assert "下一次查询时再次尝试" in fact.zh
 
 
+async def test_a_gateway_that_is_being_tried_is_not_said_to_keep_failing_nor_to_wait_for_the_next_question(
+    world: World,
+) -> None:
+    outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS - 1, "PARTNER_UNAVAILABLE")
+    doors = [DoorState(B.member_id, B.address, State.HALF_OPEN, outage, None)]
+    (fact,) = await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)
+    assert "keeps failing" not in fact.en
+    assert "the next question" not in fact.en
+    assert "kept failing" in fact.en
+    assert "being tried again" in fact.en
+    assert "此前持续异常" in fact.zh
+    assert "下一次查询" not in fact.zh
+    assert "正在试探" in fact.zh
+
+
 async def test_when_every_partner_is_left_alone_it_is_probably_oneself(world: World) -> None:
     outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS + 30_000, "PARTNER_UNAVAILABLE")
     doors = [DoorState(party.member_id, party.address, State.OPEN, outage, None) for party in (B, C)]
