@@ -16,14 +16,19 @@ from gateway.store import inbox as received
 from gateway.store import outbox as letters
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.notice_tables import subscription
 from gateway.store.post_tables import inbox, outbox
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
+from wugan.federation.v1 import delivery_pb2
 
 LIST_AT_MOST: Final = 1000
 RETRY_MARGIN_MS: Final = 86_400_000
 """How long before the other side may have forgotten a delivery it is not sent again any more."""
+
+_STILL_MS: Final = 86_400_000
+"""A subscription that is asked for again is believed in force for so long: the renewal comes long before."""
 
 
 class Listed(NamedTuple):
@@ -62,6 +67,9 @@ class _RetryLetter:
 
     It waits from then on: by when it was put in, its time at the next retry is measured, and how long the oldest waits.
     When it was made is in its id.
+
+    Of subscriptions it may end some that were made anew since: the member would not have them any more, while they are
+    believed in force here. So whoever was asked for by a later letter is asked for again, after this one.
     """
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
@@ -69,9 +77,9 @@ class _RetryLetter:
         done = []
         for delivery_id, now_ms in payloads:
             row = connection.execute(
-                sa.select(outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state).where(
-                    outbox.c.delivery_id == delivery_id
-                )
+                sa.select(
+                    outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state, outbox.c.kind, outbox.c.partner
+                ).where(outbox.c.delivery_id == delivery_id)
             ).first()
             # Beyond this the other side may have forgotten that it has it, and would deal with it twice.
             if row is None or row.state != letters.DEAD or now_ms > row.expires_at_ms + REMEMBERED_MS - RETRY_MARGIN_MS:
@@ -91,8 +99,22 @@ class _RetryLetter:
                     failures=0,
                 )
             )
+            if row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION:
+                _ask_again(connection, row.partner, delivery_id, now_ms)
             done.append(True)
         return done
+
+
+def _ask_again(connection: sa.Connection, member: str, change_id: bytes, now_ms: int) -> None:
+    """Have the next renewal ask for those who were asked for after a letter. Their time at the member is not said to be
+    over: of whom the member did not know then, it is seen that they were lost, and they are looked at.
+    """
+    soon_ms, before = now_ms + _STILL_MS, subscription.c.lease_until_ms
+    connection.execute(
+        sa.update(subscription)
+        .where(subscription.c.member == member, subscription.c.change_id > change_id)
+        .values(asked_at_ms=0, lease_until_ms=sa.case((before > soon_ms, soon_ms), else_=before))
+    )
 
 
 class _DropLetter:
