@@ -16,14 +16,19 @@ from gateway.store import inbox as received
 from gateway.store import outbox as letters
 from gateway.store.audit import AuditEvent, AuditLog
 from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.notice_tables import subscription
 from gateway.store.post_tables import inbox, outbox
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
 from gateway.store.writer import Writer
+from wugan.federation.v1 import delivery_pb2
 
 LIST_AT_MOST: Final = 1000
 RETRY_MARGIN_MS: Final = 86_400_000
 """How long before the other side may have forgotten a delivery it is not sent again any more."""
+
+_STILL_MS: Final = 86_400_000
+"""A subscription that is asked for again is believed in force for so long: the renewal comes long before."""
 
 
 class Listed(NamedTuple):
@@ -58,16 +63,23 @@ class Listed(NamedTuple):
 
 
 class _RetryLetter:
-    """How a dead letter is sent again: at the end of the order, for as long as it had the first time."""
+    """How a dead letter is sent again: at the end of the order, for as long as it had the first time.
+
+    It waits from then on: by when it was put in, its time at the next retry is measured, and how long the oldest waits.
+    When it was made is in its id.
+
+    Of subscriptions it may end some that were made anew since: the member would not have them any more, while they are
+    believed in force here. So whoever was asked for by a later letter is asked for again, after this one.
+    """
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
         connection = transaction.connection
         done = []
         for delivery_id, now_ms in payloads:
             row = connection.execute(
-                sa.select(outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state).where(
-                    outbox.c.delivery_id == delivery_id
-                )
+                sa.select(
+                    outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state, outbox.c.kind, outbox.c.partner
+                ).where(outbox.c.delivery_id == delivery_id)
             ).first()
             # Beyond this the other side may have forgotten that it has it, and would deal with it twice.
             if row is None or row.state != letters.DEAD or now_ms > row.expires_at_ms + REMEMBERED_MS - RETRY_MARGIN_MS:
@@ -78,10 +90,31 @@ class _RetryLetter:
             connection.execute(
                 sa.update(outbox)
                 .where(outbox.c.delivery_id == delivery_id)
-                .values(sequence=sequence, state=letters.WAITING, expires_at_ms=until_ms, next_try_ms=0, failures=0)
+                .values(
+                    sequence=sequence,
+                    state=letters.WAITING,
+                    created_at_ms=now_ms,
+                    expires_at_ms=until_ms,
+                    next_try_ms=0,
+                    failures=0,
+                )
             )
+            if row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION:
+                _ask_again(connection, row.partner, delivery_id, now_ms)
             done.append(True)
         return done
+
+
+def _ask_again(connection: sa.Connection, member: str, change_id: bytes, now_ms: int) -> None:
+    """Have the next renewal ask for those who were asked for after a letter. Their time at the member is not said to be
+    over: of whom the member did not know then, it is seen that they were lost, and they are looked at.
+    """
+    soon_ms, before = now_ms + _STILL_MS, subscription.c.lease_until_ms
+    connection.execute(
+        sa.update(subscription)
+        .where(subscription.c.member == member, subscription.c.change_id > change_id)
+        .values(asked_at_ms=0, lease_until_ms=sa.case((before > soon_ms, soon_ms), else_=before))
+    )
 
 
 class _DropLetter:
@@ -149,7 +182,7 @@ class PostOffice:
             query = query.where(outbox.c.partner == member)
         if state:
             query = query.where(outbox.c.state == state)
-        return await self._list(query.limit(min(limit, LIST_AT_MOST)))
+        return [_made(each) for each in await self._list(query.limit(min(limit, LIST_AT_MOST)))]
 
     async def deliveries(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
         """Deliveries in the inbox that are not done, or those of one state, in the order of arrival, at most 1,000."""
@@ -172,7 +205,7 @@ class PostOffice:
     async def letter(self, delivery_id: bytes) -> Listed | None:
         """One letter."""
         found = await self._list(sa.select(*_LETTER).where(outbox.c.delivery_id == delivery_id))
-        return found[0] if found else None
+        return _made(found[0]) if found else None
 
     async def delivery(self, delivery_id: bytes) -> Listed | None:
         """One delivery that was accepted."""
@@ -202,6 +235,11 @@ class PostOffice:
     async def _list(self, query: sa.Select[Any]) -> list[Listed]:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return [Listed(bytes(row[0]), *row[1:]) for row in rows]
+
+
+def _made(each: Listed) -> Listed:
+    """A letter with when it was made, which is in its id (a UUIDv7): a retry puts it in anew."""
+    return each._replace(made_at_ms=int.from_bytes(each.delivery_id[:6]))
 
 
 _LETTER = (

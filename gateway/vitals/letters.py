@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from gateway.errors import DirectoryError, StoreError
+from gateway.errors import DirectoryError, EnvelopeError, StoreError
 from gateway.federation.directory import DirectorySource
 from gateway.observing import metrics
 from gateway.observing.health import HealthFact, Level
@@ -29,6 +29,22 @@ _LATE: Final = (
     "请向对方管理员核实其网关为何没有响应，并检查途中网络。",
 )
 """What to do where an envelope is not receipted in time: departments and agencies have nothing to do with it."""
+_Why = tuple[str, str, str, str]
+"""Why nothing is delivered and what to do about it, English and Chinese each."""
+_GONE: Final = (
+    "it is not in the federation directory any more",
+    "成员目录中已没有该成员",
+    "If it left the federation, its letters are given up when their time is over, and can be dropped then; if it is to "
+    "be a member, ask the authority.",
+    "若其已退出联盟，待发信件到期后即放弃投递，届时可丢弃；若其应为成员，请联系联盟管理机构。",
+)
+"""Nobody was asked: there is no key to seal for, nor an address."""
+_NO_KEY: Final = (
+    "the directory names no encryption key in force for it",
+    "成员目录中没有其有效的加密密钥",
+    "Its administrator has to renew its keys: wugan certs status there.",
+    "请对方管理员更新其密钥（在对方执行 wugan certs status）。",
+)
 
 
 _UNREAD: Final = HealthFact(
@@ -80,7 +96,9 @@ class LetterVitals:
         facts = [
             fact
             for each in self._backlog
-            for fact in _facts(each, names.get(each.partner), failing.get(each.partner), now_ms)
+            for fact in _facts(
+                each, names.get(each.partner), failing.get(each.partner), self._nobody(each.partner, now_ms), now_ms
+            )
         ]
         if self._dead_here:
             facts.append(
@@ -124,6 +142,17 @@ class LetterVitals:
             failing_ms = 0 if trouble is None else max(0, now_ms - trouble.failing_since_ms)
             metrics.OUTBOX_FAILING.set(failing_ms / 1000, each.partner)
 
+    def _nobody(self, partner: str, now_ms: int) -> _Why | None:
+        """Why nothing can so much as be sealed for a partner, by the directory of the moment; None: it can."""
+        try:
+            directory = self._directory.current()
+            directory.encryption_key(partner, now_ms)
+        except EnvelopeError:
+            return _NO_KEY if partner in directory.member_ids() else _GONE
+        except DirectoryError:
+            return None
+        return None
+
     def _names(self) -> dict[str, tuple[str, str]]:
         try:
             return {each.member_id: (each.name_en, each.name_zh) for each in self._directory.current().members}
@@ -131,11 +160,13 @@ class LetterVitals:
             return {}
 
 
-def _facts(each: Backlog, names: tuple[str, str] | None, trouble: Trouble | None, now_ms: int) -> list[HealthFact]:
+def _facts(
+    each: Backlog, names: tuple[str, str] | None, trouble: Trouble | None, nobody: _Why | None, now_ms: int
+) -> list[HealthFact]:
     en, zh = names or (each.partner, each.partner)
     facts = []
     if trouble is not None:
-        facts.append(_undelivered(each, en, zh, trouble, now_ms))
+        facts.append(_undelivered(each, en, zh, trouble, nobody, now_ms))
     elif each.oldest_ms and now_ms - each.oldest_ms > OLD_MS:
         for_en, for_zh = span_of((now_ms - each.oldest_ms) / 1000)
         facts.append(
@@ -163,10 +194,13 @@ def _facts(each: Backlog, names: tuple[str, str] | None, trouble: Trouble | None
     return facts
 
 
-def _undelivered(each: Backlog, en: str, zh: str, trouble: Trouble, now_ms: int) -> HealthFact:
-    because_en, because_zh, do_en, do_zh = why(refusal_name(trouble.reason))
-    if trouble.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
+def _undelivered(each: Backlog, en: str, zh: str, trouble: Trouble, nobody: _Why | None, now_ms: int) -> HealthFact:
+    because_en, because_zh, do_en, do_zh = nobody or why(refusal_name(trouble.reason))
+    if nobody is None and trouble.reason == words.REFUSAL_REASON_DEADLINE_EXCEEDED:
         do_en, do_zh = _LATE
+    then = "They are sent by themselves once it can be reached", "恢复后自动发送"
+    if nobody is _GONE:
+        then = "They are sent by themselves once it is listed again", "重新列入目录后自动发送"
     failing_en, failing_zh = span_of((now_ms - trouble.failing_since_ms) / 1000)
     oldest_en, oldest_zh = span_of((now_ms - each.oldest_ms) / 1000)
     return HealthFact(
@@ -176,7 +210,7 @@ def _undelivered(each: Backlog, en: str, zh: str, trouble: Trouble, now_ms: int)
         f"Letters that wait: {each.waiting}, the oldest for {oldest_en}.",
         f"已 {failing_zh}无法向{zh}投递（连续失败 {trouble.failures} 次）：{because_zh}。"
         f"有 {each.waiting} 件待发，最早一件已等待 {oldest_zh}。",
-        f"{do_en} They are sent by themselves once it can be reached; see: wugan outbox list.",
-        f"{do_zh}恢复后自动发送；可用 wugan outbox list 查看。",
+        f"{do_en} {then[0]}; see: wugan outbox list.",
+        f"{do_zh}{then[1]}；可用 wugan outbox list 查看。",
         trouble.failing_since_ms,
     )

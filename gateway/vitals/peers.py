@@ -16,6 +16,7 @@ from gateway.federation.directory import DirectorySource
 from gateway.federation.standing import DoorState
 from gateway.observing import calls, clocks, metrics
 from gateway.observing.health import HealthFact, Level
+from gateway.observing.instruments import Gauge
 from gateway.observing.pulse import Pulse, Pulses
 from gateway.vitals.standing import left_alone
 from gateway.vitals.wording import department_of, span_of
@@ -154,7 +155,7 @@ class PartnerVitals:
     async def __call__(self, now_ms: int) -> Sequence[HealthFact]:
         """The facts, and the figures with them."""
         names = _names(self._directory)
-        pulses = {partner: pulse for partner, pulse in calls.PARTNERS.all().items() if partner in names}
+        pulses = _of_those(calls.PARTNERS, names, metrics.PARTNER_FAILING)
         doors = [door for door in self._doors() if door.member in names]
         facts = [*self._facts(names, pulses, doors, now_ms), *left_alone(doors, names, why, now_ms), *_clocks(names)]
         failing = {partner for partner, pulse in pulses.items() if pulse.failures >= IN_A_ROW}
@@ -212,6 +213,13 @@ class PartnerVitals:
                 )
 
 
+def _of_those(pulses: Pulses, there: Collection[str], failing: Gauge) -> dict[str, Pulse]:
+    """The pulses of those that are there. Of others the figure goes: it would say for ever what it said last."""
+    for name in pulses.all().keys() - there:
+        failing.drop(name)
+    return {name: pulse for name, pulse in pulses.all().items() if name in there}
+
+
 def _usual(doors: Sequence[DoorState]) -> tuple[str, str, str, str]:
     """How long each of a partner's gateways takes and what to do, English and Chinese each; of one: nothing."""
     if len(doors) < 2:
@@ -247,7 +255,7 @@ class DepartmentVitals:
         facts = []
         failing = 0
         names = {about.adapter_id: department_of(about) for about in self._descriptions()}
-        pulses = {name: pulse for name, pulse in self._pulses.all().items() if name in names}
+        pulses = _of_those(self._pulses, names, metrics.DEPARTMENT_FAILING)
         for name, pulse in pulses.items():
             ago_s = _failing_s(pulse)
             metrics.DEPARTMENT_FAILING.set(ago_s, name)
@@ -344,6 +352,7 @@ def _clocks(names: Mapping[str, tuple[str, str]]) -> list[HealthFact]:
     refused: list[str] = []
     for partner, offset in clocks.OFFSETS.all().items():
         if partner not in names:
+            metrics.PARTNER_CLOCK.drop(partner)
             continue
         if offset.refused >= IN_A_ROW:
             refused.append(partner)

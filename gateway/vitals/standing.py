@@ -19,6 +19,7 @@ from gateway.observing import metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.observing.instruments import Gauge, Labels, Read
 from gateway.observing.metrics import BREAKER
+from gateway.resilience.breaker import State
 
 _SHANGHAI: Final = dt.timezone(dt.timedelta(seconds=SHANGHAI_OFFSET_S))
 
@@ -81,14 +82,22 @@ def left_alone(
         en, zh = names[door.member]
         next_try = dt.datetime.fromtimestamp(door.outage.next_try_ms / 1000, _SHANGHAI).strftime("%H:%M:%S")
         then = f"It is left alone; next try from {next_try} on.", f"暂不向其查询，{next_try} 起再次尝试。"
-        if door.outage.next_try_ms <= now_ms:
+        keeps = "keeps failing", "持续异常"
+        if door.state is State.HALF_OPEN:
+            keeps = "kept failing", "此前持续异常"
+            then = (
+                "It is being tried again, by a few questions at a time; once enough of them were answered it is asked "
+                "like any other.",
+                "正在试探：同时只放行少量查询，成功次数足够后恢复正常查询。",
+            )
+        elif door.outage.next_try_ms <= now_ms:
             then = "It was left alone; the next question tries it again.", "此前暂停向其查询，下一次查询时再次尝试。"
         facts.append(
             HealthFact(
                 f"left-alone/{door.member}/{door.address}",
                 Level.ATTENTION,
-                f"{en}'s gateway {door.address} keeps failing: {why_en}. {then[0]}",
-                f"{zh}的网关 {door.address} 持续异常：{why_zh}。{then[1]}",
+                f"{en}'s gateway {door.address} {keeps[0]}: {why_en}. {then[0]}",
+                f"{zh}的网关 {door.address} {keeps[1]}：{why_zh}。{then[1]}",
                 do_en,
                 do_zh,
                 door.outage.since_ms,

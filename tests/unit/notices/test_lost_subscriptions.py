@@ -97,6 +97,35 @@ async def test_a_death_while_the_lease_had_lapsed_is_told_after_the_renewal(tmp_
         assert second.kept.retracts_from == 1
 
 
+async def test_an_ending_that_died_and_is_sent_again_takes_nobody_out_for_long_who_was_subscribed_for_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=30.0) as w:
+        await w.subscribe(ANNA, BO)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(w.registering, "check", _refuse)
+            assert await w.subscribing.unsubscribe(UNIT, [(ANNA, PENSION)]) == 1
+            await w.delivered()
+        (dead,) = await w.a.store.post_office.dead_letters()
+        w.clock.advance(1)
+        await w.subscribe(ANNA)
+        assert await w.a.store.post_office.retry_letter(dead, w.clock.now_ms())
+        w.a.outbox.wake(B.member_id)
+        await w.delivered()
+        civil.record(ANNA, VISIT, death())
+        await w.settle()
+        assert await w.told() == [], "B took her out last"
+        w.clock.advance(w.settings.renew_s)
+        assert await renew(w) == 1, "only who was asked for since, and before the next renewal is due"
+        assert await w.statuses() == [DECEASED]
+        assert await renew(w) == 0
+
+
+def _refuse(*_: object) -> None:
+    raise RefusedError("not here", "不受理", reason=words.REFUSAL_REASON_ENVELOPE_UNSUPPORTED)
+
+
 @pytest.mark.parametrize("purged", [True, False])
 async def test_a_record_withdrawn_meanwhile_takes_back_what_was_told_before(tmp_path: Path, purged: bool) -> None:
     civil = Feed({ANNA: [VISIT], BO: [VISIT]})

@@ -555,6 +555,30 @@ async def test_a_retried_dead_letter_keeps_its_id_and_is_delivered(sites: tuple[
     assert a.sent()[0].delivery_id == late.delivery_id
 
 
+async def test_a_dead_letter_has_as_long_as_it_had_the_first_time_however_often_it_is_retried(
+    sites: tuple[Site, Site],
+) -> None:
+    a, _ = sites
+    post, now_ms = a.store.post_office, NOW_MS
+    (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 7 * DAY_MS)
+    for _ in range(3):
+        now_ms += 10 * DAY_MS
+        await a.store.outbox.sweep(now_ms, 0)
+        assert await post.retry_letter(late.delivery_id, now_ms)
+        (listed,) = await post.letters()
+        assert listed.expires_at_ms == now_ms + 7 * DAY_MS
+    assert listed.made_at_ms == NOW_MS
+
+
+async def test_a_letter_that_was_retried_waits_from_then_on(sites: tuple[Site, Site]) -> None:
+    a, _ = sites
+    (late,) = await a.leave(b"late", expires_at_ms=NOW_MS + 1000)
+    await a.store.outbox.sweep(NOW_MS + 2000, 0)
+    assert await a.store.post_office.retry_letter(late.delivery_id, NOW_MS + DAY_MS)
+    (backlog,) = await a.store.outbox.backlog()
+    assert backlog.oldest_ms == NOW_MS + DAY_MS, "while it was dead, no partner kept it waiting"
+
+
 async def test_a_dead_letter_is_not_retried_once_the_other_side_may_have_forgotten_it(
     sites: tuple[Site, Site],
 ) -> None:

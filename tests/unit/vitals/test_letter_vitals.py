@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.clock import FakeClock
+from gateway.federation.directory import Directory
 from gateway.observing import metrics
 from gateway.observing.health import Level
 from gateway.post.letters import letter
@@ -103,6 +105,47 @@ async def test_of_an_expired_directory_of_ones_own_the_partner_is_not_blamed(sto
     await leave(store)
     await store.outbox.settle(trouble(3, words.REFUSAL_REASON_DIRECTORY_EXPIRED))
     assert await vitals(NOW_MS) == []
+
+
+async def test_of_a_partner_that_the_directory_lists_no_more_is_said_what_becomes_of_its_letters(store: Store) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, clock=FakeClock(NOW_MS)))
+    await leave(store)
+    await store.outbox.settle(trouble(3, words.REFUSAL_REASON_STRANGER))
+    (fact,) = await vitals(NOW_MS)
+    assert fact.about == f"outbox/{B.member_id}"
+    assert "own gateway's certificate" not in fact.en, "nobody was asked: it is gone from the directory"
+    assert "it is not in the federation directory any more" in fact.en
+    assert "成员目录中已没有" in fact.zh
+    assert "once it is listed again" in fact.do_en
+    assert "given up when their time is over" in fact.do_en
+    assert "放弃" in fact.do_zh
+
+
+async def test_of_a_partner_without_a_key_in_force_its_certificates_are_looked_at_and_not_ones_own(
+    store: Store,
+) -> None:
+    directory = Listed(A, B, clock=FakeClock(NOW_MS))
+    whole = directory.current()
+    keyless = replace(whole.member(B.member_id), encryption_keys=())
+    entries = (whole.member(A.member_id), keyless)
+    directory._directory = Directory(whole.federation, 1, whole.issued_at_ms, whole.expires_at_ms, b"", entries)
+    vitals = LetterVitals(store.outbox, store.inbox, directory)
+    await leave(store)
+    await store.outbox.settle(trouble(3, words.REFUSAL_REASON_STRANGER))
+    (fact,) = await vitals(NOW_MS)
+    assert "own gateway's certificate" not in fact.en
+    assert "no encryption key in force" in fact.en
+    assert "有效的加密密钥" in fact.zh
+
+
+async def test_of_a_partner_that_takes_this_gateway_for_a_stranger_ones_own_certificate_is_looked_at(
+    store: Store,
+) -> None:
+    vitals = LetterVitals(store.outbox, store.inbox, Listed(A, B, clock=FakeClock(NOW_MS)))
+    await leave(store)
+    await store.outbox.settle(trouble(3, words.REFUSAL_REASON_STRANGER))
+    (fact,) = await vitals(NOW_MS)
+    assert "own gateway's certificate" in fact.en
 
 
 async def test_trouble_with_a_partner_for_whom_nothing_waits_any_more_is_not_told(store: Store) -> None:

@@ -21,7 +21,7 @@ from gateway.federation.own_standing import Objection
 from gateway.federation.standing import DoorState, Standings
 from gateway.federation.trying import Told
 from gateway.inquiry.asking import Departments
-from gateway.observing import calls, clocks
+from gateway.observing import calls, clocks, metrics
 from gateway.observing.health import HealthFact, Level
 from gateway.observing.instruments import value_of
 from gateway.resilience.backoff import Outage
@@ -187,6 +187,19 @@ async def test_who_is_no_member_any_more_is_not_told_of(world: World) -> None:
     assert await world.partners() == []
 
 
+async def test_the_figures_of_who_is_no_member_any_more_go_with_it(world: World) -> None:
+    for _ in range(5):
+        world.ask(B.member_id, gone())
+        clocks.OFFSETS.seen(B.member_id, 10)
+    world.clock.advance(60)
+    await world.partners()
+    shown_of_b = metrics.PARTNER_FAILING, metrics.PARTNER_CLOCK
+    assert all((B.member_id,) in figure.values() for figure in shown_of_b)
+    world.directory = Listed(A, C, clock=world.clock)
+    await world.partners()
+    assert not any((B.member_id,) in figure.values() for figure in shown_of_b), "it would be failing for ever"
+
+
 async def test_a_gateway_left_alone_is_told_of_with_its_next_try(world: World) -> None:
     outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS + 30_000, "PARTNER_UNAVAILABLE")
     doors = [DoorState(B.member_id, B.address, State.OPEN, outage, None)]
@@ -202,6 +215,21 @@ async def test_a_gateway_whose_next_try_is_due_is_not_said_to_be_left_alone_stil
     (fact,) = await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)
     assert "the next question tries it again" in fact.en
     assert "下一次查询时再次尝试" in fact.zh
+
+
+async def test_a_gateway_that_is_being_tried_is_not_said_to_keep_failing_nor_to_wait_for_the_next_question(
+    world: World,
+) -> None:
+    outage = Outage(NOW_MS - 60_000, 3, 30_000, NOW_MS - 1, "PARTNER_UNAVAILABLE")
+    doors = [DoorState(B.member_id, B.address, State.HALF_OPEN, outage, None)]
+    (fact,) = await PartnerVitals(world.directory, 2.0, lambda: doors)(NOW_MS)
+    assert "keeps failing" not in fact.en
+    assert "the next question" not in fact.en
+    assert "kept failing" in fact.en
+    assert "being tried again" in fact.en
+    assert "此前持续异常" in fact.zh
+    assert "下一次查询" not in fact.zh
+    assert "正在试探" in fact.zh
 
 
 async def test_when_every_partner_is_left_alone_it_is_probably_oneself(world: World) -> None:
@@ -296,6 +324,18 @@ async def test_envelopes_refused_as_expired_are_clocks_minutes_apart(world: Worl
 
 
 # departments
+
+
+async def test_the_figures_of_a_department_that_is_not_asked_any_more_go_with_it(world: World) -> None:
+    there = [description("one"), description("two")]
+    vitals = DepartmentVitals(lambda: there, 2.0)
+    lookups("one", ["UNAVAILABLE"] * 3)
+    world.clock.advance(60)
+    await vitals(NOW_MS)
+    assert metrics.DEPARTMENT_FAILING.values()[("one",)] == 60
+    del there[0]
+    await vitals(NOW_MS)
+    assert ("one",) not in metrics.DEPARTMENT_FAILING.values(), "it would be failing for ever"
 
 
 def description(name: str) -> Description:
