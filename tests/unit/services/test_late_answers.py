@@ -226,6 +226,7 @@ async def test_a_late_answer_ends_what_its_author_said_of_the_person_and_one_aga
     await world.check(only_leave=True)
     async with world.running():
         await until(lambda: world.told_of(1))
+        await until(lambda: asyncio.sleep(0, bool(ended and answered)))  # after the commit that tells
     ((member, people),) = ended
     assert member == (EVERY_MEMBER if dead else B.member_id)
     assert world.a.store.reusable.blind_index(ANNA) in people
