@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import signal
 import sys
@@ -33,11 +34,14 @@ _OF_A_PROVINCE: Final = {"departments": "各部门系统", "gateway": "网关"}
 )
 @click.pass_context
 def demo(context: click.Context) -> None:
-    """The group. Told to end by SIGTERM, a command first stops what it had started, as it does at Ctrl-C."""
+    """The group. Told to end, or its terminal closed, a command first stops what it had started, as at Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         return
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    context.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        before = signal.getsignal(ending)
+        if before is not signal.SIG_IGN:  # as under nohup, where it is to outlive the terminal
+            signal.signal(ending, lambda number, _: sys.exit(128 + number))
+            context.call_on_close(functools.partial(signal.signal, ending, before))
 
 
 demo.add_command(score)
@@ -59,8 +63,9 @@ def up(folder: Path, provinces: int, people: int, seed: int, detach: bool, json_
         return
     click.echo(say("Running; Ctrl-C stops it.", "正在运行，按 Ctrl-C 停止。"), err=True)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: stop.set())
     stop.wait()
     launch.down(folder)
 
@@ -169,3 +174,12 @@ def _print_status(found: Demo, json_out: bool) -> None:
     for process in about["processes"]:
         mark = "✓" if process["running"] else "✗"
         console.print(f"{mark} {called(process['name'], about['members'])}  pid {process['pid']}  {process['log']}")
+    if not found.ready:
+        console.print(
+            say(
+                f"! not started to the end; unless it is just being started, `wugan demo down --dir {found.folder}`"
+                " stops what runs",
+                f"！启动未完成；若非正在启动，请运行 `wugan demo down --dir {found.folder}` 停止已启动的进程",
+            ),
+            markup=False,
+        )

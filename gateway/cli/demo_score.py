@@ -16,6 +16,7 @@ from rich.console import Console
 from gateway import wording
 from gateway.cli import EXIT_REFUSED, EXIT_UNREACHABLE
 from gateway.cli.demo_options import DIR, JSON, life, or_exit, status_word
+from gateway.cli.failing import end
 from gateway.cli.language import say
 from gateway.cli.report import named
 from gateway.cli.tables import listing
@@ -116,6 +117,12 @@ def _score(demo: Demo) -> Score:
     from gateway.demo.score import score as run_score
     from gateway.status import from_rpc_error
 
+    if not demo.ready or not any(process.alive() for process in demo.processes):
+        end(
+            f"the demo in {demo.folder} does not run; start it with `wugan demo up --dir {demo.folder} --detach`",
+            f"{demo.folder} 中的演示环境未在运行，请先运行 `wugan demo up --dir {demo.folder} --detach`",
+            EXIT_UNREACHABLE,
+        )
     with Shown(Console(stderr=True)) as shown:
         try:
             return asyncio.run(run_score(demo, lambda unit, run: shown.run(run, unit)))

@@ -1,6 +1,8 @@
 """The demo federation as processes: `up`, `status`, `down`.
 
-Owns: the folder D that a demo lives in, and its state file. Refuses: touching a folder that is not a demo's.
+Owns: the folder D that a demo lives in, and its state file, which has every process from the moment it was started:
+what a killed `up` leaves behind is found by `down`. Refuses: touching a folder that is not a demo's, or that is being
+started in.
 
     D/demo.json             what runs where: read by status, down, score and show
     D/rosters/…/UNIT.csv    each agency's recipients, as it would hand them in
@@ -13,10 +15,13 @@ Owns: the folder D that a demo lives in, and its state file. Refuses: touching a
 from __future__ import annotations
 
 import datetime as dt
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +52,14 @@ listen = "127.0.0.1:0"
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """A demo as its state file has it."""
+    """A demo as its state file has it; `ready`: it was started to the end."""
 
     folder: Path
     seed: int
     as_of_on: int
     members: list[dict[str, Any]]
     processes: list[Started]
+    ready: bool = True
 
     @property
     def truth(self) -> Path:
@@ -61,8 +67,15 @@ class Demo:
         return self.folder / "truth" / "truth.jsonl"
 
     def running(self) -> bool:
-        """Whether every process runs."""
-        return bool(self.processes) and all(process.alive() for process in self.processes)
+        """Whether it was started to the end and every process runs."""
+        return self.ready and bool(self.processes) and all(process.alive() for process in self.processes)
+
+    def begin(self, name: str, command: Sequence[str], log: Path) -> Started:
+        """Start a process, and have the state file know of it at once, whatever becomes of who starts it."""
+        process = start(name, command, log)
+        self.processes.append(process)
+        self.save()
+        return process
 
     def agency_config(self, region: int, unit: str) -> Path:
         """agency.toml of an agency.
@@ -80,6 +93,7 @@ class Demo:
         data = {
             "seed": self.seed,
             "as_of_on": self.as_of_on,
+            "ready": self.ready,
             "members": self.members,
             "processes": [{**asdict(process), "log": str(process.log)} for process in self.processes],
         }
@@ -97,7 +111,7 @@ def load(folder: Path) -> Demo:
     try:
         data = json.loads((folder / STATE_FILE).read_text("utf-8"))
         processes = [Started(**{**process, "log": Path(process["log"])}) for process in data["processes"]]
-        return Demo(folder, data["seed"], data["as_of_on"], data["members"], processes)
+        return Demo(folder, data["seed"], data["as_of_on"], data["members"], processes, data.get("ready", True))
     except FileNotFoundError as error:
         raise ConfigError(
             f"{folder}: no demo lives here; start one with `wugan demo up --dir {folder}`",
@@ -124,6 +138,12 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
         ConfigError: the folder is in use or not a demo's, or something did not start (its log's end is in the message).
     """
     folder = folder.resolve()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(folder):
+        return _up(folder, provinces, people, seed, delays_ms)
+
+
+def _up(folder: Path, provinces: int, people: int, seed: int, delays_ms: Mapping[str, int] | None) -> Demo:
     _clear(folder)
     now_ms = SystemClock().now_ms()
     world = build_world(seed, provinces, people, civil_day(now_ms))
@@ -136,25 +156,32 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
         materialise(world, province.code, systems / str(province.code), delays_ms=delays_ms)
         for province in world.provinces
     ]
-    processes: list[Started] = []
-    with stopped_on_failure(processes):
-        plans = _start_systems(folder, world.provinces, configs, processes)
+    beginning = Demo(folder, seed, world.as_of_on, [], [], ready=False)
+    with stopped_on_failure(beginning.processes):
+        plans = _start_systems(beginning, world.provinces, configs)
         now = dt.datetime.fromtimestamp(now_ms / 1000, dt.UTC)
-        members = _start_gateways(folder, plans, processes, now, people)
-    demo = Demo(folder, seed, world.as_of_on, [_about(member, rosters) for member in members], processes)
-    demo.save()
+        members = _start_gateways(beginning, plans, now, people)
+        demo = replace(beginning, members=[_about(member, rosters) for member in members], ready=True)
+        demo.save()
     return demo
 
 
 def down(folder: Path) -> list[Started]:
-    """Stop every process of a demo; those that had to be killed. The data stays until the next `up`."""
-    return stop(load(folder).processes)
+    """Stop every process of a demo; those that had to be killed. The data stays until the next `up`.
+
+    Raises:
+        ConfigError: no demo lives there, or it is just being started.
+    """
+    load(folder)
+    with _alone(folder):
+        return stop(load(folder).processes)
 
 
 def status(demo: Demo) -> dict[str, Any]:
     """What runs where, for people and programs."""
     return {
         "running": demo.running(),
+        "ready": demo.ready,
         "folder": str(demo.folder),
         "truth": str(demo.truth),
         "seed": demo.seed,
@@ -167,9 +194,25 @@ def status(demo: Demo) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Have nobody else start or stop a demo in a folder meanwhile. Whoever is killed lets go by that."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise ConfigError(
+            f"a demo is just being started or stopped in {folder}; wait for that, or interrupt it",
+            f"{folder} 中的演示环境正在启动或停止，请等待其完成，或先将其中断",
+        ) from error
+    finally:
+        os.close(held)
+
+
 def _clear(folder: Path) -> None:
     """Make room for a demo: an empty folder, or one that a demo lived in and that nothing runs in any more."""
-    if folder.exists() and any(folder.iterdir()):
+    if any(folder.iterdir()):
         if not (folder / STATE_FILE).exists() and not (folder / MARKER).exists():
             raise ConfigError(
                 f"{folder} is not empty and not a demo's; name another folder",
@@ -180,20 +223,22 @@ def _clear(folder: Path) -> None:
                 f"a demo is running in {folder}; stop it with `wugan demo down --dir {folder}`",
                 f"{folder} 中已有演示环境在运行，请先运行 `wugan demo down --dir {folder}`",
             )
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The folder itself stays, it is what is held; and the marker, should this be broken off.
+        for each in (each for each in folder.iterdir() if each.name != MARKER):
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
+            else:
+                each.unlink()
     (folder / MARKER).write_text("A demo of Wugan lives here; `wugan demo up` empties this folder.\n", "utf-8")
 
 
-def _start_systems(
-    folder: Path, provinces: Sequence[Province], configs: Sequence[SystemsConfig], processes: list[Started]
-) -> list[MemberPlan]:
+def _start_systems(demo: Demo, provinces: Sequence[Province], configs: Sequence[SystemsConfig]) -> list[MemberPlan]:
     """Start every province's departments; the members that will ask them."""
     waiting = []
     for province, config in zip(provinces, configs, strict=True):
         command = ("gateway.demo.systems", "--config", str(config.path))
-        process = start(f"departments {province.en}", command, folder / "logs" / f"departments-{province.code}.log")
-        processes.append(process)
+        log = demo.folder / "logs" / f"departments-{province.code}.log"
+        process = demo.begin(f"departments {province.en}", command, log)
         waiting.append((process, config.ready_file))
     plans: list[MemberPlan] = []
     for province, config, endpoints in zip(provinces, configs, wait_ready(waiting), strict=True):
@@ -212,46 +257,42 @@ def _start_systems(
     return plans
 
 
-def _start_gateways(
-    folder: Path, plans: Sequence[MemberPlan], processes: list[Started], now: dt.datetime, roster: int
-) -> list[FoundedMember]:
+def _start_gateways(demo: Demo, plans: Sequence[MemberPlan], now: dt.datetime, roster: int) -> list[FoundedMember]:
     """Found the federation, start its authority and its gateways; on fresh ports if one was taken meanwhile."""
+    folder, before = demo.folder, len(demo.processes)
     for attempt in range(1, ATTEMPTS + 1):
         address = f"127.0.0.1:{free_ports(1)[0]}"
         members = found(folder / "federation", plans, now, authority_address=address, extra=_OBSERVED, roster=roster)
-        started: list[Started] = []
         try:
-            with stopped_on_failure(started):
-                authority, ready = _start_authority(folder, address)
-                started.append(authority)
-                wait_ready([(authority, ready)])
-                departments = [department for member in members for department in member.departments]
-                for department in departments:
-                    log = folder / "logs" / f"adapter-{department.folder.name}.log"
-                    started.append(start(f"adapter of {department.folder.name}", department.command, log))
-                for member in members:
-                    command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
-                    log = folder / "logs" / f"gateway-{member.plan.region}.log"
-                    started.append(start(f"gateway {member.plan.name_en}", command, log))
-                ready_files = [*(each.ready_file for each in departments), *(each.ready_file for each in members)]
-                wait_ready(list(zip(started[1:], ready_files, strict=True)))
+            wait_ready([_start_authority(demo, address)])
+            waiting: list[tuple[Started, Path]] = []
+            for department in (department for member in members for department in member.departments):
+                name = department.folder.name
+                process = demo.begin(f"adapter of {name}", department.command, folder / "logs" / f"adapter-{name}.log")
+                waiting.append((process, department.ready_file))
+            for member in members:
+                command = ("gateway.cli", "gateway", "run", "--config", str(member.config))
+                log = folder / "logs" / f"gateway-{member.plan.region}.log"
+                waiting.append((demo.begin(f"gateway {member.plan.name_en}", command, log), member.ready_file))
+            wait_ready(waiting)
         except ConfigError:
             if attempt == ATTEMPTS:
                 raise
+            stop(demo.processes[before:])
+            del demo.processes[before:]
             shutil.rmtree(folder / "federation")
             continue
-        processes.extend(started)
         return members
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _start_authority(folder: Path, address: str) -> tuple[Started, Path]:
+def _start_authority(demo: Demo, address: str) -> tuple[Started, Path]:
     """Start the authority's process; it, and the file it writes once it is ready."""
-    home = folder / "federation" / "authority"
+    home = demo.folder / "federation" / "authority"
     ready = home / "authority.ready"
     where = ("--dir", str(home), "--listen", address, "--ready-file", str(ready))
     command = ("gateway.cli", "authority", "run", *where)
-    return start("authority", command, folder / "logs" / "authority.log"), ready
+    return demo.begin("authority", command, demo.folder / "logs" / "authority.log"), ready
 
 
 def _about(member: FoundedMember, rosters: Mapping[tuple[int, str], Path]) -> dict[str, Any]:

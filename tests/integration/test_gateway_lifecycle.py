@@ -449,6 +449,8 @@ def test_a_demo_goes_down_and_comes_up_again_and_leaves_nothing_running(slow_wor
         state = wugan("demo", "status", "--dir", str(folder), "--json")
         assert state.returncode == 1
         assert [process["running"] for process in json.loads(state.stdout)["processes"]] == [False] * 6
+        score = wugan("demo", "score", "--dir", str(folder))
+        assert (score.returncode, f"wugan demo up --dir {folder}" in score.stderr) == (3, True), score.stderr
 
     goes_down()
     up = wugan("demo", "up", "--dir", str(folder), "--provinces", "2", "--people", "60", "--detach", "--json")
@@ -465,16 +467,46 @@ def test_a_demo_goes_down_and_comes_up_again_and_leaves_nothing_running(slow_wor
     assert (somebody_elses / "thesis.txt").exists()
 
 
-def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing_running(tmp_path: Path) -> None:
-    def running() -> list[str]:
-        lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
-        return [line for line in lines if str(tmp_path) in line]
+def named_in_processes(folder: Path) -> list[str]:
+    lines = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
 
-    command = [sys.executable, "-m", "gateway.cli", "demo", "up", "--dir", str(tmp_path / "demo"), "--people", "60"]
+
+def starting_in(folder: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gateway.cli", "demo", "up", "--dir", str(folder), "--people", "60"]
     starting = subprocess.Popen(command)
-    while not list(tmp_path.glob("demo/systems/*/ready.json")):
+    while not list(folder.glob("systems/*/ready.json")):
         assert starting.poll() is None
-    assert len(running()) > 1
-    starting.terminate()
-    assert starting.wait(300) == 128 + signal.SIGTERM
-    assert running() == []
+    assert len(named_in_processes(folder)) > 1
+    return starting
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing_running(tmp_path: Path, ending: int) -> None:
+    starting = starting_in(tmp_path / "demo")
+    starting.send_signal(ending)
+    assert starting.wait(300) == 128 + ending
+    assert named_in_processes(tmp_path) == []
+
+
+def test_nothing_else_is_started_or_stopped_where_a_demo_starts_and_what_a_killed_start_left_is_found(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "demo"
+    starting = starting_in(folder)
+    starting.send_signal(signal.SIGSTOP)
+    for command in ("up", "down"):
+        beside = wugan("demo", command, "--dir", str(folder))
+        assert (beside.returncode, "just being started" in beside.stderr) == (2, True), beside.stderr
+    starting.kill()
+    starting.wait()
+    assert len(named_in_processes(folder)) > 1
+    state = wugan("demo", "status", "--dir", str(folder), "--json")
+    told = json.loads(state.stdout)
+    assert (state.returncode, told["running"], told["ready"]) == (1, False, False)
+    assert any(process["running"] for process in told["processes"])
+    assert "wugan demo down" in wugan("demo", "status", "--dir", str(folder)).stdout
+    again = wugan("demo", "up", "--dir", str(folder))
+    assert (again.returncode, "wugan demo down" in again.stderr) == (2, True), again.stderr
+    assert wugan("demo", "down", "--dir", str(folder)).returncode == 0
+    assert named_in_processes(folder) == []
