@@ -27,6 +27,7 @@ EXIT_UNREACHABLE = 3
 EXIT_FAULTY = 4
 EXIT_INTERRUPTED = 130
 
+_NO_TEXT = "gateway.cli.not_text"
 _OF_A_DISK = frozenset((errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
 
 command_words.speak()
@@ -102,6 +103,7 @@ class _LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments, and whether errors are to be told in JSON, whatever comes of the rest of them."""
         note_whether_json(ctx, args)
+        ctx.meta[_NO_TEXT] = _not_text(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -115,6 +117,15 @@ class _LazyGroup(click.Group):
                 raise
             say_failed(error.format_message(), error.exit_code)
             raise SystemExit(error.exit_code) from None
+        except UnicodeEncodeError:
+            # Of files and folders any name will do; of what is sent or kept as text it will not.
+            where = ctx.meta[_NO_TEXT]
+            if not where:
+                raise
+            en = f"{where} is not text in UTF-8; set terminal and locale to UTF-8"
+            zh = f"{where} 不是 UTF-8 文本，请将终端与区域设置改为 UTF-8"
+            say_failed(say(en, zh), EXIT_USAGE, both=(en, zh))
+            raise SystemExit(EXIT_USAGE) from None
         except OSError as error:
             # Behind commands that say more about their own files; a socket's error is none of a file.
             if error.filename is None and error.errno not in _OF_A_DISK:
@@ -149,6 +160,16 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     _write_whatever()
+
+
+def _not_text(arguments: list[str]) -> str:
+    """The options before arguments that are no text in this locale, such as GB 18030 where UTF-8 was said; "": none."""
+    told: list[str] = []
+    for at, argument in enumerate(arguments):
+        if any("\udc80" <= char <= "\udcff" for char in argument):
+            option = argument.partition("=")[0] if argument.startswith("-") else arguments[at - 1] if at else ""
+            told.append(option if option.startswith("-") and option.isascii() else say("an argument", "参数"))
+    return say(", ", "、").join(dict.fromkeys(told))
 
 
 def _of_a_file(error: OSError) -> tuple[str, str]:

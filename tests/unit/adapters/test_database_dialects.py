@@ -115,6 +115,15 @@ def test_a_database_that_is_away_is_down_and_its_driver_is_the_real_one(dialect:
     assert "secret" not in str(refused.value)
 
 
+def test_a_database_whose_host_is_not_found_is_down_whatever_its_driver_raises(dialect: str, tmp_path: Path) -> None:
+    url = URLS[dialect].replace("127.0.0.1", "nowhere.invalid")
+    database = Database(url, folder=tmp_path, schema="share", chunk=None, timeout_s=1)
+    with pytest.raises(DatabaseError) as refused:
+        database.first(database.statement("insured", None, ("id",), "id"), Work())
+    assert (refused.value.down, refused.value.gone) == (True, True)
+    assert str(refused.value) in {"host name not found", "timed out"}
+
+
 def test_a_manifest_names_such_a_database(dialect: str, tmp_path: Path) -> None:
     text = f"""\
 manifest: 1

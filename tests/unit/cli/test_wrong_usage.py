@@ -105,6 +105,34 @@ def test_what_the_system_has_against_a_file_is_told_in_words(line: str, language
     assert says in ran.stderr
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize(
+    ("language", "says"), [("en", "--name is not text in UTF-8"), ("zh", "--name 不是 UTF-8 文本")]
+)
+def test_a_terminal_that_sends_another_encoding_is_told_so(
+    tmp_path: Path, language: str, says: str, as_json: bool
+) -> None:
+    folder = tmp_path / os.fsdecode("省".encode("gb18030"))  # a file may be called so
+    folder.mkdir()
+    (folder / "agency.toml").write_text(
+        'gateway = "127.0.0.1:9"\ngateway_name = "x"\nofficial = "李"\nlegal_basis = "法"\n'
+        '[tls]\ncertificate = "c.pem"\nprivate_key = "k.pem"\nroots = "r.pem"\n',
+        "utf-8",
+    )
+    line = [*CHECK[:-1], "张三".encode("gb18030"), "--benefit", "work_injury", "--purpose", "audit"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "gateway.cli", *line, "--config", folder / "agency.toml", *["--json"] * as_json],
+        env={**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert says in (json.loads(ran.stdout)["error"]["message"] if as_json else ran.stderr)
+
+
 def test_everything_that_the_library_may_say_has_a_chinese_text_with_the_same_places() -> None:
     missing = []
     for name in command_words.MODULES:
