@@ -410,8 +410,8 @@ class Database:
         if connection is None:
             try:
                 connection = self._engine.raw_connection()
-            except self._dialect.loaded_dbapi.Error as error:
-                # Whatever a driver calls it: who does not come in asks again later.
+            except (self._dialect.loaded_dbapi.Error, OSError) as error:
+                # Whatever a driver calls it, some leave the socket's own error: who does not come in asks again later.
                 why = not_in(error)
                 raise DatabaseError(down=True, kind=why.en, zh=why.zh, gone=True) from error
             self._local.connection = connection
