@@ -22,6 +22,8 @@ from adapters.values import text_of
 SAMPLED: Final = 50
 """Distinct numbers of a record set that are tried."""
 ROWS_READ: Final = 500
+_FEWEST_DIGITS: Final = 5
+"""In the number of any document: travel permits and passports have seven or more, names and codes hardly any."""
 
 
 class Standing(StrEnum):
@@ -57,11 +59,14 @@ class FoundAgain:
     Args:
         records: the record set, or "links".
         sampled: distinct numbers that were tried.
+        numbers: those among them that can be the number of a document at all; none where the manifest names another
+            column, whose values are found again just as well.
         unfound: those among them that were not found, by how they stand there; the most first.
     """
 
     records: str
     sampled: int
+    numbers: int
     unfound: tuple[Unfound, ...]
 
 
@@ -92,7 +97,7 @@ def found_again(database: Database, name: str, statement: Statement, forms: Sequ
         found = set()
     missed = Counter(standing_of(cell, forms) for cell in there if _mark(cell) not in found)
     told = (Unfound(standing, wanted, count) for (standing, wanted), count in missed.most_common())
-    return FoundAgain(name, len(there), tuple(told))
+    return FoundAgain(name, len(there), sum(map(_can_be_of_a_document, there)), tuple(told))
 
 
 def standing_of(cell: object, forms: Sequence[str] = ()) -> tuple[tuple[Standing, ...], tuple[str, ...]]:
@@ -130,6 +135,10 @@ def standing_of(cell: object, forms: Sequence[str] = ()) -> tuple[tuple[Standing
     if not standing or set(wanted) <= set(forms):
         return (*standing, Standing.OTHER) if Standing.OTHER not in standing else tuple(standing), ()
     return tuple(standing), tuple(wanted) if helped else ()
+
+
+def _can_be_of_a_document(cell: object) -> bool:
+    return sum(char.isdecimal() for char in text_of(cell)) >= _FEWEST_DIGITS
 
 
 def _mark(cell: object) -> object:

@@ -25,7 +25,16 @@ _STANDING: Final = {
 
 
 def told_of(sample: FoundAgain) -> list[SourceFaultError]:
-    """One error for each form in which numbers of a record set would not be found."""
+    """One error for each form in which numbers of a record set would not be found; or that they are no numbers."""
+    if sample.sampled and not sample.numbers:
+        return [
+            SourceFaultError(
+                f"{sample.records}: none of the {sample.sampled} values in its column of numbers can be a document's"
+                " number; name the right column under `identity` in the manifest",
+                f"{sample.records}：号码列抽查的 {sample.sampled} 个值均不可能是证件号码，"
+                "请在清单 identity 中填写正确的列名",
+            )
+        ]
     return [SourceFaultError(*_texts(sample, unfound)) for unfound in sample.unfound]
 
 

@@ -218,20 +218,21 @@ class _Report:
         self._say("✓", "the source is reached and has what the manifest names", "数据源可达，且与清单所述结构一致")
 
     def found_again(self, samples: Sequence[FoundAgain]) -> bool:
-        """Whether numbers as they stand in the source are found when they are asked for; True: all are."""
+        """Whether what stands there for numbers are such, and found when they are asked for; True: all are."""
         from adapters.found_again_words import told_of
 
         self._told["numbers"] = [asdict(each) for each in samples]
-        for each in samples:
-            if each.unfound:
-                self.problems("errors", told_of(each))
+        wrong = [told_of(each) for each in samples]
+        for each, errors in zip(samples, wrong, strict=True):
+            if errors:
+                self.problems("errors", errors)
             elif each.sampled:
                 self._say(
                     "✓",
                     f"{each.records}: {each.sampled} of its numbers were asked for, and found again",
                     f"{each.records}：试查其中 {each.sampled} 个号码，均可查到",
                 )
-        return not any(each.unfound for each in samples)
+        return not any(wrong)
 
     def sample(self, found: Found | None) -> None:
         """What becomes of a row."""

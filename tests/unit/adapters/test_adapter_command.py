@@ -211,6 +211,29 @@ def test_numbers_that_would_not_be_found_fail_the_check_and_say_what_to_do(
         assert "knows" in result.output
 
 
+@pytest.mark.parametrize("column", ["who", "type"])
+def test_a_column_without_any_document_number_fails_the_check_though_its_values_are_found_again(
+    path: Path, column: str
+) -> None:
+    path.write_text(TEXT.replace("column: id,", f"column: {column},"), encoding="utf-8")
+    result = check(path)
+    assert result.exit_code == 4, result.output
+    assert "settlements: none of the 1 values in its column of numbers can be a document's number" in result.output
+    assert "identity" in result.output
+    assert "欧阳" not in result.output
+    assert "证件号码" in check(path, language="zh_CN.UTF-8").output
+    assert json.loads(check(path, "--json").output)["numbers"][0]["numbers"] == 0
+
+
+@pytest.mark.parametrize("stands", ["H12345678", "01234567", "E1234567", "EA0123456", ANNA, OLD])
+def test_numbers_of_every_kind_of_document_are_such(path: Path, stands: str) -> None:
+    with sqlite3.connect(path.parent / "hi.db") as db:
+        db.execute("UPDATE settlements SET id = ?", (stands,))
+    db.close()
+    result = check(path)
+    assert "can be a document's number" not in result.output
+
+
 def test_a_sample_is_bounded_and_tells_how_many_there_are(path: Path) -> None:
     with sqlite3.connect(path.parent / "hi.db") as db:
         rows = [(f"{number(serial)}  ",) for serial in range(100, 199)]
