@@ -72,14 +72,21 @@ def life(case: str) -> str:
 
 
 def status_word(name: str) -> str:
-    """A status by the name that the truth file has for it, in words; as it is where it has none."""
+    """A status by the name that the truth file has for it, in words, with the flags that an answer lacks (` -FLAG`); as
+    it is where it has none.
+    """
     from gateway import wording
     from wugan.federation.v1 import vocabulary_pb2 as words
 
+    name, *lacking = name.split(" -")
     if name == "REFUSED":
         return say("refused (the number is wrong)", "拒绝（号码有误）")
     number = words.SurvivalStatus.DESCRIPTOR.values_by_name.get(f"SURVIVAL_STATUS_{name}")
     if number is None:
         return name
     word = wording.STATUSES[number.number]
-    return say(word.en, word.zh)
+    if not lacking:
+        return say(word.en, word.zh)
+    flags = [wording.FLAGS[words.EntitlementFlag.Value(f"ENTITLEMENT_FLAG_{flag}")] for flag in lacking]
+    en, zh = ", ".join(flag.en for flag in flags), "、".join(flag.zh for flag in flags)
+    return say(f"{word.en}, without the flag {en}", f"{word.zh}，缺标记：{zh}")

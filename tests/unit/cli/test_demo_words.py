@@ -38,6 +38,9 @@ def test_statuses_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WUGAN_LANG", "zh")
     assert [status_word(each) for each in ("ALIVE_STRONG", "REFUSED")] == ["生存（强）", "拒绝（号码有误）"]
     assert status_word("NEWER") == "NEWER"
+    assert status_word("ALIVE_MEDIUM -REMARRIED -PAROLED") == "生存（中），缺标记：再婚、假释"
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    assert status_word("ALIVE_MEDIUM -REMARRIED") == "alive (medium), without the flag remarried"
 
 
 @pytest.mark.parametrize(
