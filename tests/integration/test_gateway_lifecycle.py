@@ -474,7 +474,9 @@ def named_in_processes(folder: Path) -> list[str]:
 
 def starting_in(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "gateway.cli", "demo", "up", "--dir", str(folder), "--people", "60"]
-    starting = subprocess.Popen(command)
+    # Where the tests run without a terminal (nohup) the signal is ignored, and by every process started there.
+    heard = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    starting = subprocess.Popen([sys.executable, "-c", heard, *command])
     while not list(folder.glob("systems/*/ready.json")):
         assert starting.poll() is None
     assert len(named_in_processes(folder)) > 1
