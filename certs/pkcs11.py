@@ -157,32 +157,28 @@ class Pkcs11Token:
         Raises:
             TokenError: the token does not do it.
         """
-        return self._within(self._looking, lambda: self._make(label), self._within_s, ("make a key", "生成密钥"))
+        self._within(self._looking, lambda: self._make(label), self._within_s, ("make a key", "生成密钥"))
+        return self.find(label)
 
-    def _make(self, label: str) -> TokenKey:
+    def _make(self, label: str) -> None:
         import pkcs11
         from pkcs11.util.ec import encode_named_curve_parameters
 
         self._require_there()
         found = self._objects(label)
-        try:
-            if not found:
-                parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
-                self._session.create_domain_parameters(
-                    pkcs11.KeyType.EC_EDWARDS, parameters, local=True
-                ).generate_keypair(
-                    mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
-                    store=True,
-                    label=label,
-                    id=label.encode(),
-                    private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
-                )
-            elif len(found) == 1:
-                # A crash between the two halves: what there is is of no use without the other.
-                found[0].destroy()
-        except pkcs11.PKCS11Error as error:
-            raise self._failed("make a key", "生成密钥", error) from error
-        return self._make(label) if len(found) == 1 else self._find(label)
+        if len(found) == 1:
+            # A crash between the two halves: what there is is of no use without the other.
+            found.pop().destroy()
+        if found:
+            return
+        parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
+        self._session.create_domain_parameters(pkcs11.KeyType.EC_EDWARDS, parameters, local=True).generate_keypair(
+            mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
+            store=True,
+            label=label,
+            id=label.encode(),
+            private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
+        )
 
     def find(self, label: str) -> Ed25519PrivateKey:
         """The key of that label.
@@ -208,8 +204,6 @@ class Pkcs11Token:
                 f"密码设备 {self._label!r} 中没有密钥 {label!r}，请使用生成该密钥的设备；若设备丢失，请停止网关后"
                 "执行轮换 --kind signing --urgent",
             ) from error
-        except pkcs11.PKCS11Error as error:
-            raise self._failed("find a key", "查找密钥", error) from error
         if not kept:
             raise TokenError(
                 f"key {label!r} could be taken out of token {self._label!r}; rotate to one that cannot",
@@ -227,14 +221,9 @@ class Pkcs11Token:
         self._within(self._looking, lambda: self._destroy(label), self._within_s, ("destroy a key", "销毁密钥"))
 
     def _destroy(self, label: str) -> None:
-        import pkcs11
-
         self._require_there()
-        try:
-            for each in self._objects(label):
-                each.destroy()
-        except pkcs11.PKCS11Error as error:
-            raise self._failed("destroy a key", "销毁密钥", error) from error
+        for each in self._objects(label):
+            each.destroy()
         if self._objects(label):
             raise TokenError(
                 f"token {self._label!r} has key {label!r} still, though it said that it destroyed it",
@@ -252,16 +241,15 @@ class Pkcs11Token:
         def signed() -> bytes:
             return bytes(private.sign(data, mechanism=pkcs11.Mechanism.EDDSA))
 
-        try:
-            return self._within(self._signing, signed, self._sign_within_s, ("sign", "签名"))
-        except pkcs11.PKCS11Error as error:
-            raise self._failed("sign", "签名", error) from error
+        return self._within(self._signing, signed, self._sign_within_s, ("sign", "签名"))
 
     def _within(self, thread: TokenThread, work: Callable[[], T], within_s: float, what: tuple[str, str]) -> T:
-        """What the module does, while the device answers. Raises TokenError where it does not."""
+        """What the module does, while the device answers. Raises TokenError where it does not, or fails."""
+        import pkcs11
+
         try:
             return thread.do(work, within_s)
-        except TimeoutError as error:
+        except (TimeoutError, pkcs11.PKCS11Error) as error:
             raise self._failed(*what, error) from error
 
     def _require_there(self) -> None:

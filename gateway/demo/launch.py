@@ -199,13 +199,14 @@ def _alone(folder: Path) -> Iterator[None]:
     """Have nobody else start or stop a demo in a folder meanwhile. Whoever is killed lets go by that."""
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"a demo is just being started or stopped in {folder}; wait for that, or interrupt it",
+                f"{folder} 中的演示环境正在启动或停止，请等待其完成，或先将其中断",
+            ) from error
         yield
-    except BlockingIOError as error:
-        raise ConfigError(
-            f"a demo is just being started or stopped in {folder}; wait for that, or interrupt it",
-            f"{folder} 中的演示环境正在启动或停止，请等待其完成，或先将其中断",
-        ) from error
     finally:
         os.close(held)
 

@@ -91,7 +91,7 @@ def signed_bytes(header: bytes, question_digest: bytes, count: int, head: bytes)
 
 def pack(signature: bytes, question_digest: bytes, parts: Parts) -> bytes:
     """The frame, padded to its bucket."""
-    if len(parts.payloads) == 1:
+    if len(parts.payloads) == 1:  # most often
         (salt,), (payload,) = parts.salts, parts.payloads
         length = len(payload).to_bytes(_LENGTH_BYTES, "big")
         packed = b"".join((signature, question_digest, _ONE_PART, salt, length, payload))

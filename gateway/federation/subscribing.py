@@ -322,16 +322,7 @@ class Subscribing:
 
 
 def _written(told: Told) -> notices_pb2.ToldBefore:
-    return notices_pb2.ToldBefore(
-        sequence=told.sequence,
-        status=told.status,  # type: ignore[arg-type]  # a number of the contract
-        flags=told.flags,
-        decided_on=told.decided_on,
-        gone_since=told.gone_since,
-        lasting_since=told.lasting_since,
-        judged_since=told.judged_since,
-        grounds=told.grounds,
-    )
+    return notices_pb2.ToldBefore(**told._asdict())
 
 
 def _parts(people: Sequence[Subscribed]) -> list[Sequence[Subscribed]]:

@@ -318,7 +318,8 @@ class Noticing:
             return
         before = Told.unpacked(case.watched.told) if case.watched.told else None
         change = compare(self._book, before, finding_of(answer))
-        if (answer.partial and change is None) or (change is not None and not change.sure(whole=not answer.partial)):
+        sure = not answer.partial if change is None else change.sure(whole=not answer.partial)
+        if not sure:
             why = HoldUp.DEPARTMENTS if answer.partial else HoldUp.OUT_OF_USE
             outcome.again(_pause(case.due.tries), why, member)
             outcome.effects.append(self._record(case, 0, "not whole: looked at again later"))

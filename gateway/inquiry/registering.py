@@ -289,16 +289,7 @@ def _fits(told: notices_pb2.ToldBefore) -> bool:
 
 
 def _read(told: notices_pb2.ToldBefore) -> Told:
-    return Told(
-        told.status,
-        told.flags,
-        told.decided_on,
-        told.sequence,
-        told.gone_since,
-        told.lasting_since,
-        told.judged_since,
-        told.grounds,
-    )
+    return Told(*(getattr(told, name) for name in Told._fields))
 
 
 def _check_numbers(change: notices_pb2.SubscriptionChange) -> None:

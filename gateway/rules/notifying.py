@@ -123,15 +123,16 @@ class Finding(NamedTuple):
 def finding_of(findings: exchange_pb2.Findings) -> Finding:
     """The first subject's row of findings, who was not refused."""
     evidence, reasons = findings.evidence, findings.reasons
-    kept = frozenset(kind for kind, who in zip(evidence.kind, evidence.subject, strict=True) if not who)
-    codes = {code for code, who in zip(reasons.code, reasons.subject, strict=True) if not who}
+    rows = zip(evidence.subject, evidence.kind, evidence.department, strict=True)
+    events = [(kind, department) for who, kind, department in rows if not who and kind >= FIRST_EVENT]
+    told = zip(reasons.subject, reasons.code, reasons.department, strict=True)
+    why = [(code, department) for who, code, department in told if not who]
+    records = _CUSTODY_KINDS.intersection(kind for kind, _ in events)
+    contradicting = findings.status[0] == words.SURVIVAL_STATUS_CONFLICT or findings.flags[0] & _ANOTHER_NAME
     grounds = heard = 0
-    for kind, department, who in zip(evidence.kind, evidence.department, evidence.subject, strict=True):
-        if kind >= FIRST_EVENT and not who:
+    for _, department in (*events, *(why if contradicting else ())):
+        if department:
             grounds |= 1 << department
-    if findings.status[0] == words.SURVIVAL_STATUS_CONFLICT or findings.flags[0] & _ANOTHER_NAME:
-        for department, who in zip(reasons.department, reasons.subject, strict=True):
-            grounds |= 1 << department if department and not who else 0
     for source in findings.sources:
         if source.outcome == words.SOURCE_OUTCOME_ANSWERED:
             heard |= 1 << source.department
@@ -139,8 +140,8 @@ def finding_of(findings: exchange_pb2.Findings) -> Finding:
         findings.status[0],
         findings.flags[0],
         findings.decided_on[0],
-        kept & _CUSTODY_KINDS,
-        not kept.isdisjoint(_CUSTODY_KINDS) or not codes.isdisjoint(_CUSTODY_CODES),
+        records,
+        bool(records) or not _CUSTODY_CODES.isdisjoint(code for code, _ in why),
         grounds,
         heard,
     )
@@ -177,8 +178,9 @@ def compare(book: RuleBook, before: Told | None, finding: Finding) -> Change | N
     status, flags, decided_on = finding[:3]
     if status in _LIVING:
         status, decided_on = _ALIVE, 0
+    nothing = status in _QUIET and not flags
     if before is None:
-        if status in _QUIET and not flags:
+        if nothing:
             return None
         before = _NOTHING
     elif (before.status, before.flags, before.decided_on) == (status, flags, decided_on):
@@ -190,7 +192,6 @@ def compare(book: RuleBook, before: Told | None, finding: Finding) -> Change | N
     back = [since for since, over in runs if over]
     sequence = before.sequence + 1
     on_record = before.judged_since or not finding.records.isdisjoint(book.lasting_records)
-    nothing = status in _QUIET and not flags
     told = Told(
         status,
         flags,

@@ -49,11 +49,24 @@ NO_FILES = {
 }
 
 
+def python(language: str, *arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
+    """What a Python of its own says in a language."""
+    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def refused(language: str, *arguments: str | bytes | Path) -> subprocess.CompletedProcess[str]:
+    """A command that is refused as wrong usage, and not by a traceback."""
+    ran = python(language, "-m", "gateway.cli", *arguments)
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    return ran
+
+
 def mistakes(language: str) -> dict[str, tuple[int, str]]:
     """Exit code and what is told, of every mistake: the language is settled when the command loads."""
-    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, "-c", MAKE, json.dumps(list(MISTAKES.values()))]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    ran = python(language, "-c", MAKE, json.dumps(list(MISTAKES.values())))
     assert ran.returncode == 0, ran.stderr
     return {name: (code, text) for name, (code, text) in zip(MISTAKES, json.loads(ran.stdout), strict=True)}
 
@@ -91,16 +104,7 @@ def test_a_mistake_on_the_command_line_is_told_in_chinese(chinese: dict[str, tup
 @pytest.mark.parametrize("line", NO_FILES)
 def test_what_the_system_has_against_a_file_is_told_in_words(line: str, language: str, says: str) -> None:
     arguments, file = NO_FILES[line]
-    ran = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments],
-        env={**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 2, ran.stderr
-    assert "Traceback" not in ran.stderr
+    ran = refused(language, *arguments)
     assert file in ran.stderr
     assert says in ran.stderr
 
@@ -120,16 +124,7 @@ def test_a_terminal_that_sends_another_encoding_is_told_so(
         "utf-8",
     )
     line = [*CHECK[:-1], "张三".encode("gb18030"), "--benefit", "work_injury", "--purpose", "audit"]
-    ran = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *line, "--config", folder / "agency.toml", *["--json"] * as_json],
-        env={**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ran.returncode == 2, ran.stderr
-    assert "Traceback" not in ran.stderr
+    ran = refused(language, *line, "--config", folder / "agency.toml", *["--json"] * as_json)
     assert says in (json.loads(ran.stdout)["error"]["message"] if as_json else ran.stderr)
 
 
