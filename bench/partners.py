@@ -45,9 +45,9 @@ DEADLINE_S = 1.0
 RATE = 20.0
 """Calls a second to each partner while neighbours are timed: about half of what two cores do."""
 ROUND_S = 5.0
-ROUNDS = 32
-"""The p99 of a round is the fifth slowest of 400 calls, and one hiccup of the machine doubles it: of 16 pairs of rounds
-the median of the ratios has a standard error of about a fifth."""
+ROUNDS = 48
+"""The p99 of a round is the fifth slowest of 400 calls, and one hiccup of the machine doubles it: of 48 pairs of rounds
+the median of the ratios has a standard error of about a fifteenth."""
 FANNED_OUT = 10
 """Questions to all partners in each trouble, half of them at once."""
 GOOD_CALLS = 1_000

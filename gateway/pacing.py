@@ -26,18 +26,27 @@ LATELY_S = 0.25
 
 def when_idle(loop: asyncio.AbstractEventLoop, clock: Clock, act: Callable[[], None]) -> None:
     """Call `act` once, after the first round of the loop that had nothing else to do, or after `LONGEST_S`."""
-    since = last = clock.monotonic()
+    loop.call_soon(_Waiting(loop, clock, act).once_a_round)
 
-    def once_a_round() -> None:
-        nonlocal last
-        now = clock.monotonic()
-        if now - last <= IDLE_ROUND_S or now - since >= LONGEST_S:
-            act()
+
+class _Waiting:
+    """What waits for an idle round: nothing refers to itself here, so that it is gone once it is done."""
+
+    __slots__ = ("_act", "_clock", "_last", "_loop", "_since")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, act: Callable[[], None]) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._act = act
+        self._since = self._last = clock.monotonic()
+
+    def once_a_round(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._last <= IDLE_ROUND_S or now - self._since >= LONGEST_S:
+            self._act()
         else:
-            last = now
-            loop.call_soon(once_a_round)
-
-    loop.call_soon(once_a_round)
+            self._last = now
+            self._loop.call_soon(self.once_a_round)
 
 
 class Pace:

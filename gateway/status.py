@@ -87,7 +87,12 @@ def to_status(error: WuganError) -> status_pb2.Status:
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: WuganError) -> NoReturn:
-    """End the call with the error's status."""
+    """End the call with the error's status.
+
+    Where the error came from is forgotten: what is known of the person there goes with the call, and not only once the
+    collector comes by (the library keeps the end of a call in what that end refers to).
+    """
+    error.__traceback__ = None
     status = rpc_status.to_status(to_status(error))
     await context.abort(status.code, status.details, status.trailing_metadata)
     raise AssertionError("abort returned")

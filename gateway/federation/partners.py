@@ -181,9 +181,13 @@ class Partners:
             asking.mark = asked.asking.mark
             for sealed in asked.asking.sent:
                 asking.leaves(sealed)
-        if isinstance(asked.outcome, WuganError):
-            raise asked.outcome
-        return asked.outcome
+        outcome = asked.outcome
+        if isinstance(outcome, WuganError):
+            try:
+                raise outcome
+            finally:
+                del asked, outcome  # the error has this frame; where the frame has it too, both outlive the call
+        return outcome
 
     async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> Asked:
         """Ask, where nobody asks the same."""

@@ -189,7 +189,10 @@ class Tries:
             finally:
                 way.settle()  # it was given up
         if isinstance(outcome, Failed):
-            raise outcome.error
+            try:
+                raise outcome.error
+            finally:
+                del outcome  # as in `Partners.ask`
         return outcome
 
     async def _spend(self, way: _Way, failed: Failed) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -291,6 +294,33 @@ async def test_a_member_that_answers_or_asks_is_heard_of_and_one_that_does_not_i
     partners.heard = heard.append
     partners.heard_from(C.identity)
     assert heard == [B.member_id, C.member_id]
+
+
+class NoticedAsking(Asking):
+    """One whose end can be noticed."""
+
+    __slots__ = ("__weakref__",)
+
+
+async def test_a_question_that_failed_is_forgotten_with_its_error_and_not_when_the_collector_comes() -> None:
+    async def refuse(_envelope: envelope_pb2.Envelope, _call: Call) -> envelope_pb2.Envelope:
+        raise status_of(RefusedError("no", "否", reason=words.REFUSAL_REASON_NOT_SERVED))
+
+    federation = Federation()
+    federation.at(B, refuse)
+    partners = federation.partners()
+    asking = NoticedAsking(question(), lambda _: None)
+    noticed = weakref.ref(asking)
+    gc.disable()
+    try:
+        with contextlib.suppress(RefusedError):
+            await partners.ask(B.member_id, asking, 5.0)
+        del asking
+        await asyncio.sleep(0)
+        assert noticed() is None
+    finally:
+        gc.enable()
+        await partners.close()
 
 
 async def test_one_channel_serves_many_questions_and_is_closed_at_the_end() -> None:

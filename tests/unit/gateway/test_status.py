@@ -70,6 +70,19 @@ def test_what_may_not_be_tried_again_says_so() -> None:
     assert (arrived.retryable, arrived.retry_after_ms, arrived.field) == (False, 0, "")
 
 
+async def test_what_a_refused_call_worked_with_is_not_held_by_its_error() -> None:
+    def refuse() -> None:
+        raise error
+
+    error = an_error(words.REFUSAL_REASON_OVERLOADED)
+    with pytest.raises(WuganError):
+        refuse()
+    assert error.__traceback__ is not None
+    with pytest.raises(AbortedError):
+        await abort(Call(A.identity).as_context(), error)
+    assert error.__traceback__ is None
+
+
 async def test_abort_ends_the_call_with_code_text_and_details() -> None:
     with pytest.raises(AbortedError) as caught:
         await abort(Call(A.identity).as_context(), an_error(words.REFUSAL_REASON_OVERLOADED))
