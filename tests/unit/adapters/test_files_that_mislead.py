@@ -18,9 +18,10 @@ from adapters.apart import rows_apart
 from adapters.contract import Holding
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.intake import Intake
+from adapters.kinds.common import day_before
 from adapters.manifest.sources import FileSet
 from adapters.rows import Row
-from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, NOW_MS, ask, day, number, rows
+from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, ask, day, number, rows
 from tests.unit.adapters.test_file_adapter import HEADER, INCREMENT, SNAPSHOT, Drop, line, refreshed
 
 
@@ -218,14 +219,16 @@ async def test_a_day_to_come_does_not_tell_how_complete_files_are(
 
 async def test_nothing_is_complete_beyond_the_day_on_which_the_last_file_came(tmp_path: Path) -> None:
     drop = Drop(tmp_path)
-    drop.now_ms = NOW_MS + 10 * 86_400_000
+    # Far ahead of the real clock, whenever the test runs: it is this one that says when a file's name came into place.
+    begin_ms = drop.now_ms
+    drop.now_ms += 10 * 86_400_000
     built = drop.adapter(SNAPSHOT, "timeout_s: 20", "timeout_s: 20\ncomplete_until: {lag_days: 3}")
 
     async def complete(name: str, days: int) -> int:
         path = drop.csv(name, line(ANNA))
-        os.utime(path, (NOW_MS / 1000 + 86_400 * days,) * 2)
+        os.utime(path, (begin_ms / 1000 + 86_400 * days,) * 2)
         await built.check()
-        return (await built.lookup(ask(ANNA))).complete_until_on - day("2026-11-18")
+        return (await built.lookup(ask(ANNA))).complete_until_on - day_before(begin_ms, 0)
 
     # Whatever was agreed: of a department that sends nothing any more nobody knows what happened since.
     assert await complete("xs_1.csv", 2) == 2
