@@ -38,6 +38,7 @@ LISTED_AFTER_EXPIRY: Final = dt.timedelta(days=7)
 """For how long a revocation list names a certificate that has expired."""
 
 _PRUNED_AT_ONCE: Final = 200
+_NUMBERS_ABOVE: Final = "crl numbers above"
 _SELECT: Final = (
     "SELECT serial, issuing, profile, holder, grounds, issued_ms, expires_ms, certificate, revoked_ms, reason"
     " FROM issued "
@@ -228,16 +229,20 @@ class Ledger:
             return tuple(record for one in found if (record := self.by_serial(one.serial)) is not None)
 
     def revision(self) -> int:
-        """Grows with every revocation."""
+        """Grows with every revocation, and with whatever else makes lists be made anew."""
         return int(self.state("revision") or 0)
 
     def revoked_list(self, issuing: str, now: dt.datetime) -> RevokedList:
         """What the next revocation list of an issuing CA says; takes a new number for it (RFC 5280 section 5.2.3).
 
+        The number is the time in Unix milliseconds, and higher than the last one and than what was told
+        (`number_above`): so it grows while the clock goes back, and after a restore it is above what the backup lacks.
+
         An entry stays for a while after its certificate has expired, so at least one list holds it (section 3.3).
         """
         with self._file.writing():
-            number = int(self.state(f"crl {issuing}") or 0) + 1
+            before = max(int(self.state(f"crl {issuing}") or 0), int(self.state(_NUMBERS_ABOVE) or 0))
+            number = max(before + 1, to_ms(now))
             self.set_state(f"crl {issuing}", str(number))
             entries = self._records(
                 "WHERE issuing = ? AND revoked_ms IS NOT NULL AND expires_ms > ?",
@@ -245,6 +250,14 @@ class Ledger:
                 to_ms(now - LISTED_AFTER_EXPIRY),
             )
             return RevokedList(entries, self.revision(), number)
+
+    def number_above(self, number: int) -> None:
+        """Number every revocation list higher than this from now on, those of issuing CAs to come too; what is told
+        never goes down. Who holds lists makes them anew.
+        """
+        with self._file.writing():
+            self.set_state(_NUMBERS_ABOVE, str(max(number, int(self.state(_NUMBERS_ABOVE) or 0))))
+            self.set_state("revision", str(self.revision() + 1))
 
     # state
 

@@ -1,9 +1,9 @@
 """Taking certificates back, and the lists that say so (RFC 5280 section 5).
 
-Owns: `revoke`, and one revocation list for each issuing CA, whose number grows with every list and which is made anew
-as soon as something was revoked, by this process or another, or the clock was put back to before it was made. Refuses:
-revoking what this authority never issued, and reasons that mean something else than "never again" (a hold could be
-lifted).
+Owns: `revoke`, and one revocation list for each issuing CA, whose number grows with every list, across a restore from
+a backup too, and which is made anew as soon as something was revoked, by this process or another, or the clock was put
+back to before it was made. Refuses: revoking what this authority never issued, and reasons that mean something else
+than "never again" (a hold could be lifted).
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from certs.records import Record
 
 LIST_LIFE: Final = dt.timedelta(days=1)
 """From a list's making until the next must be there; a new one is made at half of it."""
+
+HIGHEST_TOLD: Final = (1 << 127) - 1
+"""Above this no number of a list is told: numbers have 20 octets at most (RFC 5280 section 5.2.3), and count on."""
 
 REASONS: Final = (
     x509.ReasonFlags.unspecified,
@@ -105,6 +108,24 @@ class Revocation:
         """
         _require_reason(reason)
         return self._authority.ledger.revoke_member(require_member_id(member_id), reason, now)
+
+    def number_above(self, number: int) -> None:
+        """Number every list from now on higher than this. For an authority that was restored from a backup of before a
+        time when its clock was ahead: numbers go by the time, and somebody may hold one of then.
+
+        Args:
+            number: of a list that somebody holds (CRLNumber); a lower one than was told before changes nothing.
+
+        Raises:
+            RevocationError: it is negative, or so high that there is no room above it.
+            LedgerError: the ledger cannot be used.
+        """
+        if not 0 <= number <= HIGHEST_TOLD:
+            raise RevocationError(
+                "that is no number of a revocation list made here: it is negative or has more than 127 bits",
+                "不是本机构吊销列表的编号：为负数或超过 127 位",
+            )
+        self._authority.ledger.number_above(number)
 
     def crl(self, name: str, now: dt.datetime) -> bytes:
         """The revocation list of an issuing CA, DER.

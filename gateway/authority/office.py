@@ -23,14 +23,22 @@ from gateway.authority.taken_back import translated
 class Office(Admitting, Revoking, Listening):
     """The office in a folder that `wugan authority init` made. Safe for several threads and processes."""
 
-    def publish(self, above: int = 0) -> int:
+    def publish(self, above: int = 0, lists_above: int = 0) -> int:
         """Publish the record as it is, changed or not; the version.
 
         Args:
             above: a version of timestamp or directory that gateways may have seen: everything published now is newer.
                 For a folder that was restored from a backup; without it they would take it for a rollback.
+            lists_above: the number of a revocation list that somebody holds: those made from now on have higher ones.
+                They have so by themselves, unless the clock was ahead once after the backup, or is behind.
+
+        Raises:
+            ConfigError: no list has such a number.
         """
         with self._alone():
+            if lists_above:
+                with translated():
+                    self._revocation.number_above(lists_above)
             return self._publish(above)
 
     def version(self) -> int:

@@ -20,6 +20,7 @@ from gateway.cli.authority_options import (
     JSON,
     PASSPHRASE,
     ask,
+    crl_number,
     in_office,
     line,
     or_exit,
@@ -150,11 +151,23 @@ def init(
     default=0,
     help=say("every version published is higher than this", "所发布的各版本号均高于此值"),
 )
+@click.option(
+    "--crl-above",
+    "lists_above",
+    type=crl_number,
+    default=0,
+    metavar="NUMBER",
+    help=say(
+        "revocation lists from now on have a number higher than this, decimal or 0x…; only where they went by a clock "
+        "that was ahead",
+        "此后吊销列表的编号均高于此值（十进制或 0x…）；仅在曾按超前的时钟编号时需要",
+    ),
+)
 @PASSPHRASE
 @JSON
-def publish(folder: Path, above: int, passphrase_file: Path | None, json_out: bool) -> None:
+def publish(folder: Path, above: int, lists_above: int, passphrase_file: Path | None, json_out: bool) -> None:
     """Publish."""
-    version = in_office(folder, passphrase_file, lambda office: office.publish(above))
+    version = in_office(folder, passphrase_file, lambda office: office.publish(above, lists_above))
     tell_version(json_out, version, "published", "已发布")
 
 

@@ -34,6 +34,18 @@ REASONS = {
     "privilege-withdrawn": 9,
 }
 
+
+def crl_number(value: Any) -> int:
+    """The number of a revocation list, as OpenSSL shows it: decimal, or hexadecimal after 0x."""
+    try:
+        number = int(str(value), 0)
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise click.BadParameter(say(f"{value!r} is no number of a revocation list", f"{value!r} 不是吊销列表的编号"))
+    return number
+
+
 DIR = click.option(
     "--dir",
     "folder",

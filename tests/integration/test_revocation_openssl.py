@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+import re
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs import keys
+from certs.authority import Authority
 from certs.issuing import IssuingCa
+from certs.revocation import Revocation
 from tests.needs import require_tools
 
 pytestmark = pytest.mark.integration
@@ -157,9 +162,37 @@ async def test_openssl_verify_follows_the_revocation_list(verifier: Verifier) ->
         "openssl", "crl", "-in", "list.pem", "-noout", "-text", "-CAfile", "issuing.pem", cwd=verifier.folder
     )
     assert "verify OK" in shown.err
-    assert "X509v3 CRL Number: \n                2" in shown.text
+    number = re.search(r"X509v3 CRL Number: \n +([0-9]+)\n", shown.text)
+    assert number, shown.text
+    assert (now() - dt.timedelta(hours=1)).timestamp() < int(number[1]) / 1000 < (now().timestamp() + 3600)
     assert "Key Compromise" in shown.text
     assert f"{verifier.leaf.serial_number:X}".zfill(2) in shown.text.replace(":", "")
+
+
+async def test_openssl_reads_higher_numbers_after_a_restore(
+    verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `-crlnumber` prints is what `wugan authority publish --crl-above` takes."""
+
+    async def listed() -> int:
+        await verifier.check_crl()
+        asked = ("openssl", "crl", "-in", "list.pem", "-noout", "-crlnumber", "-verify", "-CAfile", "issuing.pem")
+        shown = await must(*asked, cwd=verifier.folder)
+        assert "verify OK" in shown.err
+        return int(shown.text.strip().removeprefix("crlNumber="), 0)
+
+    first = await listed()
+    shutil.copytree(tmp_path / "authority", tmp_path / "backup")
+    for _ in range(3):
+        verifier.revoke()
+        verifier.issue()
+        seen = await listed()
+    assert seen > first + 3
+    backup = Revocation(Authority.load(tmp_path / "backup"))
+    monkeypatch.setattr(verifier.world.revocation, "crl", backup.crl)
+    assert await listed() > seen
+    backup.number_above(1 << 100)
+    assert await listed() == (1 << 100) + 1
 
 
 async def test_each_issuing_ca_answers_for_its_own_leaves_after_a_roll(verifier: Verifier) -> None:

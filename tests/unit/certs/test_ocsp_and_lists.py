@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from certs import keys, ocsp_responder
 from certs.authority import Authority
 from certs.errors import IdentityError, RevocationError
 from certs.ocsp_responder import OcspResponder
-from certs.revocation import LIST_LIFE, REASONS, Revocation
+from certs.revocation import HIGHEST_TOLD, LIST_LIFE, REASONS, Revocation
 
 FEDERATION = "test.wugan.internal"
 MEMBER = "11330000002482285J"
@@ -201,14 +202,74 @@ def test_a_list_is_made_anew_after_a_revocation_and_at_half_of_its_life_and_its_
     revoking: Revoking, tmp_path: Path
 ) -> None:
     hour = dt.timedelta(hours=1)
-    assert number(revoking.crl()) == number(revoking.crl(hour)) == 1
+    first = number(revoking.crl())
+    assert number(revoking.crl(hour)) == first
     # By another process.
     other = Revocation(Authority.load(tmp_path / "ca"))
     other.revoke(revoking.leaf.serial_number, x509.ReasonFlags.superseded, revoking.now)
-    assert number(revoking.crl(hour)) == 2
-    assert number(revoking.crl(hour * 12)) == 2
-    assert number(revoking.crl(hour * 13)) == 3
-    assert number(x509.load_der_x509_crl(other.crl("issuing", revoking.now))) == 4
+    second = number(revoking.crl(hour))
+    assert first < second == number(revoking.crl(hour * 12))
+    third = number(revoking.crl(hour * 13))
+    assert second < third < number(x509.load_der_x509_crl(other.crl("issuing", revoking.now)))
+
+
+def restored(home: Path, backup: Path) -> Revocation:
+    """What stands at the place of an authority that was lost: its backup."""
+    shutil.rmtree(home)
+    shutil.copytree(backup, home)
+    return Revocation(Authority.load(home))
+
+
+def test_a_lists_number_is_higher_after_a_restore_than_any_before(revoking: Revoking, tmp_path: Path) -> None:
+    """RFC 5280 section 5.2.3: who keeps the highest number would go on with the list of before the loss."""
+    home, backup = tmp_path / "ca", tmp_path / "backup"
+    hour = dt.timedelta(hours=1)
+    revoking.authority.issuing.roll(now=revoking.now, root_passphrase=b"root")
+    for name in ("issuing", "issuing-2"):
+        revoking.crl(name=name)
+    shutil.copytree(home, backup)
+    seen = dict.fromkeys(("issuing", "issuing-2"), 0)
+    for _ in range(5):
+        revoking.revocation.revoke(revoking.leaf.serial_number, x509.ReasonFlags.superseded, revoking.now)
+        for name in seen:
+            seen[name] = number(revoking.crl(hour, name))
+    again = restored(home, backup)
+    for name, before in seen.items():
+        after = x509.load_der_x509_crl(again.crl(name, revoking.now + hour + dt.timedelta(seconds=1)))
+        assert number(after) > before
+        assert number(after).bit_length() < 20 * 8
+
+
+def test_a_lists_number_goes_on_while_the_clock_goes_back(revoking: Revoking) -> None:
+    numbers = []
+    for days in (0, 400, 0, -30, 1):
+        numbers.append(number(revoking.crl(dt.timedelta(days=days))))
+        revoking.revocation.revoke(revoking.leaf.serial_number, x509.ReasonFlags.superseded, revoking.now)
+        numbers.append(number(revoking.crl(dt.timedelta(days=days))))
+    assert numbers == sorted(set(numbers))
+
+
+def test_lists_are_numbered_above_what_is_told(revoking: Revoking, tmp_path: Path) -> None:
+    """Restored from a backup of before a time when the clock was ahead: only who has the lists knows their numbers."""
+    home, backup = tmp_path / "ca", tmp_path / "backup"
+    shutil.copytree(home, backup)
+    year = dt.timedelta(days=365)
+    seen = number(revoking.crl(year))
+    serving = restored(home, backup)
+    assert number(x509.load_der_x509_crl(serving.crl("issuing", revoking.now))) < seen
+    Revocation(Authority.load(home)).number_above(seen)  # by a command, while another process serves
+    told = number(x509.load_der_x509_crl(serving.crl("issuing", revoking.now)))
+    assert told > seen
+    serving.number_above(1)
+    assert number(x509.load_der_x509_crl(serving.crl("issuing", revoking.now))) > told
+    Authority.load(home).issuing.roll(now=revoking.now, root_passphrase=b"root")
+    assert number(x509.load_der_x509_crl(serving.crl("issuing-2", revoking.now))) > seen
+
+
+@pytest.mark.parametrize("above", [-1, HIGHEST_TOLD + 1])
+def test_no_number_is_told_that_leaves_no_room(revoking: Revoking, above: int) -> None:
+    with pytest.raises(RevocationError, match="number"):
+        revoking.revocation.number_above(above)
 
 
 def test_an_unspecified_reason_is_said_by_saying_none(revoking: Revoking) -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from certs import sealed_key
 from certs.authority import Authority
 from certs.identity import Identity
 from certs.keys import generate_authority_key, generate_tls_key
+from certs.revocation import Revocation
 from gateway.cli.authority import authority
 from gateway.clock import SystemClock
 from tests.unit.authority.authority_world import ANHUI, ZHEJIANG, World
@@ -116,6 +118,29 @@ def test_members_are_added_listed_and_removed(founded: Administrator) -> None:
     assert founded.does("publish")["version"] == 5
     assert founded.does("publish", "--above", "100")["version"] == 101
     assert founded.does("publish")["version"] == 102
+
+
+def number_of_list(founded: Administrator) -> int:
+    authority = Authority.load(founded.home, passphrase=founded.daily.read_text().strip().encode())
+    made = x509.load_der_x509_crl(Revocation(authority).crl("issuing", dt.datetime.now(dt.UTC)))
+    authority.ledger.close()
+    return made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+@pytest.mark.parametrize("written", [str, hex])
+def test_revocation_lists_are_numbered_above_what_is_told(
+    founded: Administrator, written: Callable[[int], str]
+) -> None:
+    seen = number_of_list(founded) + 400 * 86_400_000
+    founded.does("publish", "--crl-above", written(seen))
+    assert number_of_list(founded) == seen + 1
+
+
+@pytest.mark.parametrize(("number", "said"), [("-5", "no number"), ("x", "no number"), (str(1 << 127), "127 bits")])
+def test_what_is_no_number_of_a_list_is_wrong_usage(founded: Administrator, number: str, said: str) -> None:
+    ran = founded.types("publish", f"--crl-above={number}", "--passphrase-file", str(founded.daily))
+    assert ran.exit_code == 2
+    assert said in ran.stderr
 
 
 def test_a_member_that_cannot_be_believed_is_refused(founded: Administrator) -> None:
