@@ -12,7 +12,8 @@ version. It goes through the states of `STEPS`, which is the whole rule of what 
 Of one adapter one version at most is live and one in shadow: promoting a version removes the one that was live,
 approving one removes the one that was in shadow. Who proposed a version may not approve it. What a department itself
 proposes over the network is no act: the approval then says so, and is the first that is heard of it here. A version
-that was removed never comes back; the department raises its version.
+that was removed never comes back; the department raises its version. A removal may say that the department itself does
+not come back (`gone_for_good`).
 
 Owns: this rule and the state it leads to. Refuses: keeping acts, looking at manifests, and what departments say
 (`gateway.inquiry.enlisting` joins that with this: they can only take back).
@@ -21,7 +22,7 @@ Owns: this rule and the state it leads to. Refuses: keeping acts, looking at man
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from gateway.access import people
@@ -84,6 +85,7 @@ class Version(NamedTuple):
         proposed_at_ms, changed_at_ms: when.
         number: of the act that brought the state.
         why: reason of that act, or what replaced the version.
+        for_good: removed by an act that says so of its department.
     """
 
     adapter: str
@@ -101,6 +103,7 @@ class Version(NamedTuple):
     changed_at_ms: int
     number: int
     why: str
+    for_good: bool = False
 
     @property
     def name(self) -> str:
@@ -164,6 +167,13 @@ class Adapters:
                 f"{statement.by} proposed {known.name}; it takes another person to approve it",
                 f"{known.name} 由 {statement.by} 提出，须由另一人批准",
             )
+        for_good = statement.body.get("for_good", False)
+        if not isinstance(for_good, bool) or (for_good and after != REMOVED):
+            raise PolicyError(
+                "only a removal can be for good, and says so by true or false",
+                "仅移除操作可注明永久退出，取值为 true 或 false",
+                field="for_good",
+            )
         after = after or known.before
         changed = known._replace(
             state=after,
@@ -173,6 +183,7 @@ class Adapters:
             changed_at_ms=statement.at_ms,
             number=statement.number,
             why=why,
+            for_good=for_good,
         )
         for other in self.of(known.adapter):
             if other.digest != known.digest and after in (other.state, other.before) and after in (SHADOW, LIVE):
@@ -218,6 +229,29 @@ class Adapters:
 
     def _put(self, version: Version) -> None:
         self._versions.setdefault(version.adapter, {})[version.digest] = version
+
+
+def gone_for_good(versions: Iterable[tuple[Version, int]]) -> frozenset[int]:
+    """Departments that administrators removed for good: what these told before, they cannot be asked about any more.
+
+    A version is removed to be replaced as well, by its next one or under another name. So a department is gone only
+    where the act that removed its last version says so, every other one of it was removed before, and none is proposed,
+    tried, suspended or live. One whose department is not known may be of each.
+
+    Args:
+        versions: all that acts are about, and those that departments propose themselves, each with its department
+            (wugan.adapter.v1.Department), 0 where that is not known.
+    """
+    known = list(versions)
+    last: dict[int, int] = {}
+    for version, department in known:
+        if version.for_good and department:
+            last[department] = max(version.number, last.get(department, 0))
+    return frozenset(
+        department
+        for department, number in last.items()
+        if all(version.state == REMOVED and version.number <= number for version, of in known if of in (department, 0))
+    )
 
 
 def _known(version: Version) -> PolicyError:

@@ -225,7 +225,18 @@ async def gateway(
             max_evidence=settings.inquiry.max_evidence,
         )
         notices = build_notices(
-            settings, book, departments, access, monitoring, directory, store, post, checks, clock, forget
+            settings,
+            book,
+            departments,
+            access,
+            monitoring,
+            directory,
+            store,
+            post,
+            checks,
+            clock,
+            forget,
+            lambda: enlisting.gone,
         )
         most = settings.cache.response_bytes
         finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None

@@ -161,6 +161,7 @@ def build_notices(
     checks: Checks,
     clock: Clock,
     forget: Invalidate,
+    gone: Callable[[], frozenset[int]],
 ) -> Notices:
     """What subscribes, follows departments, and tells and takes in notices."""
     given, deliver_ms = settings.notices, round(settings.outbox.longest_days * 86_400_000)
@@ -181,6 +182,7 @@ def build_notices(
         given,
         deliver_ms=deliver_ms,
         told=lambda count: metrics.NOTICES_SENT.add(by=count),
+        gone=gone,
     )
     registering = Registering(
         access,

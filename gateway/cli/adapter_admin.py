@@ -223,6 +223,15 @@ def resume(
 @click.command(help=say("Remove ADAPTER, or one version of it, for ever.", "移除 ADAPTER（或其某一版本），不可恢复。"))
 @ADAPTER
 @DIGEST
+@click.option(
+    "--for-good",
+    is_flag=True,
+    help=say(
+        "its department does not come back, under no other name either: what it told subscribers may be taken back "
+        "when the others find less. Never where it is to be replaced",
+        "该部门不再接入（亦不以其他标识接入）：其他部门查无相应记录时，可撤回此前据其发出的通知。拟更换接入时切勿使用",
+    ),
+)
 @WHY
 @signed
 def remove(
@@ -231,22 +240,45 @@ def remove(
     actor: Actor,
     adapter: str,
     digest: str,
+    for_good: bool,
     why: str,
 ) -> None:
     """Remove."""
     wanted = [states.PROPOSED, states.SHADOW, states.LIVE, states.SUSPENDED]
-    done = _each(config_file, actor, roles.REMOVE_ADAPTER, (adapter, digest, wanted), why)
-    tell(json_out, _told(done), f"{adapter} is removed", f"{adapter} 已移除")
+    if not for_good:
+        done = _each(config_file, actor, roles.REMOVE_ADAPTER, (adapter, digest, wanted), why)
+        tell(json_out, _told(done), f"{adapter} is removed", f"{adapter} 已移除")
+        return
+    # What its department withdrew is removed by its word alone: an administrator's act is still to come.
+    which = adapter, digest, [*wanted, states.REMOVED]
+    done = _each(config_file, actor, roles.REMOVE_ADAPTER, which, why, for_good=True)
+    tell(
+        json_out,
+        _told(done),
+        f"{adapter} is removed for good. Unless its department has another adapter, registered or in gateway.toml, "
+        "what it told subscribers does not hold back any more what the others find",
+        f"{adapter} 已永久移除。除非该部门另有接入（已登记或在 gateway.toml 中），"
+        "此前据其发出的通知不再阻止按其他部门的结果更正",
+    )
 
 
-def _each(config_file: Path, actor: Actor, act: str, which: tuple[str, str, Sequence[str]], why: str) -> list[Version]:
-    """The same act on every version that is meant."""
+def _each(
+    config_file: Path, actor: Actor, act: str, which: tuple[str, str, Sequence[str]], why: str, **more: bool
+) -> list[Version]:
+    """The same act on every version that is meant; `more`: what else it says."""
 
     async def work(at: Opened) -> list[Version]:
         ledger = at.administration.ledger
         found = chosen((await registered(at)).versions, *which)
         # What only a department said of a version is not undone by an act: on that record there may be nothing to do.
         able = [each for each in found if _able(ledger.adapters.find(each.adapter, each.digest), act)]
+        if not able and more:
+            raise fail(
+                f"{found[0].adapter} was removed already; register its manifest with a higher version, and remove "
+                "that --for-good",
+                f"{found[0].adapter} 此前已移除；请提高清单的 version 重新登记，再以 --for-good 移除该版本",
+                EXIT_REFUSED,
+            )
         if not able:
             raise fail(
                 f"that is the department's to undo: {found[0].changed_by} did it; {found[0].why}",
@@ -254,7 +286,7 @@ def _each(config_file: Path, actor: Actor, act: str, which: tuple[str, str, Sequ
                 EXIT_REFUSED,
             )
         for version in able:
-            await enact(at, actor, act, _named(version, why))
+            await enact(at, actor, act, {**_named(version, why), **more})
         return [await _again(at, version) for version in able]
 
     return run(config_file, work)

@@ -40,6 +40,7 @@ _STEPS = {
     "suspend": ("suspended", "暂停"),
     "resume": ("resumed", "恢复"),
     "remove": ("removed", "移除"),
+    "remove for good": ("removed for good", "永久移除"),
     "department registered": ("department: registered", "部门登记"),
     "department suspended": ("department: suspended", "部门暂停"),
     "department resumed": ("department: resumed", "部门恢复"),
@@ -165,7 +166,7 @@ async def _history(at: Opened, adapter: str) -> list[dict[str, Any]]:
 def _step(what: str, at_ms: int, by: str, body: Any) -> dict[str, Any]:
     return {
         "at": moment(at_ms),
-        "what": what.removeprefix("adapter."),
+        "what": what.removeprefix("adapter.") + (" for good" if body.get("for_good") is True else ""),
         "by": by,
         "digest": str(body.get("digest", "")),
         "why": str(body.get("why", "")),

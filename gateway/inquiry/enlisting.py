@@ -20,7 +20,8 @@ import structlog
 
 from adapters.contract import Adapter
 from adapters.errors import AdapterError
-from gateway.access.adapters import LIVE, REMOVED, SHADOW, Version
+from adapters.manifest import manifest_of
+from gateway.access.adapters import LIVE, PROPOSED, REMOVED, SHADOW, Version, gone_for_good
 from gateway.access.policy import Policy
 from gateway.access.words import Said, heard, together
 from gateway.clock import Clock
@@ -93,6 +94,8 @@ class Enlisting:
         self._woken = asyncio.Event()
         self._looking = asyncio.Lock()
         self._seen: tuple[Sequence[Version], int] | None = None
+        self._departments: dict[bytes, int] = {}
+        self._gone: frozenset[int] = frozenset()
         self.versions: list[Version] = []
         """All versions as they are by both records, at the last look."""
 
@@ -108,6 +111,13 @@ class Enlisting:
     def wake(self) -> None:
         """Look now: a department said something."""
         self._woken.set()
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Departments that administrators removed for good (`gateway.access.adapters.gone_for_good`), and of which the
+        configuration has no adapter; nobody while something was decided that was not looked at yet.
+        """
+        return self._gone if self._seen is not None and self._seen[0] == self._decided else frozenset()
 
     def is_fixed(self, adapter: str) -> bool:
         """Whether the configuration has an adapter of this name."""
@@ -180,6 +190,7 @@ class Enlisting:
             _log.info("adapters exchanged", registered=names)
         await self._tell(stages, self._stages)
         await self._forget_removed()
+        self._gone = await self._find_gone()
         self._seen = seen
 
     def _parted(self, key: Key) -> Source | None:
@@ -231,6 +242,34 @@ class Enlisting:
                 "its manifest cannot be read from the database: it was changed or damaged; register it again",
                 "无法从数据库读取其清单：内容被改动或损坏，请重新登记",
             ) from error
+
+    async def _find_gone(self) -> frozenset[int]:
+        """Who is gone, by what administrators decided and departments propose: a department's word removes nothing."""
+        if not any(each.for_good for each in self._decided):
+            return frozenset()
+        proposed = [each for each in self.versions if each.state == PROPOSED and not each.number]
+        found = [(each, await self._department(each)) for each in (*self._decided, *proposed)]
+        return gone_for_good(found) - {source.about.department for source in self._fixed}
+
+    async def _department(self, version: Version) -> int:
+        """Whose a version is, by its manifest; 0: it cannot be read.
+
+        Raises:
+            StoreError: the database does not answer.
+        """
+        known = self._departments.get(version.digest)
+        if known is None:
+            try:
+                text = await self._store.document(version.digest)
+                known = (await asyncio.to_thread(manifest_of, text or b"", version.adapter)).department
+            except StoreError as error:
+                if error.retryable:
+                    raise
+                known = 0
+            except AdapterError:
+                known = 0
+            self._departments[version.digest] = known
+        return known
 
     async def _tell(self, stages: dict[Key, str], before: dict[Key, str]) -> None:
         """Write what changed of how versions stand."""

@@ -8,7 +8,8 @@ and the record are one commit), taking anything back while a department is silen
 giving anybody up whose subscription is in force.
 
 The rule. Alarming news (a death, a prison) is told at once, though a department be silent. That there is no news, or
-that earlier news no longer holds, is believed only of an answer that is whole. Until then, and while the subscriber may
+that earlier news no longer holds, is believed only of an answer that is whole, in which all answered on whose word it
+stood, but for departments that an administrator removed for good. Until then, and while the subscriber may
 or can not be told, it is looked again, less and less often: once a day after `overdue_days`, of which the operator is
 told then (`gateway.vitals.changes`). It ends with the subscription.
 """
@@ -103,6 +104,7 @@ class Noticing:
         directory: gives the keys of the moment; nobody is told of who is not in it any more.
         deliver_ms: how long a notice may be on its way.
         told: called with the number of notices that were left with others, for metrics.
+        gone: departments that administrators removed for good, of the moment: nothing waits for their word.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Noticing:
         *,
         deliver_ms: int,
         told: Callable[[int], None] = lambda _: None,
+        gone: Callable[[], frozenset[int]] = frozenset,
     ) -> None:
         self._book = book
         self._departments = departments
@@ -131,6 +134,7 @@ class Noticing:
         self._deliver_ms = deliver_ms
         self._overdue_ms = round(settings.overdue_days * 86_400_000)
         self._told = told
+        self._gone = gone
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -318,7 +322,8 @@ class Noticing:
             return
         before = Told.unpacked(case.watched.told) if case.watched.told else None
         change = compare(self._book, before, finding_of(answer))
-        sure = not answer.partial if change is None else change.sure(whole=not answer.partial)
+        gone = sum(1 << department for department in self._gone())
+        sure = not answer.partial if change is None else change.sure(whole=not answer.partial, gone=gone)
         if not sure:
             why = HoldUp.DEPARTMENTS if answer.partial else HoldUp.OUT_OF_USE
             outcome.again(_pause(case.due.tries), why, member)
@@ -334,6 +339,8 @@ class Noticing:
             outcome.again(_pause(case.due.tries), HoldUp.OUTBOX, member)
             return
         told = f"notice {change.told.sequence}"
+        if not change.adds and change.unheard:  # then all of these are gone
+            told += f"; without {_named(change.unheard)}: removed for good"
         recorded = self._record(case, 0, told, sent)
         advance = Advance(case.watched, change.told.sequence, change.told.packed(), [leaving, recorded])
         outcome.effects.append(self._store.watches.advancing(advance)._replace(after=leaving.after))
@@ -375,6 +382,14 @@ class Noticing:
                 decision=case.account.of(what),
             )
         )
+
+
+def _named(departments: int) -> str:
+    """The departments of some bits, as the record names them."""
+    numbers = adapter_words.Department.DESCRIPTOR.values_by_number
+    return ", ".join(
+        each.name.removeprefix("DEPARTMENT_") for number, each in sorted(numbers.items()) if departments >> number & 1
+    )
 
 
 def _pause(tries: int) -> int:

@@ -16,7 +16,8 @@ not news either until the next check. So alive is alive, strong or weak.
 Which facts are lasting, and which records outlast what they order, is in the rule file.
 
 That what was told holds no more, or less of it, is believed only where everybody answered on whose word it stood: a
-department that was suspended or taken out of use since is none of those asked, and its silence no correction.
+department that was suspended or taken out of use since is none of those asked, and its silence no correction. Whom an
+administrator removed for good, by an act that says so, is waited for no longer.
 
 Owns: this comparison. Refuses: time, and knowing whom it is about.
 """
@@ -162,9 +163,14 @@ class Change(NamedTuple):
     adds: bool
     unheard: int = 0
 
-    def sure(self, *, whole: bool) -> bool:
-        """Whether it may be told of an answer that is `whole`, or not: nobody's silence could make it untrue."""
-        return self.adds or (whole and not self.unheard)
+    def sure(self, *, whole: bool, gone: int = 0) -> bool:
+        """Whether it may be told of an answer that is `whole`, or not: nobody's silence could make it untrue.
+
+        Args:
+            whole: whether everybody who was asked answered.
+            gone: bits 1 << Department of those that were removed for good: theirs is no silence.
+        """
+        return self.adds or (whole and not self.unheard & ~gone)
 
 
 def compare(book: RuleBook, before: Told | None, finding: Finding) -> Change | None:

@@ -27,8 +27,9 @@ _WHY: Final = {
     0: ("not looked at yet", "尚未核对"),
     HoldUp.DEPARTMENTS: ("departments do not answer", "部门未答复"),
     HoldUp.OUT_OF_USE: (
-        "departments that told earlier news are not in use, so that it cannot be taken back",
-        "此前通知所依据的部门已停用，无法确认通知是否撤回",
+        "departments that told earlier news are not in use, so that it cannot be taken back; one that does not come "
+        "back is removed by `wugan adapter remove --for-good`",
+        "此前通知所依据的部门已停用，无法确认通知是否撤回；若不再接入，请执行 `wugan adapter remove --for-good`",
     ),
     HoldUp.LINKS: (
         "departments that know which numbers belong together do not answer",

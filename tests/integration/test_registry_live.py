@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from federation_world import Member, SmallWorld, channel, question_about
 from test_two_provinces import answer_to, living_in_second
 
@@ -29,11 +29,16 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 pytestmark = pytest.mark.integration
 
 
-def wugan(member: Member, *arguments: str, by: str = "") -> Any:
-    """What a command tells, as JSON; in a thread of its own, for it has an event loop of its own."""
+def typed(member: Member, *arguments: str, by: str = "") -> Result:
+    """A command; in a thread of its own, for it has an event loop of its own."""
     signed = ["--why", "test", "--as", by, "--key", str(member.folder / "people" / f"{by}.pem")] if by else []
     config = ["--config", str(member.folder / "gateway.toml")]
-    ran = CliRunner(env={"WUGAN_LANG": "en"}).invoke(adapter, [*arguments, *config, *signed, "--json"])
+    return CliRunner(env={"WUGAN_LANG": "en"}).invoke(adapter, [*arguments, *config, *signed, "--json"])
+
+
+def wugan(member: Member, *arguments: str, by: str = "") -> Any:
+    """What a command tells, as JSON."""
+    ran = typed(member, *arguments, by=by)
     assert ran.exit_code == 0, ran.output
     return json.loads(ran.output)
 
@@ -79,7 +84,8 @@ async def test_departments_come_and_go_while_questions_are_answered(world: Small
             await taken_up(member, "late-registry", in_use=True)
             await asyncio.to_thread(wugan, member, "suspend", "late-registry", by="sun")
             await taken_up(member, "late-registry", in_use=False)
-            await asyncio.to_thread(wugan, member, "remove", "late-registry", by="li")
+            for_good = ["--for-good"] if cycle == 2 else []
+            await asyncio.to_thread(wugan, member, "remove", "late-registry", *for_good, by="li")
     finally:
         stop.set()
     assert await asking > 0
@@ -87,7 +93,11 @@ async def test_departments_come_and_go_while_questions_are_answered(world: Small
     assert outcomes
     assert all(each == {words.SOURCE_OUTCOME_ANSWERED} for each in outcomes.values()), outcomes
     history = (await asyncio.to_thread(wugan, member, "show", "late-registry"))["history"]
-    assert [each["what"] for each in history] == ["propose", "approve", "promote", "suspend", "remove"] * 3
+    acts = ["propose", "approve", "promote", "suspend", "remove"] * 3
+    assert [each["what"] for each in history] == [*acts[:-1], "remove for good"]
+    again = await asyncio.to_thread(typed, member, "remove", "late-registry", "--for-good", by="li")
+    assert again.exit_code == 1
+    assert "register its manifest with a higher version" in json.loads(again.stdout)["error"]["message"]
 
 
 REMOTE = """\

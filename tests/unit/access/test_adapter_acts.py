@@ -24,6 +24,7 @@ from gateway.access.adapters import (
     SUSPENDED,
     Adapters,
     Version,
+    gone_for_good,
 )
 from gateway.errors import PolicyError
 from tests.unit.access.access_world import office
@@ -188,3 +189,68 @@ async def test_roles_are_separated_here_too_and_everything_is_in_the_audit_trail
             "adapter.approve",
             "adapter.suspend",
         ]
+
+
+COURTS, BANKS = 3, 8
+
+
+def gone(adapters: Adapters, departments: dict[int, int]) -> frozenset[int]:
+    """Who is gone, of versions by number whose departments are known."""
+    return gone_for_good((each, departments.get(int.from_bytes(each.digest), 0)) for each in adapters)
+
+
+@pytest.mark.parametrize("state", [PROPOSED, SHADOW, LIVE, SUSPENDED])
+def test_a_department_is_gone_for_good_only_by_an_act_that_says_so(state: str) -> None:
+    merely, for_good = done(*LEADING_TO[state]), done(*LEADING_TO[state])
+    assert gone(merely, {1: COURTS}) == frozenset()
+    merely.apply(act(9, people.REMOVE_ADAPTER))
+    assert gone(merely, {1: COURTS}) == frozenset(), "removed to be replaced, perhaps"
+    for_good.apply(act(9, people.REMOVE_ADAPTER, for_good=True))
+    assert gone(for_good, {1: COURTS}) == {COURTS}
+    assert gone(for_good, {}) == frozenset(), "nobody knows whose it was"
+
+
+@pytest.mark.parametrize("state", [PROPOSED, SHADOW, LIVE, SUSPENDED])
+def test_no_department_is_gone_of_which_there_is_another_version(state: str) -> None:
+    """Under another name, or of which it is not known whose it is."""
+    adapters = done(*LEADING_TO[LIVE])
+    adapters.apply(act(4, people.REMOVE_ADAPTER, for_good=True))
+    for number, name in enumerate(LEADING_TO[state], 5):
+        by = "wang" if name == people.PROPOSE_ADAPTER else "li"
+        adapters.apply(act(number, name, 2, by=by, adapter="courts-2"))
+    assert gone(adapters, {1: COURTS, 2: BANKS}) == {COURTS}
+    assert gone(adapters, {1: COURTS, 2: COURTS}) == frozenset()
+    assert gone(adapters, {1: COURTS}) == frozenset()
+    adapters.apply(act(20, people.REMOVE_ADAPTER, 2, adapter="courts-2"))
+    assert gone(adapters, {1: COURTS, 2: COURTS}) == frozenset(), "it came back, and went without a word"
+    assert gone(adapters, {1: COURTS}) == frozenset()
+    assert gone(adapters, {1: COURTS, 2: BANKS}) == {COURTS}
+
+
+@pytest.mark.parametrize("state", [PROPOSED, SHADOW, LIVE, SUSPENDED])
+def test_nor_one_that_had_another_version_before(state: str) -> None:
+    adapters = done(*LEADING_TO[LIVE])
+    for number, name in enumerate(LEADING_TO[state], 4):
+        by = "wang" if name == people.PROPOSE_ADAPTER else "li"
+        adapters.apply(act(number, name, 2, by=by, adapter="courts-2"))
+    adapters.apply(act(20, people.REMOVE_ADAPTER, for_good=True))
+    assert gone(adapters, {1: COURTS, 2: COURTS}) == frozenset()
+    adapters.apply(act(21, people.REMOVE_ADAPTER, 2, adapter="courts-2", for_good=True))
+    assert gone(adapters, {1: COURTS, 2: COURTS}) == {COURTS}
+
+
+def test_what_was_removed_before_does_not_keep_a_department() -> None:
+    adapters = done(*LEADING_TO[LIVE])
+    for number, name in enumerate(LEADING_TO[LIVE], 4):
+        adapters.apply(act(number, name, 2, by="wang" if name == people.PROPOSE_ADAPTER else "li"))
+    adapters.apply(act(7, people.REMOVE_ADAPTER, 2, for_good=True))
+    assert gone(adapters, {2: COURTS}) == {COURTS}
+
+
+@pytest.mark.parametrize(("name", "said"), [(people.SUSPEND_ADAPTER, True), (people.REMOVE_ADAPTER, "yes")])
+def test_for_good_is_said_of_a_removal_alone_and_plainly(name: str, said: Any) -> None:
+    adapters = done(*LEADING_TO[LIVE])
+    with pytest.raises(PolicyError) as caught:
+        adapters.apply(act(9, name, for_good=said))
+    assert caught.value.field == "for_good"
+    assert only(adapters).state == LIVE

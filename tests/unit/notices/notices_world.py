@@ -133,6 +133,8 @@ class World:
         self.departments = Departments(departments, BOOK.names_match, clock)
         self.access = Access(clock, Quotas(b.store.usage), policy(terms()), digest=digest_of, harvest=harvest)
         self.cached: list[tuple[str, bytes]] = []
+        self.gone: frozenset[int] = frozenset()
+        """B's departments that administrators removed for good."""
         deliver_ms = 30 * DAY_MS
         self.subscribing = Subscribing(
             A.member_id, BOOK, a.directory, a.store, a.outbox, clock, self.settings, deliver_ms=deliver_ms
@@ -155,6 +157,7 @@ class World:
             clock,
             self.settings,
             deliver_ms=deliver_ms,
+            gone=lambda: self.gone,
         )
         self.registering = Registering(
             self.access,

@@ -173,6 +173,42 @@ async def test_nothing_is_taken_back_while_the_department_that_told_it_is_out_of
         assert (death_told.kept.retracted, correction.kept.retracts_from) == (True, 1)
 
 
+async def test_what_departments_told_that_were_removed_for_good_is_taken_back_when_the_others_find_less(
+    tmp_path: Path,
+) -> None:
+    """As long as one of them is only away, nothing is; who is not heard of it is on record."""
+    civil, courts = Feed({ANNA: [VISIT]}), Feed({ANNA: []}, department=v.DEPARTMENT_COURTS)
+    police = Feed({ANNA: [VISIT]}, department=v.DEPARTMENT_PUBLIC_SECURITY)
+    insurance = Silent({}, department=v.DEPARTMENT_HEALTH_INSURANCE)
+    async with world(tmp_path, civil, courts, police, insurance) as w:
+        await w.subscribe(ANNA)
+        civil.people[ANNA] = [VISIT, death()]
+        courts.record(ANNA, row("DECLARED_DEAD", 3))
+        await w.settle()
+        assert await w.statuses() == [DECEASED]
+        sources = w.departments.sources
+        sources.use([source for source in sources.hand.live if source.adapter in (police, insurance)])
+        police.record(ANNA, VISIT)
+        for gone in (frozenset[int](), frozenset({v.DEPARTMENT_CIVIL_AFFAIRS}), frozenset({v.DEPARTMENT_BANKS})):
+            w.gone = gone
+            w.clock.advance(3600)
+            await w.settle()
+            assert await w.statuses() == [DECEASED], "taken back though one who told it is only away"
+        w.gone = frozenset({v.DEPARTMENT_CIVIL_AFFAIRS, v.DEPARTMENT_COURTS})
+        insurance.down()
+        w.clock.advance(3600)
+        await w.settle()
+        assert await w.statuses() == [DECEASED], "taken back of an answer that is not whole"
+        insurance.up()
+        await w.looked_again()
+        told, correction = await w.told()
+        assert (told.kept.retracted, correction.kept.retracts_from) == (True, 1)
+        heard = [source.department for source in findings_of(correction).sources]
+        assert heard == [police.about.department, insurance.about.department], "it says on whose answer it is told"
+        (recorded,) = [each.decision for each in await w.recorded(w.b) if "notice 2" in each.decision]
+        assert "without CIVIL_AFFAIRS, COURTS: removed for good" in recorded
+
+
 async def test_a_notice_that_comes_after_its_correction_is_told_as_taken_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,8 +95,8 @@ class Registry:
     def body(digest: bytes, adapter: str = "civil-affairs") -> dict[str, str]:
         return {"adapter": adapter, "digest": digest.hex(), "why": "test"}
 
-    async def act(self, act: str, digest: bytes, by: str = "li", adapter: str = "civil-affairs") -> None:
-        await self.office.act(by, act, self.body(digest, adapter))
+    async def act(self, act: str, digest: bytes, by: str = "li", adapter: str = "civil-affairs", **more: bool) -> None:
+        await self.office.act(by, act, {**self.body(digest, adapter), **more})
 
     async def live(self, text: bytes, adapter: str = "civil-affairs", version: str = "1") -> bytes:
         """A version brought into use from nothing."""

@@ -15,6 +15,7 @@ from gateway.errors import AccessError, RefusedError
 from gateway.inquiry import applying
 from gateway.inquiry.applying import Applying
 from tests.unit.registry.registry_world import Registry, registry
+from wugan.adapter.v1 import vocabulary_pb2 as v
 
 MEMBER = "11330000002482285J"
 PEER = Identity("demo.wugan.internal", MEMBER, ROLE_DEPARTMENT, "burials")
@@ -146,3 +147,18 @@ def test_what_pushes_is_monitored_without_being_followed() -> None:
     manifest = manifest_of(text(), "burials.yaml")
     about = manifest.description()
     assert (about.changes, about.pushes, manifest.monitored) == (False, True, True)
+
+
+async def test_what_the_department_itself_withdrew_is_gone_only_once_an_administrator_says_so(
+    w: Registry, department: Applying
+) -> None:
+    version = await department.register(PEER, text(), "first")
+    await approved(w, version.digest)
+    await department.withdraw(PEER, version.digest, "over")
+    assert w.enlisting.gone == frozenset()
+    await w.act(people.REMOVE_ADAPTER, version.digest, adapter="burials", for_good=True)
+    await w.look()
+    assert w.enlisting.gone == {v.DEPARTMENT_CIVIL_AFFAIRS}
+    again = await department.register(PEER, text(2), "back")
+    assert again.state == states.PROPOSED
+    assert w.enlisting.gone == frozenset()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from adapters.contract import Description, Found, Lookup
+from adapters.contract import Adapter, Description, Found, Lookup
 from gateway.access import adapters as states
 from gateway.access import people
+from gateway.access.policy import Policy
 from gateway.access.words import (
     REGISTERED,
     RESUMED_BY_DEPARTMENT,
@@ -20,11 +22,15 @@ from gateway.access.words import (
     together,
 )
 from gateway.clock import SystemClock
-from gateway.inquiry.sources import Sources
+from gateway.errors import StoreError
+from gateway.inquiry.enlisting import Enlisting
+from gateway.inquiry.sources import Source, Sources
 from gateway.observing.health import Level
+from gateway.sections.resilience import DepartmentBreakerSettings
 from gateway.store.adapters import Document, Word
 from gateway.vitals.adapters import AdapterVitals
-from tests.unit.registry.registry_world import ALIVE, DEAD, database, manifest, registry
+from tests.unit.registry.registry_world import ALIVE, DEAD, Registry, database, manifest, registry
+from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 
@@ -335,3 +341,89 @@ async def test_questions_under_way_never_notice_that_adapters_come_and_go(tmp_pa
             ("other", words.SOURCE_OUTCOME_ANSWERED),
             ("civil-affairs", words.SOURCE_OUTCOME_ANSWERED),
         }
+
+
+async def test_a_department_is_gone_once_an_act_says_for_good_and_back_with_its_next_version(tmp_path: Path) -> None:
+    database(tmp_path)
+    async with registry(tmp_path) as w:
+        first = await w.live(manifest())
+        assert w.enlisting.gone == frozenset()
+        await w.act(people.REMOVE_ADAPTER, first)
+        await w.look()
+        assert w.enlisting.gone == frozenset(), "it may only be replaced"
+        second = await w.live(manifest("2"), version="2")
+        await w.act(people.SUSPEND_ADAPTER, second)
+        await w.look()
+        assert w.enlisting.gone == frozenset(), "it is away"
+        await w.act(people.REMOVE_ADAPTER, second, for_good=True)
+        await w.look()
+        assert w.enlisting.gone == {v.DEPARTMENT_CIVIL_AFFAIRS}
+        assert (await another(w)).gone == {v.DEPARTMENT_CIVIL_AFFAIRS}, "after a restart too"
+        await w.propose(manifest("3", adapter="burials"), "burials", "3")
+        w.enlisting.take(Policy.of(w.office.administration.ledger))
+        assert w.enlisting.gone == frozenset(), "what was decided since is not looked at yet"
+        await w.look()
+        assert w.enlisting.gone == frozenset(), "another version is about to come"
+
+
+async def another(w: Registry, *, fixed: Sequence[Source] = ()) -> Enlisting:
+    """The gateway started anew."""
+    started = Enlisting(
+        Sources(w.clock, DepartmentBreakerSettings()), fixed, w.store.adapters, never, w.clock, poll_s=1
+    )
+    started.take(Policy.of(w.office.administration.ledger))
+    await started.look()
+    return started
+
+
+def never(version: states.Version, _: bytes) -> Callable[[], Adapter]:
+    raise AssertionError(version.name)
+
+
+async def test_a_department_of_the_configuration_is_not_gone(tmp_path: Path) -> None:
+    database(tmp_path)
+    async with registry(tmp_path) as w:
+        old = await w.live(manifest(adapter="old"), "old")
+        await w.act(people.REMOVE_ADAPTER, old, adapter="old", for_good=True)
+        w.clock.advance(1)
+        fixed = w.departments.sources.source(Slow("of the configuration"))
+        assert (await another(w)).gone == {v.DEPARTMENT_CIVIL_AFFAIRS}
+        assert (await another(w, fixed=[fixed])).gone == frozenset()
+
+
+async def test_nobody_is_gone_while_it_is_not_known_whose_a_version_is(tmp_path: Path) -> None:
+    database(tmp_path)
+    async with registry(tmp_path) as w:
+        old = await w.live(manifest(adapter="old"), "old")
+        await w.act(people.REMOVE_ADAPTER, old, adapter="old", for_good=True)
+        unreadable = await w.propose(b"no manifest at all")
+        await w.look()
+        assert w.enlisting.gone == frozenset()
+        await w.act(people.REMOVE_ADAPTER, unreadable, for_good=True)
+        await w.look()
+        assert w.enlisting.gone == frozenset(), "it may have been of the same"
+        last = await w.live(manifest("3"), version="3")
+        await w.act(people.REMOVE_ADAPTER, last, for_good=True)
+        await w.look()
+        assert w.enlisting.gone == {v.DEPARTMENT_CIVIL_AFFAIRS}
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_while_manifests_cannot_be_read_nobody_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, retryable: bool
+) -> None:
+    database(tmp_path)
+    async with registry(tmp_path) as w:
+        old = await w.live(manifest())
+        await w.act(people.REMOVE_ADAPTER, old, for_good=True)
+
+        async def away(_: bytes) -> bytes:
+            raise StoreError("away", "不可用", retryable=retryable)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(w.store.adapters, "document", away)
+            w.enlisting.take(Policy.of(w.office.administration.ledger))
+            await w.enlisting.once()
+            assert w.enlisting.gone == frozenset()
+        await w.enlisting.once()
+        assert w.enlisting.gone == (frozenset({v.DEPARTMENT_CIVIL_AFFAIRS}) if retryable else frozenset())

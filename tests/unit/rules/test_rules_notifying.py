@@ -150,6 +150,18 @@ def test_nothing_is_taken_back_while_somebody_is_not_asked_on_whose_word_it_stan
     assert not believed.sure(whole=False)
 
 
+def test_whoever_was_removed_for_good_is_not_waited_for_but_every_other_is() -> None:
+    imprisoned = Finding(STRONG, PRISON, 0, frozenset({SENTENCE}), True, grounds=COURTS | JUSTICE, heard=COURTS)
+    _, change = history(imprisoned, Finding(STRONG, 0, 0))
+    assert change is not None
+    assert change.unheard == COURTS | JUSTICE
+    assert [change.sure(whole=True, gone=gone) for gone in (0, COURTS, JUSTICE, COURTS | JUSTICE)] == [
+        *[False, False, False],
+        True,
+    ]
+    assert not change.sure(whole=False, gone=COURTS | JUSTICE)
+
+
 def test_bad_news_does_not_wait_for_whom_an_earlier_notice_stands_on() -> None:
     imprisoned = Finding(STRONG, PRISON, 0, frozenset({SENTENCE}), True, grounds=COURTS, heard=COURTS | JUSTICE)
     dead = Finding(DEAD, PRISON, DAY, frozenset({TAKEN_IN}), True, grounds=JUSTICE, heard=JUSTICE)
