@@ -1,8 +1,9 @@
 """Signing keys in a hardware token (PKCS#11 v2.40 and later), used there and never taken out.
 
-Owns: one session with a token, and Ed25519 keys that are made and used in it: `TokenKey` is an `Ed25519PrivateKey` like
-any other, so that certification requests and envelopes are signed with it in the same way. Refuses: handing out a
-private key, keys that the token would give away, and tokens that cannot do EdDSA (mechanism CKM_EDDSA).
+Owns: Ed25519 keys that are made and used in a token: `TokenKey` is an `Ed25519PrivateKey` like any other, so that
+certification requests and envelopes are signed with it in the same way. Refuses: the session with the token, which is
+opened anew when it was pulled out and put back (`certs.token_session`), handing out a private key, keys that the token
+would give away, and tokens that cannot do EdDSA (mechanism CKM_EDDSA).
 
 python-pkcs11 is the extra "hsm"; it is imported only when a token is configured.
 """
@@ -19,7 +20,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from certs.errors import TokenAwayError, TokenError
+from certs.token_session import Anew, TokenSession
 from certs.token_thread import TokenThread
+from certs.token_words import require_tries, why
 
 if TYPE_CHECKING:
     import pkcs11
@@ -38,30 +41,16 @@ WITHIN_S: Final = 30.0
 
 T = TypeVar("T")
 
-_CAUSES: Final = {
-    "PinIncorrect": ("the PIN is wrong", "PIN 错误"),
-    "PinLocked": ("the PIN is locked, its administrator unlocks it", "PIN 已锁定，须由设备管理员解锁"),
-    "PinLenRange": ("the PIN is too short or too long", "PIN 长度不符"),
-    "PinExpired": ("the PIN has expired", "PIN 已过期"),
-    "NoSuchToken": ("there is no token of that label", "没有该标签的密码设备"),
-    "MultipleTokensReturned": ("several tokens have that label", "有多个密码设备使用该标签"),
-    "TokenNotPresent": ("it is not plugged in", "设备未接入"),
-    "TokenNotRecognised": ("the module does not know it", "模块无法识别该设备"),
-    "UserPinNotInitialized": ("no user PIN has been set", "尚未设置用户 PIN"),
-    "RuntimeError": ("the module cannot be loaded", "模块无法加载"),
-    "PKCS11Error": ("the module cannot be loaded", "模块无法加载"),
-    "UnicodeDecodeError": ("the PIN is no text", "PIN 不是文本"),
-    "TimeoutError": ("no answer in time", "未按时应答"),
-}
 
-
-def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
+def open_token(module: Path, label: str, pin: bytes, anew: Callable[[], bytes] | None = None) -> Pkcs11Token:
     """Log in to a token.
 
     Args:
         module: the vendor's shared library.
         label: of the token.
         pin: the user's.
+        anew: reads the PIN for another login, after the token was pulled out and put back; raises CertsError. None:
+            there is no other login.
 
     Raises:
         TokenError: there is no such module or token, it hangs, the PIN is wrong, or the token cannot do EdDSA.
@@ -79,7 +68,7 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
     def opened() -> tuple[pkcs11.Session, bool]:
         nonlocal pin_shown
         token = pkcs11.lib(str(module)).get_token(token_label=label)
-        _require_tries(token.flags, label)
+        require_tries(token.flags, label)
         able = pkcs11.Mechanism.EDDSA in token.slot.get_mechanisms()
         text = pin.decode("utf-8")
         pin_shown = True
@@ -104,24 +93,8 @@ def open_token(module: Path, label: str, pin: bytes) -> Pkcs11Token:
             f"token {label!r} cannot sign with Ed25519 (no mechanism CKM_EDDSA); use another, or key files",
             f"密码设备 {label!r} 不支持 Ed25519（无 CKM_EDDSA 机制），请更换设备或使用密钥文件",
         )
-    return Pkcs11Token(session, label)
-
-
-def _require_tries(flags: pkcs11.TokenFlag, label: str) -> None:
-    """Return unless one more wrong PIN locks the token, or one did.
-
-    Raises:
-        TokenError: it does.
-    """
-    import pkcs11
-
-    if flags & (pkcs11.TokenFlag.USER_PIN_FINAL_TRY | pkcs11.TokenFlag.USER_PIN_LOCKED):
-        raise TokenError(
-            f"token {label!r}: too many wrong PINs; it is locked, or the next wrong one locks it, so none was tried. "
-            "Its administrator unlocks it, or logs in once with the right PIN by the vendor's own program",
-            f"密码设备 {label!r} 的 PIN 错误次数过多，已锁定或再错一次即锁定，故未尝试登录；请设备管理员解锁，"
-            "或使用厂商工具以正确 PIN 登录一次",
-        )
+    again = None if anew is None else Anew(pkcs11.lib(str(module)), anew)
+    return Pkcs11Token(session, label, anew=again)
 
 
 class Pkcs11Token:
@@ -132,13 +105,13 @@ class Pkcs11Token:
         session: pkcs11.Session,
         label: str,
         *,
+        anew: Anew | None = None,
         sign_within_s: float = SIGN_WITHIN_S,
         within_s: float = WITHIN_S,
     ) -> None:
-        self._session = session
+        self._sessions = TokenSession(session, label, anew)
         self._sign_within_s = sign_within_s
         self._within_s = within_s
-        self._serial: bytes = session.token.serial
         self._label = label
         self._looking, self._signing = TokenThread("token"), TokenThread("token signing")
 
@@ -146,10 +119,17 @@ class Pkcs11Token:
         """Log out."""
         import pkcs11
 
-        with contextlib.suppress(pkcs11.PKCS11Error, TimeoutError):  # a token that was pulled out is logged out
-            self._looking.do(self._session.close, self._sign_within_s)
+        # A token that was pulled out is logged out; its handle may be another session's by now.
+        with contextlib.suppress(pkcs11.PKCS11Error, TimeoutError):
+            if not self._sessions.is_lost:
+                self._looking.do(self.session.close, self._sign_within_s)
         self._looking.close()
         self._signing.close()
+
+    @property
+    def session(self) -> pkcs11.Session:
+        """The session of the moment, lost or not."""
+        return self._sessions.present
 
     def make(self, label: str) -> Ed25519PrivateKey:
         """The key of that label, made in the token if there is none.
@@ -172,7 +152,7 @@ class Pkcs11Token:
         if found:
             return
         parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters(_ED25519_OID)}
-        self._session.create_domain_parameters(pkcs11.KeyType.EC_EDWARDS, parameters, local=True).generate_keypair(
+        self.session.create_domain_parameters(pkcs11.KeyType.EC_EDWARDS, parameters, local=True).generate_keypair(
             mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
             store=True,
             label=label,
@@ -191,6 +171,7 @@ class Pkcs11Token:
     def _find(self, label: str) -> TokenKey:
         import pkcs11
 
+        session = self.session  # before anything is found in it: it may be another one at any moment
         self._require_there()
         try:
             halves = {each.object_class: each for each in self._objects(label)}
@@ -210,7 +191,7 @@ class Pkcs11Token:
                 f"密码设备 {self._label!r} 中的密钥 {label!r} 可被导出，请轮换为不可导出的密钥",
             )
         # CKA_EC_POINT is the point in a DER OCTET STRING; some tokens leave the two bytes before it out.
-        return TokenKey(self, private, Ed25519PublicKey.from_public_bytes(point[-_PUBLIC_BYTES:]))
+        return TokenKey(self, private, Ed25519PublicKey.from_public_bytes(point[-_PUBLIC_BYTES:]), label, session)
 
     def destroy(self, label: str) -> None:
         """Return when there is no key of that label.
@@ -230,8 +211,8 @@ class Pkcs11Token:
                 f"密码设备 {self._label!r} 声称已销毁密钥 {label!r}，但该密钥仍在",
             )
 
-    def sign(self, private: Any, data: bytes) -> bytes:
-        """Ed25519 signature by a private key of this token.
+    def sign(self, key: TokenKey, data: bytes) -> bytes:
+        """Ed25519 signature by a private key of this token, found again where the token was plugged in again.
 
         Raises:
             TokenError: the token does not do it, or not in time.
@@ -239,16 +220,43 @@ class Pkcs11Token:
         import pkcs11
 
         def signed() -> bytes:
-            return bytes(private.sign(data, mechanism=pkcs11.Mechanism.EDDSA))
+            return bytes(self._private(key).sign(data, mechanism=pkcs11.Mechanism.EDDSA))
 
         return self._within(self._signing, signed, self._sign_within_s, ("sign", "签名"))
+
+    def _private(self, key: TokenKey) -> Any:
+        """The key's private half in the session of the moment. Raises TokenError where it is there no more."""
+        session = self.session
+        if key.session is not session:
+            found = self._find(key.label)
+            if found.public_key() != key.public_key():
+                raise TokenError(
+                    f"token {self._label!r} has another key of the label {key.label!r} now; use the token that it was "
+                    "made in",
+                    f"密码设备 {self._label!r} 中标签为 {key.label!r} 的密钥已不是原密钥，请使用生成该密钥的设备",
+                )
+            key.private, key.session = found.private, session
+        return key.private
 
     def _within(self, thread: TokenThread, work: Callable[[], T], within_s: float, what: tuple[str, str]) -> T:
         """What the module does, while the device answers. Raises TokenError where it does not, or fails."""
         import pkcs11
 
+        def used() -> T:
+            session = self._sessions.ready()
+            try:
+                done = work()
+            except pkcs11.PKCS11Error as error:
+                self._sessions.failed(session, error)
+                raise
+            except TokenError as error:
+                self._sessions.failed(session, error.__cause__)
+                raise
+            self._sessions.worked(session)
+            return done
+
         try:
-            return thread.do(work, within_s)
+            return thread.do(used, within_s)
         except (TimeoutError, pkcs11.PKCS11Error) as error:
             raise self._failed(*what, error) from error
 
@@ -261,10 +269,10 @@ class Pkcs11Token:
         import pkcs11
 
         try:
-            there = self._session.token.slot.get_token()
+            there = self.session.token.slot.get_token()
         except pkcs11.PKCS11Error as error:
             raise self._failed("answer", "应答", error) from error
-        if there.serial != self._serial:
+        if there.serial != self._sessions.serial:
             raise TokenError(
                 f"another token than {self._label!r} is plugged in; plug that in, or restart the gateway",
                 f"接入的不是密码设备 {self._label!r}，请接入该设备，或重启网关",
@@ -274,7 +282,7 @@ class Pkcs11Token:
         import pkcs11
 
         try:
-            return list(self._session.get_objects({pkcs11.Attribute.LABEL: label}))
+            return list(self.session.get_objects({pkcs11.Attribute.LABEL: label}))
         except pkcs11.PKCS11Error as error:
             raise self._failed("find a key", "查找密钥", error) from error
 
@@ -288,19 +296,18 @@ class Pkcs11Token:
         )
 
 
-def why(error: Exception) -> tuple[str, str]:
-    """Why a token was not opened, in both languages; without what the library says, which may quote the PIN."""
-    name = type(error).__name__
-    return _CAUSES.get(name, (name, name))
-
-
 class TokenKey(Ed25519PrivateKey):
     """An Ed25519 private key that lives in a token. cryptography takes it for signing wherever it takes its own."""
 
-    def __init__(self, token: Pkcs11Token, private: Any, public: Ed25519PublicKey) -> None:
+    def __init__(
+        self, token: Pkcs11Token, private: Any, public: Ed25519PublicKey, label: str = "", session: Any = None
+    ) -> None:
         self._token = token
-        self._private = private
         self._public = public
+        self.private = private
+        """The object in `session`, by which the token knows it."""
+        self.session = session or token.session
+        self.label = label
 
     def public_key(self) -> Ed25519PublicKey:
         """Its public half."""
@@ -313,7 +320,7 @@ class TokenKey(Ed25519PrivateKey):
             TokenError: the token did not sign, or signed wrongly.
         """
         data = bytes(data)
-        signature = self._token.sign(self._private, data)
+        signature = self._token.sign(self, data)
         try:
             self._public.verify(signature, data)
         except InvalidSignature as error:

@@ -7,6 +7,7 @@ Refuses: deciding which key is current (`certs.rotation`). Readers get a whole s
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -59,7 +60,8 @@ def open_slots(settings: GatewaySettings) -> KeySlots:
         passphrase = None if keys.passphrase_file is None else read_passphrase(keys.passphrase_file)
         token = None
         if keys.pkcs11 is not None:
-            token = open_token(keys.pkcs11.module, keys.pkcs11.token, read_passphrase(keys.pkcs11.pin_file))
+            pin = functools.partial(read_passphrase, keys.pkcs11.pin_file)
+            token = open_token(keys.pkcs11.module, keys.pkcs11.token, pin(), pin)
         return KeySlots.open(settings.keys_folder, passphrase=passphrase, token=token)
     except CertsError as error:
         later = isinstance(error, SlotHeldError | TokenAwayError)

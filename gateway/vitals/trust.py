@@ -113,8 +113,10 @@ def _unsigned(error: CertsError) -> HealthFact:
         Level.FAILING,
         f"Nothing can be signed, so nothing is asked or answered: {error.en}.",
         f"无法签名，因此既不能查询也不能答复：{error.zh}。",
-        "Make the hardware token available and restart the gateway; if it is lost: docs/operations/rotate.md.",
-        "请恢复密码设备后重启网关；若设备丢失，见 docs/operations/rotate.md。",
+        "Plug the hardware token in: it is used again by itself. If it is not within a minute, do what the error says, "
+        "then restart the gateway; if the token is lost: docs/operations/rotate.md.",
+        "请接入密码设备，接入后自动恢复；一分钟内未恢复的，请按错误提示处理后重启网关；"
+        "若设备丢失，见 docs/operations/rotate.md。",
     )
 
 

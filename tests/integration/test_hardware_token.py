@@ -7,13 +7,15 @@ import contextlib
 import copy
 import random
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from office_world import two_provinces
 from runbook import PAGES
 from softhsm import LABEL, PIN, SoftHsm, softhsm
@@ -80,7 +82,7 @@ def test_a_key_that_could_be_taken_out_is_refused(token: Pkcs11Token, label: str
     from pkcs11.util.ec import encode_named_curve_parameters
 
     parameters = {pkcs11.Attribute.EC_PARAMS: encode_named_curve_parameters("1.3.101.112")}
-    token._session.create_domain_parameters(pkcs11.KeyType.EC_EDWARDS, parameters, local=True).generate_keypair(
+    token.session.create_domain_parameters(pkcs11.KeyType.EC_EDWARDS, parameters, local=True).generate_keypair(
         mechanism=pkcs11.Mechanism.EC_EDWARDS_KEY_PAIR_GEN,
         store=True,
         label=label,
@@ -142,6 +144,66 @@ def test_a_key_is_not_taken_for_destroyed_while_its_token_is_away(hsm: SoftHsm, 
     again.find(label)
     again.destroy(label)
     again.close()
+
+
+def test_a_token_that_is_put_back_signs_again_without_a_restart(hsm: SoftHsm, label: str) -> None:
+    reads: list[bytes] = []
+
+    def pin() -> bytes:
+        reads.append(hsm.pin_file.read_bytes().strip())
+        return reads[-1]
+
+    token = open_token(hsm.module, LABEL, PIN.encode(), pin)
+    key = token.make(label)
+    for times in (1, 2):
+        with away(hsm), pytest.raises(TokenError, match="plugged in"):
+            token.find(label)
+        with contextlib.suppress(TokenError):  # noticed here at the latest
+            key.sign(b"data")
+        wait_until(lambda: signs(key), 10)
+        assert len(reads) == times
+    token.find(label)
+    token.destroy(label)
+    token.close()
+
+
+def test_a_pin_file_that_became_wrong_is_shown_to_the_token_once(hsm: SoftHsm, label: str) -> None:
+    shown: list[bytes] = []
+
+    def wrong() -> bytes:
+        shown.append(b"0000-wrong")
+        return shown[-1]
+
+    token = open_token(hsm.module, LABEL, PIN.encode(), wrong)
+    key = token.make(label)
+    for _ in range(3):
+        with away(hsm):
+            pass
+        for _ in range(3):
+            with pytest.raises(TokenError) as caught:
+                key.sign(b"data")
+            assert "0000-wrong" not in caught.value.en + caught.value.zh
+    assert "no PIN is tried any more" in caught.value.en
+    assert len(shown) == 1
+    token.close()
+    again = open_token(hsm.module, LABEL, PIN.encode())
+    again.destroy(label)
+    again.close()
+
+
+def signs(key: Ed25519PrivateKey) -> bool:
+    try:
+        key.public_key().verify(key.sign(b"data"), b"data")
+    except TokenError:
+        return False
+    return True
+
+
+def wait_until(happens: Callable[[], bool], within_s: float) -> None:
+    until = time.monotonic() + within_s
+    while not happens():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 async def test_a_key_that_its_token_still_has_is_told_of_and_destroyed_later(hsm: SoftHsm, tmp_path: Path) -> None:

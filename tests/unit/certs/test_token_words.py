@@ -11,7 +11,8 @@ import pytest
 from pkcs11 import exceptions
 
 from certs.errors import TokenAwayError, TokenError
-from certs.pkcs11 import _CAUSES, open_token, why
+from certs.pkcs11 import open_token
+from certs.token_words import CAUSES, why
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_a_wrong_pin_and_a_missing_token_are_told_apart(name: str, en: str, zh: 
 
 def test_every_cause_with_words_is_one_that_there_is() -> None:
     builtin = {"RuntimeError", "UnicodeDecodeError", "TimeoutError"}
-    assert [name for name in _CAUSES if name not in builtin and not hasattr(exceptions, name)] == []
+    assert [name for name in CAUSES if name not in builtin and not hasattr(exceptions, name)] == []
 
 
 class Device:
