@@ -102,12 +102,12 @@ class Authority:
         except OSError as error:
             raise AuthorityError(
                 f"{folder}: cannot be used as the authority's folder ({cause(error).en})",
-                f"{folder}：无法用作签发机构目录（{cause(error).zh}）",
+                f"{folder}：无法用作管理机构目录（{cause(error).zh}）",
             ) from error
         if taken:
             raise AuthorityError(
                 f"{folder}: is not empty; a new authority starts in a folder of its own",
-                f"{folder}：目录非空，新的签发机构须使用空目录",
+                f"{folder}：目录非空，新的管理机构须使用空目录",
             )
         root_key = keys.generate_authority_key()
         root = profiles.root_certificate(root_key, federation, now)

@@ -102,12 +102,12 @@ class Enrolment:
             if record is None or record.holder is None or record.profile != PROFILE_TLS:
                 raise _forbidden(
                     "this authority does not know that certificate as one for TLS; enrol with a token",
-                    "该证书不是本签发机构签发的 TLS 证书，请用令牌注册",
+                    "该证书不是本管理机构签发的 TLS 证书，请用令牌登记",
                 )
             if record.revoked_at is not None:
-                raise _forbidden("the certificate was revoked; enrol with a token", "该证书已被吊销，请用令牌重新注册")
+                raise _forbidden("the certificate was revoked; enrol with a token", "该证书已被吊销，请用令牌重新登记")
             if now >= record.expires_at:
-                raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请用令牌重新注册")
+                raise _forbidden("the certificate has expired; enrol with a token", "该证书已过期，请用令牌重新登记")
             present = x509.load_der_x509_certificate(client_der)
             _require_named(request, record.holder, present)
             return self._issue(profile, record.holder, request, now, f"{BY_CERTIFICATE}{record.serial:x}")
@@ -121,7 +121,7 @@ class Enrolment:
         grounds: str,
     ) -> x509.Certificate:
         if holder.role == ROLE_AUTHORITY:
-            raise _forbidden("the authority's own server does not enrol", "签发机构自身的服务不经注册签发")
+            raise _forbidden("the authority's own server does not enrol", "管理机构自身的证书不由此签发")
         if profile == PROFILE_SIGNING and holder.role != ROLE_GATEWAY:
             raise _forbidden("only a member's gateway signs messages", "只有成员网关可以签署消息")
         try:
@@ -141,7 +141,7 @@ def _same_again(request: x509.CertificateSigningRequest, used: Record, profile: 
         raise EnrolmentError(
             "unauthenticated",
             "the token has been used; ask the authority's administrator for another",
-            "一次性令牌已被使用，请向签发机构管理员申请新令牌",
+            "一次性令牌已被使用，请向管理机构管理员申请新令牌",
         )
     return certificate
 

@@ -95,7 +95,7 @@ class _EstServer:
             return _text(
                 401,
                 "enrol with a one-time token: its id as user name, its secret as password",
-                "请凭一次性令牌注册：用户名为令牌标识，密码为令牌密钥",
+                "请凭一次性令牌登记：用户名为令牌标识，密码为令牌密钥",
                 _CHALLENGE,
             )
         return await self._answered(request, self._enrol(profile, body, *credentials))

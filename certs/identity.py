@@ -102,7 +102,7 @@ class Identity:
         if self.role == ROLE_AUTHORITY:
             if self.member_id or self.name:
                 raise IdentityError(
-                    "the authority's identity has no member and no name", "签发机构身份不带成员标识与名称"
+                    "the authority's identity has no member and no name", "管理机构身份不带成员标识与名称"
                 )
             return
         require_member_id(self.member_id)

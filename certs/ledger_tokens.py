@@ -116,7 +116,7 @@ class Tokens:
                 raise EnrolmentError(
                     "unauthenticated",
                     "the token is not valid, or no longer; ask the authority's administrator for another",
-                    "一次性令牌无效或已失效，请向签发机构管理员申请新令牌",
+                    "一次性令牌无效或已失效，请向管理机构管理员申请新令牌",
                 )
             used = None if serial is None else self._by_serial(int(serial, 16))
             if serial is not None and used is None:

@@ -243,7 +243,7 @@ def _leaf(
 ) -> x509.CertificateBuilder:
     if identity.federation != issuer.federation:
         raise ProfileError(
-            "the identity belongs to another federation than the authority", "身份与签发机构不属于同一联盟"
+            "the identity belongs to another federation than the authority", "身份与管理机构不属于同一联盟"
         )
     # With a blank in it, no verifier takes the common name for a host name.
     common = f"{identity.role} {identity.name or identity.member_id}" if identity.member_id else "Wugan Authority"
@@ -290,7 +290,8 @@ def _issued(
     backdated, end = _backdated(now), issuer.certificate.not_valid_after_utc
     if now >= end:
         raise ProfileError(
-            "the issuing certificate has expired; renew the authority first", "签发证书已过期，请先更新签发机构"
+            "the issuing certificate has expired; renew the authority first",
+            "签发 CA 证书已过期，请管理机构先新建签发 CA",
         )
     # Never before the issuing certificate: that may begin some seconds later than now less the backdating.
     begin = max(backdated, min(issuer.certificate.not_valid_before_utc, now))

@@ -103,4 +103,4 @@ def chain_pem(chain: Sequence[x509.Certificate]) -> bytes:
 
 
 def _refused(en: str, zh: str) -> ChainError:
-    return ChainError(f"the authority's answer is not accepted: {en}", f"签发机构的答复未被接受：{zh}")
+    return ChainError(f"the authority's answer is not accepted: {en}", f"管理机构的答复未被接受：{zh}")

@@ -71,7 +71,7 @@ class Revocation:
         if record is None:
             raise RevocationError(
                 f"no certificate with serial number {serial:x} was issued here; compare it with the list",
-                f"本签发机构未签发序列号为 {serial:x} 的证书，请核对证书清单",
+                f"本管理机构未签发序列号为 {serial:x} 的证书，请核对证书清单",
             )
         return record
 

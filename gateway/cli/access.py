@@ -335,7 +335,7 @@ def _each_person(config_file: Path, actor: Actor, act: str, file: Path, why: str
     return run(config_file, work)
 
 
-@access.command(help=say("List harvesting alarms.", "列出异常批量查询告警。"))
+@access.command(help=say("List harvesting alarms.", "列出批量套取告警。"))
 @CONFIG
 @JSON
 def alarms(config_file: Path, json_out: bool) -> None:

@@ -172,7 +172,7 @@ def seeking(command: F) -> F:
     made: Any = with_sought
     for option in (
         click.option("--message", default="", help=say("of this message, 32 hexadecimal digits", "消息编号")),
-        click.option("--case", "case_reference", default="", help=say("of this case reference", "案号")),
+        click.option("--case", "case_reference", default="", help=say("of this case reference", "业务编号")),
         click.option("--purpose", default=None, help=say("of this purpose, e.g. CERTIFICATION", "查询目的")),
         click.option(
             "--official",

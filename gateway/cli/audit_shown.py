@@ -33,7 +33,7 @@ _LABELS: Final = {
     "official": ("official (pseudonym), or key", "经办人（假名）或密钥"),
     "purpose": ("purpose", "目的"),
     "legal_basis": ("legal basis", "法律依据"),
-    "case_reference": ("case", "案号"),
+    "case_reference": ("case", "业务编号"),
     "message_id": ("message", "消息编号"),
     "subjects": ("people", "人数"),
     "outcome": ("outcome", "结果"),

@@ -175,7 +175,7 @@ def publish(folder: Path, above: int, lists_above: int, passphrase_file: Path | 
     help=say(
         "Serve the directory, its push stream, what members tell, enrolment (EST), revocation lists and OCSP, until "
         "SIGTERM or Ctrl-C.",
-        "运行服务：成员目录、推送、成员上报、证书注册（EST）、吊销列表与 OCSP，直至收到 SIGTERM 或 Ctrl-C。",
+        "运行服务：成员目录、推送、成员上报、证书申领（EST）、吊销列表与 OCSP，直至收到 SIGTERM 或 Ctrl-C。",
     )
 )
 @DIR

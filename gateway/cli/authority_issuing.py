@@ -42,7 +42,7 @@ ROOT_KEY = click.option(
 )
 
 
-@click.group(help=say("One-time tokens: who may enrol.", "一次性令牌：谁可以注册证书。"))
+@click.group(help=say("One-time tokens: who may enrol.", "一次性令牌：谁可以登记。"))
 def token() -> None:
     """The group."""
 

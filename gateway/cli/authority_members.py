@@ -42,7 +42,7 @@ def member() -> None:
     help=say(
         "Take a member in, or change what is said of it; keys that it has published stay. Where it has none, a "
         "one-time token is made with which its gateway enrols.",
-        "登记成员或更改其信息；已发布的密钥保持不变。尚无密钥时，同时签发供其网关注册的一次性令牌。",
+        "登记成员或更改其信息；已发布的密钥保持不变。尚无密钥时，同时签发供其网关登记的一次性令牌。",
     )
 )
 @DIR

@@ -213,14 +213,14 @@ def _tell_tokens(done: Revoked) -> None:
         click.echo(
             say(
                 f"Open tokens of the same holder were taken back too; make a new one for whoever is to enrol: {taken}",
-                f"该持有者尚未使用的一次性令牌已一并作废，如需重新注册请另行生成：{taken}",
+                f"该持有者尚未使用的一次性令牌已一并作废，如需重新登记请另行生成：{taken}",
             )
         )
     if left:
         click.echo(
             say(
                 f"The same holder has open tokens, with which it can enrol; `wugan authority token cancel`: {left}",
-                f"该持有者仍有尚未使用的一次性令牌，可凭其注册；如需作废请使用 wugan authority token cancel：{left}",
+                f"该持有者仍有尚未使用的一次性令牌，可凭其登记；如需作废请使用 wugan authority token cancel：{left}",
             )
         )
 
@@ -238,7 +238,7 @@ def _revoke_issuing(folder: Path, passphrase_file: Path | None, name: str, *, js
             say(
                 "Nothing that it issued counts any more, and nothing of it is listed. The member's gateway, agencies "
                 "and departments enrol anew, here with tokens or under another CA that is accepted.",
-                "其所签证书全部失效并已移出目录。该成员的网关、经办机构与部门须重新注册："
+                "其所签证书全部失效并已移出目录。该成员的网关、经办机构与部门须重新登记："
                 "使用本机构令牌，或另行接受新的 CA。",
             )
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Final
 
+from gateway.cli import help_columns
 from gateway.cli.language import chinese
 
 MODULES: Final = (
@@ -115,6 +116,7 @@ def speak() -> None:
         for function, put in (("_", _one), ("ngettext", _some)):
             if hasattr(module, function):
                 setattr(module, function, put)
+    help_columns.by_columns()
 
 
 def _one(text: str) -> str:

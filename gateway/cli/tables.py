@@ -42,14 +42,14 @@ def lines_of(text: str, width: int) -> Iterator[str]:
     """A text in lines of at most so many columns, broken as Chinese is: between any two of its characters, never
     within a word or number of other scripts, and with no full stop or comma at the beginning of a line.
     """
-    line = ""
+    line: list[str] = []
     for unit in _UNITS.findall(text):
-        if line and cell_len(line + unit) > width:
-            kept, line = line.rstrip(), unit.lstrip()
-            if unit in _NEVER_FIRST and len(kept) > 1:
-                kept, line = kept[:-1].rstrip(), kept[-1] + unit
-            yield kept
+        if line and cell_len("".join((*line, unit))) > width:
+            kept, line = line, [unit.lstrip()]
+            while line[0] in _NEVER_FIRST and len(kept) > 1:
+                line.insert(0, kept.pop())
+            yield "".join(kept).rstrip()
         else:
-            line += unit
+            line.append(unit)
     if line:
-        yield line
+        yield "".join(line)

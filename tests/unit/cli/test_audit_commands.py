@@ -220,7 +220,7 @@ def test_an_event_is_shown_whole_with_its_decision_in_words_in_both_languages(
     ours = run(config, "show", "4").stdout
     assert "说明：拒绝：超出查询额度；授权 g7 的额度（当日）不足以查询 12 人，当日尚余 3 人；依据第 31 项操作" in ours
     assert run(config, "show", "999").exit_code == 1
-    assert "案号：第 1 项操作\n" in run(config, "show", "1").stdout
+    assert "业务编号：第 1 项操作\n" in run(config, "show", "1").stdout
     [founding] = [line for line in run(config, "list", "--unit", "wang").stdout.splitlines() if " wang " in line]
     assert "第 1 项操作" in founding
     assert "act 1" not in founding

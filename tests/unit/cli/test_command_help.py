@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 
@@ -116,7 +117,7 @@ Walk = tuple[dict[str, tuple[int, str]], dict[str, list[str]]]
 
 def walk(language: str) -> Walk:
     """Every command's exit code and help, and the help of its options; the language is settled when a command loads."""
-    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "WUGAN_LANG": language, "PYTHONIOENCODING": "utf-8", "COLUMNS": "80"}
     ran = subprocess.run(
         [sys.executable, "-c", WALK], env=environment, capture_output=True, text=True, timeout=300, check=False
     )
@@ -167,3 +168,50 @@ def test_every_option_is_explained_in_both_languages(english: Walk, chinese: Wal
 def test_exit_codes_are_documented_where_a_script_needs_them(english: Walk, chinese: Walk, command: str) -> None:
     assert re.search(r"exit code", english[0][command][1], re.IGNORECASE)
     assert "退出码" in chinese[0][command][1]
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def test_every_command_in_a_chinese_list_is_told_of_by_a_whole_sentence(chinese: Walk) -> None:
+    listed = 0
+    for command, (_, text) in chinese[0].items():
+        _, found, rest = text.partition("\n命令:\n")
+        told = re.findall(r"^  [a-z-]+ +(\S.*)$", rest, re.MULTILINE) if found else []
+        assert all(CHINESE.search(line) for line in told), f"wugan {command} --help: {told}"
+        assert "..." not in rest, f"wugan {command} --help cuts a text off"
+        listed += len(told)
+    assert listed > 100
+
+
+def test_no_line_of_chinese_help_is_wider_than_the_terminal(chinese: Walk) -> None:
+    for command, (_, text) in chinese[0].items():
+        for line in text.splitlines():
+            assert columns(line) <= 80 or not CHINESE.search(line), f"wugan {command} --help: {line!r}"
+
+
+def test_no_line_of_chinese_help_begins_with_what_ends_a_clause(chinese: Walk) -> None:
+    for command, (_, text) in chinese[0].items():
+        for line in text.splitlines():
+            assert not line.lstrip().startswith(tuple("，。；：、）”")), f"wugan {command} --help: {line!r}"
+
+
+def test_the_texts_of_chinese_options_stand_under_each_other(chinese: Walk) -> None:
+    for command in ("check", "notices watch", "certs enrol", "outbox drop"):
+        begin = {
+            columns(found[1])
+            for found in re.finditer(
+                r"^(  --[a-z-]+ (?:[A-Z文件目录路径]\S*)?(?: RANGE)? +)\S", chinese[0][command][1], re.M
+            )
+        }
+        assert len(begin) == 1, f"wugan {command} --help: the texts begin in columns {begin}"
+
+
+def test_what_is_one_thing_has_one_name_in_chinese(chinese: Walk) -> None:
+    """As in docs/glossary.md: enrolling is 登记, harvesting 批量套取, a case reference 业务编号."""
+    told = "\n".join(
+        [text for _, text in chinese[0].values()] + [text for each in chinese[1].values() for text in each]
+    )
+    assert not re.search("注册|案号|异常批量|签发机构", told)
