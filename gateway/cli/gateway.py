@@ -22,9 +22,10 @@ def gateway() -> None:
 @gateway.command(
     help=say(
         "Serve until SIGTERM or Ctrl-C, then let calls in flight end. Exit codes: 0 stopped, 2 wrong configuration, "
-        "3 no directory in force, or no database is reached, or another gateway has it or the keys: start it again.",
+        "3 no directory in force, or no database is reached, or another gateway has it or the keys, or the hardware "
+        "token is not there: start it again.",
         "启动服务，收到 SIGTERM 或 Ctrl-C 后等待在途请求结束再退出。退出码：0 正常停止，2 配置错误，"
-        "3 没有有效的成员目录，或数据库无法连接，或密钥、数据库正被另一网关使用，可重新启动。",
+        "3 没有有效的成员目录，或数据库无法连接，或密钥、数据库正被另一网关使用，或密码设备未接入，可重新启动。",
     )
 )
 @CONFIG

@@ -233,10 +233,9 @@ def _asked(results: Any, file: Path | None, given: dict[str, Any]) -> tuple[Sequ
 
 def _name(status: int) -> str:
     from gateway import wording
+    from gateway.roster.results.headings import NO_ANSWER
 
-    if not status:
-        return say("nothing proposed", "无结论")
-    found = wording.word(wording.PROPOSALS, status)
+    found = wording.word({0: NO_ANSWER, **wording.PROPOSALS}, status)
     return found.zh if chinese() else found.en
 
 

@@ -171,6 +171,7 @@ def table(runs: list[roster_pb2.RosterRun]) -> Table:
 
 def came_to(counts: Counts) -> Table:
     """What a run came to: how many of each certification status, and what an official is to look at."""
+    from gateway.roster.results.amounts import share
     from gateway.roster.results.headings import NO_ANSWER
     from gateway.wording import PROPOSALS
 
@@ -178,7 +179,7 @@ def came_to(counts: Counts) -> Table:
     people = counts.by("certification")
     for status, name in (*PROPOSALS.items(), (0, NO_ANSWER)):
         if status in people:
-            shown.add_row(say(name.en, name.zh), f"{people[status]:,}", f"{people[status] / counts.people:.1%}")
+            shown.add_row(say(name.en, name.zh), f"{people[status]:,}", share(people[status], counts.people))
     for label, count in (
         (say("rows rejected", "退回的行"), counts.rejected),
         (say("findings", "发现的问题（人次）"), sum(counts.findings.values())),

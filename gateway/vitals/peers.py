@@ -171,7 +171,7 @@ class PartnerVitals:
                 HealthFact(
                     "partners",
                     Level.WELL,
-                    f"All {count} partners asked lately answer.",
+                    f"All partners asked lately answer: {count}.",
                     f"近期查询的 {count} 个成员均正常答复。",
                 )
             )

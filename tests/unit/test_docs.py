@@ -220,6 +220,41 @@ def test_a_wrong_command_line_would_be_found(words: list[str]) -> None:
         parse(words)
 
 
+# log
+
+
+EVENTS = re.compile(r"^\| (?:log )?event \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", re.MULTILINE)
+
+
+def explained_events(document: Path) -> Iterator[str]:
+    """The log's events that a document explains, each as far as it is quoted."""
+    for table in EVENTS.findall(prose(document)):
+        for row in table.splitlines():
+            yield from (event.removesuffix(" …") for event in INLINE.findall(row.split("|")[1]))
+
+
+def test_every_event_of_the_log_that_is_explained_is_one() -> None:
+    code = "\n".join(
+        path.read_text("utf-8") for folder in ("gateway", "adapters", "certs") for path in (ROOT / folder).rglob("*.py")
+    )
+    explained = [(document, event) for document in DOCUMENTS for event in explained_events(document)]
+    assert len(explained) > 80
+    unknown = [f"{document.relative_to(ROOT)}: {event}" for document, event in explained if f'"{event}' not in code]
+    assert not unknown
+
+
+# tables
+
+
+@of_documents("document")
+def test_every_row_of_a_table_has_as_many_cells_as_its_heading(document: Path) -> None:
+    cells = None
+    for line in prose(document).splitlines():
+        count = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else None
+        assert count is None or cells is None or count == cells, f"{document.relative_to(ROOT)}: {line}"
+        cells = count
+
+
 # make
 
 

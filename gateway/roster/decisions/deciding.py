@@ -18,18 +18,18 @@ from gateway.roster.decisions.chain import Event
 from gateway.roster.decisions.ledger import Deciding, Ledger, Texts, latest
 from gateway.roster.decisions.people import Person, Results
 from gateway.roster.decisions.wordings import ACTS, ALREADY
+from gateway.roster.results.headings import NO_ANSWER
 from gateway.rules.book import RuleBook
 from gateway.rules.columns import next_month_start
 from gateway.rules.deciding import NOT_ALLOWED, PASSED, Act, Decided, Source, Standing, already_certified, stands
 from gateway.rules.overpayment import withheld
-from gateway.wording import PROPOSALS, Word, word
+from gateway.wording import PROPOSALS, word
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 MAX_WHO: Final = 100
 MAX_WHY: Final = 1000
 AT_ONCE: Final = 100_000
 """Requests taken together."""
-_NONE: Final = Word("无结论", "nothing proposed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class _Desk:
             raise _refused("once", ALREADY.en, ALREADY.zh)
         status = self._book.transitions.after(request.act, standing.status)
         if status == NOT_ALLOWED:
-            named, act = word({0: _NONE, **PROPOSALS}, standing.status), ACTS[request.act]
+            named, act = word({0: NO_ANSWER, **PROPOSALS}, standing.status), ACTS[request.act]
             raise _refused("act", f'"{act.en}" is not possible: {named.en}', f"当前为“{named.zh}”，不能“{act.zh}”")
         if request.act is Act.APPROVE_STOP:
             self._second_person(events, texts.who)

@@ -250,7 +250,7 @@ class _Page:
         return printed.section(
             say("多发待遇", "Overpayment"),
             f'<div class="sum">{who}{say("：", ": ")}{say("多发", "overpaid")} {gross} − '
-            f"{say('个人账户抵扣', 'offset by accounts')} {offset} ＝ "
+            f"{say('个人账户抵扣', 'offset by accounts')} {offset} = "
             f"<b>{say('应追回', 'to be recovered')} {net}</b></div>",
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from gateway.cli import roster_show
-from gateway.cli.roster_show import held_back
+from gateway.cli.roster_show import came_to, held_back
+from gateway.roster.results.counting import Counts
 from wugan.agency.v1 import roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -60,3 +62,12 @@ def test_a_province_that_is_merely_away_is_not_said_to_hold_anything_back(monkey
     monkeypatch.setenv("WUGAN_LANG", "en")
     away = run(reason=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, held_back=0)
     assert roster_show._told(away) == "waiting for Zhejiang"
+
+
+def test_a_share_is_called_whole_or_nothing_only_where_it_is_as_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    of = words.CertificationStatus.Value
+    rows = {of("CERTIFICATION_STATUS_CERTIFIED"): 9_999, of("CERTIFICATION_STATUS_NEEDS_FACE"): 1}
+    cube = pl.DataFrame({"certification": list(rows), "people": list(rows.values()), "overpaid": [0, 0]})
+    shares = list(came_to(Counts(cube, {}, {}, {}, 0, 1)).columns[-1].cells)
+    assert shares[:2] == ["99.9%", "<0.1%"]

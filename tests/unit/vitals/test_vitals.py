@@ -110,7 +110,7 @@ async def test_a_partner_that_takes_no_deliveries_is_not_among_those_that_answer
     assert list(await vitals(NOW_MS)) == []
     world.ask(C.member_id)
     (fact,) = await vitals(NOW_MS)
-    assert fact.en.startswith("All 1 ")
+    assert fact.en == "All partners asked lately answer: 1."
 
 
 @pytest.mark.parametrize("reason", [words.REFUSAL_REASON_INTERNAL, words.REFUSAL_REASON_SHUTTING_DOWN])
