@@ -88,12 +88,12 @@ ACTS: Final = {
     PROTECT: ("protect persons", "设置特别保护"),
     UNPROTECT: ("end the protection of persons", "解除特别保护"),
     CLEAR_ALARM: ("clear alarms", "解除告警"),
-    PROPOSE_ADAPTER: ("register adapters", "登记适配器"),
-    APPROVE_ADAPTER: ("approve adapters", "批准适配器"),
-    PROMOTE_ADAPTER: ("make adapters live", "启用适配器"),
-    SUSPEND_ADAPTER: ("suspend adapters", "暂停适配器"),
-    RESUME_ADAPTER: ("resume adapters", "恢复适配器"),
-    REMOVE_ADAPTER: ("remove adapters", "移除适配器"),
+    PROPOSE_ADAPTER: ("register adapters", "登记接入程序"),
+    APPROVE_ADAPTER: ("approve adapters", "批准接入程序"),
+    PROMOTE_ADAPTER: ("make adapters live", "启用接入程序"),
+    SUSPEND_ADAPTER: ("suspend adapters", "暂停接入程序"),
+    RESUME_ADAPTER: ("resume adapters", "恢复接入程序"),
+    REMOVE_ADAPTER: ("remove adapters", "移除接入程序"),
     READ_TRAIL: ("read the audit trail", "查阅审计日志"),
 }
 """What people call the acts."""

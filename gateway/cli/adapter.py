@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _MAX_ROWS_SHOWN = 20
 
 
-@click.group(help=say("Departments' manifests and sources", "部门数据接入清单与数据源"))
+@click.group(help=say("Departments' data: manifests, sources, registration.", "部门数据接入：清单、数据源与登记。"))
 def adapter() -> None:
     """The group."""
 

@@ -90,7 +90,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-@catalogue.command(help=say("Show the catalogue", "显示数据需求清单"))
+@catalogue.command(help=say("Show the catalogue.", "显示数据需求清单。"))
 @_options
 @click.option("--json", "json_out", is_flag=True, help=say("print JSON", "输出 JSON"))
 def show(*, json_out: bool, **given: Any) -> None:

@@ -42,12 +42,12 @@ DEPARTMENT = click.option(
 THRESHOLDS = click.option("--thresholds", type=_FILE, help=say("file of thresholds", "阈值文件（quality.yaml）"))
 
 
-@click.group(help=say("The quality of the departments' data", "部门数据质量"))
+@click.group(help=say("The quality of the departments' data.", "部门数据质量。"))
 def quality() -> None:
     """The group."""
 
 
-@quality.command(help=say("Show a month, item by item", "按数据项显示某月的数据质量"))
+@quality.command(help=say("Show a month, item by item.", "按数据项显示某月的数据质量。"))
 @CONFIG
 @MONTH
 @DEPARTMENT
