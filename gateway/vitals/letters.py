@@ -36,7 +36,7 @@ _GONE: Final = (
     "成员目录中已没有该成员",
     "If it left the federation, its letters are given up when their time is over, and can be dropped then; if it is to "
     "be a member, ask the authority.",
-    "若其已退出联盟，待发信件到期后即放弃投递，届时可丢弃；若其应为成员，请联系联盟管理机构。",
+    "若其已退出联盟，待发消息到期后即停止投递，届时可删除；若其应为成员，请联系联盟管理机构。",
 )
 """Nobody was asked: there is no key to seal for, nor an address."""
 _NO_KEY: Final = (
@@ -106,9 +106,9 @@ class LetterVitals:
                     "inbox",
                     Level.ATTENTION,
                     f"Deliveries of partners that could not be dealt with and were given up: {self._dead_here}.",
-                    f"有 {self._dead_here} 件来自其他成员的投递未能处理，已放弃。",
-                    "See which and why: wugan inbox list; then retry or drop them.",
-                    "请用 wugan inbox list 查看原因，再重试或丢弃。",
+                    f"有 {self._dead_here} 件其他成员留置于此的消息未能处理，已停止。",
+                    "See which and why: wugan inbox list --state dead; then retry or drop them.",
+                    "请用 wugan inbox list --state dead 查看原因，再重试（retry）或删除（drop）。",
                 )
             )
         return facts
@@ -186,9 +186,9 @@ def _facts(
                 f"outbox-dead/{each.partner}",
                 Level.ATTENTION,
                 f"Letters to {en} given up: {each.dead}.",
-                f"有 {each.dead} 件发往{zh}的信件已放弃投递。",
-                "See which and why: wugan outbox list; then retry or drop them.",
-                "请用 wugan outbox list 查看原因，再重试或丢弃。",
+                f"有 {each.dead} 件发往{zh}的消息已停止投递。",
+                "See which and why: wugan outbox list --state dead; then retry or drop them.",
+                "请用 wugan outbox list --state dead 查看原因，再重试（retry）或删除（drop）。",
             )
         )
     return facts

@@ -171,7 +171,7 @@ async def test_the_operator_is_told_of_how_many_of_whom_since_when_and_why(
         assert "departments do not answer (1)" in fact.en
         assert "too much waits to be sent to the member (1)" in fact.en
         assert "部门未答复（1 人）" in fact.zh
-        assert "发往该成员的待发信件过多（1 人）" in fact.zh
+        assert "发往该成员的待发消息过多（1 人）" in fact.zh
         assert ANNA not in repr(fact)
         assert metrics.CHANGES_OVERDUE.values()[()] == 2
         assert {(each.why, each.members, each.people) for each in await overdue(w)} == {

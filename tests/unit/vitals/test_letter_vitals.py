@@ -118,7 +118,7 @@ async def test_of_a_partner_that_the_directory_lists_no_more_is_said_what_become
     assert "成员目录中已没有" in fact.zh
     assert "once it is listed again" in fact.do_en
     assert "given up when their time is over" in fact.do_en
-    assert "放弃" in fact.do_zh
+    assert "停止投递" in fact.do_zh
 
 
 async def test_of_a_partner_without_a_key_in_force_its_certificates_are_looked_at_and_not_ones_own(
