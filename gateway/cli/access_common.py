@@ -180,3 +180,11 @@ def day_ms(day: dt.datetime) -> int:
 def moment(ms: int) -> str:
     """A time as people in Shanghai read it."""
     return dt.datetime.fromtimestamp(ms / 1000, SHANGHAI).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def local(at: dt.datetime | str) -> str:
+    """The same of a time, or of one in ISO 8601; "" for none."""
+    if not at:
+        return ""
+    when = dt.datetime.fromisoformat(at) if isinstance(at, str) else at
+    return moment(round(when.timestamp() * 1000))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.access_common import local
 from gateway.cli.authority_options import (
     CA_PASSPHRASE,
     DIR,
@@ -109,7 +110,7 @@ def list_tokens(folder: Path, passphrase_file: Path | None, json_out: bool) -> N
     if not found:
         click.echo(say("no open token: each was used, has expired or was cancelled", "没有可用的令牌"), err=True)
     for each in found:
-        click.echo(f"{each.token_id}  {each.holder.uri}  {_time(each.expires_at)}")
+        click.echo(f"{each.token_id}  {each.holder.uri}  {local(each.expires_at)}")
 
 
 @token.command(help=say("Take a token back that was not used yet.", "取消尚未使用的令牌。"))
@@ -284,8 +285,8 @@ def list_issuing(folder: Path, passphrase_file: Path | None, json_out: bool) -> 
         state = say("current", "当前") if each["current"] else say("retired", "已停用")
         state = say("external", "外部") if each["member"] else state
         state = say("revoked", "已吊销") if each["revoked"] else state
-        last = each["member"] or each["last_certificate_until"]
-        click.echo(f"{each['issuing']}  {state}  {each['valid_until']}  {last}")
+        last = each["member"] or local(each["last_certificate_until"])
+        click.echo(f"{each['issuing']}  {state}  {local(each['valid_until'])}  {last}")
 
 
 @issuing.command(
@@ -350,7 +351,7 @@ def about_token(made: Token, file: Path | None) -> dict[str, str]:
 def said_of_token(made: Token, file: Path | None) -> tuple[str, str]:
     """The same for people, in both languages."""
     what = f"{made.token_id}:{made.secret}" if file is None else str(file)
-    until = _time(made.expires_at)
+    until = local(made.expires_at)
     return f"one-time token, until {until}: {what}", f"一次性令牌（有效期至 {until}）：{what}"
 
 

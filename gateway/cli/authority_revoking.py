@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from gateway.cli.access_common import local
 from gateway.cli.authority_options import DIR, FILE, JSON, PASSPHRASE, REASON, REASONS, in_office, tell_version
 from gateway.cli.language import plain, say
 from gateway.cli.member_names import MemberNames
@@ -283,9 +284,9 @@ def _line(record: Record) -> str:
     state = say("valid", "有效")
     if record.revoked_at is not None:
         reason = record.reason.value if record.reason else ""
-        at = record.revoked_at.isoformat(timespec="seconds")
+        at = local(record.revoked_at)
         state = say(f"revoked {at} {reason}", f"已吊销 {at} {reason}").rstrip()
-    issued, expires = (at.isoformat(timespec="seconds") for at in (record.issued_at, record.expires_at))
+    issued, expires = local(record.issued_at), local(record.expires_at)
     return f"{record.serial:040x}  {kind}  {issued}  {expires}  {state}"
 
 

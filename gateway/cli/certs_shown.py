@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.access_common import local
 from gateway.cli.language import say
 from gateway.cli.tables import console, listing
 
@@ -103,7 +104,8 @@ def show(told: dict[str, Any]) -> None:
         gone = each["state"] == "destroyed"
         if not gone or each["in_token"]:
             state = _LEFT_IN_TOKEN if gone else _STATES[each["state"]]
-            table.add_row(each["name"], say(*state), each["valid_until"], each["renewed_from"], each["key_id"])
+            times = local(each["valid_until"]), local(each["renewed_from"])
+            table.add_row(each["name"], say(*state), *times, each["key_id"])
     out = console()
     out.print(table)
     if told["rotation"] is not None:

@@ -37,7 +37,7 @@ _WHY: Final = {
     ),
     HoldUp.POLICY: ("the access policy cannot be read", "授权策略无法读取"),
     HoldUp.GRANT: ("no grant allows the member to be told", "没有允许通知该成员的授权"),
-    HoldUp.QUOTA: ("the grant's quota is used up, or an alarm stands", "授权配额已用完，或有告警未解除"),
+    HoldUp.QUOTA: ("the grant's quota is used up, or an alarm stands", "授权额度已用完，或有告警未解除"),
     HoldUp.OUTBOX: ("too much waits to be sent to the member", "发往该成员的待发消息过多"),
     HoldUp.DIRECTORY: ("the member is not in the directory in force", "该成员不在有效的成员目录中"),
     HoldUp.FAULT: ("a fault of this gateway; the log has it", "本网关内部故障，详见日志"),

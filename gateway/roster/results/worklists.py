@@ -71,7 +71,7 @@ def write_work_lists(results: pl.LazyFrame, staging: Staging, language: Language
                     _write_sheet(path_book=Workbook(path, language), frame=frame, name=name, language=language)
         title = _LISTS[name].said(language)
         index += [
-            {"list": title, "grid_unit": unit, "people": size, "file": f"{name}/{files[unit]}"}
+            {"list": title, "grid_unit": unit, "people": size, "file": f"{name}/{files[unit]}.{options.formats[0]}"}
             for unit, size in zip(units, sizes, strict=True)
         ]
     schema = {"list": pl.String, "grid_unit": pl.String, "people": pl.Int64, "file": pl.String}

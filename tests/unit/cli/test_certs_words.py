@@ -63,8 +63,8 @@ def test_a_key_id_can_be_copied_from_a_terminal_of_any_width(
     }
     show({"keys": [key], "rotation": None})
     said = capsys.readouterr().out
-    for shown in ("name", "state", "key_id", "valid_until", "renewed_from"):
-        assert key[shown] in said
+    for shown in (key["name"], key["state"], KEY_ID, "2027-02-24 04:24:31", "2027-01-24 04:24:31"):
+        assert shown in said
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ def test_everybody_to_be_seen_stands_on_the_list_of_their_unit_and_nobody_else(t
         assert {path.stem for path in (tmp_path / "worklists" / name).glob("*.xlsx")} == set(by_unit)
         index = [row for row in read(tmp_path / "worklists" / "index.csv") if row["文件"].startswith(f"{name}/")]
         assert {row["网格"]: int(row["人数"]) for row in index} == {unit: len(rows) for unit, rows in by_unit.items()}
+        assert all((tmp_path / "worklists" / row["文件"]).is_file() for row in index)
 
 
 def test_few_units_at_a_time_make_the_same_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
