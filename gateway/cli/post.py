@@ -110,6 +110,11 @@ class _Outbox(_Box):
 class _Inbox(_Box):
     name = "inbox"
     states: ClassVar[Mapping[str, int]] = {"waiting": 1, "under-way": 2, "done": 3, "dead": 4}
+    too_old: ClassVar[tuple[str, str]] = (
+        ", or subscribe for people and were overtaken by a later change, and can only be dropped: the other side "
+        "subscribes anew within a day",
+        "，或为已被后续变更取代的订阅（只能删除，对方一日内会重新订阅）",
+    )
 
     async def listed(self, store: Store, *, member: str = "", state: int = 0, limit: int = 1000) -> list[Listed]:
         return await store.post_office.deliveries(member=member, state=state, limit=limit)

@@ -16,9 +16,12 @@ import sqlalchemy as sa
 from gateway.store import inbox as received
 from gateway.store import outbox as letters
 from gateway.store.audit import AuditEvent, AuditLog
+from gateway.store.ended_meanwhile import ending_again, overtaken
+from gateway.store.inbox import InboxTable
 from gateway.store.late import DROPPED, LAPSED, Came, LateChecks
 from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, take_numbers
 from gateway.store.notice_tables import subscription
+from gateway.store.outbox import OutboxTable
 from gateway.store.post_tables import inbox, outbox
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
@@ -71,18 +74,19 @@ class _RetryLetter:
     When it was made is in its id.
 
     Of subscriptions it may end some that were made anew since: the member would not have them any more, while they are
-    believed in force here. So whoever was asked for by a later letter is asked for again, after this one.
+    believed in force here. So whoever was asked for by a later letter is asked for again, after this one. And it may
+    make some that were ended since: these are ended again, after it.
     """
+
+    def __init__(self, table: OutboxTable, audit: AuditLog) -> None:
+        self._table = table
+        self._audit = audit
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
         connection = transaction.connection
         done = []
         for delivery_id, now_ms in payloads:
-            row = connection.execute(
-                sa.select(
-                    outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state, outbox.c.kind, outbox.c.partner
-                ).where(outbox.c.delivery_id == delivery_id)
-            ).first()
+            row = connection.execute(sa.select(outbox).where(outbox.c.delivery_id == delivery_id)).first()
             # Beyond this the other side may have forgotten that it has it, and would deal with it twice.
             if row is None or row.state != letters.DEAD or now_ms > row.expires_at_ms + REMEMBERED_MS - RETRY_MARGIN_MS:
                 done.append(False)
@@ -103,6 +107,8 @@ class _RetryLetter:
             )
             if row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION:
                 _ask_again(connection, row.partner, delivery_id, now_ms)
+                sent = self._table.letter(row)._replace(expires_at_ms=until_ms)
+                apply_effects(transaction, ending_again(connection, self._table, self._audit, sent, now_ms))
             done.append(True)
         return done
 
@@ -143,19 +149,27 @@ class _DropLetter:
 
 
 class _RetryDelivery:
-    """How a dead delivery is handled again; the result is whether it was dead."""
+    """How a dead delivery is handled again; the result is whether it was dead, and may be.
+
+    Not one that subscribes where a later change to the subscriptions was dealt with: it may have ended these.
+    """
+
+    def __init__(self, table: InboxTable) -> None:
+        self._table = table
 
     def apply(self, transaction: Transaction, payloads: Sequence[bytes]) -> list[bool]:
-        return [
-            bool(
-                transaction.connection.execute(
-                    sa.update(inbox)
-                    .where(inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD)
-                    .values(state=received.WAITING, next_try_ms=0, failures=0)
-                ).rowcount
-            )
-            for delivery_id in payloads
-        ]
+        return [self._one(transaction.connection, delivery_id) for delivery_id in payloads]
+
+    def _one(self, connection: sa.Connection, delivery_id: bytes) -> bool:
+        this = inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD
+        row = connection.execute(sa.select(inbox).where(*this)).first()
+        if row is None or (
+            row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION
+            and overtaken(connection, row, self._table.held(row).content)
+        ):
+            return False
+        again = sa.update(inbox).where(*this).values(state=received.WAITING, next_try_ms=0, failures=0)
+        return bool(connection.execute(again).rowcount)
 
 
 class _DropDelivery:
@@ -178,13 +192,21 @@ class _DropDelivery:
 class PostOffice:
     """See the module."""
 
-    def __init__(self, writer: Writer, reader: Reader, audit: AuditLog, late: LateChecks) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        audit: AuditLog,
+        sent: OutboxTable,
+        accepted: InboxTable,
+        late: LateChecks,
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._audit = audit
         self._late = late
-        self._retry_letter, self._drop_letter = _RetryLetter(), _DropLetter()
-        self._retry_delivery, self._drop_delivery = _RetryDelivery(), _DropDelivery()
+        self._retry_letter, self._drop_letter = _RetryLetter(sent, audit), _DropLetter()
+        self._retry_delivery, self._drop_delivery = _RetryDelivery(accepted), _DropDelivery()
 
     async def letters(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
         """Letters in the outbox, oldest first, at most 1,000; to one member or of one state where these are given."""
@@ -249,7 +271,7 @@ class PostOffice:
         )
 
     def retry_delivery(self, delivery_id: bytes) -> asyncio.Future[bool]:
-        """Have a dead delivery handled again; False: there is none."""
+        """Have a dead delivery handled again; False: there is none, or it subscribes and was overtaken."""
         return self._writer.submit(self._retry_delivery, delivery_id)
 
     def drop_delivery(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:
