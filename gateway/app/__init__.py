@@ -238,8 +238,11 @@ async def gateway(
             forget,
             lambda: enlisting.gone,
         )
-        most = settings.cache.response_bytes
-        finished = FinishedAnswers(cache, checks.again, checks.questions, clock, most) if cache is not None else None
+        finished = (
+            FinishedAnswers(cache, checks.again, checks.questions, clock, settings.cache.response_bytes)
+            if cache is not None
+            else None
+        )
         rosters = await stack.enter_async_context(
             open_rosters(settings, book, directory, store, partners, checks, notices.subscribing, clock, cache)
         )
@@ -258,6 +261,7 @@ async def gateway(
             twice.service,
             most_bytes=settings.server.max_message_bytes,
         )
+        stack.push_async_callback(agency.carrying.finish)
         server = Server(
             lambda: ServerCertificate(live.tls().key, live.tls().chain_pem, roots, begun=metrics.CONNECTIONS.add),
             desk,

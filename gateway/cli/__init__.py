@@ -106,6 +106,27 @@ class _LazyGroup(click.Group):
         ctx.meta[_NO_TEXT] = _not_text(args)
         return super().parse_args(ctx, args)
 
+    def main(self, *args: Any, **named: Any) -> Any:
+        """Run the command, and see that what it said is written: if it cannot be, that is told where anything can."""
+        try:
+            try:
+                done = super().main(*args, **named)
+            except SystemExit:
+                _write_out()
+                raise
+            _write_out()
+        except OSError as error:
+            if not _of_the_output(error):
+                raise
+            if error.errno != errno.EPIPE:  # whoever read it has gone: nothing to complain of
+                with contextlib.suppress(OSError):
+                    click.echo(f"wugan: {say(*_of_a_file(error))}", err=True)
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError, AttributeError):
+                    stream.close()  # or the interpreter would try once more, and complain
+            raise SystemExit(EXIT_REFUSED if error.errno == errno.EPIPE else EXIT_USAGE) from None
+        return done
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run what was called for; interrupted, it ends as the shell's own commands do, not as one that failed."""
         try:
@@ -128,7 +149,7 @@ class _LazyGroup(click.Group):
             raise SystemExit(EXIT_USAGE) from None
         except OSError as error:
             # Behind commands that say more about their own files; a socket's error is none of a file.
-            if error.filename is None and error.errno not in _OF_A_DISK:
+            if error.filename is None and (error.errno not in _OF_A_DISK or _of_the_output(error)):
                 raise
             en, zh = _of_a_file(error)
             say_failed(say(en, zh), EXIT_USAGE, both=(en, zh))
@@ -177,6 +198,11 @@ def _of_a_file(error: OSError) -> tuple[str, str]:
     from certs.system_words import cause
 
     why = cause(error)
+    if _of_the_output(error):
+        return (
+            f"the output cannot be written ({why.en}); look after the disk that it goes to",
+            f"输出无法写入（{why.zh}），请检查输出所在磁盘",
+        )
     if error.filename is None:
         return (
             f"a file cannot be read or written ({why.en}); look after the disk",
@@ -186,6 +212,23 @@ def _of_a_file(error: OSError) -> tuple[str, str]:
         f"{error.filename}: cannot be read or written ({why.en}); check path, permissions and disk",
         f"{error.filename}：无法读写（{why.zh}），请检查路径、权限与磁盘",
     )
+
+
+def _of_the_output(error: OSError) -> bool:
+    """Whether it is what a command says that could not be written: by those who say it, or what they left."""
+    if error.filename is not None or error.errno not in {*_OF_A_DISK, errno.EPIPE}:
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module == __name__ or module.partition(".")[0] in ("click", "rich")
+
+
+def _write_out() -> None:
+    """Write what was said and is not written yet; left to the interpreter it would fail without a word of ours."""
+    with contextlib.suppress(ValueError, AttributeError):  # it is closed, or was from the start
+        sys.stdout.flush()
 
 
 def _write_whatever() -> None:

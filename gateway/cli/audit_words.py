@@ -156,6 +156,13 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Said], ...]] = tuple(
                 "an operator dropped a dead delivery ({where}), because: {reason}",
             ),
         ),
+        (
+            r"outbox: delivery to a member that left dropped: (?P<reason>.*)",
+            _plainly(
+                "操作员删除了等待已退出联盟成员的投递，理由：{reason}",
+                "an operator dropped a delivery to a member that has left the federation, because: {reason}",
+            ),
+        ),
         (r"left", _plainly("留置查询，待对方处理", "the question was left with the other member")),
         (r"late answer", _plainly("迟到答复（最终）", "a late answer, the last one")),
         (r"late answer, not the last", _plainly("迟到答复（尚有后续）", "a late answer; another may follow")),

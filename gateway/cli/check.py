@@ -151,7 +151,10 @@ def check(
     json_out: bool,
 ) -> None:
     """Build the request, send it, print the answer."""
+    import grpc
+
     from gateway.cli.client import fail, with_gateway
+    from gateway.cli.leaving import ForSure
     from gateway.cli.report import as_json, show
     from gateway.config import load_agency
 
@@ -204,7 +207,18 @@ def check(
             unnamed = [agency_pb2.AwaitedMember(member_id=one, name_zh=one, name_en=one) for one in each.awaited]
             tell(each.known, each.awaited_members or unnamed)
 
-    instead = "" if leave else say("or leave the question: --leave 7d", "也可加 --leave 7d 留置查询，由对方恢复后答复")
+    for_sure = ForSure(request)
+
+    async def leave_it(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> None:
+        try:
+            await ask(stub)
+        except grpc.aio.AioRpcError as error:
+            tell(await for_sure.leave(stub, error))
+
+    if leave:
+        asyncio.run(with_gateway(settings, leave_it, besides=for_sure.state))
+        return
+    instead = say("or leave the question: --leave 7d", "也可加 --leave 7d 留置查询，由对方恢复后答复")
     asyncio.run(with_gateway(settings, ask, instead=instead))
 
 

@@ -48,6 +48,7 @@ async def with_gateway(
     work: Callable[[agency_pb2_grpc.AgencyServiceAsyncStub], Awaitable[R]],
     *,
     instead: str = "",
+    besides: Callable[[], str] = str,
 ) -> R:
     """Do some work with a stub of the agency's gateway; ends the command with a message where that fails.
 
@@ -55,17 +56,20 @@ async def with_gateway(
         settings: of the agency.
         work: what is done.
         instead: what else a person can do where another province is not reached.
+        besides: what is to be said besides whatever failed; "": nothing.
     """
     async with opened(settings) as channel:
         try:
             return await work(agency_pb2_grpc.AgencyServiceStub(channel))
         except grpc.aio.AioRpcError as error:
-            ours = from_rpc_error(error)
+            ours, more = from_rpc_error(error), besides()
+            more = say(f"; {more}", f"；{more}") if more else ""
             if ours is not None:
-                fail_with(ours, instead)
+                fail_with(ours, instead, more)
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
                 fail(
-                    say("no answer in time; allow more with --timeout", "未在时限内得到答复，可用 --timeout 延长"),
+                    say("no answer in time; allow more with --timeout", "未在时限内得到答复，可用 --timeout 延长")
+                    + more,
                     EXIT_UNREACHABLE,
                 )
             fail(
@@ -73,7 +77,8 @@ async def with_gateway(
                     f"the gateway at {settings.gateway} cannot be reached ({error.code().name}); is it running, and do "
                     "certificate and root belong together?",
                     f"无法连接网关 {settings.gateway}（{error.code().name}），请确认其正在运行，且证书与根证书匹配",
-                ),
+                )
+                + more,
                 EXIT_UNREACHABLE,
             )
 
@@ -85,8 +90,10 @@ def code_of(error: WuganError) -> int:
     return EXIT_FAULTY if error.reason == words.REFUSAL_REASON_PARTNER_FAULTY else EXIT_REFUSED
 
 
-def fail_with(error: WuganError, instead: str = "") -> NoReturn:
-    """End the command with an error of ours: what is wrong, from when on it is worth trying, what else can be done."""
+def fail_with(error: WuganError, instead: str = "", besides: str = "") -> NoReturn:
+    """End the command with an error of ours: what is wrong, from when on it is worth trying, what else can be done, and
+    what is to be said besides.
+    """
     code, more = code_of(error), ""
     if code == EXIT_UNREACHABLE:
         seconds = math.ceil(error.retry_after_ms / 1000)
@@ -94,7 +101,7 @@ def fail_with(error: WuganError, instead: str = "") -> NoReturn:
             more = say(f"; not before {seconds} s from now", f"；{seconds} 秒后再试")
         if error.reason in _AWAY and instead:
             more += say(f"; {instead}", f"；{instead}")
-    fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}", code, of=error)
+    fail(f"[{error.code}] {plain(say(error.en, error.zh))}{more}{besides}", code, of=error)
 
 
 def fail(message: str, code: int, *, of: Exception | None = None) -> NoReturn:

@@ -65,7 +65,11 @@ def say_failed(
         told |= {"en": both[0], "zh": both[1]}
     if isinstance(of, WuganError):
         told |= error_json(of)
-    click.echo(json.dumps({"error": told, "exit_code": code}, ensure_ascii=False))
+    try:
+        click.echo(json.dumps({"error": told, "exit_code": code}, ensure_ascii=False))
+    except OSError:  # which is told next; what was wrong before that is not to be lost
+        click.echo(f"{prefix}{message}", err=True)
+        raise
 
 
 def end(en: str, zh: str, code: int, *, of: Exception | None = None) -> NoReturn:

@@ -17,10 +17,12 @@ class MemberNames:
 
     Args:
         names: member → its name in Chinese and in English.
+        known: whether these are all members, by a directory that is in force.
     """
 
-    def __init__(self, names: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, names: Mapping[str, tuple[str, str]], *, known: bool = False) -> None:
         self._names = names
+        self._known = known
 
     @classmethod
     def of(cls, config_file: Path) -> MemberNames:
@@ -37,7 +39,13 @@ class MemberNames:
         configure("ERROR")  # what reading a directory logs would stand among what is printed
         directory = held_directory(load_gateway(config_file), SystemClock())
         members = () if directory is None else directory.members
-        return cls({member.member_id: (member.name_zh, member.name_en) for member in members})
+        return cls(
+            {member.member_id: (member.name_zh, member.name_en) for member in members}, known=directory is not None
+        )
+
+    def has_left(self, member: str) -> bool | None:
+        """Whether a member is not in the federation any more; None: there is no directory to be believed about it."""
+        return member not in self._names if self._known else None
 
     def called(self, member: str) -> str:
         """A member for people: its name with its code; the code alone where it has no known name."""

@@ -1,8 +1,9 @@
 """`wugan outbox` and `wugan inbox`: what waits between this gateway and others, and what to do about dead deliveries.
 
 Owns: the commands, which are the same for either box, and handing an operator's decision to the store, beside a running
-gateway, which takes it up within a second. Refuses: showing what a delivery holds, and dropping anything without a
-reason: the reason, and who gave it by login name, are in the audit trail.
+gateway, which takes it up within a second. Refuses: showing what a delivery holds, dropping what waits for somebody who
+is in the federation, and dropping anything without a reason: that, and who gave it by login name, are in the audit
+trail.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ class _Box(ABC):
         """Try a dead one again; whether it was there and dead."""
 
     @abstractmethod
-    async def drop(self, store: Store, delivery_id: bytes, record: AuditEvent) -> bool:
-        """Drop a dead one for good, on record; whether it was there and dead."""
+    async def drop(self, store: Store, delivery_id: bytes, reason: str, clock: Clock, names: MemberNames) -> bool:
+        """Drop a dead one for good, on record, or one that nobody is there to take; whether it was there and was so."""
 
     @abstractmethod
     async def dead(self, store: Store) -> list[bytes]:
@@ -97,13 +98,23 @@ class _Outbox(_Box):
     async def retry(self, store: Store, delivery_id: bytes, now_ms: int) -> bool:
         return await store.post_office.retry_letter(delivery_id, now_ms)
 
-    async def drop(self, store: Store, delivery_id: bytes, record: AuditEvent) -> bool:
-        return await store.post_office.drop_letter(delivery_id, record)
+    async def drop(self, store: Store, delivery_id: bytes, reason: str, clock: Clock, names: MemberNames) -> bool:
+        office = store.post_office
+        found = await office.letter(delivery_id)
+        if found is not None and found.state == self.states["waiting"] and names.has_left(found.member):
+            record = _record(delivery_id, f"{self.name}: delivery to a member that left dropped: {reason}", clock)
+            return await office.drop_letter(delivery_id, record, waiting=True)
+        return await office.drop_letter(delivery_id, _record(delivery_id, _dead(self.name, reason), clock))
 
 
 class _Inbox(_Box):
     name = "inbox"
     states: ClassVar[Mapping[str, int]] = {"waiting": 1, "under-way": 2, "done": 3, "dead": 4}
+    too_old: ClassVar[tuple[str, str]] = (
+        ", or subscribe for people and were overtaken by a later change, and can only be dropped: the other side "
+        "subscribes anew within a day",
+        "，或为已被后续变更取代的订阅（只能删除，对方一日内会重新订阅）",
+    )
 
     async def listed(self, store: Store, *, member: str = "", state: int = 0, limit: int = 1000) -> list[Listed]:
         return await store.post_office.deliveries(member=member, state=state, limit=limit)
@@ -117,11 +128,23 @@ class _Inbox(_Box):
     async def retry(self, store: Store, delivery_id: bytes, now_ms: int) -> bool:
         return await store.post_office.retry_delivery(delivery_id)
 
-    async def drop(self, store: Store, delivery_id: bytes, record: AuditEvent) -> bool:
-        return await store.post_office.drop_delivery(delivery_id, record)
+    async def drop(self, store: Store, delivery_id: bytes, reason: str, clock: Clock, names: MemberNames) -> bool:
+        return await store.post_office.drop_delivery(delivery_id, _record(delivery_id, _dead(self.name, reason), clock))
 
 
 _OUTBOX, _INBOX = _Outbox(), _Inbox()
+_NOT_GONE = (
+    "the member is in the federation: what waits for it will be delivered, and cannot be dropped",
+    "该成员仍在联盟中，等待投递的消息将会送达，不能删除",
+)
+_NOT_KNOWN = (
+    "there is no directory in force, so that it is not known whether a member has left the federation",
+    "没有有效的成员目录，无法确认成员是否已退出联盟",
+)
+_WAITS = (
+    ", or wait for a member that is still in the federation",
+    "，或仍在等待联盟成员",
+)
 
 
 @click.group(
@@ -210,15 +233,34 @@ def retry_inbox(config_file: Path, json_out: bool, deliveries: tuple[str, ...], 
     _retry(_INBOX, config_file, deliveries, ("dealt with again", "重新处理"), all_dead=all_dead, json_out=json_out)
 
 
-@outbox.command("drop", help=say("Drop dead DELIVERIES for good.", "彻底删除已停止的消息 DELIVERIES。"))
+@outbox.command(
+    "drop",
+    help=say(
+        "Drop DELIVERIES for good that are dead, or wait for a member that has left the federation. Whoever left a "
+        "question by one is told.",
+        "彻底删除消息 DELIVERIES：已停止的，或等待已退出联盟成员的。留置查询被删除时，留置机构会得知。",
+    ),
+)
 @DELIVERIES
 @ALL_DEAD
+@click.option(
+    "--gone",
+    default="",
+    metavar="MEMBER",
+    help=say("all to this member, which has left the federation", "发往此成员（已退出联盟）的全部消息"),
+)
 @REASON
 @CONFIG
 @JSON
-def drop_outbox(config_file: Path, json_out: bool, reason: str, deliveries: tuple[str, ...], all_dead: bool) -> None:
+def drop_outbox(
+    config_file: Path, json_out: bool, reason: str, gone: str, deliveries: tuple[str, ...], all_dead: bool
+) -> None:
     """Drop letters."""
-    _drop(_OUTBOX, config_file, deliveries, reason, all_dead=all_dead, json_out=json_out)
+    names = MemberNames.of(config_file) if gone or deliveries else MemberNames({})
+    if gone and not names.has_left(gone):
+        raise fail(*(_NOT_KNOWN if names.has_left(gone) is None else _NOT_GONE), EXIT_REFUSED)
+    more = _WAITS if names.has_left("") is not None else (f"; {_NOT_KNOWN[0]}", f"；{_NOT_KNOWN[1]}")
+    _drop(_OUTBOX, config_file, deliveries, reason, names, more, all_dead=all_dead, gone=gone, json_out=json_out)
 
 
 @inbox.command("drop", help=say("Let dead DELIVERIES be, for good.", "不再处理已停止的消息 DELIVERIES。"))
@@ -229,7 +271,7 @@ def drop_outbox(config_file: Path, json_out: bool, reason: str, deliveries: tupl
 @JSON
 def drop_inbox(config_file: Path, json_out: bool, reason: str, deliveries: tuple[str, ...], all_dead: bool) -> None:
     """Drop deliveries."""
-    _drop(_INBOX, config_file, deliveries, reason, all_dead=all_dead, json_out=json_out)
+    _drop(_INBOX, config_file, deliveries, reason, MemberNames({}), all_dead=all_dead, json_out=json_out)
 
 
 def _list(box: _Box, config_file: Path, member: str, state: str | None, limit: int, *, json_out: bool) -> None:
@@ -263,13 +305,24 @@ def _retry(
 
 
 def _drop(
-    box: _Box, config_file: Path, deliveries: tuple[str, ...], reason: str, *, all_dead: bool, json_out: bool
+    box: _Box,
+    config_file: Path,
+    deliveries: tuple[str, ...],
+    reason: str,
+    names: MemberNames,
+    why_not: tuple[str, str] = ("", ""),
+    *,
+    all_dead: bool,
+    json_out: bool,
+    gone: str = "",
 ) -> None:
     async def work(at: Store, clock: Clock) -> tuple[int, int]:
-        wanted = await _wanted(box, at, deliveries, all_dead=all_dead)
-        return len(wanted), sum([await box.drop(at, each, _record(each, box.name, reason, clock)) for each in wanted])
+        wanted = await at.post_office.letters_to(gone) if gone else []
+        if all_dead or deliveries or not gone:
+            wanted += [each for each in await _wanted(box, at, deliveries, all_dead=all_dead) if each not in wanted]
+        return len(wanted), sum([await box.drop(at, each, reason, clock, names) for each in wanted])
 
-    _told(*in_store(config_file, work), json_out, ("dropped", "删除"))
+    _told(*in_store(config_file, work), json_out, ("dropped", "删除"), why_not)
 
 
 async def _wanted(box: _Box, store: Store, named: tuple[str, ...], *, all_dead: bool) -> list[bytes]:
@@ -294,7 +347,11 @@ def _id(text: str) -> bytes:
     return found
 
 
-def _record(delivery_id: bytes, where: str, reason: str, clock: Clock) -> AuditEvent:
+def _dead(where: str, reason: str) -> str:
+    return f"{where}: dead delivery dropped: {reason}"
+
+
+def _record(delivery_id: bytes, decision: str, clock: Clock) -> AuditEvent:
     """That an operator dropped a delivery, for the audit trail."""
     from gateway.store.audit import AuditEvent
 
@@ -311,7 +368,7 @@ def _record(delivery_id: bytes, where: str, reason: str, clock: Clock) -> AuditE
         digest=b"",
         subjects=0,
         outcome=0,
-        decision=f"{where}: dead delivery dropped: {reason}",
+        decision=decision,
     )
 
 

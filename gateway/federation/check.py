@@ -53,6 +53,9 @@ _GIVEN_UP = words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the agency"
 _LATE_S = 0.02
 """How much longer than its deadline an answer is waited for before its asking is given up from outside."""
 _SETTLE_S = 0.01
+LEAVING_S = 0.5
+"""Kept back besides from the deadline of a question that may be left, for the commit that leaves it; a quarter of what
+there is at most."""
 
 
 class Checks:
@@ -100,12 +103,17 @@ class Checks:
     ) -> Checked:
         """Ask; at least one member answered when this returns, or may still answer if the question `may_be_left`.
 
+        A question that may be left has to be within the deadline, too: so much less time have the members. Where that
+        is none, nobody is asked.
+
         Raises:
             RefusedError: the question is wrong, no other member serves the region, or every member asked refused.
             PartnerError: none of the members asked answered in time.
             DirectoryError: the directory has expired.
         """
-        plan = self._plan(recipient, case, remaining_s)
+        if self._too_short(remaining_s, may_be_left=may_be_left):
+            return self.unasked(recipient, case)
+        plan = self._plan(recipient, case, remaining_s, may_be_left=may_be_left)
         first: MemberResult | None = None
         if len(plan.members) == 1:  # no task of its own for the many questions to one member
             first = await self._one(Call(plan.members[0], plan.question), plan)
@@ -124,7 +132,10 @@ class Checks:
         Raises:
             WuganError: as `check`; what was told before stands.
         """
-        plan = self._plan(recipient, case, remaining_s)
+        if self._too_short(remaining_s, may_be_left=may_be_left):
+            yield self.unasked(recipient, case)
+            return
+        plan = self._plan(recipient, case, remaining_s, may_be_left=may_be_left)
         results: Sequence[MemberResult] = ()
         async for so_far in self._fan_out(plan):
             results = so_far
@@ -146,13 +157,23 @@ class Checks:
         results = tuple(MemberResult(member, (), error=error) for member in members)
         return Checked(case.as_of_on or today, self._clock.now_ms(), results, question)
 
-    def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None) -> Plan:
+    def _time_s(self, remaining_s: float | None, *, may_be_left: bool) -> float:
+        """How long others may be asked, seconds; not above 0: not at all."""
+        if remaining_s is None:
+            return self._default_s - self._reserve_s
+        time_s = min(remaining_s, self._default_s * 10) - self._reserve_s
+        return time_s - min(LEAVING_S, time_s / 4) if may_be_left else time_s
+
+    def _too_short(self, remaining_s: float | None, *, may_be_left: bool) -> bool:
+        """Whether there is no time to ask anybody, and the question may be left instead."""
+        return may_be_left and self._time_s(remaining_s, may_be_left=True) <= 0
+
+    def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None, *, may_be_left: bool = False) -> Plan:
         """What to ask whom, if it may be asked at all."""
         today = civil_day(self._clock.now_ms())
         question = self.questions.make(recipient, case, today)
         members = route(self._directory.current(), self._member_id, recipient.places, self._max_members)
-        time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        time_s -= self._reserve_s
+        time_s = self._time_s(remaining_s, may_be_left=may_be_left)
         if time_s <= 0:
             raise PartnerError(
                 "the deadline is too short to ask anybody; allow more time",

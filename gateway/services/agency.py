@@ -5,7 +5,8 @@ Owns: who is served here, and what a request says. Refuses: rules, and the shape
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from gateway.federation.routing import Places
 from gateway.federation.verdict import verdict
 from gateway.observing import tracing
 from gateway.rules.book import RuleBook
+from gateway.services.carrying import Carrying
 from gateway.services.days import civil_day_of, start_day_of
 from gateway.services.duplicates import DuplicateService
 from gateway.services.finished import FinishedAnswers
@@ -34,6 +36,8 @@ from gateway.status import message_too_large
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc, duplicates_pb2, roster_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+_LEFT_BYTES = 128
+"""That saying that a question is left adds to an answer, and to each province's part of it, at most."""
 _SERVICE = agency_pb2.DESCRIPTOR.services_by_name["AgencyService"].full_name
 
 
@@ -78,6 +82,8 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self._finished = finished
         self._duplicates = duplicates
         self._most_bytes = most_bytes
+        self.carrying = Carrying()
+        """Checks that are to be left; to be finished before the store is closed."""
 
     def register(self, server: grpc.aio.Server) -> None:
         """Have these calls served. Responses about recipients go out as the bytes that they may be held as."""
@@ -258,6 +264,14 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
     async def _check(self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None) -> bytes:
         unit = self._unit(peer)
+        if request.leave_open_s or request.only_leave:
+            recipient, case = self._read(request, unit)
+            tag = self.carrying.tag(request, unit)
+
+            def work(asked: Callable[[], None]) -> Coroutine[Any, Any, bytes]:
+                return self._left(request, unit, recipient, case, remaining_s, asked)
+
+            return await self.carrying.once(tag, remaining_s, work)
         finished = None if request.fresh else self._finished
         if finished is None:
             return await self._anew(request, unit, remaining_s)
@@ -275,36 +289,86 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
         self, request: agency_pb2.CheckRequest, unit: str, remaining_s: float | None, tag: bytes = b""
     ) -> bytes:
         recipient, case = self._read(request, unit)
-        leave_s = request.leave_open_s
+        checked = await self._checks.check(recipient, case, remaining_s)
+        response = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
+        await checked.recorded()
+        if tag and self._finished is not None:
+            self._finished.put(tag, response, checked, case)
+        return response.SerializeToString()
+
+    async def _left(
+        self,
+        request: agency_pb2.CheckRequest,
+        unit: str,
+        recipient: Recipient,
+        case: Case,
+        remaining_s: float | None,
+        asked: Callable[[], None],
+    ) -> bytes:
+        """The same of a check that is left with whoever may have more to say; `asked`: see `Carrying`."""
         if request.only_leave:
             checked = self._checks.unasked(recipient, case)
         else:
-            checked = await self._checks.check(recipient, case, remaining_s, may_be_left=leave_s > 0)
+            checked = await self._checks.check(recipient, case, remaining_s, may_be_left=True)
+        asked()
+        return (await self._leave(request, unit, recipient, checked)).SerializeToString()
+
+    async def _leave(
+        self, request: agency_pb2.CheckRequest, unit: str, recipient: Recipient, checked: Checked
+    ) -> agency_pb2.CheckResponse:
+        """The answer to a check, which is left on the disk when this returns."""
         response = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
+        if response.ByteSize() + _LEFT_BYTES * (1 + len(response.answers)) > self._most_bytes:
+            raise message_too_large(self._most_bytes, answer=True)  # whoever is refused is to have nothing left
         await checked.recorded()
-        if leave_s:
-            await self.late.leave(unit, checked, leave_s, response)
-        elif tag and self._finished is not None:
-            self._finished.put(tag, response, checked, case)
-        return response.SerializeToString()
+        await self.late.leave(unit, checked, request.leave_open_s, response)
+        return response
 
     async def _follow(
         self, request: agency_pb2.CheckRequest, peer: Identity, remaining_s: float | None
     ) -> AsyncIterator[agency_pb2.CheckStreamResponse]:
         unit = self._unit(peer)
         recipient, case = self._read(request, unit)
-        leave_s = request.leave_open_s
-        async for checked in self._checks.follow(recipient, case, remaining_s, may_be_left=leave_s > 0):
-            known = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
-            await checked.recorded()
-            if leave_s and not checked.awaited:
-                await self.late.leave(unit, checked, leave_s, known)
-            yield agency_pb2.CheckStreamResponse(
-                known=known,
-                awaited=checked.awaited,
-                final=not checked.awaited,
-                awaited_members=self._awaited(checked),
-            )
+        if not request.leave_open_s:
+            async for checked in self._checks.follow(recipient, case, remaining_s):
+                known = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
+                await checked.recorded()
+                yield self._so_far(checked, known)
+            return
+        told: asyncio.Queue[agency_pb2.CheckStreamResponse | None] = asyncio.Queue()
+
+        async def work(asked: Callable[[], None]) -> bytes:
+            known = agency_pb2.CheckResponse()
+            async for checked in self._checks.follow(recipient, case, remaining_s, may_be_left=True):
+                if checked.awaited:
+                    known = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
+                    await checked.recorded()
+                    told.put_nowait(self._so_far(checked, known))
+                else:
+                    asked()
+                    known = await self._leave(request, unit, recipient, checked)
+            return known.SerializeToString()
+
+        running = asyncio.ensure_future(self.carrying.once(self.carrying.tag(request, unit), remaining_s, work))
+
+        def ended(carried: asyncio.Future[bytes]) -> None:
+            told.put_nowait(None)
+            if not carried.cancelled():
+                carried.exception()  # whoever asked may be gone
+
+        running.add_done_callback(ended)
+        try:
+            while (so_far := await told.get()) is not None:
+                yield so_far
+            known = agency_pb2.CheckResponse.FromString(await running)
+            yield agency_pb2.CheckStreamResponse(known=known, final=True)
+        finally:
+            running.cancel()
+
+    def _so_far(self, checked: Checked, known: agency_pb2.CheckResponse) -> agency_pb2.CheckStreamResponse:
+        return agency_pb2.CheckStreamResponse(
+            known=known, awaited=checked.awaited, final=not checked.awaited, awaited_members=self._awaited(checked)
+        )
 
     def _unit(self, peer: Identity) -> str:
         """The unit that asks: what its certificate says, never what a request claims."""

@@ -19,7 +19,7 @@ from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.further import Further, not_asked
 from gateway.federation.late import Kept, LateChecks, followed_to, late_answer, unpack
 from gateway.services.watchers import Watchers
-from gateway.store.late import LAPSED, OPEN, PARTIAL, Event, Left, Question
+from gateway.store.late import DROPPED, LAPSED, OPEN, PARTIAL, Event, Left, Question
 from gateway.wording import REFUSALS, Word, word
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2
@@ -235,7 +235,8 @@ def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2
     if event.state == LAPSED:
         if shown.HasField("proof"):
             return _shown(shown, question)
-        return MemberResult(event.member, (), error=_lapsed(), followed=shown.followed)
+        error = _dropped() if event.body == DROPPED else _lapsed()
+        return MemberResult(event.member, (), error=error, followed=shown.followed)
     answer, proof = late_answer(event)
     return _result(shown, answer, question, proof)
 
@@ -276,5 +277,13 @@ def _lapsed() -> RefusedError:
     return RefusedError(
         "the other province did not answer in the time for which the question was left; ask again",
         "对方省份在留置期限内未答复，请重新查询",
+        reason=words.REFUSAL_REASON_DELIVERY_EXPIRED,
+    )
+
+
+def _dropped() -> RefusedError:
+    return RefusedError(
+        "the question was dropped by this gateway's administrator before it was delivered; ask the administrator why",
+        "该查询在送达对方省份之前已由本网关管理员删除，原因请咨询管理员",
         reason=words.REFUSAL_REASON_DELIVERY_EXPIRED,
     )

@@ -146,7 +146,7 @@ class Store:
         """What stands for numbers, names, faces and references in the once-only gate; keyed."""
         self.once_again = keys.once_again
         """What stands for a person and a class of benefits, of what stands for the person; keyed."""
-        self.post_office = PostOffice(self._writer, self._reader, self.audit)
+        self.post_office = PostOffice(self._writer, self._reader, self.audit, self.outbox, self.inbox, self.late)
         self.order_key = keys.order_key
         """(partner, normalised number) → what keeps deliveries about a person in order; keyed."""
         self.protected_digest = keys.protected_digest

@@ -332,7 +332,7 @@ class InboxTable:
         if limit <= 0 or not await self._reader.look(_ANY, kind=kind):
             return []
         rows = await self._reader.run(lambda connection: _due(connection, kind, now_ms, limit + len(leave)))
-        held = [self._held(row) for row in rows if (row.sender, bytes(row.delivery_id)) not in leave]
+        held = [self.held(row) for row in rows if (row.sender, bytes(row.delivery_id)) not in leave]
         return held[:limit]
 
     async def counts(self) -> dict[int, int]:
@@ -342,7 +342,8 @@ class InboxTable:
         rows = await self._reader.run(lambda connection: connection.execute(query).all())
         return {int(state): int(count) for state, count in rows}
 
-    def _held(self, row: Row[Any]) -> Held:
+    def held(self, row: Row[Any]) -> Held:
+        """What a row of the table holds."""
         delivery_id = bytes(row.delivery_id)
         return Held(
             row.sender,

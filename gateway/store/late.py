@@ -27,6 +27,8 @@ ANSWERED: Final = 3
 LAPSED: Final = 4
 """As LateState of the contract."""
 
+DROPPED: Final = b"dropped"
+"""Body of what LAPSED because an operator dropped the question; that of one whose time ran out is empty."""
 KEEP_MS: Final = REMEMBERED_MS
 LIST_AT_MOST: Final = 1000
 SWEEP_AT_MOST: Final = 200
@@ -93,7 +95,7 @@ class Came(NamedTuple):
         delivery_id: of the question.
         state: PARTIAL, ANSWERED or LAPSED.
         at_ms: Unix milliseconds.
-        body: the proof of the answer; empty where none came.
+        body: the proof of the answer; where none came DROPPED, or empty.
         more: with whom the check is left because of it, if it is noted, until its time is over.
         most: questions that the check may have then, in all.
     """

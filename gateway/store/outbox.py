@@ -238,7 +238,7 @@ class OutboxTable:
         `longest_ms`: none is put off for longer; one that seems to be was while the clock was ahead.
         """
         rows = await self._reader.run(lambda connection: _due(connection, partner, now_ms, limit, longest_ms))
-        return [Due(row.sequence, self._letter(row), row.failures) for row in rows]
+        return [Due(row.sequence, self.letter(row), row.failures) for row in rows]
 
     async def partners(self) -> list[str]:
         """Everybody for whom something waits."""
@@ -254,7 +254,8 @@ class OutboxTable:
         """How the queues stand, by partner."""
         return await self._reader.run(_backlog)
 
-    def _letter(self, row: Row[Any]) -> Letter:
+    def letter(self, row: Row[Any]) -> Letter:
+        """What a row of the table holds."""
         delivery_id = bytes(row.delivery_id)
         return Letter(
             row.partner,

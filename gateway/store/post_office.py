@@ -1,7 +1,8 @@
 """What an operator sees of deliveries in both directions, and does about dead ones: retry, or drop with a reason.
 
 Owns: the lists, and bringing dead letters and deliveries back or letting them be; a drop is recorded in the audit trail
-in the same commit. Refuses: showing what a delivery holds, and touching one that is not dead.
+in the same commit, and in it whoever left a question is told that it was dropped. Refuses: showing what a delivery
+holds, and touching one that is not dead, but for a letter of which somebody else knows that nobody is there to take it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ import sqlalchemy as sa
 from gateway.store import inbox as received
 from gateway.store import outbox as letters
 from gateway.store.audit import AuditEvent, AuditLog
-from gateway.store.letters import REMEMBERED_MS, Effect, take_numbers
+from gateway.store.ended_meanwhile import ending_again, overtaken
+from gateway.store.inbox import InboxTable
+from gateway.store.late import DROPPED, LAPSED, Came, LateChecks
+from gateway.store.letters import REMEMBERED_MS, Effect, apply_effects, take_numbers
 from gateway.store.notice_tables import subscription
+from gateway.store.outbox import OutboxTable
 from gateway.store.post_tables import inbox, outbox
 from gateway.store.reader import Reader
 from gateway.store.rows import Transaction
@@ -69,18 +74,19 @@ class _RetryLetter:
     When it was made is in its id.
 
     Of subscriptions it may end some that were made anew since: the member would not have them any more, while they are
-    believed in force here. So whoever was asked for by a later letter is asked for again, after this one.
+    believed in force here. So whoever was asked for by a later letter is asked for again, after this one. And it may
+    make some that were ended since: these are ended again, after it.
     """
+
+    def __init__(self, table: OutboxTable, audit: AuditLog) -> None:
+        self._table = table
+        self._audit = audit
 
     def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, int]]) -> list[bool]:
         connection = transaction.connection
         done = []
         for delivery_id, now_ms in payloads:
-            row = connection.execute(
-                sa.select(
-                    outbox.c.created_at_ms, outbox.c.expires_at_ms, outbox.c.state, outbox.c.kind, outbox.c.partner
-                ).where(outbox.c.delivery_id == delivery_id)
-            ).first()
+            row = connection.execute(sa.select(outbox).where(outbox.c.delivery_id == delivery_id)).first()
             # Beyond this the other side may have forgotten that it has it, and would deal with it twice.
             if row is None or row.state != letters.DEAD or now_ms > row.expires_at_ms + REMEMBERED_MS - RETRY_MARGIN_MS:
                 done.append(False)
@@ -101,6 +107,8 @@ class _RetryLetter:
             )
             if row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION:
                 _ask_again(connection, row.partner, delivery_id, now_ms)
+                sent = self._table.letter(row)._replace(expires_at_ms=until_ms)
+                apply_effects(transaction, ending_again(connection, self._table, self._audit, sent, now_ms))
             done.append(True)
         return done
 
@@ -117,35 +125,51 @@ def _ask_again(connection: sa.Connection, member: str, change_id: bytes, now_ms:
     )
 
 
-class _DropLetter:
-    """How a dead letter is dropped, and the record of it written; the result is whether it was there."""
+class _Dropping(NamedTuple):
+    """A letter to be dropped, in which states, and what is written if it was."""
 
-    def apply(self, transaction: Transaction, payloads: Sequence[tuple[bytes, Effect]]) -> list[bool]:
+    delivery_id: bytes
+    states: tuple[int, ...]
+    effects: tuple[Effect, ...]
+
+
+class _DropLetter:
+    """How a letter is dropped, and what comes of that written; the result is whether it was there, in such a state."""
+
+    def apply(self, transaction: Transaction, payloads: Sequence[_Dropping]) -> list[bool]:
         done = []
-        for delivery_id, record in payloads:
+        for each in payloads:
             gone = transaction.connection.execute(
-                sa.delete(outbox).where(outbox.c.delivery_id == delivery_id, outbox.c.state == letters.DEAD)
+                sa.delete(outbox).where(outbox.c.delivery_id == each.delivery_id, outbox.c.state.in_(each.states))
             ).rowcount
             if gone:
-                record.kind.apply(transaction, [record.payload])
+                apply_effects(transaction, each.effects)
             done.append(bool(gone))
         return done
 
 
 class _RetryDelivery:
-    """How a dead delivery is handled again; the result is whether it was dead."""
+    """How a dead delivery is handled again; the result is whether it was dead, and may be.
+
+    Not one that subscribes where a later change to the subscriptions was dealt with: it may have ended these.
+    """
+
+    def __init__(self, table: InboxTable) -> None:
+        self._table = table
 
     def apply(self, transaction: Transaction, payloads: Sequence[bytes]) -> list[bool]:
-        return [
-            bool(
-                transaction.connection.execute(
-                    sa.update(inbox)
-                    .where(inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD)
-                    .values(state=received.WAITING, next_try_ms=0, failures=0)
-                ).rowcount
-            )
-            for delivery_id in payloads
-        ]
+        return [self._one(transaction.connection, delivery_id) for delivery_id in payloads]
+
+    def _one(self, connection: sa.Connection, delivery_id: bytes) -> bool:
+        this = inbox.c.delivery_id == delivery_id, inbox.c.state == received.DEAD
+        row = connection.execute(sa.select(inbox).where(*this)).first()
+        if row is None or (
+            row.kind == delivery_pb2.DELIVERY_KIND_SUBSCRIPTION
+            and overtaken(connection, row, self._table.held(row).content)
+        ):
+            return False
+        again = sa.update(inbox).where(*this).values(state=received.WAITING, next_try_ms=0, failures=0)
+        return bool(connection.execute(again).rowcount)
 
 
 class _DropDelivery:
@@ -168,12 +192,21 @@ class _DropDelivery:
 class PostOffice:
     """See the module."""
 
-    def __init__(self, writer: Writer, reader: Reader, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        reader: Reader,
+        audit: AuditLog,
+        sent: OutboxTable,
+        accepted: InboxTable,
+        late: LateChecks,
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._audit = audit
-        self._retry_letter, self._drop_letter = _RetryLetter(), _DropLetter()
-        self._retry_delivery, self._drop_delivery = _RetryDelivery(), _DropDelivery()
+        self._late = late
+        self._retry_letter, self._drop_letter = _RetryLetter(sent, audit), _DropLetter()
+        self._retry_delivery, self._drop_delivery = _RetryDelivery(accepted), _DropDelivery()
 
     async def letters(self, *, member: str = "", state: int = 0, limit: int = 100) -> list[Listed]:
         """Letters in the outbox, oldest first, at most 1,000; to one member or of one state where these are given."""
@@ -191,6 +224,11 @@ class PostOffice:
         if member:
             query = query.where(inbox.c.sender == member)
         return await self._list(query.limit(min(limit, LIST_AT_MOST)))
+
+    async def letters_to(self, member: str) -> list[bytes]:
+        """Every letter to a member, waiting or dead, oldest first."""
+        query = sa.select(outbox.c.delivery_id).where(outbox.c.partner == member).order_by(outbox.c.sequence)
+        return await self._ids(query)
 
     async def dead_letters(self) -> list[bytes]:
         """Every dead letter, oldest first."""
@@ -216,12 +254,24 @@ class PostOffice:
         """Send a dead letter again; False: there is none, or it is so old that the other side may take it twice."""
         return self._writer.submit(self._retry_letter, (delivery_id, now_ms))
 
-    def drop_letter(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:
-        """Delete a dead letter, and record it; False: there is none."""
-        return self._writer.submit(self._drop_letter, (delivery_id, self._audit.effect(record)))
+    def drop_letter(self, delivery_id: bytes, record: AuditEvent, *, waiting: bool = False) -> asyncio.Future[bool]:
+        """Delete a dead letter, and record it; False: there is none.
+
+        Where it left a question, it is noted that nothing will come of it.
+
+        Args:
+            delivery_id: of it.
+            record: of the drop.
+            waiting: also one that waits, because its member has left the federation.
+        """
+        states = (letters.DEAD, letters.WAITING) if waiting else (letters.DEAD,)
+        told = self._late.noting(Came(delivery_id, LAPSED, record.at_ms, DROPPED))  # no question: nothing
+        return self._writer.submit(
+            self._drop_letter, _Dropping(delivery_id, states, (self._audit.effect(record), told))
+        )
 
     def retry_delivery(self, delivery_id: bytes) -> asyncio.Future[bool]:
-        """Have a dead delivery handled again; False: there is none."""
+        """Have a dead delivery handled again; False: there is none, or it subscribes and was overtaken."""
         return self._writer.submit(self._retry_delivery, delivery_id)
 
     def drop_delivery(self, delivery_id: bytes, record: AuditEvent) -> asyncio.Future[bool]:

@@ -49,6 +49,7 @@ def test_an_alarm_says_what_it_saw(signal: str) -> None:
         ("late answer [g7: 2 people, counted before; policy 9]", "a late answer, the last one; grant g7 allows it"),
         ("grant.withdraw; signature 00ff", "withdraw grants, under the person's own signature"),
         ("outbox: dead delivery dropped: sent by post {x}", "because: sent by post {x}"),
+        ("outbox: delivery to a member that left dropped: it merged", "has left the federation, because: it merged"),
         ("notice 3 [g7: 1 people; policy 9]", "notice 3 was sent; grant g7 allows it; counted: 1 person; by the"),
         ("given up by the agency", "the agency gave up waiting"),
     ],

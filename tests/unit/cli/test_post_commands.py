@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,55 @@ def test_whoever_drops_what_waits_is_told_why_not(config: Path) -> None:
     ran = run("outbox", "drop", waiting["delivery"], "--reason", "x", "--config", str(config))
     assert ran.exit_code == 1
     assert "not dead" in ran.stderr
+
+
+def directory_of(monkeypatch: pytest.MonkeyPatch, *members: str) -> None:
+    """Only these are in the directory that the gateway holds; none: it holds none that is in force."""
+    listed = [SimpleNamespace(member_id=each, name_zh="某省", name_en="a province") for each in members]
+    held = SimpleNamespace(members=listed) if listed else None
+    monkeypatch.setattr("gateway.federation.directory_held.held_directory", lambda *_: held)
+
+
+def test_what_waits_for_a_member_that_has_left_is_dropped_with_a_reason_that_is_on_record(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (waiting,) = listed(config, "outbox", "list", "--state", "waiting")
+    directory_of(monkeypatch, OTHER_MEMBER)
+    drop = ("outbox", "drop", waiting["delivery"], "--config", str(config))
+    assert run(*drop).exit_code == 2, "without a reason"
+    done = run(*drop, "--reason", "it merged")
+    assert (done.exit_code, "1 of 1 dropped" in done.stdout) == (0, True)
+    assert [each["state"] for each in listed(config, "outbox", "list")] == ["dead"]
+    ((direction, unit, decision),) = audit(config)
+    assert (direction, unit.startswith("login:")) == ("act", True)
+    assert decision == "outbox: delivery to a member that left dropped: it merged"
+
+
+def test_all_to_a_member_that_has_left_are_dropped_at_once(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory_of(monkeypatch, OTHER_MEMBER)
+    done = run("outbox", "drop", "--gone", MEMBER, "--reason", "it merged", "--config", str(config))
+    assert (done.exit_code, "2 of 2 dropped" in done.stdout) == (0, True)
+    assert listed(config, "outbox", "list") == []
+    assert len(audit(config)) == 2
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [((MEMBER,), ("in the federation", "联盟")), ((), ("no directory in force", "没有有效的成员目录"))],
+)
+def test_what_waits_for_a_member_that_is_there_or_may_be_is_not_dropped(
+    config: Path, monkeypatch: pytest.MonkeyPatch, members: tuple[str, ...], said: tuple[str, str], language: str
+) -> None:
+    (waiting,) = listed(config, "outbox", "list", "--state", "waiting")
+    directory_of(monkeypatch, *members)
+    monkeypatch.setenv("WUGAN_LANG", language)
+    for what in ((waiting["delivery"],), ("--gone", MEMBER)):
+        ran = run("outbox", "drop", *what, "--reason", "x", "--config", str(config))
+        assert ran.exit_code == 1
+        assert said[language == "zh"] in ran.stderr
+    assert len(listed(config, "outbox", "list")) == 2
+    assert audit(config) == []
 
 
 async def _more(state: Path, count: int, made_ms: int) -> None:

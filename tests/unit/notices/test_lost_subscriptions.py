@@ -122,6 +122,95 @@ async def test_an_ending_that_died_and_is_sent_again_takes_nobody_out_for_long_w
         assert await renew(w) == 0
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_subscribing_that_died_and_is_sent_again_does_not_outlive_what_ended_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=30.0) as w:
+        with monkeypatch.context() as refusing:
+            refusing.setattr(w.registering, "check", _refuse)
+            await w.subscribe(ANNA, BO)
+        (dead,) = await w.a.store.post_office.dead_letters()
+        w.clock.advance(1)
+        await w.subscribe(ANNA, unit="quzhou")
+        assert await w.subscribing.unsubscribe(UNIT, [(ANNA, PENSION)]) == 1
+        await w.delivered()
+        if again:  # and subscribed for once more, which is not undone
+            w.clock.advance(1)
+            await w.subscribe(ANNA)
+        w.clock.advance(1)
+        assert await w.a.store.post_office.retry_letter(dead, w.clock.now_ms())
+        w.a.outbox.wake(B.member_id)
+        await w.delivered()
+        groups = {each.unit: each for each in await w.b.store.watches.groups()}
+
+        async def watched(unit: str, *numbers: str) -> int:
+            key = PairKey(groups[unit].key_id, groups[unit].secret)
+            found = await w.b.store.watches.find(map(key.token, numbers), w.clock.now_ms())
+            return sum(each.group == groups[unit].number for each in found)
+
+        assert await watched(UNIT, BO) == 1
+        assert await watched(UNIT, ANNA) == again
+        assert await watched("quzhou", ANNA) == 1
+        ends = [each.event for each in await w.a.store.audit.events() if "ended" in each.event.decision]
+        assert [(each.unit, each.subjects) for each in ends] == [(UNIT, 1)] * (1 if again else 2)
+        assert all(is_known(each.decision) for each in ends)
+
+
+async def test_a_subscribing_that_died_where_it_came_is_not_dealt_with_after_what_ended_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    civil = Feed({ANNA: [VISIT], BO: [VISIT]})
+    async with world(tmp_path, civil, lease_days=30.0) as w:
+        post = w.b.store.post_office
+        with monkeypatch.context() as refusing:
+            refusing.setattr(w.registering, "handle", _refuse_later)
+            await w.subscribe(ANNA, BO)
+        (dead,) = await post.dead_deliveries()
+        w.clock.advance(1)
+        await w.subscribing.unsubscribe(UNIT, [(ANNA, PENSION)])
+        await w.delivered()
+        assert not await post.retry_delivery(dead)
+        assert await w.b.store.watches.groups() == []
+        w.clock.advance(1.1 * DAY_S)
+        assert await renew(w) == 1, "whoever is still subscribed for is asked for again"
+        (group,) = await w.b.store.watches.groups()
+        tokens = [PairKey(group.key_id, group.secret).token(each) for each in (ANNA, BO)]
+        assert await w.b.store.watches.known(tokens, w.clock.now_ms()) == {tokens[1]}
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_any_other_that_died_there_is_dealt_with_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bool
+) -> None:
+    async with world(tmp_path, Feed({ANNA: [VISIT], BO: [VISIT]}), lease_days=30.0) as w:
+        post = w.b.store.post_office
+        if later:  # an ending, and a change after it
+            await w.subscribe(ANNA)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(w.registering, "handle", _refuse_later)
+            if later:
+                await w.subscribing.unsubscribe(UNIT, [(ANNA, PENSION)])
+                await w.delivered()
+            else:
+                await w.subscribe(ANNA)
+        if later:
+            await w.subscribe(BO)
+        (dead,) = await post.dead_deliveries()
+        assert await post.retry_delivery(dead)
+        assert not await post.retry_delivery(dead)
+        w.b.inbox.wake(delivery_pb2.DELIVERY_KIND_SUBSCRIPTION)
+        await w.delivered()
+        (group,) = await w.b.store.watches.groups()
+        tokens = [PairKey(group.key_id, group.secret).token(each) for each in (ANNA, BO)]
+        assert await w.b.store.watches.known(tokens, w.clock.now_ms()) == {tokens[later]}
+
+
+async def _refuse_later(*_: object) -> None:
+    _refuse()
+
+
 def _refuse(*_: object) -> None:
     raise RefusedError("not here", "不受理", reason=words.REFUSAL_REASON_ENVELOPE_UNSUPPORTED)
 
