@@ -60,11 +60,13 @@ MEANING: Final = {
         "per status, who is certified without being bothered, known deaths, proposals to stop. With --people a "
         "federation of so many people is started in --dir first, and stopped afterwards; otherwise the one that runs "
         "there is scored. Exit code 1 when a living person was called dead or proposed for stopping without a cause, "
-        "when a known death was missed, or when somebody was not answered; 3 when a gateway was not reached.",
+        "when a benefit that a fact on record ended goes on, when a known death was missed, when somebody of whom a "
+        "record does not read was certified or not told as incomplete, or when somebody was not answered; 3 when a "
+        "gateway was not reached.",
         "将各经办机构的名册经其网关批量核验，并与真实情况比对：各状态的查准率与查全率、免打扰认证比例、"
         "已登记死亡的发现情况、拟停发情况。指定 --people 时，先在 --dir 目录启动相应人数的演示联盟，结束后停止；"
-        "否则对该目录中正在运行的联盟评分。若有在世者被判为死亡或被无故拟停发、已登记死亡被遗漏，"
-        "或有人未获答复，退出码为 1；无法连接网关时为 3。",
+        "否则对该目录中正在运行的联盟评分。若有在世者被判为死亡或被无故拟停发、已有登记的终止事由未被发现、"
+        "已登记死亡被遗漏、有记录无法读取者被认证或未注明信息不完整，或有人未获答复，退出码为 1；无法连接网关时为 3。",
     )
 )
 @DIR
@@ -168,7 +170,7 @@ def _print(console: Console, result: Score) -> None:
 
 
 def _print_deaths(console: Console, result: Score) -> None:
-    """Known deaths, and proposals to stop; whoever made the score fail, masked."""
+    """Known deaths, proposals to stop, and rows that do not read; whoever made the score fail, masked."""
     missed = result.deaths_known - result.deaths_stopped - result.deaths_suspected
     console.print(
         say(
@@ -194,6 +196,26 @@ def _print_deaths(console: Console, result: Score) -> None:
             f"因终止或暂停事由拟停发：{result.living_ended.total()} 人（{ended or '无'}）",
         ),
         style="red" if result.living_stopped else None,
+        highlight=False,
+    )
+    if result.living_paid_on:
+        console.print(
+            say(
+                f"Living people whose benefit goes on though a fact on record ended it: {result.living_paid_on}",
+                f"在世且已有登记的终止或暂停事由，待遇却继续发放：{result.living_paid_on} 人",
+            ),
+            style="red",
+            highlight=False,
+        )
+    console.print(
+        say(
+            f"People of whom civil affairs hold records that do not read: {result.unread}, told as incomplete "
+            f"{result.unread_told}, certified {result.unread_certified}; incomplete for other reasons: "
+            f"{result.incomplete_otherwise}",
+            f"民政有记录无法读取的人员：{result.unread} 人，其中注明信息不完整 {result.unread_told} 人，"
+            f"被认证 {result.unread_certified} 人；因其他原因信息不完整：{result.incomplete_otherwise} 人",
+        ),
+        style="red" if result.unread_wrong else None,
         highlight=False,
     )
     for each in result.mistakes:

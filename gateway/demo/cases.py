@@ -226,6 +226,16 @@ CASES: Final[tuple[Case, ...]] = (
 BY_LABEL: Final[dict[str, Case]] = {case.label: case for case in CASES}
 INDEX: Final[dict[str, int]] = {case.label: index for index, case in enumerate(CASES)}
 
+
+def as_far_as_read(case: Case, *, death_known: bool) -> tuple[str, ...]:
+    """Every answer that is not wrong about somebody of whom a department cannot speak, the best first: nobody is strong
+    then, and of whom no other department has the death it is not known.
+    """
+    if not case.alive and not death_known and DECEASED in case.right:
+        return WEAK, MEDIUM, UNKNOWN
+    return tuple(dict.fromkeys(MEDIUM if status == STRONG else status for status in case.right))
+
+
 SHOWCASE: Final[tuple[str, ...]] = (
     "active",
     "moderate",

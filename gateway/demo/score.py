@@ -2,8 +2,9 @@
 
 Owns: the counting. Refuses: excusing anything: an answer that the truth file does not list as right is wrong. The score
 is not passed when one living person is called DECEASED, or is proposed for stopping though nothing ended the benefit;
-when one death of which a department has a record is certified or left to a routine check; or when somebody was not
-answered.
+when a benefit that a fact on record ended goes on, and the answer does not say that somebody was silent; when one death
+of which a department has a record is certified or left to a routine check; when somebody of whom a department cannot
+read a row is certified, or told as if the answer were whole; or when somebody was not answered.
 
 Precision of a status: of the answers that gave it, the share for which it was right. Recall: of the people for whom it
 is what a perfect reader of the evidence answers, the share that got a right answer. Statuses the evidence cannot tell
@@ -111,11 +112,17 @@ class Score:
         lives: (status, case) → people: what is behind a status.
         living_called_dead: living people called DECEASED.
         living_stopped: living people proposed for stopping though nothing ended their benefit.
+        living_paid_on: living people whose benefit a fact on record ended, and goes on: neither proposed for stopping
+            nor to be verified, though everybody answered, or even certified.
         living_ended: fact → living people proposed for stopping because of it, rightly.
         deaths_known: dead people of whose death a department has a record.
         deaths_stopped: of these, proposed for stopping.
         deaths_suspected: of these, to be verified.
         deaths_unknown: dead people of whose death nobody has a record.
+        unread: people about whom a department holds a row that it cannot read.
+        unread_told: of these, who were answered as incomplete.
+        unread_certified: of these, who were certified all the same.
+        incomplete_otherwise: answered as incomplete for any other reason: somebody was silent.
         mistakes: the first of those who made the score fail.
     """
 
@@ -128,6 +135,7 @@ class Score:
     flags_raised: int = 0
     living_called_dead: int = 0
     living_stopped: int = 0
+    living_paid_on: int = 0
     living_ended: Counter[str] = field(default_factory=Counter)
     deaths_known: int = 0
     deaths_stopped: int = 0
@@ -136,6 +144,10 @@ class Score:
     failed: Counter[str] = field(default_factory=Counter)
     wrong: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     partial: int = 0
+    unread: int = 0
+    unread_told: int = 0
+    unread_certified: int = 0
+    incomplete_otherwise: int = 0
     mistakes: list[Mistake] = field(default_factory=list)
     cases: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -150,6 +162,7 @@ class Score:
             return
         self.grades[answered.status, answered.certification] += 1
         self.lives[answered.status, recipient.case] += 1
+        self._incomplete(recipient, answered)
         (self._living if recipient.alive else self._dead)(recipient, answered)
 
     @property
@@ -175,9 +188,17 @@ class Score:
 
     @property
     def passed(self) -> bool:
-        """Whether nobody living is called dead or to be stopped, no known death is missed, and everybody answered."""
+        """Whether nobody living is called dead, to be stopped or paid on wrongly, no known death is missed, what does
+        not read certifies nobody, and everybody was answered.
+        """
         missed = self.deaths_known - self.deaths_stopped - self.deaths_suspected
-        return not (self.living_called_dead or self.living_stopped or missed or self.failed)
+        wronged = self.living_called_dead or self.living_stopped or self.living_paid_on
+        return not (wronged or missed or self.unread_wrong or self.failed)
+
+    @property
+    def unread_wrong(self) -> bool:
+        """Whether somebody of whom a row does not read was certified, or told as if the answer were whole."""
+        return self.unread_certified > 0 or self.unread_told < self.unread
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -188,6 +209,7 @@ class Score:
             "certified_share": self.certified_share,
             "living_called_dead": self.living_called_dead,
             "living_stop_proposed": self.living_stopped,
+            "living_paid_on": self.living_paid_on,
             "living_benefit_ended": dict(sorted(self.living_ended.items())),
             "deaths": {
                 "known": self.deaths_known,
@@ -206,6 +228,12 @@ class Score:
             },
             "failed": dict(self.failed),
             "partial": self.partial,
+            "unread": {
+                "people": self.unread,
+                "told_incomplete": self.unread_told,
+                "certified": self.unread_certified,
+            },
+            "incomplete_otherwise": self.incomplete_otherwise,
             "flag_recall": self.flags_raised / self.flags_expected if self.flags_expected else 1.0,
             "statuses": {
                 name: {
@@ -260,8 +288,23 @@ class Score:
         if about.cannot_know_en:
             self.cases[recipient.case] = (about.cannot_know_en, about.cannot_know_zh)
 
+    def _incomplete(self, recipient: Recipient, answered: Answered) -> None:
+        if not recipient.unread:
+            self.incomplete_otherwise += answered.partial
+            return
+        certified = answered.certification == "CERTIFIED"
+        self.unread += 1
+        self.unread_told += answered.partial
+        self.unread_certified += certified
+        if certified or not answered.partial:
+            self._mistake(recipient, answered)
+
     def _living(self, recipient: Recipient, answered: Answered) -> None:
         if answered.certification != "STOP_PROPOSED":
+            whole = not answered.partial or answered.certification == "CERTIFIED"
+            if recipient.ended_by and whole and answered.certification not in _DOUBTED:
+                self.living_paid_on += 1
+                self._mistake(recipient, answered)
             return
         causes = [flag for flag in recipient.ended_by if flag in answered.flags]
         if causes and answered.status != "DECEASED":

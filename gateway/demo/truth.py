@@ -27,10 +27,13 @@ class Recipient:
         case: label of the case (`gateway.demo.cases`).
         alive: whether the person is alive.
         died_on: "YYYY-MM-DD", "" while alive.
-        death_known: whether a department anywhere in the federation has a record of the death, be it only a lead.
+        death_known: whether a department anywhere in the federation has a record of the death that it tells,
+            be it only a lead.
         expected: SurvivalStatus without prefix that a perfect reader of the evidence answers, or REFUSED.
         right: every status that is not wrong, `expected` first.
         flags: EntitlementFlags without prefix that the answer must raise.
+        unread: whether a department holds a row about the person that it cannot read: the answer must say that it is
+            incomplete, and certify nobody; what only this department could tell is in none of the others.
         paying_province: GB/T 2260 code.
         unit: the paying agency's unit id.
         id_number: as the roster has it, quirks and all.
@@ -52,6 +55,7 @@ class Recipient:
     expected: str
     right: tuple[str, ...]
     flags: tuple[str, ...]
+    unread: bool
     paying_province: int
     unit: str
     id_number: str

@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.demo import calendar
+from gateway.demo import calendar, spoiling
 from gateway.demo.calendar import Days
-from gateway.demo.cases import CASES, SHOWCASE, Case
+from gateway.demo.cases import CASES, SHOWCASE, Case, as_far_as_read
 from gateway.demo.histories import OTHER, PRESENT, Events, Ledger
 from gateway.demo.lives import write_lives
 from gateway.demo.people import BENEFITS, People, build_people
@@ -96,9 +96,18 @@ class World:
 
     @cached_property
     def told_dead(self) -> NDArray[np.bool_]:
-        """Of which people a department says, or has heard, that they are dead."""
+        """Of which people a department says, or has heard, that they are dead, in a record that is told."""
+        events = self.events
+        untold = np.isin(events.kind, spoiling.DEATHS) & self.unread[events.person]
         found = np.zeros(len(self.people), np.bool_)
-        found[self.events.person[np.isin(self.events.kind, DEATHS)]] = True
+        found[events.person[np.isin(events.kind, DEATHS) & ~untold]] = True
+        return found
+
+    @cached_property
+    def unread(self) -> NDArray[np.bool_]:
+        """About which people civil affairs, where they live, hold a row that does not read."""
+        found = np.zeros(len(self.people), np.bool_)
+        found[self.events.person[spoiling.unread_events(self.events)]] = True
         return found
 
     def province(self, code: int) -> Province:
@@ -158,19 +167,25 @@ class World:
 
     def _recipient(self, row: int, case: Case, pay: int, unit: int, again: int) -> Recipient:
         people = self.people
-        flags = list(case.flags)
+        flags: Sequence[str] = case.flags
         if case.label == "dependant_born_29_february" and self._of_age(int(people.birth_on[row])):
-            flags.append("AGED_OUT")
+            flags = (*flags, "AGED_OUT")
+        unread, death_known = bool(self.unread[row]), not case.alive and bool(self.told_dead[row])
+        expected, right = case.expected, case.right
+        if unread:
+            flags = spoiling.flags_told(flags)
+            expected, *_ = right = as_far_as_read(case, death_known=death_known)
         return Recipient(
             person=row,
             again=again,
             case=case.label,
             alive=case.alive,
             died_on=calendar.iso(int(people.died_on[row])),
-            death_known=not case.alive and bool(self.told_dead[row]),
-            expected=case.expected,
-            right=case.right,
+            death_known=death_known,
+            expected=expected,
+            right=right,
             flags=tuple(flags),
+            unread=unread,
             paying_province=self.provinces[pay].code,
             unit=str(unit),
             id_number=people.roster_number[row],

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gateway.demo import calendar
+from gateway.demo.spoiling import MARRIAGES, Spoilt, spoilt_behind
 from gateway.demo.systems.files import replacing
 from gateway.demo.systems.place import Place, Settings, kinds
 from gateway.demo.systems.source import Row, Source, day_as
@@ -20,8 +21,6 @@ from wugan.adapter.v1 import vocabulary_pb2 as words
 
 FOLDER = ("civil-affairs", "drop")
 BOM = "\ufeff"
-_GOOD_PER_BAD = 15
-"""A spoilt row behind every so many good ones."""
 _MAX_BAD_SHARE = "0.2"
 
 _FUNERALS = ("登记编号", "逝者姓名", "公民身份号码", "日期", "馆（墓）所在区划", "上报日期")
@@ -29,7 +28,7 @@ _MARRIAGES = ("业务流水", "业务类型", "姓名", "证件号码", "登记�
 _ADOPTIONS = ("收养登记证号", "被收养人姓名", "被收养人身份证号", "登记日期", "登记机关区划", "入库时间")
 _SUBSIDIES = ("发放流水号", "姓名", "身份证号", "发放日期", "区划代码", "导出日期")
 
-_MARRIAGE_TYPES: dict[int, str] = {words.EVIDENCE_KIND_MARRIAGE: "1", words.EVIDENCE_KIND_DIVORCE: "2"}
+_MARRIAGE_TYPES: dict[int, str] = dict(zip(MARRIAGES, ("1", "2"), strict=True))
 
 
 def fill(source: Source, folder: Path) -> None:
@@ -130,19 +129,23 @@ def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]], *, 
         stream.write(BOM)
         writer = csv.writer(stream, lineterminator="\r\n")
         writer.writerow(header)
-        for count, row in enumerate(rows, start=1):
+        for place, row in enumerate(rows, start=1):
             writer.writerow(row)
-            if count % _GOOD_PER_BAD:
-                continue
-            spoilt = list(row)
-            which = count // _GOOD_PER_BAD % 3
-            if which == 0:
-                spoilt[number] = ""
-            elif which == 1:
-                spoilt[number + 1] = "2026年13月45日"
-            else:
-                spoilt = spoilt[: number + 1]
-            writer.writerow(spoilt)
+            wrong = spoilt_behind(place)
+            if wrong is not None:
+                writer.writerow(_spoilt(row, wrong, number))
+
+
+def _spoilt(row: Sequence[str], wrong: Spoilt, number: int) -> Sequence[str]:
+    """A copy of a row with something wrong."""
+    if wrong is Spoilt.CUT_SHORT:
+        return row[: number + 1]
+    spoilt = list(row)
+    if wrong is Spoilt.NO_NUMBER:
+        spoilt[number] = ""
+    else:
+        spoilt[number + 1] = "2026年13月45日"
+    return spoilt
 
 
 def _funerals(source: Source, kind: int, prefix: str) -> Iterator[Sequence[str]]:
@@ -152,7 +155,7 @@ def _funerals(source: Source, kind: int, prefix: str) -> Iterator[Sequence[str]]
 
 
 def _marriages(source: Source) -> Iterator[Sequence[str]]:
-    for row in source.rows(*_MARRIAGE_TYPES):
+    for row in source.rows(*MARRIAGES):
         on, known = day_as(row.on, "%Y/%m/%d"), day_as(row.known_on, "%Y/%m/%d")
         yield f"HY{row.serial:08d}", _MARRIAGE_TYPES[row.kind], row.name, row.number, on, str(row.region), known
 

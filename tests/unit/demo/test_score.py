@@ -41,7 +41,7 @@ def perfect(recipient: Recipient) -> Answered:
     proposal = PROPOSED[recipient.expected]
     if recipient.alive and recipient.ended_by and proposal not in ("SUSPECT", "STOP_PROPOSED"):
         proposal = "STOP_PROPOSED"
-    return Answered(recipient.expected, proposal, recipient.flags, reasons=("WHY",))
+    return Answered(recipient.expected, proposal, recipient.flags, recipient.unread, reasons=("WHY",))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def as_results(answers: list[Answered]) -> Ran:
                     "status": words.SurvivalStatus.Value(f"SURVIVAL_STATUS_{answered.status}"),
                     "flags": sum(1 << flag for flag in flags),
                     "certification": words.CertificationStatus.Value(f"CERTIFICATION_STATUS_{answered.certification}"),
-                    "partial": False,
+                    "partial": answered.partial,
                     "refusal": 0,
                 }
 
