@@ -39,7 +39,7 @@ def main() -> None:
         if order["form"] == "xlsx":
             _workbook(source, order["sheet"], write)
         else:
-            _parquet(source, order["columns"], write)
+            _parquet(source, order["columns"], order.get("shown", {}), write)
         out.write('{"end": true}\n')
     except _RejectedError as error:
         en, zh, *why = error.args
@@ -85,7 +85,7 @@ def _write_all(rows: Iterable[Sequence[object]], write: Write) -> None:
         write(number, cells)
 
 
-def _parquet(source: str | io.BytesIO, columns: list[str], write: Write) -> None:
+def _parquet(source: str | io.BytesIO, columns: list[str], shown: dict[str, list[str]], write: Write) -> None:
     import polars as pl
 
     try:
@@ -93,8 +93,8 @@ def _parquet(source: str | io.BytesIO, columns: list[str], write: Write) -> None
         schema = table.collect_schema()
         missing = [name for name in columns if name not in schema]
         if missing:
-            names = ", ".join(missing)
-            raise _RejectedError(f"not exactly one column named: {names}", f"下列列缺失或重复：{names}")
+            en, zh = (", ".join(shown.get(name, (name, name))[at] for name in missing) for at in (0, 1))
+            raise _RejectedError(f"not exactly one column named: {en}", f"下列列缺失或重复：{zh}")
         nested = [name for name in columns if schema[name].is_nested() or schema[name] == pl.Object]
         if nested:
             names = ", ".join(nested)

@@ -219,7 +219,7 @@ class ArrowDatabase:
             with self._lock:
                 self._open.remove(connection)
             _shut(connection)
-        return DatabaseError(down=down, kind=type(error).__name__, gone=down)
+        return DatabaseError(down=down, kind=type(error).__name__, gone=down, refused=not down)
 
 
 def sql_of(statement: Statement, columns: tuple[str, ...], types: tuple[int, ...]) -> str:

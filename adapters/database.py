@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import sqlalchemy
-from sqlalchemy import FromClause, Select, bindparam, column, select, table, text
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, column, select, table, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import BigInteger, String, UserDefinedType
@@ -48,6 +48,9 @@ PG_BPCHAR = 1042
 """Type oid of CHAR(n) in PostgreSQL."""
 PG_CANCELLED = "57014"
 """SQLSTATE query_canceled: the statement's time limit, or cancelled from outside."""
+_MYSQL_REFUSING = {1054, 1142, 1143}
+"""Errors of MySQL that its driver calls operational and that no other connection mends: a column that is not there
+(ER_BAD_FIELD_ERROR), and no right to the table or a column."""
 _SQLITE_PASSING = {sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 Rows: TypeAlias = list[tuple[object, ...]]
@@ -64,10 +67,13 @@ class BpChar(UserDefinedType[str]):
 
 
 class DatabaseError(Exception):
-    """A driver error: `kind` names it, `down` when asking again may help, `gone` when the connection is lost."""
+    """A driver error: `kind` names it, `down` when asking again may help, `gone` when the connection is lost, `refused`
+    when the database refused a statement as it stands.
+    """
 
-    def __init__(self, *, down: bool, kind: str, gone: bool = False, zh: str = "") -> None:
+    def __init__(self, *, down: bool, kind: str, gone: bool = False, refused: bool = False, zh: str = "") -> None:
         super().__init__(kind)
+        self.refused = refused
         self.zh = zh or kind
         self.gone = gone
         self.down = down
@@ -250,6 +256,29 @@ class Database:
         names = compiled.positiontup if compiled.positional else None
         return self._run(str(compiled), values if names is None else tuple(values[name] for name in names), work)
 
+    def lacking(self, statement: Statement, work: Work) -> tuple[str, ...]:
+        """Which columns of a refused statement are not there, or must not be read, though the table may be; none where
+        that is not what was refused.
+
+        Raises:
+            DatabaseError: the database is down, or the work was cancelled.
+        """
+
+        def readable(chosen: ColumnElement[Any]) -> bool:
+            try:
+                self.read(select(chosen).select_from(statement.source).where(sqlalchemy.false()), work)
+            except DatabaseError as error:
+                if error.refused:
+                    return False
+                raise
+            return True
+
+        names = dict.fromkeys(statement.columns)
+        lacking = tuple(name for name in names if not readable(statement.source.c[name]))
+        if len(lacking) == len(names) and not readable(sqlalchemy.literal_column("1")):
+            return ()
+        return lacking
+
     def newest(self, statement: Statement, work: Work) -> object:
         """The greatest value of the column `by`; None in an empty table."""
         greatest = select(sqlalchemy.func.max(statement.source.c[statement.by])).compile(dialect=self._dialect)
@@ -430,13 +459,15 @@ class Database:
             return DatabaseError(down=True, kind="time limit", gone=False)
         if isinstance(error, sqlite3.OperationalError) and "no such" in str(error):
             down = False
+        if self._dialect.name in {"mysql", "mariadb"} and error.args and error.args[0] in _MYSQL_REFUSING:
+            down = False
         connection = getattr(self._local, "connection", None)
         if down and connection is not None:
             self._local.connection = None
             with self._lock:
                 self._open.discard(connection)
             connection.invalidate()
-        return DatabaseError(down=down, kind=type(error).__name__, gone=down)
+        return DatabaseError(down=down, kind=type(error).__name__, gone=down, refused=not down)
 
 
 def _break(driver_connection: Any) -> None:

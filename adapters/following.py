@@ -22,8 +22,10 @@ from adapters.asked import normal
 from adapters.contract import MAX_CELL_BYTES, MAX_CURSOR_BYTES, Changed
 from adapters.database import Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceFaultError
+from adapters.lacking import wanting
 from adapters.manifest.following import NUMBER, TIME, TableChanges
 from adapters.manifest.model import TableManifest, TableRecords
+from adapters.refused import fault_of
 from adapters.values import text_of
 
 MAX_REMEMBERED = 200_000
@@ -92,7 +94,7 @@ class TableFollower:
                 places[one.name], full = one.read(self._database, place, room, people, work)
                 more = more or full
             except DatabaseError as error:
-                raise error.as_adapter_error(one.name) from error
+                raise fault_of(error, one.name, one.statement, self._database, work, one.wanted) from error
             except _UnfollowableError as error:
                 raise SourceFaultError(
                     f"{self._adapter_id}: {one.name!r} cannot be followed by its `changes` columns ({error.en})",
@@ -166,13 +168,14 @@ class _Set:
         identity = manifest.identity_of(records)
         assert records.changes is not None  # noqa: S101  only such sets are followed
         self.name = records.name
+        self.wanted = wanting(manifest, records)
         self._settings: TableChanges = records.changes
         names = [self._settings.column, self._settings.key, identity.column]
         if identity.name:
             names.append(identity.name)
         distinct = tuple(dict.fromkeys(names))
-        self._statement: Statement = database.statement(records.table, records.query, distinct, identity.column)
-        source = self._statement.source
+        self.statement: Statement = database.statement(records.table, records.query, distinct, identity.column)
+        source = self.statement.source
         self._growing, self._key = source.c[names[0]], source.c[names[1]]
         self._columns = [source.c[name] for name in names]
         self._seen: dict[bytes, tuple[Cell, int]] = {}

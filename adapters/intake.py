@@ -205,7 +205,7 @@ class Intake:
                 ):
                     check_size(file, part.files, self._max_file_bytes)
                     with look.taken(file) as path:
-                        table = Table(path, part.files, part.columns())
+                        table = Table(path, part.files, part.columns(), part.wanting)
                         at = table.header.index(part.mapper.columns[0])
                         cells = (row.cells[at] for row in table.rows() if not row.wrong)
                         filled = (cell for cell in cells if text_of(cell) and not wrong_number(cell))
@@ -223,7 +223,7 @@ class Intake:
         try:
             check_size(dropped, part.files, self._max_file_bytes)
             with look.taken(dropped) as path:
-                table = Table(path, part.files, part.columns())
+                table = Table(path, part.files, part.columns(), part.wanting)
                 header = table.header
                 tells = part.monitored and self._index.begun(part.name)
                 with self._index.writing() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from adapters.lacking import Wanting, wanting
 from adapters.manifest.model import FileLinks, FileManifest, FileRecords
 from adapters.manifest.sources import FileSet
 from adapters.mapping import LinkMapper, Mapper
@@ -26,12 +27,14 @@ class Part:
         mapper: what its rows become.
         newest: reader and column of the date up to which it is complete.
         monitored: whether it is told of whom it changes something.
+        wanting: which settings of the manifest want a column.
         digest: changes with anything that changes how a file is read.
     """
 
     name: str
     files: FileSet
     mapper: Mapper | LinkMapper
+    wanting: Wanting
     digest: str
     newest: tuple[str, DateReader] | None = None
     monitored: bool = False
@@ -56,8 +59,10 @@ def parts_of(manifest: FileManifest) -> list[Part]:
         if complete is not None and complete.date is not None and complete.of == records.name:
             newest = (complete.date.column, DateReader(complete.date, manifest.timezone))
         mapper = Mapper(manifest, records)
-        parts.append(Part(records.name, records.files, mapper, digest(records), newest, records.changes))
+        wanted = wanting(manifest, records)
+        parts.append(Part(records.name, records.files, mapper, wanted, digest(records), newest, records.changes))
     links = manifest.links
     if links is not None:
-        parts.append(Part(_LINKS, links.files, LinkMapper(manifest, links), digest(links)))
+        mapper_of_links = LinkMapper(manifest, links)
+        parts.append(Part(_LINKS, links.files, mapper_of_links, wanting(manifest, links), digest(links)))
     return parts

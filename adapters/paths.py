@@ -99,6 +99,21 @@ def columns_of(rows: Sequence[tuple[Json, Json]], names: Sequence[str]) -> list[
     return columns
 
 
+def absent_of(rows: Sequence[tuple[Json, Json]], names: Sequence[str]) -> list[str]:
+    """The named fields that stand in none of the rows; one that is null stands there."""
+    return [
+        name for name in names if not any(_stands(around if name[:1] == "^" else row, name) for row, around in rows)
+    ]
+
+
+def _stands(value: Json, name: str) -> bool:
+    holder, dot, last = name.removeprefix("^").rpartition(".")
+    within = field_of(value, holder) if dot else value
+    if isinstance(within, list):
+        return last.isdecimal() and int(last) < len(within)
+    return isinstance(within, dict) and last in within
+
+
 def entries_of(answer: Json, path: str) -> list[Json]:
     """The entries of the (outermost) list at a path: what an interface counts as rows of a page.
 

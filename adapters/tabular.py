@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from adapters.apart import rows_apart
+from adapters.lacking import Wanting, not_exactly_one, shown
 from adapters.lines import fixed_width, json_lines
 from adapters.manifest.sources import FileSet
 from adapters.rows import MAX_COLUMNS, MAX_LINE_BYTES, FileRejectedError, Row, too_long
@@ -45,6 +46,7 @@ class Table:
         path: of the file.
         settings: how it is read.
         wanted: columns that must be there.
+        wanting: which settings of the manifest want each.
 
     Attributes:
         header: the names of its columns.
@@ -53,13 +55,15 @@ class Table:
         FileRejectedError: it cannot be read, or lacks a column.
     """
 
-    def __init__(self, path: Path, settings: FileSet, wanted: Sequence[str]) -> None:
+    def __init__(self, path: Path, settings: FileSet, wanted: Sequence[str], wanting: Wanting = lambda _: "") -> None:
         form = format_of(path, settings)
         self.header: list[str] = []
         self._rows = self._headed(path, settings) if form in {"csv", "xlsx"} else iter(())
         if form == "parquet":
             self.header = list(wanted)
-            self._rows = rows_apart("parquet", path, {"columns": self.header})
+            self._rows = rows_apart(
+                "parquet", path, {"columns": self.header, "shown": {name: shown(name, wanting) for name in wanted}}
+            )
         elif form == "jsonl":
             self.header = list(wanted)
             self._rows = json_lines(path, *text_of_file(path, settings), self.header)
@@ -68,8 +72,7 @@ class Table:
             self._rows = fixed_width(path, *text_of_file(path, settings), settings.layout)
         missing = [name for name in wanted if self.header.count(name) != 1]
         if missing:
-            names = ", ".join(missing)
-            raise FileRejectedError(f"not exactly one column named: {names}", f"下列列缺失或重复：{names}")
+            raise FileRejectedError(*not_exactly_one(missing, wanting))
 
     def _headed(self, path: Path, settings: FileSet) -> Iterator[Row]:
         """The rows of a file with a header, below it."""

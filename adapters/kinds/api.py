@@ -22,11 +22,12 @@ from adapters.following_api import ApiFollower
 from adapters.gathering import Gathering
 from adapters.http import Answer, Client, Request, filled, same_origin
 from adapters.kinds.common import Clock, complete_until, day_before, report, too_late
+from adapters.lacking import Wanting, shown, told, wanting
 from adapters.manifest.model import ApiManifest
 from adapters.manifest.sources import Endpoint
 from adapters.mapping import LinkMapper, Mapper
 from adapters.paging import PagingError, Turn
-from adapters.paths import Json, PathError, columns_of, entries_of, field_of, rows_of
+from adapters.paths import Json, PathError, absent_of, columns_of, entries_of, field_of, rows_of
 from adapters.values import DateReader, text_of
 from adapters.xml_answers import escape
 
@@ -48,6 +49,7 @@ class _Place:
     name: str
     endpoint: Endpoint
     mapper: Mapper | LinkMapper
+    wanting: Wanting
 
 
 class ApiAdapter:
@@ -68,9 +70,10 @@ class ApiAdapter:
         self._client = Client(manifest, now_ms)
         self._is_xml = manifest.source.format == "xml"
         self._base = URL(manifest.source.base_url, encoded=True)
-        self._places = [_Place(r.name, r.endpoint, Mapper(manifest, r)) for r in manifest.records]
+        self._places = [_Place(r.name, r.endpoint, Mapper(manifest, r), wanting(manifest, r)) for r in manifest.records]
         if manifest.links is not None:
-            self._places.append(_Place("links", manifest.links.endpoint, LinkMapper(manifest, manifest.links)))
+            links = manifest.links
+            self._places.append(_Place("links", links.endpoint, LinkMapper(manifest, links), wanting(manifest, links)))
         followed = manifest.changes
         self._follower = None if followed is None else ApiFollower(manifest, followed, self._client, now_ms)
         setting = manifest.complete_until
@@ -147,11 +150,19 @@ class ApiAdapter:
         try:
             columns = columns_of(rows, place.mapper.columns)
         except PathError as error:
-            raise self._shape(place, str(error)) from error
-        if isinstance(place.mapper, LinkMapper):
-            gathering.add_links(place.mapper, columns)
-        else:
-            gathering.add_rows(place.mapper, columns)
+            raise self._not_at(place, error) from error
+        try:
+            if isinstance(place.mapper, LinkMapper):
+                gathering.add_links(place.mapper, columns)
+            else:
+                gathering.add_rows(place.mapper, columns)
+        except SourceFaultError as error:
+            # An interface may leave out what it does not know, so that it is told only where something is wrong.
+            absent = absent_of(rows, place.mapper.columns)
+            if not absent:
+                raise
+            en, zh = told(absent, place.wanting)
+            raise SourceFaultError(f"{error.en}; no row has {en}", f"{error.zh}；各行均无 {zh}") from error
 
     async def _part(self, place: _Place, values: list[str]) -> tuple[list[Row], int | None]:
         """The rows of one request's people over all pages, and the day up to which they are complete if told."""
@@ -163,7 +174,7 @@ class ApiAdapter:
             try:
                 rows += rows_of(answer.body, place.endpoint.rows)
             except PathError as error:
-                raise self._shape(place, str(error)) from error
+                raise self._not_at(place, error) from error
             if len(rows) > MAX_ROWS:
                 raise self._shape(place, "too many rows")
             if place.name == self._complete_of and self._complete_date and self._complete_reader:
@@ -186,7 +197,7 @@ class ApiAdapter:
             try:
                 entries = entries_of(answer.body, endpoint.rows)
             except PathError as error:
-                raise self._shape(place, str(error)) from error
+                raise self._not_at(place, error) from error
             try:
                 if not turn.next(answer, entries):
                     return
@@ -230,10 +241,14 @@ class ApiAdapter:
             return day_before(self._now_ms(), setting.lag_days)
         return complete_until(min(told, default=0), self._now_ms())
 
-    def _shape(self, place: _Place, where: str) -> SourceFaultError:
+    def _not_at(self, place: _Place, error: PathError) -> SourceFaultError:
+        """What a path of the manifest leads to is not what should stand there."""
+        return self._shape(place, *shown(str(error), place.wanting))
+
+    def _shape(self, place: _Place, where: str, zh: str = "") -> SourceFaultError:
         return SourceFaultError(
             f"{self._manifest.adapter_id}: the answer for {place.name!r} has not the shape of the manifest ({where})",
-            f"{self._manifest.adapter_id}：{place.name!r} 的应答结构与清单不符（{where}）",
+            f"{self._manifest.adapter_id}：{place.name!r} 的应答结构与清单不符（{zh or where}）",
         )
 
 

@@ -19,14 +19,16 @@ from adapters.arrow import ArrowDatabase
 from adapters.asked import Asked
 from adapters.contract import Changed, Description, Found, Lookup
 from adapters.database import Database, DatabaseError, Rows, Statement, Work
-from adapters.errors import SourceDownError
+from adapters.errors import SourceDownError, SourceFaultError
 from adapters.following import TableFollower
 from adapters.found_again import FoundAgain, found_again
 from adapters.gathering import Gathering
 from adapters.kinds.columns import Brought, ColumnReading
 from adapters.kinds.common import Clock, all_of, complete_until, day_before, ended, in_thread, report, too_late
+from adapters.lacking import Wanting, wanting
 from adapters.manifest.model import TableManifest
 from adapters.mapping import LinkMapper, Mapper
+from adapters.refused import fault_of
 from adapters.values import DateReader
 
 _NEWEST_FOR_MS = 60_000
@@ -68,17 +70,15 @@ class TableAdapter:
         self._arrow = ArrowDatabase.of(self._url(), manifest.timeout_s, manifest.adapter_id)
         self._columns = ColumnReading(self._arrow, self._database) if self._arrow is not None else None
         self._at_once = self._open(0, _AT_ONCE_STEPS) if self._database.is_local else None
+        self._why: dict[int, Wanting] = {}
         self._sets: list[tuple[Mapper, Statement]] = []
         for records in manifest.records:
             mapper = Mapper(manifest, records)
             by = mapper.columns[0]
             integers = "integer" in mapper.forms
-            self._sets.append(
-                (
-                    mapper,
-                    self._database.statement(records.table, records.query, mapper.columns, by, integers=integers),
-                )
-            )
+            statement = self._database.statement(records.table, records.query, mapper.columns, by, integers=integers)
+            self._sets.append((mapper, statement))
+            self._why[id(statement)] = wanting(manifest, records)
         self._link_sets: list[tuple[LinkMapper, Statement]] = []
         links = manifest.links
         if links is not None:
@@ -87,6 +87,7 @@ class TableAdapter:
                 integers = "integer" in pairs.forms
                 statement = self._database.statement(links.table, links.query, pairs.columns, by, integers=integers)
                 self._link_sets.append((pairs, statement))
+                self._why[id(statement)] = wanting(manifest, links)
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
@@ -192,11 +193,11 @@ class TableAdapter:
             numbers = values.get(mapper.forms)
             if numbers is None:
                 numbers = values[mapper.forms] = asked.values(mapper.forms)
-            rows = _rows(database, mapper.name, statement, numbers, work)
+            rows = self._rows(database, mapper.name, statement, numbers, work)
             if rows:
                 gathering.add_rows(mapper, list(zip(*rows, strict=True)))
         for pairs, statement in self._link_sets:
-            rows = _rows(database, pairs.name, statement, asked.values(pairs.forms), work)
+            rows = self._rows(database, pairs.name, statement, asked.values(pairs.forms), work)
             if rows:
                 gathering.add_links(pairs, list(zip(*rows, strict=True)))
         report(self._manifest.adapter_id, gathering)
@@ -207,11 +208,11 @@ class TableAdapter:
         asked = Asked.of(question.subjects)
         until = asyncio.get_running_loop().time() + min(question.deadline_s, self._manifest.timeout_s)
         jobs: list[Callable[[Work], Brought]] = [
-            functools.partial(_told, mapper.name, columns.records, mapper, statement, asked, question)
+            functools.partial(self._told, mapper.name, columns.records, mapper, statement, asked, question)
             for mapper, statement in self._sets
         ]
         jobs += [
-            functools.partial(_told, pairs.name, columns.links, pairs, statement, asked)
+            functools.partial(self._told, pairs.name, columns.links, pairs, statement, asked)
             for pairs, statement in self._link_sets
         ]
         brought = await all_of([self._among_large(job, until) for job in jobs])
@@ -245,7 +246,7 @@ class TableAdapter:
             try:
                 rows = self._database.first(statement, work)
             except DatabaseError as error:
-                raise error.as_adapter_error(name) from error
+                raise self._fault(error, name, statement, self._database, work) from error
             yield str(rows[0][0]).strip() if rows else ""
         self._follower.read(b"", 1, work)
 
@@ -257,7 +258,7 @@ class TableAdapter:
             try:
                 told.append(found_again(self._database, name, statement, forms, work))
             except DatabaseError as error:
-                raise error.as_adapter_error(name) from error
+                raise self._fault(error, name, statement, self._database, work) from error
         return told
 
     def _complete_until_reader(self) -> Callable[[Work], int]:
@@ -277,6 +278,7 @@ class TableAdapter:
         name, column = setting.of or "", setting.date.column
         records = next(records for records in self._manifest.records if records.name == name)
         statement = self._database.statement(records.table, records.query, (column,), column)
+        self._why[id(statement)] = wanting(self._manifest, records)
         reader = DateReader(setting.date, self._manifest.timezone)
         known = (0, 0)
 
@@ -287,23 +289,36 @@ class TableAdapter:
                 try:
                     day = reader.read(self._database.newest(statement, work))
                 except DatabaseError as error:
-                    raise error.as_adapter_error(name) from error
+                    raise self._fault(error, name, statement, self._database, work) from error
                 known = (now, complete_until(day, now))
             return known[1]
 
         return newest
 
+    def _rows(self, database: Database, name: str, statement: Statement, numbers: list[str], work: Work) -> Rows:
+        try:
+            return database.rows(statement, numbers, work)
+        except DatabaseError as error:
+            raise self._fault(error, name, statement, database, work) from error
 
-def _rows(database: Database, name: str, statement: Statement, numbers: list[str], work: Work) -> Rows:
-    try:
-        return database.rows(statement, numbers, work)
-    except DatabaseError as error:
-        raise error.as_adapter_error(name) from error
+    def _told(
+        self,
+        name: str,
+        read: Callable[..., Brought],
+        mapper: Mapper | LinkMapper,
+        statement: Statement,
+        *about: object,
+    ) -> Brought:
+        """Read a record set; what the database says of an error, said of the record set."""
+        try:
+            return read(mapper, statement, *about)
+        except DatabaseError as error:
+            *_, work = about
+            assert isinstance(work, Work)  # noqa: S101  it comes last
+            raise self._fault(error, name, statement, self._database, work) from error
 
-
-def _told(name: str, read: Callable[..., Brought], *about: object) -> Brought:
-    """Read a record set; what the database says of an error, said of the record set."""
-    try:
-        return read(*about)
-    except DatabaseError as error:
-        raise error.as_adapter_error(name) from error
+    def _fault(
+        self, error: DatabaseError, name: str, statement: Statement, database: Database, work: Work
+    ) -> SourceDownError | SourceFaultError:
+        """What the database says of an error, said of the record set, and of the columns that it lacks."""
+        return fault_of(error, name, statement, database, work, self._why[id(statement)])

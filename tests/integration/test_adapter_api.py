@@ -318,6 +318,42 @@ async def test_nonsense_is_a_fault(department: Department, tmp_path: Path, answe
     assert len(department.asked) == 1, "nonsense is not asked for again"
 
 
+@pytest.mark.parametrize(
+    ("rows_found", "column", "setting"),
+    [
+        ([{"type": "REG", "at": "2026-03-01", "ref": "1"}], "idCard", "identity.column"),
+        ([{"idCard": ANNA, "type": "REG", "ref": "1"}], "at", "observed_on.column"),
+        ([{"idCard": ANNA, "at": "2026-03-01"}], "type", "evidence.column"),
+        ([{"idCard": ANNA, "type": "REG", "at": ["2026-03-01"], "ref": "1"}], "at", "observed_on.column"),
+        (17, "data.list", "endpoint.rows"),
+    ],
+)
+async def test_a_field_that_is_missing_or_is_none_is_named_and_what_wants_it(
+    department: Department, tmp_path: Path, rows_found: object, column: str, setting: str
+) -> None:
+    department.answer = _stream(json.dumps({"data": {"list": rows_found}}).encode())
+    async with adapter(department, tmp_path) as api:
+        with pytest.raises(SourceFaultError) as caught:
+            await api.lookup(ask(ANNA))
+    assert f"{column!r} (wanted by {setting})" in caught.value.en
+    assert f"{column!r}（清单 {setting} 所用）" in caught.value.zh
+    assert ANNA not in caught.value.en + caught.value.zh
+    assert "2026-03" not in caught.value.en + caught.value.zh
+
+
+async def test_a_field_that_stands_there_empty_is_not_told_as_missing(department: Department, tmp_path: Path) -> None:
+    department.answer = _stream(
+        json.dumps(
+            {"data": {"list": [{"idCard": ANNA, "person": {}, "type": "NEW", "at": None, "ref": None}]}}
+        ).encode()
+    )
+    async with adapter(department, tmp_path) as api:
+        with pytest.raises(SourceFaultError, match="cannot be mapped") as caught:
+            await api.lookup(ask(ANNA))
+    assert "no row has 'person.name' (wanted by identity.name)" in caught.value.en
+    assert "'at'" not in caught.value.en
+
+
 async def test_half_a_character_harms_only_the_text_it_stands_in(department: Department, tmp_path: Path) -> None:
     visit = {**department.visits(BO)[0], "ref": "7\ud83d", "person": {"name": "\udbb4博\U00020bb7"}}
     fine = {**visit, "ref": "\\ud83d \U0001f600", "at": "2026-03-02"}

@@ -20,7 +20,7 @@ from adapters.database import DatabaseError, Work
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.kinds import columns, table
 from adapters.kinds.table import TableAdapter
-from tests.unit.adapters.adapters_world import manifest_in, now_ms
+from tests.unit.adapters.adapters_world import ANNA, ask, manifest_in, now_ms
 
 pytestmark = pytest.mark.integration
 
@@ -208,6 +208,26 @@ async def test_a_changed_table_is_read_anew(server: str, tmp_path: Path) -> None
     assert _told(await built.lookup(_lookup())) == before
     assert _told(await built.lookup(_lookup())) == before
     await built.close()
+
+
+async def test_a_column_that_goes_away_is_named_and_what_wants_it(server: str, tmp_path: Path) -> None:
+    uri = server.replace("+psycopg", "")
+    with psycopg.connect(uri, autocommit=True) as db:
+        db.execute('CREATE TABLE "share Data".losing AS SELECT * FROM "share Data".zoned')
+    text = TEXT.replace("table: zoned", "table: losing").replace("URL", server)
+    built, known = (build(manifest_in(tmp_path, text), tmp_path, now_ms) for _ in range(2))
+    assert _told(await known.lookup(_lookup()))
+    with psycopg.connect(uri, autocommit=True) as db:
+        db.execute('ALTER TABLE "share Data".losing DROP COLUMN ref')
+    # By columns, of types known before and not; and by rows.
+    for adapter, question in ((built, _lookup()), (known, _lookup()), (built, ask(ANNA))):
+        with pytest.raises(SourceFaultError, match=r"has no column 'ref' \(wanted by source_reference\)") as caught:
+            await adapter.lookup(question)
+        assert ANNA not in caught.value.en
+    with pytest.raises(SourceFaultError, match="'ref'"):
+        await built.check()
+    await built.close()
+    await known.close()
 
 
 def test_the_session_is_read_only_bounded_in_time_and_stopped_from_outside(server: str) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import select
 
@@ -155,3 +156,13 @@ def test_why_no_connection_came_to_be_is_told_without_the_drivers_words(text: st
     why = not_in(OSError(text))
     assert why.zh == zh
     assert not any(word in why.en + why.zh for word in ("reader", "10.0.0.8", "share", "person"))
+
+
+@pytest.mark.parametrize(("number", "refused"), [(1054, True), (1143, True), (2013, False), (1205, False)])
+def test_a_column_that_mysql_does_not_know_is_no_database_that_is_down(
+    tmp_path: Path, number: int, refused: bool
+) -> None:
+    database = opened("mysql", tmp_path)
+    wrapped = database._wrap(pymysql.err.OperationalError(number, "what the driver says"))
+    assert (wrapped.refused, wrapped.down) == (refused, not refused)
+    database.close()

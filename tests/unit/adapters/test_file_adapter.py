@@ -309,7 +309,7 @@ async def test_bad_rows_are_quarantined_with_number_and_reason(drop: Drop, adapt
     [
         (b"", "column named"),
         ("身份证号码,姓名\r\n".encode(), "column named: .*刑种"),
-        ((",".join([*HEADER, "姓名"]) + "\r\n").encode(), "column named: 姓名"),
+        ((",".join([*HEADER, "姓名"]) + "\r\n").encode(), "column named: '姓名'"),
         ((",".join(HEADER) + "\r\n" + "x,y\r\n" * 20).encode(), "bad rows"),
         ((",".join(HEADER) + f'\r\n{ANNA},"open,有期徒刑,20260301,1,\r\n' * 3).encode(), "unbalanced quotes"),
         ((",".join(HEADER) + "\r\n" + f'{ANNA},"' + "x" * 200_000 + "\r\n").encode(), "not proper CSV"),
@@ -542,3 +542,32 @@ async def test_many_people_are_found_by_set(drop: Drop, adapter: Adapter, count:
     told = sorted((row, reference) for row, _, _, reference in rows(answer))
     assert told == [(at, f"R{at}") for at in range(count) if at % 3]
     assert len(holders(answer)) == len(told)
+
+
+@pytest.mark.parametrize(
+    "lacking", [("刑种", "evidence.column"), ("状态", "only.column"), ("身份证号码", "identity.column")]
+)
+async def test_a_file_without_a_column_is_rejected_by_its_name_and_what_wants_it(
+    drop: Drop, lacking: tuple[str, str]
+) -> None:
+    column, setting = lacking
+    built = drop.adapter(SNAPSHOT)
+    at = HEADER.index(column)
+    cells = line(ANNA)
+    drop.csv("xs_1.csv", cells[:at] + cells[at + 1 :], header=HEADER[:at] + HEADER[at + 1 :])
+    with pytest.raises(SourceDownError):
+        await built.check()
+    (told,) = drop.quarantined()
+    assert f"not exactly one column named: {column!r} (wanted by {setting})" in str(told)
+    assert f"下列列缺失或重复：{column!r}（清单 {setting} 所用）" in str(told)
+    assert ANNA not in str(told)
+    await built.close()
+
+
+async def test_the_key_of_an_increment_is_named_as_such(drop: Drop) -> None:
+    built = drop.adapter("mode: increment, key: [流水号, 案号]")
+    drop.csv("xs_1.csv", line(ANNA))
+    with pytest.raises(SourceDownError):
+        await built.check()
+    assert "'流水号' (wanted by files.key)" in str(drop.quarantined())
+    await built.close()

@@ -168,6 +168,10 @@ def test_parquet_that_lacks_a_column_or_holds_lists_or_is_none_is_refused(tmp_pa
     for column, says in (("who", "column named: who"), ("list", "lists or objects: list")):
         with pytest.raises(FileRejectedError, match=says):
             list(rows_apart("parquet", path, {"columns": [column]}))
+    with pytest.raises(FileRejectedError) as caught:
+        list(Table(path, FileSet(pattern="*"), ["id", "who"], lambda name: f"{name}.column").rows())
+    assert "column named: 'who' (wanted by who.column)" in caught.value.en
+    assert "下列列缺失或重复：'who'（清单 who.column 所用）" in caught.value.zh
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(FileRejectedError, match="Parquet"):

@@ -154,9 +154,73 @@ async def test_a_database_that_is_not_there_is_down(folder: Path) -> None:
     await built.close()
 
 
-async def test_a_missing_column_is_a_fault_that_names_the_record_set(folder: Path) -> None:
-    built = build(manifest_in(folder, TEXT.replace("source_reference: ref", "source_reference: reff")), folder, now_ms)
-    with pytest.raises(SourceFaultError, match="settlements"):
+@pytest.mark.parametrize(
+    ("present", "misspelt", "record_set", "column", "setting"),
+    [
+        ("source_reference: ref", "source_reference: reff", "settlements", "reff", "source_reference"),
+        ("evidence: {column: type", "evidence: {column: 类型", "settlements", "类型", "evidence.column"),
+        ("linked: new", "linked: newer", "links", "newer", "linked"),
+        ("{column: id, name: who,", "{column: id, name: whom,", "insured", "whom", "identity.name"),
+        (
+            'complete_until: {date: {column: at, formats: ["%Y%m%d"]}',
+            'complete_until: {date: {column: till, formats: ["%Y%m%d"]}',
+            "settlements",
+            "till",
+            "complete_until.date.column",
+        ),
+        (
+            "source_reference: ref",
+            "source_reference: ref\n    changes: {column: row_version, key: ref}",
+            "settlements",
+            "row_version",
+            "changes.column",
+        ),
+    ],
+)
+async def test_a_missing_column_is_named_and_what_wants_it(
+    folder: Path, present: str, misspelt: str, record_set: str, column: str, setting: str
+) -> None:
+    assert present in TEXT
+    built = build(manifest_in(folder, TEXT.replace(present, misspelt)), folder, now_ms)
+
+    async def everything() -> None:
+        await built.check()
+        await built.lookup(ask(ANNA))
+
+    with pytest.raises(SourceFaultError) as caught:
+        await everything()
+    for text in (caught.value.en, caught.value.zh):
+        assert all(repr(word) in text for word in (record_set, column)), text
+        assert setting in text
+        assert ANNA not in text
+        assert "'type'" not in text, "what is there is not named"
+    await built.close()
+
+
+async def test_a_column_that_goes_away_is_named_to_who_asks(folder: Path) -> None:
+    built = build(manifest_in(folder, TEXT), folder, now_ms)
+    assert rows(await built.lookup(ask(ANNA)))
+    with sqlite3.connect(folder / "hi.db") as db:
+        db.execute("ALTER TABLE settlements DROP COLUMN ref")
+    db.close()
+    for people in ((ANNA,), [number(serial) for serial in range(20)]):
+        with pytest.raises(SourceFaultError, match=r"'settlements' has no column 'ref' \(wanted by source_reference\)"):
+            await built.lookup(ask(*people))
+    await built.close()
+
+
+async def test_a_table_that_is_missing_is_not_told_as_its_columns(folder: Path) -> None:
+    built = build(manifest_in(folder, TEXT.replace("table: settlements", "table: setlements")), folder, now_ms)
+    with pytest.raises(SourceFaultError, match="refused to read 'settlements'") as caught:
+        await built.check()
+    assert "no column" not in caught.value.en
+    await built.close()
+
+
+async def test_a_column_that_a_query_does_not_bring_is_named(folder: Path) -> None:
+    text = TEXT.replace("table: settlements", 'query: "SELECT id, who, type, at FROM settlements"')
+    built = build(manifest_in(folder, text), folder, now_ms)
+    with pytest.raises(SourceFaultError, match=r"'settlements' has no column 'ref' \(wanted by source_reference\)"):
         await built.check()
     await built.close()
 
