@@ -109,7 +109,7 @@ def _counted(rows: Iterable[Row]) -> tuple[tuple[Row, int], ...]:
 def columns_fit(found: Found) -> bool:
     """Whether the columns of an answer have the same lengths and are 32-bit integers and texts."""
     holders, evidence, links = found.holders, found.evidence, found.links
-    integers = [holders.subject, links.subject, links.since_on]
+    integers = [holders.subject, links.subject, links.since_on, found.unreadable]
     integers += [getattr(evidence, name) for name in Evidence.INTEGER_COLUMNS]
     return (
         all(isinstance(column, np.ndarray) and column.dtype == np.int32 and column.ndim == 1 for column in integers)
@@ -122,7 +122,7 @@ def columns_fit(found: Found) -> bool:
 def subjects_fit(answer: Answer) -> bool:
     """Whether every row of an answer is about somebody of its question."""
     found, people = answer.found, len(answer.question.subjects)
-    subjects = (found.holders.subject, found.evidence.subject, found.links.subject)
+    subjects = (found.holders.subject, found.evidence.subject, found.links.subject, found.unreadable)
     return all(not len(rows) or (int(rows.min()) >= 0 and int(rows.max()) < people) for rows in subjects)
 
 

@@ -33,6 +33,7 @@ class Group(enum.Enum):
     WRONG = "wrong"
     NAMES = "names"
     FILTER = "filter"
+    UNREADABLE = "unreadable"
     SAME = "same"
     TIME = "time"
     ANSWER = "answer"
@@ -55,6 +56,7 @@ _GROUPS = {
     Group.WRONG: Say("Wrong numbers", "错误号码"),
     Group.NAMES: Say("Names and encodings", "姓名与编码"),
     Group.FILTER: Say("What was asked for", "查询范围"),
+    Group.UNREADABLE: Say("Rows that do not read", "无法读取的记录"),
     Group.SAME: Say("The same answer again", "结果一致"),
     Group.TIME: Say("Deadlines, cancelling, many at once", "时限、取消与并发"),
     Group.ANSWER: Say("Shape of the answers", "应答结构"),
@@ -133,6 +135,8 @@ class Case:
         """Whether an examination has anything to look at in an answer."""
         if self.group in (Group.EVIDENCE, Group.CLOCK):
             return bool(len(found.evidence.subject))
+        if self.group is Group.UNREADABLE:
+            return bool(len(found.unreadable))
         return self.group is not Group.LINKS or bool(len(found.links.subject))
 
 

@@ -106,8 +106,9 @@ class Kit:
         self.errors: list[AdapterError] = []
         self.sample = sample
         self.unknown = sample.unknown[:KNOWN_AT_MOST]
+        self.unreadable = sample.unreadable[:KNOWN_AT_MOST]
         self.largest = max(1, min(self.about.max_batch, self.bounds.people))
-        self.strangers = strangers(self.largest + 1, [p.number for p in (*sample.known, *sample.unknown)])
+        self.strangers = strangers(max(self.largest, KNOWN_AT_MOST) + 1, [p.number for p in sample.everybody])
         self.nobodies = frozenset(self.strangers)
         self.in_vain = 0
         self._known: list[tuple[Person, Said]] | None = None
@@ -123,6 +124,7 @@ class Kit:
         purpose: int = words.PURPOSE_CERTIFICATION,
         legal_basis: str = LEGAL_BASIS,
         references: bool = True,
+        takes_unreadable: bool = False,
     ) -> Found:
         """Ask about people.
 
@@ -133,7 +135,16 @@ class Kit:
         if not isinstance(subjects, Subjects):
             subjects = Subjects(list(subjects), [SOMEBODY] * len(subjects))
         seconds = self.bounds.deadline_s if deadline_s is None else deadline_s
-        question = Lookup(subjects, kinds, since, seconds, purpose, legal_basis, references)
+        question = Lookup(
+            subjects,
+            kinds,
+            since,
+            seconds,
+            purpose,
+            legal_basis,
+            references,
+            takes_unreadable=takes_unreadable,
+        )
         found = await self.within((adapter or self.adapter).lookup(question), max(seconds, 0))
         if not isinstance(found, Found):
             raise Failed("a lookup returned something that is no answer", "查询返回的不是应答")
@@ -277,7 +288,7 @@ class Kit:
 
     def scrubbed(self, text: str) -> str:
         """A text of the adapter's without what may be somebody's number, or a name of the sample."""
-        for person in (*self.sample.known, *self.sample.unknown):
+        for person in self.sample.everybody:
             for part in (person.number, person.name):
                 if len(part) > 1:
                     text = text.replace(part, "***")

@@ -1,4 +1,5 @@
-"""People to ask about: some that the source knows, some that nobody can know, and numbers that are none.
+"""People to ask about: some that the source knows, some of whom it holds a row that does not read, some that nobody
+can know, and numbers that are none.
 
 Owns: reading a sample file (CSV of id_number, name, known, kind, observed_on), and made-up numbers. Refuses: showing
 anybody: a person of the sample is called by the line of the file.
@@ -27,8 +28,10 @@ _MAX_CELL_CHARS = 256
 _COLUMNS = {"id_number", "name", "known", "kind", "observed_on"}
 _CHINESE = {"身份号码": "id_number", "身份证号": "id_number", "姓名": "name", "是否有此人": "known"}
 _CHINESE |= {"证据类型": "kind", "发生日期": "observed_on"}
-_TRUTH = {"": True, "yes": True, "true": True, "1": True, "是": True, "no": False, "false": False, "0": False}
-_TRUTH["否"] = False
+_KNOWN, _UNKNOWN, _UNREADABLE = range(3)
+_TRUTH = dict.fromkeys(("", "yes", "true", "1", "是"), _KNOWN)
+_TRUTH |= dict.fromkeys(("no", "false", "0", "否"), _UNKNOWN)
+_TRUTH |= dict.fromkeys(("unreadable", "无法读取"), _UNREADABLE)
 _REGIONS = ("110101", "310101", "330702", "440106")
 _FIRST_BIRTHDAY = date(1900, 1, 1)
 _BIRTHDAYS = 36_524  # to the end of 1999: the two digits of a 15-digit number's year
@@ -67,10 +70,16 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """People whom the source knows, and people whom it does not."""
+    """People whom the source knows, people whom it does not, and people of whom it holds a row that it cannot read."""
 
     known: tuple[Person, ...] = ()
     unknown: tuple[Person, ...] = ()
+    unreadable: tuple[Person, ...] = ()
+
+    @property
+    def everybody(self) -> tuple[Person, ...]:
+        """All of them."""
+        return (*self.known, *self.unknown, *self.unreadable)
 
     @staticmethod
     def read(path: Path) -> Sample:
@@ -100,8 +109,7 @@ class Sample:
                 text = data.decode("gb18030")
             except UnicodeDecodeError as error:
                 raise SampleError(f"{name}: neither UTF-8 nor GB 18030", f"{name}：不是 UTF-8 或 GB 18030") from error
-        known: list[Person] = []
-        unknown: list[Person] = []
+        people: tuple[list[Person], list[Person], list[Person]] = ([], [], [])
         try:
             rows = list(islice(csv.DictReader(text.splitlines()), MAX_SAMPLE_ROWS + 1))
         except csv.Error as error:
@@ -109,14 +117,18 @@ class Sample:
         if len(rows) > MAX_SAMPLE_ROWS:
             raise SampleError(f"{name}: more than {MAX_SAMPLE_ROWS} rows", f"{name}：超过 {MAX_SAMPLE_ROWS} 行")
         for line, row in enumerate(rows, 2):
-            is_known, person = _person(row, line, name)
-            (known if is_known else unknown).append(person)
-        if not known and not unknown:
+            which, person = _person(row, line, name)
+            people[which].append(person)
+        if not any(people):
             raise SampleError(f"{name}: no rows", f"{name}：没有数据行")
-        return Sample(tuple(known), tuple(unknown))
+        known, unknown, unreadable = people
+        apart = {person.number for person in unreadable}
+        return Sample(
+            tuple(person for person in known if person.number not in apart), tuple(unknown), tuple(unreadable)
+        )
 
 
-def _person(row: dict[str | None, str | list[str] | None], line: int, file: str) -> tuple[bool, Person]:
+def _person(row: dict[str | None, str | list[str] | None], line: int, file: str) -> tuple[int, Person]:
     cells: dict[str, str] = {}
     for column, value in row.items():
         if not isinstance(column, str) or isinstance(value, list):
@@ -133,7 +145,7 @@ def _person(row: dict[str | None, str | list[str] | None], line: int, file: str)
         raise _wrong(file, line, "no number, or a cell too long", "缺少号码或单元格过长")
     known = _TRUTH.get(cells.get("known", "").lower())
     if known is None:
-        raise _wrong(file, line, "`known` is yes or no", "known（是否有此人）应为 是 或 否")
+        raise _wrong(file, line, "`known` is yes, no or unreadable", "known（是否有此人）应为 是、否 或 无法读取")
     word = cells.get("kind", "")
     if word and word not in KINDS:
         raise _wrong(file, line, "`kind` is no kind of evidence", "kind（证据类型）不在词表内")

@@ -44,7 +44,7 @@ _MARKS = {"passed": "✓", "noted": "!", "failed": "✗", "not_tried": "-"}
     "--sample",
     type=click.Path(dir_okay=False, path_type=Path),
     help=say(
-        "CSV: id_number, name, known (yes, no), kind, observed_on",
+        "CSV: id_number, name, known (yes, no, unreadable), kind, observed_on",
         "CSV：身份号码、姓名、是否有此人、证据类型、发生日期",
     ),
 )

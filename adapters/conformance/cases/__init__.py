@@ -7,6 +7,7 @@ from adapters.conformance.cases import (  # noqa: I001  the order of the report
     wrong as wrong,
     naming as naming,
     filters as filters,
+    unreadable as unreadable,
     sameness as sameness,
     timing as timing,
     shape as shape,

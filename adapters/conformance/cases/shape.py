@@ -130,7 +130,7 @@ async def errors_impersonal(kit: Kit) -> None:
             await kit.ask([number])
         except (AdapterError, Failed):
             continue
-    people = [person for person, _ in (kit.known_if_any or [])]
+    people = [*(person for person, _ in (kit.known_if_any or [])), *kit.unreadable]
     for error in kit.errors:
         text = f"{error.en} {error.zh}"
         if _NUMBER.search(text) or any(person.number in text for person in people):

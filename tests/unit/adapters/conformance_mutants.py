@@ -18,6 +18,7 @@ from tests.unit.adapters.conformance_world import (
     CHEN,
     DEAD,
     DING,
+    EMIL,
     HOTEL,
     MAX_BATCH,
     NOBODY,
@@ -191,6 +192,7 @@ class Rewriting(Register):
             evidence.take(np.isin(evidence.subject, keep)),
             type(links)(links.subject[linked], [links.id_number[i] for i in linked], links.since_on[linked]),
             found.complete_until_on,
+            unreadable=found.unreadable,
         )
 
     def keeps(self, question: Lookup, at: int) -> bool:
@@ -390,6 +392,86 @@ class LessForAudits(Register):
 
 
 trips("filter.legal_basis", lambda question: 200 < len(question.legal_basis.encode()) < 300, SourceFaultError)
+
+
+# rows that do not read
+
+
+class LeavesTheRowOut(Register):
+    """Tells what does read of somebody, as if that were all."""
+
+    def unreadable(self, question: Lookup) -> set[int]:
+        named = super().unreadable(question)
+        return set() if self.leaves_out(question) else named
+
+    def leaves_out(self, question: Lookup) -> bool:
+        raise NotImplementedError
+
+
+@breaks("unreadable.refused")
+class NeverRefuses(LeavesTheRowOut):
+    def leaves_out(self, question: Lookup) -> bool:
+        return not question.takes_unreadable
+
+
+@breaks("unreadable.named")
+class TakesTheRestForAll(LeavesTheRowOut):
+    def leaves_out(self, question: Lookup) -> bool:
+        return question.takes_unreadable and EMIL in question.subjects.id_number
+
+
+class NamesOneRow(Register):
+    """Caught by the same case."""
+
+    def unreadable(self, question: Lookup) -> set[int]:
+        return set(sorted(super().unreadable(question))[:1])
+
+
+@breaks("unreadable.former_number")
+class BlindToFormerNumbers(LeavesTheRowOut):
+    def leaves_out(self, question: Lookup) -> bool:
+        return EMIL in question.subjects.alias_id_number
+
+
+@breaks("unreadable.others")
+class NamesHisNeighbour(Register):
+    def unreadable(self, question: Lookup) -> set[int]:
+        named, numbers = super().unreadable(question), list(question.subjects.id_number)
+        return {*named, numbers.index(BO)} if named and BO in numbers else named
+
+
+@breaks("unreadable.none")
+class TellsLessWherePermitted(Register):
+    def answer(self, question: Lookup) -> Found:
+        found = super().answer(question)
+        first_known = found.holders.subject.tolist()[:1] == [0]
+        return without_last_row(found) if question.takes_unreadable and first_known else found
+
+
+@breaks("unreadable.silent")
+class NamesAndTells(Register):
+    def answer(self, question: Lookup) -> Found:
+        found = super().answer(question)
+        if not len(found.unreadable):
+            return found
+        rows = found.unreadable.tolist()
+        held = found.holders
+        return replace(
+            found,
+            holders=type(held)(
+                ints([*held.subject, *rows]),
+                [*held.held_id_number, *(EMIL for _ in rows)],
+                [*held.held_name, *("" for _ in rows)],
+            ),
+        )
+
+
+@breaks("unreadable.unasked")
+class NamesUnasked(Register):
+    def answer(self, question: Lookup) -> Found:
+        if question.takes_unreadable or not self.unreadable(question):
+            return super().answer(question)
+        return super().answer(replace(question, takes_unreadable=True))
 
 
 # the same again

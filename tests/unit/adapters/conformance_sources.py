@@ -15,7 +15,7 @@ from tests.unit.adapters.adapters_world import ANNA, BO, CHEN, ENDING_IN_X, day,
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
 COLUMNS = ("seq", "id", "who", "type", "at", "had", "area", "ref", "begins", "ends")
-DING, NOBODY, FORMER = number(4), number(5), number(6)
+DING, NOBODY, FORMER, EMIL = number(4), number(5), number(6), number(7)
 RARE = "㐂𠮷·买买提"
 ROWS: tuple[tuple[object, ...], ...] = (
     (1, ANNA, "欧阳安娜", "H", "2026-03-02T23:30:00+00:00", "2026-03-04", "330702", "h1", "", ""),
@@ -26,6 +26,8 @@ ROWS: tuple[tuple[object, ...], ...] = (
     (6, ENDING_IN_X, "夏", "H", "2026-04-02T12:00:00+08:00", "", "", "h4", "", ""),
     (7, CHEN, "", "H", "2026-04-03T12:00:00+08:00", "", "330702", "h5", "", ""),
     (8, DING, "丁", "-", "2026-04-03T12:00:00+08:00", "", "330702", "x1", "", ""),
+    (9, EMIL, "艾", "H", "2026-04-04T12:00:00+08:00", "", "330702", "h6", "", ""),
+    (10, EMIL, "艾", "?", "2026-04-30T12:00:00+08:00", "", "330702", "d2", "", ""),
 )
 PAIRS = ((DING, FORMER),)
 SAMPLE = Sample(
@@ -37,6 +39,7 @@ SAMPLE = Sample(
         Person(DING, "丁", 6),
     ),
     (Person(NOBODY, "无", 7),),
+    (Person(EMIL, "艾", 8),),
 )
 BOUNDS = Bounds(people=400, grace_s=30)
 TEXT = """\
@@ -118,7 +121,7 @@ def file(folder: Path) -> tuple[str, Stir]:
 
     source = "kind: file\nsource: {folder: drop, settle_s: 0, scan_every_s: 0}\n"
     links = "links: {files: pairs.csv, identity: {column: old}, linked: new}\n"
-    files = '    files: {pattern: "stays_*.csv", mode: increment, key: [ref]}\n    changes: true\n'
+    files = '    files: {pattern: "stays_*.csv", mode: increment, key: [ref], max_bad_share: 0.2}\n    changes: true\n'
     return TEXT + source + links + "records:\n  - name: stays\n" + files + RECORDS, stir
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,8 +18,8 @@ HOTEL, DEAD = words.EVIDENCE_KIND_HOTEL_STAY, words.EVIDENCE_KIND_HOUSEHOLD_CANC
 HELD, MOVED = words.EVIDENCE_KIND_DETAINED, words.EVIDENCE_KIND_HOUSEHOLD_MOVED
 TODAY = (NOW_MS // 1000 + 8 * 3600) // 86_400
 MAX_BATCH = 100
-ANNA, BO, CHEN, DING, NOBODY = (number(serial) for serial in range(1, 6))
-NAMES = {ANNA: "欧阳安娜", BO: "买买提·吐尔逊", CHEN: "陈", DING: ""}
+ANNA, BO, CHEN, DING, NOBODY, EMIL = (number(serial) for serial in range(1, 7))
+NAMES = {ANNA: "欧阳安娜", BO: "买买提·吐尔逊", CHEN: "陈", DING: "", EMIL: "艾"}
 SAMPLE = Sample(
     (
         Person(ANNA, NAMES[ANNA], 2, HOTEL, day("2026-03-03")),
@@ -28,6 +28,7 @@ SAMPLE = Sample(
         Person(DING, "", 5),
     ),
     (Person(NOBODY, "无人", 6),),
+    (Person(EMIL, "艾", 7),),
 )
 COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
 
@@ -61,6 +62,7 @@ def register() -> dict[str, list[Row]]:
         BO: [Row(HOTEL, day("2026-04-01"), "h3"), Row(DEAD, day("2026-06-01"), "c2")],
         CHEN: [Row(HOTEL, day("2026-04-02"), "h4")],
         DING: [],
+        EMIL: [Row(HOTEL, day("2026-04-03"), "h5")],
     }
 
 
@@ -71,6 +73,7 @@ class Source:
     people: dict[str, list[Row]] = field(default_factory=register)
     names: dict[str, str] = field(default_factory=lambda: dict(NAMES))
     links: dict[str, str] = field(default_factory=lambda: {DING: number(70)})
+    unreadable: set[str] = field(default_factory=lambda: {EMIL})
     changed: list[str] = field(default_factory=lambda: [ANNA])
     opened: int = 0
     asked: list[Lookup] = field(default_factory=list)
@@ -114,16 +117,24 @@ class Register:
         held: list[tuple[int, str, str]] = []
         evidence: list[tuple[int, Row]] = []
         links: list[tuple[int, str]] = []
+        unreadable = self.unreadable(question)
+        if unreadable and not question.takes_unreadable:
+            raise SourceFaultError("a row cannot be read", "有无法读取的行")
         for asked, rows in question.subjects.rows_by_number().items():
             key = self.found(asked)
             if key is None:
                 continue
-            for subject in rows:
+            for subject in (row for row in rows if row not in unreadable):
                 held.append((subject, asked, self.source.names[key]))
                 evidence += [(subject, row) for row in self.source.people[key] if self.wanted(row, question)]
                 if key in self.source.links:
                     links.append((subject, self.source.links[key]))
-        return self.told(held, evidence, links)
+        return replace(self.told(held, evidence, links), unreadable=ints(sorted(unreadable)))
+
+    def unreadable(self, question: Lookup) -> set[int]:
+        """Rows of the question about somebody of whom a row cannot be read, under whatever number."""
+        asked = question.subjects.rows_by_number().items()
+        return {row for number, rows in asked if self.found(number) in self.source.unreadable for row in rows}
 
     def found(self, asked: str) -> str | None:
         return asked if asked in self.source.people else None
