@@ -17,6 +17,7 @@ from gateway.aside import Aside
 from gateway.clock import Clock, civil_day
 from gateway.coalescing import Coalescer
 from gateway.errors import RefusedError, WuganError
+from gateway.exchange.header import LIMITS
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
@@ -218,9 +219,10 @@ class Inquiry:
         decision = account.decision = self._access.authorise(sender, question, counted=account.counted, further=further)
         if decision.refused is not None:
             raise decision.refused
-        today = civil_day(self._clock.now_ms())
-        as_of_on = question.as_of_on or today
-        if not 0 < as_of_on <= today:
+        now_ms = self._clock.now_ms()
+        as_of_on = question.as_of_on or civil_day(now_ms)
+        # The day may have begun by the asker's clock alone: what a roster asks just after midnight is asked as of it.
+        if not 0 < as_of_on <= civil_day(now_ms + LIMITS.skew_ms):
             raise RefusedError(
                 "as_of_on: give today or a day in the past", "as_of_on：请填写今天或以前的日期", field="as_of_on"
             )

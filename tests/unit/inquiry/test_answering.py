@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from adapters.contract import Found, Lookup
 from adapters.errors import SourceDownError, SourceFaultError
+from gateway.clock import SHANGHAI_OFFSET_S, FakeClock
 from gateway.errors import RefusedError
+from gateway.exchange.header import LIMITS
 from gateway.federation.answers import check_findings
 from gateway.inquiry.answering import ALONE_FROM, Inquiry
 from gateway.rules.identity import normalise_number
@@ -36,6 +38,7 @@ from wugan.adapter.v1 import vocabulary_pb2 as v
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+DAY_MS = 86_400_000
 WRONG = "110101190001010000"
 STRONG, MEDIUM = words.SURVIVAL_STATUS_ALIVE_STRONG, words.SURVIVAL_STATUS_ALIVE_MEDIUM
 UNKNOWN, CONFLICT = words.SURVIVAL_STATUS_UNKNOWN, words.SURVIVAL_STATUS_CONFLICT
@@ -134,6 +137,25 @@ async def test_a_past_day_is_answered_from_what_was_known_then() -> None:
 @pytest.mark.parametrize("day", [civil(-1), -1, 2**31 - 1])
 async def test_a_day_to_come_or_no_day_is_refused(day: int) -> None:
     assert (await refusal(question(as_of_on=day), Register({}))).field == "as_of_on"
+
+
+def before_midnight(day: int, by_ms: int) -> FakeClock:
+    """A clock by which so much is left until that day begins in Shanghai."""
+    return FakeClock(day * DAY_MS - SHANGHAI_OFFSET_S * 1000 - by_ms)
+
+
+@pytest.mark.parametrize("by_ms", [1, LIMITS.skew_ms])
+async def test_midnight_may_come_to_the_asker_a_little_earlier(by_ms: int) -> None:
+    tomorrow = civil(-1)
+    asked, known = question(as_of_on=tomorrow), Register({ANNA: [visit(5, "a")]})
+    findings = await answered(asked, known, clock=before_midnight(tomorrow, by_ms))
+    assert (findings.as_of_on, references(findings)) == (tomorrow, [(0, "a")])
+
+
+async def test_a_day_further_away_than_clocks_may_be_apart_is_refused() -> None:
+    tomorrow = civil(-1)
+    asked, clock = question(as_of_on=tomorrow), before_midnight(tomorrow, LIMITS.skew_ms + 1)
+    assert (await refusal(asked, Register({}), clock=clock)).field == "as_of_on"
 
 
 async def test_a_member_without_departments_says_so() -> None:
