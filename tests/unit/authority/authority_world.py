@@ -13,7 +13,7 @@ from certs.authority import Authority
 from certs.identity import Identity
 from gateway.authority.founding import Plan, found
 from gateway.authority.office import Office
-from gateway.clock import FakeClock
+from gateway.clock import FakeClock, SystemClock
 from gateway.exchange.keys import DecryptionKey
 from gateway.federation.directory import Directory
 from gateway.federation.directory_build import encryption_key, member_entry, signing_key
@@ -58,7 +58,8 @@ class World:
     """The authority."""
 
     home: Path
-    clock: FakeClock = field(default_factory=FakeClock)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(SystemClock().now_ms() // 1000 * 1000))
+    """Set by the real one, in whole seconds as certificates are: TLS asks no other whether these are still valid."""
     ca: Authority = field(init=False)
     office: Office = field(init=False)
 

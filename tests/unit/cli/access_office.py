@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -11,6 +12,11 @@ from gateway.cli.access_common import in_store
 from tests.configured import gateway_toml
 
 MEMBER = "111100000000212234"
+
+
+def later() -> str:
+    """A day on which a grant of today may end: the commands go by the real clock, and a grant lasts three years."""
+    return (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=300)).isoformat()
 
 
 class Office:
@@ -43,7 +49,7 @@ class Office:
     def grants(self, **other: str) -> Result:
         terms = {
             **{"member": MEMBER, "purpose": "certification", "benefit": "employee_pension"},
-            **{"evidence": "death_certificate", "region": "330000", "per-day": "10", "until": "2028-12-31"},
+            **{"evidence": "death_certificate", "region": "330000", "per-day": "10", "until": later()},
             **{name.replace("_", "-"): value for name, value in other.items()},
         }
         words = [word for name, value in terms.items() for word in (f"--{name}", value)]

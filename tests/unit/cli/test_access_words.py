@@ -15,7 +15,7 @@ from gateway.inquiry.quotas import counted_as
 from gateway.store.alarms import Alarm
 from gateway.store.engine import Store
 from gateway.store.usage import DAY, Take
-from tests.unit.cli.access_office import MEMBER, Office
+from tests.unit.cli.access_office import MEMBER, Office, later
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_why_a_grant_waits_is_told_in_words(office: Office, language: str) -> No
     person = ("--as", "li", "--key", str(office.folder / "li.pem"))
     terms = ("--purpose", "audit", "--benefit", "*", "--evidence", "*", "--region", "*", "--per-day", "0")
     told = office.shows(
-        language, "grant", "--member", "*", *terms, "--until", "2028-12-31", "--why", "x", *person
+        language, "grant", "--member", "*", *terms, "--until", later(), "--why", "x", *person
     ) + office.shows(language, "explain", "--member", MEMBER, "--purpose", "audit", "--benefit", "work_injury")
     many = "每日人数较多" if language == "zh" else "many people a day"
     assert told.count(many) == 2

@@ -17,7 +17,7 @@ from certs.identity import Identity
 from gateway.cli import main
 from gateway.cli.access_common import in_store
 from gateway.cli.member_names import MemberNames
-from gateway.clock import Clock
+from gateway.clock import Clock, FakeClock, SystemClock
 from gateway.federation.directory_build import directory, member_entry
 from gateway.post.letters import letter
 from gateway.store.alarms import Alarm
@@ -48,8 +48,7 @@ def held(office: Office) -> None:
     """The gateway fetched the directory."""
     folder = office.folder
     office.config.write_text(office.config.read_text().replace("demo.wugan.internal", FEDERATION))
-    world = World(folder)
-    world.clock.advance(dt.datetime.now(dt.UTC).timestamp() - world.clock.now_ms() / 1000)
+    world = World(folder, clock=FakeClock(SystemClock().now_ms()))  # founded now: the commands go by the real clock
     entry: dict[str, Any] = {"member_id": MEMBER, "name_zh": "北京市", "name_en": "Beijing", "regions": [110000]}
     empty: dict[str, Any] = dict.fromkeys(("tls_certificates", "signing_keys", "encryption_keys"), ())
     listed = member_entry(**entry, **empty, gateways=[("127.0.0.1:1", Identity.gateway(FEDERATION, MEMBER).tls_name)])

@@ -42,8 +42,8 @@ def certificate_roots() -> bytes:
 class World:
     """An authority, and the mirror that gateways read: the attacker's to change."""
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
-        self.clock = FakeClock()
+    def __init__(self, folder: Path, name: str = "authority", clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.home = folder / name
         self.mirror = folder / f"{name}-mirror"
         self.folder = folder
