@@ -4,10 +4,13 @@ before any test module loads it.
 Bytecode is kept, whatever the environment says: the tests start hundreds of Python processes, and each would compile
 the whole gateway anew. Loggers are not: one kept under the settings of a test would be deaf to all later ones. No
 example of a property is held to a time, which tells of the machine. Files are kept in memory (tests/scratch.py), and
-no longer than a test that passed. Passphrases are stretched hardly at all: there are thousands.
+no longer than a test that passed. Passphrases are stretched hardly at all: there are thousands. The collector leaves
+alone what collecting made, which stays to the end. Nobody trusts the authorities that the machine knows: whoever loads
+aiohttp would read all of them, twice.
 """
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +27,8 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")  # of no use in a fork that becomes a program
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+gc.disable()  # until all modules are loaded and all tests collected
 scratch.choose()
 require_tls13()
 settle_engine()
@@ -39,6 +44,13 @@ def _configure_for_one_test(**settings: object) -> None:
 
 
 structlog.configure = _configure_for_one_test
+
+
+def pytest_collection_finish() -> None:
+    """From here on what is made is thrown away again, most of it at once."""
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)

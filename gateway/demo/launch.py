@@ -2,7 +2,8 @@
 
 Owns: the folder D that a demo lives in, and its state file, which has every process from the moment it was started:
 what a killed `up` leaves behind is found by `down`. Refuses: touching a folder that is not a demo's, or that is being
-started in.
+started in. What makes a world and founds a federation, half of all there is, is imported only for that: to look at a
+demo, to stop it, or to ask it takes none of it.
 
     D/demo.json             what runs where: read by status, down, score and show
     D/rosters/…/UNIT.csv    each agency's recipients, as it would hand them in
@@ -23,19 +24,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.clock import SystemClock, civil_day
-from gateway.demo.agency_files import write_files
-from gateway.demo.calendar import iso, to_date
-from gateway.demo.founding import FoundedMember, MemberPlan, found
 from gateway.demo.ports import free_ports
 from gateway.demo.processes import Started, start, stop, stopped_on_failure, wait_ready
-from gateway.demo.regions import Province
-from gateway.demo.systems import SystemsConfig, materialise, write_manifests
-from gateway.demo.truth import write_truth
-from gateway.demo.world import build_world
 from gateway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gateway.demo.founding import FoundedMember, MemberPlan
+    from gateway.demo.regions import Province
+    from gateway.demo.systems import SystemsConfig
 
 STATE_FILE = "demo.json"
 MARKER = ".wugan-demo"
@@ -145,6 +144,12 @@ def up(folder: Path, *, provinces: int, people: int, seed: int, delays_ms: Mappi
 
 def _up(folder: Path, provinces: int, people: int, seed: int, delays_ms: Mapping[str, int] | None) -> Demo:
     _clear(folder)
+    from gateway.demo.agency_files import write_files
+    from gateway.demo.calendar import to_date
+    from gateway.demo.systems import materialise
+    from gateway.demo.truth import write_truth
+    from gateway.demo.world import build_world
+
     now_ms = SystemClock().now_ms()
     world = build_world(seed, provinces, people, civil_day(now_ms))
     (folder / "truth").mkdir(mode=0o700)
@@ -179,6 +184,8 @@ def down(folder: Path) -> list[Started]:
 
 def status(demo: Demo) -> dict[str, Any]:
     """What runs where, for people and programs."""
+    from gateway.demo.calendar import iso
+
     return {
         "running": demo.running(),
         "ready": demo.ready,
@@ -235,6 +242,9 @@ def _clear(folder: Path) -> None:
 
 def _start_systems(demo: Demo, provinces: Sequence[Province], configs: Sequence[SystemsConfig]) -> list[MemberPlan]:
     """Start every province's departments; the members that will ask them."""
+    from gateway.demo.founding import MemberPlan
+    from gateway.demo.systems import write_manifests
+
     waiting = []
     for province, config in zip(provinces, configs, strict=True):
         command = ("gateway.demo.systems", "--config", str(config.path))
@@ -260,6 +270,8 @@ def _start_systems(demo: Demo, provinces: Sequence[Province], configs: Sequence[
 
 def _start_gateways(demo: Demo, plans: Sequence[MemberPlan], now: dt.datetime, roster: int) -> list[FoundedMember]:
     """Found the federation, start its authority and its gateways; on fresh ports if one was taken meanwhile."""
+    from gateway.demo.founding import found
+
     folder, before = demo.folder, len(demo.processes)
     for attempt in range(1, ATTEMPTS + 1):
         address = f"127.0.0.1:{free_ports(1)[0]}"

@@ -26,7 +26,7 @@ from certs.identity import Identity
 from certs.pkcs11 import Pkcs11Token, open_token
 from certs.requests import certification_request
 from certs.slots import KeySlots
-from gateway.demo.launch import FoundedMember
+from gateway.demo.founding import FoundedMember
 from gateway.errors import ConfigError
 from tests.unit.certs.rotation_world import RETIRE_MS, World
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,40 @@ FIELD = "  bytes trace = 15;\n"
 ADDED = "  bytes added_for_a_test = 900;\n"
 
 
+class Generated:
+    """What the generators make of a contract, made once for all tests: of the same .proto files it is the same.
+
+    A run of them takes longer than everything else here, and the tests are about a handful of contracts.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[bytes, dict[Path, bytes]] = {}
+
+    def by(self, script: Any) -> Callable[[Path], None]:
+        """A script's own `generate`, run where its .proto files are none that were seen before."""
+        generate = script.generate
+
+        def remembering(into: Path) -> None:
+            contract = sorted((str(path.relative_to(script.PROTO)), path) for path in script.PROTO.rglob("*.proto"))
+            digest = hashlib.sha256(repr([(name, path.read_bytes()) for name, path in contract]).encode()).digest()
+            if digest not in self.made:
+                with tempfile.TemporaryDirectory() as scratch:
+                    generate(Path(scratch))
+                    files = [path for path in Path(scratch).rglob("*") if path.is_file()]
+                    self.made[digest] = {path.relative_to(scratch): path.read_bytes() for path in files}
+            for name, body in self.made[digest].items():
+                (into / name).parent.mkdir(parents=True, exist_ok=True)
+                (into / name).write_bytes(body)
+
+        return remembering
+
+
 class Copy:
     """The contract elsewhere, as a checkout or without one."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, generated: Generated) -> None:
         self.root = root
+        self.generated = generated
         shutil.copytree(proto_fresh.PROTO, root / "proto", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(proto_fresh.ROOT / "buf.yaml", root)
         (root / "tests").mkdir()
@@ -36,6 +68,7 @@ class Copy:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         assert self.root == module.ROOT
+        module.generate = self.generated.by(module)  # type: ignore[attr-defined]
         return module
 
     def check(self) -> int:
@@ -76,9 +109,14 @@ class Copy:
         shutil.copy(self.root / "proto" / proto_fresh.IMAGE, self.root / "proto" / proto_fresh.BASELINE)
 
 
+@pytest.fixture(scope="module")
+def generated() -> Generated:
+    return Generated()
+
+
 @pytest.fixture
-def contract(tmp_path: Path) -> Copy:
-    return Copy(tmp_path.resolve())
+def contract(tmp_path: Path, generated: Generated) -> Copy:
+    return Copy(tmp_path.resolve(), generated)
 
 
 def test_as_it_is_all_is_well_with_a_history_and_without(contract: Copy, capsys: pytest.CaptureFixture[str]) -> None:

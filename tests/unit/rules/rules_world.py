@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,6 +103,7 @@ def evidence(rows: Sequence[Row]) -> Evidence:
     )
 
 
+@functools.cache
 def book_of_one(department: str = "HEALTH_INSURANCE") -> RuleBook:
     """The rules, where one department originates every kind: for a world that has no other."""
     text = re.sub(r"departments: \[[A-Z_, ]*\]", f"departments: [{department}]", RULES_FILE.read_text("utf-8"))

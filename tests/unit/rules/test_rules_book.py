@@ -17,7 +17,7 @@ from gateway.rules.purposes import NOTHING
 from gateway.rules.reasons import ReasonCode, Reasons
 from gateway.rules.wording import fill, reason_texts
 
-DOCUMENT = yaml.safe_load(RULES_FILE.read_text("utf-8"))
+DOCUMENT = yaml.load(RULES_FILE.read_bytes(), yaml.CSafeLoader)
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
