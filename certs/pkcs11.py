@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from certs.errors import TokenAwayError, TokenError
 from certs.token_session import Anew, TokenSession
 from certs.token_thread import TokenThread
-from certs.token_words import require_tries, why
+from certs.token_words import another_token, require_tries, why
 
 if TYPE_CHECKING:
     import pkcs11
@@ -273,10 +273,7 @@ class Pkcs11Token:
         except pkcs11.PKCS11Error as error:
             raise self._failed("answer", "应答", error) from error
         if there.serial != self._sessions.serial:
-            raise TokenError(
-                f"another token than {self._label!r} is plugged in; plug that in, or restart the gateway",
-                f"接入的不是密码设备 {self._label!r}，请接入该设备，或重启网关",
-            )
+            raise another_token(self._label)
 
     def _objects(self, label: str) -> list[Any]:
         import pkcs11

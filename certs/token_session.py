@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from certs.errors import CertsError, TokenAwayError, TokenError
-from certs.token_words import require_tries, why
+from certs.token_words import another_token, require_tries, why
 
 if TYPE_CHECKING:
     import pkcs11
@@ -165,10 +165,7 @@ class TokenSession:
         if token is None:
             self._shown = False
             if there:
-                raise TokenError(
-                    f"another token than {self._label!r} is plugged in; plug that in, or restart the gateway",
-                    f"接入的不是密码设备 {self._label!r}，请接入该设备，或重启网关",
-                )
+                raise another_token(self._label)
             raise self._away("it is not plugged in", "设备未接入")
         if self._shown:
             raise self._unopened(

@@ -46,6 +46,14 @@ def require_tries(flags: pkcs11.TokenFlag, label: str) -> None:
         )
 
 
+def another_token(label: str) -> TokenError:
+    """What is plugged in is not the token that was logged in to."""
+    return TokenError(
+        f"another token than {label!r} is plugged in; plug that in, or restart the gateway",
+        f"接入的不是密码设备 {label!r}，请接入该设备，或重启网关",
+    )
+
+
 def why(error: Exception) -> tuple[str, str]:
     """Why a token was not opened, in both languages; without what the library says, which may quote the PIN."""
     name = type(error).__name__

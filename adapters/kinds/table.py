@@ -70,7 +70,7 @@ class TableAdapter:
         self._arrow = ArrowDatabase.of(self._url(), manifest.timeout_s, manifest.adapter_id)
         self._columns = ColumnReading(self._arrow, self._database) if self._arrow is not None else None
         self._at_once = self._open(0, _AT_ONCE_STEPS) if self._database.is_local else None
-        self._why: dict[int, Wanting] = {}
+        self._wanting: dict[str, Wanting] = {each.name: wanting(manifest, each) for each in manifest.records}
         self._sets: list[tuple[Mapper, Statement]] = []
         for records in manifest.records:
             mapper = Mapper(manifest, records)
@@ -78,16 +78,15 @@ class TableAdapter:
             integers = "integer" in mapper.forms
             statement = self._database.statement(records.table, records.query, mapper.columns, by, integers=integers)
             self._sets.append((mapper, statement))
-            self._why[id(statement)] = wanting(manifest, records)
         self._link_sets: list[tuple[LinkMapper, Statement]] = []
         links = manifest.links
         if links is not None:
+            self._wanting[LinkMapper.name] = wanting(manifest, links)
             pairs = LinkMapper(manifest, links)
             for by in (links.identity.column, links.linked) if links.both_ways else (links.identity.column,):
                 integers = "integer" in pairs.forms
                 statement = self._database.statement(links.table, links.query, pairs.columns, by, integers=integers)
                 self._link_sets.append((pairs, statement))
-                self._why[id(statement)] = wanting(manifest, links)
         self._complete_until = self._complete_until_reader()
         self._follower = TableFollower(manifest, self._database)
         self._threads = ThreadPoolExecutor(manifest.concurrency, thread_name_prefix=f"table-{manifest.adapter_id}")
@@ -208,11 +207,18 @@ class TableAdapter:
         asked = Asked.of(question.subjects)
         until = asyncio.get_running_loop().time() + min(question.deadline_s, self._manifest.timeout_s)
         jobs: list[Callable[[Work], Brought]] = [
-            functools.partial(self._told, mapper.name, columns.records, mapper, statement, asked, question)
+            functools.partial(
+                self._told,
+                mapper.name,
+                statement,
+                functools.partial(columns.records, mapper, statement, asked, question),
+            )
             for mapper, statement in self._sets
         ]
         jobs += [
-            functools.partial(self._told, pairs.name, columns.links, pairs, statement, asked)
+            functools.partial(
+                self._told, pairs.name, statement, functools.partial(columns.links, pairs, statement, asked)
+            )
             for pairs, statement in self._link_sets
         ]
         brought = await all_of([self._among_large(job, until) for job in jobs])
@@ -278,7 +284,6 @@ class TableAdapter:
         name, column = setting.of or "", setting.date.column
         records = next(records for records in self._manifest.records if records.name == name)
         statement = self._database.statement(records.table, records.query, (column,), column)
-        self._why[id(statement)] = wanting(self._manifest, records)
         reader = DateReader(setting.date, self._manifest.timezone)
         known = (0, 0)
 
@@ -301,24 +306,15 @@ class TableAdapter:
         except DatabaseError as error:
             raise self._fault(error, name, statement, database, work) from error
 
-    def _told(
-        self,
-        name: str,
-        read: Callable[..., Brought],
-        mapper: Mapper | LinkMapper,
-        statement: Statement,
-        *about: object,
-    ) -> Brought:
+    def _told(self, name: str, statement: Statement, read: Callable[[Work], Brought], work: Work) -> Brought:
         """Read a record set; what the database says of an error, said of the record set."""
         try:
-            return read(mapper, statement, *about)
+            return read(work)
         except DatabaseError as error:
-            *_, work = about
-            assert isinstance(work, Work)  # noqa: S101  it comes last
             raise self._fault(error, name, statement, self._database, work) from error
 
     def _fault(
         self, error: DatabaseError, name: str, statement: Statement, database: Database, work: Work
     ) -> SourceDownError | SourceFaultError:
         """What the database says of an error, said of the record set, and of the columns that it lacks."""
-        return fault_of(error, name, statement, database, work, self._why[id(statement)])
+        return fault_of(error, name, statement, database, work, self._wanting[name])

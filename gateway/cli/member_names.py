@@ -22,7 +22,8 @@ class MemberNames:
 
     def __init__(self, names: Mapping[str, tuple[str, str]], *, known: bool = False) -> None:
         self._names = names
-        self._known = known
+        self.known = known
+        """Whether it can be told who has left."""
 
     @classmethod
     def of(cls, config_file: Path) -> MemberNames:
@@ -45,7 +46,7 @@ class MemberNames:
 
     def has_left(self, member: str) -> bool | None:
         """Whether a member is not in the federation any more; None: there is no directory to be believed about it."""
-        return member not in self._names if self._known else None
+        return member not in self._names if self.known else None
 
     def called(self, member: str) -> str:
         """A member for people: its name with its code; the code alone where it has no known name."""

@@ -259,7 +259,7 @@ def drop_outbox(
     names = MemberNames.of(config_file) if gone or deliveries else MemberNames({})
     if gone and not names.has_left(gone):
         raise fail(*(_NOT_KNOWN if names.has_left(gone) is None else _NOT_GONE), EXIT_REFUSED)
-    more = _WAITS if names.has_left("") is not None else (f"; {_NOT_KNOWN[0]}", f"；{_NOT_KNOWN[1]}")
+    more = _WAITS if names.known else (f"; {_NOT_KNOWN[0]}", f"；{_NOT_KNOWN[1]}")
     _drop(_OUTBOX, config_file, deliveries, reason, names, more, all_dead=all_dead, gone=gone, json_out=json_out)
 
 

@@ -55,7 +55,12 @@ _LATE_S = 0.02
 _SETTLE_S = 0.01
 LEAVING_S = 0.5
 """Kept back besides from the deadline of a question that may be left, for the commit that leaves it; a quarter of what
-there is at most."""
+there is at most (`leaving_s`)."""
+
+
+def leaving_s(time_s: float) -> float:
+    """How much of so many seconds is kept back for leaving a question."""
+    return min(LEAVING_S, time_s / 4)
 
 
 class Checks:
@@ -162,7 +167,7 @@ class Checks:
         if remaining_s is None:
             return self._default_s - self._reserve_s
         time_s = min(remaining_s, self._default_s * 10) - self._reserve_s
-        return time_s - min(LEAVING_S, time_s / 4) if may_be_left else time_s
+        return time_s - leaving_s(time_s) if may_be_left else time_s
 
     def _too_short(self, remaining_s: float | None, *, may_be_left: bool) -> bool:
         """Whether there is no time to ask anybody, and the question may be left instead."""

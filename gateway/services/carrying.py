@@ -23,7 +23,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.errors import WuganError
-from gateway.federation.check import LEAVING_S
+from gateway.federation.check import leaving_s
 from wugan.agency.v1 import agency_pb2
 
 HELD_S: Final = 120.0
@@ -84,7 +84,7 @@ class Carrying:
         loop = asyncio.get_running_loop()
         end = math.inf if time_s is None else loop.time() + time_s
         # From then on whoever is gone did not give it up: the time was over, or nearly, and travels like all else.
-        late = end if time_s is None else end - min(LEAVING_S, time_s / 4)
+        late = end if time_s is None else end - leaving_s(time_s)
         carried = self._under_way.get(tag)
         if carried is None:
             carried = self._begin(tag, work)
