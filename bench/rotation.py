@@ -7,6 +7,9 @@ whichever phase it falls into. While rotating, each gateway is asked every secon
 encryption keys, as `wugan certs rotate` asks it, and the authority changes its issuing CA every few seconds. Every
 safety rule holds: keys are used only once the other side works with the directory that lists them.
 
+Two provinces do not keep step: in each phase B is asked another tenth of a second after A, from none to nine, so that
+both at the same moment is one of ten.
+
 Settings differ from the defaults where a life of a second needs it: envelopes live for a second, superseded keys are
 kept for as long as a call may take, and the gateways look for their next step more often.
 
@@ -107,10 +110,10 @@ async def _measure(provinces: TwoProvinces) -> Figures:
     administration = Administration(provinces)
     bodies = itertools.cycle(requests(fresh=True))
     before = administration.numbers()
-    for _ in range(PHASES):
+    for number in range(PHASES):
         await _phase(call, bodies, quiet, provinces.processes)
         began = time.monotonic()
-        async with administration.at_work():
+        async with administration.at_work(EVERY_S * number / PHASES):
             await _phase(call, bodies, rotating, provinces.processes)
         at_work_s += time.monotonic() - began
         await administration.settled()
@@ -167,9 +170,10 @@ class Administration:
         return found
 
     @contextlib.asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Rotate for the length of the block."""
-        tasks = [asyncio.create_task(self._rotate(member)) for member in self._members.values()]
+    async def at_work(self, apart_s: float) -> AsyncIterator[None]:
+        """Rotate for the length of the block, B so long after A."""
+        waits = zip(self._members.values(), (0.0, apart_s), strict=True)
+        tasks = [asyncio.create_task(self._rotate(member, wait_s)) for member, wait_s in waits]
         tasks.append(asyncio.create_task(self._change_issuing()))
         try:
             yield
@@ -184,7 +188,8 @@ class Administration:
             while not all(_quiet(member) for member in self._members.values()):  # noqa: ASYNC110  other processes
                 await asyncio.sleep(0.1)
 
-    async def _rotate(self, member: FoundedMember) -> None:
+    async def _rotate(self, member: FoundedMember, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
         due = time.monotonic()
         while True:
             # While the one before is under way the gateway refuses; asking all the same would only add to its work.
