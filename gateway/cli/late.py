@@ -6,9 +6,10 @@ Owns: the list of checks left open, one of them as known by now, and the stream 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -22,12 +23,29 @@ if TYPE_CHECKING:
     from gateway.config import AgencySettings
     from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 
+TICKET_BYTES: Final = 16
+
 _STATES = {
     1: ("open", "待答复"),
     2: ("partial", "部分答复"),
     3: ("answered", "已答复"),
     4: ("lapsed", "逾期未答"),
 }
+
+
+def ticket_of(text: str) -> bytes:
+    """A ticket, 16 bytes, as it is shown (hexadecimal), or as JSON of the contract has it (`late_ticket`, base64).
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        ticket = bytes.fromhex(text) if len(text) == 2 * TICKET_BYTES else base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise ValueError("not a ticket") from error
+    if len(ticket) != TICKET_BYTES:
+        raise ValueError("not a ticket")
+    return ticket
 
 
 @click.group(help=say("Late answers to checks that were left open.", "留置查询的迟到答复。"))
@@ -92,9 +110,15 @@ def show(config_file: Path, json_out: bool, ticket: str) -> None:
 
     settings = _settings(config_file)
     try:
-        request = agency_pb2.FetchLateRequest(ticket=bytes.fromhex(ticket))
+        request = agency_pb2.FetchLateRequest(ticket=ticket_of(ticket))
     except ValueError:
-        fail(say("a ticket has 32 hexadecimal digits", "留置编号为 32 位十六进制数"), EXIT_USAGE)
+        fail(
+            say(
+                "a ticket has 32 hexadecimal digits, or 24 characters as late_ticket of --json",
+                "留置编号为 32 位十六进制数，或 --json 输出中 late_ticket 的 24 个字符",
+            ),
+            EXIT_USAGE,
+        )
 
     async def ask(stub: agency_pb2_grpc.AgencyServiceAsyncStub) -> agency_pb2.FetchLateResponse:
         return await stub.FetchLate(request, timeout=settings.timeout_s)
