@@ -18,6 +18,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 
+from certs import sealed_key
 from certs.errors import KeyFileError
 from certs.keys import PrivateKey
 
@@ -83,13 +84,13 @@ def load_identity(context: ssl.SSLContext, key: PrivateKey, chain_pem: bytes) ->
         KeyFileError: key and certificates do not belong together, or are none.
     """
     # ssl reads keys from files only. This one exists in memory, under no name that another process could open, and
-    # encrypted, in case the memory is swapped out.
+    # encrypted, in case the memory is swapped out. Nobody guesses 256 random bits: stretching them more than once would
+    # make nothing safer, and cost a millisecond each time that a key is renewed.
     passphrase = secrets.token_hex(32)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(passphrase.encode()),
+    plain = key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    pem = sealed_key.seal(plain, passphrase.encode(), rounds=1)
     descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
     try:
         os.write(descriptor, pem + chain_pem)
