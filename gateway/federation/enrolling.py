@@ -7,6 +7,7 @@ Refuses: speaking EST itself (`certs.est_client`).
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from cryptography import x509
 
-from certs.errors import RotationError
+from certs.errors import EstError, RotationError
 from certs.est_client import EstClient
 from certs.files import read_public
 from certs.records import PROFILE_TLS
@@ -127,20 +128,22 @@ class EstEnroller:
         self._place = place
         self._token = token
         self._renewing: tuple[ssl.SSLContext, EstClient] | None = None
+        self._turn = asyncio.Lock()
 
     async def enrol(self, kind: Kind, csr_der: bytes) -> bytes:
         """The chain issued for a request.
 
+        What is asked for with a certificate is asked for one after the other: each at once would want a connection of
+        its own, whose handshake costs more than the waiting, here and at the authority.
+
         Raises:
             CertsError: the authority cannot be reached or refuses, or there is neither certificate nor token.
         """
-        request = x509.load_der_x509_csr(csr_der)
-        context, label = await self._place.link.context(), self._place.label(kind)
-        if context is not None:
-            if self._renewing is None or self._renewing[0] is not context:
-                issuers = () if self._renewing is None else self._renewing[1].issuers
-                self._renewing = context, self._place.client(context, self._place.link.session, issuers)
-            return (await self._renewing[1].simplereenroll(request, label)).pem
+        request, label = x509.load_der_x509_csr(csr_der), self._place.label(kind)
+        async with self._turn:
+            context = await self._place.link.context()
+            if context is not None:
+                return await self._renewed(context, request, label)
         if self._token is None or kind != "tls":
             raise RotationError(
                 "there is no TLS certificate yet; enrol with a one-time token: wugan certs enrol",
@@ -148,6 +151,20 @@ class EstEnroller:
             )
         async with self._place.client(client_context(self._place.roots_pem)) as est:
             return (await est.simpleenroll(request, self._token.token_id, self._token.secret, label)).pem
+
+    async def _renewed(self, context: ssl.SSLContext, request: x509.CertificateSigningRequest, label: str) -> bytes:
+        try:
+            return (await self._client(context).simplereenroll(request, label)).pem
+        except EstError as error:
+            if not self._place.link.give_up(context) or error.retryable:
+                raise
+        return (await self._client(await self._place.link.proving()).simplereenroll(request, label)).pem
+
+    def _client(self, context: ssl.SSLContext) -> EstClient:
+        if self._renewing is None or self._renewing[0] is not context:
+            issuers = () if self._renewing is None else self._renewing[1].issuers
+            self._renewing = context, self._place.client(context, self._place.link.session, issuers)
+        return self._renewing[1]
 
 
 def ca_certificates(place: EstPlace) -> CaCertificates:
