@@ -117,4 +117,4 @@ def keep(
 
 def _renewing(slots: KeySlots, kind: Kind) -> x509.Certificate | None:
     current = slots.journal.current(kind)
-    return None if current is None else x509.load_pem_x509_certificate(slots.chain(current))
+    return None if current is None else slots.certificates(current)[0]

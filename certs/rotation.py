@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from certs import keys, preparing, rotation_rules, slot_steps
+from certs import preparing, rotation_rules, slot_steps
 from certs.errors import CertsError
 from certs.identity import Identity
 from certs.rotation_rules import Policy
@@ -398,12 +398,9 @@ def key_set(slots: KeySlots) -> KeySet:
     encryption: list[EncryptionEntry] = []
     for each in slots.journal.listed():
         if each.kind == "encryption":
-            seed = slots.private_key(each)
-            if isinstance(seed, bytes):
-                public_key = keys.xwing_public_key(seed)
-                encryption.append(EncryptionEntry(public_key, each.not_before_ms, each.not_after_ms))
+            encryption.append(EncryptionEntry(slots.sealed_to(each), each.not_before_ms, each.not_after_ms))
             continue
-        chain = x509.load_pem_x509_certificates(slots.chain(each))
+        chain = slots.certificates(each)
         leaf, *between = (certificate.public_bytes(serialization.Encoding.DER) for certificate in chain)
         if each.kind == "tls":
             tls.append(leaf)

@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -103,6 +103,9 @@ class KeySlots:
         self._passphrase = passphrase
         self._token = token
         self._held: dict[str, Key] = {}
+        self._chains: dict[str, tuple[bytes, tuple[x509.Certificate, ...]]] = {}
+        self._sealed_to: dict[str, bytes] = {}
+        """Of living generations, by name, as `_held`: no number is used twice, and what has one does not change."""
         self._writing = threading.Lock()
 
     @classmethod
@@ -149,7 +152,8 @@ class KeySlots:
     def close(self) -> None:
         """Let another process have the folder; forget the keys."""
         with self._writing:
-            self._held.clear()
+            for memory in self._memories:
+                memory.clear()
             if self._lock >= 0:
                 os.close(self._lock)
                 self._lock = -1
@@ -200,17 +204,49 @@ class KeySlots:
             self._held[generation.name] = self._load(generation)
         return self._held[generation.name]
 
+    def sealed_to(self, generation: Generation) -> bytes:
+        """The public key of an encryption key; derived once.
+
+        Raises:
+            CertsError: the key cannot be had.
+            SlotError: it is no encryption key.
+        """
+        if generation.name not in self._sealed_to:
+            seed = self.private_key(generation)
+            if not isinstance(seed, bytes):
+                raise SlotError(f"{generation.name} is no encryption key", f"{generation.name} 不是加密密钥")
+            self._sealed_to[generation.name] = keys.xwing_public_key(seed)
+        return self._sealed_to[generation.name]
+
     def chain(self, generation: Generation) -> bytes:
-        """PEM: the certificate of a generation, then what stands between it and the root.
+        """PEM: the certificate of a generation, then what stands between it and the root; read once.
 
         Raises:
             KeyFileError: it cannot be read.
             SlotError: it is damaged.
         """
+        return self._chain(generation)[0]
+
+    def certificates(self, generation: Generation) -> tuple[x509.Certificate, ...]:
+        """The same as certificates.
+
+        Raises:
+            KeyFileError: as `chain`.
+            SlotError: as `chain`.
+        """
+        return self._chain(generation)[1]
+
+    def _chain(self, generation: Generation) -> tuple[bytes, tuple[x509.Certificate, ...]]:
+        found = self._chains.get(generation.name)
+        if found is None:
+            found = self._chains[generation.name] = self._read_chain(generation)
+        return found
+
+    def _read_chain(self, generation: Generation) -> tuple[bytes, tuple[x509.Certificate, ...]]:
         path = self.chain_path(generation)
         data = read_public(path)
         try:
-            x509.load_pem_x509_certificates(data)
+            return data, tuple(x509.load_pem_x509_certificates(data))
         except ValueError as error:
             raise SlotError(
                 f"{path}: is damaged, no certificates in PEM; put the folder back whole, as it was, or have this "
@@ -218,7 +254,6 @@ class KeySlots:
                 f"{path}：文件已损坏，不是 PEM 证书，请整体恢复该目录，或由管理机构重新准入本网关"
                 "（`wugan authority member readmit`）",
             ) from error
-        return data
 
     def install(
         self,
@@ -256,6 +291,7 @@ class KeySlots:
         self.record(self._journal.replacing([made]))
         self._store(made, key, replace=True)
         if chain:
+            self._chains.pop(made.name, None)
             write_file(self.chain_path(made), chain_pem(chain), mode=PUBLIC, replace=True)
         made = made.now(state="current", key_id=_key_id(key), not_before_ms=not_before_ms, not_after_ms=not_after_ms)
         self.record(self._journal.replacing([made]))
@@ -274,6 +310,8 @@ class KeySlots:
             elif not self.key_path(each).exists():
                 made[each] = _MAKERS[each.kind]()
         if made:
+            for each in made:
+                self._sealed_to.pop(each.name, None)
             write_files({self.key_path(e): self._encoded(key) for e, key in made.items()}, mode=PRIVATE, replace=False)
             self._held.update({each.name: key for each, key in made.items()})
         return tuple(self.private_key(each) for each in generations)
@@ -290,10 +328,12 @@ class KeySlots:
         """
         chains = {self.chain_path(each.generation): chain_pem(each.chain) for each in finished if each.chain}
         if chains:
+            for each in finished:
+                self._chains.pop(each.generation.name, None)
             write_files(chains, mode=PUBLIC, replace=True)
         done = []
         for each in finished:
-            key_id = _key_id(self.private_key(each.generation))
+            key_id = self._key_id(each.generation, self.private_key(each.generation))
             done.append(
                 each.generation.now(
                     state="next", key_id=key_id, not_before_ms=each.not_before_ms, not_after_ms=each.not_after_ms
@@ -333,8 +373,10 @@ class KeySlots:
             SlotError: a file cannot be removed.
         """
         living = {each.name for each in self._journal.generations if each.state != "destroyed"}
-        for name in self._held.keys() - living:
-            del self._held[name]
+        for memory in self._memories:
+            for name in list(memory):
+                if name not in living:
+                    memory.pop(name, None)
         for path in sorted(self._folder.iterdir()):
             match = _OURS.fullmatch(path.name)
             if match and match["name"] not in living:
@@ -350,6 +392,10 @@ class KeySlots:
             gone.append(each.now(label=""))
         if gone:
             self.record(self._journal.replacing(gone))
+
+    @property
+    def _memories(self) -> tuple[dict[str, Any], ...]:
+        return self._held, self._chains, self._sealed_to
 
     def _load(self, generation: Generation) -> Key:
         key = self._read(generation)
@@ -368,7 +414,7 @@ class KeySlots:
             return False
         if isinstance(key, bytes) or not self.chain_path(generation).exists():
             return True
-        return x509.load_pem_x509_certificate(self.chain(generation)).public_key() == key.public_key()
+        return self.certificates(generation)[0].public_key() == key.public_key()
 
     def _read(self, generation: Generation) -> Key:
         if generation.label:
@@ -380,12 +426,16 @@ class KeySlots:
 
     def _store(self, generation: Generation, key: Key, *, replace: bool) -> None:
         write_file(self.key_path(generation), self._encoded(key), mode=PRIVATE, replace=replace)
+        self._sealed_to.pop(generation.name, None)
         self._held[generation.name] = key
 
     def _encoded(self, key: Key) -> bytes:
         if isinstance(key, bytes):
             return keys.xwing_seed_file(key, passphrase=self._passphrase)
         return keys.private_key_file(key, passphrase=self._passphrase)
+
+    def _key_id(self, generation: Generation, key: Key) -> str:
+        return keys.key_id(self.sealed_to(generation)) if isinstance(key, bytes) else _key_id(key)
 
     def _require_token(self, generation: Generation) -> Token:
         if self._token is None:

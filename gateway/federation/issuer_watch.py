@@ -81,7 +81,7 @@ class IssuerWatch:
         current = self._slots.journal.current(kind)
         if current is None:
             return False
-        leaf = x509.load_pem_x509_certificate(self._slots.chain(current))
+        leaf = self._slots.certificates(current)[0]
         made_at_ms = round(issuing.not_valid_before_utc.timestamp() * 1000)
         return not issued_by(leaf, issuing) and rotation_rules.outlived(
             current, self._policy, made_at_ms, self._now_ms()

@@ -142,9 +142,14 @@ class LiveKeys:
             for each, seed in opening_keys(self._slots)
         }
         own = OwnKeys.of(self._member_id, self._signing(signing), *opening.values())
+        return own, self._identity(tls), opening
+
+    def _identity(self, tls: Generation) -> TlsIdentity:
         key = self._slots.private_key(tls)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise _wrong(tls)
+        if self._tls is not None and self._tls.name == tls.name and self._tls.key is key:
+            return self._tls
         chain = self._slots.chain(tls)
         whose = certificate_identity(chain).member_id
         if whose != self._member_id:
@@ -152,7 +157,7 @@ class LiveKeys:
                 f"the keys in {self._slots.folder} are of {whose}; member_id in gateway.toml is {self._member_id}",
                 f"{self._slots.folder} 中的密钥属于 {whose}，而 gateway.toml 的 member_id 为 {self._member_id}",
             )
-        return own, TlsIdentity(tls.name, key, chain), opening
+        return TlsIdentity(tls.name, key, chain)
 
     def _signing(self, generation: Generation) -> SigningKey:
         if self._own is not None and self._own.signing.key_id == generation.key_id:
