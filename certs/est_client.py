@@ -113,7 +113,8 @@ class EstClient:
         Raises:
             EstError: the server cannot be reached, refuses, or its answer cannot be used.
         """
-        return est_wire.parse_certs_only(await self._ask("GET", label, "cacerts"))
+        # In a thread, as below: reading certificates takes a while, and calls may be waiting for this event loop.
+        return await yielding(est_wire.parse_certs_only, await self._ask("GET", label, "cacerts"))
 
     async def csrattrs(self, label: str = "") -> tuple[str, ...]:
         """The object identifiers of what a request should be made with; none if the server has no wishes.
@@ -161,10 +162,9 @@ class EstClient:
     ) -> Enrolled:
         body = est_wire.request_body(request)
         headers = {**headers, "Content-Type": est_wire.PKCS10, **est_wire.TRANSFER_ENCODING}
-        answered = est_wire.parse_certs_only(await self._ask("POST", label, operation, body, headers))
-        key = request.public_key()
+        answer, key = await self._ask("POST", label, operation, body, headers), request.public_key()
         # In a thread: finding issuers means verifying signatures, and calls may be waiting for this event loop.
-        chain = await yielding(_ordered, answered, self._issuers, key)
+        chain = await yielding(_answered, answer, self._issuers, key)
         if len(chain) == 1:
             # The standard wants the new certificate alone. Its issuer may be newer than our last look, so look again.
             self._issuers = await self.cacerts(label)
@@ -213,6 +213,13 @@ class EstClient:
                 f"无法连接 EST 服务（{cut_off(error).zh}），请检查地址与网络",
                 retryable=True,
             ) from error
+
+
+def _answered(
+    body: bytes, issuers: tuple[x509.Certificate, ...], key: CertificatePublicKeyTypes
+) -> tuple[x509.Certificate, ...]:
+    """The chain that a server answers."""
+    return _ordered(est_wire.parse_certs_only(body), issuers, key)
 
 
 def _ordered(

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import functools
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -24,7 +25,6 @@ from cryptography.hazmat.primitives import serialization
 
 from certs.keys import PrivateKey
 from certs.tls13 import require_tls13
-from certs.yielding import yielding
 
 HOLD_S: Final = 5.0
 """How long the old factory is kept; it is needed for microseconds."""
@@ -71,7 +71,7 @@ class ServerCertificate:
             chain_pem: the server's certificate, then the issuing CA's.
             address: "host:port" that the port was bound to.
         """
-        configuration = await yielding(self._configuration, key, chain_pem)
+        configuration = self._configuration(key, chain_pem)
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         place = _ANY_ADDRESS.get(host, host), int(port)
@@ -114,13 +114,8 @@ class ServerCertificate:
 
 async def _begun_handshake(host: str, port: int) -> asyncio.StreamWriter | None:
     """A connection to ourselves whose handshake has begun and stays where it is; None where there can be none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is read or written over it
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(["h2"])
     outgoing = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing)
+    tls = _beginning().wrap_bio(ssl.MemoryBIO(), outgoing)
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     try:
@@ -131,6 +126,17 @@ async def _begun_handshake(host: str, port: int) -> asyncio.StreamWriter | None:
             return writer
     except (OSError, EOFError, TimeoutError):
         return None
+
+
+@functools.cache
+def _beginning() -> ssl.SSLContext:
+    """For such handshakes, which go no further."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is read or written over it
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 async def _let_go(guard: asyncio.StreamWriter) -> None:

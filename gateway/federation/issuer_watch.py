@@ -69,13 +69,17 @@ class IssuerWatch:
         Raises:
             CertsError: the authority cannot be reached, or a rotation cannot be begun.
         """
-        issuing = await yielding(newest, await self._ask(), self._roots)
+        kinds = await yielding(self._to_renew, await self._ask())
+        if kinds and self._slots.journal.rotation is None:
+            await self._rotator.rotate(kinds, REASON)
+            return kinds
+        return ()
+
+    def _to_renew(self, given: Sequence[x509.Certificate]) -> tuple[Kind, ...]:
+        issuing = newest(given, self._roots)
         if issuing is None or self._slots.journal.rotation is not None:
             return ()
-        kinds = tuple([kind for kind in _CERTIFIED if await yielding(self._outlived, kind, issuing)])
-        if kinds:
-            await self._rotator.rotate(kinds, REASON)
-        return kinds
+        return tuple(kind for kind in _CERTIFIED if self._outlived(kind, issuing))
 
     def _outlived(self, kind: Kind, issuing: x509.Certificate) -> bool:
         current = self._slots.journal.current(kind)
