@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import functools
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ class EstClient:
             EstError: the server cannot be reached, refuses, or its answer cannot be used.
         """
         # In a thread, as below: reading certificates takes a while, and calls may be waiting for this event loop.
-        return await yielding(est_wire.parse_certs_only, await self._ask("GET", label, "cacerts"))
+        return await yielding(_given, await self._ask("GET", label, "cacerts"))
 
     async def csrattrs(self, label: str = "") -> tuple[str, ...]:
         """The object identifiers of what a request should be made with; none if the server has no wishes.
@@ -213,6 +214,12 @@ class EstClient:
                 f"无法连接 EST 服务（{cut_off(error).zh}），请检查地址与网络",
                 retryable=True,
             ) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _given(body: bytes) -> tuple[x509.Certificate, ...]:
+    """The CA certificates that a server gives: the same each time but once in years, so those of last time are kept."""
+    return est_wire.parse_certs_only(body)
 
 
 def _answered(
