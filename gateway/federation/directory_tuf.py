@@ -18,6 +18,7 @@ import datetime as dt
 import functools
 import hashlib
 import operator
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -75,6 +76,7 @@ class DirectoryTuf:
         self._held: _Held | None = None
         self._complaint = ""
         self._lock = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()
         self._announced = 0
         self._pushed = Announced(0)
         self._wake = asyncio.Event()
@@ -220,7 +222,14 @@ class DirectoryTuf:
         return self._take(self._fetcher, pushed.targets)
 
     def _take(self, fetcher: FetcherInterface, given: Iterable[bytes] = ()) -> _Held:
-        """In a thread: fetch, judge, keep; the directory that is in force then."""
+        """In a thread: fetch, judge, keep; the directory that is in force then.
+
+        One after the other: a look that was given up goes on in its thread, and must not keep an older version last.
+        """
+        with self._one_at_a_time:
+            return self._take_alone(fetcher, given)
+
+    def _take_alone(self, fetcher: FetcherInterface, given: Iterable[bytes]) -> _Held:
         now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
         fetched = self._following.fetch(fetcher, now, given)
         held = self._held

@@ -9,6 +9,7 @@ says, and the clock.
 from __future__ import annotations
 
 import contextlib
+import copy
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from certs.system_words import cause
 from gateway.errors import DirectoryError
 from gateway.federation.directory_kept import DIRECTORY, METADATA, TARGET, Kept, metadata_name
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
+from gateway.federation.directory_verified import Verified
 
 ARRIVING: Final = f"{TARGET}.arriving"
 """Beside it: one that was fetched and is not believed yet; while it is not, it is fetched no second time."""
@@ -75,6 +77,7 @@ class Following:
     def __init__(self, place: DirectoryPlace) -> None:
         self._place = place
         self._kept: Kept | None = None
+        self._first: KeptUpdater | None = None
 
     @property
     def kept(self) -> Kept:
@@ -96,7 +99,8 @@ class Following:
         """
         with _as_ours(self._place):
             self._make_folders()
-            updater = KeptUpdater(self._place, self.kept.files, fetcher, now)
+            self._first = self._first or KeptUpdater(self._place, fetcher)
+            updater = self._first.look(self.kept.files, fetcher, now)
             updater.refresh()
             info = updater.get_targetinfo(TARGET)
             if info is None or info.length > MAX_DIRECTORY_BYTES:
@@ -138,15 +142,17 @@ def _the_one(info: TargetFile, given: Iterable[bytes]) -> bytes | None:
 
 
 class KeptUpdater(Updater):
-    """python-tuf's client with three changes: the time is given to it, the roots it keeps survive a power cut, and all
-    else is held, and kept, by whoever judges the directory.
+    """python-tuf's client with four changes: the time is given to it, the roots it keeps survive a power cut, all else
+    is held, and kept, by whoever judges the directory, and what it verified at one look it does not verify again.
+
+    One is made from the pinned root, which python-tuf verifies then. Each look is by one of its own (`look`) that
+    begins with this root: the pinned bytes are the same ones, and nothing changes a root that was verified.
     """
 
-    def __init__(
-        self, place: DirectoryPlace, held: Mapping[str, bytes], fetcher: FetcherInterface, now: dt.datetime
-    ) -> None:
+    def __init__(self, place: DirectoryPlace, fetcher: FetcherInterface) -> None:
         self.unkept: dict[str, bytes] = {}
-        self._held = held
+        self._held: Mapping[str, bytes] = {}
+        self._verified = Verified()
         super().__init__(
             metadata_dir=str(place.state / "metadata"),
             metadata_base_url=f"{place.base.rstrip('/')}/metadata/",
@@ -156,7 +162,22 @@ class KeptUpdater(Updater):
             config=_LIMITS,
             bootstrap=place.root,
         )
-        self._trusted_set.reference_time = now
+
+    def look(self, held: Mapping[str, bytes], fetcher: FetcherInterface, now: dt.datetime) -> KeptUpdater:
+        """One for one look.
+
+        Args:
+            held: metadata believed before, by file.
+            fetcher: how files are fetched.
+            now: the time by which things have expired.
+        """
+        look = copy.copy(self)
+        look.unkept, look._held, look._fetcher = {}, held, fetcher
+        root = self._trusted_set.root
+        look._trusted_set = trusted = copy.deepcopy(self._trusted_set, {id(root): root})
+        trusted.reference_time = now
+        trusted._load_data = self._verified.through(trusted._load_data)
+        return look
 
     @property
     def targets(self) -> Targets:
@@ -183,6 +204,13 @@ class KeptUpdater(Updater):
     def _persist_metadata(self, rolename: str, data: bytes) -> None:
         if (name := metadata_name(rolename)) in METADATA:
             self.unkept[name] = data
+
+    def _update_root_symlink(self) -> None:
+        link = Path(self._dir, "root.json")
+        with contextlib.suppress(OSError):
+            if link.readlink() == Path("root_history", f"{self._trusted_set.root.version}.root.json"):
+                return
+        super()._update_root_symlink()
 
     def _persist_file(self, filename: str, data: bytes) -> None:
         path = Path(filename)
