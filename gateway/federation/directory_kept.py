@@ -1,11 +1,11 @@
 """What a gateway keeps of the directory that it believes: the files of one version, whole.
 
-    keeping.json            all four in one file, durable before they count
-    metadata/<role>.json    the same for people and for programs of before, as is targets/directory.pb
+    keeping.json              all four in one file, durable before they count
+    metadata/timestamp.json   what people look at when the authority is gone; follows when the disk likes
 
 One file is there or is not, so whatever is cut off leaves all of a version or all of the one before; and it costs two
-waits for the disk where four files in two folders cost six. The others are whole or absent to whoever looks, and follow
-when the disk likes; until then they are older than the one that counts, and never newer.
+waits for the disk where four files in two folders cost six. Programs of before kept four files, and in the one only
+what was being put in their places; they find their way back from it.
 
 Owns: these files, and which of them count when they do not agree. Refuses: believing them. They are judged anew by
 python-tuf at every look, as what is fetched is.
@@ -23,7 +23,7 @@ from typing import Final
 from tuf.api.metadata import Snapshot, Targets, Timestamp
 
 from certs.errors import CertsError
-from certs.files import PRIVATE, read_public, write_file, write_files
+from certs.files import PRIVATE, read_public, write_file
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
 
 TARGET: Final = "directory.pb"
@@ -52,11 +52,13 @@ class Kept:
         self._state = state
         placed = {name: data for name in _FILES if (data := _read(state / name)) is not None}
         whole = _whole(_read(state / KEEPING))
-        # In a folder of a program of before it may be what a kill left long ago.
+        # The one file may be older where a program of before was killed, and after that kept on as it did.
         counts = _version(whole) >= _version(placed)
         self._files: Mapping[str, bytes] = {**placed, **whole} if counts else placed
-        with contextlib.suppress(CertsError):  # those that a power cut left behind; nothing depends on them
-            self._place(placed)
+        self._of_before = [state / name for name in placed if name != _TIMESTAMP]
+        if self.timestamp != placed.get(_TIMESTAMP):  # a power cut left it behind
+            with contextlib.suppress(CertsError):  # nothing depends on it
+                self._show(lasting=False)
 
     @property
     def files(self) -> Mapping[str, bytes]:
@@ -80,13 +82,14 @@ class Kept:
         write_file(self._state / KEEPING, text.encode("ascii"), mode=PRIVATE, replace=True)
         before, self._files = self._files, files
         # After fast-forward versions are lower; what was there before must not come back with a power cut and count.
-        self._place(before, lasting=_version(files) < _version(before))
+        self._show(lasting=_version(files) < _version(before))
+        while self._of_before:
+            self._of_before.pop().unlink(missing_ok=True)
         return True
 
-    def _place(self, there: Mapping[str, bytes], *, lasting: bool = False) -> None:
-        """Put those in their places that are not there."""
-        others = {self._state / name: data for name, data in self._files.items() if there.get(name) != data}
-        write_files(others, mode=PRIVATE, replace=True, lasting=lasting)
+    def _show(self, *, lasting: bool) -> None:
+        if self.timestamp is not None:
+            write_file(self._state / _TIMESTAMP, self.timestamp, mode=PRIVATE, replace=True, lasting=lasting)
 
 
 def _read(path: Path) -> bytes | None:

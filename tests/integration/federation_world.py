@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import grpc
-from tuf.api.metadata import Metadata, Targets
 
 from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
@@ -21,7 +20,7 @@ from gateway.demo.truth import Recipient, read_truth
 from gateway.errors import WuganError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
 from gateway.federation.directory import Directory
-from gateway.federation.directory_trust import DirectoryTrust
+from gateway.federation.directory_held import held_directory
 from gateway.status import from_rpc_error
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -107,11 +106,9 @@ class SmallWorld:
     @cached_property
     def directory(self) -> Directory:
         settings = load_gateway(self.members[0].folder / "gateway.toml")
-        trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
-        held = settings.state_dir / "directory"
-        targets = Metadata[Targets].from_file(str(held / "metadata" / "targets.json")).signed
-        data = (held / "targets" / "directory.pb").read_bytes()
-        return trust.verify(data, version=targets.version, now_ms=SystemClock().now_ms(), seen=None)
+        directory = held_directory(settings, SystemClock())
+        assert directory is not None
+        return directory
 
     @cached_property
     def recipients(self) -> list[Recipient]:

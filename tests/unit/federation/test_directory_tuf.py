@@ -161,7 +161,7 @@ async def test_a_gateway_restarts_while_the_authority_is_gone(world: World) -> N
         await world.gateway(fetcher=Unreachable()).refresh()
 
 
-@pytest.mark.parametrize("files", range(6))
+@pytest.mark.parametrize("files", range(3))
 async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the_authority_is_gone(
     world: World, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
@@ -171,7 +171,7 @@ async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the
     replace, kept = Path.replace, []
 
     def killed(path: Path, target: Path) -> Path:
-        if target.name in (KEEPING, "timestamp.json", "snapshot.json", "targets.json", "directory.pb"):
+        if target.name in (KEEPING, "timestamp.json"):
             if len(kept) == files:
                 raise RuntimeError("killed")
             kept.append(target)
@@ -193,37 +193,50 @@ async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the
 
 async def test_killed_between_them_the_newer_one_is_shown_again_to_people_too(world: World) -> None:
     await world.gateway().refresh()
-    state = world.folder / "state-gateway"
-    old = {path: path.read_bytes() for path in [*(state / "metadata").glob("*.json"), state / "targets/directory.pb"]}
+    shown = world.folder / "state-gateway" / "metadata" / "timestamp.json"
+    old = shown.read_bytes()
     world.publish()
     await world.gateway().refresh()
-    new = {path: path.read_bytes() for path in old}
-    for path, data in old.items():
-        path.write_bytes(data)
+    new = shown.read_bytes()
+    shown.write_bytes(old)
     again = world.gateway(fetcher=Unreachable())
     await again.refresh()
     assert again.current().version == 2
-    assert {path: path.read_bytes() for path in old} == new != old
+    assert shown.read_bytes() == new != old
+
+
+def as_before(state: Path) -> None:
+    """The folder as programs of before left it."""
+    for name, data in json.loads((state / KEEPING).read_bytes()).items():
+        (state / name).write_bytes(base64.b64decode(data))
+    (state / KEEPING).unlink()
 
 
 async def test_what_a_program_of_before_kept_counts(world: World) -> None:
     await world.gateway().refresh()
-    state = world.folder / "state-gateway"
     first = world.saved()
     world.publish()
     await world.gateway().refresh()
-    (state / KEEPING).unlink()
+    state = world.folder / "state-gateway"
+    as_before(state)
     again = world.gateway(fetcher=Unreachable())
     await again.refresh()
     assert again.current().version == 2
     world.play_back(first)
-    await again.refresh()
-    rolled_back = world.gateway()
-    await rolled_back.refresh()
-    assert (rolled_back.current().version, (state / KEEPING).exists()) == (2, False)
+    gateway = world.gateway()
+    await gateway.refresh()
+    assert (gateway.current().version, (state / KEEPING).exists()) == (2, False), "nothing is new"
+    world.copy()
     world.publish()
-    await rolled_back.refresh()
-    assert (state / KEEPING).exists()
+    await gateway.refresh()
+    assert (gateway.current().version, (state / KEEPING).exists()) == (3, True)
+    assert sorted(path.name for path in state.rglob("*.*") if path.is_file() and "root" not in path.name) == [
+        KEEPING,
+        "timestamp.json",
+    ]
+    alone = world.gateway(fetcher=Unreachable())
+    await alone.refresh()
+    assert alone.current().version == 3
 
 
 async def test_a_version_is_on_the_disk_before_it_is_in_force_and_costs_two_waits_for_it(
@@ -274,8 +287,12 @@ async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(wo
     left = (state / KEEPING).read_bytes()
     world.publish()
     await world.gateway().refresh()
+    as_before(state)
     timestamp = (state / "metadata" / "timestamp.json").read_bytes()
     (state / KEEPING).write_bytes(left)
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 2
     (state / "metadata" / "snapshot.json").unlink()
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
@@ -288,7 +305,6 @@ async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(wo
 async def test_noise_in_place_of_what_a_kill_left_does_not_hinder(world: World, noise: bytes) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
-    (state / "metadata" / "snapshot.json").unlink()
     (state / KEEPING).write_bytes(noise)
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
@@ -440,7 +456,6 @@ async def test_what_is_refused_is_said_in_words_with_what_to_do(
         await gateway.refresh()
     [reason] = [log["reason"] for log in logs]
     assert en in reason
-    (world.folder / "state-gateway" / "targets" / "directory.pb").unlink()
     (world.folder / "state-gateway" / KEEPING).unlink()
     with pytest.raises(DirectoryError) as caught:
         await world.gateway().refresh()
@@ -467,8 +482,8 @@ async def test_what_is_kept_is_private(world: World) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    kept = [*(state / "metadata").glob("*.json"), *(state / "targets").iterdir()]
-    assert len(kept) == 5
+    kept = [*state.rglob("*.json"), *(state / "targets").iterdir()]
+    assert sorted(path.name for path in kept) == ["1.root.json", KEEPING, "root.json", "timestamp.json"]
     for path in kept:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
@@ -480,12 +495,17 @@ async def test_a_state_folder_that_cannot_be_used_is_an_error_of_ours(world: Wor
 
 
 @pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "targets.json"])
-async def test_damaged_metadata_are_fetched_anew(world: World, name: str) -> None:
+@pytest.mark.parametrize("before", [False, True])
+async def test_damaged_metadata_are_fetched_anew(world: World, name: str, before: bool) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
-    (state / "metadata" / name).write_bytes(b"{}")
-    told = json.loads((state / KEEPING).read_bytes())
-    (state / KEEPING).write_text(json.dumps({**told, f"metadata/{name}": base64.b64encode(b"{}").decode()}))
+    if before:
+        as_before(state)
+    else:
+        told = json.loads((state / KEEPING).read_bytes())
+        (state / KEEPING).write_text(json.dumps({**told, f"metadata/{name}": base64.b64encode(b"{}").decode()}))
+    if before or name == "timestamp.json":
+        (state / "metadata" / name).write_bytes(b"{}")
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
     gateway = world.gateway()
