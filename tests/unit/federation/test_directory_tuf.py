@@ -281,6 +281,22 @@ async def test_after_fast_forward_what_was_before_cannot_come_back_with_a_power_
     assert ["timestamp", "json"] in synced
 
 
+@pytest.mark.parametrize("count", range(5))
+async def test_what_a_program_of_before_was_just_putting_in_place_counts_with_what_is_there(
+    world: World, count: int
+) -> None:
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    told = json.loads((state / KEEPING).read_bytes())
+    as_before(state)
+    (state / KEEPING).write_text(json.dumps({name: told[name] for name in [*told][:count]}))
+    for name in [*told][1:count]:
+        (state / name).unlink()
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 1
+
+
 async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(world: World) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
