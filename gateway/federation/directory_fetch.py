@@ -148,8 +148,10 @@ class PushedFetcher(FetcherInterface):
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         """As python-tuf's, but what is in memory already takes no way through a file."""
-        data = self._pushed.files.get(url.removeprefix(self._base))
+        path = url.removeprefix(self._base)
+        data = self._pushed.files.get(path)
         if data is None:
+            self._require_no_later_root(path)
             return super().download_bytes(url, max_length)
         if len(data) > max_length:
             raise DownloadLengthMismatchError(f"{url}: longer than {max_length} bytes")
@@ -159,10 +161,13 @@ class PushedFetcher(FetcherInterface):
         path = url.removeprefix(self._base)
         if (data := self._pushed.files.get(path)) is not None:
             return iter((data,))
+        self._require_no_later_root(path)
+        return self._otherwise.fetch(url)
+
+    def _require_no_later_root(self, path: str) -> None:
         root, newest = _ROOT.fullmatch(path), self._pushed.newest_root
         if root is not None and newest is not None and int(root[1]) > newest:
-            raise DownloadHTTPError(f"{url}: not there when the version was pushed", NOT_FOUND)
-        return self._otherwise.fetch(url)
+            raise DownloadHTTPError(f"{path}: not there when the version was pushed", NOT_FOUND)
 
 
 class HeldFetcher(FetcherInterface):

@@ -173,8 +173,9 @@ class KeptUpdater(Updater):
         """
         look = copy.copy(self)
         look.unkept, look._held, look._fetcher = {}, held, fetcher
-        root = self._trusted_set.root
-        look._trusted_set = trusted = copy.deepcopy(self._trusted_set, {id(root): root})
+        trusted = self._trusted_set
+        same = {id(each): each for each in (trusted.root, trusted.reference_time)}
+        look._trusted_set = trusted = copy.deepcopy(trusted, same)
         trusted.reference_time = now
         trusted._load_data = self._verified.through(trusted._load_data)
         return look
