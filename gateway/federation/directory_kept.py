@@ -71,12 +71,12 @@ class Kept:
         return self._files.get(_TIMESTAMP)
 
     def put(self, files: Mapping[str, bytes]) -> bool:
-        """Keep these from now on; whether they are others than before. Waits for the disk.
+        """Keep these from now on; whether that was to be done, or they are there. Waits for the disk.
 
         Raises:
             CertsError: they cannot be kept.
         """
-        if files == self._files:
+        if files == self._files and (self._state / KEEPING).exists():
             return False
         text = json.dumps({name: base64.b64encode(data).decode("ascii") for name, data in files.items()})
         write_file(self._state / KEEPING, text.encode("ascii"), mode=PRIVATE, replace=True)

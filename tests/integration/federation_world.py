@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +22,8 @@ from gateway.demo.truth import Recipient, read_truth
 from gateway.errors import WuganError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
 from gateway.federation.directory import Directory
-from gateway.federation.directory_held import held_directory
+from gateway.federation.directory_kept import DIRECTORY, KEEPING
+from gateway.federation.directory_trust import DirectoryTrust
 from gateway.status import from_rpc_error
 from wugan.adapter.v1 import columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as adapter_words
@@ -106,9 +109,11 @@ class SmallWorld:
     @cached_property
     def directory(self) -> Directory:
         settings = load_gateway(self.members[0].folder / "gateway.toml")
-        directory = held_directory(settings, SystemClock())
-        assert directory is not None
-        return directory
+        trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
+        held = json.loads((settings.state_dir / "directory" / KEEPING).read_bytes())
+        targets = json.loads(base64.b64decode(held["metadata/targets.json"]))["signed"]
+        data = base64.b64decode(held[DIRECTORY])
+        return trust.verify(data, version=targets["version"], now_ms=SystemClock().now_ms(), seen=None)
 
     @cached_property
     def recipients(self) -> list[Recipient]:
