@@ -130,6 +130,7 @@ class Following:
         if not (state / "metadata").is_dir() or not (state / "targets").is_dir():
             for folder in (state, state / "metadata", state / "targets"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._first = None  # which keeps the pinned root
 
 
 def _the_one(info: TargetFile, given: Iterable[bytes]) -> bytes | None:
