@@ -186,7 +186,7 @@ def _verify(
     if max(len(leaf_der), len(intermediates_der[0])) > MAX_CERTIFICATE_BYTES:
         raise _refused("a certificate is too large", "证书过大")
     leaf = x509.load_der_x509_certificate(leaf_der)
-    issuing = x509.load_der_x509_certificate(intermediates_der[0])
+    issuing = _loaded(intermediates_der[0])
     root = _issuer_among(issuing, roots)
     chain = (leaf, issuing, root)
     not_before = max(certificate.not_valid_before_utc for certificate in chain)
@@ -200,6 +200,12 @@ def _verify(
     identity = _identity(leaf, others=False)
     _require_permitted(issuing, identity.federation)
     return SigningLeaf(identity, _leaf_key(leaf, identity), not_before, not_after)
+
+
+@functools.lru_cache(maxsize=256)
+def _loaded(issuing_der: bytes) -> x509.Certificate:
+    """An issuing CA's certificate, which is in every chain; the library reads its extensions once."""
+    return x509.load_der_x509_certificate(issuing_der)
 
 
 def _require_authorities(issuing: x509.Certificate, root: x509.Certificate) -> None:

@@ -9,7 +9,7 @@ import datetime as dt
 import functools
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -43,6 +43,7 @@ _CRL_REASONS: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 8, 9, 10})  # RFC 5280 sec
 _ADDRESS: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})):([0-9]{1,5})")
 
 K = TypeVar("K", directory_pb2.SigningKey, directory_pb2.EncryptionKey)
+V = TypeVar("V", VerifyKey, EncryptionKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,16 @@ class Judged:
         member: what it says.
         outline: what concerns the others.
         signed_by: key id of each signing key → SHA-256 of its certificate, and the CA that issued that, DER.
+        signing: SHA-256 of what it says of each signing key → that key.
+        encryption: likewise, encryption keys.
     """
 
     digest: bytes
     member: Member
     outline: Outline
     signed_by: Mapping[str, tuple[bytes, bytes]]
+    signing: Mapping[bytes, Windowed[VerifyKey]]
+    encryption: Mapping[bytes, Windowed[EncryptionKey]]
 
     def believed(
         self, issuing: Mapping[bytes, bytes], kept: Collection[bytes], member_cas: Mapping[bytes, MemberCa]
@@ -111,7 +116,13 @@ class Judged:
         return replace(self.member, signing_keys=left)
 
 
-def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Sequence[x509.Certificate]) -> Judged:
+def judge(
+    entry: directory_pb2.Member,
+    digest: bytes,
+    federation: str,
+    roots: Sequence[x509.Certificate],
+    before: Judged | None = None,
+) -> Judged:
     """A member's entry, if it fulfils rules 4 to 7 of `DirectoryTrust` by itself.
 
     Args:
@@ -119,6 +130,8 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
         digest: SHA-256 of it.
         federation: trust domain.
         roots: the federation's roots.
+        before: the entry of this member as it was judged before, for this federation and these roots. What it said of a
+            key, byte for byte, is not judged again, and neither is whom a certificate names.
 
     Raises:
         DirectoryError: it does not.
@@ -128,9 +141,16 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
         raise refused("a member id is no unified social credit code", "成员标识不是统一社会信用代码")
     identity = Identity.gateway(federation, member_id)
     _check_texts(entry)
-    signing = [_signing_key(key, identity, roots) for key in _bounded(entry.signing_keys)]
-    encryption = [_encryption_key(key, member_id) for key in _bounded(entry.encryption_keys)]
-    gateways = tuple(_gateway(gateway, identity) for gateway in entry.gateways)
+    if before is not None and before.member.member_id != member_id:
+        before = None
+    signing = _each(
+        entry.signing_keys, before.signing if before else {}, lambda key: _signing_key(key, identity, roots)
+    )
+    encryption = _each(
+        entry.encryption_keys, before.encryption if before else {}, lambda key: _encryption_key(key, member_id)
+    )
+    listed: Collection[bytes] = before.member.tls_certificates if before else ()
+    gateways = tuple(_gateway(gateway, identity, listed) for gateway in entry.gateways)
     tls = {presented(der) for gateway in entry.gateways for der in gateway.tls_certificates}
     member = Member(
         member_id=member_id,
@@ -138,8 +158,8 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
         name_en=entry.name_en,
         regions=frozenset(entry.regions),
         gateways=gateways,
-        signing_keys={held.key.key_id: held for held in signing},
-        encryption_keys=tuple(sorted(encryption, key=lambda held: held.not_before_ms, reverse=True)),
+        signing_keys={held.key.key_id: held for _, held in signing},
+        encryption_keys=tuple(sorted((held for _, held in encryption), key=_begin, reverse=True)),
         offer=entry.offer,
         tls_certificates=frozenset(shown.fingerprint for shown in tls),
     )
@@ -147,7 +167,21 @@ def judge(entry: directory_pb2.Member, digest: bytes, federation: str, roots: Se
     signed_by = {
         key.key_id: (presented(key.certificate).fingerprint, key.intermediates[0]) for key in entry.signing_keys
     }
-    return Judged(digest, member, Outline.of(entry), signed_by)
+    return Judged(digest, member, Outline.of(entry), signed_by, dict(signing), dict(encryption))
+
+
+def _each(
+    keys: Sequence[K], before: Mapping[bytes, Windowed[V]], judged: Callable[[K], Windowed[V]]
+) -> list[tuple[bytes, Windowed[V]]]:
+    """Every key, with the SHA-256 of what is said of it, by which it is found if it was judged before."""
+    if len(keys) > MAX_KEYS:
+        raise refused("a member has too many keys", "成员的密钥过多")
+    said = [hashlib.sha256(key.SerializeToString(deterministic=True)).digest() for key in keys]
+    return [(digest, before.get(digest) or judged(key)) for digest, key in zip(said, keys, strict=True)]
+
+
+def _begin(held: Windowed[EncryptionKey]) -> int:
+    return held.not_before_ms
 
 
 def _signing_key(
@@ -226,12 +260,7 @@ def _revoked(
     """Serial numbers taken back, with the key identifiers of the CAs that issued them."""
     if len(revocations) > MAX_REVOCATIONS:
         raise refused("it has too many revocations", "吊销记录过多")
-    issuers: dict[bytes, bytes] = {}
-    for certificate in known:
-        subject = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
-            x509.SubjectKeyIdentifier
-        )
-        issuers[hashlib.sha256(certificate).digest()] = subject.value.digest
+    issuers = dict(map(_issuer, known)) if revocations else {}
     once: set[tuple[bytes, bytes]] = set()
     revoked: dict[bytes, frozenset[bytes]] = {}
     for one in revocations:
@@ -246,6 +275,13 @@ def _revoked(
         # A CA that neither the directory nor a member's chain shows is not known by its key: the number alone decides.
         revoked[serial] = revoked.get(serial, frozenset()) | {issuers.get(issuer, b"")}
     return revoked
+
+
+@functools.lru_cache(maxsize=256)
+def _issuer(certificate: bytes) -> tuple[bytes, bytes]:
+    """SHA-256 and key identifier of a CA's certificate, DER."""
+    subject = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    return hashlib.sha256(certificate).digest(), subject.value.digest
 
 
 def issuing_by_key(cas: Sequence[bytes], roots: Sequence[x509.Certificate]) -> Mapping[bytes, bytes]:
@@ -327,7 +363,8 @@ def _encryption_key(key: directory_pb2.EncryptionKey, member_id: str) -> Windowe
     return Windowed(made, key.not_before_ms, key.not_after_ms)
 
 
-def _gateway(gateway: directory_pb2.Gateway, identity: Identity) -> Gateway:
+def _gateway(gateway: directory_pb2.Gateway, identity: Identity, listed: Collection[bytes]) -> Gateway:
+    """`listed`: SHA-256 of certificates that are known to name it."""
     match = _ADDRESS.fullmatch(gateway.address)
     if match is None or not 0 < int(match[1]) <= 65535:
         raise refused(
@@ -342,9 +379,8 @@ def _gateway(gateway: directory_pb2.Gateway, identity: Identity) -> Gateway:
         raise refused(f"{identity.member_id} lists too many TLS certificates", f"{identity.member_id} 的 TLS 证书过多")
     for certificate in gateway.tls_certificates:
         try:
-            if len(certificate) > MAX_CERTIFICATE_BYTES or parse_identity(certificate) != identity:
+            if presented(certificate).fingerprint not in listed and parse_identity(certificate) != identity:
                 raise _not_its_own(identity)
-            presented(certificate)
         except (CertsError, RefusedError) as error:
             raise _not_its_own(identity) from error
     return Gateway(gateway.address, gateway.tls_name)
@@ -369,12 +405,6 @@ def _check_texts(member: directory_pb2.Member) -> None:
     offer = member.offer
     if max(len(offer.departments), len(offer.kinds), len(offer.benefits), len(offer.purposes)) > MAX_OFFERS:
         raise refused(f"{member.member_id} offers too many things", f"{member.member_id} 的服务目录过长")
-
-
-def _bounded(keys: Sequence[K]) -> Sequence[K]:
-    if len(keys) > MAX_KEYS:
-        raise refused("a member has too many keys", "成员的密钥过多")
-    return keys
 
 
 def _check_window(not_before_ms: int, not_after_ms: int, member_id: str) -> None:

@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import aiohttp
-from tuf.api.exceptions import DownloadError, DownloadHTTPError
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, DownloadLengthMismatchError
 from tuf.ngclient.fetcher import FetcherInterface
 
-from certs.errors import CertsError
-from certs.files import read_public
 from gateway.errors import ConfigError
 from gateway.federation.directory_pushed import Pushed
 
@@ -148,33 +146,44 @@ class PushedFetcher(FetcherInterface):
         self._base = f"{base.rstrip('/')}/"
         self._otherwise = otherwise
 
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """As python-tuf's, but what is in memory already takes no way through a file."""
+        path = url.removeprefix(self._base)
+        data = self._pushed.files.get(path)
+        if data is None:
+            self._require_no_later_root(path)
+            return super().download_bytes(url, max_length)
+        if len(data) > max_length:
+            raise DownloadLengthMismatchError(f"{url}: longer than {max_length} bytes")
+        return data
+
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = url.removeprefix(self._base)
         if (data := self._pushed.files.get(path)) is not None:
             return iter((data,))
+        self._require_no_later_root(path)
+        return self._otherwise.fetch(url)
+
+    def _require_no_later_root(self, path: str) -> None:
         root, newest = _ROOT.fullmatch(path), self._pushed.newest_root
         if root is not None and newest is not None and int(root[1]) > newest:
-            raise DownloadHTTPError(f"{url}: not there when the version was pushed", NOT_FOUND)
-        return self._otherwise.fetch(url)
+            raise DownloadHTTPError(f"{path}: not there when the version was pushed", NOT_FOUND)
 
 
 class HeldFetcher(FetcherInterface):
     """Gives nothing but the timestamp that is held: what was believed before is then judged anew, from the disk alone.
 
     Args:
-        metadata: folder of the metadata held.
+        timestamp: the timestamp metadata; None where none are held.
     """
 
-    def __init__(self, metadata: Path) -> None:
-        self._timestamp = metadata / "timestamp.json"
+    def __init__(self, timestamp: bytes | None) -> None:
+        self._timestamp = timestamp
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        if Path(url).name != self._timestamp.name:
+        if self._timestamp is None or not url.endswith("/timestamp.json"):
             raise DownloadHTTPError("not held", NOT_FOUND)
-        try:
-            return iter((read_public(self._timestamp),))
-        except CertsError as error:
-            raise DownloadHTTPError("not held", NOT_FOUND) from error
+        return iter((self._timestamp,))
 
 
 def https_context(roots_pem: bytes, certificate: tuple[Path, Path] | None = None) -> ssl.SSLContext:

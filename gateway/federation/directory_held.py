@@ -7,6 +7,7 @@ folder, where only the gateway writes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,6 +17,7 @@ from gateway.config import GatewaySettings
 from gateway.errors import DirectoryError
 from gateway.federation.directory import Directory
 from gateway.federation.directory_fetch import HeldFetcher
+from gateway.federation.directory_kept import KEEPING, Kept
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.federation.directory_tuf import DirectoryTuf
 from gateway.federation.directory_updater import DirectoryPlace
@@ -33,8 +35,10 @@ def held_directory(settings: GatewaySettings, clock: Clock) -> Directory | None:
         with tempfile.TemporaryDirectory(prefix="wugan-directory-") as folder:
             copy = Path(folder) / "directory"
             shutil.copytree(held, copy)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(held / KEEPING, copy / KEEPING)  # again, last: never older than what is beside it
             source = DirectoryTuf(
-                DirectoryPlace(str(given.source), root, copy), HeldFetcher(copy / "metadata"), trust, clock
+                DirectoryPlace(str(given.source), root, copy), HeldFetcher(Kept(copy).timestamp), trust, clock
             )
             asyncio.run(source.refresh())
             return source.current()

@@ -47,6 +47,11 @@ class Pushed:
     files: Mapping[str, bytes] = field(default_factory=dict)
     newest_root: int | None = None
 
+    @property
+    def targets(self) -> tuple[bytes, ...]:
+        """Those among them that are no metadata."""
+        return tuple(data for path, data in self.files.items() if path.startswith("targets/"))
+
     def event(self) -> bytes:
         """To be sent; empty where it would be too long."""
         files = {

@@ -74,7 +74,9 @@ class DirectoryTrust:
     authority judges by this very rule before it publishes, so that no member can do that to the others.
 
     A member's entry that was believed before, byte for byte, is not judged again: nothing in rules 4 to 7 but the keys'
-    being unique depends on anything else.
+    being unique depends on anything else. Of an entry that changed, neither is what it says of a key or shows as a TLS
+    certificate, byte for byte as this member's entry before. What depends on the time, on the CAs in force or on
+    revocations is judged for every directory.
 
     Args:
         federation: trust domain.
@@ -84,6 +86,7 @@ class DirectoryTrust:
     federation: str
     roots: tuple[x509.Certificate, ...]
     _known: dict[bytes, Judged] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _of: dict[str, Judged] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, federation: str, roots_pem: bytes) -> DirectoryTrust:
@@ -132,6 +135,8 @@ class DirectoryTrust:
         # Only what this directory lists: what it does not list any more is forgotten.
         self._known.clear()
         self._known.update((each.digest, each) for each in judged)
+        self._of.clear()
+        self._of.update((each.member.member_id, each) for each in judged)
         return Directory(
             federation=directory.federation,
             version=directory.version,
@@ -152,7 +157,8 @@ class DirectoryTrust:
             DirectoryError: it does not.
         """
         digest = hashlib.sha256(entry.SerializeToString(deterministic=True)).digest()
-        return self._known.get(digest) or judge(entry, digest, self.federation, self.roots)
+        before = self._of.get(entry.member_id)
+        return self._known.get(digest) or judge(entry, digest, self.federation, self.roots, before)
 
     def _check_head(self, directory: directory_pb2.Directory, digest: bytes, now_ms: int, seen: Seen | None) -> None:
         if directory.federation != self.federation:

@@ -18,7 +18,8 @@ import datetime as dt
 import functools
 import hashlib
 import operator
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -33,7 +34,7 @@ from gateway.federation.directory_fetch import HeldFetcher, PushedFetcher
 from gateway.federation.directory_pushed import Pushed
 from gateway.federation.directory_stream import Announced, DirectoryStream
 from gateway.federation.directory_trust import DirectoryTrust, Seen
-from gateway.federation.directory_updater import DirectoryPlace, fetch, finish, keep
+from gateway.federation.directory_updater import DirectoryPlace, Following
 
 SOONEST_S: Final = 0.25
 """First wait before another try after a failure, seconds; it doubles up to the time between two looks."""
@@ -68,12 +69,14 @@ class DirectoryTuf:
         clock: Clock,
     ) -> None:
         self._place = place
+        self._following = Following(place)
         self._fetcher = fetcher
         self._trust = trust
         self._clock = clock
         self._held: _Held | None = None
         self._complaint = ""
         self._lock = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()
         self._announced = 0
         self._pushed = Announced(0)
         self._wake = asyncio.Event()
@@ -205,42 +208,44 @@ class DirectoryTuf:
         )
 
     def _take_held(self) -> _Held:
-        """In a thread: from the disk, also where a kill between the files of a version left some of each."""
-        fetcher = HeldFetcher(self._place.state / "metadata")
-        try:
-            return self._take(fetcher)
-        except DirectoryError:
-            if not finish(self._place):
-                raise
-            return self._take(fetcher)
+        """In a thread: from the disk."""
+        return self._take(HeldFetcher(self._following.kept.timestamp))
 
     def _take_newest(self, files: bytes) -> _Held:
         """In a thread: from the files pushed, and where they lead to nothing that may be believed, fetched."""
+        pushed = Pushed.of(files) if files else Pushed()
         if files:
             try:
-                return self._take(PushedFetcher(Pushed.of(files), self._place.base, self._fetcher))
+                return self._take(PushedFetcher(pushed, self._place.base, self._fetcher), pushed.targets)
             except DirectoryError as error:
                 _log.info("pushed directory not taken", reason=error.en)
-        return self._take(self._fetcher)
+        return self._take(self._fetcher, pushed.targets)
 
-    def _take(self, fetcher: FetcherInterface) -> _Held:
-        """In a thread: fetch, judge, keep; the directory that is in force then."""
+    def _take(self, fetcher: FetcherInterface, given: Iterable[bytes] = ()) -> _Held:
+        """In a thread: fetch, judge, keep; the directory that is in force then.
+
+        One after the other: a look that was given up goes on in its thread, and must not keep an older version last.
+        """
+        with self._one_at_a_time:
+            return self._take_alone(fetcher, given)
+
+    def _take_alone(self, fetcher: FetcherInterface, given: Iterable[bytes]) -> _Held:
         now = dt.datetime.fromtimestamp(self._clock.now_ms() / 1000, dt.UTC)
-        fetched = fetch(self._place, fetcher, now)
+        fetched = self._following.fetch(fetcher, now, given)
         held = self._held
         # A version counts as seen as long as one of the keys that vouched for it is in office: when the root has
         # replaced them all, what they signed is void, its version too (TUF specification 1.0, section 5.3.11).
         same = held is not None and held.signers & fetched.signers
         seen = Seen(held.directory.version, held.directory.digest) if held is not None and same else None
         if held is not None and hashlib.sha256(fetched.data).digest() == held.directory.digest:
-            keep(self._place, fetched)
+            self._following.keep(fetched)
             expires_at_ms = min(held.own_expiry_ms, fetched.expires_ms)
             if (expires_at_ms, fetched.signers) == (held.directory.expires_at_ms, held.signers):
                 return held
             directory = replace(held.directory, expires_at_ms=expires_at_ms)
             return _Held(directory, fetched.signers, held.own_expiry_ms)
         directory = self._trust.verify(fetched.data, version=fetched.version, now_ms=self._clock.now_ms(), seen=seen)
-        keep(self._place, fetched)
+        self._following.keep(fetched)
         _log.info("directory taken", version=directory.version, members=len(directory.members))
         own_expiry_ms = directory.expires_at_ms
         directory = replace(directory, expires_at_ms=min(own_expiry_ms, fetched.expires_ms))

@@ -1,18 +1,17 @@
 """Fetching the directory by TUF: python-tuf's client, and its errors as ours.
 
-Owns: one look at a repository, from the trusted root to the bytes of the directory, and what is kept of it on the disk:
-roots as they come, all else only together with a directory that was believed, so that whatever cannot be taken whole
-leaves what was believed before on the disk too. Refuses: every rule of its own, reading what a directory says, and the
-clock.
+Owns: one look at a repository, from the trusted root to the bytes of the directory, and what is kept of it: roots as
+they come, all else only together with a directory that was believed (`directory_kept`), so that whatever cannot be
+taken whole leaves what was believed before on the disk too. Refuses: every rule of its own, reading what a directory
+says, and the clock.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import copy
 import datetime as dt
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,23 +24,20 @@ from tuf.api.exceptions import (
     RepositoryError,
     UnsignedMetadataError,
 )
-from tuf.api.metadata import Root, Targets
+from tuf.api.metadata import Root, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
 from certs.errors import CertsError
-from certs.files import PRIVATE, read_public, write_file, write_files
+from certs.files import PRIVATE, read_public, write_file
 from certs.system_words import cause
 from gateway.errors import DirectoryError
+from gateway.federation.directory_kept import DIRECTORY, METADATA, TARGET, Kept, metadata_name
 from gateway.federation.directory_trust import MAX_DIRECTORY_BYTES
+from gateway.federation.directory_verified import Verified
 
-TARGET: Final = "directory.pb"
-KEEPING: Final = "keeping.json"
-"""Files of a version that are being put in their places: killed in between, a gateway has them all again from here."""
 ARRIVING: Final = f"{TARGET}.arriving"
 """Beside it: one that was fetched and is not believed yet; while it is not, it is fetched no second time."""
-_TIMESTAMP: Final = "metadata/timestamp.json"
-_KEPT: Final = (_TIMESTAMP, "metadata/snapshot.json", "metadata/targets.json", f"targets/{TARGET}")
 _LIMITS: Final = UpdaterConfig(max_root_rotations=1024, root_max_length=256 << 10, targets_max_length=256 << 10)
 
 
@@ -62,104 +58,102 @@ class DirectoryPlace:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What TUF vouches for: the target's bytes, its version, and until when; and what of it is new, by file."""
+    """What TUF vouches for: the target's bytes, its version, and until when; and all of that as it is to be kept."""
 
     data: bytes
     version: int
     expires_ms: int
     signers: frozenset[str]
-    unkept: Mapping[Path, bytes]
+    files: Mapping[str, bytes]
 
 
-def fetch(place: DirectoryPlace, fetcher: FetcherInterface, now: dt.datetime) -> Fetched:
-    """Whatever is newest, by the rules of TUF. Waits for the network and the disk: to be called in a thread.
+class Following:
+    """One repository, looked at again and again, by one at a time. Waits for the network and the disk: for a thread.
 
     Args:
         place: where it comes from and is kept.
-        fetcher: how files are fetched.
-        now: the time by which things have expired.
-
-    Raises:
-        DirectoryError: nothing could be fetched (retryable), may be believed, or be kept.
     """
-    targets = place.state / "targets"
-    with _as_ours(place):
-        for folder in (place.state, place.state / "metadata", targets):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        updater = KeptUpdater(place, fetcher, now)
-        updater.refresh()
-        info = updater.get_targetinfo(TARGET)
-        if info is None or info.length > MAX_DIRECTORY_BYTES:
-            raise _refused("it names no directory, or one that is too large", "元数据未列出成员目录或目录过大")
-        arriving = str(targets / ARRIVING)
-        held = updater.find_cached_target(info)
-        path = held or updater.find_cached_target(info, arriving) or updater.download_target(info, arriving)
-        data = read_public(Path(path), limit=MAX_DIRECTORY_BYTES)
-        info.verify_length_and_hashes(data)
-        unkept = updater.unkept if held else {**updater.unkept, targets / TARGET: data}
-        return Fetched(data, updater.targets.version, updater.expires_ms, updater.signers, unkept)
+
+    def __init__(self, place: DirectoryPlace) -> None:
+        self._place = place
+        self._kept: Kept | None = None
+        self._first: KeptUpdater | None = None
+
+    @property
+    def kept(self) -> Kept:
+        """What is held on the disk, read once."""
+        if self._kept is None:
+            self._kept = Kept(self._place.state)
+        return self._kept
+
+    def fetch(self, fetcher: FetcherInterface, now: dt.datetime, given: Iterable[bytes] = ()) -> Fetched:
+        """Whatever is newest, by the rules of TUF.
+
+        Args:
+            fetcher: how files are fetched.
+            now: the time by which things have expired.
+            given: what came already and may be the directory that is named.
+
+        Raises:
+            DirectoryError: nothing could be fetched (retryable), may be believed, or be kept.
+        """
+        with _as_ours(self._place):
+            self._make_folders()
+            self._first = self._first or KeptUpdater(self._place, fetcher)
+            updater = self._first.look(self.kept.files, fetcher, now)
+            updater.refresh()
+            info = updater.get_targetinfo(TARGET)
+            if info is None or info.length > MAX_DIRECTORY_BYTES:
+                raise _refused("it names no directory, or one that is too large", "元数据未列出成员目录或目录过大")
+            held = self.kept.files.get(DIRECTORY)
+            data = _the_one(info, given if held is None else (held, *given))
+            if data is None:
+                arriving = str(self._place.state / "targets" / ARRIVING)
+                path = updater.find_cached_target(info, arriving) or updater.download_target(info, arriving)
+                data = read_public(Path(path), limit=MAX_DIRECTORY_BYTES)
+                info.verify_length_and_hashes(data)
+            files = {**self.kept.files, **updater.unkept, DIRECTORY: data}
+            return Fetched(data, updater.targets.version, updater.expires_ms, updater.signers, files)
+
+    def keep(self, fetched: Fetched) -> None:
+        """Keep on the disk what is new: from now on nothing older is believed.
+
+        Raises:
+            DirectoryError: it cannot be kept.
+        """
+        with _as_ours(self._place):
+            if self.kept.put(fetched.files):
+                (self._place.state / "targets" / ARRIVING).unlink(missing_ok=True)
+
+    def _make_folders(self) -> None:
+        state = self._place.state
+        if not (state / "metadata").is_dir() or not (state / "targets").is_dir():
+            for folder in (state, state / "metadata", state / "targets"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._first = None  # which keeps the pinned root
 
 
-def keep(place: DirectoryPlace, fetched: Fetched) -> None:
-    """Keep on the disk what is new: from now on nothing older is believed. Waits for the disk.
-
-    Raises:
-        DirectoryError: it cannot be kept.
-    """
-    if not fetched.unkept:
-        return
-    with _as_ours(place):
-        if len(fetched.unkept) > 1:
-            write_file(place.state / KEEPING, _together(place, fetched.unkept), mode=PRIVATE, replace=True)
-        write_files(fetched.unkept, mode=PRIVATE, replace=True)
-        (place.state / KEEPING).unlink(missing_ok=True)
-        (place.state / "targets" / ARRIVING).unlink(missing_ok=True)
-
-
-def finish(place: DirectoryPlace) -> bool:
-    """Put in their places the files of a version whose keeping a kill cut off; whether there were some. They were
-    believed before, and are judged again. Waits for the disk.
-
-    Raises:
-        DirectoryError: they cannot be kept.
-    """
-    files = _left(place)
-    if not files:
-        return False
-    with _as_ours(place):
-        write_files(files, mode=PRIVATE, replace=True)
-        (place.state / KEEPING).unlink(missing_ok=True)
-    return True
-
-
-def _together(place: DirectoryPlace, files: Mapping[Path, bytes]) -> bytes:
-    named = {str(path.relative_to(place.state)): data for path, data in files.items()}
-    return json.dumps({name: base64.b64encode(data).decode("ascii") for name, data in named.items()}).encode("ascii")
-
-
-def _left(place: DirectoryPlace) -> dict[Path, bytes]:
-    """What a kill left, in its order; none where there is nothing, or where what is in place is newer than that."""
-    try:
-        told = json.loads(read_public(place.state / KEEPING, limit=MAX_DIRECTORY_BYTES * 2))
-        left = {name: base64.b64decode(told[name], validate=True) for name in _KEPT if name in told}
-        held = place.state / _TIMESTAMP
-        older = held.exists() and _version(left[_TIMESTAMP]) < _version(held.read_bytes())
-    except (CertsError, OSError, ValueError, TypeError, KeyError):
-        return {}
-    return {} if older else {place.state / name: data for name, data in left.items()}
-
-
-def _version(metadata: bytes) -> int:
-    return int(json.loads(metadata)["signed"]["version"])
+def _the_one(info: TargetFile, given: Iterable[bytes]) -> bytes | None:
+    """That which TUF vouches for, by its length and hashes; None where none is."""
+    for data in given:
+        with contextlib.suppress(LengthOrHashMismatchError):
+            info.verify_length_and_hashes(data)
+            return data
+    return None
 
 
 class KeptUpdater(Updater):
-    """python-tuf's client with three changes: the time is given to it, the roots it keeps survive a power cut, and what
-    else it would keep is left to whoever judges the directory.
+    """python-tuf's client with four changes: the time is given to it, the roots it keeps survive a power cut, all else
+    is held, and kept, by whoever judges the directory, and what it verified at one look it does not verify again.
+
+    One is made from the pinned root, which python-tuf verifies then. Each look is by one of its own (`look`) that
+    begins with this root: the pinned bytes are the same ones, and nothing changes a root that was verified.
     """
 
-    def __init__(self, place: DirectoryPlace, fetcher: FetcherInterface, now: dt.datetime) -> None:
-        self.unkept: dict[Path, bytes] = {}
+    def __init__(self, place: DirectoryPlace, fetcher: FetcherInterface) -> None:
+        self.unkept: dict[str, bytes] = {}
+        self._held: Mapping[str, bytes] = {}
+        self._verified = Verified()
         super().__init__(
             metadata_dir=str(place.state / "metadata"),
             metadata_base_url=f"{place.base.rstrip('/')}/metadata/",
@@ -169,7 +163,23 @@ class KeptUpdater(Updater):
             config=_LIMITS,
             bootstrap=place.root,
         )
-        self._trusted_set.reference_time = now
+
+    def look(self, held: Mapping[str, bytes], fetcher: FetcherInterface, now: dt.datetime) -> KeptUpdater:
+        """One for one look.
+
+        Args:
+            held: metadata believed before, by file.
+            fetcher: how files are fetched.
+            now: the time by which things have expired.
+        """
+        look = copy.copy(self)
+        look.unkept, look._held, look._fetcher = {}, held, fetcher
+        trusted = self._trusted_set
+        same = {id(each): each for each in (trusted.root, trusted.reference_time)}
+        look._trusted_set = trusted = copy.deepcopy(trusted, same)
+        trusted.reference_time = now
+        trusted._load_data = self._verified.through(trusted._load_data)
+        return look
 
     @property
     def targets(self) -> Targets:
@@ -188,8 +198,21 @@ class KeptUpdater(Updater):
         first = min(part.expires for part in (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets))
         return round(first.timestamp() * 1000)
 
+    def _load_local_metadata(self, rolename: str) -> bytes:
+        if (data := self._held.get(metadata_name(rolename))) is None:
+            raise FileNotFoundError(rolename)  # what python-tuf expects of a file that is not there
+        return data
+
     def _persist_metadata(self, rolename: str, data: bytes) -> None:
-        self.unkept[Path(self._dir, f"{rolename}.json")] = data
+        if (name := metadata_name(rolename)) in METADATA:
+            self.unkept[name] = data
+
+    def _update_root_symlink(self) -> None:
+        link = Path(self._dir, "root.json")
+        with contextlib.suppress(OSError):
+            if link.readlink() == Path("root_history", f"{self._trusted_set.root.version}.root.json"):
+                return
+        super()._update_root_symlink()
 
     def _persist_file(self, filename: str, data: bytes) -> None:
         path = Path(filename)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import grpc
-from tuf.api.metadata import Metadata, Targets
 
 from certs.files import read_public
 from certs.grpc_credentials import channel_credentials, channel_options
@@ -21,6 +22,7 @@ from gateway.demo.truth import Recipient, read_truth
 from gateway.errors import WuganError
 from gateway.exchange.keys import DecryptionKey, OwnKeys, SigningKey
 from gateway.federation.directory import Directory
+from gateway.federation.directory_kept import DIRECTORY, KEEPING
 from gateway.federation.directory_trust import DirectoryTrust
 from gateway.status import from_rpc_error
 from wugan.adapter.v1 import columns_pb2
@@ -108,10 +110,10 @@ class SmallWorld:
     def directory(self) -> Directory:
         settings = load_gateway(self.members[0].folder / "gateway.toml")
         trust = DirectoryTrust.of(settings.directory.federation, settings.tls.roots.read_bytes())
-        held = settings.state_dir / "directory"
-        targets = Metadata[Targets].from_file(str(held / "metadata" / "targets.json")).signed
-        data = (held / "targets" / "directory.pb").read_bytes()
-        return trust.verify(data, version=targets.version, now_ms=SystemClock().now_ms(), seen=None)
+        held = json.loads((settings.state_dir / "directory" / KEEPING).read_bytes())
+        targets = json.loads(base64.b64decode(held["metadata/targets.json"]))["signed"]
+        data = base64.b64decode(held[DIRECTORY])
+        return trust.verify(data, version=targets["version"], now_ms=SystemClock().now_ms(), seen=None)
 
     @cached_property
     def recipients(self) -> list[Recipient]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -14,7 +16,9 @@ import adapters
 from gateway.cli import main
 from gateway.clock import FakeClock
 from gateway.config import load_gateway
+from gateway.federation import directory_held
 from gateway.federation.directory_held import held_directory
+from gateway.federation.directory_kept import DIRECTORY, KEEPING
 from tests.configured import gateway_toml
 from tests.unit.federation.tuf_world import FEDERATION, World, certificate_roots
 
@@ -57,9 +61,31 @@ def test_one_that_was_changed_or_has_expired_is_not_believed(world: World) -> No
     settings = load_gateway(world.folder / "gateway.toml")
     held = fetch(world)
     assert held_directory(settings, FakeClock(world.clock.now_ms() + 10 * 86_400_000)) is None
-    (target,) = held.rglob("*directory.pb")
-    target.write_bytes(target.read_bytes() + b"\x00")
+    told = json.loads((held / KEEPING).read_bytes())
+    data = base64.b64decode(told[DIRECTORY]) + b"\x00"
+    (held / KEEPING).write_text(json.dumps({**told, DIRECTORY: base64.b64encode(data).decode()}))
     assert held_directory(settings, world.clock) is None
+
+
+def test_one_that_a_gateway_takes_while_it_is_read_is_not_missed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_gateway(world.folder / "gateway.toml")
+    gateway, state = world.gateway(), world.folder / "state-gateway"
+    asyncio.run(gateway.refresh())
+    (world.folder / "state").mkdir()
+    (world.folder / "state" / "directory").symlink_to(state)
+    old = (state / KEEPING).read_bytes()
+
+    def in_between(held: Path, copy: Path) -> None:
+        world.publish()
+        asyncio.run(world.gateway().refresh())
+        shutil.copytree(held, copy)
+        (copy / KEEPING).write_bytes(old)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(directory_held, "shutil", SimpleNamespace(copytree=in_between, copy=shutil.copy))
+        directory = held_directory(settings, world.clock)
+    assert directory is not None
+    assert directory.version == 2
 
 
 def test_without_a_directory_own_manifests_are_shown_and_that_is_said(

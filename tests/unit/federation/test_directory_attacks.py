@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+from urllib import parse
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from securesystemslib.signer import CryptoSigner
 from tuf.api import _payload
-from tuf.api.metadata import Metadata, MetaFile, Root, Signed, TargetFile, Targets
+from tuf.api.metadata import DelegatedRole, Delegations, Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets
 from tuf.ngclient import UpdaterConfig
 from tuf.ngclient._internal.trusted_metadata_set import TrustedMetadataSet
 from tuf.ngclient.fetcher import FetcherInterface
@@ -327,6 +329,50 @@ async def test_without_certificates_by_the_authority_they_could(
 
     monkeypatch.setattr(directory_entries, "verify_signing_chain", by_anybody)
     assert await forged_member(world, tmp_path) == FAST + 1
+
+
+class Delegating(Thief):
+    """Has another role name the directory, of a name that is a path."""
+
+    NAME = "../../planted"
+
+    def delegate(self) -> None:
+        world, version, hashes = self.world, FAST + 1, ["sha256"]
+        expires = (world.now + dt.timedelta(hours=20)).replace(microsecond=0)
+        data = world.content(version, expires)
+        (stolen,) = self._keys.glob("targets-*.pem")
+        signer = CryptoSigner(keys.load_signing_key(stolen))
+        key = signer.public_key
+        role = Metadata(
+            Targets(1, expires=expires, targets={"directory.pb": TargetFile.from_data("directory.pb", data)})
+        )
+        role.sign(signer)
+        delegated = DelegatedRole(self.NAME, [key.keyid], 1, terminating=False, paths=["*"])
+        delegations = Delegations({key.keyid: key}, {self.NAME: delegated})
+        top = self._sign(Targets(version, expires=expires, delegations=delegations), f"{version}.targets.json")
+        (self._metadata / f"1.{parse.quote(self.NAME, '')}.json").write_bytes(role.to_bytes())
+        meta = {
+            "targets.json": MetaFile.from_data(version, top, hashes),
+            f"{self.NAME}.json": MetaFile.from_data(1, role.to_bytes(), hashes),
+        }
+        snapshot = self._sign(Snapshot(version, expires=expires, meta=meta), f"{version}.snapshot.json")
+        self._publish_timestamp(MetaFile.from_data(version, snapshot, hashes), version, world.now)
+        (self._targets / f"{hashlib.sha256(data).hexdigest()}.directory.pb").write_bytes(data)
+        shutil.rmtree(world.mirror)
+        shutil.copytree(self._metadata.parent, world.mirror)
+
+
+async def test_stolen_online_keys_cannot_have_a_gateway_write_where_they_like(world: World, tmp_path: Path) -> None:
+    world.publish()
+    gateway = world.gateway()
+    assert await version_of(gateway) == 1
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    Delegating(world, tmp_path / "thief").delegate()
+    assert await version_of(gateway) == FAST + 1, "what a role says to which another delegates is the directory"
+    assert not (tmp_path / "planted.json").exists()
+    places = [world.mirror, tmp_path / "thief"]
+    added = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert [path for path in added if not any(path.is_relative_to(place) for place in places)] == []
 
 
 # roots replaced while a gateway slept

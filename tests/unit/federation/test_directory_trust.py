@@ -533,6 +533,13 @@ def test_a_revoked_certificate_is_refused_and_others_are_not(world: World, messa
     assert caught.value.code == "STRANGER"
 
 
+def test_a_revocation_is_of_the_issuer_that_it_names(world: World, message: directory_pb2.Directory) -> None:
+    for certificate in (tls(world, ZHEJIANG), tls(world, ZHEJIANG)):
+        take_back(world, message, certificate)
+        shown = presented(certificate)
+        assert world.verify(message).revoked[shown.serial] == {shown.issuer_key} != {b""}
+
+
 def test_the_same_number_of_another_issuer_is_not_revoked(
     world: World, stranger: World, message: directory_pb2.Directory
 ) -> None:
@@ -627,3 +634,167 @@ def test_what_is_not_judged_again_is_still_held_against_the_others(
     world.verify(message)
     message.members[2].encryption_keys[0].CopyFrom(world.members[0].encryption_keys[0])
     refused(world, message, "occurs twice")
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What of entries was judged: keys by what they are for, certificates that were asked whom they name."""
+    judged: list[str] = []
+
+    def counting(name: str, word: str) -> None:
+        of = getattr(directory_entries, name)
+
+        def counted(*args: Any) -> Any:
+            judged.append(word)
+            return of(*args)
+
+        monkeypatch.setattr(directory_entries, name, counted)
+
+    counting("_signing_key", "signing")
+    counting("_encryption_key", "encryption")
+    counting("parse_identity", "tls")
+    return judged
+
+
+def renewed(world: World, message: directory_pb2.Directory) -> None:
+    """Zhejiang has another key of each kind beside those that it had."""
+    entry = message.members[0]
+    key = keys.generate_signing_key()
+    issued = world.authority.issue_signing(ZHEJIANG, key.public_key(), now=NOW)
+    entry.signing_keys.append(signing_key(issued.der, issued.intermediates_der))
+    opener = DecryptionKey.from_seed(keys.generate_xwing_seed())
+    entry.encryption_keys.append(encryption_key(opener.public_raw, not_before=NOW, not_after=NOW + DAY))
+    entry.gateways[0].tls_certificates.append(tls(world, ZHEJIANG))
+
+
+def test_of_an_entry_that_changed_only_that_is_judged_which_changed(world: World, parts: list[str]) -> None:
+    trust, message = DirectoryTrust.of(FEDERATION, world.authority.root_pem), world.message()
+
+    def verify() -> Directory:
+        return trust.verify(message.SerializeToString(), version=7, now_ms=NOW_MS, seen=None)
+
+    renewed(world, message)
+    before = verify().member(ZHEJIANG)
+    assert sorted(parts) == sorted(["signing"] * 4 + ["encryption"] * 4 + ["tls"])
+    parts.clear()
+    renewed(world, message)
+    after = verify().member(ZHEJIANG)
+    assert parts == ["signing", "encryption", "tls"]
+    assert (len(after.signing_keys), len(after.encryption_keys), len(after.tls_certificates)) == (3, 3, 2)
+    assert after.signing_keys.items() > before.signing_keys.items()
+    fresh = DirectoryTrust.of(FEDERATION, world.authority.root_pem).verify(
+        message.SerializeToString(), version=7, now_ms=NOW_MS, seen=None
+    )
+    assert fresh.member(ZHEJIANG).signing_keys.keys() == after.signing_keys.keys()
+    assert [(held.key.key_id, held.not_after_ms) for held in fresh.member(ZHEJIANG).encryption_keys] == [
+        (held.key.key_id, held.not_after_ms) for held in after.encryption_keys
+    ]
+
+
+def test_what_a_directory_does_not_list_any_more_is_forgotten_and_a_refused_one_changes_nothing(
+    world: World, parts: list[str]
+) -> None:
+    trust, message = DirectoryTrust.of(FEDERATION, world.authority.root_pem), world.message()
+
+    def verify(directory: directory_pb2.Directory) -> None:
+        trust.verify(directory.SerializeToString(), version=7, now_ms=NOW_MS, seen=None)
+
+    renewed(world, message)
+    verify(message)
+    parts.clear()
+    bad = directory_pb2.Directory()
+    bad.CopyFrom(message)
+    renewed(world, bad)
+    take_back(world, bad, bad.members[0].signing_keys[-1].certificate)
+    for _ in range(2):
+        with pytest.raises(DirectoryError, match="listed and revoked"):
+            verify(bad)
+    assert parts == ["signing", "encryption", "tls"] * 2
+    parts.clear()
+    verify(world.message())
+    verify(message)
+    assert parts == ["signing", "encryption", "tls"]
+    parts.clear()
+    without_it = world.message()
+    del without_it.members[0]
+    verify(without_it)
+    verify(message)
+    assert sorted(parts) == sorted(["signing", "encryption"] * 2 + ["tls"])
+
+
+@pytest.mark.parametrize("what", ["signing_keys", "encryption_keys", "tls"])
+def test_what_was_judged_of_one_member_does_not_count_for_another(world: World, what: str) -> None:
+    """Word for word, in an entry of Jinhua that changed in nothing else."""
+    message = world.message()
+    renewed(world, message)
+    world.verify(message)
+    zhejiang, jinhua = message.members[:2]
+    match what:
+        case "tls":
+            jinhua.gateways[0].tls_certificates.append(zhejiang.gateways[0].tls_certificates[0])
+            refused(world, message, "does not name its gateway")
+        case "signing_keys":
+            jinhua.signing_keys.append(zhejiang.signing_keys[0])
+            refused(world, message, "names someone else")
+        case "encryption_keys":
+            jinhua.encryption_keys.append(zhejiang.encryption_keys[0])
+            refused(world, message, "occurs twice")
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        (lambda entry: setattr(entry.signing_keys[0], "not_after_ms", NOW_MS + 9_999 * DAY_MS), "outlives"),
+        (lambda entry: setattr(entry.signing_keys[0], "not_before_ms", 1), "expired or not yet valid"),
+        (lambda entry: setattr(entry.signing_keys[0], "key_id", "0" * 32), "another key's id"),
+        (lambda entry: setattr(entry.signing_keys[0], "suite", 9), "suite"),
+        (lambda entry: entry.signing_keys[0].intermediates.append(b"x"), "exactly one issuing"),
+        (lambda entry: setattr(entry.signing_keys[0], "certificate", b"x"), "malformed"),
+        (lambda entry: setattr(entry.encryption_keys[0], "key_id", "0" * 32), "another key's id"),
+        (lambda entry: setattr(entry.encryption_keys[0], "not_after_ms", 1), "ends before it begins"),
+        (lambda entry: setattr(entry.encryption_keys[0], "public_key", b"x"), "key"),
+        (lambda entry: setattr(entry.gateways[0], "tls_name", "x"), "TLS name"),
+        (lambda entry: entry.gateways[0].tls_certificates.append(b"x"), "does not name its gateway"),
+    ],
+)
+def test_whatever_changes_of_what_was_judged_is_judged_anew(
+    world: World, changed: Callable[[directory_pb2.Member], object], match: str
+) -> None:
+    message = world.message()
+    renewed(world, message)
+    world.verify(message)
+    changed(message.members[0])
+    refused(world, message, match)
+
+
+@pytest.mark.parametrize("touched", [False, True], ids=["the entry is the same", "another key is new in it"])
+def test_what_is_not_judged_again_falls_with_its_certificate_its_ca_and_the_time(world: World, touched: bool) -> None:
+    message = world.message()
+    renewed(world, message)
+    key = message.members[0].signing_keys[0]
+    assert world.verify(message).verify_key(ZHEJIANG, key.key_id, NOW_MS)
+
+    def next_one() -> directory_pb2.Directory:
+        following = directory_pb2.Directory()
+        following.CopyFrom(message)
+        if touched:
+            renewed(world, following)
+        return following
+
+    for certificate in (key.certificate, message.members[0].gateways[0].tls_certificates[0]):
+        revoked = next_one()
+        take_back(world, revoked, certificate)
+        refused(world, revoked, "listed and revoked")
+    without_ca = next_one()
+    del without_ca.issuing_cas[:]
+    assert key.key_id not in world.verify(without_ca).member(ZHEJIANG).signing_keys
+    kept = next_one()
+    del kept.issuing_cas[:]
+    kept.kept_certificates.append(presented(key.certificate).fingerprint)
+    assert [*world.verify(kept).member(ZHEJIANG).signing_keys] == [key.key_id]
+    later = next_one()
+    later.issued_at_ms = key.not_after_ms + 1
+    later.expires_at_ms = later.issued_at_ms + DAY_MS
+    expired = world.verify(later, now_ms=later.issued_at_ms)
+    with pytest.raises(EnvelopeError):
+        expired.verify_key(ZHEJIANG, key.key_id, later.issued_at_ms)

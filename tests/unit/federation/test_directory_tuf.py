@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -20,10 +22,10 @@ from gateway.errors import DirectoryError
 from gateway.federation import directory_tuf, directory_updater
 from gateway.federation.directory import DirectorySource
 from gateway.federation.directory_fetch import FolderFetcher
+from gateway.federation.directory_kept import KEEPING
 from gateway.federation.directory_stream import Announced, _version
 from gateway.federation.directory_tuf import DirectoryTuf
-from gateway.federation.directory_updater import KEEPING
-from tests.unit.federation.tuf_world import HOUR_S, World
+from tests.unit.federation.tuf_world import HOUR_S, Thief, World
 
 
 @pytest.fixture
@@ -159,7 +161,7 @@ async def test_a_gateway_restarts_while_the_authority_is_gone(world: World) -> N
         await world.gateway(fetcher=Unreachable()).refresh()
 
 
-@pytest.mark.parametrize("files", range(5))
+@pytest.mark.parametrize("files", range(3))
 async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the_authority_is_gone(
     world: World, monkeypatch: pytest.MonkeyPatch, files: int
 ) -> None:
@@ -169,7 +171,7 @@ async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the
     replace, kept = Path.replace, []
 
     def killed(path: Path, target: Path) -> Path:
-        if target.name in ("timestamp.json", "snapshot.json", "targets.json", "directory.pb"):
+        if target.name in (KEEPING, "timestamp.json"):
             if len(kept) == files:
                 raise RuntimeError("killed")
             kept.append(target)
@@ -189,28 +191,133 @@ async def test_killed_between_the_files_of_a_version_it_has_a_directory_when_the
     assert back.current().version == 3
 
 
-async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(world: World) -> None:
+async def test_a_folder_that_was_removed_is_there_again_after_the_next_look(world: World) -> None:
+    gateway = world.gateway()
+    await gateway.refresh()
+    shutil.rmtree(world.folder / "state-gateway")
+    await gateway.refresh()
+    assert (world.folder / "state-gateway" / "metadata" / "root.json").read_bytes() == world.root
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 1
+
+
+async def test_killed_between_them_the_newer_one_is_shown_again_to_people_too(world: World) -> None:
+    await world.gateway().refresh()
+    shown = world.folder / "state-gateway" / "metadata" / "timestamp.json"
+    old = shown.read_bytes()
+    world.publish()
+    await world.gateway().refresh()
+    new = shown.read_bytes()
+    shown.write_bytes(old)
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 2
+    assert shown.read_bytes() == new != old
+
+
+def as_before(state: Path) -> None:
+    """The folder as programs of before left it."""
+    for name, data in json.loads((state / KEEPING).read_bytes()).items():
+        (state / name).write_bytes(base64.b64decode(data))
+    (state / KEEPING).unlink()
+
+
+async def test_what_a_program_of_before_kept_counts(world: World) -> None:
+    await world.gateway().refresh()
+    first = world.saved()
+    world.publish()
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    as_before(state)
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 2
+    assert sorted(path.name for path in state.rglob("*.*") if path.is_file() and "root" not in path.name) == [
+        KEEPING,
+        "timestamp.json",
+    ]
+    as_before(state)
+    world.play_back(first)
+    rolled_back = world.gateway()
+    await rolled_back.refresh()
+    assert rolled_back.current().version == 2
+    world.copy()
+    world.publish()
+    await rolled_back.refresh()
+    assert rolled_back.current().version == 3
+
+
+async def test_a_version_is_on_the_disk_before_it_is_in_force_and_costs_two_waits_for_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gateway = world.gateway()
     await gateway.refresh()
     world.publish()
-    state = world.folder / "state-gateway"
-    left: list[bytes] = []
-    unlink = Path.unlink
+    state, synced, fsync = world.folder / "state-gateway", [], os.fsync
 
-    def remembered(path: Path, *, missing_ok: bool = False) -> None:
-        if path.name == KEEPING and path.exists():
-            left.append(path.read_bytes())
-        unlink(path, missing_ok=missing_ok)
+    def noted(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        synced.append((name.split(".")[1] if "." in name else name, gateway.current().version))
+        fsync(descriptor)
 
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Path, "unlink", remembered)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", noted)
         await gateway.refresh()
-    assert left
-    assert not (state / KEEPING).exists()
-    world.publish()
+    assert synced == [("keeping", 1), (state.name, 1)]
+    assert gateway.current().version == 2
+
+
+async def test_after_fast_forward_what_was_before_cannot_come_back_with_a_power_cut(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = world.gateway()
     await gateway.refresh()
+    Thief(world, world.folder / "thief").attack()
+    await gateway.refresh()
+    world.rotate(online=True)
+    world.publish()
+    synced, fsync = [], os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name.split(".")[1:3])
+        fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", noted)
+        await gateway.refresh()
+    assert gateway.current().version == 2
+    assert ["timestamp", "json"] in synced
+
+
+@pytest.mark.parametrize("count", range(5))
+async def test_what_a_program_of_before_was_just_putting_in_place_counts_with_what_is_there(
+    world: World, count: int
+) -> None:
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    told = json.loads((state / KEEPING).read_bytes())
+    as_before(state)
+    (state / KEEPING).write_text(json.dumps({name: told[name] for name in [*told][:count]}))
+    for name in [*told][1:count]:
+        (state / name).unlink()
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 1
+
+
+async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(world: World) -> None:
+    await world.gateway().refresh()
+    state = world.folder / "state-gateway"
+    left = (state / KEEPING).read_bytes()
+    world.publish()
+    await world.gateway().refresh()
+    as_before(state)
     timestamp = (state / "metadata" / "timestamp.json").read_bytes()
-    (state / KEEPING).write_bytes(left[0])
+    (state / KEEPING).write_bytes(left)
+    again = world.gateway(fetcher=Unreachable())
+    await again.refresh()
+    assert again.current().version == 2
     (state / "metadata" / "snapshot.json").unlink()
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
@@ -223,7 +330,6 @@ async def test_what_a_kill_left_long_ago_does_not_take_a_newer_directory_back(wo
 async def test_noise_in_place_of_what_a_kill_left_does_not_hinder(world: World, noise: bytes) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
-    (state / "metadata" / "snapshot.json").unlink()
     (state / KEEPING).write_bytes(noise)
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
@@ -235,8 +341,10 @@ async def test_noise_in_place_of_what_a_kill_left_does_not_hinder(world: World, 
 
 async def test_what_is_on_the_disk_is_judged_again_at_a_restart(world: World) -> None:
     await world.gateway().refresh()
-    held = world.folder / "state-gateway" / "targets" / "directory.pb"
-    held.write_bytes(held.read_bytes() + b"x")
+    held = world.folder / "state-gateway" / KEEPING
+    told = json.loads(held.read_bytes())
+    data = base64.b64decode(told["targets/directory.pb"]) + b"x"
+    held.write_text(json.dumps({**told, "targets/directory.pb": base64.b64encode(data).decode()}))
     with pytest.raises(DirectoryError):
         await world.gateway(fetcher=Unreachable()).refresh()
     again = world.gateway()
@@ -373,7 +481,7 @@ async def test_what_is_refused_is_said_in_words_with_what_to_do(
         await gateway.refresh()
     [reason] = [log["reason"] for log in logs]
     assert en in reason
-    (world.folder / "state-gateway" / "targets" / "directory.pb").unlink()
+    (world.folder / "state-gateway" / KEEPING).unlink()
     with pytest.raises(DirectoryError) as caught:
         await world.gateway().refresh()
     assert (caught.value.en, zh in caught.value.zh) == (reason, True)
@@ -399,8 +507,8 @@ async def test_what_is_kept_is_private(world: World) -> None:
     await world.gateway().refresh()
     state = world.folder / "state-gateway"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    kept = [*(state / "metadata").glob("*.json"), *(state / "targets").iterdir()]
-    assert len(kept) == 5
+    kept = [*state.rglob("*.json"), *(state / "targets").iterdir()]
+    assert sorted(path.name for path in kept) == ["1.root.json", KEEPING, "root.json", "timestamp.json"]
     for path in kept:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
 
@@ -412,9 +520,19 @@ async def test_a_state_folder_that_cannot_be_used_is_an_error_of_ours(world: Wor
 
 
 @pytest.mark.parametrize("name", ["timestamp.json", "snapshot.json", "targets.json"])
-async def test_damaged_metadata_are_fetched_anew(world: World, name: str) -> None:
+@pytest.mark.parametrize("before", [False, True])
+async def test_damaged_metadata_are_fetched_anew(world: World, name: str, before: bool) -> None:
     await world.gateway().refresh()
-    (world.folder / "state-gateway" / "metadata" / name).write_bytes(b"{}")
+    state = world.folder / "state-gateway"
+    if before:
+        as_before(state)
+    else:
+        told = json.loads((state / KEEPING).read_bytes())
+        (state / KEEPING).write_text(json.dumps({**told, f"metadata/{name}": base64.b64encode(b"{}").decode()}))
+    if before or name == "timestamp.json":
+        (state / "metadata" / name).write_bytes(b"{}")
+    with pytest.raises(DirectoryError):
+        await world.gateway(fetcher=Unreachable()).refresh()
     gateway = world.gateway()
     await gateway.refresh()
     assert gateway.current().version == 1
