@@ -128,10 +128,11 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
     """
     if set(map(len, _DENSE(findings))) != {subjects}:
         raise unusable("has columns of a wrong length")
+    said: dict[_Group, tuple[Sequence[Any], ...]] = {}
     for group, columns_of in _SPARSE:
         if not findings.HasField(group):
             continue  # then all its columns are empty
-        columns = columns_of(getattr(findings, group))
+        columns = said[group] = columns_of(getattr(findings, group))
         if len(set(map(len, columns))) != 1:
             raise unusable("has columns of a wrong length")
         rows = columns[0]
@@ -139,22 +140,29 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
             raise unusable("speaks of people who were not asked about")
     if findings.partial and any(_largest(source.unreadable_subject) >= subjects for source in findings.sources[:]):
         raise unusable("speaks of people who were not asked about")
-    faces, reasons, refused = findings.faces, findings.reasons, findings.refused
-    if (rows := faces.subject) and (
-        len(rows) > MAX_FACES * subjects or set(map(len, faces.token)) != {FACE_TOKEN_BYTES}
-    ):
-        raise unusable("holds faces that are none, or too many")
-    codes, status = reasons.code, findings.status
-    if max(_largest(codes), _largest(reasons.number)) > _INT32_MAX:
+    if "faces" in said:
+        rows, tokens = said["faces"]
+        if rows and (len(rows) > MAX_FACES * subjects or set(map(len, tokens)) != {FACE_TOKEN_BYTES}):
+            raise unusable("holds faces that are none, or too many")
+    if "reasons" in said:
+        _check_reasons(findings, said["reasons"])
+    statuses = _occurring(findings.status)
+    if not statuses <= _STATUSES:
+        raise unusable("uses a status this version does not know")
+    refused, why = said.get("refused", ((), ()))
+    if not _REFUSALS.issuperset(why[:]):
+        raise unusable("refuses for a reason this version does not know")
+    if (_without(findings.status) if 0 in statuses else set()) != set(refused[:]):
+        raise unusable("leaves people without status or refusal, or gives both")
+
+
+def _check_reasons(findings: exchange_pb2.Findings, columns: Sequence[Sequence[Any]]) -> None:
+    """Check that the reasons given are numbers that the rules take, and have texts."""
+    _, codes, *_, numbers = columns
+    if max(_largest(codes), _largest(numbers)) > _INT32_MAX:
         raise unusable("gives reasons out of range")
     if not _occurring(codes) <= {text.code for text in findings.reason_texts[:]}:
         raise unusable("gives reasons without their texts")
-    if not _occurring(status) <= _STATUSES:
-        raise unusable("uses a status this version does not know")
-    if not _REFUSALS.issuperset(refused.reason[:]):
-        raise unusable("refuses for a reason this version does not know")
-    if _without(status) != set(refused.subject[:]):
-        raise unusable("leaves people without status or refusal, or gives both")
 
 
 def _largest(column: Sequence[int]) -> int:

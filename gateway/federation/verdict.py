@@ -170,9 +170,11 @@ def _told_of_start(
     since_on: int,
 ) -> list[Told]:
     """What is to be said of the start of the benefit: that it is wanted, or that some member did not go by it."""
+    if not since_on and not flags:  # most often: nothing depends on it
+        return []
     codes = []
     paid, since = np.array([benefit], np.int32), np.array([since_on], np.int32)
-    if not since_on and flags and start_unknown(book, paid, np.array([flags], np.uint32), since)[0]:
+    if not since_on and start_unknown(book, paid, np.array([flags], np.uint32), since)[0]:
         codes.append(ReasonCode.BENEFIT_START_UNKNOWN)
     unused = since_on and not all(found.benefit_since_used for found in answered)
     if unused and start_not_used(book, paid, since, checked.as_of_on)[0]:

@@ -399,27 +399,29 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
             response = readable(checked, verdict(self._book, checked, benefit, start_day_of(since)), members)
         else:
             response = nothing_known(checked, members)
-        response.benefit_since = since
+        if since:
+            response.benefit_since = since
         return response
 
     def _read(self, request: agency_pb2.CheckRequest, unit: str) -> tuple[Recipient, Case]:
         if request.leave_open_s or request.only_leave:
             self.late.require_time(request.leave_open_s)
+        since_on = start_day_of(request.benefit_since)
         recipient = Recipient(
             id_number=request.id_number,
             name=request.name,
             document_kind=request.document_kind,
-            alias_id_numbers=tuple(request.alias_id_numbers),
+            alias_id_numbers=tuple(request.alias_id_numbers[:]),
             benefit=request.benefit,
             places=Places(
-                residence=tuple(request.regions),
+                residence=tuple(request.regions[:]),
                 insured=request.insured_region,
-                past=tuple(request.past_regions),
+                past=tuple(request.past_regions[:]),
                 household=request.household_region,
             ),
-            benefit_since_on=start_day_of(request.benefit_since),
+            benefit_since_on=since_on,
             # Smallest scope: who need not know it is not told.
-            tells_since=bool(self._book.start_matters.take(request.benefit, mode="clip")),
+            tells_since=bool(since_on and self._book.start_matters.take(request.benefit, mode="clip")),
         )
         case = Case(
             unit=unit,

@@ -5,9 +5,11 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import WuganError
 from gateway.federation.answers import EVIDENCE
@@ -35,28 +37,28 @@ def _seen_by_month(answered: Sequence[exchange_pb2.Findings]) -> bool:
 def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
-    response = agency_pb2.CheckResponse(
-        status=found.status,  # type: ignore[arg-type]  # numbers of the contract, here and below
-        flags=[flag for flag in _FLAGS if found.flags >> flag & 1] if found.flags else (),  # type: ignore[misc]
-        proposal=found.proposal,  # type: ignore[arg-type]
-        effective_month=found.effective_month,
-        decided_on=day_text(found.decided_on),
-        last_trace_on=day_text(found.last_trace_on, month=_seen_by_month(answered)),
-        valid_until=day_text(found.valid_until_on),
-        as_of=day_text(checked.as_of_on),
-        partial=found.partial,
-    )
-    for told in found.reasons:
-        response.reasons.add(name=told.name, zh=told.zh, en=told.en)
+    response = agency_pb2.CheckResponse()  # filled in where it is: by arguments it would take twice as long
+    response.status = found.status  # type: ignore[assignment]  # numbers of the contract, here and below
+    if found.flags:
+        response.flags.extend([flag for flag in _FLAGS if found.flags >> flag & 1])  # type: ignore[misc]
+    response.proposal = found.proposal  # type: ignore[assignment]
+    response.effective_month = found.effective_month
+    response.decided_on = day_text(found.decided_on)
+    response.last_trace_on = _told_as(month=_seen_by_month(answered))(found.last_trace_on)
+    response.valid_until = day_text(found.valid_until_on)
+    response.as_of = day_text(checked.as_of_on)
+    response.partial = found.partial
+    for name, zh, en in found.reasons:
+        response.reasons.add(name=name, zh=zh, en=en)
     for result in checked.results:
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
             _add_rows(response, result.member_id, result.answer.findings)
-    if linked := dict.fromkeys(number for each in answered for number in each.links.id_number[:]):
-        response.linked_id_numbers.extend(linked)
+    if linked := [number for each in answered if each.HasField("links") for number in each.links.id_number[:]]:
+        response.linked_id_numbers.extend(dict.fromkeys(linked))
     if len(checked.results) > 1:  # each member's own rows come newest first
         response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
-    response.made_at.FromMilliseconds(checked.made_at_ms)
+    _set_time(response.made_at, checked.made_at_ms)
     held = [result.held for result in checked.results if result.held is not None]
     if held:
         response.from_cache = True
@@ -79,31 +81,45 @@ def age_ms(now_ms: int, held: Sequence[Held]) -> int:
     return max(0, now_ms - min(each.received_at_ms for each in held))
 
 
+def _set_time(stamp: Timestamp, at_ms: int) -> None:
+    """A Unix time in milliseconds, of a year that a timestamp can tell: the library would look whether it can."""
+    stamp.seconds, stamp.nanos = at_ms // 1000, at_ms % 1000 * 1_000_000
+
+
+def _told_as(*, month: bool) -> Callable[[int], str]:
+    """How days are told that a member tells to the day, or to the month."""
+    return _month_text if month else day_text
+
+
+def _month_text(on: int) -> str:
+    return day_text(on, month=True)
+
+
 def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
     """Evidence and sources of one member's findings."""
-    trace_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
-    event_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
+    trace_text = _told_as(month=findings.trace_dates == words.DATE_PRECISION_MONTH)
+    event_text = _told_as(month=findings.event_dates == words.DATE_PRECISION_MONTH)
+    add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
         *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
     ):
-        month = event_by_month if kind >= FIRST_EVENT else trace_by_month
-        row = response.evidence.add(
-            kind=kind,
-            department=department,
-            region=region,
-            observed_on=day_text(observed, month=month),
-            strength=strength,
-            member_id=member_id,
-        )
+        text = event_text if kind >= FIRST_EVENT else trace_text
+        row = add()
+        row.kind = kind
+        row.department = department
+        row.region = region
+        row.observed_on = text(observed)
+        row.strength = strength
+        row.member_id = member_id
         # What few rows have is set only where it is there.
         if available:
-            row.available_on = day_text(available, month=month)
+            row.available_on = text(available)
         if reference:
             row.source_reference = reference
         if detail:
             row.detail = detail
         if since or until:
-            row.from_on, row.until_on = day_text(since, month=month), day_text(until, month=month)
+            row.from_on, row.until_on = text(since), text(until)
     for source in findings.sources[:]:
         response.sources.add(
             member_id=member_id,
@@ -126,11 +142,12 @@ def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, memb
     if result.answer is None:
         about.refusal = WuganError.default_reason if result.error is None else result.error.reason
         return
-    about.from_cache, about.stale = result.held is not None, result.outdated
+    if result.held is not None:
+        about.from_cache, about.stale = True, result.outdated
     about.linked_unasked = result.lacking is not None
     findings = result.answer.findings
     if 0 < findings.made_at_ms < _FAR_MS:
-        about.made_at.FromMilliseconds(findings.made_at_ms)
+        _set_time(about.made_at, findings.made_at_ms)
     about.status = findings.status[0]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
     shown, proof = about.proof, result.answer.proof
