@@ -8,7 +8,7 @@ to ask (`routing`), grading (the answering side does that), merging (the rules d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -19,13 +19,12 @@ from gateway.exchange.envelope import Sealed
 from gateway.federation.answer_cache import AnswerCache
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.directory import DirectorySource
-from gateway.federation.further import Further
 from gateway.federation.given_again import GivenAgain
 from gateway.federation.kept import asked_numbers, linked_numbers, spoken_against
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.questions import Case, Questions, Recipient
 from gateway.federation.rounds import TURN, Call, Plan, Rounds
-from gateway.federation.routing import moved_to, route
+from gateway.federation.routing import has_moved, moved_to, route
 from gateway.log import described
 from gateway.observing import tracing
 from gateway.store.answers import SignedAnswer
@@ -187,7 +186,7 @@ class Checks:
             )
         now_s = asyncio.get_running_loop().time()
         until_s, turn_s = now_s + time_s, now_s + time_s * TURN
-        return Plan(question, members, turn_s, until_s, today, case.fresh, Further(question))
+        return Plan(question, members, turn_s, until_s, today, case.fresh)
 
     async def _fan_out(self, plan: Plan, first: MemberResult | None = None) -> AsyncIterator[Sequence[MemberResult]]:
         """Ask all members at once, those to which the person moved, and once more those that were not asked under
@@ -259,7 +258,7 @@ class Checks:
 
     def _moved(self, plan: Plan, result: MemberResult) -> bool:
         """Whether there are more members to ask because of what one said; an answer of one of these adds no more."""
-        if result.answer is None or result.followed or not self._follow_moves:
+        if result.answer is None or result.followed or not self._follow_moves or not has_moved(result.answer.findings):
             return False
         more = moved_to(self._directory.current(), self._member_id, result.answer.findings, plan.members)
         more = more[: max(0, self._max_members - len(plan.members))]
@@ -273,7 +272,7 @@ class Checks:
             plan.question.as_of_on or min([plan.today, *days]),
             self._clock.now_ms(),
             tuple(results),
-            plan.further.whole(),
+            plan.whole(),
             plan.awaited,
         )
 
@@ -285,7 +284,11 @@ class Checks:
             raise next(result.error for result in results if result.error is not None)
         return checked
 
-    async def _one(self, call: Call, plan: Plan) -> MemberResult:
+    def _one(self, call: Call, plan: Plan) -> Coroutine[Any, Any, MemberResult]:
+        """What a member says."""
+        return self._traced(call, plan) if tracing.active() else self._ask(call, plan)
+
+    async def _traced(self, call: Call, plan: Plan) -> MemberResult:
         with tracing.span("ask", partner=call.member_id):
             return await self._ask(call, plan)
 
@@ -339,7 +342,7 @@ class Checks:
                     outcome=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, decision="not answered; asked in another message"
                 )
                 recorded.append(self._store.audit.submit(unanswered))
-        self._keep(question, answer).add_done_callback(_taken_note)
+        self._keep(question, answer, numbers).add_done_callback(_taken_note)
         if cache is not None:  # behind whoever waits for the answer
             asyncio.get_running_loop().call_soon(cache.put, question, answer, asking.mark, time_s, key)
         return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
@@ -372,14 +375,16 @@ class Checks:
             subjects=len(question.subjects.id_number),
         )
 
-    def _keep(self, question: exchange_pb2.Question, answer: PartnerAnswer) -> asyncio.Future[Any]:
-        """Keep what proves the answer, to be found by the numbers it is about.
+    def _keep(
+        self, question: exchange_pb2.Question, answer: PartnerAnswer, asked: Sequence[str]
+    ) -> asyncio.Future[Any]:
+        """Keep what proves the answer, to be found by the numbers it is about: those asked, and those it links.
 
         Raises:
             StoreError: too much is waiting already, or the store is closed.
         """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
-        numbers = [*asked_numbers(question), *linked_numbers(answer.findings)]
+        numbers = [*asked, *linked_numbers(answer.findings)]
         if self._cache is not None and (against := spoken_against(question, answer.findings)):
             # In one commit: after a crash the cache, which is told in a moment, would not know what came.
             people = [self._store.reusable.blind_index(number) for number in against]

@@ -225,7 +225,7 @@ class Doubts:
 
     def heard(self, member_id: str, indexes: Collection[bytes], findings: exchange_pb2.Findings) -> None:
         """A member answered about one person, of these numbers."""
-        if all(status in _QUIET for status in findings.status):
+        if _QUIET.issuperset(findings.status[:]):
             for index in indexes:
                 members = self._by_index.get(index)
                 if members is not None:
@@ -241,9 +241,8 @@ class Doubts:
 
     def contradict(self, member_id: str, indexes: Iterable[bytes], findings: exchange_pb2.Findings) -> bool:
         """Whether a member calls somebody alive of whom another says otherwise."""
-        return any(status in _ALIVE for status in findings.status) and any(
-            members - {member_id} for index in indexes if (members := self._by_index.get(index))
-        )
+        others = [members - {member_id} for index in indexes if (members := self._by_index.get(index))]
+        return any(others) and not _ALIVE.isdisjoint(findings.status[:])
 
 
 def asked_numbers(question: exchange_pb2.Question) -> list[str]:
@@ -261,10 +260,11 @@ def spoken_against(question: exchange_pb2.Question, findings: exchange_pb2.Findi
     """Numbers of those of an answer's people who are not just alive, or not known: said to be dead, missing, in doubt,
     or alive with a flag. What every member said of them before is to be asked anew.
     """
-    rows = {row for row, status in enumerate(findings.status) if status not in _QUIET}
-    rows.update(row for row, flags in enumerate(findings.flags) if flags)
-    if not rows:
+    statuses, flagged = findings.status[:], findings.flags[:]
+    if _QUIET.issuperset(statuses) and not any(flagged):
         return []
+    rows = {row for row, status in enumerate(statuses) if status not in _QUIET}
+    rows.update(row for row, flags in enumerate(flagged) if flags)
     subjects, links = question.subjects, findings.links
     numbers = [subjects.id_number[row] for row in rows]
     for subject, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):

@@ -9,7 +9,6 @@ did not come as PARTNER_UNAVAILABLE.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +29,7 @@ from gateway.federation.trying import Asking, Told, Tries
 from gateway.observing import calls, metrics
 from gateway.resilience.backoff import Backoff, Random, chance
 from gateway.sections.resilience import BreakerSettings, RetrySettings
+from gateway.timed import over_at
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 __all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
@@ -155,7 +155,7 @@ class Partners:
             waited_s=waited_s,
         )
         self._flights: SingleFlight[_Same, Asked] = SingleFlight(clock)
-        self._under_way: Counter[str] = Counter()  # questions, by member
+        self._under_way: dict[str, int] = {}  # questions, by member
 
     async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
         """Send a question to a member; the verified answer within `timeout_s` seconds.
@@ -168,10 +168,11 @@ class Partners:
             DirectoryError: the directory has expired.
         """
         same = _Same(member_id, asking.question.SerializeToString())
-        end = asyncio.get_running_loop().time() + timeout_s
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout_s
         try:
             # What is below keeps to its own time, or to that of whoever asks the same; this holds it to ours.
-            async with asyncio.timeout_at(end + OVERRUN_S):
+            with over_at(loop, end + OVERRUN_S):
                 asked = await self._flights.join(
                     same, lambda: self._ask(member_id, asking, same.question, end), timeout_s
                 )
@@ -192,15 +193,18 @@ class Partners:
     async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> Asked:
         """Ask, where nobody asks the same."""
         asking.begin(question, end)
-        self._under_way[member_id] += 1
+        under_way = self._under_way
+        under_way[member_id] = under_way.get(member_id, 0) + 1
         try:
             return Asked(await self._in_place(member_id, asking), asking)
         except WuganError as error:
             return Asked(error, asking)
         finally:
-            self._under_way[member_id] -= 1
-            if not self._under_way[member_id]:
-                del self._under_way[member_id]
+            left = under_way[member_id] - 1
+            if left:
+                under_way[member_id] = left
+            else:
+                del under_way[member_id]
 
     async def _in_place(self, member_id: str, asking: Asking) -> PartnerAnswer | WuganError:
         """Ask once there is a place among those who ask this member; at once, or not at all, if it fails anyway."""

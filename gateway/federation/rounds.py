@@ -33,7 +33,6 @@ class Plan:
         until_s: until when, by the same clock.
         today: civil day.
         fresh: whether earlier answers do not count.
-        further: numbers that members link to the person.
         followed: members that were added because of a move.
         awaited: members that are being asked, or will be.
     """
@@ -44,9 +43,20 @@ class Plan:
     until_s: float
     today: int
     fresh: bool
-    further: Further
     followed: set[str] = field(default_factory=set)
     awaited: tuple[str, ...] = ()
+    _further: Further | None = field(default=None, init=False)
+
+    @property
+    def further(self) -> Further:
+        """Numbers that members link to the person; made once somebody is to be heard, where there are rounds."""
+        if self._further is None:
+            self._further = Further(self.question)
+        return self._further
+
+    def whole(self) -> exchange_pb2.Question:
+        """The question under all of them, as far as there is room."""
+        return self.question if self._further is None else self._further.whole()
 
 
 @dataclass(slots=True)

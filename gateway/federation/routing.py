@@ -93,12 +93,17 @@ def route(directory: Directory, own_id: str, places: Places, max_members: int) -
     return list(members)
 
 
+def has_moved(findings: exchange_pb2.Findings) -> bool:
+    """Whether an answer about one person tells of a move."""
+    return bool(findings.flags[0] & MOVED)
+
+
 def moved_to(directory: Directory, own_id: str, findings: exchange_pb2.Findings, asked: Collection[str]) -> list[str]:
     """Members serving the place that the person of an answer moved to, but for those asked already.
 
     What another member says is not trusted: places that are none lead nowhere, and only members are asked.
     """
-    if not findings.flags[0] & MOVED:
+    if not has_moved(findings):
         return []
     members: dict[str, None] = {}
     for region in list(dict.fromkeys(destinations(findings).get(0, ())))[:MAX_DESTINATIONS]:

@@ -88,9 +88,8 @@ def _parsed(parse: Parse, most_bytes: int) -> Parse:
 
 def _of_one(answer: Answer, call: str, desk: Desk, most_bytes: int) -> Answer:
     async def looking(request: Any, context: Context) -> Any:
-        wrong = _wrong(request, most_bytes)
-        if wrong is not None:
-            return await desk.serve(call, context, _refusing(wrong))
+        if request is _UNREADABLE or request is _TOO_LARGE:
+            return await desk.serve(call, context, _refusing(_wrong(request, most_bytes)))
         return await answer(request, context)
 
     return looking
@@ -99,9 +98,8 @@ def _of_one(answer: Answer, call: str, desk: Desk, most_bytes: int) -> Answer:
 def _of_each(answer: Answer, most_bytes: int) -> Answer:
     async def readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            wrong = _wrong(request, most_bytes)
-            if wrong is not None:
-                raise wrong
+            if request is _UNREADABLE or request is _TOO_LARGE:
+                raise _wrong(request, most_bytes)
             yield request
 
     async def looking(requests: AsyncIterator[Any], context: Context) -> Any:
@@ -110,10 +108,8 @@ def _of_each(answer: Answer, most_bytes: int) -> Answer:
     return looking
 
 
-def _wrong(request: Any, most_bytes: int) -> RefusedError | None:
-    if request is _UNREADABLE:
-        return _unreadable()
-    return message_too_large(most_bytes) if request is _TOO_LARGE else None
+def _wrong(request: object, most_bytes: int) -> RefusedError:
+    return message_too_large(most_bytes) if request is _TOO_LARGE else _unreadable()
 
 
 def _refusing(wrong: RefusedError) -> Callable[[Identity], Awaitable[NoReturn]]:
