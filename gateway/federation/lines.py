@@ -47,6 +47,26 @@ class Line:
     leaving: bool = False
 
 
+class _Use:
+    """A channel for the length of one call; a class, because a generator takes longer, and every envelope needs one."""
+
+    __slots__ = ("_address", "_line", "_lines", "_tls_name")
+
+    def __init__(self, lines: Lines, address: str, tls_name: str) -> None:
+        self._lines = lines
+        self._address = address
+        self._tls_name = tls_name
+
+    def __enter__(self) -> exchange_pb2_grpc.FederationServiceAsyncStub:
+        self._line = self._lines.begin(self._address, self._tls_name)
+        return self._line.stub
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is None:
+            self._line.heard_at = asyncio.get_running_loop().time()
+        self._lines.end(self._line)
+
+
 class Lines:
     """One channel for each gateway called, and those that are being emptied."""
 
@@ -58,26 +78,32 @@ class Lines:
         self._renewing = asyncio.Lock()
         self._looked_at: dict[str, float] = {}
 
-    @contextlib.contextmanager
-    def use(self, address: str, tls_name: str) -> Iterator[exchange_pb2_grpc.FederationServiceAsyncStub]:
-        """The stub of a gateway, for one call."""
-        with self.hold(address, tls_name) as line:
-            yield line.stub
-            line.heard_at = asyncio.get_running_loop().time()
+    def use(self, address: str, tls_name: str) -> _Use:
+        """The stub of a gateway, for one call: the length of a block."""
+        return _Use(self, address, tls_name)
 
     @contextlib.contextmanager
     def hold(self, address: str, tls_name: str) -> Iterator[Line]:
         """The channel to a gateway, for a call that takes long: it sees when it should end, and tells what it hears."""
+        line = self.begin(address, tls_name)
+        try:
+            yield line
+        finally:
+            self.end(line)
+
+    def begin(self, address: str, tls_name: str) -> Line:
+        """The channel to a gateway, with one call more; to be given back by `end`."""
         line = self._open.get((address, tls_name))
         if line is None:
             line = self._open[address, tls_name] = self._new(address, tls_name)
         line.calls += 1
-        try:
-            yield line
-        finally:
-            line.calls -= 1
-            if line.leaving and not line.calls:
-                self._close(line)
+        return line
+
+    def end(self, line: Line) -> None:
+        """A call is over."""
+        line.calls -= 1
+        if line.leaving and not line.calls:
+            self._close(line)
 
     def drop_silent(self, address: str, tls_name: str, since: float) -> bool:
         """Let new calls to a gateway go over a new channel if no call was answered since then; whether that is so.

@@ -101,12 +101,11 @@ class Questions:
             raise _wrong(
                 "official", "say which official asks, at most 100 characters", "请填写经办人（至多 100 个字符）"
             )
-        question = exchange_pb2.Question(
-            benefit=[recipient.benefit],  # type: ignore[list-item]  # checked below
-            region=recipient.places.residence[:1],
-            as_of_on=case.as_of_on,
-            evidence_limit=case.evidence_limit,
-        )
+        question = exchange_pb2.Question()
+        question.benefit.append(recipient.benefit)  # type: ignore[arg-type]  # checked below
+        question.region.extend(recipient.places.residence[:1])
+        question.as_of_on = case.as_of_on
+        question.evidence_limit = case.evidence_limit
         # Filled in where they are: made apart and handed over, they are copied, and a question costs twice as much.
         context, subjects = question.context, question.subjects
         context.unit = case.unit

@@ -89,7 +89,10 @@ class Asking:
             end: time of the event loop by which the answer must be there.
         """
         # It says where it is traced too, which is no part of what makes two questions the same.
-        more = exchange_pb2.Question(question_id=RANDOMNESS.take(QUESTION_ID_BYTES), trace=tracing.carried())
+        more = exchange_pb2.Question()
+        more.question_id = RANDOMNESS.take(QUESTION_ID_BYTES)
+        if trace := tracing.carried():
+            more.trace = trace
         # Serialized messages one after another are one message: the question is not serialized a second time for it.
         self.payload = question + more.SerializeToString()
         self.end = end

@@ -133,13 +133,15 @@ class to_partner:  # noqa: N801  reads as a function
         at = now()
         seconds, partner = at - self._began, self._partner
         outcome = OK
-        if isinstance(error, HandshakeError):
+        if error is None:
+            pass
+        elif isinstance(error, HandshakeError):
             outcome = NO_TLS
         elif isinstance(error, WuganError):
             outcome = error.code
         elif isinstance(error, asyncio.CancelledError):
             outcome = CANCELLED
-        elif error is not None:
+        else:
             outcome = INTERNAL
         metrics.PARTNER_CALLS.add(partner, outcome)
         metrics.PARTNER_QUESTIONS.add(partner, by=self._questions)
