@@ -226,15 +226,21 @@ class SingleFlight(Generic[K, R]):
         `time_s` seconds, and is still at it.
         """
         until_s = self._clock.monotonic() + time_s
-        while True:
-            flight = self._alike(key, until_s)
-            if flight is None:
-                return await self._lead(key, run, until_s)
+        while (alike := self._alike(key, until_s)) is not None:
             future: asyncio.Future[_Landed[R]] = asyncio.get_running_loop().create_future()
-            flight.waiting.append(future)
-            landed = await future
-            if landed:
-                return landed[0]
+            alike.waiting.append(future)
+            theirs = await future
+            if theirs:
+                return theirs[0]
+        flight: _Flight[R] = _Flight(until_s)
+        self._flights.setdefault(key, []).append(flight)
+        landed: _Landed[R] = ()
+        try:
+            result = await run()
+            landed = (result,)
+            return result
+        finally:
+            self._land(key, flight, landed)
 
     def _alike(self, key: K, until_s: float) -> _Flight[R] | None:
         """One that may be waited for until then."""
@@ -244,22 +250,15 @@ class SingleFlight(Generic[K, R]):
         left_s = until_s - self._clock.monotonic()
         return next((each for each in flights if abs(each.until_s - until_s) <= (ALIKE - 1) * left_s), None)
 
-    async def _lead(self, key: K, run: Callable[[], Awaitable[R]], until_s: float) -> R:
-        flight: _Flight[R] = _Flight(until_s)
-        self._flights.setdefault(key, []).append(flight)
-        landed: _Landed[R] = ()
-        try:
-            result = await run()
-            landed = (result,)
-            return result
-        finally:
-            flights = self._flights[key]
-            flights.remove(flight)
-            if not flights:
-                del self._flights[key]
-            for future in flight.waiting:
-                if not future.done():
-                    future.set_result(landed)
+    def _land(self, key: K, flight: _Flight[R], landed: _Landed[R]) -> None:
+        """Tell those who wait what came of it."""
+        flights = self._flights[key]
+        flights.remove(flight)
+        if not flights:
+            del self._flights[key]
+        for future in flight.waiting:
+            if not future.done():
+                future.set_result(landed)
 
 
 def _given_up() -> WuganError:

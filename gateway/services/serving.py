@@ -178,12 +178,12 @@ class Desk:
     async def serve(self, call: str, context: Context, work: Callable[[Identity], Awaitable[R]]) -> R:
         """Do the work of one call for the peer that the TLS handshake proved."""
 
-        def welcomed() -> Awaitable[R]:
-            return self._welcomed(self.caller(context), context.time_remaining(), work)
+        def let_in() -> tuple[Caller, float | None]:
+            return self.caller(context), context.time_remaining()
 
         with _Taken(self, self._clock, call) as taken:
             try:
-                return await self._worked(taken, welcomed)
+                return await self._worked(taken, let_in, work)
             except WuganError as error:
                 await abort(context, error)
 
@@ -202,16 +202,26 @@ class Desk:
             WuganError: whatever goes wrong, to be told as this one's status.
         """
 
-        def welcomed() -> Awaitable[R]:
+        def let_in() -> tuple[Caller, float | None]:
             if self.sheds():  # it came by no door
                 raise self._overloaded()
-            return self._welcomed(caller, time_s, work)
+            return caller, time_s
 
         with _Taken(self, self._clock, call) as taken:
-            return await self._worked(taken, welcomed)
+            return await self._worked(taken, let_in, work)
 
-    async def _worked(self, taken: _Taken, work: Callable[[], Awaitable[R]]) -> R:
-        """The work's result, if it may be done; how it ended is noted.
+    async def _worked(
+        self,
+        taken: _Taken,
+        let_in: Callable[[], tuple[Caller, float | None]],
+        work: Callable[[Identity], Awaitable[R]],
+    ) -> R:
+        """The work's result, if it may be done, for a caller that is let in before and after; how it ended is noted.
+
+        Args:
+            taken: the call.
+            let_in: who calls, and the time that there is; asked where there is not too much to do.
+            work: does it.
 
         Raises:
             WuganError: whatever goes wrong.
@@ -219,7 +229,13 @@ class Desk:
         try:
             if self.draining.is_set() or self._in_flight > self._limit or self._too_much(taken.began):
                 raise self._overloaded()
-            return await work()
+            caller, time_s = let_in()
+            directory = self._directory()
+            caller.require_welcome(directory)
+            self._backlog.came(time_s)
+            result = await work(caller.identity)
+            if self._directory() is not directory:
+                caller.require_welcome(self._directory())
         except WuganError as error:
             taken.outcome = error.code
             raise
@@ -229,6 +245,7 @@ class Desk:
         except Exception as error:  # the last line: nothing of ours crashes a call without a status
             taken.outcome = "INTERNAL"
             raise _internal(taken.call, error) from error
+        return result
 
     def begun(self, now: float) -> int:
         """One more is being worked on; what to give to `ended`."""
@@ -275,16 +292,6 @@ class Desk:
                 await context.write(each)
 
         await self.serve(call, context, write_all)
-
-    async def _welcomed(self, caller: Caller, time_s: float | None, work: Callable[[Identity], Awaitable[R]]) -> R:
-        """The work's result, for a caller that is let in before and after it."""
-        directory = self._directory()
-        caller.require_welcome(directory)
-        self._backlog.came(time_s)
-        result = await work(caller.identity)
-        if self._directory() is not directory:
-            caller.require_welcome(self._directory())
-        return result
 
     async def attend(
         self,
