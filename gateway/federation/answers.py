@@ -7,9 +7,8 @@ refused as a RefusedError, what it did wrong as PARTNER_FAULTY. Refuses: opening
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -56,8 +55,7 @@ _SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]
 """Groups of columns that have a row for each thing there is to say; first of whom it is said."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartnerAnswer:
+class PartnerAnswer(NamedTuple):
     """A member's findings, and what proves later that it gave them; `message_id` is of the answer."""
 
     member_id: str

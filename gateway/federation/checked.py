@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import WuganError
 from gateway.federation.answers import PartnerAnswer
@@ -12,8 +11,7 @@ from gateway.federation.kept import Held
 from wugan.federation.v1 import exchange_pb2
 
 
-@dataclass(frozen=True, slots=True)
-class MemberResult:
+class MemberResult(NamedTuple):
     """What one member said, or why it said nothing.
 
     Args:
@@ -40,8 +38,7 @@ class MemberResult:
         return self.held is not None and self.error is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """What came of a check.
 
     Args:

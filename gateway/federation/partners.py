@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from certs.identity import Identity
@@ -53,8 +52,7 @@ OVERRUN_S = 0.01
 """How much later than it should anything may end before it is cut off: by then its own timer has run out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What came of a question, and whose it was: those who asked the same were answered by it."""
 
     outcome: PartnerAnswer | WuganError

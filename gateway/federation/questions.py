@@ -10,7 +10,7 @@ import functools
 import hashlib
 import hmac
 import unicodedata
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.errors import RefusedError
 from gateway.exchange.question import check_question
@@ -39,8 +39,7 @@ def is_official(name: str) -> bool:
     return len(name) <= MAX_OFFICIAL and bool(one_spelling(name))
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """The person asked about, as the agency's register has them.
 
     Args:
@@ -58,8 +57,7 @@ class Recipient:
     tells_since: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """Who asks and why; `official` is the agency's own name for the official and leaves only as a pseudonym.
 
     `fresh`: every member is asked anew, whatever is kept of earlier answers.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.errors import WuganError
@@ -126,13 +126,13 @@ class Rounds:
         if call.again and result.error is not None:
             self._failed[member_id] = result.error
         if member_id in self._plan.followed:
-            result = replace(result, followed=True)  # of one that was given up, too
+            result = result._replace(followed=True)  # of one that was given up, too
         if before is not None:
             recorded = before.recorded + result.recorded
             if not _replaces(call, result, before):
-                self._results[member_id] = replace(before, recorded=recorded)
+                self._results[member_id] = before._replace(recorded=recorded)
                 return
-            result = replace(result, recorded=recorded)
+            result = result._replace(recorded=recorded)
         self._results[member_id] = result
         self._under[member_id] = call.numbers
 
@@ -168,7 +168,7 @@ class Rounds:
         if result.answer is None or not plan.further.lacks(member_id, self._under[member_id]):
             return result
         awaited = member_id in plan.awaited
-        return replace(result, lacking=being_asked_again() if awaited else self._failed.get(member_id) or not_asked())
+        return result._replace(lacking=being_asked_again() if awaited else self._failed.get(member_id) or not_asked())
 
 
 def _replaces(call: Call, result: MemberResult, before: MemberResult) -> bool:

@@ -8,8 +8,7 @@ looked at.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.errors import RefusedError
 from gateway.federation.directory import Directory
@@ -29,8 +28,7 @@ _MOVE_KINDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Codes of GB/T 2260 from the agency's register; what is not known is empty or 0.
 
     Args:

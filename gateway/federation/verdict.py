@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -45,8 +44,7 @@ LACKING = Told(
 """Said where a death may be on record under a number that one member links and another was not asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One recipient: numbers as in the contract, days as civil days.
 
     Args:

@@ -7,7 +7,6 @@ same as of a check that is answered at once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple, Protocol, TypedDict
 
 from gateway.clock import civil_day
@@ -227,7 +226,7 @@ def _shown(answer: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -
     result = _result(answer, exchange_pb2.Answer.FromString(proof.payload), question, proof)
     if not answer.linked_unasked:
         return result
-    return replace(result, lacking=WuganError(answer.message_en, answer.message_zh))
+    return result._replace(lacking=WuganError(answer.message_en, answer.message_zh))
 
 
 def _came(event: Event, shown: agency_pb2.ProvinceAnswer, question: exchange_pb2.Question) -> MemberResult:
@@ -266,7 +265,7 @@ def _lacking(
         if result.answer is not None and result.member_id in late:
             further.hear(result.member_id, result.answer.findings)
     return [
-        replace(result, lacking=result.lacking or not_asked())
+        result._replace(lacking=result.lacking or not_asked())
         if result.answer is not None and further.lacks(result.member_id)
         else result
         for result in results
