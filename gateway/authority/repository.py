@@ -19,12 +19,12 @@ import datetime as dt
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Signature
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
@@ -59,10 +59,52 @@ class Lives:
 
 @dataclass(frozen=True, slots=True)
 class Current(Generic[S]):
-    """A role's metadata in force, and its file's bytes."""
+    """A role's metadata in force, its file's bytes, and who signed it, by key id."""
 
     signed: S
     data: bytes
+    signatures: dict[str, Signature]
+
+
+Mark = tuple[int, int, int]
+"""Tells a file from another one of the same name: when it was written, its number, its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownRoot:
+    """The newest root as it was read, while its file is that one and none follows it: every root is one higher."""
+
+    path: Path
+    follows: Path
+    mark: Mark
+    root: Root
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found in force, or put there, while all files that say so are those ones.
+
+    Args:
+        marks: path → mark of root, timestamp, snapshot and targets.
+        root: the newest root, by which they are signed.
+        timestamp: version of the timestamp.
+        version: of the directory.
+    """
+
+    marks: Mapping[Path, Mark]
+    root: Root
+    timestamp: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A file of metadata as it was just written, with a signature of each key that the root names for its role."""
+
+    path: Path
+    mark: Mark
+    root: Root
+    version: int
 
 
 class Repository:
@@ -82,7 +124,9 @@ class Repository:
         self._lives = lives
         self._passphrase = passphrase
         self._signers: dict[Path, CryptoSigner] = {}
-        self._known_root: tuple[object, Root] | None = None
+        self._known_root: _KnownRoot | None = None
+        self._known: _Known | None = None
+        self._made: dict[str, _Made] = {}
         self._named: dict[int, frozenset[str]] = {}
 
     def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
@@ -138,18 +182,21 @@ class Repository:
 
     def targets(self) -> Current[Targets]:
         """The targets in force. Raises as `timestamp`."""
-        snapshot = self._read(Snapshot, f"{self.timestamp().signed.snapshot_meta.version}.{Snapshot.type}.json")
-        targets = self._read(Targets, f"{snapshot.signed.meta[f'{Targets.type}.json'].version}.{Targets.type}.json")
-        self._require_signed(snapshot)
-        self._require_signed(targets)
-        return targets
+        return self._walked()[0]
 
     def published(self) -> int:
-        """Version of the directory in force; 0 before the first, and while one of its roles must be signed anew."""
+        """Version of the directory in force; 0 before the first, and while one of its roles must be signed anew.
+
+        Read and verified when one of the files is another one than last time.
+        """
+        known = self._still_known()
+        if known is not None:
+            return known.version
         try:
-            return self.targets().signed.version
+            targets, self._known = self._walked()
         except StoreError:
             return 0
+        return targets.signed.version
 
     def publish(self, make: Callable[[int, dt.datetime], bytes], now: dt.datetime, above: int = 0) -> int:
         """Publish a directory.
@@ -171,9 +218,12 @@ class Repository:
         data = make(version, expires)
         described = TargetFile.from_data(TARGET, data, _HASHES)
         targets = Targets(version=version, expires=expires, targets={TARGET: described})
-        self._write(self._targets / f"{hashlib.sha256(data).hexdigest()}.{TARGET}", data)
+        name = f"{hashlib.sha256(data).hexdigest()}.{TARGET}"
+        self._write(self._targets / name, data)
         signed = self._sign(targets, f"{version}.{Targets.type}.json")
+        self._named[version] = frozenset({name})
         self._publish_snapshot(MetaFile.from_data(version, signed, _HASHES), now, above)
+        self._know_signed()
         self._prune()
         return version
 
@@ -268,8 +318,9 @@ class Repository:
             version=version, expires=_day(now + self._lives.snapshot), meta={f"{Targets.type}.json": targets}
         )
         data = self._sign(snapshot, f"{version}.{Snapshot.type}.json")
+        known = self._still_known()
         try:
-            last = self._read(Timestamp, "timestamp.json").signed.version
+            last = known.timestamp if known is not None else self._read(Timestamp, "timestamp.json").signed.version
         except StoreError:
             last = 0
         self._publish_timestamp(MetaFile.from_data(version, data, _HASHES), max(last, above) + 1, now)
@@ -279,7 +330,8 @@ class Repository:
         self._sign(Timestamp(version=version, expires=expires, snapshot_meta=snapshot), "timestamp.json")
 
     def _sign(self, signed: Targets | Snapshot | Timestamp, name: str) -> bytes:
-        role = self._root_in_force().roles[signed.type]
+        root = self._root_in_force()
+        role = root.roles[signed.type]
         metadata: Metadata[Any] = Metadata(signed)
         for keyid in role.keyids:
             path = self._keys / f"{signed.type}-{keyid[:16]}.pem"
@@ -287,7 +339,11 @@ class Repository:
                 self._signers[path] = _signer(path, self._passphrase)
             metadata.sign(self._signers[path], append=True)
         data = metadata.to_bytes()
+        self._made.pop(signed.type, None)
         self._write(self._metadata / name, data)
+        mark = _mark_of(self._metadata / name)
+        if mark is not None and metadata.signatures.keys() == set(role.keyids):
+            self._made[signed.type] = _Made(self._metadata / name, mark, root, signed.version)
         return data
 
     def _write_root(self, root: Root, signers: Sequence[CryptoSigner]) -> bytes:
@@ -318,16 +374,62 @@ class Repository:
         return max(versions(self._metadata, role), default=0)
 
     def _root_in_force(self) -> Root:
-        """The newest root, to be looked at only: it is read anew only when its file is another one."""
-        path = self._metadata / f"{self._newest(Root.type)}.{Root.type}.json"
+        """The newest root, to be looked at only: it is read anew only when its file is another one, or one follows."""
+        known = self._known_root
+        if known is not None and _mark_of(known.path) == known.mark and not known.follows.exists():
+            return known.root
+        newest = self._newest(Root.type)
+        path = self._metadata / f"{newest}.{Root.type}.json"
+        mark = _mark_of(path)
+        if mark is None:
+            raise _damaged(path)
+        root = self._read(Root, path.name).signed
+        self._known_root = _KnownRoot(path, self._metadata / f"{newest + 1}.{Root.type}.json", mark, root)
+        return root
+
+    def _still_known(self) -> _Known | None:
+        """What was last found in force, if every file that says so is still the same."""
+        known = self._known
         try:
-            found = path.stat()
-        except OSError as error:
-            raise _damaged(path) from error
-        mark = path, found.st_mtime_ns, found.st_ino, found.st_size
-        if self._known_root is None or self._known_root[0] != mark:
-            self._known_root = mark, self._read(Root, path.name).signed
-        return self._known_root[1]
+            same = known is not None and known.root is self._root_in_force()
+        except StoreError:
+            return None
+        if known is None or not same or any(_mark_of(path) != mark for path, mark in known.marks.items()):
+            return None
+        return known
+
+    def _walked(self) -> tuple[Current[Targets], _Known]:
+        """The targets in force, by way of timestamp and snapshot, each signed as the newest root wants it.
+
+        Raises:
+            StoreError: as `timestamp`.
+        """
+        root, marks = self._root_in_force(), dict[Path, Mark]()
+
+        def read(kind: type[S], name: str) -> Current[S]:
+            path = self._metadata / name
+            # The mark before the bytes: what is written in between is read again next time.
+            mark = _mark_of(path)
+            if mark is None:
+                raise _damaged(path)
+            marks[path] = mark
+            current = self._read(kind, name)
+            self._require_signed(current)
+            return current
+
+        timestamp = read(Timestamp, "timestamp.json").signed
+        snapshot = read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
+        targets = read(Targets, f"{snapshot.meta[f'{Targets.type}.json'].version}.{Targets.type}.json")
+        return targets, _Known(marks, root, timestamp.version, targets.signed.version)
+
+    def _know_signed(self) -> None:
+        """What was just put in force is known without reading it, where the root's very keys signed all of it."""
+        parts, root = [self._made.pop(role, None) for role in ONLINE], self._root_in_force()
+        if any(part is None or part.root is not root for part in parts):
+            return
+        marks = {part.path: part.mark for part in parts if part is not None}
+        targets, _, timestamp = (part.version for part in parts if part is not None)
+        self._known = _Known(marks, root, timestamp, targets)
 
     def _read(self, kind: type[S], name: str) -> Current[S]:
         path = self._metadata / name
@@ -338,10 +440,10 @@ class Repository:
             raise _damaged(path) from error
         if not isinstance(metadata.signed, kind):
             raise _damaged(path)
-        return Current(metadata.signed, data)
+        return Current(metadata.signed, data, metadata.signatures)
 
     def _require_signed(self, current: Current[S]) -> None:
-        metadata: Metadata[Any] = Metadata.from_bytes(current.data)
+        metadata: Metadata[Any] = Metadata(current.signed, current.signatures)
         try:
             self._root_in_force().verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
         except RepositoryError as error:
@@ -352,10 +454,11 @@ class Repository:
 
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""
+        there = by_role(self._metadata)
         for role in (Targets.type, Snapshot.type):
-            for version in sorted(versions(self._metadata, role), reverse=True)[KEPT:]:
+            for version in sorted(there[role], reverse=True)[KEPT:]:
                 (self._metadata / f"{version}.{role}.json").unlink(missing_ok=True)
-        left = versions(self._metadata, Targets.type)
+        left = sorted(there[Targets.type], reverse=True)[:KEPT]
         kept = self._named = {version: self._named.get(version) or self._names(version) for version in left}
         # By what is named, not by the files' times: a clock that was ahead makes old files the newest for months.
         for name in set(os.listdir(self._targets)).difference(*kept.values()):  # noqa: PTH208
@@ -404,6 +507,27 @@ def _damaged(path: Path) -> StoreError:
 
 def versions(metadata: Path, role: str) -> list[int]:
     """Versions of a role's files in the folder of the metadata, in no order. Waits for the disk."""
-    # Not as paths: it is asked several times a publication, and there are hundreds of files.
-    found = map(_NUMBERED.fullmatch, os.listdir(metadata))  # noqa: PTH208
-    return [int(match[1]) for match in found if match and match[2] == role]
+    return by_role(metadata)[role]
+
+
+def by_role(metadata: Path) -> Mapping[str, list[int]]:
+    """The same of every role that has numbered files."""
+    found: dict[str, list[int]] = {Root.type: [], Targets.type: [], Snapshot.type: []}
+    # Not as paths: there are hundreds of files.
+    for match in map(_NUMBERED.fullmatch, os.listdir(metadata)):  # noqa: PTH208
+        if match:
+            found[match[2]].append(int(match[1]))
+    return found
+
+
+def _mark(path: Path) -> Mark:
+    found = os.stat(path)  # noqa: PTH116  asked of four files with each publication and each look at what is in force
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _mark_of(path: Path) -> Mark | None:
+    """None: it is not there."""
+    try:
+        return _mark(path)
+    except OSError:
+        return None
