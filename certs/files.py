@@ -57,6 +57,7 @@ def write_files(files: Mapping[Path, bytes], *, mode: int, replace: bool, lastin
         KeyFileError: as `write_file`; those before the one that it is about are there.
     """
     temporaries: dict[Path, Path] = {}
+    done: set[Path] = set()
     path = Path()
     try:
         try:
@@ -71,10 +72,11 @@ def write_files(files: Mapping[Path, bytes], *, mode: int, replace: bool, lastin
                         # A link fails when the name is taken; a rename would replace it.
                         path.hardlink_to(temporaries[path])
                         temporaries[path].unlink()
+                    done.add(path)
                 if lasting:
                     _sync_folder(folder)
         finally:
-            for temporary in temporaries.values():
+            for temporary in (temporaries[left] for left in temporaries if left not in done):
                 temporary.unlink(missing_ok=True)
     except FileExistsError as error:
         raise KeyFileError(

@@ -148,8 +148,7 @@ class Archive:
             issuing_cas, kept, member_cas = taken_back.issuing_cas(), taken_back.kept(), taken_back.member_cas()
         make = functools.partial(self._directory, listed, issuing_cas, kept, member_cas)
         version = self._repository.publish(make, self.now(), above=above)
-        taken_back.published(issuing_cas, member_cas)
-        self._membership.mark_published(version)
+        self._membership.mark_published(version, taken_back.published(issuing_cas, member_cas))
         return version
 
     def _directory(

@@ -47,9 +47,8 @@ class Listening(Accepting):
             if 0 in results:
                 if self._membership.unpublished():
                     self._publish()
-                rows = self._membership.rows()
                 results = [
-                    rows[publications[at].member_id].version if result == 0 else result
+                    self._membership.version(publications[at].member_id) if result == 0 else result
                     for at, result in enumerate(results)
                 ]
             return results

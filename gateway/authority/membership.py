@@ -125,6 +125,11 @@ class Membership:
         found = self._all("select entry, sequence, publication, version from member where member_id = ?", member_id)
         return Row(directory_pb2.Member.FromString(found[0][0]), *found[0][1:]) if found else None
 
+    def version(self, member_id: str) -> int:
+        """The first directory that lists what is on record of a member; 0 until there is one, and where it is none."""
+        found = self._all("select version from member where member_id = ?", member_id)
+        return int(found[0][0]) if found else 0
+
     def issuers_of_revoked(self, serial: bytes) -> frozenset[bytes]:
         """SHA-256 of the CAs that issued a certificate of that serial number which was taken back."""
         return frozenset(row[0] for row in self._all("select issuer from revocation where serial = ?", serial))
@@ -206,11 +211,18 @@ class Membership:
         """Whether something was changed since the last publication."""
         return self.revision() != self.state("published revision")
 
-    def mark_published(self, version: int) -> None:
-        """Everything on the record is in the directory of this version."""
+    def mark_published(self, version: int, told: Mapping[str, int]) -> None:
+        """Everything on the record is in the directory of this version.
+
+        Args:
+            version: of the directory.
+            told: counters of what else it tells, noted with it.
+        """
         with self._faults():
             self._database.execute("begin immediate")
             self._run("update member set version = ? where version = 0", version)
+            for name, value in told.items():
+                self.count(name, value)
             self.count("published revision", self.state("revision"))
             self._database.execute("commit")
 

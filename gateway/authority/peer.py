@@ -6,6 +6,8 @@ certificate still counts.
 
 from __future__ import annotations
 
+import functools
+
 from aiohttp import web
 
 from certs.chain import parse_identity
@@ -24,7 +26,7 @@ def client(request: web.Request, federation: str) -> tuple[Identity, bytes]:
     """
     certificate = tls_peer(request)
     try:
-        identity = parse_identity(certificate or b"")
+        identity = _identity(certificate or b"")
     except CertsError as error:
         raise _stranger() from error
     if certificate is None or identity.federation != federation or identity.role != ROLE_GATEWAY:
@@ -35,9 +37,15 @@ def client(request: web.Request, federation: str) -> tuple[Identity, bytes]:
 def member_of(certificate: bytes | None) -> str:
     """Whose certificate (DER) it is, for the log; "" where that cannot be read."""
     try:
-        return parse_identity(certificate or b"").member_id
+        return _identity(certificate or b"").member_id
     except CertsError:
         return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _identity(certificate: bytes) -> Identity:
+    """As `parse_identity`: what a certificate says is read once, not with each request of its connection."""
+    return parse_identity(certificate)
 
 
 def _stranger() -> RefusedError:

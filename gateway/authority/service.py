@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import math
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -210,20 +211,17 @@ class DirectoryService:
 
     async def _watch(self) -> None:
         """Notice a new timestamp, whoever wrote it."""
-        timestamp = self._tuf / "metadata" / "timestamp.json"
-        known = None
+        timestamp, known = str(self._tuf / "metadata" / "timestamp.json"), None
         while True:
-            with contextlib.suppress(OSError):
-                found = timestamp.stat()
-                mark = (found.st_mtime_ns, found.st_ino, found.st_size)
-                if mark != known:
-                    before = self._version
-                    version = await asyncio.to_thread(self._office.version)
-                    if self._version != before:
-                        continue  # a member published meanwhile: what was looked up may be the version before that
-                    known = mark
-                    if version and version != before:
-                        self._announce(version)
+            mark = _mark(timestamp)
+            if mark not in (known, None):
+                before = self._version
+                version = await asyncio.to_thread(self._office.version)
+                if self._version != before:
+                    continue  # a member published meanwhile: what was looked up may be the version before that
+                known = mark
+                if version and version != before:
+                    self._announce(version)
             await asyncio.sleep(WATCH_S)
 
     # what members tell
@@ -288,28 +286,47 @@ class DirectoryService:
 
     async def _report_seen(self, request: web.Request) -> Message:
         version = (await _body(request, authority_pb2.DirectorySeen)).version
-        member_id = await self._peer(request)
-        if version < 1:
-            raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
-        if version > self._version and version > await asyncio.to_thread(self._office.version):
+        member_id, certificate = self._client(request)
+        found = await asyncio.to_thread(self._with_seen, member_id, certificate, version)
+        if found is None:
             error = _not_published()
             request[_WHY] = error.en
             raise error
-        self._seen[member_id] = (version, self._clock.now_ms())
-        return await self._seen_report()
+        report, self._seen[member_id] = found
+        return report
+
+    def _with_seen(
+        self, member_id: str, certificate: bytes, version: int
+    ) -> tuple[authority_pb2.SeenReport, tuple[int, int]] | None:
+        """In a thread, in one piece: who works with which version once this member works with that one, and since when
+        it does; None where there is no such version yet.
+        """
+        self._office.require_peer(member_id, certificate)
+        if version < 1:
+            raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
+        if version > self._version and version > self._office.version():
+            return None
+        seen = version, self._clock.now_ms()
+        return self._office.report({**self._seen, member_id: seen}), seen
 
     async def _tell_seen(self, request: web.Request) -> Message:
-        await self._peer(request)
-        return await self._seen_report()
+        return await asyncio.to_thread(self._told, *self._client(request))
 
-    async def _seen_report(self) -> authority_pb2.SeenReport:
-        return await asyncio.to_thread(self._office.report, dict(self._seen))
+    def _told(self, member_id: str, certificate: bytes) -> authority_pb2.SeenReport:
+        """In a thread."""
+        self._office.require_peer(member_id, certificate)
+        return self._office.report(dict(self._seen))
 
-    async def _peer(self, request: web.Request) -> str:
+    def _client(self, request: web.Request) -> tuple[str, bytes]:
+        """Which member's gateway asks, and its certificate; whether it still counts is not said by that."""
         identity, certificate = client(request, self._federation)
         request[_MEMBER] = identity.member_id
-        await asyncio.to_thread(self._office.require_peer, identity.member_id, certificate)
-        return identity.member_id
+        return identity.member_id, certificate
+
+    async def _peer(self, request: web.Request) -> str:
+        member_id, certificate = self._client(request)
+        await asyncio.to_thread(self._office.require_peer, member_id, certificate)
+        return member_id
 
     async def _keep_seen(self) -> None:
         while True:
@@ -389,6 +406,15 @@ async def authority_app(
 
         app.on_shutdown.append(close_streams)
         yield app
+
+
+def _mark(path: str) -> tuple[int, int, int] | None:
+    """Tells a file from another one of the same name; None where it is not there."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  twenty times a second, for as long as the authority runs
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Message]]) -> Handler:

@@ -126,9 +126,10 @@ class TakenBack:
         built_in = [ca.certificate.public_bytes(Encoding.DER) for ca in self._authority.issuing.all]
         return [*built_in, *(ca.certificate for ca in self._membership.accepted())]
 
-    def published(self, issuing_cas: Sequence[bytes], member_cas: Sequence[directory_pb2.MemberCa]) -> None:
-        """Note which CAs the directory tells of."""
-        self._membership.count(_ISSUING, _mark(issuing_cas, member_cas))
+    @staticmethod
+    def published(issuing_cas: Sequence[bytes], member_cas: Sequence[directory_pb2.MemberCa]) -> Mapping[str, int]:
+        """Which CAs the directory tells of, for `Membership.mark_published`."""
+        return {_ISSUING: _mark(issuing_cas, member_cas)}
 
     def adopt(self) -> None:
         """Put on the record whatever the ledger has revoked.

@@ -456,6 +456,32 @@ async def test_a_member_that_has_seen_a_newer_directory_is_told_what_that_means_
     assert (line["member"], line["reason"]) == (ZHEJIANG, problem["detail"])
 
 
+async def test_a_certificate_revoked_while_its_connection_is_open_neither_tells_nor_is_told_anything(
+    served: Served, world: World
+) -> None:
+    """Whose certificate it is, is read once for a connection; whether it counts is asked with every request."""
+    mine, theirs = world.keys_of(ZHEJIANG), world.keys_of(ANHUI)
+    await asyncio.to_thread(world.office.add, world.entry(ZHEJIANG, mine), world.entry(ANHUI, theirs, region=340000))
+    path, body = f"{served.url}/directory/seen", authority_pb2.DirectorySeen(version=2).SerializeToString()
+    kind = {"Content-Type": service.PROTOBUF}
+    async with served.session(theirs) as session:
+
+        async def asked() -> list[int]:
+            async with session.get(path, server_hostname=NAME) as read:
+                await read.read()
+            async with session.post(path, data=body, headers=kind, server_hostname=NAME) as told:
+                await told.read()
+            publication = theirs.publication(1).SerializeToString()
+            keys_path = f"{served.url}/directory/keys"
+            async with session.post(keys_path, data=publication, headers=kind, server_hostname=NAME) as published:
+                await published.read()
+            return [read.status, told.status, published.status]
+
+        assert await asked() == [200, 200, 200]
+        await asyncio.to_thread(world.office.revoke_pem, theirs.tls_pem, reason=1)
+        assert await asked() == [403, 403, 403]
+
+
 async def test_what_was_seen_is_written_down_when_it_stops(world: World, tmp_path: Path) -> None:
     made = world.keys_of(ZHEJIANG)
     world.office.add(world.entry(ZHEJIANG, made))
