@@ -17,6 +17,7 @@ from certs.authority import Authority
 from certs.errors import EnrolmentError, LedgerError
 from certs.identity import Identity
 from certs.ledger import Ledger
+from certs.ledger_file import LedgerFile
 from certs.records import Record
 
 FEDERATION = "test.wugan.internal"
@@ -235,6 +236,41 @@ def test_what_a_thief_had_issued_does_not_keep_the_holder_out_once_it_was_revoke
     for serial in stolen:
         authority.ledger.revoke(serial, x509.ReasonFlags.key_compromise, now)
     leaf(authority, now)
+
+
+def test_what_has_expired_or_was_revoked_takes_no_room_of_a_member(
+    authority: Authority, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_OF_MEMBER", 3)
+    made = [leaf(authority, now).serial_number for _ in range(3)]
+    with pytest.raises(LedgerError, match="not expired"):
+        leaf(authority, now)
+    authority.ledger.revoke(made[0], x509.ReasonFlags.superseded, now)
+    leaf(authority, now)
+    with pytest.raises(LedgerError, match="not expired"):
+        leaf(authority, now)
+    leaf(authority, now + dt.timedelta(days=31))
+
+
+def test_what_a_holder_has_is_counted_by_an_index_alone(
+    authority: Authority, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each certificate costs as many looks into the file as its member has certificates."""
+    counts: list[tuple[str, tuple[object, ...]]] = []
+    one = LedgerFile.one
+
+    def noted(file: LedgerFile, statement: str, *values: object) -> Any:
+        counts.append((statement, values))
+        return one(file, statement, *values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LedgerFile, "one", noted)
+        leaf(authority, now)
+    counted = [(statement, values) for statement, values in counts if "count(*)" in statement]
+    assert len(counted) == 2
+    for statement, values in counted:
+        plan = authority.ledger._file.all(f"EXPLAIN QUERY PLAN {statement}", *values)
+        assert all("COVERING INDEX" in row[3] for row in plan), plan
 
 
 def issued_on(authority: Authority, now: dt.datetime, grounds: str, profile: str = "tls") -> int:
