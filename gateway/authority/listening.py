@@ -159,6 +159,12 @@ class Listening(Accepting):
         """The entry without what was revoked, if something of each kind is left: a gateway that renews a revoked key
         lists both until it uses the new one. Where nothing is left it stays as it is, and is refused with the reason.
         """
+        barred = self._membership.barred()
+        keys = {key.key_id for key in (*entry.signing_keys, *entry.encryption_keys)}
+        serials = {presented(der).serial for der in entries.certificates(entry)}
+        # Asked once for all: mostly nothing of it was ever revoked.
+        if barred.isdisjoint(keys) and not self._membership.any_revoked(serials):
+            return entry
         with translated():
-            kept = entries.without_revoked(entry, self._membership.barred(), self._taken_back().is_revoked)
+            kept = entries.without_revoked(entry, barred, self._taken_back().is_revoked)
         return entry if entries.lost_a_kind(entry, kept) else kept

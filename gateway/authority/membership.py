@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -133,6 +133,11 @@ class Membership:
     def issuers_of_revoked(self, serial: bytes) -> frozenset[bytes]:
         """SHA-256 of the CAs that issued a certificate of that serial number which was taken back."""
         return frozenset(row[0] for row in self._all("select issuer from revocation where serial = ?", serial))
+
+    def any_revoked(self, serials: Collection[bytes]) -> bool:
+        """Whether a certificate of one of these serial numbers, whoever issued it, was taken back."""
+        among = ", ".join("?" * len(serials))
+        return bool(self._all(f"select 1 from revocation where serial in ({among}) limit 1", *serials))  # noqa: S608
 
     def put(self, row: Row) -> None:
         """Add a member, or replace what is said of it."""
