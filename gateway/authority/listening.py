@@ -160,7 +160,7 @@ class Listening(Accepting):
         lists both until it uses the new one. Where nothing is left it stays as it is, and is refused with the reason.
         """
         barred = self._membership.barred()
-        keys = {key.key_id for key in (*entry.signing_keys, *entry.encryption_keys)}
+        keys = {key.key_id for key in entry.signing_keys} | {key.key_id for key in entry.encryption_keys}
         serials = {presented(der).serial for der in entries.certificates(entry)}
         # Asked once for all: mostly nothing of it was ever revoked.
         if barred.isdisjoint(keys) and not self._membership.any_revoked(serials):
