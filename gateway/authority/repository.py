@@ -8,9 +8,9 @@
     tuf-keys/                       keys of targets, snapshot and timestamp: needed at each publication
     tuf-root-keys/                  keys of the root, each under its own passphrase: to be taken away, one a custodian
 
-Owns: these files, their order and their expiry. Every file is written whole and synced before the one that names it, so
-a crash leaves the version before in force. Refuses: knowing what a directory says, and working without the lock
-(`gateway.authority.lock`), which its callers hold.
+Owns: these files, their order and their expiry. Every file is whole, and all are synced before the timestamp that puts
+them in force, so a crash leaves the version before in force. Refuses: knowing what a directory says, and working
+without the lock (`gateway.authority.lock`), which its callers hold.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
 from securesystemslib.signer import CryptoSigner, Signature
@@ -30,7 +31,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetF
 
 from certs import keys
 from certs.errors import CertsError
-from certs.files import PUBLIC, read_public, write_file
+from certs.files import PUBLIC, read_public, write_file, write_files
 from certs.profiles import STEP_BACK
 from gateway.errors import ConfigError, StoreError
 
@@ -95,6 +96,16 @@ class _Known:
     root: Root
     timestamp: int
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """Metadata as they will be written, the root by which they were signed, and whether by each key that it names."""
+
+    signed: Targets | Snapshot | Timestamp
+    data: bytes
+    root: Root
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +230,14 @@ class Repository:
         described = TargetFile.from_data(TARGET, data, _HASHES)
         targets = Targets(version=version, expires=expires, targets={TARGET: described})
         name = f"{hashlib.sha256(data).hexdigest()}.{TARGET}"
-        self._write(self._targets / name, data)
-        signed = self._sign(targets, f"{version}.{Targets.type}.json")
+        snapshot_file = self._publish_parts(targets, {self._targets / name: data}, now, above)
         self._named[version] = frozenset({name})
-        self._publish_snapshot(MetaFile.from_data(version, signed, _HASHES), now, above)
+        known = self._still_known()
+        try:
+            last = known.timestamp if known is not None else self._read(Timestamp, "timestamp.json").signed.version
+        except StoreError:
+            last = 0
+        self._publish_timestamp(snapshot_file, max(last, above) + 1, now)
         self._know_signed()
         self._prune()
         return version
@@ -312,24 +327,28 @@ class Repository:
         self._write_root(root, signers)
         return root.version
 
-    def _publish_snapshot(self, targets: MetaFile, now: dt.datetime, above: int) -> None:
-        version = max(self._newest(Snapshot.type), above) + 1
+    def _publish_parts(self, targets: Targets, others: Mapping[Path, bytes], now: dt.datetime, above: int) -> MetaFile:
+        """Write whatever else is to be there, the targets, and a snapshot that names them; what names that.
+
+        All are on the disk when it returns. Before, a power cut may leave any of them: nothing in force names one.
+        """
+        signed = self._sign(targets)
         snapshot = Snapshot(
-            version=version, expires=_day(now + self._lives.snapshot), meta={f"{Targets.type}.json": targets}
+            version=max(self._newest(Snapshot.type), above) + 1,
+            expires=_day(now + self._lives.snapshot),
+            meta={f"{Targets.type}.json": MetaFile.from_data(targets.version, signed.data, _HASHES)},
         )
-        data = self._sign(snapshot, f"{version}.{Snapshot.type}.json")
-        known = self._still_known()
-        try:
-            last = known.timestamp if known is not None else self._read(Timestamp, "timestamp.json").signed.version
-        except StoreError:
-            last = 0
-        self._publish_timestamp(MetaFile.from_data(version, data, _HASHES), max(last, above) + 1, now)
+        named = self._sign(snapshot)
+        parts = {f"{targets.version}.{Targets.type}.json": signed, f"{snapshot.version}.{Snapshot.type}.json": named}
+        self._write(parts, others)
+        return MetaFile.from_data(snapshot.version, named.data, _HASHES)
 
     def _publish_timestamp(self, snapshot: MetaFile, version: int, now: dt.datetime) -> None:
         expires = _day(now + self._lives.timestamp)
-        self._sign(Timestamp(version=version, expires=expires, snapshot_meta=snapshot), "timestamp.json")
+        timestamp = Timestamp(version=version, expires=expires, snapshot_meta=snapshot)
+        self._write({"timestamp.json": self._sign(timestamp)})
 
-    def _sign(self, signed: Targets | Snapshot | Timestamp, name: str) -> bytes:
+    def _sign(self, signed: Targets | Snapshot | Timestamp) -> _Signed:
         root = self._root_in_force()
         role = root.roles[signed.type]
         metadata: Metadata[Any] = Metadata(signed)
@@ -338,13 +357,19 @@ class Repository:
             if path not in self._signers:  # the name is the key's, so another key has another name
                 self._signers[path] = _signer(path, self._passphrase)
             metadata.sign(self._signers[path], append=True)
-        data = metadata.to_bytes()
-        self._made.pop(signed.type, None)
-        self._write(self._metadata / name, data)
-        mark = _mark_of(self._metadata / name)
-        if mark is not None and metadata.signatures.keys() == set(role.keyids):
-            self._made[signed.type] = _Made(self._metadata / name, mark, root, signed.version)
-        return data
+        complete = metadata.signatures.keys() == set(role.keyids)
+        return _Signed(signed, metadata.to_bytes(), root, complete)
+
+    def _write(self, parts: Mapping[str, _Signed], others: Mapping[Path, bytes] = MappingProxyType({})) -> None:
+        """Write metadata by their names, after other files; a folder is waited for once."""
+        for part in parts.values():
+            self._made.pop(part.signed.type, None)
+        files = {self._metadata / name: part.data for name, part in parts.items()}
+        write_files({**others, **files}, mode=PUBLIC, replace=True)
+        for path, part in zip(files, parts.values(), strict=True):
+            mark = _mark_of(path)
+            if mark is not None and part.complete:
+                self._made[part.signed.type] = _Made(path, mark, part.root, part.signed.version)
 
     def _write_root(self, root: Root, signers: Sequence[CryptoSigner]) -> bytes:
         metadata = Metadata(root)
@@ -352,7 +377,7 @@ class Repository:
             metadata.sign(signer, append=True)
         root.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
         data = metadata.to_bytes()
-        self._write(self._metadata / f"{root.version}.{Root.type}.json", data)
+        write_file(self._metadata / f"{root.version}.{Root.type}.json", data, mode=PUBLIC, replace=True)
         return data
 
     def _new_root_key(self, passphrase: bytes) -> CryptoSigner:
@@ -448,9 +473,6 @@ class Repository:
             self._root_in_force().verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
         except RepositoryError as error:
             raise _damaged(self._metadata / f"{metadata.signed.type}.json") from error
-
-    def _write(self, path: Path, data: bytes) -> None:
-        write_file(path, data, mode=PUBLIC, replace=True)
 
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""

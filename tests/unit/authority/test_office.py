@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from certs import files
 from gateway.authority.membership import Membership, Row
 from gateway.authority.office import Office
 from gateway.authority.repository import Repository
@@ -307,21 +309,56 @@ async def test_what_a_crash_left_unpublished_is_published_at_the_next_start(
 async def test_a_crash_at_any_file_of_a_publication_leaves_the_version_before_in_force(
     world: World, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    write, left = Repository._write, [steps - 1]
+    replace, left = Path.replace, [steps - 1]
 
-    def until(repository: Repository, path: Path, data: bytes) -> None:
-        if not left[0]:
-            raise StoreError("power cut", "断电")
-        left[0] -= 1
-        write(repository, path, data)
+    def until(path: Path, target: Path) -> Path:
+        if "tuf" in target.parts:
+            if not left[0]:
+                raise StoreError("power cut", "断电")
+            left[0] -= 1
+        return replace(path, target)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Repository, "_write", until)
+        patched.setattr(Path, "replace", until)
         with pytest.raises(StoreError):
             world.office.add(world.entry(ZHEJIANG))
     assert (await world.directory()).version == 1
     world.office.upkeep()
     assert (await world.directory()).member_ids() == (ZHEJIANG,)
+
+
+def test_what_is_put_in_force_is_on_the_disk_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    replace, sync, flush = Path.replace, files._sync_folder, os.fsync
+
+    def named(path: Path, target: Path) -> Path:
+        steps.append(f"{target.name.split('.')[-2]} named" if "tuf" in target.parts else "other")
+        return replace(path, target)
+
+    def synced(folder: Path) -> None:
+        steps.append(f"{folder.name}/ synced")
+        sync(folder)
+
+    def written(descriptor: int) -> None:
+        steps.append("synced")
+        flush(descriptor)
+
+    monkeypatch.setattr(Path, "replace", named)
+    monkeypatch.setattr(files, "_sync_folder", synced)
+    monkeypatch.setattr(os, "fsync", written)
+    world.office.publish()
+    assert [step for step in steps if step != "synced"] == [
+        "directory named",
+        "targets/ synced",
+        "targets named",
+        "snapshot named",
+        "metadata/ synced",
+        "timestamp named",
+        "metadata/ synced",
+    ]
+    assert steps[:3] == ["synced"] * 3, "nothing takes its name before everything is written"
+    before, after = steps.index("snapshot named"), steps.index("timestamp named")
+    assert steps[before + 1 : after] == ["metadata/ synced", "synced", "synced"], "the folder, and the timestamp itself"
 
 
 async def test_two_processes_do_not_meet(world: World) -> None:
