@@ -110,6 +110,7 @@ class Archive:
             DirectoryError: it would not, or one is.
         """
         judged = self._trust.judge(entry)
+        self._trust.remember(judged)
         if not self._membership.barred().isdisjoint(judged.outline.key_ids):
             raise DirectoryError(
                 "a key was revoked and is never listed again; make a new one",

@@ -160,6 +160,15 @@ class DirectoryTrust:
         before = self._of.get(entry.member_id)
         return self._known.get(digest) or judge(entry, digest, self.federation, self.roots, before)
 
+    def remember(self, judged: Judged) -> None:
+        """Let the next entry of that member be judged by what is other in it, as after a directory that was verified.
+
+        For whoever judges entries alone, one after the other.
+        """
+        if len(self._of) >= MAX_MEMBERS:
+            self._of.clear()
+        self._of[judged.member.member_id] = judged
+
     def _check_head(self, directory: directory_pb2.Directory, digest: bytes, now_ms: int, seen: Seen | None) -> None:
         if directory.federation != self.federation:
             raise refused("it is of another federation", "属于其他联盟")

@@ -9,6 +9,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -18,8 +19,10 @@ from gateway.authority.membership import Membership, Row
 from gateway.authority.office import Office
 from gateway.authority.repository import Repository
 from gateway.errors import AccessError, ConfigError, DirectoryError, EnvelopeError, RefusedError, StoreError, WuganError
+from gateway.federation import directory_entries
 from tests.unit.authority.authority_world import ANHUI, JINHUA, ROOT_PASSPHRASES, ZHEJIANG, World
 from tests.unit.federation.tuf_world import HOUR_S
+from wugan.federation.v1 import directory_pb2
 
 
 def taken(world: World, *publications: object) -> list[int | WuganError]:
@@ -107,6 +110,32 @@ async def test_another_members_keys_cannot_be_published(world: World) -> None:
     publication.member_id = ZHEJIANG
     [error] = taken(world, publication)
     assert isinstance(error, DirectoryError)
+
+
+def test_of_a_publication_only_what_is_new_is_judged_and_the_bad_key_is_found_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[str] = []
+    judge = directory_entries._encryption_key
+
+    def counted(key: directory_pb2.EncryptionKey, member_id: str) -> Any:
+        judged.append(key.key_id)
+        return judge(key, member_id)
+
+    monkeypatch.setattr(directory_entries, "_encryption_key", counted)
+    first, second, bad = (world.keys_of(ZHEJIANG) for _ in range(3))
+    world.office.add(world.entry(ZHEJIANG))
+    assert taken(world, first.publication(1)) == [3]
+    judged.clear()
+    assert taken(world, second.publication(2, first)) == [4]
+    assert judged == [second.encryption.key_id]
+    bad.encryption.public_key = bad.encryption.public_key[:-1] + bytes([bad.encryption.public_key[-1] ^ 1])
+    for sequence in (3, 4):
+        assert isinstance(taken(world, bad.publication(sequence, second))[0], DirectoryError), "whatever was before"
+    changed = world.keys_of(ZHEJIANG)
+    changed.encryption.CopyFrom(second.encryption)
+    changed.encryption.not_after_ms = changed.encryption.not_before_ms
+    assert isinstance(taken(world, changed.publication(5))[0], DirectoryError), "a known key under other dates"
 
 
 async def test_what_is_not_published_any_more_is_taken_out(world: World) -> None:
