@@ -349,17 +349,22 @@ class Delegating(Thief):
         role.sign(signer)
         delegated = DelegatedRole(self.NAME, [key.keyid], 1, terminating=False, paths=["*"])
         delegations = Delegations({key.keyid: key}, {self.NAME: delegated})
-        top = self._sign(Targets(version, expires=expires, delegations=delegations), f"{version}.targets.json")
+        top = self._put(Targets(version, expires=expires, delegations=delegations), f"{version}.targets.json")
         (self._metadata / f"1.{parse.quote(self.NAME, '')}.json").write_bytes(role.to_bytes())
         meta = {
             "targets.json": MetaFile.from_data(version, top, hashes),
             f"{self.NAME}.json": MetaFile.from_data(1, role.to_bytes(), hashes),
         }
-        snapshot = self._sign(Snapshot(version, expires=expires, meta=meta), f"{version}.snapshot.json")
+        snapshot = self._put(Snapshot(version, expires=expires, meta=meta), f"{version}.snapshot.json")
         self._publish_timestamp(MetaFile.from_data(version, snapshot, hashes), version, world.now)
         (self._targets / f"{hashlib.sha256(data).hexdigest()}.directory.pb").write_bytes(data)
         shutil.rmtree(world.mirror)
         shutil.copytree(self._metadata.parent, world.mirror)
+
+    def _put(self, signed: Targets | Snapshot, name: str) -> bytes:
+        made = self._sign(signed)
+        self._write({name: made})
+        return made.data
 
 
 async def test_stolen_online_keys_cannot_have_a_gateway_write_where_they_like(world: World, tmp_path: Path) -> None:
