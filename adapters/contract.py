@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,11 @@ class Faces:
             np.array([day for day, _ in held.values()], np.int32),
             np.array([region for _, region in held.values()], np.int32),
         )
+
+
+NO_LINKS: Final = Links()
+NO_FACES: Final = Faces()
+"""What most answers have of these."""
 
 
 @dataclass(frozen=True, slots=True)

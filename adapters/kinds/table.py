@@ -18,7 +18,7 @@ import structlog
 from adapters.arrow import ArrowDatabase
 from adapters.asked import Asked
 from adapters.contract import Changed, Description, Found, Lookup
-from adapters.database import Database, DatabaseError, Rows, Statement, Work
+from adapters.database import UNSTOPPED, Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.following import TableFollower
 from adapters.found_again import FoundAgain, found_again
@@ -109,7 +109,7 @@ class TableAdapter:
                 # A single statement is of one moment by itself.
                 several = len(self._sets) + len(self._link_sets) > 1
                 with self._at_once.one_read() if several else contextlib.nullcontext():
-                    return self._read(question, self._at_once, Work())
+                    return self._read(question, self._at_once, UNSTOPPED)
             except (SourceDownError, DatabaseError):
                 # Locked just now, or more steps than an indexed lookup takes: a thread can wait.
                 if self._at_once.budget_exceeded:
