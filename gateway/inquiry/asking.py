@@ -27,6 +27,7 @@ from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Said, State
 from gateway.sections.resilience import DepartmentBreakerSettings
+from gateway.within import within
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -197,11 +198,10 @@ class Departments:
         left = end - loop.time()
         if left <= 0:
             return [words.SOURCE_OUTCOME_SILENT] * len(asked)
-        question = replace(question, deadline_s=left)
+        question = question.with_time(left)
         if len(asked) == 1:  # spares a task for each of the many single lookups
             try:
-                async with asyncio.timeout_at(end):
-                    return [await self._one(asked[0], question, end)]
+                return [await within(end, self._one(asked[0], question, end))]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
         tasks = [loop.create_task(self._one(source, question, end)) for source in asked]

@@ -390,6 +390,8 @@ class Gathering:
     def result(self) -> Gathered:
         """All of it as columns, without what is known of people who may not be told of."""
         self._end_step()
+        if not self._special:
+            return self._as_it_came()
         links, faces = self._links, self._seen_faces()
         hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
         for earlier, part in self._again:
@@ -449,6 +451,34 @@ class Gathering:
             ],
             faces=faces,
             unasked=unasked if unasked is not None and np.count_nonzero(unasked) else None,
+        )
+
+    @property
+    def _special(self) -> bool:
+        """Whether anybody is left out, has further numbers, was not answered about, or is known by a face."""
+        return bool(
+            self._narrowing.regions
+            or self._narrowing.protects
+            or self._links
+            or self._unheard
+            or self._unreadable
+            or self._again
+            or self._failed_late
+            or self._faces
+            or self._owner is not None
+        )
+
+    def _as_it_came(self) -> Gathered:
+        """All of it where nothing is special: as nearly always, and with none of the columns for what is."""
+        return Gathered(
+            evidence=Evidence.concatenate(self._evidence),
+            known=self._known,
+            identity_conflict=self._conflict,
+            linked=np.zeros(self._people, np.bool_),
+            link_subject=[],
+            link_id_number=[],
+            link_since_on=[],
+            reports=[report for report in self._reports if report is not None],
         )
 
     def _seen_faces(self) -> Faces:
