@@ -34,13 +34,15 @@ def write_plain(
         findings.benefit_since_used = True
     for name, value in zip(DENSE, (status, 0, 0, last_trace_on, valid_until_on), strict=True):
         getattr(findings, name).append(value)
-    findings.reasons.subject.append(0)
+    reasons = findings.reasons
+    reasons.subject.append(0)
     for name, value in zip(Reason._fields, reason, strict=True):
-        getattr(findings.reasons, name).append(value)
+        getattr(reasons, name).append(value)
     findings.reason_texts.extend(texts_of(book, [reason.code], {}))
     if not terms.not_alive and (told := tell_traces(book, terms.purpose, evidence, terms.evidence_limit)) is not None:
+        columns = findings.evidence
         for name, values in zip(Told._fields, told, strict=True):
-            getattr(findings.evidence, name).extend(values)
+            getattr(columns, name).extend(values)
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
         terms.purpose, [status], [reason.kind], [valid_until_on], made_at_ms, partial=False
     )

@@ -206,7 +206,7 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
         kind=column(kind),
         department=column(department),
         region=[_told_place(place, allowed.trace_region) for place in column(evidence.region.tolist())],
-        observed_on=[_told_day(on, dates) for on in column(day)],
+        observed_on=column(day) if exact else [_told_day(on, dates) for on in column(day)],
         available_on=column(evidence.available_on.tolist()) if exact else nothing,
         strength=column(evidence.strength.tolist()),
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
