@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from adapters.columnar import MappedColumns
 
 _COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
+_columns_of = attrgetter(*_COLUMNS)
 
 
 class Gathering:
@@ -100,8 +102,8 @@ class Gathering:
             return
         self._position.extend([positions[row] for row in mapped.row])
         self._reference.extend(mapped.source_reference)
-        for name, column in self._columns.items():
-            column.extend(getattr(mapped, name))
+        for column, values in zip(self._columns.values(), _columns_of(mapped), strict=True):
+            column.extend(values)
 
     def add_columns(self, mapper: Mapper, positions: Int32, mapped: MappedColumns) -> None:
         """A block of whole columns; see `add`."""

@@ -252,8 +252,11 @@ class Mapper:
         count = len(rows)
         mapped.row, mapped.kind = rows, kinds
         for part in self.parts:
-            values = part.read(columns, count)
-            if part.reader is not None and BAD in values:
+            if part.reader is None:
+                setattr(mapped, part.setting, [part.fixed] * count)
+                continue
+            values = part.reader.column(columns[part.at])
+            if BAD in values:
                 self._note(values, rows, bad_rows.unread(part.setting), mapped)
             setattr(mapped, part.setting, values)
         if 0 in mapped.observed_on:
