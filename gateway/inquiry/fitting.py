@@ -26,7 +26,7 @@ _integers_of = attrgetter(*Evidence.INTEGER_COLUMNS)
 def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
-    rows, linked, shown = len(evidence), len(links.subject), len(faces)
+    rows, linked, shown = len(evidence.subject), len(links.subject), len(faces.subject)
     if len(found.unreadable) and not _silent_about(found, count):
         return False
     fits = (

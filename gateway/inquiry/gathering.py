@@ -202,10 +202,11 @@ class Gathering:
         complete = 0
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
-            fits = fits_question(found, len(self._asked), about) and self._use(found, about, position)
-            nobody = 0 < len(self._asked) == len(found.unreadable)
+            people, unreadable = len(self._asked.id_number), len(found.unreadable)
+            fits = fits_question(found, people, about) and self._use(found, about, position)
+            nobody = 0 < people == unreadable
             self._heard |= fits and not nobody
-            if fits and len(found.unreadable):
+            if fits and unreadable:
                 self._leave_out(found.unreadable, about, position)
             outcome = words.SOURCE_OUTCOME_ANSWERED
             if not fits or (nobody and self._rows is None):
@@ -230,7 +231,8 @@ class Gathering:
             self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
         asked_at = evidence.subject
-        if rows is not None and len(evidence):
+        told = len(asked_at)
+        if rows is not None and told:
             evidence = replace(evidence, subject=rows[asked_at])
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
@@ -238,9 +240,10 @@ class Gathering:
                 self._placed[holders.subject if rows is None else rows[holders.subject]] = True
         if rows is not None:
             evidence = self._once(evidence, asked_at, position)
-        if len(evidence):
+            told = len(evidence)
+        if told:
             self._evidence.append(evidence)
-        if len(found.faces):
+        if len(found.faces.subject):
             faces = found.faces
             self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
         if not len(links.subject):

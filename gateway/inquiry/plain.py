@@ -38,7 +38,7 @@ def write_plain(
     reasons.subject.append(0)
     for name, value in zip(Reason._fields, reason, strict=True):
         getattr(reasons, name).append(value)
-    findings.reason_texts.extend(texts_of(book, [reason.code], {}))
+    findings.reason_texts.extend(texts_of(book, [reason.code]))
     if not terms.not_alive and (told := tell_traces(book, terms.purpose, evidence, terms.evidence_limit)) is not None:
         columns = findings.evidence
         for name, values in zip(Told._fields, told, strict=True):

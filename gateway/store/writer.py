@@ -144,7 +144,7 @@ class Writer:
         if behind:
             if not self._due and self._behind is None:
                 self._behind = loop.call_later(LONGEST_S, self._hand_over)
-        elif now or (self._alone() and not more):
+        elif now or (not more and self._alone()):
             if not self._write_here(loop, meanwhile=meanwhile):
                 self._hand_over()
         elif not self._due:
