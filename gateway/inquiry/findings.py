@@ -152,8 +152,10 @@ def write_findings(
     return written
 
 
-def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> exchange_pb2.Findings:
-    """Findings that tell by what they were made, and of nobody yet: nor about whom alone a source did not answer."""
+def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int, **told: Any) -> exchange_pb2.Findings:
+    """Findings that tell by what they were made, and of nobody but what is `told`, by name: nor about whom alone a
+    source did not answer.
+    """
     trace_dates, event_dates, last_trace_date = _precisions(book, terms.purpose, terms.scope)
     return exchange_pb2.Findings(
         as_of_on=terms.as_of_on,
@@ -173,6 +175,7 @@ def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> 
         trace_dates=trace_dates,
         event_dates=event_dates,
         last_trace_date=last_trace_date,
+        **told,
     )
 
 
