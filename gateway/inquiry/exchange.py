@@ -284,7 +284,8 @@ class _Record:
             if reason != self._outcomes[position]:
                 self._outcomes[position] = reason
                 changed.append((position, said))
-        self._rows(changed)
+        if changed:
+            self._rows(changed)
 
     def all(self, outcome: int, decision: str) -> None:
         """None of them was answered after all, for one reason."""
