@@ -115,8 +115,9 @@ def grade_living(
     if may_age_out(book, benefit, born_on, since_on, as_of_on):
         return None
     tables, rule = _tables(book), book.grading
-    points, percent = tables.points, tables.age_percent
-    oldest = len(percent) - 1
+    row_class, points, strengths, percent = tables.row_class, tables.points, tables.strength, tables.age_percent
+    sources, trace, oldest = tables.source, RowClass.TRACE, len(percent) - 1
+    for_strong, for_medium = rule.strong_anchor_strength, rule.medium_anchor_strength
     best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
     for kind, department, strength, day, available, begins, ends in zip(
@@ -137,21 +138,21 @@ def grade_living(
         ):
             return None
         cell = kind * STRENGTH_SLOTS + strength
-        if tables.row_class[cell * DEPARTMENT_SLOTS + department] != RowClass.TRACE:
+        if row_class[cell * DEPARTMENT_SLOTS + department] != trace:
             return None
         age = as_of_on - day
-        weight, verified = points[cell] * percent[age if age < oldest else oldest], tables.strength[cell]
+        weight, verified = points[cell] * percent[age if age < oldest else oldest], strengths[cell]
         if age > tables.valid_days[kind] and not book.kinds.uniform_validity:
             weight = verified = 0
-        source = tables.source[department]
+        source = sources[department]
         if weight > best.get(source, 0):
             best[source] = weight
         stamp = stamp_of(day, kind, department)
         if stamp > newest:
             newest = stamp
-        if stamp > medium_anchor and verified >= rule.medium_anchor_strength:
+        if stamp > medium_anchor and verified >= for_medium:
             medium_anchor = stamp
-        if stamp > strong_anchor and verified >= rule.strong_anchor_strength:
+        if stamp > strong_anchor and verified >= for_strong:
             strong_anchor = stamp
     departments = len(best)
     by_real_name = medium_anchor >= first_stamp(as_of_on - rule.medium_anchor_days)
