@@ -45,13 +45,12 @@ class _Rest(Generic[T]):
         coroutine, waits_for = self._coroutine, self._waits_for
         while True:
             try:
-                given = yield waits_for
-            except BaseException as error:  # noqa: BLE001  the coroutine's, whatever it is: mostly that it is cancelled
-                step, given = coroutine.throw, error
-            else:
-                step = coroutine.send
-            try:
-                waits_for = step(given)
+                try:
+                    given = yield waits_for
+                except BaseException as error:  # noqa: BLE001  the coroutine's: mostly that it is cancelled
+                    waits_for = coroutine.throw(error)
+                else:
+                    waits_for = coroutine.send(given)
             except StopIteration as ended:
                 result: T = ended.value
                 return result

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.inquiry.findings import DENSE, Part, Terms, begun, narrowing, texts_of
+from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
-from gateway.rules.living import Reason, Told, grade_living, tell_living, tell_traces
+from gateway.rules.living import grade_living, tell_living, tell_traces
 from wugan.federation.v1 import exchange_pb2
 
 

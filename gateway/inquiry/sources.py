@@ -79,7 +79,7 @@ class Hand:
         return self._descriptions
 
 
-Used = TypeVar("Used", Source, Hand)
+Used = TypeVar("Used", bound=Source | Hand)
 
 
 class Sources:

@@ -215,7 +215,8 @@ def read_numbers(
     else:
         well_formed, born = _well_formed(found)
         if kinds:
-            well_formed = well_formed & (_RESIDENT.take(np.array(kinds, np.int64), mode="clip"))
+            # As unsigned numbers negative ones are beyond the table, as other kinds are that are not known.
+            well_formed = well_formed & _RESIDENT.take(np.array(kinds, np.int64).astype(np.uint32), mode="clip")
         changed = np.flatnonzero(~well_formed).tolist()
     for row in changed:
         try:

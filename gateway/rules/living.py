@@ -148,8 +148,7 @@ def grade_living(
         if weight > best.get(source, 0):
             best[source] = weight
         stamp = stamp_of(day, kind, department)
-        if stamp > newest:
-            newest = stamp
+        newest = max(newest, stamp)
         if stamp > medium_anchor and verified >= for_medium:
             medium_anchor = stamp
         if stamp > strong_anchor and verified >= for_strong:
