@@ -7,10 +7,12 @@ from unittest import mock
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.contract import DataItem, Description, Evidence, Faces, Found, Holders, Links, Subjects
+from adapters.faces import FACE_TOKEN_BYTES
 from adapters.texts import Texts
 from gateway.inquiry import fitting, gathering
 from gateway.inquiry.gathering import Gathered, Gathering
@@ -116,7 +118,7 @@ def test_what_is_not_special_comes_to_the_same_by_the_long_way(data: st.DataObje
     if data.draw(st.booleans()):
         unreadable = _int32([data.draw(_rows)])
         answers[1] = replace(answers[1], holders=Holders(), evidence=Evidence(), links=Links(), unreadable=unreadable)
-    face = Faces(_int32([0]), [b"f" * 32], _int32([20_000]), _int32([330702]))
+    face = Faces(_int32([0]), [b"f" * FACE_TOKEN_BYTES], _int32([20_000]), _int32([330702]))
     if data.draw(st.booleans()):
         answers[0] = replace(answers[0], faces=face)
     narrowing = data.draw(
@@ -130,6 +132,41 @@ def test_what_is_not_special_comes_to_the_same_by_the_long_way(data: st.DataObje
         each.tolist() for each in (long.faces.subject, long.faces.observed_on)
     ]
     assert _listed(short.unasked) == _listed(long.unasked)
+
+
+_HELD = Found(Holders(_int32([0]), ["NUMBER-A"], ["甲"]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "narrowing"),
+    [
+        (_HELD, _HELD, Narrowing()),
+        (replace(_HELD, links=Links(_int32([0]), ["510104194912310"], _int32([9]))), _HELD, Narrowing()),
+        (
+            replace(_HELD, faces=Faces(_int32([0]), [b"f" * FACE_TOKEN_BYTES], _int32([20_000]), _int32([330702]))),
+            _HELD,
+            Narrowing(),
+        ),
+        (_HELD, replace(_HELD, holders=Holders(), unreadable=_int32([0])), Narrowing()),
+        (_HELD, _HELD, Narrowing((), frozenset([b"NUMBER-A"]), str.encode)),
+        (_HELD, _HELD, Narrowing((510000,))),
+        (_HELD, v.STRENGTH_REAL_NAME, Narrowing()),
+    ],
+)
+def test_one_thing_that_is_special_is_not_passed_over(first: Found, second: Found | int, narrowing: Narrowing) -> None:
+    def gathered() -> tuple[object, list[bytes], bool]:
+        made = Gathering(Subjects(_NUMBERS[:1], ["甲"]), [_ABOUT, _ABOUT], lambda a, b: a == b, narrowing)
+        made.add(0, first)
+        made.add(1, second)
+        if made.further() is not None:
+            made.add(0, Found())
+            made.further()
+        came = made.result()
+        return _told(came), list(came.faces.token), came.unasked is None
+
+    short = gathered()
+    with mock.patch.object(Gathering, "_special", True):
+        assert gathered() == short
 
 
 def _listed(column: np.ndarray | None) -> list[bool] | None:
