@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,6 +125,11 @@ class Faces:
             np.array([day for day, _ in held.values()], np.int32),
             np.array([region for _, region in held.values()], np.int32),
         )
+
+
+NO_LINKS: Final = Links()
+NO_FACES: Final = Faces()
+"""What most answers have of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +277,20 @@ class Lookup:
     references: bool = True
     faces: bool = False
     takes_unreadable: bool = False
+
+    def with_time(self, deadline_s: float) -> Lookup:
+        """The same question with so many seconds. Every lookup needs one; `replace` takes several times as long."""
+        return Lookup(
+            self.subjects,
+            self.kinds,
+            self.traces_since_on,
+            deadline_s,
+            self.purpose,
+            self.legal_basis,
+            self.references,
+            self.faces,
+            self.takes_unreadable,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import sqlalchemy
 from sqlalchemy import ColumnElement, FromClause, Select, bindparam, column, select, table, text
@@ -100,6 +100,32 @@ class Work:
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
     """Set whenever no statement of it is running."""
+
+    def begin(self, connection: Any) -> None:
+        """A statement of it begins on the driver's connection."""
+        with self.lock:
+            self.over.clear()
+            self.connection = connection
+
+    def end(self) -> None:
+        """The statement ended."""
+        with self.lock:
+            self.connection = None
+            self.over.set()
+
+
+class Unstopped(Work):
+    """A lookup that is over before anybody could stop it, because it is done in one go where it is asked for."""
+
+    def begin(self, connection: Any) -> None:
+        """Nobody has to know."""
+
+    def end(self) -> None:
+        """Nobody has to know."""
+
+
+UNSTOPPED: Final = Unstopped()
+"""Holds nothing, and so is that of all."""
 
 
 @dataclass(slots=True)
@@ -405,9 +431,7 @@ class Database:
     def _try(self, sql: str, parameters: Any, work: Work) -> Rows:
         try:
             connection = self._connection()
-            with work.lock:
-                work.over.clear()
-                work.connection = getattr(self._local, "driver", None)
+            work.begin(getattr(self._local, "driver", None))
             if work.cancelled:
                 raise DatabaseError(down=True, kind="cancelled")
             self._steps.begin()
@@ -420,9 +444,7 @@ class Database:
         except self._dialect.loaded_dbapi.Error as error:
             raise self._wrap(error) from error
         finally:
-            with work.lock:
-                work.connection = None
-                work.over.set()
+            work.end()
         return rows
 
     def _execute(self, cursor: Any, sql: str, parameters: Any) -> None:

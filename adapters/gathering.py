@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adapters.asked import Asked, normal
-from adapters.contract import MAX_CELL_BYTES, Evidence, Faces, Found, Holders, Int32, Links, Lookup
+from adapters.contract import MAX_CELL_BYTES, NO_FACES, NO_LINKS, Evidence, Faces, Found, Holders, Int32, Links, Lookup
 from adapters.errors import SourceFaultError
 from adapters.faces import FACE_KIND
 from adapters.held import Held
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from adapters.columnar import MappedColumns
 
 _COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
+_columns_of = attrgetter(*_COLUMNS)
 
 
 class Gathering:
@@ -100,8 +102,8 @@ class Gathering:
             return
         self._position.extend([positions[row] for row in mapped.row])
         self._reference.extend(mapped.source_reference)
-        for name, column in self._columns.items():
-            column.extend(getattr(mapped, name))
+        for column, values in zip(self._columns.values(), _columns_of(mapped), strict=True):
+            column.extend(values)
 
     def add_columns(self, mapper: Mapper, positions: Int32, mapped: MappedColumns) -> None:
         """A block of whole columns; see `add`."""
@@ -128,6 +130,7 @@ class Gathering:
                 day, region = (int(mapped.columns[name][row]) for name in ("observed_on", "region"))
                 self._faces.append((int(every[row]), token, day, region))
         texts = Texts.blank(len(rows)) if references is None else Texts(references)
+        columns = {**columns, "department": np.full(len(rows), self._department, np.int32)}
         self._parts.append(self._spread_evidence(positions, columns, texts))
 
     def leave_out(self, position: int, records: str, why: str) -> None:
@@ -217,25 +220,29 @@ class Gathering:
 
     def _linked(self) -> Links:
         if not self._links:
-            return Links()
+            return NO_LINKS
         subject, source = self._asked.spread(np.array([position for position, _ in self._links], np.int32))
         others = [number for _, number in self._links]
         days = np.array(list(self._links.values()), np.int32)
         return Links(subject, others, days) if source is None else Links(subject, taken(others, source), days[source])
 
     def _shown(self) -> Faces:
+        if not self._faces:
+            return NO_FACES
         since = self._question.traces_since_on
         found = Faces.newest(row for row in self._faces if row[2] >= since)
         if self._question.kinds and FACE_KIND not in self._question.kinds:
-            return Faces()
+            return NO_FACES
         subject, source = self._asked.spread(found.subject)
         return found if source is None else replace(found.take(source), subject=subject)
 
     def _evidence(self) -> Evidence:
         parts = self._parts
         if self._position:
-            columns = dict(zip(_COLUMNS, np.array(list(self._columns.values()), np.int32), strict=True))
-            position = np.array(self._position, np.int32)
+            # One array for all columns: of a few rows an array takes longer to make than to fill.
+            department = [self._department] * len(self._position)
+            position, *table = np.array([self._position, department, *self._columns.values()], np.int32)
+            columns = dict(zip(("department", *_COLUMNS), table, strict=True))
             parts = [*parts, self._spread_evidence(position, columns, self._reference)]
         return parts[0] if len(parts) == 1 else Evidence.concatenate(parts)
 
@@ -245,9 +252,4 @@ class Gathering:
         if source is not None:
             columns = {name: column[source] for name, column in columns.items()}
             references = taken(references, source)
-        return Evidence(
-            subject=subject,
-            department=np.full(len(subject), self._department, np.int32),
-            source_reference=references,
-            **columns,
-        )
+        return Evidence(subject=subject, source_reference=references, **columns)

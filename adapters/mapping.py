@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Final
 
 from adapters import bad_rows
 from adapters.contract import MAX_CELL_BYTES
@@ -50,6 +51,8 @@ REGION_DETAIL_KINDS = frozenset(
 )
 TOO_LONG = b"-"
 """Stands for the token of a template id that is none."""
+_SURELY_FITS: Final = MAX_CELL_BYTES // 4
+"""Characters that take no more bytes than a cell may have."""
 PENALTIES = frozenset(words.PenaltyKind.values()) - {0}
 
 
@@ -249,8 +252,11 @@ class Mapper:
         count = len(rows)
         mapped.row, mapped.kind = rows, kinds
         for part in self.parts:
-            values = part.read(columns, count)
-            if part.reader is not None and BAD in values:
+            if part.reader is None:
+                setattr(mapped, part.setting, [part.fixed] * count)
+                continue
+            values = part.reader.column(columns[part.at])
+            if BAD in values:
                 self._note(values, rows, bad_rows.unread(part.setting), mapped)
             setattr(mapped, part.setting, values)
         if 0 in mapped.observed_on:
@@ -289,7 +295,7 @@ class Mapper:
             return [""] * len(rows)
         references = [value if type(value) is str else text_of(value) for value in columns[self.reference_at]]
         for row, reference, number in zip(rows, references, columns[0], strict=True):
-            if len(reference) * 4 > MAX_CELL_BYTES and len(reference.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+            if len(reference) > _SURELY_FITS and len(reference.encode("utf-8", "replace")) > MAX_CELL_BYTES:
                 mapped.bad.setdefault(row, bad_rows.LONG_REFERENCE)
             elif reference and type(number) is str and number and number in reference:
                 mapped.bad.setdefault(row, bad_rows.TELLING_REFERENCE)
@@ -308,15 +314,16 @@ class Mapper:
     def face_of(self, value: object) -> bytes:
         """The token of a template id; b"" where there is none, TOO_LONG where it is none."""
         template = text_of(value)
-        if len(template) * 4 > MAX_CELL_BYTES and len(template.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+        if len(template) > _SURELY_FITS and len(template.encode("utf-8", "replace")) > MAX_CELL_BYTES:
             return TOO_LONG
         return face_token(self.platform, template) if template else b""
 
     def _names(self, values: Sequence[object], rows: Sequence[int], mapped: Mapped) -> list[str]:
-        names = [text_of(value) for value in values]
-        for row, name in zip(rows, names, strict=True):
-            if len(name) * 4 > MAX_CELL_BYTES and len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
-                mapped.bad.setdefault(row, bad_rows.LONG_NAME)
+        names = [value.strip() if type(value) is str else text_of(value) for value in values]
+        if max(map(len, names), default=0) > _SURELY_FITS:
+            for row, name in zip(rows, names, strict=True):
+                if len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
+                    mapped.bad.setdefault(row, bad_rows.LONG_NAME)
         return names
 
     @staticmethod

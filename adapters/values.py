@@ -104,6 +104,8 @@ class Reader(ABC):
             return []
         seen = self._seen.get(kinds.pop(), {})
         read = list(map(seen.get, values))
+        if None not in read:
+            return read  # type: ignore[return-value]  # looked at just now
         return [self._add(value) if known is None else known for value, known in zip(values, read, strict=True)]
 
     def _add(self, value: object) -> int:

@@ -35,9 +35,12 @@ def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp
 
 def _wanted_of_few(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
     since, kinds = question.traces_since_on, question.kinds
+    days = observed_on.tolist()
+    if not kinds and min(days, default=since) >= since:  # as nearly always
+        return None
     rows = [
         row
-        for row, (of, day) in enumerate(zip(kind.tolist(), observed_on.tolist(), strict=True))
+        for row, (of, day) in enumerate(zip(kind.tolist(), days, strict=True))
         if (not since or of >= FIRST_EVENT or day >= since) and (not kinds or of in kinds)
     ]
     return None if len(rows) == len(kind) else np.array(rows, np.intp)

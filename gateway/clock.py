@@ -32,9 +32,9 @@ class SystemClock:
         """Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
 
-    def monotonic(self) -> float:
-        """Seconds from an arbitrary point, never going back."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Seconds from an arbitrary point, never going back. Itself, and not called by one of ours: some fifteen times in
+    each question."""
 
 
 class FakeClock:

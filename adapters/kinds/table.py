@@ -7,7 +7,6 @@ Owns: which statement each record set is, the threads they run in, deadlines and
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import structlog
 from adapters.arrow import ArrowDatabase
 from adapters.asked import Asked
 from adapters.contract import Changed, Description, Found, Lookup
-from adapters.database import Database, DatabaseError, Rows, Statement, Work
+from adapters.database import UNSTOPPED, Database, DatabaseError, Rows, Statement, Work
 from adapters.errors import SourceDownError, SourceFaultError
 from adapters.following import TableFollower
 from adapters.found_again import FoundAgain, found_again
@@ -104,18 +103,20 @@ class TableAdapter:
 
     async def lookup(self, question: Lookup) -> Found:
         """What the tables hold about the people of the question; see `Adapter`."""
-        if self._at_once is not None and len(question.subjects) <= _AT_ONCE_SUBJECTS:
+        people = len(question.subjects.id_number)
+        if self._at_once is not None and people <= _AT_ONCE_SUBJECTS:
             try:
                 # A single statement is of one moment by itself.
-                several = len(self._sets) + len(self._link_sets) > 1
-                with self._at_once.one_read() if several else contextlib.nullcontext():
-                    return self._read(question, self._at_once, Work())
+                if len(self._sets) + len(self._link_sets) == 1:
+                    return self._read(question, self._at_once, UNSTOPPED)
+                with self._at_once.one_read():
+                    return self._read(question, self._at_once, UNSTOPPED)
             except (SourceDownError, DatabaseError):
                 # Locked just now, or more steps than an indexed lookup takes: a thread can wait.
                 if self._at_once.budget_exceeded:
                     self._at_once.close()
                     self._at_once = None
-        if self._columns is not None and len(question.subjects) >= COLUMNS_FROM:
+        if self._columns is not None and people >= COLUMNS_FROM:
             return await self._in_columns(question, self._columns)
         return await self._in_thread(lambda work: self._read(question, self._database, work), question.deadline_s)
 

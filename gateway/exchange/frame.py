@@ -72,13 +72,15 @@ def salted(payloads: Sequence[bytes]) -> Parts:
     size = tree.SALT_BYTES
     random = RANDOMNESS.take(size * len(payloads))
     if len(payloads) == 1:  # most often, and then the whole cost of it
-        (payload,) = payloads
-        return Parts((payload,), (random,), (tree.leaf(random, payload),))
+        return parts_of(payloads, (random,))
     return parts_of(payloads, [random[at : at + size] for at in range(0, len(random), size)])
 
 
 def parts_of(payloads: Sequence[bytes], salts: Sequence[bytes]) -> Parts:
     """Payloads with the salts that they have."""
+    if len(payloads) == 1:  # most often
+        (payload,), (salt,) = payloads, salts
+        return Parts((payload,), (salt,), (tree.leaf(salt, payload),))
     leaves = [tree.leaf(salt, payload) for salt, payload in zip(salts, payloads, strict=True)]
     return Parts(tuple(payloads), tuple(salts), tuple(leaves))
 

@@ -23,7 +23,9 @@ _SHA256: Final = hashlib.sha256()  # copied for each hash: OpenSSL looks the alg
 
 def leaf(salt: bytes, payload: bytes) -> bytes:
     """Hash of a part."""
-    return _hash(b"".join((b"\x00", salt, payload)))
+    sha256 = _SHA256.copy()
+    sha256.update(b"".join((b"\x00", salt, payload)))
+    return sha256.digest()
 
 
 def head(leaves: Sequence[bytes]) -> bytes:

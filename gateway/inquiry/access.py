@@ -116,7 +116,7 @@ class Access:
             StoreError: people cannot be counted at the moment.
         """
         context = question.context
-        benefits = frozenset(question.benefit) if len(question.benefit) < _MANY else _different(question.benefit)
+        benefits = frozenset(question.benefit[:]) if len(question.benefit) < _MANY else _different(question.benefit)
         policy, now_ms = self.policy, self._clock.now_ms()
         if policy is None:
             return Decision("the access policy cannot be read; everything is refused", _no_policy())

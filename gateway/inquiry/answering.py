@@ -315,8 +315,9 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     columns = question.subjects
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
     rows: Sequence[int] = range(len(numbers))
-    benefits = np.asarray(question.benefit, np.int32)
-    since_on = np.asarray(question.benefit_since_on, np.int32) if question.benefit_since_on else None
+    # By way of a list, which the library makes in one go: of the field itself NumPy asks for one value after another.
+    benefits = np.array(question.benefit[:], np.int32)
+    since_on = np.array(question.benefit_since_on[:], np.int32) if question.benefit_since_on else None
     if refused:
         kept = np.ones(len(numbers), np.bool_)
         kept[[row for row, _ in refused]] = False

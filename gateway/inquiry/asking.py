@@ -27,6 +27,7 @@ from gateway.observing import calls, metrics, tracing
 from gateway.resilience.backoff import Outage
 from gateway.resilience.breaker import Said, State
 from gateway.sections.resilience import DepartmentBreakerSettings
+from gateway.within import within
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -122,7 +123,9 @@ class Departments:
 
     def serve(self, regions: tuple[int, ...]) -> bool:
         """Whether there is anybody to ask about people of these regions; empty: of all."""
-        narrowing = Narrowing(regions) if regions else EVERYBODY
+        if not regions:
+            return bool(self.descriptions)
+        narrowing = Narrowing(regions)
         return any(narrowing.asks(about) for about in self.descriptions)
 
     async def check(self) -> list[tuple[str, AdapterError | None]]:
@@ -197,11 +200,10 @@ class Departments:
         left = end - loop.time()
         if left <= 0:
             return [words.SOURCE_OUTCOME_SILENT] * len(asked)
-        question = replace(question, deadline_s=left)
+        question = question.with_time(left)
         if len(asked) == 1:  # spares a task for each of the many single lookups
             try:
-                async with asyncio.timeout_at(end):
-                    return [await self._one(asked[0], question, end)]
+                return [await within(end, self._one(asked[0], question, end))]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
         tasks = [loop.create_task(self._one(source, question, end)) for source in asked]
@@ -250,13 +252,14 @@ class Departments:
             metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
             return words.SOURCE_OUTCOME_UNAVAILABLE
         # A short deadline, which the asker sets, or many people must not make others see a source as failing.
-        fair = end - loop.time() >= self._fair_s and len(question.subjects) <= JUDGED_AT_MOST
+        left, people = end - loop.time(), len(question.subjects.id_number)
+        fair = left >= self._fair_s and people <= JUDGED_AT_MOST
         said, why = Said.NOTHING, ""
         try:
-            name, people = source.about.adapter_id, len(question.subjects)
+            name = source.about.adapter_id
             with (
                 tracing.span("lookup", department=name, people=people) as span,
-                calls.to_department(name, end - loop.time(), fair=fair) as call,
+                calls.to_department(name, left, fair=fair) as call,
             ):
                 outcome, why = await looked_up(source, question)
                 call.outcome = why or calls.ANSWERED
@@ -281,7 +284,7 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
     """What an adapter found, or the outcome that says why nothing; and a short name of what went wrong, else ""."""
     about, adapter = source.about, source.adapter
     try:
-        if len(question.subjects) <= about.max_batch:
+        if len(question.subjects.id_number) <= about.max_batch:
             found = await adapter.lookup(question)
         else:
             found = await in_batches(adapter.lookup, question, about.max_batch)
@@ -302,9 +305,12 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
 
 def _readable(source: Source, question: Lookup, found: Found) -> tuple[Found | int, str]:
     """An answer with what its rows that cannot be read come to: a few are those of a few people, many are a fault."""
-    unreadable, people = len(found.unreadable), len(question.subjects)
+    unreadable = len(found.unreadable)
+    if not unreadable:
+        return found, ""
+    people = len(question.subjects)
     if unreadable > UNREADABLE_AT_MOST and unreadable > len(np.unique(found.holders.subject)):
         name = source.about.adapter_id
         _log.warning("source faulty", adapter=name, error="most rows cannot be read", people=unreadable)
         return words.SOURCE_OUTCOME_FAULTY, "FAULTY"
-    return found, "FAULTY" if 0 < people == unreadable else ""
+    return found, "FAULTY" if people == unreadable else ""

@@ -9,9 +9,8 @@ opened and verified, because a refusal is an answer and is signed like one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
@@ -88,8 +87,11 @@ class Exchange:
         """
         began = self._clock.monotonic()
         now_ms = self._clock.now_ms()
-        with self._counted_if_expired(peer):
+        try:
             opened, questions = _read(envelope, self._own(), self._directory(), now_ms, peer)
+        except EnvelopeError as error:
+            _count_if_expired(error, peer)
+            raise
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
@@ -110,10 +112,13 @@ class Exchange:
         began = self._clock.monotonic()
         now_ms = self._clock.now_ms()
         most = self._inquiry.max_subjects
-        with self._counted_if_expired(peer):
+        try:
             opened, questions, parts = await self._aside.do(
                 _read_with_people, envelope, self._own(), self._directory(), now_ms, peer, most
             )
+        except EnvelopeError as error:
+            _count_if_expired(error, peer)
+            raise
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)
@@ -121,15 +126,6 @@ class Exchange:
             span.tell(partner=header.sender, questions=len(questions))
             tracing.note("open", began)
             return await self._answer_opened(opened, questions, time_s, now_ms, parts)
-
-    @contextlib.contextmanager
-    def _counted_if_expired(self, peer: Identity) -> Iterator[None]:
-        try:
-            yield
-        except EnvelopeError as error:
-            if error.reason == words.REFUSAL_REASON_ENVELOPE_EXPIRED:
-                clocks.OFFSETS.refused(peer.member_id)
-            raise
 
     async def _answer_opened(
         self,
@@ -288,7 +284,8 @@ class _Record:
             if reason != self._outcomes[position]:
                 self._outcomes[position] = reason
                 changed.append((position, said))
-        self._rows(changed)
+        if changed:
+            self._rows(changed)
 
     def all(self, outcome: int, decision: str) -> None:
         """None of them was answered after all, for one reason."""
@@ -334,6 +331,12 @@ def _question(payload: bytes, purpose: int) -> _Asked:
             field="context.purpose",
         )
     return question, None
+
+
+def _count_if_expired(error: EnvelopeError, peer: Identity) -> None:
+    """What was refused as too old, or of a time to come, says something of the two clocks."""
+    if error.reason == words.REFUSAL_REASON_ENVELOPE_EXPIRED:
+        clocks.OFFSETS.refused(peer.member_id)
 
 
 def _read(

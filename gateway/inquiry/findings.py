@@ -152,9 +152,11 @@ def write_findings(
     return written
 
 
-def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> exchange_pb2.Findings:
-    """Findings that tell by what they were made, and of nobody yet: nor about whom alone a source did not answer."""
-    allowed = book.disclosure(terms.purpose)
+def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int, **told: Any) -> exchange_pb2.Findings:
+    """Findings that tell by what they were made, and of nobody but what is `told`, by name: nor about whom alone a
+    source did not answer.
+    """
+    trace_dates, event_dates, last_trace_date = _precisions(book, terms.purpose, terms.scope)
     return exchange_pb2.Findings(
         as_of_on=terms.as_of_on,
         made_at_ms=made_at_ms,
@@ -170,17 +172,29 @@ def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int) -> 
             for report in gathered.reports
         ],
         partial=gathered.partial,
-        trace_dates=_PRECISIONS[allowed.trace_dates],
-        event_dates=_PRECISIONS[allowed.event_dates],
-        # Told exactly or not at all (minimise_last_trace).
-        last_trace_date=(
-            words.DATE_PRECISION_DAY
-            if may_tell_last_trace(book, terms.purpose, narrowing(terms.scope))
-            else words.DATE_PRECISION_UNSPECIFIED
-        ),
+        trace_dates=trace_dates,
+        event_dates=event_dates,
+        last_trace_date=last_trace_date,
+        **told,
     )
 
 
+@functools.lru_cache(maxsize=256)
+def _precisions(
+    book: RuleBook, purpose: int, scope: Scope
+) -> tuple[words.DatePrecision.ValueType, words.DatePrecision.ValueType, words.DatePrecision.ValueType]:
+    """How exactly days of traces, of events and the day last seen are told."""
+    allowed = book.disclosure(purpose)
+    # The day last seen is told exactly or not at all (minimise_last_trace).
+    last = may_tell_last_trace(book, purpose, narrowing(scope))
+    return (
+        _PRECISIONS[allowed.trace_dates],
+        _PRECISIONS[allowed.event_dates],
+        words.DATE_PRECISION_DAY if last else words.DATE_PRECISION_UNSPECIFIED,
+    )
+
+
+@functools.lru_cache(maxsize=256)
 def wants_faces(book: RuleBook, purpose: int, scope: Scope) -> bool:
     """Whether departments are to be asked for faces: what may not be told is not read either."""
     return may_tell_faces(book, purpose, narrowing(scope))
@@ -217,7 +231,7 @@ def _write_large(
         put_columns(message, {"subject": subject, **{name: getattr(columns, name) for name in names}})
     if disclosed is not None:
         findings.evidence.source_reference.extend(disclosed.source_reference)
-    findings.reason_texts.extend(texts_of(book, _present(told.code), {}))
+    findings.reason_texts.extend(texts_of(book, _present(told.code)))
     _refuse(findings, part)
     if not part.refused:
         findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
@@ -245,7 +259,6 @@ def _write_each(
     columns = [column.tolist() for column in dense]
     reasons = _Sparse(_REASONS, told)
     evidence = _Sparse(_EVIDENCE, disclosed) if disclosed is not None else None
-    texts: dict[int, exchange_pb2.ReasonText] = {}
     written = []
     start = 0
     for part in parts:
@@ -256,7 +269,7 @@ def _write_each(
         for name, column in zip(DENSE, columns, strict=True):
             getattr(findings, name).extend(_placed(column[start:end], part))
         cut = reasons.write(findings.reasons, start, end, part)
-        findings.reason_texts.extend(texts_of(book, cut["code"], texts))
+        findings.reason_texts.extend(texts_of(book, cut["code"]))
         if evidence is not None:
             evidence.write(findings.evidence, start, end, part)
         _refuse(findings, part)
@@ -361,17 +374,20 @@ def _placed(column: list[int], part: Part) -> list[int]:
     return whole
 
 
-def texts_of(
-    book: RuleBook, codes: Sequence[int], known: dict[int, exchange_pb2.ReasonText]
-) -> list[exchange_pb2.ReasonText]:
-    """The texts of the codes that occur, once each; `known` spares making one twice."""
-    wanted = sorted(set(codes))
-    missing = [code for code in wanted if code not in known]
-    for text in reason_texts(book, missing):
-        known[text.code] = exchange_pb2.ReasonText(
+def texts_of(book: RuleBook, codes: Sequence[int]) -> list[exchange_pb2.ReasonText]:
+    """The texts of the codes that occur, once each; to be copied, as others get them too."""
+    return [text for code in sorted(set(codes)) for text in _text_of(book, code)]
+
+
+@functools.lru_cache(maxsize=1024)
+def _text_of(book: RuleBook, code: int) -> Sequence[exchange_pb2.ReasonText]:
+    """The text of a code; none for one that is not known."""
+    return [
+        exchange_pb2.ReasonText(
             code=text.code, name=text.name, zh=text.zh, en=text.en, about_trace=text.code in TRACE_CODES
         )
-    return [known[code] for code in wanted if code in known]
+        for text in reason_texts(book, [code])
+    ]
 
 
 def _tell_links(written: Sequence[exchange_pb2.Findings], parts: Sequence[Part], gathered: Gathered) -> None:

@@ -6,6 +6,8 @@ is made of an answer that fits, and whether the numbers that it holds are those 
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,12 +19,14 @@ COLUMNS_FROM = 256
 """So many holders or more are looked at in whole columns."""
 
 _STRENGTHS = 1 + max(words.Strength.values())
+_STRENGTHS_KNOWN = frozenset(range(_STRENGTHS))
+_integers_of = attrgetter(*Evidence.INTEGER_COLUMNS)
 
 
 def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
-    rows, linked, shown = len(evidence), len(links.subject), len(faces)
+    rows, linked, shown = len(evidence.subject), len(links.subject), len(faces.subject)
     if len(found.unreadable) and not _silent_about(found, count):
         return False
     fits = (
@@ -30,10 +34,9 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
         and linked == len(links.id_number) == len(links.since_on)
         and (about.links or not linked)
         and len(faces.token) == len(faces.observed_on) == len(faces.region) == shown
-        and (not shown or FACE_KIND in about.kinds)
-        and all(len(token) == FACE_TOKEN_BYTES for token in faces.token)
+        and (not shown or (FACE_KIND in about.kinds and {FACE_TOKEN_BYTES}.issuperset(map(len, faces.token))))
         and len(evidence.source_reference) == rows
-        and all(len(getattr(evidence, name)) == rows for name in Evidence.INTEGER_COLUMNS)
+        and {rows}.issuperset(map(len, _integers_of(evidence)))
     )
     if not fits:
         return False
@@ -57,8 +60,8 @@ def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Descriptio
     return (
         (not held or (min(held) >= 0 and max(held) < count))
         and held.issuperset(told)
-        and all(0 <= strength < _STRENGTHS for strength in evidence.strength.tolist())
-        and all(department == about.department for department in evidence.department.tolist())
+        and _STRENGTHS_KNOWN.issuperset(evidence.strength.tolist())
+        and {about.department}.issuperset(evidence.department.tolist())
         and about.kinds.issuperset(evidence.kind.tolist())
     )
 

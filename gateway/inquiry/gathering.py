@@ -202,10 +202,11 @@ class Gathering:
         complete = 0
         if not isinstance(outcome, int):
             found, complete = outcome, outcome.complete_until_on
-            fits = fits_question(found, len(self._asked), about) and self._use(found, about, position)
-            nobody = 0 < len(self._asked) == len(found.unreadable)
+            people, unreadable = len(self._asked.id_number), len(found.unreadable)
+            fits = fits_question(found, people, about) and self._use(found, about, position)
+            nobody = 0 < people == unreadable
             self._heard |= fits and not nobody
-            if fits and len(found.unreadable):
+            if fits and unreadable:
                 self._leave_out(found.unreadable, about, position)
             outcome = words.SOURCE_OUTCOME_ANSWERED
             if not fits or (nobody and self._rows is None):
@@ -230,7 +231,8 @@ class Gathering:
             self._conflict[conflicts] = True
         self._known[holders.subject if rows is None else rows[holders.subject]] = True
         asked_at = evidence.subject
-        if rows is not None and len(evidence):
+        told = len(asked_at)
+        if rows is not None and told:
             evidence = replace(evidence, subject=rows[asked_at])
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
@@ -238,9 +240,10 @@ class Gathering:
                 self._placed[holders.subject if rows is None else rows[holders.subject]] = True
         if rows is not None:
             evidence = self._once(evidence, asked_at, position)
-        if len(evidence):
+            told = len(evidence)
+        if told:
             self._evidence.append(evidence)
-        if len(found.faces):
+        if len(found.faces.subject):
             faces = found.faces
             self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
         if not len(links.subject):
@@ -390,6 +393,8 @@ class Gathering:
     def result(self) -> Gathered:
         """All of it as columns, without what is known of people who may not be told of."""
         self._end_step()
+        if not self._special:
+            return self._as_it_came()
         links, faces = self._links, self._seen_faces()
         hidden = self._protected | ~self._placed if self._narrowing.regions else self._protected
         for earlier, part in self._again:
@@ -449,6 +454,34 @@ class Gathering:
             ],
             faces=faces,
             unasked=unasked if unasked is not None and np.count_nonzero(unasked) else None,
+        )
+
+    @property
+    def _special(self) -> bool:
+        """Whether anybody is left out, has further numbers, was not answered about, or is known by a face."""
+        return bool(
+            self._narrowing.regions
+            or self._narrowing.protects
+            or self._links
+            or self._unheard
+            or self._unreadable
+            or self._again
+            or self._failed_late
+            or self._faces
+            or self._owner is not None
+        )
+
+    def _as_it_came(self) -> Gathered:
+        """All of it where nothing is special: as nearly always, and with none of the columns for what is."""
+        return Gathered(
+            evidence=Evidence.concatenate(self._evidence),
+            known=self._known,
+            identity_conflict=self._conflict,
+            linked=np.zeros(self._people, np.bool_),
+            link_subject=[],
+            link_id_number=[],
+            link_since_on=[],
+            reports=[report for report in self._reports if report is not None],
         )
 
     def _seen_faces(self) -> Faces:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gateway.inquiry.findings import DENSE, Part, Terms, begun, narrowing, texts_of
+from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
 from gateway.inquiry.gathering import Gathered
 from gateway.rules.book import RuleBook
-from gateway.rules.living import Reason, Told, grade_living, tell_living, tell_traces
+from gateway.rules.living import grade_living, tell_living, tell_traces
 from wugan.federation.v1 import exchange_pb2
 
 
@@ -29,20 +29,32 @@ def write_plain(
     if living is None:
         return None
     status, last_trace_on, valid_until_on, reason = tell_living(book, terms.purpose, living)
-    findings = begun(book, terms, gathered, made_at_ms)
-    if part.since_on is not None:
-        findings.benefit_since_used = True
-    for name, value in zip(DENSE, (status, 0, 0, last_trace_on, valid_until_on), strict=True):
-        getattr(findings, name).append(value)
-    findings.reasons.subject.append(0)
-    for name, value in zip(Reason._fields, reason, strict=True):
-        getattr(findings.reasons, name).append(value)
-    findings.reason_texts.extend(texts_of(book, [reason.code], {}))
-    if not terms.not_alive and (told := tell_traces(book, terms.purpose, evidence, terms.evidence_limit)) is not None:
-        for name, values in zip(Told._fields, told, strict=True):
-            getattr(findings.evidence, name).extend(values)
+    code, department, kind, on, number = reason
+    told = None if terms.not_alive else tell_traces(book, terms.purpose, evidence, terms.evidence_limit)
+    findings = begun(
+        book,
+        terms,
+        gathered,
+        made_at_ms,
+        status=[status],
+        flags=[0],
+        decided_on=[0],
+        last_trace_on=[last_trace_on],
+        valid_until_on=[valid_until_on],
+        reasons={
+            "subject": [0],
+            "code": [code],
+            "department": [department],
+            "kind": [kind],
+            "on": [on],
+            "number": [number],
+        },
+        reason_texts=texts_of(book, [code]),
+        evidence=None if told is None else told._asdict(),
+        benefit_since_used=part.since_on is not None,
+    )
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
-        terms.purpose, [status], [reason.kind], [valid_until_on], made_at_ms, partial=False
+        terms.purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
     )
     return findings
 

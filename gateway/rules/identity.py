@@ -65,10 +65,8 @@ _CHECK_DIGITS: Final = np.frombuffer(b"10X98765432", np.uint8)
 _PROVINCE_KNOWN: Final = np.isin(np.arange(100), sorted(PROVINCES))
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 _FEW: Final = 16
-_RESIDENT: Final = np.isin(
-    np.arange(max(words.DocumentKind.values()) + 2),
-    (words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY),
-)
+_RESIDENT_KINDS: Final = frozenset({words.DOCUMENT_KIND_UNSPECIFIED, words.DOCUMENT_KIND_RESIDENT_IDENTITY})
+_RESIDENT: Final = np.isin(np.arange(max(words.DocumentKind.values()) + 2), sorted(_RESIDENT_KINDS))
 """By DocumentKind; the last is for kinds not known."""
 _FIRST_YEAR: Final = 1800
 _MONTHS: Final = np.arange(f"{_FIRST_YEAR}-01", "2100-02", dtype="M8[M]").astype("M8[D]").astype(np.int32)
@@ -207,10 +205,19 @@ def read_numbers(
         )
     found = list(numbers)
     refused: list[tuple[int, RefusedError]] = []
-    fine, born = _well_formed(found)
-    if kinds:
-        fine = fine & (_RESIDENT.take(np.array(kinds, np.int64), mode="clip"))
-    changed = np.flatnonzero(~fine).tolist()
+    changed: list[int]
+    if len(found) <= _FEW:
+        alone = [_well_formed_one(number) for number in found]
+        changed = [
+            row for row, (fine, _) in enumerate(alone) if not fine or (kinds and kinds[row] not in _RESIDENT_KINDS)
+        ]
+        born = np.array([day for _, day in alone], np.int32)
+    else:
+        well_formed, born = _well_formed(found)
+        if kinds:
+            # As unsigned numbers negative ones are beyond the table, as other kinds are that are not known.
+            well_formed = well_formed & _RESIDENT.take(np.array(kinds, np.int64).astype(np.uint32), mode="clip")
+        changed = np.flatnonzero(~well_formed).tolist()
     for row in changed:
         try:
             found[row] = normalise_number(found[row], kinds[row] if kinds else words.DOCUMENT_KIND_RESIDENT_IDENTITY)
@@ -296,9 +303,11 @@ def _well_formed_one(number: str) -> tuple[bool, int]:
     if not _RESIDENT_FORM.fullmatch(number) or ric.calc_check_digit(number) != number[-1]:
         return False, 0
     resident = int(number[:2]) in PROVINCES
-    try:
-        _check_day(number)
-    except RefusedError:
+    year = int(number[6:10])
+    if not _FIRST_YEAR <= year < _FIRST_YEAR + 300:
         return False, 0
-    day = date(int(number[6:10]), int(number[10:12]), int(number[12:14])).toordinal() - _EPOCH_ORDINAL
+    try:
+        day = date(year, int(number[10:12]), int(number[12:14])).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        return False, 0
     return resident, day if resident or number[0] == "9" else 0

@@ -11,7 +11,6 @@ alone (ADR 56). A rule is changed in the columns first; tests hold this form to 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -116,8 +115,9 @@ def grade_living(
     if may_age_out(book, benefit, born_on, since_on, as_of_on):
         return None
     tables, rule = _tables(book), book.grading
-    points, percent = tables.points, tables.age_percent
-    oldest = len(percent) - 1
+    row_class, points, strengths, percent = tables.row_class, tables.points, tables.strength, tables.age_percent
+    sources, trace, oldest = tables.source, RowClass.TRACE, len(percent) - 1
+    for_strong, for_medium = rule.strong_anchor_strength, rule.medium_anchor_strength
     best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
     for kind, department, strength, day, available, begins, ends in zip(
@@ -138,21 +138,21 @@ def grade_living(
         ):
             return None
         cell = kind * STRENGTH_SLOTS + strength
-        if tables.row_class[cell * DEPARTMENT_SLOTS + department] != RowClass.TRACE:
+        if row_class[cell * DEPARTMENT_SLOTS + department] != trace:
             return None
         age = as_of_on - day
-        weight, verified = points[cell] * percent[min(age, oldest)], tables.strength[cell]
+        weight, verified = points[cell] * percent[age if age < oldest else oldest], strengths[cell]
         if age > tables.valid_days[kind] and not book.kinds.uniform_validity:
             weight = verified = 0
-        source = tables.source[department]
+        source = sources[department]
         if weight > best.get(source, 0):
             best[source] = weight
         stamp = stamp_of(day, kind, department)
         newest = max(newest, stamp)
-        if verified >= rule.medium_anchor_strength:
-            medium_anchor = max(medium_anchor, stamp)
-        if verified >= rule.strong_anchor_strength:
-            strong_anchor = max(strong_anchor, stamp)
+        if stamp > medium_anchor and verified >= for_medium:
+            medium_anchor = stamp
+        if stamp > strong_anchor and verified >= for_strong:
+            strong_anchor = stamp
     departments = len(best)
     by_real_name = medium_anchor >= first_stamp(as_of_on - rule.medium_anchor_days)
     status, code = _OUTCOMES[
@@ -194,28 +194,28 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
     if allowed.traces != Rows.ALL or not limit or not len(evidence.subject):
         return None
     kind, department, day = evidence.kind.tolist(), evidence.department.tolist(), evidence.observed_on.tolist()
-    rows = sorted(range(len(day)), key=lambda row: (-day[row], kind[row], department[row]))[:limit]
-
-    def column(values: Sequence[int]) -> list[int]:
-        return [values[row] for row in rows]
-
-    dates, exact = allowed.trace_dates, allowed.trace_dates == Precision.EXACT
+    region, strength, detail = evidence.region.tolist(), evidence.strength.tolist(), evidence.detail.tolist()
+    order = [(-on, of, whose) for on, of, whose in zip(day, kind, department, strict=True)]
+    rows = sorted(range(len(day)), key=order.__getitem__)[:limit]
+    dates, places = allowed.trace_dates, allowed.trace_region
+    exact = dates == Precision.EXACT
     nothing = [0] * len(rows)
     return Told(
         subject=nothing,
-        kind=column(kind),
-        department=column(department),
-        region=[_told_place(place, allowed.trace_region) for place in column(evidence.region.tolist())],
-        observed_on=[_told_day(on, dates) for on in column(day)],
-        available_on=column(evidence.available_on.tolist()) if exact else nothing,
-        strength=column(evidence.strength.tolist()),
+        kind=[kind[row] for row in rows],
+        department=[department[row] for row in rows],
+        region=[_told_place(region[row], places) for row in rows] if places != Precision.NONE else nothing,
+        observed_on=[_told_day(day[row], dates) for row in rows] if dates != Precision.NONE else nothing,
+        available_on=evidence.available_on[rows].tolist() if exact else nothing,
+        strength=[strength[row] for row in rows],
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
-        detail=column(evidence.detail.tolist()),
+        detail=[detail[row] for row in rows],
         from_on=nothing,
         until_on=nothing,
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def _told_day(day: int, precision: int) -> int:
     """A day from 1970 on, the first of its month, or nothing."""
     if precision == Precision.COARSE:
@@ -223,6 +223,7 @@ def _told_day(day: int, precision: int) -> int:
     return day if precision == Precision.EXACT else 0
 
 
+@functools.lru_cache(maxsize=4096)
 def _told_place(region: int, precision: int) -> int:
     """A region, its province, or nothing."""
     if precision == Precision.COARSE:

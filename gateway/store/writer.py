@@ -144,8 +144,8 @@ class Writer:
         if behind:
             if not self._due and self._behind is None:
                 self._behind = loop.call_later(LONGEST_S, self._hand_over)
-        elif now or (self._alone() and not more):
-            if not self._write_here(loop, meanwhile=meanwhile):
+        elif (alone := not more and self._alone()) or now:
+            if not self._write_here(loop, alone=alone, meanwhile=meanwhile):
                 self._hand_over()
         elif not self._due:
             self._due = True
@@ -167,9 +167,9 @@ class Writer:
         batch, self._gathered = self._gathered, []
         return batch
 
-    def _write_here(self, loop: asyncio.AbstractEventLoop, *, meanwhile: bool) -> bool:
+    def _write_here(self, loop: asyncio.AbstractEventLoop, *, alone: bool, meanwhile: bool) -> bool:
         """Write what was gathered in the event loop, if it may be; whether it was. The thread waits for the disk if
-        there is something to do `meanwhile`.
+        there is something to do `meanwhile`. `alone`: it is known that the call is.
         """
         batch = self._gathered
         began = self._clock.monotonic()
@@ -179,7 +179,7 @@ class Writer:
             or self._in_a_row >= HERE_IN_A_ROW
             or began < self._sparing.until
             or len(batch) > HERE_AT_MOST
-            or not self._alone()
+            or not (alone or self._alone())
             or not all(is_brief(kind, payload) and future.get_loop() is loop for kind, payload, future in batch)
         ):
             return False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import DataItem, Description, Evidence, Found, Holders, Links, Subjects
+from adapters.contract import DataItem, Description, Evidence, Faces, Found, Holders, Links, Subjects
+from adapters.faces import FACE_TOKEN_BYTES
 from adapters.texts import Texts
 from gateway.inquiry import fitting, gathering
 from gateway.inquiry.gathering import Gathered, Gathering
@@ -19,7 +22,8 @@ from wugan.adapter.v1 import vocabulary_pb2 as v
 _NUMBERS = ["NUMBER-A", "NUMBER-B", "NUMBER-C", "NUMBER-D"]
 _NAMES = ["甲", "乙", " 甲", "", "丙\ud800"]
 _ITEMS = tuple(
-    DataItem(kind, v.STRENGTH_REAL_NAME, 1) for kind in (v.EVIDENCE_KIND_OUTPATIENT, v.EVIDENCE_KIND_INPATIENT)
+    DataItem(kind, v.STRENGTH_REAL_NAME, 1)
+    for kind in (v.EVIDENCE_KIND_OUTPATIENT, v.EVIDENCE_KIND_INPATIENT, v.EVIDENCE_KIND_FACE_CHECK)
 )
 _ABOUT = Description("insurance", "1", v.DEPARTMENT_HEALTH_INSURANCE, (330000,), _ITEMS, links=True)
 _rows = st.integers(0, 2)
@@ -87,7 +91,10 @@ def _told(gathered: Gathered) -> object:
         gathered.identity_conflict.tolist(),
         gathered.linked.tolist(),
         [gathered.link_subject, gathered.link_id_number, gathered.link_since_on],
-        gathered.reports,
+        [
+            (each.adapter_id, each.outcome, each.complete_until_on, _listed(each.unreadable))
+            for each in gathered.reports
+        ],
     )
 
 
@@ -100,6 +107,70 @@ def test_columns_are_judged_as_rows_are(data: st.DataObject) -> None:
     columns, asked_by_columns = _gathered(0, answers, narrowing)
     assert _told(columns) == _told(rows)
     assert asked_by_columns == asked_by_rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_what_is_not_special_comes_to_the_same_by_the_long_way(data: st.DataObject) -> None:
+    answers = [data.draw(_found(lazy=False)) for _ in range(3)]
+    if data.draw(st.booleans()):  # with links hardly anything is as it came
+        answers = [replace(found, links=Links()) for found in answers]
+    if data.draw(st.booleans()):
+        unreadable = _int32([data.draw(_rows)])
+        answers[1] = replace(answers[1], holders=Holders(), evidence=Evidence(), links=Links(), unreadable=unreadable)
+    face = Faces(_int32([0]), [b"f" * FACE_TOKEN_BYTES], _int32([20_000]), _int32([330702]))
+    if data.draw(st.booleans()):
+        answers[0] = replace(answers[0], faces=face)
+    narrowing = data.draw(
+        st.sampled_from([Narrowing(), Narrowing((330700,)), Narrowing((), frozenset([b"NUMBER-A"]), str.encode)])
+    )
+    short, asked = _gathered(1_000_000, answers, narrowing)
+    with mock.patch.object(Gathering, "_special", True):
+        long, asked_by_the_long_way = _gathered(1_000_000, answers, narrowing)
+    assert (_told(short), asked) == (_told(long), asked_by_the_long_way)
+    assert [each.tolist() for each in (short.faces.subject, short.faces.observed_on)] == [
+        each.tolist() for each in (long.faces.subject, long.faces.observed_on)
+    ]
+    assert _listed(short.unasked) == _listed(long.unasked)
+
+
+_HELD = Found(Holders(_int32([0]), ["NUMBER-A"], ["甲"]))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "narrowing"),
+    [
+        (_HELD, _HELD, Narrowing()),
+        (replace(_HELD, links=Links(_int32([0]), ["510104194912310"], _int32([9]))), _HELD, Narrowing()),
+        (
+            replace(_HELD, faces=Faces(_int32([0]), [b"f" * FACE_TOKEN_BYTES], _int32([20_000]), _int32([330702]))),
+            _HELD,
+            Narrowing(),
+        ),
+        (_HELD, replace(_HELD, holders=Holders(), unreadable=_int32([0])), Narrowing()),
+        (_HELD, _HELD, Narrowing((), frozenset([b"NUMBER-A"]), str.encode)),
+        (_HELD, _HELD, Narrowing((510000,))),
+        (_HELD, v.STRENGTH_REAL_NAME, Narrowing()),
+    ],
+)
+def test_one_thing_that_is_special_is_not_passed_over(first: Found, second: Found | int, narrowing: Narrowing) -> None:
+    def gathered() -> tuple[object, list[bytes], bool]:
+        made = Gathering(Subjects(_NUMBERS[:1], ["甲"]), [_ABOUT, _ABOUT], lambda a, b: a == b, narrowing)
+        made.add(0, first)
+        made.add(1, second)
+        if made.further() is not None:
+            made.add(0, Found())
+            made.further()
+        came = made.result()
+        return _told(came), list(came.faces.token), came.unasked is None
+
+    short = gathered()
+    with mock.patch.object(Gathering, "_special", True):
+        assert gathered() == short
+
+
+def _listed(column: np.ndarray | None) -> list[bool] | None:
+    return None if column is None else column.tolist()
 
 
 _odd = st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2, 3, -1, 2**31 - 1, -(2**31)])

@@ -18,6 +18,7 @@ from gateway.rules.identity import (
     normalise_number,
     normalise_numbers,
     province_of,
+    read_numbers,
 )
 from wugan.adapter.v1 import vocabulary_pb2 as words
 from wugan.federation.v1 import vocabulary_pb2 as answer_words
@@ -162,6 +163,28 @@ def test_columns_and_single_numbers_agree_on_validity_and_birthday(numbers):
     broken = [n[:-1] + ("0" if n[-1] != "0" else "1") for n in numbers]
     assert not birth_on(broken).any()
     assert len(normalise_numbers(broken)[1]) == len(broken)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(resident_numbers(), st.text("0123456789Xx ", max_size=19), st.sampled_from(["H12345678", GOOD])),
+            st.sampled_from([*words.DocumentKind.values(), 99, -1]),
+        ),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_few_numbers_are_read_as_many_are(rows, said):
+    numbers, kinds = [number for number, _ in rows], [kind for _, kind in rows]
+    found, refused, born = read_numbers(numbers, kinds if said else ())
+    more = [GOOD] * 20
+    many, among, days = read_numbers(numbers + more, kinds + [0] * 20 if said else ())
+    assert found == many[: len(rows)]
+    assert [(row, error.en) for row, error in refused] == [(row, error.en) for row, error in among]
+    assert born.dtype == np.int32
+    assert born.tolist() == days[: len(rows)].tolist()
 
 
 WRONG_DAYS = [
