@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from certs.errors import CertsError
-from certs.rotation_rules import still_proves
 from certs.slots import KeySlots
 from gateway.access.terms import EVERYTHING
 from gateway.clock import Clock
@@ -347,7 +346,7 @@ async def renewing(
 ) -> AsyncIterator[None]:
     """Own keys are renewed for the length of the block."""
     client = rotator = watch = place = None
-    link = AuthorityLink(live.tls, roots, lambda name: still_proves(slots.journal, name, clock.now_ms()))
+    link = AuthorityLink(live.tls, roots)
     if settings.authority is not None:
         client = AuthorityClient(settings.authority, settings.member_id, link)
         try:

@@ -32,7 +32,8 @@ class AuthorityLink:
     Args:
         identity: gives own TLS identity of the moment; None while there is none.
         roots_pem: the federation root.
-        former: whether an identity of before, by name, may be shown still (`rotation_rules.still_proves`).
+        former: whether an identity of before, by name, may be shown still (`rotation_rules.still_proves`); none, as a
+            gateway has it (docs/adr/0016), unless given.
     """
 
     def __init__(

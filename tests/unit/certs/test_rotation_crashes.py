@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("story", "at_least"),
     [
-        ("rotate", 60),
+        ("rotate", 55),
         ("change_of_mind", 50),
         ("put_back", 60),
         ("half_refused", 60),
