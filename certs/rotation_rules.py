@@ -98,27 +98,6 @@ def may_settle(told_at_ms: int, older_end_ms: int | None, policy: Policy, now_ms
     return now_ms >= (told_at_ms + policy.seen_timeout_ms if older_end_ms is None else older_end_ms)
 
 
-def still_proves(journal: Journal, name: str, now_ms: int) -> bool:
-    """Whether a TLS key that another one followed may be shown to the authority still, where connections are open.
-
-    Partners are told of it, and have seen the one after it: it was superseded in the ordinary course, and neither lost
-    (rule 2) nor rolled back to or from. What is revoked nobody knows here; the authority refuses it.
-
-    Args:
-        journal: as it is.
-        name: of the generation, e.g. "tls-3".
-        now_ms: Unix milliseconds.
-    """
-    current = journal.current("tls")
-    return current is not None and any(
-        each.name == name
-        and each.superseded_at_ms is not None
-        and each.number < current.number
-        and each.not_before_ms <= now_ms < each.not_after_ms
-        for each in journal.of("tls", "retired")
-    )
-
-
 def must_settle(journal: Journal) -> bool:
     """Whether it matters if partners have seen the last publication."""
     if journal.publication.settled or not journal.publication.version:

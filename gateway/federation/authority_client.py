@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import ssl
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -125,14 +124,6 @@ class AuthorityClient:
 
     async def _once(self, method: str, path: str, body: bytes | None) -> bytes:
         context = await self._link.proving()
-        try:
-            return await self._sent(context, method, path, body)
-        except CertsError as error:
-            if not self._link.give_up(context) or isinstance(error, LaterError):
-                raise
-        return await self._sent(await self._link.proving(), method, path, body)
-
-    async def _sent(self, context: ssl.SSLContext, method: str, path: str, body: bytes | None) -> bytes:
         headers = {"Accept": PROTOBUF} if body is None else {"Accept": PROTOBUF, "Content-Type": PROTOBUF}
         try:
             async with (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from cryptography import x509
 
-from certs.errors import EstError, RotationError
+from certs.errors import RotationError
 from certs.est_client import EstClient
 from certs.files import read_public
 from certs.records import PROFILE_TLS
@@ -143,7 +143,7 @@ class EstEnroller:
         async with self._turn:
             context = await self._place.link.context()
             if context is not None:
-                return await self._renewed(context, request, label)
+                return (await self._client(context).simplereenroll(request, label)).pem
         if self._token is None or kind != "tls":
             raise RotationError(
                 "there is no TLS certificate yet; enrol with a one-time token: wugan certs enrol",
@@ -151,14 +151,6 @@ class EstEnroller:
             )
         async with self._place.client(client_context(self._place.roots_pem)) as est:
             return (await est.simpleenroll(request, self._token.token_id, self._token.secret, label)).pem
-
-    async def _renewed(self, context: ssl.SSLContext, request: x509.CertificateSigningRequest, label: str) -> bytes:
-        try:
-            return (await self._client(context).simplereenroll(request, label)).pem
-        except EstError as error:
-            if not self._place.link.give_up(context) or error.retryable:
-                raise
-        return (await self._client(await self._place.link.proving()).simplereenroll(request, label)).pem
 
     def _client(self, context: ssl.SSLContext) -> EstClient:
         if self._renewing is None or self._renewing[0] is not context:

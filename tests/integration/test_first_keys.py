@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from office_world import AUTHORITY_NAME, Refusing, TwoProvinces, two_provinces
 from test_rotation_live import Asking, certs, numbers, until_current, wugan
 
@@ -19,12 +18,10 @@ from certs.errors import RotationError, SlotError
 from certs.est_client import WELL_KNOWN
 from certs.est_wire import certs_only
 from certs.files import read_public
-from certs.keys import generate_tls_key
 from certs.rotation import Enroller, Event, KeySet
 from certs.server_tls import ServerTls
 from certs.slot_files import read_journal
 from certs.slot_journal import KINDS
-from certs.web import tls_peer
 from gateway.clock import SystemClock
 from gateway.config import GatewaySettings, load_gateway
 from gateway.errors import ConfigError
@@ -177,12 +174,10 @@ class Scripted:
         self.answers: list[web.Response] = []
         self.asked = 0
         self.connections: set[object] = set()
-        self.shown: list[bytes] = []
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked += 1
         self.connections.add(request.protocol)
-        self.shown.append(tls_peer(request) or b"")
         return self.answers.pop(0)
 
 
@@ -220,10 +215,6 @@ def client(provinces: TwoProvinces, link: AuthorityLink) -> AuthorityClient:
     return AuthorityClient(settings.authority, settings.member_id, link)
 
 
-def leaf(identity: TlsIdentity) -> bytes:
-    return x509.load_pem_x509_certificate(identity.chain_pem).public_bytes(Encoding.DER)
-
-
 def receipt(body: bytes = b"\x08\x07", **changed: Any) -> web.Response:
     return web.Response(**{"body": body, "content_type": "application/x-protobuf", **changed})
 
@@ -240,34 +231,6 @@ async def test_the_authority_is_asked_over_one_connection_whatever_it_is_asked_f
     assert await client.publish(EMPTY) == 7
     assert await ask() == await ask() == (root,)
     assert len(scripted.connections) == 1
-
-
-async def test_connections_of_a_certificate_of_before_are_used_until_it_is_refused(
-    provinces: TwoProvinces, scripted: Scripted
-) -> None:
-    settings, identities = load_gateway(provinces.asking.config), []
-    assert settings.authority is not None
-    with provinces.office() as office:
-        for name in ("tls-1", "tls-2", "tls-3"):
-            key = generate_tls_key()
-            issued = office.authority.issue_gateway_tls(settings.member_id, key.public_key(), now=office.now())
-            identities.append(TlsIdentity(name, key, issued.pem))
-    held = iter(identities)
-    now = next(held)
-    link = AuthorityLink(lambda: now, read_public(settings.tls.roots), lambda _name: True)
-    client = AuthorityClient(settings.authority, settings.member_id, link)
-    scripted.answers = [receipt() for _ in range(3)]
-    for _ in range(3):
-        assert await client.publish(EMPTY) == 7
-        now = next(held, now)
-    assert [len(scripted.connections), scripted.shown] == [1, [leaf(identities[0])] * 3]
-    scripted.answers = [web.Response(status=403), receipt(), web.Response(status=403)]
-    assert await client.publish(EMPTY) == 7
-    assert scripted.shown[3:] == [leaf(identities[0]), leaf(identities[2])]
-    with pytest.raises(RotationError, match="403"):
-        await client.publish(EMPTY)
-    assert scripted.shown[5:] == [leaf(identities[2])]
-    await link.close()
 
 
 async def test_what_may_pass_is_tried_again(scripted: Scripted, client: AuthorityClient) -> None:
