@@ -24,6 +24,7 @@ was there when they started; what one of them lets go, the others do within a se
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
@@ -59,6 +60,8 @@ from wugan.federation.v1 import exchange_pb2
 LONGEST_MS: Final = 30 * DAY_MS
 """No answer is given again, or shown as outdated, for longer than this, whatever its author allows."""
 FLUSH_ROWS: Final = 512
+ROWS_AT_ONCE: Final = 64
+"""Written in one go: questions that are recorded meanwhile wait for so many, not for all."""
 _OF_THE_ASKING: Final = ("question_id", "trace")
 """Fields of a question that say nothing of what is asked."""
 _AS_PATIENT: Final = 1.25
@@ -96,6 +99,7 @@ class AnswerCache:
         """Rows not handed over to be written yet, and whom each is about."""
         self._used: dict[bytes, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Future[list[bytes]]] = set()
         self._followed: list[Callable[[], None]] = []
         self._notices = Notices()
@@ -126,7 +130,10 @@ class AnswerCache:
         self._followed.clear()
         if self._timer is not None:
             self._timer.cancel()
-        self._flush()
+        while self._pending or self._used:
+            self._flush()
+            if self._flushing is not None:
+                await self._flushing
         await asyncio.gather(*self._writes, *self._drops, return_exceptions=True)
 
     def key(self, member_id: str, question: exchange_pb2.Question) -> bytes:
@@ -444,17 +451,42 @@ class AnswerCache:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._pending and not self._used:
+        waiting = max(len(self._pending), len(self._used))
+        if not waiting or self._flushing is not None:
             return
-        rows, used = [row for row, _ in self._pending.values()], list(self._used.items())
-        self._pending, self._used = {}, {}
+        written = self._write_some()
+        if waiting > ROWS_AT_ONCE:
+            rest = self._write_rest(written, waiting - ROWS_AT_ONCE)
+            self._flushing = asyncio.get_running_loop().create_task(rest, name="cache writing")
+            self._flushing.add_done_callback(self._flushed)
+
+    def _flushed(self, _done: asyncio.Task[None]) -> None:
+        self._flushing = None
+        if self._pending or self._used:
+            self._flush_later()
+
+    async def _write_rest(self, written: asyncio.Future[list[bytes]] | None, waiting: int) -> None:
+        """A part each time the one before is written. What is let go meanwhile is not written at all."""
+        for _ in range(0, waiting, ROWS_AT_ONCE):
+            if written is not None:
+                await asyncio.wait({written})
+            written = self._write_some()
+
+    def _write_some(self) -> asyncio.Future[list[bytes]] | None:
+        """Have the next part written; None where there is none, or it cannot be."""
+        keys, touched = (list(itertools.islice(held, ROWS_AT_ONCE)) for held in (self._pending, self._used))
+        rows = [self._pending.pop(key)[0] for key in keys]
+        used = [(key, self._used.pop(key)) for key in touched]
+        if not rows and not used:
+            return None
         try:
             written = self._reusable.submit(Changes(rows, used, self._clock.now_ms(), self._options.max_answers))
         except StoreError as error:
             _log.warning("answers to be given again not written", rows=len(rows), fault=described(error))
-            return
+            return None
         self._on_disk.update(row.key for row in rows if row.until_ms)
         self._watch(written)
+        return written
 
     def _watch(self, written: asyncio.Future[list[bytes]]) -> None:
         self._writes.add(written)

@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.clock import FakeClock
+from gateway.errors import StoreError
 from gateway.exchange.uuid7 import Uuid7
+from gateway.federation import answer_cache
 from gateway.federation.kept import MAX_LINKED, Held, Memory
 from gateway.store.answers import SignedAnswer
 from gateway.store.ended import EVERY_MEMBER
-from gateway.store.reusable import Reusable
+from gateway.store.reusable import Changes, Reusable
 from tests.unit.federation.cache_world import HOUR_MS, CacheWorld, asked_about
 from tests.unit.services.gateways_world import ANNA, BO, CHEN, NEW_ANNA, NOW_MS, A, B, C, stored
 from wugan.adapter.v1 import columns_pb2
@@ -489,6 +491,72 @@ async def test_memory_is_bounded_and_the_rest_comes_from_the_disk(world: CacheWo
         assert [await small.found(asked_about(person)) is not None for person in people] == [True] * 4
         assert small.cache._memory.size <= 8_000
         await small.cache.close()
+
+
+class Written:
+    """What a cache has written, a number of rows each time; of the first part not before it is allowed."""
+
+    def __init__(self, world: CacheWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: list[int] = []
+        self.go = asyncio.Event()
+        self._submit = world.store.reusable.submit
+        monkeypatch.setattr(world.store.reusable, "submit", self.submit)
+
+    def submit(self, changes: Changes) -> asyncio.Future[list[bytes]]:
+        self.sizes.append(len(changes.rows))
+        return asyncio.ensure_future(self._later(changes))
+
+    async def _later(self, changes: Changes) -> list[bytes]:
+        await self.go.wait()
+        return await self._submit(changes)
+
+
+async def test_what_waits_is_written_a_part_at_a_time_and_what_was_let_go_meanwhile_never(
+    world: CacheWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_cache, "ROWS_AT_ONCE", 2)
+    written = Written(world, monkeypatch)
+    people = [ANNA, BO, CHEN, NEW_ANNA]
+    for person in people:
+        await world.take(asked_about(person))
+    await world.take(asked_about(ANNA, unit="ningbo"))
+    await world.take(asked_about(BO, unit="ningbo"))
+    world.cache._flush()
+    world.cache._flush()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert written.sizes == [2], "the next part waits for this one"
+    world.cache.forget_numbers(EVERY_MEMBER, [NEW_ANNA])
+    late = await world.take(asked_about(NEW_ANNA, unit="ningbo"))
+    written.go.set()
+    await world.cache.close()
+    assert (sum(written.sizes), max(written.sizes)) == (6, 2), "one was let go, one came meanwhile"
+    await world.restart()
+    found = [await world.found(asked_about(person)) is not None for person in people]
+    assert found == [True, True, True, False]
+    assert await world.found(asked_about(NEW_ANNA, unit="ningbo")) == late
+
+
+async def test_where_nothing_can_be_written_what_waits_is_lost_and_nothing_goes_on_for_ever(
+    world: CacheWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_cache, "ROWS_AT_ONCE", 2)
+    tries = 0
+
+    def refuse(_changes: Changes) -> asyncio.Future[list[bytes]]:
+        nonlocal tries
+        tries += 1
+        raise StoreError("too much is waiting", "等待写入的过多", retryable=True)
+
+    for person in (ANNA, BO, CHEN, NEW_ANNA):
+        await world.take(asked_about(person))
+    await world.take(asked_about(ANNA, unit="ningbo"))
+    monkeypatch.setattr(world.store.reusable, "submit", refuse)
+    await world.cache.close()
+    assert tries == 3
+    monkeypatch.undo()
+    await world.restart()
+    assert await world.found(asked_about(ANNA)) is None
 
 
 class _Answer:
