@@ -249,7 +249,9 @@ class FileAdapter:
             self._looked = True
 
     def _tell(self, problem: AdapterError | None) -> None:
-        """Log once that files cannot be looked for, and once that they can again: lookups go on from what was read."""
+        """Log that files cannot be looked for, once for each reason that follows another, and once that they can again:
+        lookups go on from what was read.
+        """
         said, self._said = self._said, problem.en if problem is not None else ""
         if problem is not None and problem.en != said:
             _log.warning("drop not reached", adapter=self._manifest.adapter_id, reason=problem.en)

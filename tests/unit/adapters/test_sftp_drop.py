@@ -274,10 +274,13 @@ async def test_a_server_that_is_away_leaves_what_is_known_and_says_so(server: Se
     port = server.port
     await server.stop()
     with capture_logs() as logs:
-        for _ in range(2):
+        for _ in range(4):
             with pytest.raises(SourceDownError, match="not reached"):
                 await adapter.check()
-    assert [each["event"] for each in logs] == ["drop not reached"], "told once, as lookups go on"
+    assert {each["event"] for each in logs} == {"drop not reached"}
+    # Whether the first look finds the connection lost or already gone, and is refused another, is the machine's affair.
+    reasons = [each["reason"] for each in logs]
+    assert len(reasons) == len(set(reasons)) <= 2, "each reason is told once, as lookups go on"
     found = await adapter.lookup(ask(ANNA))
     assert len(found.evidence) == 1
     assert found.complete_until_on == 0, "nobody knows how complete it is"
