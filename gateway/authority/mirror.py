@@ -16,12 +16,11 @@ from aiohttp import web
 
 from certs.errors import CertsError
 from certs.files import read_public
+from gateway.authority.marks import Mark, mark
 from gateway.authority.repository import MAX_TARGET_BYTES
 
 KEPT: Final = 16
 """Files kept: those of the newest versions, and the timestamp."""
-
-Mark = tuple[int, int, int]
 
 
 class Mirror:
@@ -48,18 +47,13 @@ class Mirror:
         return web.Response(body=body, headers={"Content-Type": kind, "Cache-Control": kept})
 
     async def _read(self, path: Path) -> bytes:
-        mark = _mark(path)
+        found = mark(path)
         held = self._held.get(path)
-        if held is None or held[0] != mark:
+        if held is None or held[0] != found:
             # The mark before the bytes: what is written in between is read again next time.
-            held = mark, await asyncio.to_thread(read_public, path, limit=MAX_TARGET_BYTES)
+            held = found, await asyncio.to_thread(read_public, path, limit=MAX_TARGET_BYTES)
             self._held[path] = held
             while len(self._held) > KEPT:
                 self._held.popitem(last=False)
         self._held.move_to_end(path)
         return held[1]
-
-
-def _mark(path: Path) -> Mark:
-    found = path.stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size

@@ -33,6 +33,7 @@ from certs import keys
 from certs.errors import CertsError
 from certs.files import PUBLIC, read_public, write_file, write_files
 from certs.profiles import STEP_BACK
+from gateway.authority.marks import Mark, mark_of
 from gateway.errors import ConfigError, StoreError
 
 S = TypeVar("S", bound=Signed)
@@ -65,10 +66,6 @@ class Current(Generic[S]):
     signed: S
     data: bytes
     signatures: dict[str, Signature]
-
-
-Mark = tuple[int, int, int]
-"""Tells a file from another one of the same name: when it was written, its number, its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +364,7 @@ class Repository:
         files = {self._metadata / name: part.data for name, part in parts.items()}
         write_files({**others, **files}, mode=PUBLIC, replace=True)
         for path, part in zip(files, parts.values(), strict=True):
-            mark = _mark_of(path)
+            mark = mark_of(path)
             if mark is not None and part.complete:
                 self._made[part.signed.type] = _Made(path, mark, part.root, part.signed.version)
 
@@ -401,11 +398,11 @@ class Repository:
     def _root_in_force(self) -> Root:
         """The newest root, to be looked at only: it is read anew only when its file is another one, or one follows."""
         known = self._known_root
-        if known is not None and _mark_of(known.path) == known.mark and not known.follows.exists():
+        if known is not None and mark_of(known.path) == known.mark and not known.follows.exists():
             return known.root
         newest = self._newest(Root.type)
         path = self._metadata / f"{newest}.{Root.type}.json"
-        mark = _mark_of(path)
+        mark = mark_of(path)
         if mark is None:
             raise _damaged(path)
         root = self._read(Root, path.name).signed
@@ -419,7 +416,7 @@ class Repository:
             same = known is not None and known.root is self._root_in_force()
         except StoreError:
             return None
-        if known is None or not same or any(_mark_of(path) != mark for path, mark in known.marks.items()):
+        if known is None or not same or any(mark_of(path) != mark for path, mark in known.marks.items()):
             return None
         return known
 
@@ -434,7 +431,7 @@ class Repository:
         def read(kind: type[S], name: str) -> Current[S]:
             path = self._metadata / name
             # The mark before the bytes: what is written in between is read again next time.
-            mark = _mark_of(path)
+            mark = mark_of(path)
             if mark is None:
                 raise _damaged(path)
             marks[path] = mark
@@ -540,16 +537,3 @@ def by_role(metadata: Path) -> Mapping[str, list[int]]:
         if match:
             found[match[2]].append(int(match[1]))
     return found
-
-
-def _mark(path: Path) -> Mark:
-    found = os.stat(path)  # noqa: PTH116  asked of four files with each publication and each look at what is in force
-    return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _mark_of(path: Path) -> Mark | None:
-    """None: it is not there."""
-    try:
-        return _mark(path)
-    except OSError:
-        return None

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import json
 import math
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
@@ -26,6 +25,7 @@ from google.protobuf.message import DecodeError, Message
 
 from certs.errors import CertsError
 from gateway.authority.allowance import Allowances
+from gateway.authority.marks import mark_of
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
@@ -213,7 +213,7 @@ class DirectoryService:
         """Notice a new timestamp, whoever wrote it."""
         timestamp, known = str(self._tuf / "metadata" / "timestamp.json"), None
         while True:
-            mark = _mark(timestamp)
+            mark = mark_of(timestamp)
             if mark not in (known, None):
                 before = self._version
                 version = await asyncio.to_thread(self._office.version)
@@ -406,15 +406,6 @@ async def authority_app(
 
         app.on_shutdown.append(close_streams)
         yield app
-
-
-def _mark(path: str) -> tuple[int, int, int] | None:
-    """Tells a file from another one of the same name; None where it is not there."""
-    try:
-        found = os.stat(path)  # noqa: PTH116  twenty times a second, for as long as the authority runs
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _answering(refusals: Refusals, work: Callable[[web.Request], Awaitable[Message]]) -> Handler:
