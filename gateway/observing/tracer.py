@@ -148,8 +148,12 @@ class SdkTracer:
 
     def close(self) -> None:
         """Send what waits, for some seconds at most; blocks meanwhile."""
-        self._provider.force_flush(FLUSH_MS)
+        self.flush()
         self._provider.shutdown()
+
+    def flush(self) -> None:
+        """Send what waits, the same way; more may come."""
+        self._provider.force_flush(FLUSH_MS)
 
     def _room(self) -> bool:
         """Whether one more trace of another gateway may be followed in this second."""

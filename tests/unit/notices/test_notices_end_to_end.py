@@ -66,6 +66,8 @@ async def test_a_look_at_changed_people_and_what_is_told_because_of_it_is_one_tr
         try:
             civil.record(ANNA, VISIT, death())
             await w.settle()
+            # Either side has it on the disk before the span around that is over.
+            await until(lambda: {"deliver", "handle"} <= {span["name"] for span in traced.so_far()}, "it is traced")
             spans = traced.written()
         finally:
             tracing.use(None)

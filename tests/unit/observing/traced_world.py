@@ -31,6 +31,14 @@ class TracedWorld:
     def written(self) -> Spans:
         """Every span, in the order of ending."""
         self.tracer.close()
+        return self._read()
+
+    def so_far(self) -> Spans:
+        """Every span that has ended, in that order; more may come."""
+        self.tracer.flush()
+        return self._read()
+
+    def _read(self) -> Spans:
         return [json.loads(line) for line in self.path.read_text("utf-8").splitlines()] if self.path.exists() else []
 
 
