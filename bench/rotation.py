@@ -10,6 +10,9 @@ safety rule holds: keys are used only once the other side works with the directo
 Two provinces do not keep step: in each phase B is asked another tenth of a second after A, from none to nine, so that
 both at the same moment is one of ten.
 
+Whoever sends the calls shares the processors with who answers them, and does not interrupt them by waking up, as they
+do not interrupt each other (`gateway.scheduling`).
+
 Settings differ from the defaults where a life of a second needs it: envelopes live for a second, superseded keys are
 kept for as long as a call may take, and the gateways look for their next step more often.
 
@@ -52,6 +55,7 @@ from gateway.clock import SystemClock
 from gateway.config import load_agency
 from gateway.demo.founding import FoundedMember
 from gateway.demo.processes import Started
+from gateway.scheduling import settle_scheduling
 
 CALLS_PER_S = 500.0
 TIMEOUT_S = 2.0
@@ -91,6 +95,7 @@ class Mode:
 
 def main() -> Figures:
     """Run, print a table, return the figures."""
+    settle_scheduling()
     with (
         tempfile.TemporaryDirectory() as scratch,
         two_provinces(Path(scratch), SETTINGS, authority=True) as provinces,

@@ -56,6 +56,7 @@ from gateway.log import configure
 from gateway.observing import metrics
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
+from gateway.scheduling import settle_scheduling
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
@@ -84,6 +85,7 @@ def run(settings: GatewaySettings) -> None:
     """
     configure(settings.log.level, settings.log.format)
     settle_heap()
+    settle_scheduling()
     uvloop.run(_serve(settings, SystemClock()))
 
 

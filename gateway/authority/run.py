@@ -38,6 +38,7 @@ from gateway.authority.service import authority_app
 from gateway.clock import Clock, SystemClock
 from gateway.errors import ConfigError
 from gateway.log import configure
+from gateway.scheduling import settle_scheduling
 
 RENEW_S: Final = 60.0
 PRUNE_S: Final = 86_400.0
@@ -65,6 +66,7 @@ def run(folder: Path, passphrase: bytes | None, listen: str | None, ready_file: 
         WuganError: the folder, a key or the address cannot be used.
     """
     configure(level)
+    settle_scheduling()
     uvloop.run(_serve(folder, passphrase, listen, ready_file, SystemClock()))
 
 

@@ -281,6 +281,16 @@ async def test_health_and_reflection_tell_what_is_served(world: SmallWorld) -> N
         listing.cancel()
 
 
+def test_no_thread_of_a_gateway_interrupts_another(world: SmallWorld) -> None:
+    _, process = gateway_of(world, world.members[0].region)
+    policies = []
+    for task in Path(f"/proc/{process.pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # one of a pool that has ended
+            policies.append(os.sched_getscheduler(int(task.name)))
+    assert len(policies) > 5
+    assert set(policies) == {os.SCHED_BATCH}
+
+
 async def test_many_calls_at_once_are_all_answered(world: SmallWorld) -> None:
     recipient = world.recipient("active")
     async with agency(world, recipient.paying_province, recipient.unit) as stub:
