@@ -20,7 +20,9 @@ from certs.yielding import yielding
 from gateway.errors import WuganError
 from gateway.federation.live_keys import TlsIdentity
 
-CONNECTIONS: Final = 4
+CONNECTIONS: Final = 1
+"""At a time: whoever comes while another is asking waits for some milliseconds. A handshake takes longer, and costs
+both ends more than the question."""
 
 
 class AuthorityLink:

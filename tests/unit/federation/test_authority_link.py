@@ -7,6 +7,8 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from certs import keys
 from certs.authority import Authority
@@ -64,3 +66,25 @@ async def test_its_session_is_one_until_it_is_closed(authority: Authority) -> No
     assert link.session is session
     await link.close()
     assert session.closed
+
+
+async def test_who_asks_while_another_does_waits_for_that_connection_and_opens_none(authority: Authority) -> None:
+    came: list[asyncio.BaseTransport | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        came.append(request.transport)
+        await asyncio.sleep(0)  # the others have asked by now
+        return web.Response(text=request.path)
+
+    app = web.Application()
+    app.router.add_get("/{name}", answer)
+    link = AuthorityLink(lambda: None, authority.root_pem)
+    async with TestServer(app) as server:
+
+        async def ask(name: str) -> str:
+            async with link.session.get(server.make_url(f"/{name}")) as response:
+                return await response.text()
+
+        assert await asyncio.gather(*map(ask, "abc")) == ["/a", "/b", "/c"]
+        await link.close()
+    assert (len(came), len(set(came))) == (3, 1)
