@@ -120,7 +120,7 @@ def add(folder: Path, number: int, root: profiles.Issuer, passphrase: bytes | No
         CertsError: the root has expired, or a file cannot be written.
     """
     name = name_of(number)
-    key = keys.generate_authority_key()
+    key = keys.generate_issuing_key()
     certificate = profiles.issuing_certificate(root, key.public_key(), now, number)
     # A key without certificate is what a crash at this place left.
     keys.store_private_key(folder / f"{name}-key.pem", key, passphrase=passphrase, replace=True)

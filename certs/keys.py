@@ -1,7 +1,7 @@
 """Private keys: making, keeping and naming them.
 
-Owns: which kinds of key there are (ECDSA P-384 for authorities, ECDSA P-256 for TLS, Ed25519 for messages and the
-directory, X-Wing seeds for decryption), their files, and key ids. Refuses: any other kind, and any key file that
+Owns: which kinds of key there are (ECDSA P-384 for roots, ECDSA P-256 for issuing CAs and TLS, Ed25519 for messages and
+the directory, X-Wing seeds for decryption), their files, and key ids. Refuses: any other kind, and any key file that
 someone besides its owner can read.
 
 Keys are PEM, PKCS#8 (RFC 5958), encrypted when a passphrase is given; one that a person knows by heart is stretched
@@ -38,8 +38,13 @@ MAX_PASSPHRASE_BYTES = 1023
 
 
 def generate_authority_key() -> ec.EllipticCurvePrivateKey:
-    """A new key for a certificate authority: ECDSA P-384."""
+    """A new key for a federation root: ECDSA P-384."""
     return ec.generate_private_key(ec.SECP384R1())
+
+
+def generate_issuing_key() -> ec.EllipticCurvePrivateKey:
+    """A new key for an issuing CA: ECDSA P-256, as the keys that it certifies."""
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def generate_tls_key() -> ec.EllipticCurvePrivateKey:

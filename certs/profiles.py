@@ -5,7 +5,7 @@ profile names, identities of another federation, and a leaf that would outlive i
 
     profile   key            basic constraints   key usage                          extended key usage        lifetime
     root      ECDSA P-384    CA, path length 1   keyCertSign, cRLSign               –                         15 years
-    issuing   ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
+    issuing   ECDSA P-256    CA, path length 0   keyCertSign, cRLSign               –                         5 years
     member    ECDSA P-384    CA, path length 0   keyCertSign, cRLSign               –                         5 years
     server    ECDSA P-256    leaf                digitalSignature                   serverAuth, clientAuth    30 days
     client    ECDSA P-256    leaf                digitalSignature                   clientAuth                30 days
@@ -79,6 +79,11 @@ class Issuer:
     name: str = "issuing"
     public_url: str = ""
 
+    @property
+    def digest(self) -> hashes.SHA256 | hashes.SHA384:
+        """With which it signs: as long as its key is strong (NIST SP 800-57 part 1, table 3)."""
+        return hashes.SHA384() if isinstance(self.key.curve, ec.SECP384R1) else hashes.SHA256()
+
 
 def root_certificate(key: ec.EllipticCurvePrivateKey, federation: str, now: dt.datetime) -> x509.Certificate:
     """A self-signed federation root.
@@ -105,14 +110,15 @@ def issuing_certificate(
 
     Args:
         root: who signs it.
-        public_key: ECDSA P-384.
+        public_key: ECDSA P-256.
         now: time of making, with time zone.
         number: counts the issuing authorities of the root from 1; no two of them bear one name, so that an issuer and
             a serial number mean one certificate.
 
     Raises:
-        ProfileError: another kind of key than ECDSA P-384, or the root has expired.
+        ProfileError: another kind of key than ECDSA P-256, or the root has expired.
     """
+    _require_curve(public_key, ec.SECP256R1, "issuing")
     common = "Issuing CA" if number == 1 else f"Issuing CA {number}"
     return _issuing(root, public_key, now, common, [root.federation])
 
@@ -135,6 +141,7 @@ def member_certificate(
     """
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         raise _wrong_key("member", "ECDSA P-384")
+    _require_curve(public_key, ec.SECP384R1, "member")
     names = member_names(root.federation, member_id)
     return _issuing(root, public_key, now, f"CA of {member_id} {mark}", names)
 
@@ -152,7 +159,6 @@ def member_names(federation: str, member_id: str) -> tuple[str, str]:
 def _issuing(
     root: Issuer, public_key: ec.EllipticCurvePublicKey, now: dt.datetime, common: str, names: Sequence[str]
 ) -> x509.Certificate:
-    _require_curve(public_key, ec.SECP384R1, "issuing")
     builder = _issued(root, _authority_name(root.federation, common), public_key, now, ISSUING_LIFETIME)
     builder = _authority_extensions(builder, public_key, path_length=0)
     permitted: list[x509.GeneralName] = [x509.UniformResourceIdentifier(root.federation), *map(x509.DNSName, names)]
@@ -160,7 +166,7 @@ def _issuing(
         permitted.append(x509.DNSName(LOOPBACK_NAME))
     excluded = [x509.IPAddress(ipaddress.ip_network(network)) for network in EVERY_ADDRESS]
     builder = builder.add_extension(x509.NameConstraints(permitted, excluded), critical=True)
-    return builder.sign(root.key, hashes.SHA384())
+    return builder.sign(root.key, root.digest)
 
 
 def tls_certificate(
@@ -185,7 +191,7 @@ def tls_certificate(
     builder = _leaf(issuer, identity, public_key, now, lifetime, names)
     builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(issuer.key, hashes.SHA384())
+    return builder.sign(issuer.key, issuer.digest)
 
 
 def signing_certificate(
@@ -211,7 +217,7 @@ def signing_certificate(
     builder = _leaf(issuer, identity, public_key, now, lifetime, names)
     builder = builder.add_extension(_key_usage(digital_signature=True, content_commitment=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([MESSAGE_SIGNING]), critical=True)
-    return builder.sign(issuer.key, hashes.SHA384())
+    return builder.sign(issuer.key, issuer.digest)
 
 
 def ocsp_certificate(
@@ -230,7 +236,7 @@ def ocsp_certificate(
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(digital_signature=True), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
-    return builder.add_extension(x509.OCSPNoCheck(), critical=False).sign(issuer.key, hashes.SHA384())
+    return builder.add_extension(x509.OCSPNoCheck(), critical=False).sign(issuer.key, issuer.digest)
 
 
 def _leaf(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 
 from certs.authority import Authority
 from certs.errors import RevocationError
@@ -176,7 +176,7 @@ class Revocation:
         )
         for record in content.entries:
             builder = builder.add_revoked_certificate(_entry(record, made))
-        der = builder.sign(ca.issuer.key, hashes.SHA384()).public_bytes(serialization.Encoding.DER)
+        der = builder.sign(ca.issuer.key, ca.issuer.digest).public_bytes(serialization.Encoding.DER)
         return _List(der, content.revision, now, now + LIST_LIFE / 2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,13 @@ def test_the_root_and_issuing_authority_are_as_documented(world: Any, now: dt.da
     root, issuing = world.root.certificate, world.issuer.certificate
     assert value(root, x509.BasicConstraints) == x509.BasicConstraints(ca=True, path_length=1)
     assert value(issuing, x509.BasicConstraints) == x509.BasicConstraints(ca=True, path_length=0)
-    for certificate in (root, issuing):
+    for certificate, curve, digest in ((root, ec.SECP384R1, "sha384"), (issuing, ec.SECP256R1, "sha384")):
         usage = value(certificate, x509.KeyUsage)
         assert usage.key_cert_sign
         assert usage.crl_sign
         assert not usage.digital_signature
-        assert isinstance(certificate.public_key().curve, ec.SECP384R1)
+        assert isinstance(certificate.public_key().curve, curve)
+        assert certificate.signature_hash_algorithm.name == digest
         assert certificate.not_valid_before_utc == now - profiles.BACKDATE
     assert critical(root) == {"basicConstraints", "keyUsage"}
     assert critical(issuing) == {"basicConstraints", "keyUsage", "nameConstraints"}
@@ -142,11 +144,22 @@ def test_no_signing_certificate_is_made_for_a_key_under_which_anybody_can_sign(w
         world.authority.issue_signing(MEMBER, neutral, now=now)
 
 
-def test_authorities_are_p384_only(world: Any, now: dt.datetime) -> None:
+def test_roots_are_p384_only_and_issuing_authorities_p256_only(world: Any, now: dt.datetime) -> None:
     with pytest.raises(ProfileError, match="P-384"):
-        profiles.root_certificate(keys.generate_tls_key(), "test.wugan.internal", now)
-    with pytest.raises(ProfileError, match="P-384"):
-        profiles.issuing_certificate(world.root, keys.generate_tls_key().public_key(), now)
+        profiles.root_certificate(keys.generate_issuing_key(), "test.wugan.internal", now)
+    with pytest.raises(ProfileError, match="P-256"):
+        profiles.issuing_certificate(world.root, keys.generate_authority_key().public_key(), now)
+
+
+@pytest.mark.parametrize(
+    ("make", "digest"), [(keys.generate_issuing_key, "sha256"), (keys.generate_authority_key, "sha384")]
+)
+def test_an_issuing_authority_signs_as_its_key_is_strong(world: Any, now: dt.datetime, make: Any, digest: str) -> None:
+    issuer = dataclasses.replace(world.issuer, key=make())  # those of before are P-384
+    identity = Identity.gateway(issuer.federation, MEMBER)
+    made = profiles.tls_certificate(issuer, keys.generate_tls_key().public_key(), identity, now)
+    assert made.signature_hash_algorithm is not None
+    assert made.signature_hash_algorithm.name == digest
 
 
 def test_a_malformed_member_or_unit_gets_no_certificate(world: Any, now: dt.datetime) -> None:
