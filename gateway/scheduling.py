@@ -6,8 +6,8 @@ under another policy than the ordinary one, and priorities (`certs.yielding`).
 By the ordinary policy a thread that wakes up takes the processor from one that has had more of it. gRPC's poller wakes
 up several times for each call, mostly while the thread that answers calls has the interpreter: then nobody gets on with
 anything until that one has a processor again. By this policy whoever wakes up waits for a processor that is free, or
-for the end of the other's turn (some 3 ms), and then does several things in one go. Where a processor is free, which
-is nearly always, there is no difference.
+for the end of the other's turn (some 3 ms), and then does several things in one go. One call at a
+time takes 1 to 3 % longer for it, and more where other programs keep the processors busy (docs/adr/0059).
 """
 
 from __future__ import annotations
