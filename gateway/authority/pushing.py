@@ -12,7 +12,8 @@ from typing import Any
 
 from certs.errors import CertsError
 from certs.files import read_public
-from gateway.authority.repository import TARGET, versions
+from gateway.authority.in_force import versions
+from gateway.authority.repository import TARGET
 from gateway.federation.directory_pushed import MAX_EVENT_BYTES, Pushed
 
 

@@ -9,8 +9,9 @@
     tuf-root-keys/                  keys of the root, each under its own passphrase: to be taken away, one a custodian
 
 Owns: these files, their order and their expiry. Every file is whole, and all are synced before the timestamp that puts
-them in force, so a crash leaves the version before in force. Refuses: knowing what a directory says, and working
-without the lock (`gateway.authority.lock`), which its callers hold.
+them in force, so a crash leaves the version before in force. Refuses: knowing what of them is in force
+(`gateway.authority.in_force`) and what a directory says, and working without the lock (`gateway.authority.lock`), which
+its callers hold.
 """
 
 from __future__ import annotations
@@ -18,35 +19,28 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
-from securesystemslib.signer import CryptoSigner, Signature
-from tuf.api.exceptions import RepositoryError
+from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
 from certs import keys
-from certs.errors import CertsError
-from certs.files import PUBLIC, read_public, write_file, write_files
+from certs.files import PUBLIC, write_file, write_files
 from certs.profiles import STEP_BACK
-from gateway.authority.marks import Mark, mark_of
+from gateway.authority.in_force import ONLINE, Current, InForce, by_role
 from gateway.errors import ConfigError, StoreError
 
-S = TypeVar("S", bound=Signed)
-
 TARGET: Final = "directory.pb"
-ONLINE: Final = (Targets.type, Snapshot.type, Timestamp.type)
 KEPT: Final = 64
 """Versions kept beside the newest, for clients that are in the middle of fetching one."""
 MAX_ROOT_KEYS: Final = 16
 MAX_TARGET_BYTES: Final = 16 << 20
 
 _HASHES: Final = ["sha256"]
-_NUMBERED: Final = re.compile(r"([0-9]+)\.(root|targets|snapshot)\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,42 +54,6 @@ class Lives:
 
 
 @dataclass(frozen=True, slots=True)
-class Current(Generic[S]):
-    """A role's metadata in force, its file's bytes, and who signed it, by key id."""
-
-    signed: S
-    data: bytes
-    signatures: dict[str, Signature]
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownRoot:
-    """The newest root as it was read, while its file is that one and none follows it: every root is one higher."""
-
-    path: Path
-    follows: Path
-    mark: Mark
-    root: Root
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was found in force, or put there, while all files that say so are those ones.
-
-    Args:
-        marks: path → mark of root, timestamp, snapshot and targets.
-        root: the newest root, by which they are signed.
-        timestamp: version of the timestamp.
-        version: of the directory.
-    """
-
-    marks: Mapping[Path, Mark]
-    root: Root
-    timestamp: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Signed:
     """Metadata as they will be written, the root by which they were signed, and whether by each key that it names."""
 
@@ -103,16 +61,6 @@ class _Signed:
     data: bytes
     root: Root
     complete: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A file of metadata as it was just written, with a signature of each key that the root names for its role."""
-
-    path: Path
-    mark: Mark
-    root: Root
-    version: int
 
 
 class Repository:
@@ -132,9 +80,7 @@ class Repository:
         self._lives = lives
         self._passphrase = passphrase
         self._signers: dict[Path, CryptoSigner] = {}
-        self._known_root: _KnownRoot | None = None
-        self._known: _Known | None = None
-        self._made: dict[str, _Made] = {}
+        self._in_force = InForce(self._metadata)
         self._named: dict[int, frozenset[str]] = {}
 
     def create(self, root_passphrases: Sequence[bytes], threshold: int, now: dt.datetime) -> bytes:
@@ -167,7 +113,7 @@ class Repository:
         Raises:
             StoreError: there is none, or it is damaged.
         """
-        return self._read(Root, f"{self._newest(Root.type)}.{Root.type}.json")
+        return self._in_force.read(Root, f"{self._in_force.newest(Root.type)}.{Root.type}.json")
 
     def root_keys(self) -> tuple[Path, ...]:
         """Files of the newest root's keys as they were made, in the order in which their passphrases were given.
@@ -184,27 +130,20 @@ class Repository:
         Raises:
             StoreError: nothing was published yet, or it is damaged, or the root has replaced the keys that signed it.
         """
-        timestamp = self._read(Timestamp, "timestamp.json")
-        self._require_signed(timestamp)
+        timestamp = self._in_force.read(Timestamp, "timestamp.json")
+        self._in_force.require_signed(timestamp)
         return timestamp
 
     def targets(self) -> Current[Targets]:
         """The targets in force. Raises as `timestamp`."""
-        return self._walked()[0]
+        return self._in_force.targets()
 
     def published(self) -> int:
         """Version of the directory in force; 0 before the first, and while one of its roles must be signed anew.
 
         Read and verified when one of the files is another one than last time.
         """
-        known = self._still_known()
-        if known is not None:
-            return known.version
-        try:
-            targets, self._known = self._walked()
-        except StoreError:
-            return 0
-        return targets.signed.version
+        return self._in_force.version()
 
     def publish(self, make: Callable[[int, dt.datetime], bytes], now: dt.datetime, above: int = 0) -> int:
         """Publish a directory.
@@ -221,7 +160,7 @@ class Repository:
             StoreError: a file is damaged or cannot be written.
         """
         # Higher than whatever was written, published or not: a crash may have left files that nobody names.
-        version = max(self._newest(Targets.type), above) + 1
+        version = max(self._in_force.newest(Targets.type), above) + 1
         expires = _day(now + self._lives.targets)
         data = make(version, expires)
         described = TargetFile.from_data(TARGET, data, _HASHES)
@@ -229,13 +168,8 @@ class Repository:
         name = f"{hashlib.sha256(data).hexdigest()}.{TARGET}"
         snapshot_file = self._publish_parts(targets, {self._targets / name: data}, now, above)
         self._named[version] = frozenset({name})
-        known = self._still_known()
-        try:
-            last = known.timestamp if known is not None else self._read(Timestamp, "timestamp.json").signed.version
-        except StoreError:
-            last = 0
-        self._publish_timestamp(snapshot_file, max(last, above) + 1, now)
-        self._know_signed()
+        self._publish_timestamp(snapshot_file, max(self._in_force.last_timestamp(), above) + 1, now)
+        self._in_force.put_in_force()
         self._prune()
         return version
 
@@ -245,7 +179,7 @@ class Repository:
         """
         try:
             timestamp, targets = self.timestamp().signed, self.targets().signed
-            snapshot = self._read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
+            snapshot = self._in_force.read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
         except StoreError:
             return True, True
         whole = _is_due(targets, self._lives.targets, now) or _is_due(snapshot, self._lives.snapshot, now)
@@ -331,7 +265,7 @@ class Repository:
         """
         signed = self._sign(targets)
         snapshot = Snapshot(
-            version=max(self._newest(Snapshot.type), above) + 1,
+            version=max(self._in_force.newest(Snapshot.type), above) + 1,
             expires=_day(now + self._lives.snapshot),
             meta={f"{Targets.type}.json": MetaFile.from_data(targets.version, signed.data, _HASHES)},
         )
@@ -346,7 +280,7 @@ class Repository:
         self._write({"timestamp.json": self._sign(timestamp)})
 
     def _sign(self, signed: Targets | Snapshot | Timestamp) -> _Signed:
-        root = self._root_in_force()
+        root = self._in_force.root()
         role = root.roles[signed.type]
         metadata: Metadata[Any] = Metadata(signed)
         for keyid in role.keyids:
@@ -360,13 +294,12 @@ class Repository:
     def _write(self, parts: Mapping[str, _Signed], others: Mapping[Path, bytes] = MappingProxyType({})) -> None:
         """Write metadata by their names, after other files; a folder is waited for once."""
         for part in parts.values():
-            self._made.pop(part.signed.type, None)
+            self._in_force.rewriting(part.signed.type)
         files = {self._metadata / name: part.data for name, part in parts.items()}
         write_files({**others, **files}, mode=PUBLIC, replace=True)
         for path, part in zip(files, parts.values(), strict=True):
-            mark = mark_of(path)
-            if mark is not None and part.complete:
-                self._made[part.signed.type] = _Made(path, mark, part.root, part.signed.version)
+            if part.complete:
+                self._in_force.made(part.signed, path, part.root)
 
     def _write_root(self, root: Root, signers: Sequence[CryptoSigner]) -> bytes:
         metadata = Metadata(root)
@@ -391,86 +324,6 @@ class Repository:
         keys.store_private_key(path, key, passphrase=self._passphrase)
         return signer
 
-    def _newest(self, role: str) -> int:
-        """Highest version of a role's files, 0 where there is none."""
-        return max(versions(self._metadata, role), default=0)
-
-    def _root_in_force(self) -> Root:
-        """The newest root, to be looked at only: it is read anew only when its file is another one, or one follows."""
-        known = self._known_root
-        if known is not None and mark_of(known.path) == known.mark and not known.follows.exists():
-            return known.root
-        newest = self._newest(Root.type)
-        path = self._metadata / f"{newest}.{Root.type}.json"
-        mark = mark_of(path)
-        if mark is None:
-            raise _damaged(path)
-        root = self._read(Root, path.name).signed
-        self._known_root = _KnownRoot(path, self._metadata / f"{newest + 1}.{Root.type}.json", mark, root)
-        return root
-
-    def _still_known(self) -> _Known | None:
-        """What was last found in force, if every file that says so is still the same."""
-        known = self._known
-        try:
-            same = known is not None and known.root is self._root_in_force()
-        except StoreError:
-            return None
-        if known is None or not same or any(mark_of(path) != mark for path, mark in known.marks.items()):
-            return None
-        return known
-
-    def _walked(self) -> tuple[Current[Targets], _Known]:
-        """The targets in force, by way of timestamp and snapshot, each signed as the newest root wants it.
-
-        Raises:
-            StoreError: as `timestamp`.
-        """
-        root, marks = self._root_in_force(), dict[Path, Mark]()
-
-        def read(kind: type[S], name: str) -> Current[S]:
-            path = self._metadata / name
-            # The mark before the bytes: what is written in between is read again next time.
-            mark = mark_of(path)
-            if mark is None:
-                raise _damaged(path)
-            marks[path] = mark
-            current = self._read(kind, name)
-            self._require_signed(current)
-            return current
-
-        timestamp = read(Timestamp, "timestamp.json").signed
-        snapshot = read(Snapshot, f"{timestamp.snapshot_meta.version}.{Snapshot.type}.json").signed
-        targets = read(Targets, f"{snapshot.meta[f'{Targets.type}.json'].version}.{Targets.type}.json")
-        return targets, _Known(marks, root, timestamp.version, targets.signed.version)
-
-    def _know_signed(self) -> None:
-        """What was just put in force is known without reading it, where the root's very keys signed all of it."""
-        parts, root = [self._made.pop(role, None) for role in ONLINE], self._root_in_force()
-        if any(part is None or part.root is not root for part in parts):
-            return
-        marks = {part.path: part.mark for part in parts if part is not None}
-        targets, _, timestamp = (part.version for part in parts if part is not None)
-        self._known = _Known(marks, root, timestamp, targets)
-
-    def _read(self, kind: type[S], name: str) -> Current[S]:
-        path = self._metadata / name
-        try:
-            data = read_public(path)
-            metadata = Metadata.from_bytes(data)
-        except (CertsError, RepositoryError) as error:
-            raise _damaged(path) from error
-        if not isinstance(metadata.signed, kind):
-            raise _damaged(path)
-        return Current(metadata.signed, data, metadata.signatures)
-
-    def _require_signed(self, current: Current[S]) -> None:
-        metadata: Metadata[Any] = Metadata(current.signed, current.signatures)
-        try:
-            self._root_in_force().verify_delegate(metadata.signed.type, metadata.signed_bytes, metadata.signatures)
-        except RepositoryError as error:
-            raise _damaged(self._metadata / f"{metadata.signed.type}.json") from error
-
     def _prune(self) -> None:
         """Remove versions that nobody can be fetching any more. Roots stay for ever."""
         there = by_role(self._metadata)
@@ -486,7 +339,7 @@ class Repository:
     def _names(self, version: int) -> frozenset[str]:
         """Files that targets metadata name; none where they are damaged."""
         try:
-            named = self._read(Targets, f"{version}.{Targets.type}.json").signed.targets
+            named = self._in_force.read(Targets, f"{version}.{Targets.type}.json").signed.targets
         except StoreError:
             return frozenset()
         return frozenset(f"{file.hashes[_HASHES[0]]}.{path}" for path, file in named.items())
@@ -514,26 +367,3 @@ def require_numbers(count: int, threshold: int) -> None:
             f"there are 1 to {MAX_ROOT_KEYS} root keys, and the threshold is at least 1 and at most their number",
             f"根密钥数量应为 1 至 {MAX_ROOT_KEYS}，门限应不小于 1 且不超过密钥数量",
         )
-
-
-def _damaged(path: Path) -> StoreError:
-    return StoreError(
-        f"{path}: is missing, damaged or not signed by the keys of the root; publish anew, or restore it from a backup",
-        f"{path}：缺失、损坏或未经根元数据所列密钥签署，请重新发布或从备份恢复",
-        retryable=False,
-    )
-
-
-def versions(metadata: Path, role: str) -> list[int]:
-    """Versions of a role's files in the folder of the metadata, in no order. Waits for the disk."""
-    return by_role(metadata)[role]
-
-
-def by_role(metadata: Path) -> Mapping[str, list[int]]:
-    """The same of every role that has numbered files."""
-    found: dict[str, list[int]] = {Root.type: [], Targets.type: [], Snapshot.type: []}
-    # Not as paths: there are hundreds of files.
-    for match in map(_NUMBERED.fullmatch, os.listdir(metadata)):  # noqa: PTH208
-        if match:
-            found[match[2]].append(int(match[1]))
-    return found

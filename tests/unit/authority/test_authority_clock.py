@@ -155,7 +155,7 @@ async def test_the_newest_directory_stays_where_older_files_have_later_times(wor
 async def test_a_directory_that_is_still_being_fetched_stays(world: World) -> None:
     first = world.office.publish()
     world.office.publish()
-    named = world.office._repository._read
+    named = world.office._repository._in_force.read
     from tuf.api.metadata import Targets
 
     target = named(Targets, f"{first}.targets.json").signed.targets["directory.pb"]

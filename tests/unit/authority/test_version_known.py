@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from certs import keys
+from gateway.authority.in_force import InForce
 from gateway.authority.office import Office
-from gateway.authority.repository import Repository
 from tests.unit.authority.authority_world import ROOT_PASSPHRASES, ZHEJIANG, World
 from tests.unit.federation.tuf_world import opens
 
@@ -19,13 +19,13 @@ from tests.unit.federation.tuf_world import opens
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of files of the repository that were read."""
     names: list[str] = []
-    before = Repository._read
+    before = InForce.read
 
-    def _read(repository: Repository, kind: Any, name: str) -> Any:
+    def counted(in_force: InForce, kind: Any, name: str) -> Any:
         names.append(name)
-        return before(repository, kind, name)
+        return before(in_force, kind, name)
 
-    monkeypatch.setattr(Repository, "_read", _read)
+    monkeypatch.setattr(InForce, "read", counted)
     return names
 
 
