@@ -11,7 +11,7 @@ Two provinces do not keep step: in each phase B is asked another tenth of a seco
 both at the same moment is one of ten.
 
 Whoever sends the calls shares the processors with who answers them, and does not interrupt them by waking up, as they
-do not interrupt each other (`gateway.scheduling`).
+do not interrupt each other at this rate (`gateway.scheduling`).
 
 Settings differ from the defaults where a life of a second needs it: envelopes live for a second, superseded keys are
 kept for as long as a call may take, and the gateways look for their next step more often.
@@ -95,11 +95,11 @@ class Mode:
 
 def main() -> Figures:
     """Run, print a table, return the figures."""
-    settle_scheduling()
     with (
         tempfile.TemporaryDirectory() as scratch,
         two_provinces(Path(scratch), SETTINGS, authority=True) as provinces,
     ):
+        settle_scheduling()  # after the gateways have begun: what they had from here they would take for an operator's
         figures = uvloop.run(_measure(provinces))
         for process in provinces.processes:
             _show_log(process)

@@ -32,6 +32,7 @@ from gateway.app.opening import (
     read,
 )
 from gateway.app.working import (
+    AtATime,
     build_duplicates,
     build_notices,
     build_post,
@@ -56,7 +57,7 @@ from gateway.log import configure
 from gateway.observing import metrics
 from gateway.rules import RULES_FILE
 from gateway.rules.book import RuleBook
-from gateway.scheduling import settle_scheduling
+from gateway.scheduling import Turns
 from gateway.services.agency import AgencyServicer
 from gateway.services.federation import FederationServicer
 from gateway.services.finished import FinishedAnswers
@@ -85,7 +86,6 @@ def run(settings: GatewaySettings) -> None:
     """
     configure(settings.log.level, settings.log.format)
     settle_heap()
-    settle_scheduling()
     uvloop.run(_serve(settings, SystemClock()))
 
 
@@ -311,6 +311,7 @@ async def gateway(
                 *open_quality(settings, book, departments, store, clock, aside),
                 rosters.run,
                 twice.nightly.run,
+                Turns(AtATime(lambda: desk.busy_with), clock.monotonic).run,
             )
         )
         addresses = (settings.server.federation, settings.server.agency)

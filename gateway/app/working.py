@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
+
+from prometheus_client.samples import Sample
 
 from certs.errors import CertsError
 from certs.slots import KeySlots
@@ -51,6 +53,7 @@ from gateway.matching.nightly import Nightly
 from gateway.matching.roll import Roll
 from gateway.matching.rounds import Rounds
 from gateway.observing import metrics
+from gateway.observing.instruments import Counter
 from gateway.once.gate import Gate
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
@@ -76,6 +79,35 @@ async def running_all(*loops: Callable[[], Coroutine[Any, Any, None]]) -> AsyncI
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class AtATime:
+    """How many questions there are to be dealt with at a time: in calls of their own, or in one message of a partner.
+
+    Args:
+        calls: those that are being worked on and began lately.
+    """
+
+    def __init__(self, calls: Callable[[], int]) -> None:
+        self._calls = calls
+        self._dealt_with = _dealt_with()
+
+    def __call__(self) -> float:
+        """As many calls as there are now, or questions as there were in each message since this was last asked."""
+        (questions_before, messages_before), self._dealt_with = self._dealt_with, _dealt_with()
+        questions, messages = self._dealt_with
+        # One less: a message's questions count before the message does, which is not through yet.
+        return max(self._calls(), (questions - questions_before - 1) / max(1.0, messages - messages_before))
+
+
+def _dealt_with() -> tuple[float, float]:
+    """Questions of partners so far, and messages that they came in, without those that came over streams."""
+    messages = (sample.value for sample in _samples(metrics.CALLS) if sample.labels["call"] == "Exchange")
+    return sum(sample.value for sample in _samples(metrics.QUESTIONS)), sum(messages)
+
+
+def _samples(counter: Counter) -> Iterator[Sample]:
+    return (sample for family in counter.collect() for sample in family.samples)
 
 
 class Post(NamedTuple):
