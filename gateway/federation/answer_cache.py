@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -142,8 +142,9 @@ class AnswerCache:
         asked.CopyFrom(question)
         for name in _OF_THE_ASKING:
             asked.ClearField(name)
-        asked.context.ClearField("official_pseudonym")
-        asked.context.ClearField("case_reference")
+        context = asked.context
+        context.ClearField("official_pseudonym")
+        context.ClearField("case_reference")
         return self._reusable.key(member_id.encode() + b"\x00" + asked.SerializeToString(deterministic=True))
 
     @property
@@ -205,7 +206,14 @@ class AnswerCache:
             self._flush_later()
 
     def put(
-        self, question: exchange_pb2.Question, answer: PartnerAnswer, mark: int, time_s: float, key: bytes = b""
+        self,
+        question: exchange_pb2.Question,
+        answer: PartnerAnswer,
+        mark: int,
+        time_s: float,
+        key: bytes = b"",
+        about: Sequence[str] | None = None,
+        against: Sequence[str] | None = None,
     ) -> None:
         """Take an answer that is kept with its proof; where it speaks against the person, let go what others said.
 
@@ -215,14 +223,20 @@ class AnswerCache:
             mark: where notices stood when it was asked for.
             time_s: how long the member had for it.
             key: of the question, where it is known already.
+            about: numbers of the question and those that the answer links, where they are known already.
+            against: those of them that it speaks against, likewise.
         """
         key = key or self.key(answer.member_id, question)
         findings, now_ms = answer.findings, self._clock.now_ms()
         self._ruled.heard(answer.member_id, findings)
-        indexes = self._indexes(asked_numbers(question), findings)
+        if about is None:
+            about = [*asked_numbers(question), *linked_numbers(findings)]
+        if against is None:
+            against = spoken_against(question, findings)
+        indexes = self._indexes(about)
         overtaken = self._notices.since(mark, answer.member_id, indexes)
         self._doubts.heard(answer.member_id, indexes, findings)
-        if against := spoken_against(question, findings):
+        if against:
             held = self._memory.get(key)
             if held is not None and held.answer.proof == answer.proof:
                 return  # several waited for it
@@ -230,7 +244,8 @@ class AnswerCache:
         until = min(findings.cacheable_until_ms, now_ms + LONGEST_MS)
         stale_until = min(findings.stale_until_ms, now_ms + LONGEST_MS)
         contradicts = self._doubts.contradict(answer.member_id, indexes, findings)
-        if until <= now_ms or contradicts or len(findings.links.id_number) > MAX_LINKED:
+        unlooked_at = findings.HasField("links") and len(findings.links.id_number) > MAX_LINKED
+        if until <= now_ms or contradicts or unlooked_at:
             self._supersede(key, answer, now_ms)
             return
         if overtaken:
@@ -349,8 +364,8 @@ class AnswerCache:
         """The blind index of a normalised number."""
         return self._reusable.blind_index(id_number)
 
-    def _indexes(self, numbers: Iterable[str], findings: exchange_pb2.Findings) -> frozenset[bytes]:
-        return frozenset(map(self._reusable.blind_index, [*numbers, *linked_numbers(findings)]))
+    def _indexes(self, numbers: Iterable[str]) -> frozenset[bytes]:
+        return frozenset(map(self._reusable.blind_index, numbers))
 
     def _tag(self) -> bytes:
         """What stands for the directory in force."""
@@ -387,7 +402,7 @@ class AnswerCache:
                 self._on_disk.discard(key)
             return None
         row, answer = found
-        indexes = self._indexes(numbers, answer.findings)
+        indexes = self._indexes([*numbers, *linked_numbers(answer.findings)])
         if key not in self._on_disk or self._notices.since(mark, row.member, indexes):
             return None
         held = Held(

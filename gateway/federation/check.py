@@ -115,7 +115,7 @@ class Checks:
             PartnerError: none of the members asked answered in time.
             DirectoryError: the directory has expired.
         """
-        if self._too_short(remaining_s, may_be_left=may_be_left):
+        if may_be_left and self._too_short(remaining_s):
             return self.unasked(recipient, case)
         plan = self._plan(recipient, case, remaining_s, may_be_left=may_be_left)
         first: MemberResult | None = None
@@ -136,7 +136,7 @@ class Checks:
         Raises:
             WuganError: as `check`; what was told before stands.
         """
-        if self._too_short(remaining_s, may_be_left=may_be_left):
+        if may_be_left and self._too_short(remaining_s):
             yield self.unasked(recipient, case)
             return
         plan = self._plan(recipient, case, remaining_s, may_be_left=may_be_left)
@@ -168,9 +168,9 @@ class Checks:
         time_s = min(remaining_s, self._default_s * 10) - self._reserve_s
         return time_s - leaving_s(time_s) if may_be_left else time_s
 
-    def _too_short(self, remaining_s: float | None, *, may_be_left: bool) -> bool:
-        """Whether there is no time to ask anybody, and the question may be left instead."""
-        return may_be_left and self._time_s(remaining_s, may_be_left=True) <= 0
+    def _too_short(self, remaining_s: float | None) -> bool:
+        """Whether there is no time to ask anybody about what may be left instead."""
+        return self._time_s(remaining_s, may_be_left=True) <= 0
 
     def _plan(self, recipient: Recipient, case: Case, remaining_s: float | None, *, may_be_left: bool = False) -> Plan:
         """What to ask whom, if it may be asked at all."""
@@ -279,10 +279,10 @@ class Checks:
     async def _final(self, plan: Plan, results: Sequence[MemberResult], *, may_be_left: bool = False) -> Checked:
         checked = self._checked(plan, results)
         later = may_be_left and any(result.error is not None and result.error.retryable for result in results)
-        if not later and all(result.answer is None for result in results):
-            await checked.recorded()
-            raise next(result.error for result in results if result.error is not None)
-        return checked
+        if later or checked.answered:
+            return checked
+        await checked.recorded()
+        raise next(result.error for result in results if result.error is not None)
 
     def _one(self, call: Call, plan: Plan) -> Coroutine[Any, Any, MemberResult]:
         """What a member says."""
@@ -301,22 +301,24 @@ class Checks:
         numbers = asked_numbers(question)
         followed = member_id in plan.followed
         key, mark = b"", cache.mark if cache is not None else 0
-        time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)
+        loop = asyncio.get_running_loop()
+        time_s = max(plan.until_s - loop.time(), 0.001)
         if cache is not None and not plan.fresh:
             key = cache.key(member_id, question)
             held = await cache.find(member_id, key, numbers, time_s)
             if held is not None:
                 recorded.append(self.again.record(held, question.context))
                 return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
-            time_s = max(plan.until_s - asyncio.get_running_loop().time(), 0.001)  # looking took some of it
+            time_s = max(plan.until_s - loop.time(), 0.001)  # looking took some of it
         left: list[AuditEvent] = []
         gone = False
 
         def leaves(sealed: Sealed) -> None:  # while it is on its way, so that the answer need not wait for the disk
-            left.append(self._event(question, sealed))
-            recorded.append(self._submitted(left[-1]))
+            event = self._event(member_id, question, sealed)
+            left.append(event)
+            recorded.append(self._submitted(event))
             if gone:  # it left once more, for the others in its envelope
-                recorded.append(self._submitted(left[-1]._replace(outcome=_GIVEN_UP[0], decision=_GIVEN_UP[1])))
+                recorded.append(self._submitted(event._replace(outcome=_GIVEN_UP[0], decision=_GIVEN_UP[1])))
 
         asking = Asking(question, leaves, mark)
         try:
@@ -342,9 +344,12 @@ class Checks:
                     outcome=words.REFUSAL_REASON_PARTNER_UNAVAILABLE, decision="not answered; asked in another message"
                 )
                 recorded.append(self._store.audit.submit(unanswered))
-        self._keep(question, answer, numbers).add_done_callback(_taken_note)
+        findings = answer.findings
+        about = [*numbers, *linked_numbers(findings)]
+        against = spoken_against(question, findings)
+        self._keep(answer, about, against).add_done_callback(_taken_note)
         if cache is not None:  # behind whoever waits for the answer
-            asyncio.get_running_loop().call_soon(cache.put, question, answer, asking.mark, time_s, key)
+            loop.call_soon(cache.put, question, answer, asking.mark, time_s, key, about, against)
         return MemberResult(member_id, tuple(recorded), answer=answer, followed=followed)
 
     def _record(self, left: Sequence[AuditEvent], outcome: int, decision: str) -> list[asyncio.Future[Any]]:
@@ -360,7 +365,7 @@ class Checks:
             failed.set_exception(error)
             return failed
 
-    def _event(self, question: exchange_pb2.Question, sealed: Sealed) -> AuditEvent:
+    def _event(self, member_id: str, question: exchange_pb2.Question, sealed: Sealed) -> AuditEvent:
         """An exchange as it is recorded (records of processing: 个人信息保护法 第五十五条).
 
         It counts as answered unless a later row of the same message says otherwise.
@@ -369,28 +374,30 @@ class Checks:
             question.context,
             at_ms=self._clock.now_ms(),
             direction="out",
-            counterpart=sealed.header.recipient,
+            counterpart=member_id,
             message_id=sealed.message_id,
             digest=sealed.digest,
             subjects=len(question.subjects.id_number),
         )
 
-    def _keep(
-        self, question: exchange_pb2.Question, answer: PartnerAnswer, asked: Sequence[str]
-    ) -> asyncio.Future[Any]:
+    def _keep(self, answer: PartnerAnswer, about: Sequence[str], against: Sequence[str]) -> asyncio.Future[Any]:
         """Keep what proves the answer, to be found by the numbers it is about: those asked, and those it links.
+
+        Args:
+            answer: it.
+            about: these numbers.
+            against: those of them that it speaks against.
 
         Raises:
             StoreError: too much is waiting already, or the store is closed.
         """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
-        numbers = [*asked, *linked_numbers(answer.findings)]
-        if self._cache is not None and (against := spoken_against(question, answer.findings)):
+        if self._cache is not None and against:
             # In one commit: after a crash the cache, which is told in a moment, would not know what came.
             people = [self._store.reusable.blind_index(number) for number in against]
             ending = self._store.reusable.dropping(EVERY_MEMBER, people)
-            return self._store.together([self._store.answers.effect(signed, numbers), ending])
-        return self._store.answers.submit(signed, numbers, behind=True)
+            return self._store.together([self._store.answers.effect(signed, about), ending])
+        return self._store.answers.submit(signed, about, behind=True)
 
 
 def _taken_note(kept: asyncio.Future[Any]) -> None:

@@ -55,6 +55,14 @@ class Checked(NamedTuple):
     question: exchange_pb2.Question | None = None
     awaited: tuple[str, ...] = ()
 
+    @property
+    def answered(self) -> bool:
+        """Whether any member said something."""
+        for result in self.results:  # noqa: SIM110  a generator takes longer than one look
+            if result.answer is not None:
+                return True
+        return False
+
     async def recorded(self) -> None:
         """Return when the record of the exchanges is on the disk.
 

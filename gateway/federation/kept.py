@@ -253,7 +253,7 @@ def asked_numbers(question: exchange_pb2.Question) -> list[str]:
 
 def linked_numbers(findings: exchange_pb2.Findings) -> list[str]:
     """Further numbers of the people of an answer, as far as they are taken over."""
-    return findings.links.id_number[:MAX_LINKED]
+    return findings.links.id_number[:MAX_LINKED] if findings.HasField("links") else []
 
 
 def spoken_against(question: exchange_pb2.Question, findings: exchange_pb2.Findings) -> list[str]:

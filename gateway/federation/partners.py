@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from certs.identity import Identity
 from gateway.aside import Aside
@@ -31,7 +30,7 @@ from gateway.sections.resilience import BreakerSettings, RetrySettings
 from gateway.timed import over_at
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-__all__ = ["Asked", "Asking", "PartnerAnswer", "Partners", "check_findings"]
+__all__ = ["Asking", "PartnerAnswer", "Partners", "check_findings"]
 
 TOGETHER_AT_MOST = 32
 """Questions in one envelope at most: as many as arrive in the time that a few of them take. With 64, 64 callers who ask
@@ -52,25 +51,13 @@ OVERRUN_S = 0.01
 """How much later than it should anything may end before it is cut off: by then its own timer has run out."""
 
 
-class Asked(NamedTuple):
-    """What came of a question, and whose it was: those who asked the same were answered by it."""
-
-    outcome: PartnerAnswer | WuganError
-    asking: Asking
-
-
-class _Terms(NamedTuple):
-    """What questions must have in common to share an envelope."""
-
-    member_id: str
-    purpose: int
-
-
-class _Same(NamedTuple):
-    """What makes a question the same as another: the asker is in its bytes, with purpose, basis and case."""
-
-    member_id: str
-    question: bytes
+# Plain tuples: every question makes one of each, and they are taken apart at once.
+_Asked = tuple[PartnerAnswer | WuganError, Asking]
+"""What came of a question, and whose it was: those who asked the same were answered by it."""
+_Terms = tuple[str, int]
+"""What questions must have in common to share an envelope: member id and purpose."""
+_Same = tuple[str, bytes]
+"""What makes a question the same as another: member id and bytes; the asker is in these, with purpose, basis and case."""
 
 
 class Partners:
@@ -144,7 +131,7 @@ class Partners:
         self.heard: Callable[[str], None] = lambda _member: None
         """Told of a member that is there: it answered, or asked."""
         self._together: Coalescer[_Terms, Asking, PartnerAnswer | WuganError] = Coalescer(
-            self._watched,
+            self._ask_together,
             clock,
             limit=TOGETHER_AT_MOST,
             under_way=UNDER_WAY_AT_MOST,
@@ -152,7 +139,7 @@ class Partners:
             most_apart_s=MOST_APART_S,
             waited_s=waited_s,
         )
-        self._flights: SingleFlight[_Same, Asked] = SingleFlight(clock)
+        self._flights: SingleFlight[_Same, _Asked] = SingleFlight(clock)
         self._under_way: dict[str, int] = {}  # questions, by member
 
     async def ask(self, member_id: str, asking: Asking, timeout_s: float) -> PartnerAnswer:
@@ -165,38 +152,38 @@ class Partners:
             EnvelopeError: the directory has no key of the member, or the question is too large.
             DirectoryError: the directory has expired.
         """
-        same = _Same(member_id, asking.question.SerializeToString())
+        question = asking.question.SerializeToString()
+        same: _Same = (member_id, question)
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout_s
         try:
             # What is below keeps to its own time, or to that of whoever asks the same; this holds it to ours.
             with over_at(loop, end + OVERRUN_S):
-                asked = await self._flights.join(
-                    same, lambda: self._ask(member_id, asking, same.question, end), timeout_s
+                outcome, asked = await self._flights.join(
+                    same, lambda: self._ask(member_id, asking, question, end), timeout_s
                 )
         except TimeoutError:
             raise late() from None
-        if asked.asking is not asking:
-            asking.mark = asked.asking.mark
-            for sealed in asked.asking.sent:
+        if asked is not asking:
+            asking.mark = asked.mark
+            for sealed in asked.sent:
                 asking.leaves(sealed)
-        outcome = asked.outcome
         if isinstance(outcome, WuganError):
             try:
                 raise outcome
             finally:
-                del asked, outcome  # the error has this frame; where the frame has it too, both outlive the call
+                del outcome  # the error has this frame; where the frame has it too, both outlive the call
         return outcome
 
-    async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> Asked:
+    async def _ask(self, member_id: str, asking: Asking, question: bytes, end: float) -> _Asked:
         """Ask, where nobody asks the same."""
         asking.begin(question, end)
         under_way = self._under_way
         under_way[member_id] = under_way.get(member_id, 0) + 1
         try:
-            return Asked(await self._in_place(member_id, asking), asking)
+            return await self._in_place(member_id, asking), asking
         except WuganError as error:
-            return Asked(error, asking)
+            return error, asking
         finally:
             left = under_way[member_id] - 1
             if left:
@@ -219,31 +206,25 @@ class Partners:
                 metrics.PARTNER_SHED.add(member_id, calls.OVERLOADED)
                 return _no_place(bulkhead.retry_after_ms)
         left_s = asking.left_s()
-        terms = _Terms(member_id, asking.question.context.purpose)
+        terms: _Terms = (member_id, asking.question.context.purpose)
         try:
             return await self._together.join(terms, asking, left_s, alone=self._under_way[member_id] == 1)
         finally:
             bulkhead.leave(taken)
 
-    async def _watched(
+    async def _ask_together(
         self, terms: _Terms, askings: Sequence[Asking], timeout_s: float
     ) -> list[PartnerAnswer | WuganError]:
-        """The same as `_ask_together`, timed and counted."""
-        fair = timeout_s >= self._fair_s
-        with calls.to_partner(terms.member_id, questions=len(askings), fair=fair):
-            return await self._ask_together(terms, askings, timeout_s)
-
-    async def _ask_together(
-        self, terms: _Terms, askings: Sequence[Asking], _time_s: float
-    ) -> list[PartnerAnswer | WuganError]:
-        """Ask in one envelope; for each question its answer, or what became of it."""
-        opened = await self.tries.ask(terms.member_id, terms.purpose, askings)
-        self.heard(terms.member_id)
-        message_id = opened.header.message_id
-        return [
-            answer_in(terms.member_id, asking.question, message_id, proof)
-            for asking, proof in zip(askings, opened.proofs(), strict=True)
-        ]
+        """Ask in one envelope, timed and counted; for each question its answer, or what became of it."""
+        member_id, purpose = terms
+        with calls.to_partner(member_id, questions=len(askings), fair=timeout_s >= self._fair_s):
+            opened = await self.tries.ask(member_id, purpose, askings)
+            self.heard(member_id)
+            message_id = opened.header.message_id
+            return [
+                answer_in(member_id, asking.question, message_id, proof)
+                for asking, proof in zip(askings, opened.proofs(), strict=True)
+            ]
 
     def _tell(self, told: Told) -> None:
         if self.tries.tell is not None:

@@ -31,8 +31,9 @@ class Ruled:
 
     def heard(self, member_id: str, findings: exchange_pb2.Findings) -> None:
         """A member answered, whomever and however; what was made before what was heard already tells nothing."""
-        if findings.rules_digest and findings.made_at_ms >= self._newest.get(member_id, (0, b""))[0]:
-            self._newest[member_id] = findings.made_at_ms, findings.rules_digest
+        made_at_ms, digest = findings.made_at_ms, findings.rules_digest
+        if digest and made_at_ms >= self._newest.get(member_id, (0, b""))[0]:
+            self._newest[member_id] = made_at_ms, digest
 
     def by_newest(self, member_id: str, findings: exchange_pb2.Findings) -> bool:
         """Whether findings are by the rules by which their author answered last, as far as that is known."""

@@ -111,7 +111,10 @@ class Standing:
 
     def refuses(self, gateways: Sequence[Gateway]) -> bool:
         """Whether none of the gateways would be asked just now."""
-        return all(self.door(gateway.address).breaker.refuses for gateway in gateways)
+        for gateway in gateways:  # noqa: SIM110  a generator takes longer than one look
+            if not self.door(gateway.address).breaker.refuses:
+                return False
+        return True
 
     def retry_after_ms(self, gateways: Sequence[Gateway]) -> int:
         """When one of the gateways will be asked again."""
@@ -136,12 +139,13 @@ class Standing:
             tried: addresses that come last.
             again: whether they come at all.
         """
-        fresh = [gateway for gateway in gateways if gateway.address not in tried]
-        for gateway in [*fresh, *(each for each in gateways if again and each not in fresh)]:
-            door = self.door(gateway.address)
-            given = door.breaker.admit()
-            if given is not None:
-                return Chosen(gateway, door, given, 1 + gateways.index(gateway))
+        for last in (False, True) if again else (False,):
+            for place, gateway in enumerate(gateways, 1):
+                if (gateway.address in tried) is last:
+                    door = self.door(gateway.address)
+                    given = door.breaker.admit()
+                    if given is not None:
+                        return Chosen(gateway, door, given, place)
         return None
 
 

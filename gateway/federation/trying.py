@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import grpc
@@ -39,6 +40,9 @@ _ON_ITS_WAY_S: Final = 0.001
 _SILENT: Final = 4.0
 """So many times longer than usual without an answer, and a connection may be dead; whoever waits for less knows
 nothing of it, and would only have everybody else's questions wait for another."""
+
+
+_END: Final = attrgetter("end")
 
 
 class Told(NamedTuple):
@@ -108,7 +112,7 @@ class _Way:
         self.purpose = purpose
         self.askings = askings
         self.standing = standing
-        self.end = min(asking.end for asking in askings)
+        self.end = min(map(_END, askings))
         self.tried: set[str] = set()
         self.tries = 0
         self.elsewhere = False
@@ -279,7 +283,7 @@ class Tries:
                 now_ms = self._clock.now_ms()
                 key = self._directory.current().encryption_key(way.member_id, now_ms)
                 sealed = self._seal(way, key, now_ms)
-            outcome = await self._exchanged(chosen, sealed, time_s, way.askings, key, kind)
+            outcome = await self._exchanged(way, chosen, sealed, time_s, key, kind)
             if isinstance(outcome, Failed):
                 said, name = outcome.row.said, outcome.name
                 if said is Said.WELL:
@@ -318,11 +322,11 @@ class Tries:
         )
 
     async def _exchanged(
-        self, chosen: Chosen, sealed: Sealed, time_s: float, askings: Sequence[Asking], key: EncryptionKey, kind: str
+        self, way: _Way, chosen: Chosen, sealed: Sealed, time_s: float, key: EncryptionKey, kind: str
     ) -> Opened | Failed:
         """The verified answer to a sealed question, or why there is none."""
-        gateway = chosen.gateway
-        waiting = list(askings)
+        gateway, member_id = chosen.gateway, way.member_id
+        waiting = list(way.askings)
 
         def left() -> None:
             if waiting:
@@ -332,7 +336,7 @@ class Tries:
 
         try:
             with (
-                tracing.span("exchange", partner=sealed.header.recipient, kind=kind, gateway=chosen.place),
+                tracing.span("exchange", partner=member_id, kind=kind, gateway=chosen.place),
                 self._lines.use(gateway.address, gateway.tls_name) as stub,
             ):
                 call = stub.Exchange(sealed.envelope, timeout=time_s)
@@ -345,10 +349,10 @@ class Tries:
             return failed_by(error)
         directory = self._directory.current()  # of this moment: whoever was taken out of it meanwhile is not believed
         try:
-            with tracing.span("open", partner=sealed.header.recipient):
+            with tracing.span("open", partner=member_id):
                 now_ms = self._clock.now_ms()
                 opened = open_answer(envelope, self._own(), directory, now_ms=now_ms, question=sealed)
         except EnvelopeError:
             return faulty()
-        clocks.OFFSETS.seen(opened.header.sender, now_ms - opened.header.issued_at_ms)
+        clocks.OFFSETS.seen(member_id, now_ms - opened.header.issued_at_ms)  # it is its sender: that was checked
         return opened

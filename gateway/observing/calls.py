@@ -87,13 +87,11 @@ def store_wrote(began: float, writes: int, *, failed: bool) -> None:
         metrics.STORE_WRITES.add(by=writes)
 
 
-def failure_of(error: BaseException | None) -> str | None:
+def failure_of(error: BaseException) -> str | None:
     """What an error says of a partner: "" that it is well, a refusal too; a code that it, or the way to it, is not.
 
     None: nothing, because it never got there (no key of it, own directory expired, given up).
     """
-    if error is None:
-        return ""
     if isinstance(error, HandshakeError):
         return NO_TLS
     if isinstance(error, PartnerError):
@@ -106,6 +104,15 @@ def failure_of(error: BaseException | None) -> str | None:
 def partner_took(partner: str) -> None:
     """A partner signed a receipt: it is reached and well, though nobody may have asked it since it was not."""
     PARTNERS.of(partner).heard()
+
+
+def _outcome_of(error: BaseException) -> str:
+    """As what a call that failed is counted."""
+    if isinstance(error, HandshakeError):
+        return NO_TLS
+    if isinstance(error, WuganError):
+        return error.code
+    return CANCELLED if isinstance(error, asyncio.CancelledError) else INTERNAL
 
 
 class to_partner:  # noqa: N801  reads as a function
@@ -132,21 +139,14 @@ class to_partner:  # noqa: N801  reads as a function
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         at = now()
         seconds, partner = at - self._began, self._partner
-        outcome = OK
+        failure: str | None
         if error is None:
-            pass
-        elif isinstance(error, HandshakeError):
-            outcome = NO_TLS
-        elif isinstance(error, WuganError):
-            outcome = error.code
-        elif isinstance(error, asyncio.CancelledError):
-            outcome = CANCELLED
+            outcome, failure = OK, ""
         else:
-            outcome = INTERNAL
+            outcome, failure = _outcome_of(error), failure_of(error)
         metrics.PARTNER_CALLS.add(partner, outcome)
         metrics.PARTNER_QUESTIONS.add(partner, by=self._questions)
         metrics.PARTNER_SECONDS.observe(seconds, partner)
-        failure = failure_of(error)
         if failure is not None and (self._fair or failure != _LATE):
             PARTNERS.of(partner).record(at, seconds, failure)
 

@@ -395,7 +395,7 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
     def _respond(
         self, checked: Checked, benefit: int, members: Mapping[str, Named], since: str = ""
     ) -> agency_pb2.CheckResponse:
-        if any(result.answer is not None for result in checked.results):
+        if checked.answered:
             response = readable(checked, verdict(self._book, checked, benefit, start_day_of(since)), members)
         else:
             response = nothing_known(checked, members)

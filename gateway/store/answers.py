@@ -152,7 +152,7 @@ class KeptAnswers:
         behind: bool = False,
     ) -> asyncio.Future[None]:
         """Have an answer kept; the future says when it is on the disk. As `effect`; `behind`: nobody waits for it."""
-        return self._writer.submit(self._keep, self.effect(answer, id_numbers, retain_ms).payload, behind=behind)
+        return self._writer.submit(self._keep, _keeping(answer, id_numbers, retain_ms), behind=behind)
 
     def effect(self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS) -> Effect:
         """What keeps an answer, to be committed with other writes. Keeping the same one again changes nothing.
@@ -165,22 +165,7 @@ class KeptAnswers:
         Raises:
             StoreError: malformed; not retryable.
         """
-        if (
-            not 0 < len(answer.member) <= MEMBER_CHARS
-            or len(answer.message_id) != MESSAGE_ID_BYTES
-            or len(answer.question_digest) != DIGEST_BYTES
-            or len(answer.signature) > MAX_SIGNATURE_BYTES
-            or len(answer.salt) != SALT_BYTES
-            or len(answer.path) > MAX_PATH_BYTES
-            or not 0 <= answer.position < answer.total <= MAX_PARTS
-            or len(answer.header) > MAX_HEADER_BYTES
-        ):
-            raise StoreError(
-                "an answer to be kept is malformed; only verified answers can be kept",
-                "待保存的答复格式有误，只能保存已验证的答复",
-                retryable=False,
-            )
-        return Effect(self._keep, _Keeping(answer, frozenset(id_numbers), answer.at_ms + retain_ms))
+        return Effect(self._keep, _keeping(answer, id_numbers, retain_ms))
 
     async def keep(self, answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int = RETENTION_MS) -> None:
         """Keep an answer; on the disk when this returns. As `submit`."""
@@ -251,6 +236,26 @@ class KeptAnswers:
             path=plaintext[path_at:payload_at],
             at_ms=row.at_ms,
         )
+
+
+def _keeping(answer: SignedAnswer, id_numbers: Sequence[str], retain_ms: int) -> _Keeping:
+    """An answer to be kept. Raises as `KeptAnswers.effect`."""
+    if (
+        not 0 < len(answer.member) <= MEMBER_CHARS
+        or len(answer.message_id) != MESSAGE_ID_BYTES
+        or len(answer.question_digest) != DIGEST_BYTES
+        or len(answer.signature) > MAX_SIGNATURE_BYTES
+        or len(answer.salt) != SALT_BYTES
+        or len(answer.path) > MAX_PATH_BYTES
+        or not 0 <= answer.position < answer.total <= MAX_PARTS
+        or len(answer.header) > MAX_HEADER_BYTES
+    ):
+        raise StoreError(
+            "an answer to be kept is malformed; only verified answers can be kept",
+            "待保存的答复格式有误，只能保存已验证的答复",
+            retryable=False,
+        )
+    return _Keeping(answer, frozenset(id_numbers), answer.at_ms + retain_ms)
 
 
 def _bound_to(member: str, message_id: bytes, position: int) -> bytes:

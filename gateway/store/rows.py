@@ -98,6 +98,9 @@ class BulkInsert:
             if rows:  # of none, one of default values would be made, which no table here takes
                 transaction.connection.execute(self._insert, self._named(rows))
             return
+        if len(rows) == 1:  # most often
+            transaction.embedded.execute(self._embedded[1], rows[0])
+            return
         for part in _parts(rows):
             transaction.embedded.execute(self._embedded[len(part)], list(chain.from_iterable(part)))
 
@@ -117,6 +120,8 @@ class BulkInsert:
                 fresh.append(key in added)
                 added.discard(key)
             return fresh
+        if len(rows) == 1:  # most often
+            return [transaction.embedded.execute(self._embedded_new, rows[0]).rowcount == 1]
         for part in _parts(rows):
             try:
                 transaction.embedded.execute(self._embedded[len(part)], list(chain.from_iterable(part)))

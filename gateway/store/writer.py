@@ -134,11 +134,12 @@ class Writer:
         """
         if not self._open:
             raise closed()
-        if self.waiting >= self._limit:
+        gathered = self._gathered
+        if len(gathered) + self._handed_over - self._written >= self._limit:
             raise overloaded()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._gathered.append((kind, payload, future))
+        gathered.append((kind, payload, future))
         if self._loop is not loop:
             self._loop, self._due, self._behind = loop, False, None
         if behind:
@@ -180,9 +181,11 @@ class Writer:
             or began < self._sparing.until
             or len(batch) > HERE_AT_MOST
             or not (alone or self._alone())
-            or not all(is_brief(kind, payload) and future.get_loop() is loop for kind, payload, future in batch)
         ):
             return False
+        for kind, payload, future in batch:
+            if not is_brief(kind, payload) or future.get_loop() is not loop:
+                return False
         try:
             written = self._here.write(batch)
         except LockedError:
