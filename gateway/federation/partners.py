@@ -57,7 +57,7 @@ _Asked = tuple[PartnerAnswer | WuganError, Asking]
 _Terms = tuple[str, int]
 """What questions must have in common to share an envelope: member id and purpose."""
 _Same = tuple[str, bytes]
-"""What makes a question the same as another: member id and bytes; the asker is in these, with purpose, basis and case."""
+"""What makes questions the same: member id and bytes, in which the asker is, with purpose, basis and case."""
 
 
 class Partners:

@@ -432,3 +432,9 @@ async def test_a_database_locked_for_too_long_is_an_error_that_may_be_tried_agai
         other.execute("ROLLBACK")
         other.close()
         assert (await store.audit.record(event())).sequence == 1
+
+
+@pytest.mark.usefixtures("store")
+def test_bytes_are_bytes_to_the_database_without_an_error_being_made_of_it() -> None:
+    value = b"a tag"
+    assert sqlite3.adapt(value) is value, "the driver looks for another form of each: gateway/store/rows.py says none"
