@@ -121,6 +121,9 @@ class Opened(NamedTuple):
         """What proves each of its parts to a third party, in their order."""
         parts = self.parts
         count = len(parts.payloads)
+        if count == 1:  # most often: there is no way to the head
+            (payload,), (salt,) = parts.payloads, parts.salts
+            return [Proof(self.header_bytes, self.question_digest, self.signature, payload, salt, 0, 1, b"")]
         ways = tree.paths(parts.leaves)
         return [
             Proof(self.header_bytes, self.question_digest, self.signature, payload, salt, position, count, way)
@@ -347,7 +350,7 @@ def _open_reply(
     )
     if not hmac.compare_digest(opened.question_digest, question.digest):
         raise rejected()
-    if len(opened.payloads) != question.total:
+    if len(opened.parts.payloads) != question.total:
         raise rejected()
     return opened
 

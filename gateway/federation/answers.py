@@ -124,7 +124,8 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
     Raises:
         PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
     """
-    if set(map(len, _DENSE(findings))) != {subjects}:
+    dense = _DENSE(findings)
+    if set(map(len, dense)) != {subjects}:
         raise unusable("has columns of a wrong length")
     said: dict[_Group, tuple[Sequence[Any], ...]] = {}
     for group, columns_of in _SPARSE:
@@ -144,13 +145,13 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
             raise unusable("holds faces that are none, or too many")
     if "reasons" in said:
         _check_reasons(findings, said["reasons"])
-    statuses = _occurring(findings.status)
+    statuses = _occurring(dense[0])
     if not statuses <= _STATUSES:
         raise unusable("uses a status this version does not know")
     refused, why = said.get("refused", ((), ()))
     if not _REFUSALS.issuperset(why[:]):
         raise unusable("refuses for a reason this version does not know")
-    if (_without(findings.status) if 0 in statuses else set()) != set(refused[:]):
+    if (_without(dense[0]) if 0 in statuses else set()) != set(refused[:]):
         raise unusable("leaves people without status or refusal, or gives both")
 
 

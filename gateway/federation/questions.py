@@ -111,7 +111,8 @@ class Questions:
         context.purpose = case.purpose  # type: ignore[assignment]  # checked below
         context.legal_basis = case.legal_basis
         context.case_reference = case.case_reference
-        subjects.id_number.append(recipient.id_number)
+        numbers = subjects.id_number
+        numbers.append(recipient.id_number)
         subjects.name.append(recipient.name.strip())
         if recipient.alias_id_numbers:
             subjects.alias_subject.extend([0] * len(recipient.alias_id_numbers))
@@ -119,9 +120,9 @@ class Questions:
         if recipient.document_kind:
             subjects.document_kind.append(recipient.document_kind)  # type: ignore[arg-type]  # checked below
         check_question(question, max_subjects=1)
-        subjects.id_number[0] = normalise_number(recipient.id_number, recipient.document_kind)
+        numbers[0] = normalise_number(recipient.id_number, recipient.document_kind)
         if recipient.benefit_since_on:
-            _require_born(subjects.id_number[0], recipient)
+            _require_born(numbers[0], recipient)
             if recipient.tells_since:
                 question.benefit_since_on.append(recipient.benefit_since_on)
         if recipient.alias_id_numbers:

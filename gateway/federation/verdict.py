@@ -67,7 +67,13 @@ class Verdict(NamedTuple):
 
 def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -> Verdict:
     """The verdict on the one recipient of a check; `since_on`: first day of the benefit, 0: not known."""
-    answered = [result.answer.findings for result in checked.results if result.answer is not None]
+    answered: list[exchange_pb2.Findings] = []
+    lacking = outdated = False
+    for result in checked.results:
+        if result.answer is not None:
+            answered.append(result.answer.findings)
+        lacking = lacking or result.lacking is not None
+        outdated = outdated or result.outdated
     # One member's answer is its own merge (a property the rules' tests hold), and by far the most frequent case.
     one = answered[0] if len(checked.results) == len(answered) == 1 else None
     # Only an identity conflict is left to the merge, which holds the member to what one means.
@@ -79,11 +85,11 @@ def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -
     for found in answered:
         texts = {text.code: text for text in found.reason_texts[:]}
         reasons += _tell(book, found.reasons, texts, codes_by_month(found))
-    reasons += _told_of_start(book, checked, answered, benefit, row.flags, since_on)
+    if since_on or row.flags:  # else, most often, nothing depends on the start
+        reasons += _told_of_start(book, checked, answered, benefit, row.flags, since_on)
     proposal, effective_month = _propose(
         book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on, since_on
     )
-    lacking = any(result.lacking is not None for result in checked.results)
     if lacking:
         reasons.insert(0, LACKING)
         if proposal == words.CERTIFICATION_STATUS_CERTIFIED:  # a face shows who is alive, whatever the numbers
@@ -96,7 +102,7 @@ def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -
         valid_until_on=row.valid_until_on,
         proposal=proposal,
         effective_month=effective_month,
-        partial=row.partial or lacking or any(result.outdated for result in checked.results),
+        partial=row.partial or lacking or outdated,
         reasons=tuple(dict.fromkeys(reasons)),
     )
 
@@ -168,8 +174,6 @@ def _told_of_start(
     since_on: int,
 ) -> list[Told]:
     """What is to be said of the start of the benefit: that it is wanted, or that some member did not go by it."""
-    if not since_on and not flags:  # most often: nothing depends on it
-        return []
     codes = []
     paid, since = np.array([benefit], np.int32), np.array([since_on], np.int32)
     if not since_on and start_unknown(book, paid, np.array([flags], np.uint32), since)[0]:
@@ -233,9 +237,8 @@ def _tell(
     )
     for code, department, kind, on, number in rows:
         text = texts[code]
-        values = {"department": department, "kind": kind, "on": on, "number": number}
-        month = code in by_month
-        zh = fill(book, text.zh[:MAX_TEMPLATE], "zh", month=month, **values)
-        en = fill(book, text.en[:MAX_TEMPLATE], "en", month=month, **values)
+        month, zh, en = code in by_month, text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]
+        zh = fill(book, zh, "zh", department=department, kind=kind, on=on, number=number, month=month)
+        en = fill(book, en, "en", department=department, kind=kind, on=on, number=number, month=month)
         told.append(Told(text.name[:MAX_NAME], zh, en))
     return told

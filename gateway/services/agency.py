@@ -273,27 +273,22 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
             return await self.carrying.once(tag, remaining_s, work)
         finished = None if request.fresh else self._finished
-        if finished is None:
-            return await self._anew(request, unit, remaining_s)
-        official, case_reference = request.official, request.case_reference
-        tag = finished.tag(request, unit)
-        again = finished.find(tag, unit, official, case_reference)
-        if again is not None:
-            response, recorded = again
-            await recorded
-            return response
-        request.official, request.case_reference = official, case_reference
-        return await self._anew(request, unit, remaining_s, tag)
-
-    async def _anew(
-        self, request: agency_pb2.CheckRequest, unit: str, remaining_s: float | None, tag: bytes = b""
-    ) -> bytes:
+        tag = b""
+        if finished is not None:
+            official, case_reference = request.official, request.case_reference
+            tag = finished.tag(request, unit)
+            again = finished.find(tag, unit, official, case_reference)
+            if again is not None:
+                body, recorded = again
+                await recorded
+                return body
+            request.official, request.case_reference = official, case_reference
         recipient, case = self._read(request, unit)
         checked = await self._checks.check(recipient, case, remaining_s)
         response = self._respond(checked, recipient.benefit, self._members(checked), request.benefit_since)
         await checked.recorded()
-        if tag and self._finished is not None:
-            self._finished.put(tag, response, checked, case)
+        if finished is not None:
+            finished.put(tag, response, checked, case)
         return response.SerializeToString()
 
     async def _left(

@@ -5,7 +5,7 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -29,11 +29,6 @@ _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
 
-def _seen_by_month(answered: Sequence[exchange_pb2.Findings]) -> bool:
-    """Whether the newest trace may come from a member that tells only its month."""
-    return words.DATE_PRECISION_MONTH in [findings.last_trace_date for findings in answered]
-
-
 def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
     answered = [result.answer.findings for result in checked.results if result.answer is not None]
@@ -44,7 +39,9 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
     response.proposal = found.proposal  # type: ignore[assignment]
     response.effective_month = found.effective_month
     response.decided_on = day_text(found.decided_on)
-    response.last_trace_on = _told_as(month=_seen_by_month(answered))(found.last_trace_on)
+    # The newest trace may come from a member that tells only its month.
+    by_month = words.DATE_PRECISION_MONTH in [findings.last_trace_date for findings in answered]
+    response.last_trace_on = day_text(found.last_trace_on, month=by_month)
     response.valid_until = day_text(found.valid_until_on)
     response.as_of = day_text(checked.as_of_on)
     response.partial = found.partial
@@ -86,40 +83,31 @@ def _set_time(stamp: Timestamp, at_ms: int) -> None:
     stamp.seconds, stamp.nanos = at_ms // 1000, at_ms % 1000 * 1_000_000
 
 
-def _told_as(*, month: bool) -> Callable[[int], str]:
-    """How days are told that a member tells to the day, or to the month."""
-    return _month_text if month else day_text
-
-
-def _month_text(on: int) -> str:
-    return day_text(on, month=True)
-
-
 def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
     """Evidence and sources of one member's findings."""
-    trace_text = _told_as(month=findings.trace_dates == words.DATE_PRECISION_MONTH)
-    event_text = _told_as(month=findings.event_dates == words.DATE_PRECISION_MONTH)
+    traces_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
+    events_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
         *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
     ):
-        text = event_text if kind >= FIRST_EVENT else trace_text
+        month = events_by_month if kind >= FIRST_EVENT else traces_by_month
         row = add()
         row.kind = kind
         row.department = department
         row.region = region
-        row.observed_on = text(observed)
+        row.observed_on = day_text(observed, month=month)
         row.strength = strength
         row.member_id = member_id
         # What few rows have is set only where it is there.
         if available:
-            row.available_on = text(available)
+            row.available_on = day_text(available, month=month)
         if reference:
             row.source_reference = reference
         if detail:
             row.detail = detail
         if since or until:
-            row.from_on, row.until_on = text(since), text(until)
+            row.from_on, row.until_on = day_text(since, month=month), day_text(until, month=month)
     for source in findings.sources[:]:
         response.sources.add(
             member_id=member_id,
@@ -146,8 +134,8 @@ def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, memb
         about.from_cache, about.stale = True, result.outdated
     about.linked_unasked = result.lacking is not None
     findings = result.answer.findings
-    if 0 < findings.made_at_ms < _FAR_MS:
-        _set_time(about.made_at, findings.made_at_ms)
+    if 0 < (made_at_ms := findings.made_at_ms) < _FAR_MS:
+        _set_time(about.made_at, made_at_ms)
     about.status = findings.status[0]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
     shown, proof = about.proof, result.answer.proof

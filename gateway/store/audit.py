@@ -105,19 +105,19 @@ class AuditEvent(NamedTuple):
     ) -> AuditEvent:
         """What was done under a question's context (records of processing: 个人信息保护法 第五十五条)."""
         return cls(
-            at_ms=at_ms,
-            direction=direction,
-            counterpart=counterpart,
-            unit=context.unit,
-            official=context.official_pseudonym,
-            purpose=context.purpose,
-            legal_basis=context.legal_basis,
-            case_reference=context.case_reference,
-            message_id=message_id,
-            digest=digest,
-            subjects=subjects,
-            outcome=outcome,
-            decision=decision,
+            at_ms,
+            direction,
+            counterpart,
+            context.unit,
+            context.official_pseudonym,
+            context.purpose,
+            context.legal_basis,
+            context.case_reference,
+            message_id,
+            digest,
+            subjects,
+            outcome,
+            decision,
         )
 
 

@@ -73,10 +73,10 @@ class StoreKeys:
 
     def encrypt_apart(self, plaintext: bytes, bound_to: bytes) -> tuple[bytes, bytes]:
         """The same in two pieces, for large ones: together they would be there twice."""
-        salt = os.urandom(_SALT_BYTES)
-        nonce = os.urandom(_NONCE_BYTES)
+        fresh = os.urandom(_SALT_BYTES + _NONCE_BYTES)
+        salt, nonce = fresh[:_SALT_BYTES], fresh[_SALT_BYTES:]
         cipher = AESGCM(_mac(self._body, salt))
-        return _BODY_VERSION + salt + nonce, cipher.encrypt(nonce, plaintext, bound_to)
+        return _BODY_VERSION + fresh, cipher.encrypt(nonce, plaintext, bound_to)
 
     def decrypt(self, body: bytes, bound_to: bytes) -> bytes:
         """The plaintext of `encrypt`.
