@@ -112,7 +112,7 @@ class _Way:
         self.purpose = purpose
         self.askings = askings
         self.standing = standing
-        self.end = min(map(_END, askings))
+        self.end: float = min(map(_END, askings))
         self.tried: set[str] = set()
         self.tries = 0
         self.elsewhere = False
