@@ -346,7 +346,7 @@ class Checks:
                 recorded.append(self._store.audit.submit(unanswered))
         findings = answer.findings
         about = [*numbers, *linked_numbers(findings)]
-        against = spoken_against(question, findings)
+        against = spoken_against(question, findings) if cache is not None else []
         self._keep(answer, about, against).add_done_callback(_taken_note)
         if cache is not None:  # behind whoever waits for the answer
             loop.call_soon(cache.put, question, answer, asking.mark, time_s, key, about, against)
@@ -386,13 +386,13 @@ class Checks:
         Args:
             answer: it.
             about: these numbers.
-            against: those of them that it speaks against.
+            against: those of them that it speaks against, where answers are given again.
 
         Raises:
             StoreError: too much is waiting already, or the store is closed.
         """
         signed = SignedAnswer(answer.member_id, answer.message_id, *answer.proof, self._clock.now_ms())
-        if self._cache is not None and against:
+        if against:
             # In one commit: after a crash the cache, which is told in a moment, would not know what came.
             people = [self._store.reusable.blind_index(number) for number in against]
             ending = self._store.reusable.dropping(EVERY_MEMBER, people)
