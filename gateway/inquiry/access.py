@@ -117,14 +117,14 @@ class Access:
         """
         context = question.context
         benefits = frozenset(question.benefit[:]) if len(question.benefit) < _MANY else _different(question.benefit)
-        policy, now_ms = self.policy, self._clock.now_ms()
+        policy, unit, now_ms = self.policy, context.unit, self._clock.now_ms()
         if policy is None:
             return Decision("the access policy cannot be read; everything is refused", _no_policy())
-        found, refused = policy.find(member, context.unit, context.purpose, benefits, now_ms)
+        found, refused = policy.find(member, unit, context.purpose, benefits, now_ms)
         if refused is not None:
             return Decision(f"no grant; policy {policy.version}", refused)
         if self._harvest is not None:
-            held_ms = self._harvest.held_ms(member, context.unit, now_ms)
+            held_ms = self._harvest.held_ms(member, unit, now_ms)
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
         people = 0 if counted else len(question.subjects.id_number) + (0 if self._own else further)

@@ -128,6 +128,7 @@ class Inquiry:
         time_s: float,
         accounts: Sequence[Account],
         parts: Sequence[Part | WuganError] | None = None,
+        wrong: Sequence[WuganError | None] = (),
     ) -> Prepared:
         """Decide which of these questions are answered, and count their people, before anybody is asked.
 
@@ -140,19 +141,22 @@ class Inquiry:
             time_s: seconds until the answer must be there.
             accounts: one for each question; is told how access was decided.
             parts: the people of each question, or what is wrong with it, of questions that came over a stream.
+            wrong: what else is known to be wrong with each question, None: nothing; empty: nothing with any.
         """
         prepared = Prepared(sender, time_s, [], {}, parts is not None)
         room = self.max_subjects
         for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
             try:
+                if wrong and (error := wrong[position]) is not None:
+                    raise error
                 part = read_people(question, max_subjects=room) if parts is None else parts[position]
                 if isinstance(part, WuganError):
                     raise part
                 if part.count > room:
                     raise too_many(room)
                 terms, allowed = self._prepare(prepared, position, question, account, part)
-            except WuganError as error:
-                prepared.refused.append(error)
+            except WuganError as refusal:
+                prepared.refused.append(refusal)
             else:
                 prepared.refused.append(None)
                 room -= allowed.part.count
@@ -171,10 +175,12 @@ class Inquiry:
             alone: no other question is on its way, so that there is none to be answered together with.
         """
         outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in prepared.refused]
-        work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in prepared.groups.items()]
-        if len(work) == 1:
-            await work[0]  # spares a task for each of the many single questions
+        groups = prepared.groups.items()
+        if len(groups) == 1:  # spares a task for each of the many single questions
+            ((terms, group),) = groups
+            await self._group(prepared, terms, group, outcomes, alone=alone)
         else:
+            work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in groups]
             await asyncio.gather(*work)
         return outcomes
 
@@ -189,8 +195,10 @@ class Inquiry:
     ) -> None:
         """Answer the questions on the same terms, with whatever else waits on them, into their places."""
         time_s = prepared.time_s
-        parts = [allowed.part for allowed in group]
-        people = sum(part.count for part in parts)
+        parts, people = [], 0
+        for allowed in group:
+            parts.append(allowed.part)
+            people += allowed.part.count
         try:
             if people >= ALONE_FROM:
                 (results,) = await self._batch(terms, [parts], time_s)

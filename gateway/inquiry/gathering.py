@@ -7,14 +7,14 @@ Refuses: asking anybody, and grading.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import Description, Evidence, Faces, Found, Holders, Subjects
+from adapters.contract import NO_FACES, Description, Evidence, Faces, Found, Holders, Subjects
 from adapters.texts import series_of
 from gateway.inquiry.fitting import COLUMNS_FROM, fits_question
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -31,7 +31,7 @@ MAX_LINKS = 8
 _log = structlog.stdlib.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceReport:
     """How one adapter took part.
 
@@ -56,7 +56,7 @@ class SourceReport:
         return self.outcome == words.SOURCE_OUTCOME_ANSWERED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Gathered:
     """What all departments together know about a batch.
 
@@ -81,18 +81,24 @@ class Gathered:
     link_id_number: list[str]
     link_since_on: list[int]
     reports: list[SourceReport]
-    faces: Faces = field(default_factory=Faces)
+    faces: Faces = NO_FACES
     unasked: NDArray[np.bool_] | None = None
 
     @property
     def partial(self) -> bool:
         """Whether some source is missing from the evidence about everybody."""
-        return any(not report.answered for report in self.reports)
+        for report in self.reports:  # noqa: SIM110  as below: with few sources, a generator takes longer than they
+            if report.outcome != words.SOURCE_OUTCOME_ANSWERED:
+                return True
+        return False
 
     @property
     def whole(self) -> bool:
         """Whether no source is missing from the evidence about anybody."""
-        return all(report.answered and report.unreadable is None for report in self.reports)
+        for report in self.reports:
+            if report.outcome != words.SOURCE_OUTCOME_ANSWERED or report.unreadable is not None:
+                return False
+        return True
 
     @property
     def silent(self) -> set[int]:

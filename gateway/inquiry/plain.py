@@ -6,13 +6,17 @@ graded in columns and written by `findings`, which comes to the same for these (
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
+from gateway.access.terms import Scope
 from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
-from gateway.inquiry.gathering import Gathered
+from gateway.inquiry.gathering import Gathered, SourceReport
 from gateway.rules.book import RuleBook
 from gateway.rules.living import grade_living, tell_living, tell_traces
+from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 
 def write_plain(
@@ -31,32 +35,52 @@ def write_plain(
     status, last_trace_on, valid_until_on, reason = tell_living(book, terms.purpose, living)
     code, department, kind, on, number = reason
     told = None if terms.not_alive else tell_traces(book, terms.purpose, evidence, terms.evidence_limit)
-    findings = begun(
-        book,
-        terms,
-        gathered,
-        made_at_ms,
-        status=[status],
-        flags=[0],
-        decided_on=[0],
-        last_trace_on=[last_trace_on],
-        valid_until_on=[valid_until_on],
-        reasons={
-            "subject": [0],
-            "code": [code],
-            "department": [department],
-            "kind": [kind],
-            "on": [on],
-            "number": [number],
-        },
-        reason_texts=texts_of(book, [code]),
-        evidence=None if told is None else told._asdict(),
-        benefit_since_used=part.since_on is not None,
-    )
+    sources = tuple([(each.adapter_id, each.department, each.complete_until_on) for each in gathered.reports])
+    alike = _alike(book, terms.purpose, terms.scope, sources, status, code, department, kind, number)
+    findings = exchange_pb2.Findings.FromString(alike)
+    findings.as_of_on, findings.made_at_ms = terms.as_of_on, made_at_ms
+    findings.last_trace_on.append(last_trace_on)
+    findings.valid_until_on.append(valid_until_on)
+    findings.reasons.on.append(on)
+    if told is not None:
+        findings.evidence.MergeFrom(columns_pb2.EvidenceColumns(**told._asdict()))
+    if part.since_on is not None:
+        findings.benefit_since_used = True
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
         terms.purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
     )
     return findings
+
+
+@functools.lru_cache(maxsize=1024)
+def _alike(
+    book: RuleBook,
+    purpose: int,
+    scope: Scope,
+    sources: tuple[tuple[str, int, int], ...],
+    status: int,
+    code: int,
+    department: int,
+    kind: int,
+    number: int,
+) -> bytes:
+    """What is the same in the findings about many such people, serialized: parsing it takes a tenth of making it.
+
+    It follows from these alone: the rules, the Purpose, the grant's scope; adapter, department and day of completeness
+    of each source, all of which have answered; the status, and the columns of the reason but for its day.
+    """
+    reports = [SourceReport(name, whose, words.SOURCE_OUTCOME_ANSWERED, until) for name, whose, until in sources]
+    return begun(
+        book,
+        purpose,
+        scope,
+        reports,
+        status=[status],
+        flags=[0],
+        decided_on=[0],
+        reasons={"subject": [0], "code": [code], "department": [department], "kind": [kind], "number": [number]},
+        reason_texts=texts_of(book, [code]),
+    ).SerializeToString()
 
 
 def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:

@@ -167,7 +167,7 @@ def grade_living(
 
 def _days(evidence: ReferencedEvidence, as_of_on: int) -> list[int] | None:
     """The days of the rows; None: one is not past or not known by then, or has a span."""
-    days = evidence.observed_on.tolist()
+    days: list[int] = evidence.observed_on.tolist()
     if any(evidence.from_on.tolist()) or any(evidence.until_on.tolist()):
         return None
     if days and (min(days) <= 0 or max(days) > as_of_on or max(evidence.available_on.tolist()) > as_of_on):
