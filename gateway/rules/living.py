@@ -54,9 +54,8 @@ class Living(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Disclosed evidence, the columns of EvidenceColumns; the newest row first."""
+    """Disclosed evidence, the columns of EvidenceColumns, the newest row first: of one person, and none with a span."""
 
-    subject: Sequence[int]
     kind: Sequence[int]
     department: Sequence[int]
     region: Sequence[int]
@@ -65,8 +64,6 @@ class Told(NamedTuple):
     strength: Sequence[int]
     source_reference: Sequence[str]
     detail: Sequence[int]
-    from_on: Sequence[int]
-    until_on: Sequence[int]
 
 
 class _Tables(NamedTuple):
@@ -204,7 +201,6 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
     dates, places = allowed.trace_dates, allowed.trace_region
     nothing = [0] * len(rows)
     return Told(
-        subject=nothing,
         kind=kind,
         department=department,
         region=[_told_place(place, places) for place in region] if places != Precision.NONE else nothing,
@@ -213,8 +209,6 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
         strength=strength,
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
         detail=detail,
-        from_on=nothing,
-        until_on=nothing,
     )
 
 
