@@ -322,12 +322,13 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     numbers, names = check_question(question, max_subjects=max_subjects)
     columns = question.subjects
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
-    rows: Sequence[int] = range(len(numbers))
+    count, starts = len(numbers), question.benefit_since_on
+    rows: Sequence[int] = range(count)
     # By way of a list, which the library makes in one go: of the field itself NumPy asks for one value after another.
     benefits = np.array(question.benefit[:], np.int32)
-    since_on = np.array(question.benefit_since_on[:], np.int32) if question.benefit_since_on else None
+    since_on = np.array(starts[:], np.int32) if starts else None
     if refused:
-        kept = np.ones(len(numbers), np.bool_)
+        kept = np.ones(count, np.bool_)
         kept[[row for row, _ in refused]] = False
         rows = np.flatnonzero(kept).tolist()
         numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
@@ -343,7 +344,7 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
             if number and row in place and number != numbers[place[row]]:
                 alias_rows.append(place[row])
                 aliases.append(number)
-    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases, since_on)
+    return Part(count, rows, refused, numbers, names, benefits, born_on, alias_rows, aliases, since_on)
 
 
 def _subjects(parts: Sequence[Part]) -> Subjects:

@@ -157,8 +157,11 @@ class Departments:
         """
         end = asyncio.get_running_loop().time() + question.deadline_s
         with self.sources.taken() as hand:
-            asked = [source for source in hand.live if narrowing.asks(source.about)]
-            descriptions = [source.about for source in asked]
+            asked: Sequence[Source] = hand.live
+            descriptions = hand.descriptions
+            if narrowing.regions:
+                asked = [source for source in asked if narrowing.asks(source.about)]
+                descriptions = [source.about for source in asked]
             gathering = Gathering(question.subjects, descriptions, self.names_match, narrowing)
             if gathering.subjects is not question.subjects:
                 question = replace(question, subjects=gathering.subjects)

@@ -91,11 +91,10 @@ class Exchange:
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
-        header = opened.header
-        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
+        clocks.OFFSETS.seen(peer.member_id, now_ms - opened.header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         with tracing.resume("answer", [question.trace for question in questions]) as span:
-            span.tell(partner=header.sender, questions=len(questions))
+            span.tell(partner=peer.member_id, questions=len(questions))
             tracing.note("open", began)
             self._under_way += 1
             try:
@@ -136,13 +135,13 @@ class Exchange:
         parts: Sequence[Part | WuganError] | None = None,
     ) -> envelope_pb2.Envelope:
         """The same for questions that were opened and read; `parts`: their people too, of a question of a stream."""
-        header = opened.header
+        sender = opened.header.sender
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
-        record = _Record(self._record, opened, questions, accounts)
+        record = _Record(self._record, opened, sender, questions, accounts)
         try:
             left_s = max(0.0, time_s - self._reserve_s)
-            prepared = self._inquiry.prepare(header.sender, questions, left_s, accounts, parts, wrong)
+            prepared = self._inquiry.prepare(sender, questions, left_s, accounts, parts, wrong)
             # One commit for both: the message is used up, and what is done because of it is accounted for.
             held.submit()
             record.decided(prepared.refused)
@@ -153,7 +152,7 @@ class Exchange:
             raise
         try:
             # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
-            recipient_key = self._directory().encryption_key(header.sender, self._clock.now_ms())
+            recipient_key = self._directory().encryption_key(sender, self._clock.now_ms())
         except WuganError as error:
             record.all(error.reason, error.en)
             raise
@@ -163,7 +162,7 @@ class Exchange:
             else:
                 sealed = await self._aside.do(self._sealed, opened, questions, outcomes, recipient_key)
         for outcome in outcomes:
-            metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
+            metrics.QUESTIONS.add(sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
         self._audit.wake()  # the disk may have been quicker than the sealing
         if parts is None and not record.done:
@@ -203,6 +202,7 @@ class Exchange:
     def _record(
         self,
         opened: Opened,
+        sender: str,
         question: exchange_pb2.Question,
         outcome: int,
         decision: str,
@@ -215,7 +215,7 @@ class Exchange:
                 question.context,
                 at_ms=self._clock.now_ms(),
                 direction="in",
-                counterpart=opened.header.sender,
+                counterpart=sender,
                 message_id=opened.header.message_id,
                 digest=opened.digest,
                 subjects=len(question.subjects.id_number),
@@ -233,6 +233,7 @@ class _Write(Protocol):
     def __call__(
         self,
         opened: Opened,
+        sender: str,
         question: exchange_pb2.Question,
         outcome: int,
         decision: str,
@@ -251,11 +252,13 @@ class _Record:
         self,
         write: _Write,
         opened: Opened,
+        sender: str,
         questions: Sequence[exchange_pb2.Question],
         accounts: Sequence[Account],
     ) -> None:
         self._write = write
         self._opened = opened
+        self._sender = sender
         self._questions = questions
         self._accounts = accounts
         self._outcomes: list[int] = []
@@ -263,8 +266,10 @@ class _Record:
 
     def decided(self, refused: Sequence[WuganError | None]) -> None:
         """Each question will be answered (None), or is refused."""
-        self._outcomes = [0 if error is None else error.reason for error in refused]
-        said = [(position, "" if error is None else error.en) for position, error in enumerate(refused)]
+        said = []
+        for position, error in enumerate(refused):
+            self._outcomes.append(0 if error is None else error.reason)
+            said.append((position, "" if error is None else error.en))
         self._rows(said, meanwhile=True)
 
     def answered(self, outcomes: Sequence[_Outcome]) -> None:
@@ -305,7 +310,9 @@ class _Record:
         for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
             account = self._accounts[position].of(decision)
             question, outcome = self._questions[position], self._outcomes[position]
-            row = self._write(self._opened, question, outcome, account, more=left > 0, meanwhile=meanwhile)
+            row = self._write(
+                self._opened, self._sender, question, outcome, account, more=left > 0, meanwhile=meanwhile
+            )
             self._written.append(row)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import date
+from operator import neg
 from typing import Final, NamedTuple
 
 from gateway.rules.book import RuleBook
@@ -193,11 +194,18 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
     if allowed.traces != Rows.ALL or not limit or not count:
         return None
     # By day, the newest first, then kind, department and place: no two rows are in one place.
-    columns = (evidence.kind, evidence.department, evidence.region, evidence.strength, evidence.detail)
-    kinds, departments, *others = [column.tolist() for column in columns]
-    sooner = [-day for day in evidence.observed_on.tolist()]
-    found = sorted(zip(sooner, kinds, departments, range(count), *others, strict=True))[:limit]
-    newest, kind, department, rows, region, strength, detail = zip(*found, strict=True)
+    rows_of = zip(
+        map(neg, evidence.observed_on.tolist()),
+        evidence.kind.tolist(),
+        evidence.department.tolist(),
+        range(count),
+        evidence.region.tolist(),
+        evidence.available_on.tolist(),
+        evidence.strength.tolist(),
+        evidence.detail.tolist(),
+        strict=True,
+    )
+    newest, kind, department, rows, region, available, strength, detail = zip(*sorted(rows_of)[:limit], strict=True)
     dates, places = allowed.trace_dates, allowed.trace_region
     nothing = [0] * len(rows)
     return Told(
@@ -205,7 +213,7 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
         department=department,
         region=[_told_place(place, places) for place in region] if places != Precision.NONE else nothing,
         observed_on=[_told_day(-day, dates) for day in newest] if dates != Precision.NONE else nothing,
-        available_on=evidence.available_on[[*rows]].tolist() if dates == Precision.EXACT else nothing,
+        available_on=available if dates == Precision.EXACT else nothing,
         strength=strength,
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
         detail=detail,
