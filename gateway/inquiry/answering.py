@@ -228,9 +228,11 @@ class Inquiry:
         if decision.refused is not None:
             raise decision.refused
         now_ms = self._clock.now_ms()
-        as_of_on = question.as_of_on or civil_day(now_ms)
+        as_of_on = question.as_of_on
         # The day may have begun by the asker's clock alone: what a roster asks just after midnight is asked as of it.
-        if not 0 < as_of_on <= civil_day(now_ms + LIMITS.skew_ms):
+        if not as_of_on:
+            as_of_on = civil_day(now_ms)
+        elif not 0 < as_of_on <= civil_day(now_ms + LIMITS.skew_ms):
             raise RefusedError(
                 "as_of_on: give today or a day in the past", "as_of_on：请填写今天或以前的日期", field="as_of_on"
             )
@@ -273,8 +275,9 @@ class Inquiry:
             ),
             self._access.narrowing(terms.scope),
         )
-        with tracing.span("grade", people=len(subjects)):
-            if len(subjects) < ASIDE_FROM:
+        people = len(subjects.id_number)
+        with tracing.span("grade", people=people):
+            if people < ASIDE_FROM:
                 return self._graded(terms, joined, parts, subjects, gathered)
             return await self._aside.do(self._graded, terms, joined, parts, subjects, gathered)
 

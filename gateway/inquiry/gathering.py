@@ -154,13 +154,13 @@ class Gathering:
         names_match: NamesMatch,
         narrowing: Narrowing = EVERYBODY,
     ) -> None:
-        self._people = len(subjects)
+        self._people = len(subjects.id_number)
         self._owner: Int32 | None = None
         if narrowing.apart and subjects.alias_subject:
             subjects, self._owner = _set_apart(subjects)
         self.subjects: Final = subjects
         """Whom to ask about in the first step: the people of the question, then numbers judged by themselves."""
-        count = len(subjects)
+        count = len(subjects.id_number)
         self._narrowing = narrowing
         self._protected = np.zeros(count, np.bool_)
         self._placed = np.zeros(count, np.bool_)
@@ -331,7 +331,7 @@ class Gathering:
         """
         self._end_step()
         new: list[tuple[int, str]] = []
-        for row, number in self._not_followed():
+        for row, number in self._not_followed() if self._links else ():
             known = self._numbers.setdefault(row, set())
             if len(known) < MAX_LINKS:
                 known.add(number)
@@ -372,7 +372,8 @@ class Gathering:
         if not self._heard and self._rows is not None:
             self._unheard.update(self._rows[: self._fresh].tolist())
         self._heard = True
-        self._put_together()
+        if self._apart:
+            self._put_together()
 
     def _answered_first(self, position: int) -> bool:
         """Whether a source answered in the first step."""
@@ -387,8 +388,6 @@ class Gathering:
         """Numbers that a department links are one person's, also where each is judged by itself: what leads to a
         protected one is protected, and where one of them is placed, so are the others.
         """
-        if not self._apart:
-            return
         linked = [(row, self._row_of(row, number)) for row, number in self._links]
         pairs = [(a, b) for a, b in linked if b is not None]
         while new := [a for a, b in pairs if self._protected[b] and not self._protected[a]]:
