@@ -89,10 +89,8 @@ def _tables(book: RuleBook) -> _Tables:
     for place in (table.row_class == RowClass.TRACE).nonzero()[0].tolist():
         cell, department = divmod(place, DEPARTMENT_SLOTS)
         kind, strength = divmod(cell, STRENGTH_SLOTS)
-        # Where all kinds count for the cycle, a trace before it has no points by its age, and its strength stays.
-        valid = LAST_DAY if table.uniform_validity else valid_days[kind]
         low = stamp_of(0, kind, department)
-        traces[kind, department, strength] = points[cell], strengths[cell], valid, sources[department], low
+        traces[kind, department, strength] = points[cell], strengths[cell], valid_days[kind], sources[department], low
     return _Tables(traces, book.grading.age_percent.tolist(), book.valid_days.tolist())
 
 
