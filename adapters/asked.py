@@ -88,7 +88,7 @@ class Asked:
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
         numbers = subjects.id_number
-        self._positions: dict[str, int] = {number: row for row, number in enumerate(numbers)}
+        self._positions: dict[str, int] = dict(zip(numbers, range(len(numbers)), strict=True))
         if len(self._positions) == len(numbers) and not subjects.alias_subject:
             self.numbers: Sequence[str] = numbers
             self.rows = None
@@ -135,7 +135,7 @@ class Asked:
         """
         positions = self._positions
         try:
-            return [positions[value] for value in values]  # type: ignore[index]
+            return list(map(positions.__getitem__, values))  # type: ignore[arg-type]
         except (KeyError, TypeError):
             pass
         found: list[int] = []

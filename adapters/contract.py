@@ -21,12 +21,14 @@ from wugan.adapter.v1 import columns_pb2
 
 Int32 = NDArray[np.int32]
 
+# Columns of every lookup are made without `frozen`, which takes four times as long: nobody changes them all the same.
+
 MAX_CELL_BYTES = 256
 MAX_CURSOR_BYTES = 16_384
 _EMPTY = np.zeros(0, np.int32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subjects:
     """The people a lookup is about; row numbers are what all other columns call `subject`.
 
@@ -59,7 +61,7 @@ class Subjects:
         return rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Holders:
     """Under which identity the source holds what it returned; a row means that the source knows the person."""
 
@@ -132,7 +134,7 @@ NO_FACES: Final = Faces()
 """What most answers have of these."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Evidence:
     """Rows of evidence as columns. Integers are int32; dates civil days from 1970-01-01 in Asia/Shanghai, 0: none."""
 
@@ -278,22 +280,8 @@ class Lookup:
     faces: bool = False
     takes_unreadable: bool = False
 
-    def with_time(self, deadline_s: float) -> Lookup:
-        """The same question with so many seconds. Every lookup needs one; `replace` takes several times as long."""
-        return Lookup(
-            self.subjects,
-            self.kinds,
-            self.traces_since_on,
-            deadline_s,
-            self.purpose,
-            self.legal_basis,
-            self.references,
-            self.faces,
-            self.takes_unreadable,
-        )
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
     """An adapter's answer.
 

@@ -357,7 +357,9 @@ class Database:
         self._engine.dispose()
 
     def _sql(self, statement: Statement, count: int) -> tuple[str, tuple[str, ...] | None, int]:
-        size = 0 if self._arrays else next(s for s in (1, 10, 100, self.chunk) if count <= s <= self.chunk)
+        size = 0
+        if not self._arrays:
+            size = 1 if count == 1 else next(s for s in (10, 100, self.chunk) if count <= s <= self.chunk)
         known = statement.sizes.get(size)
         if known is None:
             known = statement.sizes[size] = self._compile(statement, size)

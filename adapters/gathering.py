@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("kind", "region", "observed_on", "available_on", "strength", "detail", "from_on", "until_on")
 _columns_of = attrgetter(*_COLUMNS)
+_Block = tuple[Sequence[int], Sequence[str], Sequence[Sequence[int]]]
+"""Rows of evidence: whose each is, by position, its reference, and the columns in the order of `_COLUMNS`."""
 
 
 class Gathering:
@@ -52,9 +55,7 @@ class Gathering:
         self._department = department
         self._holders: dict[tuple[int, str], None] = {}
         self._links: dict[tuple[int, str], int] = {}
-        self._position: list[int] = []
-        self._reference: list[str] = []
-        self._columns: dict[str, list[int]] = {name: [] for name in _COLUMNS}
+        self._blocks: list[_Block] = []
         self._held_columns: Held | None = None
         self._parts: list[Evidence] = []
         self._faces: list[tuple[int, bytes, int, int]] = []
@@ -84,26 +85,23 @@ class Gathering:
         """
         self._settle_bad(mapper, positions, mapped.bad)
         self.ignored += mapped.ignored
-        holders = self._holders
-        for row, name in zip(mapped.holder_row, mapped.name, strict=True):
-            holders[positions[row], name] = None
+        held = map(positions.__getitem__, mapped.holder_row)
+        self._holders.update(dict.fromkeys(zip(held, mapped.name, strict=True)))
         if not mapped.row:
             return
         for i, token in enumerate(mapped.face):
             if token and mapped.row[i] not in mapped.bad:
                 self._faces.append((positions[mapped.row[i]], token, mapped.observed_on[i], mapped.region[i]))
+        references: Sequence[str] = mapped.source_reference
+        columns: Sequence[Sequence[int]] = _columns_of(mapped)
         if mapped.bad:
             good = [i for i, row in enumerate(mapped.row) if row not in mapped.bad]
-            self._position.extend(positions[mapped.row[i]] for i in good)
-            self._reference.extend(mapped.source_reference[i] for i in good)
-            for name, column in self._columns.items():
-                values = getattr(mapped, name)
-                column.extend([values[i] for i in good])
-            return
-        self._position.extend([positions[row] for row in mapped.row])
-        self._reference.extend(mapped.source_reference)
-        for column, values in zip(self._columns.values(), _columns_of(mapped), strict=True):
-            column.extend(values)
+            positions = [positions[mapped.row[i]] for i in good]
+            references, columns = [references[i] for i in good], [[column[i] for i in good] for column in columns]
+        elif len(mapped.row) < len(positions):
+            positions = [positions[row] for row in mapped.row]
+        if positions:
+            self._blocks.append((positions, references, columns))
 
     def add_columns(self, mapper: Mapper, positions: Int32, mapped: MappedColumns) -> None:
         """A block of whole columns; see `add`."""
@@ -195,9 +193,9 @@ class Gathering:
         found = Found(
             holders=self._held(),
             evidence=evidence if rows is None else evidence.take(rows),
-            links=self._linked(),
+            links=self._linked() if self._links else NO_LINKS,
             complete_until_on=complete_until_on,
-            faces=self._shown(),
+            faces=self._shown() if self._faces else NO_FACES,
         )
         if not self.unreadable:
             return found
@@ -205,30 +203,28 @@ class Gathering:
         return without(found, unreadable, len(self._question.subjects))
 
     def _held(self) -> Holders:
-        positions = [position for position, _ in self._holders]
-        names: Sequence[str] = [name for _, name in self._holders]
+        positions: Sequence[int] = ()
+        names: Sequence[str] = ()
+        if self._holders:
+            positions, names = zip(*self._holders, strict=True)
         if self._held_columns is not None:
             if names:
                 self._held_columns.add_names(np.array(positions, np.int32), names)
             return self._held_columns.holders()
         subject, source = self._asked.spread(np.array(positions, np.int32))
         numbers = self._asked.numbers
-        held: Sequence[str] = [numbers[position] for position in positions]
+        held: Sequence[str] = list(map(numbers.__getitem__, positions))
         if source is not None:
             held, names = taken(held, source), taken(names, source)
         return Holders(subject, held, names)
 
     def _linked(self) -> Links:
-        if not self._links:
-            return NO_LINKS
         subject, source = self._asked.spread(np.array([position for position, _ in self._links], np.int32))
         others = [number for _, number in self._links]
         days = np.array(list(self._links.values()), np.int32)
         return Links(subject, others, days) if source is None else Links(subject, taken(others, source), days[source])
 
     def _shown(self) -> Faces:
-        if not self._faces:
-            return NO_FACES
         since = self._question.traces_since_on
         found = Faces.newest(row for row in self._faces if row[2] >= since)
         if self._question.kinds and FACE_KIND not in self._question.kinds:
@@ -238,13 +234,34 @@ class Gathering:
 
     def _evidence(self) -> Evidence:
         parts = self._parts
-        if self._position:
-            # One array for all columns: of a few rows an array takes longer to make than to fill.
-            department = [self._department] * len(self._position)
-            position, *table = np.array([self._position, department, *self._columns.values()], np.int32)
-            columns = dict(zip(("department", *_COLUMNS), table, strict=True))
-            parts = [*parts, self._spread_evidence(position, columns, self._reference)]
+        if self._blocks:
+            parts = [*parts, self._of_rows(*self._blocks[0] if len(self._blocks) == 1 else _joined(self._blocks))]
         return parts[0] if len(parts) == 1 else Evidence.concatenate(parts)
+
+    def _of_rows(
+        self, positions: Sequence[int], references: Sequence[str], columns: Sequence[Sequence[int]]
+    ) -> Evidence:
+        """Rows of evidence for the rows of the question that the positions of a block stand for."""
+        # One array for all columns: of a few rows an array takes longer to make than to fill. Its rows one by one: the
+        # end of a loop over them is an error, which takes as long as they do.
+        department = [self._department] * len(positions)
+        table = np.array([positions, department, *columns], np.int32)
+        subject, source = self._asked.spread(table[0])
+        if source is not None:
+            table, references = table[:, source], taken(references, source)
+        return Evidence(
+            subject=subject,
+            department=table[1],
+            kind=table[2],
+            region=table[3],
+            observed_on=table[4],
+            available_on=table[5],
+            strength=table[6],
+            source_reference=references,
+            detail=table[7],
+            from_on=table[8],
+            until_on=table[9],
+        )
 
     def _spread_evidence(self, position: Int32, columns: dict[str, Int32], references: Sequence[str]) -> Evidence:
         """Rows of evidence for the rows of the question that their positions stand for."""
@@ -253,3 +270,10 @@ class Gathering:
             columns = {name: column[source] for name, column in columns.items()}
             references = taken(references, source)
         return Evidence(subject=subject, source_reference=references, **columns)
+
+
+def _joined(blocks: Sequence[_Block]) -> _Block:
+    """Several blocks as one."""
+    positions, references, columns = zip(*blocks, strict=True)
+    whole = [list(chain.from_iterable(column)) for column in zip(*columns, strict=True)]
+    return list(chain.from_iterable(positions)), list(chain.from_iterable(references)), whole

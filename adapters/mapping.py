@@ -251,14 +251,17 @@ class Mapper:
     ) -> None:
         count = len(rows)
         mapped.row, mapped.kind = rows, kinds
+        read = []
         for part in self.parts:
             if part.reader is None:
-                setattr(mapped, part.setting, [part.fixed] * count)
+                read.append([part.fixed] * count)
                 continue
             values = part.reader.column(columns[part.at])
             if BAD in values:
                 self._note(values, rows, bad_rows.unread(part.setting), mapped)
-            setattr(mapped, part.setting, values)
+            read.append(values)
+        mapped.observed_on, mapped.available_on, mapped.region, mapped.strength, *rest = read
+        mapped.detail, mapped.from_on, mapped.until_on = rest
         if 0 in mapped.observed_on:
             for row, day in zip(rows, mapped.observed_on, strict=True):
                 if day == 0:
@@ -319,7 +322,10 @@ class Mapper:
         return face_token(self.platform, template) if template else b""
 
     def _names(self, values: Sequence[object], rows: Sequence[int], mapped: Mapped) -> list[str]:
-        names = [value.strip() if type(value) is str else text_of(value) for value in values]
+        try:
+            names = list(map(str.strip, values))  # type: ignore[arg-type]  # as nearly always
+        except TypeError:
+            names = [value.strip() if type(value) is str else text_of(value) for value in values]
         if max(map(len, names), default=0) > _SURELY_FITS:
             for row, name in zip(rows, names, strict=True):
                 if len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:

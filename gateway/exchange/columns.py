@@ -38,6 +38,7 @@ def put_columns(message: Message, columns: Mapping[str, NDArray[np.integer]]) ->
     message.MergeFromString(b"".join(parts))
 
 
+@functools.lru_cache(maxsize=4096)
 def varint(number: int) -> bytes:
     """One number, not below zero, in the variable length of protobuf."""
     written = bytearray()

@@ -186,7 +186,7 @@ def seal(
         header = wire.Header.FromString(_addressed(suite.id, asked.kind, *way))
         if asked.sender != recipient_id or asked.purpose != purpose:
             raise malformed("header.recipient", "the answer does not fit its question", "答复与查询的成员或目的不一致")
-        if count != len(question.payloads):
+        if count != len(question.parts.payloads):
             raise malformed("payload", "every question has one answer", "每个查询须恰有一个答复")
         header.answers_to, question_digest = asked.message_id, question.digest
     header.message_id = message_id = _ids.next(now_ms)
@@ -376,12 +376,13 @@ def _open(
     check_time(header, now_ms, limits)
     if header.recipient != own.member_id:
         raise wrong_recipient("header.recipient")
+    issued_at_ms = header.issued_at_ms
     own_key = own.decryption.get(header.encryption_key_id)
-    if own_key is None or not own_key.not_before_ms <= header.issued_at_ms <= own_key.not_after_ms:
+    if own_key is None or not own_key.not_before_ms <= issued_at_ms <= own_key.not_after_ms:
         raise wrong_recipient("header.encryption_key_id")
     if expect_sender is not None and header.sender != expect_sender:
         raise peer_mismatch()
-    verify_key = keyring.verify_key(header.sender, header.signing_key_id, header.issued_at_ms)
+    verify_key = keyring.verify_key(header.sender, header.signing_key_id, issued_at_ms)
     if own_key.suite is not suite or verify_key.suite is not suite:
         raise unsupported("header.suite", "it is not the suite of these keys", "算法套件与所用密钥不符")
     _check_length(len(ciphertext), suite, limits)

@@ -95,20 +95,21 @@ def read(header_bytes: bytes) -> tuple[wire.Header, Suite]:
     if header.version != VERSION:
         raise unsupported("header.version", "the version is unknown", "版本未知")
     suite = suite_of(header.suite)
-    if header.kind not in KINDS:
+    kind = header.kind
+    if kind not in KINDS:
         raise unsupported("header.kind", "the kind is unknown", "消息种类未知")
-    _check_ids(header)
+    _check_ids(header, kind)
     return header, suite
 
 
-def _check_ids(header: wire.Header) -> None:
+def _check_ids(header: wire.Header, kind: int) -> None:
     """Check rules 3 and 4."""
     if timestamp_ms(header.message_id) != header.issued_at_ms:
         raise malformed(
             "header.message_id", "it is no UUIDv7 or not of the time of issue", "消息编号不是 UUIDv7 或与签发时间不一致"
         )
     answers_to = header.answers_to
-    if timestamp_ms(answers_to) is None if header.kind in ANSWERING else answers_to:
+    if timestamp_ms(answers_to) is None if kind in ANSWERING else answers_to:
         raise malformed(
             "header.answers_to", "an answer, and only an answer, names its question", "仅答复须且必须指明所答的查询"
         )

@@ -33,6 +33,11 @@ _LARGEST = 1023
 """No word of the contract has a larger number."""
 _MANY = 64
 """So many rows are looked at as a column of numpy, which is made without an object for each."""
+_TEXTS = (
+    ("unit", "the unit (agency) that asks", "发起查询的经办机构"),
+    ("legal_basis", "the law or agreement relied on", "法律依据"),
+    ("case_reference", "your file reference", "业务编号"),
+)
 _DOCUMENTS = frozenset(adapter_words.DocumentKind.DESCRIPTOR.values_by_number)
 
 
@@ -42,12 +47,9 @@ def check_context(context: exchange_pb2.Context) -> None:
     Raises:
         RefusedError: INVALID_ARGUMENT, with the path of the part that is missing, too long or malformed.
     """
-    for name, text, hint_en, hint_zh in (
-        ("unit", context.unit, "the unit (agency) that asks", "发起查询的经办机构"),
-        ("legal_basis", context.legal_basis, "the law or agreement relied on", "法律依据"),
-        ("case_reference", context.case_reference, "your file reference", "业务编号"),
-    ):
+    for place, text in enumerate((context.unit, context.legal_basis, context.case_reference)):
         if not text.strip() or len(text) > MAX_TEXT or not text.isprintable():
+            name, hint_en, hint_zh = _TEXTS[place]
             raise _wrong(
                 f"context.{name}",
                 f"give {hint_en}: 1 to {MAX_TEXT} printable characters",

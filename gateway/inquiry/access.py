@@ -20,7 +20,7 @@ from gateway.clock import Clock
 from gateway.errors import AccessError
 from gateway.inquiry.counted import CountedQuestions
 from gateway.inquiry.harvest import OVERLAP, Harvest
-from gateway.inquiry.narrowing import Narrowing
+from gateway.inquiry.narrowing import EVERYBODY, Narrowing
 from gateway.inquiry.quotas import Quotas, Taking, exceeded
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -116,15 +116,16 @@ class Access:
             StoreError: people cannot be counted at the moment.
         """
         context = question.context
-        benefits = frozenset(question.benefit[:]) if len(question.benefit) < _MANY else _different(question.benefit)
-        policy, now_ms = self.policy, self._clock.now_ms()
+        of_each = question.benefit
+        benefits = frozenset(of_each[:]) if len(of_each) < _MANY else _different(of_each)
+        policy, unit, now_ms = self.policy, context.unit, self._clock.now_ms()
         if policy is None:
             return Decision("the access policy cannot be read; everything is refused", _no_policy())
-        found, refused = policy.find(member, context.unit, context.purpose, benefits, now_ms)
+        found, refused = policy.find(member, unit, context.purpose, benefits, now_ms)
         if refused is not None:
             return Decision(f"no grant; policy {policy.version}", refused)
         if self._harvest is not None:
-            held_ms = self._harvest.held_ms(member, context.unit, now_ms)
+            held_ms = self._harvest.held_ms(member, unit, now_ms)
             if held_ms:
                 return Decision(f"throttled: a harvesting alarm stands; policy {policy.version}", _held(held_ms))
         people = 0 if counted else len(question.subjects.id_number) + (0 if self._own else further)
@@ -270,15 +271,18 @@ class Access:
         self, member: str, question: exchange_pb2.Question, decision: Decision, findings: exchange_pb2.Findings
     ) -> None:
         """Take in what came of a question."""
-        if self._harvest is None or decision.again or not question.region:
+        regions = question.region
+        if self._harvest is None or decision.again or not regions:
             return
-        people, unknown = _placed(question.region, findings.status)
+        people, unknown = _placed(regions, findings.status)
         if people:
             self._harvest.answered(member, question.context.unit, people, unknown, self._clock.now_ms())
 
     def narrowing(self, scope: Scope) -> Narrowing:
         """Whom and which departments an answer of this scope leaves out."""
         protected = frozenset[bytes]() if self.policy is None else self.policy.protected
+        if not scope.regions and not protected:
+            return EVERYBODY
         return Narrowing(scope.regions, protected, self._digest)
 
     async def settle(self, decision: Decision) -> None:
@@ -298,7 +302,8 @@ class Access:
 def _placed(regions: Sequence[int], statuses: Sequence[int]) -> tuple[int, int]:
     """How many people are said to live somewhere, and how many of them nobody knows."""
     if len(regions) < _MANY:
-        placed = [status for status, region in zip(statuses, regions, strict=True) if region]
+        # By way of lists: the end of a loop over the fields themselves is an error, which takes as long as they do.
+        placed = [status for status, region in zip(statuses[:], regions[:], strict=True) if region]
         return len(placed), placed.count(words.SURVIVAL_STATUS_UNKNOWN)
     there = np.asarray(regions, np.uint32) != 0
     unknown = np.asarray(statuses, np.int32) == words.SURVIVAL_STATUS_UNKNOWN

@@ -128,6 +128,7 @@ class Inquiry:
         time_s: float,
         accounts: Sequence[Account],
         parts: Sequence[Part | WuganError] | None = None,
+        wrong: Sequence[WuganError | None] = (),
     ) -> Prepared:
         """Decide which of these questions are answered, and count their people, before anybody is asked.
 
@@ -140,19 +141,22 @@ class Inquiry:
             time_s: seconds until the answer must be there.
             accounts: one for each question; is told how access was decided.
             parts: the people of each question, or what is wrong with it, of questions that came over a stream.
+            wrong: what else is known to be wrong with each question, None: nothing; empty: nothing with any.
         """
         prepared = Prepared(sender, time_s, [], {}, parts is not None)
         room = self.max_subjects
         for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
             try:
+                if wrong and (error := wrong[position]) is not None:
+                    raise error
                 part = read_people(question, max_subjects=room) if parts is None else parts[position]
                 if isinstance(part, WuganError):
                     raise part
                 if part.count > room:
                     raise too_many(room)
                 terms, allowed = self._prepare(prepared, position, question, account, part)
-            except WuganError as error:
-                prepared.refused.append(error)
+            except WuganError as refusal:
+                prepared.refused.append(refusal)
             else:
                 prepared.refused.append(None)
                 room -= allowed.part.count
@@ -171,10 +175,12 @@ class Inquiry:
             alone: no other question is on its way, so that there is none to be answered together with.
         """
         outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in prepared.refused]
-        work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in prepared.groups.items()]
-        if len(work) == 1:
-            await work[0]  # spares a task for each of the many single questions
+        groups = prepared.groups.items()
+        if len(groups) == 1:  # spares a task for each of the many single questions
+            ((terms, group),) = groups
+            await self._group(prepared, terms, group, outcomes, alone=alone)
         else:
+            work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in groups]
             await asyncio.gather(*work)
         return outcomes
 
@@ -189,8 +195,10 @@ class Inquiry:
     ) -> None:
         """Answer the questions on the same terms, with whatever else waits on them, into their places."""
         time_s = prepared.time_s
-        parts = [allowed.part for allowed in group]
-        people = sum(part.count for part in parts)
+        parts, people = [], 0
+        for allowed in group:
+            parts.append(allowed.part)
+            people += allowed.part.count
         try:
             if people >= ALONE_FROM:
                 (results,) = await self._batch(terms, [parts], time_s)
@@ -220,9 +228,11 @@ class Inquiry:
         if decision.refused is not None:
             raise decision.refused
         now_ms = self._clock.now_ms()
-        as_of_on = question.as_of_on or civil_day(now_ms)
+        as_of_on = question.as_of_on
         # The day may have begun by the asker's clock alone: what a roster asks just after midnight is asked as of it.
-        if not 0 < as_of_on <= civil_day(now_ms + LIMITS.skew_ms):
+        if not as_of_on:
+            as_of_on = civil_day(now_ms)
+        elif not 0 < as_of_on <= civil_day(now_ms + LIMITS.skew_ms):
             raise RefusedError(
                 "as_of_on: give today or a day in the past", "as_of_on：请填写今天或以前的日期", field="as_of_on"
             )
@@ -265,8 +275,9 @@ class Inquiry:
             ),
             self._access.narrowing(terms.scope),
         )
-        with tracing.span("grade", people=len(subjects)):
-            if len(subjects) < ASIDE_FROM:
+        people = len(subjects.id_number)
+        with tracing.span("grade", people=people):
+            if people < ASIDE_FROM:
                 return self._graded(terms, joined, parts, subjects, gathered)
             return await self._aside.do(self._graded, terms, joined, parts, subjects, gathered)
 
@@ -314,12 +325,13 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     numbers, names = check_question(question, max_subjects=max_subjects)
     columns = question.subjects
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
-    rows: Sequence[int] = range(len(numbers))
+    count, starts = len(numbers), question.benefit_since_on
+    rows: Sequence[int] = range(count)
     # By way of a list, which the library makes in one go: of the field itself NumPy asks for one value after another.
     benefits = np.array(question.benefit[:], np.int32)
-    since_on = np.array(question.benefit_since_on[:], np.int32) if question.benefit_since_on else None
+    since_on = np.array(starts[:], np.int32) if starts else None
     if refused:
-        kept = np.ones(len(numbers), np.bool_)
+        kept = np.ones(count, np.bool_)
         kept[[row for row, _ in refused]] = False
         rows = np.flatnonzero(kept).tolist()
         numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
@@ -335,7 +347,7 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
             if number and row in place and number != numbers[place[row]]:
                 alias_rows.append(place[row])
                 aliases.append(number)
-    return Part(len(columns.id_number), rows, refused, numbers, names, benefits, born_on, alias_rows, aliases, since_on)
+    return Part(count, rows, refused, numbers, names, benefits, born_on, alias_rows, aliases, since_on)
 
 
 def _subjects(parts: Sequence[Part]) -> Subjects:

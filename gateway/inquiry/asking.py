@@ -157,8 +157,11 @@ class Departments:
         """
         end = asyncio.get_running_loop().time() + question.deadline_s
         with self.sources.taken() as hand:
-            asked = [source for source in hand.live if narrowing.asks(source.about)]
-            descriptions = [source.about for source in asked]
+            asked: Sequence[Source] = hand.live
+            descriptions = hand.descriptions
+            if narrowing.regions:
+                asked = [source for source in asked if narrowing.asks(source.about)]
+                descriptions = [source.about for source in asked]
             gathering = Gathering(question.subjects, descriptions, self.names_match, narrowing)
             if gathering.subjects is not question.subjects:
                 question = replace(question, subjects=gathering.subjects)
@@ -173,7 +176,8 @@ class Departments:
                 further = gathering.further()
                 if further is None:
                     break
-                outcomes = await self._round(replace(question, subjects=further), asked, end)
+                left_s = end - asyncio.get_running_loop().time()
+                outcomes = await self._round(replace(question, subjects=further, deadline_s=left_s), asked, end)
                 for position, outcome in enumerate(outcomes):
                     gathering.add(position, outcome)
             return gathering.result()
@@ -195,21 +199,25 @@ class Departments:
             return [(source.about, outcome) for source, outcome in zip(chosen, outcomes, strict=True)]
 
     async def _round(self, question: Lookup, asked: Sequence[Source], end: float) -> list[Found | int]:
-        """One lookup in each adapter asked: what it found, or the outcome that says why not."""
-        loop = asyncio.get_running_loop()
-        left = end - loop.time()
-        if left <= 0:
+        """One lookup in each adapter asked: what it found, or the outcome that says why not.
+
+        Args:
+            question: has the time that is left until the end.
+            asked: the sources.
+            end: by the event loop's clock.
+        """
+        if question.deadline_s <= 0:
             return [words.SOURCE_OUTCOME_SILENT] * len(asked)
-        question = question.with_time(left)
         if len(asked) == 1:  # spares a task for each of the many single lookups
             try:
                 return [await within(end, self._one(asked[0], question, end))]
             except TimeoutError:
                 return [words.SOURCE_OUTCOME_SILENT]
+        loop = asyncio.get_running_loop()
         tasks = [loop.create_task(self._one(source, question, end)) for source in asked]
         try:
             if tasks:
-                await asyncio.wait(tasks, timeout=left)
+                await asyncio.wait(tasks, timeout=question.deadline_s)
             return [task.result() if task.done() else words.SOURCE_OUTCOME_SILENT for task in tasks]
         finally:
             for task in tasks:

@@ -24,6 +24,7 @@ AGAIN_AT_MOST: Final = 8
 """Times that a question is not counted; asked yet more often it is no accident, and is counted."""
 MOST: Final = 32_768
 """Questions remembered, some 500 bytes each."""
+_SHA256: Final = hashlib.sha256()  # copied for each tag: OpenSSL looks the algorithm up at every new one
 
 
 class _Counted:
@@ -51,7 +52,9 @@ class CountedQuestions:
             question, traced = exchange_pb2.Question(), question
             question.CopyFrom(traced)
             question.ClearField("trace")
-        return hashlib.sha256(member.encode() + b"\0" + question.SerializeToString()).digest()
+        sha256 = _SHA256.copy()
+        sha256.update(member.encode() + b"\0" + question.SerializeToString())
+        return sha256.digest()
 
     def known(self, tag: bytes, grant: str, now_ms: int) -> Taking | None:
         """What came of counting a question the first time, under the same grant; None: it is to be counted."""

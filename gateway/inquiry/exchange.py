@@ -9,7 +9,6 @@ opened and verified, because a refusal is an answer and is signed like one.
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -33,8 +32,8 @@ from gateway.store.chain import ChainHead
 from wugan.federation.v1 import envelope_pb2, exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
-_Asked = tuple[exchange_pb2.Question, RefusedError | None]
-"""A question of an envelope, and what is wrong with it."""
+_Wrong = Sequence[RefusedError | None]
+"""What is wrong with each question as a part of its envelope."""
 _Outcome = exchange_pb2.Findings | WuganError
 
 
@@ -88,19 +87,18 @@ class Exchange:
         began = self._clock.monotonic()
         now_ms = self._clock.now_ms()
         try:
-            opened, questions = _read(envelope, self._own(), self._directory(), now_ms, peer)
+            opened, questions, wrong = _read(envelope, self._own(), self._directory(), now_ms, peer)
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
-        header = opened.header
-        clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
+        clocks.OFFSETS.seen(peer.member_id, now_ms - opened.header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
-            span.tell(partner=header.sender, questions=len(questions))
+        with tracing.resume("answer", [question.trace for question in questions]) as span:
+            span.tell(partner=peer.member_id, questions=len(questions))
             tracing.note("open", began)
             self._under_way += 1
             try:
-                return await self._answer_opened(opened, questions, time_s, now_ms)
+                return await self._answer_opened(opened, questions, wrong, time_s, now_ms)
             finally:
                 self._under_way -= 1
 
@@ -113,7 +111,7 @@ class Exchange:
         now_ms = self._clock.now_ms()
         most = self._inquiry.max_subjects
         try:
-            opened, questions, parts = await self._aside.do(
+            opened, questions, wrong, parts = await self._aside.do(
                 _read_with_people, envelope, self._own(), self._directory(), now_ms, peer, most
             )
         except EnvelopeError as error:
@@ -122,41 +120,39 @@ class Exchange:
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)
-        with tracing.resume("answer", [question.trace for question, _ in questions]) as span:
+        with tracing.resume("answer", [question.trace for question in questions]) as span:
             span.tell(partner=header.sender, questions=len(questions))
             tracing.note("open", began)
-            return await self._answer_opened(opened, questions, time_s, now_ms, parts)
+            return await self._answer_opened(opened, questions, wrong, time_s, now_ms, parts)
 
     async def _answer_opened(
         self,
         opened: Opened,
-        questions: Sequence[_Asked],
+        questions: Sequence[exchange_pb2.Question],
+        wrong: _Wrong,
         time_s: float,
         now_ms: int,
         parts: Sequence[Part | WuganError] | None = None,
     ) -> envelope_pb2.Envelope:
         """The same for questions that were opened and read; `parts`: their people too, of a question of a stream."""
-        header = opened.header
+        sender = opened.header.sender
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
-        record = _Record(functools.partial(self._record, opened), [question for question, _ in questions], accounts)
-
-        def decided(outcomes: Sequence[WuganError | None]) -> None:
+        record = _Record(self._record, opened, sender, questions, accounts)
+        try:
+            left_s = max(0.0, time_s - self._reserve_s)
+            prepared = self._inquiry.prepare(sender, questions, left_s, accounts, parts, wrong)
             # One commit for both: the message is used up, and what is done because of it is accounted for.
             held.submit()
-            record.decided(outcomes)
-
-        try:
-            outcomes = await self._outcomes(
-                header.sender, questions, accounts, time_s - self._reserve_s, decided, parts
-            )
+            record.decided(prepared.refused)
+            outcomes = await self._inquiry.answer(prepared, alone=self._under_way == 1 and parts is None)
         except asyncio.CancelledError:
             # Departments may have been asked already: that is processing, and is accounted for.
             record.all(words.REFUSAL_REASON_DEADLINE_EXCEEDED, "given up by the asker")
             raise
         try:
             # Of this moment: whoever was taken out of the directory meanwhile gets no answer.
-            recipient_key = self._directory().encryption_key(header.sender, self._clock.now_ms())
+            recipient_key = self._directory().encryption_key(sender, self._clock.now_ms())
         except WuganError as error:
             record.all(error.reason, error.en)
             raise
@@ -166,7 +162,7 @@ class Exchange:
             else:
                 sealed = await self._aside.do(self._sealed, opened, questions, outcomes, recipient_key)
         for outcome in outcomes:
-            metrics.QUESTIONS.add(header.sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
+            metrics.QUESTIONS.add(sender, outcome.code if isinstance(outcome, WuganError) else calls.OK)
         record.answered(outcomes)
         self._audit.wake()  # the disk may have been quicker than the sealing
         if parts is None and not record.done:
@@ -184,7 +180,11 @@ class Exchange:
         return sealed.envelope
 
     def _sealed(
-        self, opened: Opened, questions: Sequence[_Asked], outcomes: list[_Outcome], recipient_key: EncryptionKey
+        self,
+        opened: Opened,
+        questions: Sequence[exchange_pb2.Question],
+        outcomes: list[_Outcome],
+        recipient_key: EncryptionKey,
     ) -> Sealed:
         """The answers under seal; `outcomes` become what they say where they are too large."""
         return seal(
@@ -199,28 +199,10 @@ class Exchange:
             question=opened,
         )
 
-    async def _outcomes(
-        self,
-        sender: str,
-        questions: Sequence[_Asked],
-        accounts: Sequence[Account],
-        time_s: float,
-        decided: Callable[[Sequence[WuganError | None]], None],
-        parts: Sequence[Part | WuganError] | None,
-    ) -> list[_Outcome]:
-        """What comes of verified questions. Tells what was decided before anybody is asked."""
-        asked = [question for question, wrong in questions if wrong is None]
-        told = [account for account, (_, wrong) in zip(accounts, questions, strict=True) if wrong is None]
-        prepared = self._inquiry.prepare(sender, asked, max(0.0, time_s), told, parts)
-        refused = iter(prepared.refused)
-        decided([next(refused) if wrong is None else wrong for _, wrong in questions])
-        alone = self._under_way == 1 and parts is None
-        outcomes = iter(await self._inquiry.answer(prepared, alone=alone))
-        return [next(outcomes) if wrong is None else wrong for _, wrong in questions]
-
     def _record(
         self,
         opened: Opened,
+        sender: str,
         question: exchange_pb2.Question,
         outcome: int,
         decision: str,
@@ -233,7 +215,7 @@ class Exchange:
                 question.context,
                 at_ms=self._clock.now_ms(),
                 direction="in",
-                counterpart=opened.header.sender,
+                counterpart=sender,
                 message_id=opened.header.message_id,
                 digest=opened.digest,
                 subjects=len(question.subjects.id_number),
@@ -249,7 +231,15 @@ class _Write(Protocol):
     """Writes a row."""
 
     def __call__(
-        self, question: exchange_pb2.Question, outcome: int, decision: str, *, more: bool, meanwhile: bool
+        self,
+        opened: Opened,
+        sender: str,
+        question: exchange_pb2.Question,
+        outcome: int,
+        decision: str,
+        *,
+        more: bool,
+        meanwhile: bool,
     ) -> asyncio.Future[ChainHead]: ...
 
 
@@ -261,10 +251,14 @@ class _Record:
     def __init__(
         self,
         write: _Write,
+        opened: Opened,
+        sender: str,
         questions: Sequence[exchange_pb2.Question],
         accounts: Sequence[Account],
     ) -> None:
         self._write = write
+        self._opened = opened
+        self._sender = sender
         self._questions = questions
         self._accounts = accounts
         self._outcomes: list[int] = []
@@ -272,8 +266,10 @@ class _Record:
 
     def decided(self, refused: Sequence[WuganError | None]) -> None:
         """Each question will be answered (None), or is refused."""
-        self._outcomes = [0 if error is None else error.reason for error in refused]
-        said = [(position, "" if error is None else error.en) for position, error in enumerate(refused)]
+        said = []
+        for position, error in enumerate(refused):
+            self._outcomes.append(0 if error is None else error.reason)
+            said.append((position, "" if error is None else error.en))
         self._rows(said, meanwhile=True)
 
     def answered(self, outcomes: Sequence[_Outcome]) -> None:
@@ -295,7 +291,10 @@ class _Record:
     @property
     def done(self) -> bool:
         """Whether it is on the disk, or could not be written."""
-        return all(row.done() for row in self._written)
+        for row in self._written:  # noqa: SIM110  a generator takes longer than the one row that there mostly is
+            if not row.done():
+                return False
+        return True
 
     async def written(self) -> None:
         """Return when it is on the disk.
@@ -311,10 +310,13 @@ class _Record:
         for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
             account = self._accounts[position].of(decision)
             question, outcome = self._questions[position], self._outcomes[position]
-            self._written.append(self._write(question, outcome, account, more=left > 0, meanwhile=meanwhile))
+            row = self._write(
+                self._opened, self._sender, question, outcome, account, more=left > 0, meanwhile=meanwhile
+            )
+            self._written.append(row)
 
 
-def _question(payload: bytes, purpose: int) -> _Asked:
+def _question(payload: bytes, purpose: int) -> tuple[exchange_pb2.Question, RefusedError | None]:
     """The question in a payload, and what is wrong with it as part of an envelope for that purpose."""
     question = exchange_pb2.Question()
     try:
@@ -341,47 +343,55 @@ def _count_if_expired(error: EnvelopeError, peer: Identity) -> None:
 
 def _read(
     envelope: envelope_pb2.Envelope, own: OwnKeys, directory: Keyring, now_ms: int, peer: Identity
-) -> tuple[Opened, list[_Asked]]:
-    """A sealed question, opened and verified, and the questions in it."""
+) -> tuple[Opened, list[exchange_pb2.Question], list[RefusedError | None]]:
+    """A sealed question, opened and verified, the questions in it, and what is wrong with each of them."""
     if peer.role != ROLE_GATEWAY:
         raise not_a_gateway()
     opened = open_question(envelope, own, directory, now_ms=now_ms, expect_sender=peer.member_id)
-    return opened, [_question(payload, opened.header.purpose) for payload in opened.payloads]
+    purpose = opened.header.purpose
+    questions: list[exchange_pb2.Question] = []
+    found: list[RefusedError | None] = []
+    for payload in opened.parts.payloads:
+        question, wrong = _question(payload, purpose)
+        questions.append(question)
+        found.append(wrong)
+    return opened, questions, found
 
 
 def _read_with_people(
     envelope: envelope_pb2.Envelope, own: OwnKeys, directory: Keyring, now_ms: int, peer: Identity, most: int
-) -> tuple[Opened, list[_Asked], list[Part | WuganError]]:
-    """The same, with the people of each question that is none of another envelope, or what is wrong with them."""
-    opened, questions = _read(envelope, own, directory, now_ms, peer)
+) -> tuple[Opened, list[exchange_pb2.Question], list[RefusedError | None], list[Part | WuganError]]:
+    """The same, with the people of each question, or what is wrong with it or with them."""
+    opened, questions, found = _read(envelope, own, directory, now_ms, peer)
     parts: list[Part | WuganError] = []
-    for question, wrong in questions:
-        if wrong is None:
-            try:
-                parts.append(read_people(question, max_subjects=most))
-            except WuganError as error:
-                parts.append(error)
-    return opened, questions, parts
+    for question, wrong in zip(questions, found, strict=True):
+        try:
+            parts.append(read_people(question, max_subjects=most) if wrong is None else wrong)
+        except WuganError as error:
+            parts.append(error)
+    return opened, questions, found, parts
 
 
-def _payloads(questions: Sequence[_Asked], outcomes: list[_Outcome]) -> list[bytes]:
+def _payloads(questions: Sequence[exchange_pb2.Question], outcomes: list[_Outcome]) -> list[bytes]:
     """The answers as they travel; where they are too large together, the largest are refused instead."""
-    payloads = [_payload(question.context, outcome) for (question, _), outcome in zip(questions, outcomes, strict=True)]
+    payloads = [_payload(question.context, outcome) for question, outcome in zip(questions, outcomes, strict=True)]
     excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
+    if excess <= 0:  # as nearly always
+        return payloads
     for position in sorted(range(len(payloads)), key=lambda at: -len(payloads[at])):
         if excess <= 0:
             break
         size = len(payloads[position])
         outcomes[position] = refusal = _too_large()
-        payloads[position] = _payload(questions[position][0].context, refusal)
+        payloads[position] = _payload(questions[position].context, refusal)
         excess -= size - len(payloads[position])
     return payloads
 
 
 def _payload(context: exchange_pb2.Context, outcome: _Outcome) -> bytes:
     """An Answer, serialized."""
-    answer = exchange_pb2.Answer(context=context)
     if isinstance(outcome, WuganError):
+        answer = exchange_pb2.Answer(context=context)
         answer.refusal.CopyFrom(
             exchange_pb2.Refusal(
                 reason=outcome.reason,
@@ -393,11 +403,12 @@ def _payload(context: exchange_pb2.Context, outcome: _Outcome) -> bytes:
             )
         )
         return answer.SerializeToString()
-    # The field as it is serialized, for copying findings of thousands into a message costs more than all else here.
-    findings = outcome.SerializeToString()
-    return b"".join((answer.SerializeToString(), _FINDINGS_TAG, varint(len(findings)), findings))
+    # Both fields as they are serialized: copying findings of thousands into a message costs more than all else here.
+    said, findings = context.SerializeToString(), outcome.SerializeToString()
+    return b"".join((_CONTEXT_TAG, varint(len(said)), said, _FINDINGS_TAG, varint(len(findings)), findings))
 
 
+_CONTEXT_TAG: Final = bytes([exchange_pb2.Answer.CONTEXT_FIELD_NUMBER << 3 | 2])
 _FINDINGS_TAG: Final = bytes([exchange_pb2.Answer.FINDINGS_FIELD_NUMBER << 3 | 2])
 
 

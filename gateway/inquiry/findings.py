@@ -19,7 +19,7 @@ from gateway.access.terms import EVERYTHING, KIND_NAMES, Scope
 from gateway.errors import RefusedError
 from gateway.exchange.columns import put_columns
 from gateway.exchange.question import MAX_FACES
-from gateway.inquiry.gathering import Gathered
+from gateway.inquiry.gathering import Gathered, SourceReport
 from gateway.rules.book import RuleBook
 from gateway.rules.disclosure import (
     Disclosed,
@@ -68,9 +68,9 @@ class Terms(NamedTuple):
     not_alive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
-    """One question of a batch.
+    """One question of a batch. Not changed once it is made, as are `Gathered` and the columns of `adapters.contract`.
 
     Args:
         count: people in the question.
@@ -114,7 +114,8 @@ def write_findings(
 ) -> list[exchange_pb2.Findings]:
     """The findings for every part; the columns hold the people of all parts, one part after another."""
     narrowed = narrowing(terms.scope)
-    shared = begun(book, terms, gathered, made_at_ms)
+    shared = begun(book, terms.purpose, terms.scope, gathered.reports)
+    shared.as_of_on, shared.made_at_ms = terms.as_of_on, made_at_ms
     last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags, narrowed)
     dense = (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
     told = minimise_reasons(book, terms.purpose, grades.reasons, narrowed)
@@ -152,14 +153,14 @@ def write_findings(
     return written
 
 
-def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int, **told: Any) -> exchange_pb2.Findings:
-    """Findings that tell by what they were made, and of nobody but what is `told`, by name: nor about whom alone a
-    source did not answer.
+def begun(
+    book: RuleBook, purpose: int, scope: Scope, reports: Sequence[SourceReport], **told: Any
+) -> exchange_pb2.Findings:
+    """Findings that tell by what they were made, but not when, and of nobody but what is `told`, by name: nor about
+    whom alone a source did not answer.
     """
-    trace_dates, event_dates, last_trace_date = _precisions(book, terms.purpose, terms.scope)
+    trace_dates, event_dates, last_trace_date = _precisions(book, purpose, scope)
     return exchange_pb2.Findings(
-        as_of_on=terms.as_of_on,
-        made_at_ms=made_at_ms,
         rules_version=book.version,
         rules_digest=book.digest,
         sources=[
@@ -169,9 +170,9 @@ def begun(book: RuleBook, terms: Terms, gathered: Gathered, made_at_ms: int, **t
                 outcome=report.outcome,  # type: ignore[arg-type]
                 complete_until_on=report.complete_until_on,
             )
-            for report in gathered.reports
+            for report in reports
         ],
-        partial=gathered.partial,
+        partial=not all(report.answered for report in reports),
         trace_dates=trace_dates,
         event_dates=event_dates,
         last_trace_date=last_trace_date,

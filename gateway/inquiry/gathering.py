@@ -7,14 +7,14 @@ Refuses: asking anybody, and grading.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import Description, Evidence, Faces, Found, Holders, Subjects
+from adapters.contract import NO_FACES, Description, Evidence, Faces, Found, Holders, Subjects
 from adapters.texts import series_of
 from gateway.inquiry.fitting import COLUMNS_FROM, fits_question
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -31,7 +31,7 @@ MAX_LINKS = 8
 _log = structlog.stdlib.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceReport:
     """How one adapter took part.
 
@@ -56,7 +56,7 @@ class SourceReport:
         return self.outcome == words.SOURCE_OUTCOME_ANSWERED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Gathered:
     """What all departments together know about a batch.
 
@@ -81,18 +81,24 @@ class Gathered:
     link_id_number: list[str]
     link_since_on: list[int]
     reports: list[SourceReport]
-    faces: Faces = field(default_factory=Faces)
+    faces: Faces = NO_FACES
     unasked: NDArray[np.bool_] | None = None
 
     @property
     def partial(self) -> bool:
         """Whether some source is missing from the evidence about everybody."""
-        return any(not report.answered for report in self.reports)
+        for report in self.reports:  # noqa: SIM110  as below: with few sources, a generator takes longer than they
+            if report.outcome != words.SOURCE_OUTCOME_ANSWERED:
+                return True
+        return False
 
     @property
     def whole(self) -> bool:
         """Whether no source is missing from the evidence about anybody."""
-        return all(report.answered and report.unreadable is None for report in self.reports)
+        for report in self.reports:
+            if report.outcome != words.SOURCE_OUTCOME_ANSWERED or report.unreadable is not None:
+                return False
+        return True
 
     @property
     def silent(self) -> set[int]:
@@ -148,13 +154,13 @@ class Gathering:
         names_match: NamesMatch,
         narrowing: Narrowing = EVERYBODY,
     ) -> None:
-        self._people = len(subjects)
+        self._people = len(subjects.id_number)
         self._owner: Int32 | None = None
         if narrowing.apart and subjects.alias_subject:
             subjects, self._owner = _set_apart(subjects)
         self.subjects: Final = subjects
         """Whom to ask about in the first step: the people of the question, then numbers judged by themselves."""
-        count = len(subjects)
+        count = len(subjects.id_number)
         self._narrowing = narrowing
         self._protected = np.zeros(count, np.bool_)
         self._placed = np.zeros(count, np.bool_)
@@ -229,7 +235,9 @@ class Gathering:
             return False
         if conflicts:
             self._conflict[conflicts] = True
-        self._known[holders.subject if rows is None else rows[holders.subject]] = True
+        # Mostly one person, and then by number: an array of one number takes ten times as long.
+        held: Any = holders.subject if rows is None else rows[holders.subject]
+        self._known[held.item() if len(held) == 1 else held] = True
         asked_at = evidence.subject
         told = len(asked_at)
         if rows is not None and told:
@@ -237,7 +245,7 @@ class Gathering:
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
             if self._narrowing.holds(about):
-                self._placed[holders.subject if rows is None else rows[holders.subject]] = True
+                self._placed[held] = True
         if rows is not None:
             evidence = self._once(evidence, asked_at, position)
             told = len(evidence)
@@ -323,7 +331,7 @@ class Gathering:
         """
         self._end_step()
         new: list[tuple[int, str]] = []
-        for row, number in self._not_followed():
+        for row, number in self._not_followed() if self._links else ():
             known = self._numbers.setdefault(row, set())
             if len(known) < MAX_LINKS:
                 known.add(number)
@@ -364,7 +372,8 @@ class Gathering:
         if not self._heard and self._rows is not None:
             self._unheard.update(self._rows[: self._fresh].tolist())
         self._heard = True
-        self._put_together()
+        if self._apart:
+            self._put_together()
 
     def _answered_first(self, position: int) -> bool:
         """Whether a source answered in the first step."""
@@ -379,8 +388,6 @@ class Gathering:
         """Numbers that a department links are one person's, also where each is judged by itself: what leads to a
         protected one is protected, and where one of them is placed, so are the others.
         """
-        if not self._apart:
-            return
         linked = [(row, self._row_of(row, number)) for row, number in self._links]
         pairs = [(a, b) for a, b in linked if b is not None]
         while new := [a for a, b in pairs if self._protected[b] and not self._protected[a]]:

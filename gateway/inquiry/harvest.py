@@ -250,15 +250,15 @@ class Harvest:
         prefixes, bits = _split(numbers)
         now, before = member.now.orders, member.before.orders
         held = len(now)
-        fresh, sequence = len(numbers) - len(prefixes), 0
+        fresh, sequence, many = len(numbers) - len(prefixes), 0, member.many
         for prefix, bit in zip(prefixes, bits, strict=True):
             mine = now.get(prefix, 0)
             known = mine | before.get(prefix, 0)
-            if known & bit or (member.many and _among_many(member, prefix, bit)):
+            if known & bit or (many and _among_many(member, prefix, bit)):
                 continue
             fresh += 1
             now[prefix] = mine | bit
-            sequence = max(sequence, self._sequence(member, prefix, known | bit))
+            sequence = max(sequence, self._sequence(member, prefix, known | bit, many=many))
         self._prefixes += len(now) - held
         self._make_room()
         return fresh, sequence
@@ -294,7 +294,7 @@ class Harvest:
         if len(candidates):
             for prefix in self._in_runs(member, found[candidates]):
                 orders = now.orders.get(prefix, 0) | before.orders.get(prefix, 0)
-                sequence = max(sequence, self._sequence(member, prefix, orders))
+                sequence = max(sequence, self._sequence(member, prefix, orders, many=True))
         return len(numbers) - resident + int(np.count_nonzero(new)), sequence
 
     def _in_runs(self, member: _Member, found: NDArray[np.int64]) -> list[int]:
@@ -314,10 +314,12 @@ class Harvest:
         runs = np.maximum(sequences.longest_runs(near, 1), sequences.longest_runs(near, 2))
         return list(dict.fromkeys(prefix[runs >= wanted].tolist()))
 
-    def _sequence(self, member: _Member, prefix: int, known: int) -> int:
-        """How many order codes there are under a prefix, if they hold a sequence that is too long; else 0."""
+    def _sequence(self, member: _Member, prefix: int, known: int, *, many: bool) -> int:
+        """How many order codes there are under a prefix, if they hold a sequence that is too long; else 0. `many`:
+        whether something was noted among many.
+        """
         wanted = self._settings.sequential_people
-        if member.many:
+        if many:
             known |= member.now.seen.orders(prefix) | member.before.seen.orders(prefix)
         if known.bit_count() >= wanted and (_has_run(known, wanted, 1) or _has_run(known, wanted, 2)):
             return known.bit_count()

@@ -6,13 +6,17 @@ graded in columns and written by `findings`, which comes to the same for these (
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
+from gateway.access.terms import Scope
 from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
-from gateway.inquiry.gathering import Gathered
+from gateway.inquiry.gathering import Gathered, SourceReport
 from gateway.rules.book import RuleBook
 from gateway.rules.living import grade_living, tell_living, tell_traces
+from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
+from wugan.federation.v1 import vocabulary_pb2 as words
 
 
 def write_plain(
@@ -22,41 +26,75 @@ def write_plain(
     if len(parts) != 1 or not _is_plain(terms, parts[0], gathered):
         return None
     part = parts[0]
-    evidence = gathered.evidence
+    found = gathered.evidence
     benefit, born_on = part.benefits.item(), part.born_on.item()
     since_on = 0 if part.since_on is None else part.since_on.item()
-    living = grade_living(book, evidence, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
+    living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
     if living is None:
         return None
     status, last_trace_on, valid_until_on, reason = tell_living(book, terms.purpose, living)
     code, department, kind, on, number = reason
-    told = None if terms.not_alive else tell_traces(book, terms.purpose, evidence, terms.evidence_limit)
-    findings = begun(
-        book,
-        terms,
-        gathered,
-        made_at_ms,
-        status=[status],
-        flags=[0],
-        decided_on=[0],
-        last_trace_on=[last_trace_on],
-        valid_until_on=[valid_until_on],
-        reasons={
-            "subject": [0],
-            "code": [code],
-            "department": [department],
-            "kind": [kind],
-            "on": [on],
-            "number": [number],
-        },
-        reason_texts=texts_of(book, [code]),
-        evidence=None if told is None else told._asdict(),
-        benefit_since_used=part.since_on is not None,
-    )
+    told = None if terms.not_alive else tell_traces(book, terms.purpose, found, terms.evidence_limit)
+    sources = tuple([(each.adapter_id, each.department, each.complete_until_on) for each in gathered.reports])
+    rows = 0 if told is None else len(told.kind)
+    alike = _alike(book, terms.purpose, terms.scope, sources, status, code, department, kind, number, rows)
+    findings = exchange_pb2.Findings.FromString(alike)
+    findings.as_of_on, findings.made_at_ms = terms.as_of_on, made_at_ms
+    findings.last_trace_on.append(last_trace_on)
+    findings.valid_until_on.append(valid_until_on)
+    findings.reasons.on.append(on)
+    if told is not None:
+        evidence = columns_pb2.EvidenceColumns(
+            kind=told.kind,  # type: ignore[arg-type]  # numbers of the contract
+            department=told.department,  # type: ignore[arg-type]
+            region=told.region,
+            observed_on=told.observed_on,
+            available_on=told.available_on,
+            strength=told.strength,  # type: ignore[arg-type]
+            source_reference=told.source_reference,
+            detail=told.detail,
+        )
+        findings.evidence.MergeFrom(evidence)
+    if part.since_on is not None:
+        findings.benefit_since_used = True
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
         terms.purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
     )
     return findings
+
+
+@functools.lru_cache(maxsize=1024)
+def _alike(
+    book: RuleBook,
+    purpose: int,
+    scope: Scope,
+    sources: tuple[tuple[str, int, int], ...],
+    status: int,
+    code: int,
+    department: int,
+    kind: int,
+    number: int,
+    rows: int,
+) -> bytes:
+    """What is the same in the findings about many such people, serialized: parsing it takes a tenth of making it.
+
+    It follows from these alone: the rules, the Purpose, the grant's scope; adapter, department and day of completeness
+    of each source, all of which have answered; the status, and the columns of the reason but for its day; how many rows
+    of evidence are told of one person, none of which has a span.
+    """
+    reports = [SourceReport(name, whose, words.SOURCE_OUTCOME_ANSWERED, until) for name, whose, until in sources]
+    return begun(
+        book,
+        purpose,
+        scope,
+        reports,
+        status=[status],
+        flags=[0],
+        decided_on=[0],
+        reasons={"subject": [0], "code": [code], "department": [department], "kind": [kind], "number": [number]},
+        reason_texts=texts_of(book, [code]),
+        evidence={"subject": [0] * rows, "from_on": [0] * rows, "until_on": [0] * rows} if rows else None,
+    ).SerializeToString()
 
 
 def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:

@@ -207,11 +207,13 @@ def read_numbers(
     refused: list[tuple[int, RefusedError]] = []
     changed: list[int]
     if len(found) <= _FEW:
-        alone = [_well_formed_one(number) for number in found]
-        changed = [
-            row for row, (fine, _) in enumerate(alone) if not fine or (kinds and kinds[row] not in _RESIDENT_KINDS)
-        ]
-        born = np.array([day for _, day in alone], np.int32)
+        changed, days = [], []
+        for row, number in enumerate(found):
+            fine, day = _well_formed_one(number)
+            days.append(day)
+            if not fine or (kinds and kinds[row] not in _RESIDENT_KINDS):
+                changed.append(row)
+        born = np.array(days, np.int32)
     else:
         well_formed, born = _well_formed(found)
         if kinds:

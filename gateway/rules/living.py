@@ -11,17 +11,19 @@ alone (ADR 56). A rule is changed in the columns first; tests hold this form to 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from datetime import date
+from operator import neg
 from typing import Final, NamedTuple
 
 from gateway.rules.book import RuleBook
 from gateway.rules.changes import may_age_out
 from gateway.rules.disclosure import ReferencedEvidence, told_references
 from gateway.rules.identity import province_of
-from gateway.rules.kinds import DEPARTMENT_SLOTS, KIND_SLOTS, STRENGTH_SLOTS, RowClass
+from gateway.rules.kinds import DEPARTMENT_SLOTS, STRENGTH_SLOTS, RowClass
 from gateway.rules.purposes import Precision, Rows
 from gateway.rules.reasons import TRACE_CODES
-from gateway.rules.stamps import first_stamp, stamp_of, told_by
+from gateway.rules.stamps import DAY_SHIFT, first_stamp, stamp_of, told_by
 from gateway.rules.traces import BY_REAL_NAME, CODES, DEPARTMENTS_TOLD, STATUSES
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -53,45 +55,43 @@ class Living(NamedTuple):
 
 
 class Told(NamedTuple):
-    """Disclosed evidence, the columns of EvidenceColumns; the newest row first."""
+    """Disclosed evidence, the columns of EvidenceColumns, the newest row first: of one person, and none with a span."""
 
-    subject: list[int]
-    kind: list[int]
-    department: list[int]
-    region: list[int]
-    observed_on: list[int]
-    available_on: list[int]
-    strength: list[int]
-    source_reference: list[str]
-    detail: list[int]
-    from_on: list[int]
-    until_on: list[int]
+    kind: Sequence[int]
+    department: Sequence[int]
+    region: Sequence[int]
+    observed_on: Sequence[int]
+    available_on: Sequence[int]
+    strength: Sequence[int]
+    source_reference: Sequence[str]
+    detail: Sequence[int]
 
 
 class _Tables(NamedTuple):
-    """The rule file's tables as plain Python numbers, by the same indexes as in `KindTable` and `Grading`."""
+    """The rule file's tables as plain Python numbers.
 
-    row_class: bytes
-    points: list[int]
-    strength: bytes
-    valid_days: list[int]
-    age_percent: list[int]
-    lasts: list[int]
-    source: list[int]
+    Attributes:
+        traces: by kind, department and strength of each trace that is understood: its points, its effective strength,
+            the days for which it counts, the independent source that the department is, and its stamp but for the day.
+        age_percent, lasts: by the same indexes as in `Grading` and `RuleBook`.
+    """
+
+    traces: Mapping[tuple[int, int, int], tuple[int, int, int, int, int]]
+    age_percent: Sequence[int]
+    lasts: Sequence[int]
 
 
 @functools.lru_cache(maxsize=8)
 def _tables(book: RuleBook) -> _Tables:
-    table = book.kinds
-    return _Tables(
-        table.row_class.tobytes(),
-        table.points.tolist(),
-        table.strength.tobytes(),
-        table.valid_days.tolist(),
-        book.grading.age_percent.tolist(),
-        book.valid_days.tolist(),
-        book.grading.source.tolist(),
-    )
+    table, sources = book.kinds, book.grading.source.tolist()
+    points, strengths, valid_days = table.points.tolist(), table.strength.tolist(), table.valid_days.tolist()
+    traces = {}
+    for place in (table.row_class == RowClass.TRACE).nonzero()[0].tolist():
+        cell, department = divmod(place, DEPARTMENT_SLOTS)
+        kind, strength = divmod(cell, STRENGTH_SLOTS)
+        low = stamp_of(0, kind, department)
+        traces[kind, department, strength] = points[cell], strengths[cell], valid_days[kind], sources[department], low
+    return _Tables(traces, book.grading.age_percent.tolist(), book.valid_days.tolist())
 
 
 def grade_living(
@@ -114,44 +114,31 @@ def grade_living(
         return None
     if may_age_out(book, benefit, born_on, since_on, as_of_on):
         return None
+    days = _days(evidence, as_of_on)
+    if days is None:
+        return None
     tables, rule = _tables(book), book.grading
-    row_class, points, strengths, percent = tables.row_class, tables.points, tables.strength, tables.age_percent
-    sources, trace, oldest = tables.source, RowClass.TRACE, len(percent) - 1
-    for_strong, for_medium = rule.strong_anchor_strength, rule.medium_anchor_strength
+    percent, trace_of = tables.age_percent, tables.traces.get
+    oldest, for_strong, for_medium = len(percent) - 1, rule.strong_anchor_strength, rule.medium_anchor_strength
     best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
-    for kind, department, strength, day, available, begins, ends in zip(
-        evidence.kind.tolist(),
-        evidence.department.tolist(),
-        evidence.strength.tolist(),
-        evidence.observed_on.tolist(),
-        evidence.available_on.tolist(),
-        evidence.from_on.tolist(),
-        evidence.until_on.tolist(),
-        strict=True,
-    ):
-        if (
-            not (0 < day <= as_of_on and available <= as_of_on)
-            or not (0 <= kind < KIND_SLOTS and 0 <= department < DEPARTMENT_SLOTS and 0 <= strength < STRENGTH_SLOTS)
-            or begins
-            or ends
-        ):
+    keys = zip(evidence.kind.tolist(), evidence.department.tolist(), evidence.strength.tolist(), strict=True)
+    for day, trace in zip(days, map(trace_of, keys), strict=True):
+        if trace is None:
             return None
-        cell = kind * STRENGTH_SLOTS + strength
-        if row_class[cell * DEPARTMENT_SLOTS + department] != trace:
-            return None
+        weight, verified, valid_days, source, low = trace
         age = as_of_on - day
-        weight, verified = points[cell] * percent[age if age < oldest else oldest], strengths[cell]
-        if age > tables.valid_days[kind] and not book.kinds.uniform_validity:
+        if age > valid_days:
             weight = verified = 0
-        source = sources[department]
+        else:
+            weight *= percent[age if age < oldest else oldest]
         if weight > best.get(source, 0):
             best[source] = weight
-        stamp = stamp_of(day, kind, department)
+        stamp = day << DAY_SHIFT | low
         newest = max(newest, stamp)
-        if stamp > medium_anchor and verified >= for_medium:
+        if verified >= for_medium and stamp > medium_anchor:
             medium_anchor = stamp
-        if stamp > strong_anchor and verified >= for_strong:
+        if verified >= for_strong and stamp > strong_anchor:
             strong_anchor = stamp
     departments = len(best)
     by_real_name = medium_anchor >= first_stamp(as_of_on - rule.medium_anchor_days)
@@ -167,22 +154,33 @@ def grade_living(
     told_department, told_kind, told_on = told_by(medium_anchor if by_real_name else newest)
     until = tables.lasts[status] + as_of_on
     if status == words.SURVIVAL_STATUS_ALIVE_STRONG:
-        until = min(until, told_by(strong_anchor)[2] + rule.strong_anchor_days)
+        until = min(until, (strong_anchor >> DAY_SHIFT) + rule.strong_anchor_days)
     elif status == words.SURVIVAL_STATUS_ALIVE_MEDIUM and code in BY_REAL_NAME:
         until = min(until, told_on + rule.medium_anchor_days)
     number = departments if code in DEPARTMENTS_TOLD else 0
-    return Living(status, told_by(newest)[2], until, Reason(code, told_department, told_kind, told_on, number))
+    return Living(status, newest >> DAY_SHIFT, until, Reason(code, told_department, told_kind, told_on, number))
+
+
+def _days(evidence: ReferencedEvidence, as_of_on: int) -> list[int] | None:
+    """The days of the rows; None: one is not past or not known by then, or has a span."""
+    days: list[int] = evidence.observed_on.tolist()
+    if any(evidence.from_on.tolist()) or any(evidence.until_on.tolist()):
+        return None
+    if days and (min(days) <= 0 or max(days) > as_of_on or max(evidence.available_on.tolist()) > as_of_on):
+        return None
+    return days
 
 
 def tell_living(book: RuleBook, purpose: int, living: Living) -> Living:
     """What of the row a purpose may be told: the day last seen and the trace of the reason, or not."""
-    allowed, reason = book.disclosure(purpose), living.reason
-    if reason.code in TRACE_CODES:
+    allowed, (status, last_trace_on, until, reason) = book.disclosure(purpose), living
+    code, department, kind, on, number = reason
+    if code in TRACE_CODES:
         if allowed.traces == Rows.ALL:
-            reason = reason._replace(on=_told_day(reason.on, allowed.trace_dates))
+            reason = Reason(code, department, kind, _told_day(on, allowed.trace_dates), number)
         else:
-            reason = Reason(reason.code, 0, 0, 0, reason.number)
-    return living._replace(last_trace_on=living.last_trace_on if allowed.last_trace else 0, reason=reason)
+            reason = Reason(code, 0, 0, 0, number)
+    return Living(status, last_trace_on if allowed.last_trace else 0, until, reason)
 
 
 def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limit: int) -> Told | None:
@@ -190,28 +188,33 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limi
 
     Traces after a death, which is all that some purposes are told, are none of somebody who lives.
     """
-    allowed = book.disclosure(purpose)
-    if allowed.traces != Rows.ALL or not limit or not len(evidence.subject):
+    allowed, count = book.disclosure(purpose), len(evidence.subject)
+    if allowed.traces != Rows.ALL or not limit or not count:
         return None
-    kind, department, day = evidence.kind.tolist(), evidence.department.tolist(), evidence.observed_on.tolist()
-    region, strength, detail = evidence.region.tolist(), evidence.strength.tolist(), evidence.detail.tolist()
-    order = [(-on, of, whose) for on, of, whose in zip(day, kind, department, strict=True)]
-    rows = sorted(range(len(day)), key=order.__getitem__)[:limit]
+    # By day, the newest first, then kind, department and place: no two rows are in one place.
+    rows_of = zip(
+        map(neg, evidence.observed_on.tolist()),
+        evidence.kind.tolist(),
+        evidence.department.tolist(),
+        range(count),
+        evidence.region.tolist(),
+        evidence.available_on.tolist(),
+        evidence.strength.tolist(),
+        evidence.detail.tolist(),
+        strict=True,
+    )
+    newest, kind, department, rows, region, available, strength, detail = zip(*sorted(rows_of)[:limit], strict=True)
     dates, places = allowed.trace_dates, allowed.trace_region
-    exact = dates == Precision.EXACT
     nothing = [0] * len(rows)
     return Told(
-        subject=nothing,
-        kind=[kind[row] for row in rows],
-        department=[department[row] for row in rows],
-        region=[_told_place(region[row], places) for row in rows] if places != Precision.NONE else nothing,
-        observed_on=[_told_day(day[row], dates) for row in rows] if dates != Precision.NONE else nothing,
-        available_on=evidence.available_on[rows].tolist() if exact else nothing,
-        strength=[strength[row] for row in rows],
+        kind=kind,
+        department=department,
+        region=[_told_place(place, places) for place in region] if places != Precision.NONE else nothing,
+        observed_on=[_told_day(-day, dates) for day in newest] if dates != Precision.NONE else nothing,
+        available_on=available if dates == Precision.EXACT else nothing,
+        strength=strength,
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
-        detail=[detail[row] for row in rows],
-        from_on=nothing,
-        until_on=nothing,
+        detail=detail,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from unittest import mock
 
 import numpy as np
@@ -32,14 +31,3 @@ def test_few_rows_and_columns_are_asked_for_alike(rows: list[tuple[int, int]], s
     for row, (of, on) in enumerate(rows):
         is_asked_for = (not asked or of in asked) and (of >= FIRST_EVENT or on >= since or not since)
         assert (row in told) == is_asked_for
-
-
-def test_a_question_with_another_time_is_otherwise_the_same() -> None:
-    question = Lookup(
-        Subjects(["n"], ["甲"]), (1, 2), 3, 4.0, 5, "law", references=False, faces=True, takes_unreadable=True
-    )
-    plain = Lookup(Subjects(["n"], ["甲"]))
-    for field in fields(Lookup):  # each of them is another than by default
-        assert getattr(question, field.name) != getattr(plain, field.name) or field.name == "subjects"
-    assert question.with_time(0.5) == replace(question, deadline_s=0.5)
-    assert question.with_time(0.5).subjects is question.subjects

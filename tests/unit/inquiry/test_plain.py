@@ -236,6 +236,44 @@ def test_no_kind_of_event_is_ever_written_so() -> None:
             assert plainly(BOOK, terms(), part(), found) is None
 
 
+@pytest.mark.parametrize(("ago", "status"), [(100, "ALIVE_MEDIUM"), (101, "ALIVE_WEAK")])
+def test_a_kind_that_counts_for_fewer_days_counts_no_longer(ago: int, status: str) -> None:
+    book = BOOKS[3]
+    assert not book.kinds.uniform_validity
+    found = gathered([row("FACE_CHECK", ago)])
+    written = plainly(book, terms(), part(), found)
+    assert written is not None
+    assert list(written.status) == [answer_words.SurvivalStatus.Value(f"SURVIVAL_STATUS_{status}")]
+    assert written == in_columns(book, terms(), part(), found)
+
+
+def test_what_is_alike_in_many_answers_is_not_taken_for_what_differs() -> None:
+    """Sources, purpose and grant of one answer never come into another; nor does the start of a benefit."""
+    rows = [row("FACE_CHECK", 5), row("PHARMACY", 9)]
+    one = gathered(rows)
+    (report,) = one.reports
+    told = []
+    for reports in (
+        [report],
+        [replace(report, adapter_id="two")],
+        [replace(report, department=words.DEPARTMENT_HEALTH)],
+        [replace(report, complete_until_on=civil(2))],
+        [report, replace(report, adapter_id="two")],
+    ):
+        for purpose in (CERTIFICATION, PURPOSES["DISPUTE_REVIEW"]):
+            found = replace(one, reports=reports)
+            written = plainly(BOOK, terms(purpose), part(), found)
+            assert written == in_columns(BOOK, terms(purpose), part(), found)
+            told.append(written.SerializeToString() if written is not None else b"")
+    assert len(set(told)) == len(told)
+    since = replace(part(), since_on=np.array([civil("2015-01-01")], np.int32))
+    for about in (since, part(), since):
+        written = plainly(BOOK, terms(), about, one)
+        assert written is not None
+        assert written == in_columns(BOOK, terms(), about, one)
+        assert written.benefit_since_used == (about is since)
+
+
 def test_only_one_plain_person_is_written_so() -> None:
     found = gathered([row("FACE_CHECK", 5)])
     yes = np.ones(1, np.bool_)
@@ -247,6 +285,7 @@ def test_only_one_plain_person_is_written_so() -> None:
         replace(found, linked=yes),
         replace(found, link_subject=[0], link_id_number=["n"], link_since_on=[0]),
         replace(found, reports=[silent]),
+        replace(found, reports=[*found.reports, replace(found.reports[0], adapter_id="two", unreadable=yes)]),
         replace(found, faces=Faces(np.zeros(1, np.int32), [b"t"], day, day)),
     ):
         assert plainly(BOOK, terms(), part(), other) is None
