@@ -28,8 +28,8 @@ BUSY: Final = 0.1
 itself: one call at a time takes between a sixth and a half, 500 a second between a quarter and a half."""
 SEVERAL: Final = 1.5
 """Questions at a time; one at a time is one."""
-CALM_LOOKS: Final = 8
-"""So many looks in a row there was little to do before that is believed: two seconds."""
+CALM_LOOKS: Final = 3
+"""So many looks in a row there was little to do before that is believed."""
 
 
 class Load:

@@ -311,7 +311,7 @@ async def gateway(
                 *open_quality(settings, book, departments, store, clock, aside),
                 rosters.run,
                 twice.nightly.run,
-                Turns(AtATime(lambda: desk.busy_with), clock.monotonic).run,
+                Turns(AtATime(lambda: desk.busy_with, exchange), clock.monotonic).run,
             )
         )
         addresses = (settings.server.federation, settings.server.agency)

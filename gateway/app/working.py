@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
-
-from prometheus_client.samples import Sample
 
 from certs.errors import CertsError
 from certs.slots import KeySlots
@@ -43,6 +41,7 @@ from gateway.inquiry.access import Access
 from gateway.inquiry.answering import Inquiry
 from gateway.inquiry.asking import Departments
 from gateway.inquiry.deferred import ANSWER_LIFE_MS, DeferredQuestions
+from gateway.inquiry.exchange import Exchange
 from gateway.inquiry.following import Following
 from gateway.inquiry.noticing import Noticing
 from gateway.inquiry.registering import AT_ONCE, Registering
@@ -53,7 +52,6 @@ from gateway.matching.nightly import Nightly
 from gateway.matching.roll import Roll
 from gateway.matching.rounds import Rounds
 from gateway.observing import metrics
-from gateway.observing.instruments import Counter
 from gateway.once.gate import Gate
 from gateway.post.door import Door
 from gateway.post.inbox import Inbox
@@ -86,28 +84,19 @@ class AtATime:
 
     Args:
         calls: those that are being worked on and began lately.
+        exchange: what partners' questions go through.
     """
 
-    def __init__(self, calls: Callable[[], int]) -> None:
+    def __init__(self, calls: Callable[[], int], exchange: Exchange) -> None:
         self._calls = calls
-        self._dealt_with = _dealt_with()
+        self._exchange = exchange
+        self._before = 0, 0
 
     def __call__(self) -> float:
         """As many calls as there are now, or questions as there were in each message since this was last asked."""
-        (questions_before, messages_before), self._dealt_with = self._dealt_with, _dealt_with()
-        questions, messages = self._dealt_with
-        # One less: a message's questions count before the message does, which is not through yet.
-        return max(self._calls(), (questions - questions_before - 1) / max(1.0, messages - messages_before))
-
-
-def _dealt_with() -> tuple[float, float]:
-    """Questions of partners so far, and messages that they came in, without those that came over streams."""
-    messages = (sample.value for sample in _samples(metrics.CALLS) if sample.labels["call"] == "Exchange")
-    return sum(sample.value for sample in _samples(metrics.QUESTIONS)), sum(messages)
-
-
-def _samples(counter: Counter) -> Iterator[Sample]:
-    return (sample for family in counter.collect() for sample in family.samples)
+        (messages_before, questions_before) = self._before
+        messages, questions = self._before = self._exchange.messages, self._exchange.questions
+        return max(self._calls(), (questions - questions_before) / max(1, messages - messages_before))
 
 
 class Post(NamedTuple):

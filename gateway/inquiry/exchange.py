@@ -73,6 +73,10 @@ class Exchange:
         self._reserve_s = reserve_s
         self._default_s = default_s
         self._under_way = 0
+        self.messages = 0
+        """Messages of others that were opened and read so far."""
+        self.questions = 0
+        """Questions in them."""
 
     async def answer(
         self, envelope: envelope_pb2.Envelope, peer: Identity, remaining_s: float | None
@@ -91,6 +95,8 @@ class Exchange:
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
+        self.messages += 1
+        self.questions += len(questions)
         clocks.OFFSETS.seen(peer.member_id, now_ms - opened.header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         with tracing.resume("answer", [question.trace for question in questions]) as span:
@@ -117,6 +123,8 @@ class Exchange:
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
+        self.messages += 1
+        self.questions += len(questions)
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)

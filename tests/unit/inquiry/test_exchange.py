@@ -200,6 +200,7 @@ async def test_an_expired_question_is_refused(exchange: Exchange, federation: Fe
     federation.clock.advance(600)
     assert (await refusal(exchange, sealed)).code == "ENVELOPE_EXPIRED"
     assert not department.asked
+    assert (exchange.messages, exchange.questions) == (0, 0)
 
 
 async def test_with_an_expired_directory_nothing_is_opened(exchange: Exchange, federation: Federation) -> None:
@@ -383,6 +384,7 @@ async def test_several_questions_of_an_envelope_are_answered_and_recorded_each_f
     assert {event.message_id for event in recorded} == {sealed.message_id}
     assert len(department.asked) == 1
     assert len(department.asked[0].subjects) == 2
+    assert (exchange.messages, exchange.questions) == (1, 4)
 
 
 async def test_the_questions_of_an_envelope_are_about_a_bounded_number_of_people_together(
