@@ -1,6 +1,7 @@
 """Work on the disk in the event loop: done there as long as the disk is quick, by threads for a while when it is not.
 
-Owns: when the loop is to be spared. Refuses: knowing what is done, and what the threads are.
+Owns: when the loop is to be spared, and whether the disk is so quick that nothing is gained by doing something else
+meanwhile. Refuses: knowing what is done, and what the threads are.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ SLOW_S: Final = 0.005
 """What takes the event loop longer is slow; where it is slow, threads do it for a while:"""
 SLOW_SHARE: Final = 0.01
 """no more of the time than this goes into what is slow."""
+QUICK_S: Final = 0.000_8
+"""To hand a commit over, and to be told of it, takes a call as long as a disk that needs less than this."""
+_LATELY: Final = 8
+"""In the mean, the last commit counts for one in so many."""
 
 
 class Sparing:
@@ -35,3 +40,19 @@ class Sparing:
         if self._slow == self._in_a_row:
             self._slow = 0
             self.until = ended + self._in_a_row * took / SLOW_SHARE
+
+
+class Quick:
+    """Whether the disk takes less than `QUICK_S`, by a mean of the last commits; not before that is known."""
+
+    __slots__ = ("_mean_s",)
+
+    def __init__(self) -> None:
+        self._mean_s = 2 * QUICK_S
+
+    def took(self, seconds: float) -> None:
+        """One more commit was waited for, so long."""
+        self._mean_s += (seconds - self._mean_s) / _LATELY
+
+    def __bool__(self) -> bool:
+        return self._mean_s < QUICK_S

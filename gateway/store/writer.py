@@ -11,8 +11,9 @@ a second, however much it writes.
 Where: in a thread of its own. But a call that is alone has what is brief written in the event loop itself, if the
 database is embedded and its disk quick: to hand it to the thread, with which the loop shares the interpreter, costs
 more than such a commit, and there is nobody else whom the loop could serve meanwhile. Where that call itself has more
-to do, the thread waits for the disk in its stead, which takes hardly any of the interpreter. What finds the database
-locked goes to the thread; after a commit that was slow, all does for a while.
+to do, the thread waits for the disk in its stead, which takes hardly any of the interpreter; unless the disk is quicker
+than the two are about it. What finds the database locked goes to the thread; after a commit that was slow, all does for
+a while.
 
 All or nothing: when a transaction fails, everyone in it gets a StoreError and nothing of it was written.
 """
@@ -34,7 +35,7 @@ from gateway.clock import Clock
 from gateway.pacing import LONGEST_S, when_idle
 from gateway.store.committing import FAILED, Committing, Kind, LockedError, Written, is_brief
 from gateway.store.faults import closed, failed, overloaded
-from gateway.store.sparing import Sparing
+from gateway.store.sparing import Quick, Sparing
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -97,6 +98,7 @@ class Writer:
             self._here.connect()  # now, because that takes longer than a commit
         self._in_a_row = 0
         self._sparing = Sparing()
+        self._quick = Quick()  # told by whoever commits
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -170,7 +172,7 @@ class Writer:
 
     def _write_here(self, loop: asyncio.AbstractEventLoop, *, alone: bool, meanwhile: bool) -> bool:
         """Write what was gathered in the event loop, if it may be; whether it was. The thread waits for the disk if
-        there is something to do `meanwhile`. `alone`: it is known that the call is.
+        there is something to do `meanwhile`, and the disk is not quick. `alone`: it is known that the call is.
         """
         batch = self._gathered
         began = self._clock.monotonic()
@@ -192,11 +194,11 @@ class Writer:
             return False
         self._taken()
         self._in_a_row += 1
-        if meanwhile:
+        if meanwhile and not self._quick:
             self._handed_over += len(batch)
             self._queue.put(written)
         else:
-            _resolve(self._here.end(written))
+            _resolve(self._committed(written))
         self._sparing.took(began, self._clock.monotonic())
         return True
 
@@ -219,12 +221,19 @@ class Writer:
                 if handed is None:
                     running = False
                 elif isinstance(handed, Written):
-                    self._end(self._here.end(handed))
+                    self._end(self._committed(handed))
                 else:
                     batch += handed
             if batch:
                 self._end(self._aside.commit(batch))
         self._aside.disconnect()
+
+    def _committed(self, written: Written[asyncio.Future[Any]]) -> _Outcomes:
+        """The outcomes of what was written in the event loop, once it is on the disk."""
+        began = self._clock.monotonic()
+        outcomes = self._here.end(written)
+        self._quick.took(self._clock.monotonic() - began)
+        return outcomes
 
     def _end(self, outcomes: _Outcomes) -> None:
         """Wake those who wait: one call into each event loop, however many wait there."""

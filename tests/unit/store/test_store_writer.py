@@ -249,6 +249,37 @@ async def test_where_the_caller_has_more_to_do_the_thread_waits_for_the_disk(
     assert disk.threads[2:] == ["MainThread"]
 
 
+async def test_where_the_disk_is_quick_the_event_loop_waits_for_it_itself(
+    lonely: Writer, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk, commit = [], Transaction.commit
+    takes = 0.0005
+
+    def waits(transaction: Transaction) -> None:
+        disk.append(threading.current_thread().name)
+        clock.advance(takes)
+        commit(transaction)
+
+    monkeypatch.setattr(Transaction, "commit", waits)
+
+    async def written(count: int) -> list[str]:
+        disk.clear()
+        for number in range(count):
+            assert await lonely.submit(Brief(), number, meanwhile=True) == number
+        return list(disk)
+
+    first = await written(20)
+    assert first[0] == THREAD, "it is not known yet"
+    assert first == sorted(first, reverse=True), "once it is known it stays so"
+    assert first[-1] == "MainThread"
+    takes = 0.003
+    slower = await written(20)
+    assert slower[0] == "MainThread"
+    assert slower[-10:] == [THREAD] * 10
+    takes = 0.0005
+    assert (await written(40))[-1] == "MainThread"
+
+
 async def test_who_asks_is_given_what_the_thread_has_written_at_once_and_once(
     lonely: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
