@@ -85,15 +85,15 @@ class Turns:
 
         Returns at once where the system has no other or does not let us, or an operator has chosen one.
         """
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):
-                if os.sched_getscheduler(0) == os.SCHED_OTHER:
-                    try:
-                        while True:
-                            await asyncio.sleep(LOOK_S)
-                            self.look()
-                    finally:
-                        self._give_all(os.SCHED_OTHER, instead_of=os.SCHED_BATCH)
+        with contextlib.suppress(OSError):
+            if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:
+                return
+            try:
+                while True:
+                    await asyncio.sleep(LOOK_S)
+                    self.look()
+            finally:
+                self._give_all(os.SCHED_OTHER, instead_of=os.SCHED_BATCH)
 
     def look(self) -> None:
         """Change the policy if what there is to do has become much, or little.

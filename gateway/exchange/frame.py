@@ -121,14 +121,6 @@ def unpack(frame: bytes, signature_bytes: int) -> Unpacked:
     count = int.from_bytes(frame[at - _LENGTH_BYTES : at], "big")
     if not 0 < count <= MAX_PARTS:
         raise rejected()
-    if count == 1:  # most often
-        start = at + PART_HEAD_BYTES
-        end = start + int.from_bytes(frame[start - _LENGTH_BYTES : start], "big")
-        if bucket(end) != len(frame) or frame[end:] != bytes(len(frame) - end):  # also when it ends beyond the frame
-            raise rejected()
-        salt, payload = frame[at : at + tree.SALT_BYTES], frame[start:end]
-        parts = Parts((payload,), (salt,), (tree.leaf(salt, payload),))
-        return Unpacked(frame[:signature_bytes], frame[signature_bytes : at - _LENGTH_BYTES], parts)
     payloads: list[bytes] = []
     salts: list[bytes] = []
     for _ in range(count):

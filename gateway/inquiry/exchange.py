@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
@@ -95,8 +95,6 @@ class Exchange:
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
-        self.messages += 1
-        self.questions += len(questions)
         clocks.OFFSETS.seen(peer.member_id, now_ms - opened.header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
         with tracing.resume("answer", [question.trace for question in questions]) as span:
@@ -123,8 +121,6 @@ class Exchange:
         except EnvelopeError as error:
             _count_if_expired(error, peer)
             raise
-        self.messages += 1
-        self.questions += len(questions)
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)
@@ -143,10 +139,12 @@ class Exchange:
         parts: Sequence[Part | WuganError] | None = None,
     ) -> envelope_pb2.Envelope:
         """The same for questions that were opened and read; `parts`: their people too, of a question of a stream."""
+        self.messages += 1
+        self.questions += len(questions)
         sender = opened.header.sender
         accounts = [Account() for _ in questions]
         held = claim(self._guard, opened, now_ms)
-        record = _Record(self._record, opened, sender, questions, accounts)
+        record = _Record(self._audit, self._clock, opened, questions, accounts)
         try:
             left_s = max(0.0, time_s - self._reserve_s)
             prepared = self._inquiry.prepare(sender, questions, left_s, accounts, parts, wrong)
@@ -207,49 +205,6 @@ class Exchange:
             question=opened,
         )
 
-    def _record(
-        self,
-        opened: Opened,
-        sender: str,
-        question: exchange_pb2.Question,
-        outcome: int,
-        decision: str,
-        *,
-        more: bool,
-        meanwhile: bool,
-    ) -> asyncio.Future[ChainHead]:
-        return self._audit.submit(
-            AuditEvent.of(
-                question.context,
-                at_ms=self._clock.now_ms(),
-                direction="in",
-                counterpart=sender,
-                message_id=opened.header.message_id,
-                digest=opened.digest,
-                subjects=len(question.subjects.id_number),
-                outcome=outcome,
-                decision=decision,
-            ),
-            more=more,
-            meanwhile=meanwhile,
-        )
-
-
-class _Write(Protocol):
-    """Writes a row."""
-
-    def __call__(
-        self,
-        opened: Opened,
-        sender: str,
-        question: exchange_pb2.Question,
-        outcome: int,
-        decision: str,
-        *,
-        more: bool,
-        meanwhile: bool,
-    ) -> asyncio.Future[ChainHead]: ...
-
 
 class _Record:
     """The rows of the audit trail about one message, one for each question: what was decided, written before anybody
@@ -258,15 +213,15 @@ class _Record:
 
     def __init__(
         self,
-        write: _Write,
+        audit: AuditLog,
+        clock: Clock,
         opened: Opened,
-        sender: str,
         questions: Sequence[exchange_pb2.Question],
         accounts: Sequence[Account],
     ) -> None:
-        self._write = write
+        self._audit = audit
+        self._clock = clock
         self._opened = opened
-        self._sender = sender
         self._questions = questions
         self._accounts = accounts
         self._outcomes: list[int] = []
@@ -315,13 +270,22 @@ class _Record:
 
     def _rows(self, said: Sequence[tuple[int, str]], *, meanwhile: bool = False) -> None:
         """A row for each of these questions, in one commit; `meanwhile`: they are being answered."""
+        opened = self._opened
+        header = opened.header
         for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
-            account = self._accounts[position].of(decision)
-            question, outcome = self._questions[position], self._outcomes[position]
-            row = self._write(
-                self._opened, self._sender, question, outcome, account, more=left > 0, meanwhile=meanwhile
+            question = self._questions[position]
+            event = AuditEvent.of(
+                question.context,
+                at_ms=self._clock.now_ms(),
+                direction="in",
+                counterpart=header.sender,
+                message_id=header.message_id,
+                digest=opened.digest,
+                subjects=len(question.subjects.id_number),
+                outcome=self._outcomes[position],
+                decision=self._accounts[position].of(decision),
             )
-            self._written.append(row)
+            self._written.append(self._audit.submit(event, more=left > 0, meanwhile=meanwhile))
 
 
 def _question(payload: bytes, purpose: int) -> tuple[exchange_pb2.Question, RefusedError | None]:

@@ -114,7 +114,7 @@ def write_findings(
 ) -> list[exchange_pb2.Findings]:
     """The findings for every part; the columns hold the people of all parts, one part after another."""
     narrowed = narrowing(terms.scope)
-    shared = begun(book, terms.purpose, terms.scope, gathered.reports)
+    shared = begun(book, terms.purpose, terms.scope, gathered.reports, partial=gathered.partial)
     shared.as_of_on, shared.made_at_ms = terms.as_of_on, made_at_ms
     last_trace_on = minimise_last_trace(book, terms.purpose, grades.last_trace_on, grades.flags, narrowed)
     dense = (grades.status, grades.flags, grades.decided_on, last_trace_on, grades.valid_until_on)
@@ -172,7 +172,6 @@ def begun(
             )
             for report in reports
         ],
-        partial=not all(report.answered for report in reports),
         trace_dates=trace_dates,
         event_dates=event_dates,
         last_trace_date=last_trace_date,

@@ -87,16 +87,16 @@ class Gathered:
     @property
     def partial(self) -> bool:
         """Whether some source is missing from the evidence about everybody."""
-        for report in self.reports:  # noqa: SIM110  as below: with few sources, a generator takes longer than they
-            if report.outcome != words.SOURCE_OUTCOME_ANSWERED:
+        for report in self.reports:  # noqa: SIM110  with few sources, a generator takes longer than they
+            if not report.answered:
                 return True
         return False
 
     @property
     def whole(self) -> bool:
         """Whether no source is missing from the evidence about anybody."""
-        for report in self.reports:
-            if report.outcome != words.SOURCE_OUTCOME_ANSWERED or report.unreadable is not None:
+        for report in self.reports:  # noqa: SIM110  as above
+            if not report.answered or report.unreadable is not None:
                 return False
         return True
 

@@ -23,7 +23,7 @@ from gateway.rules.identity import province_of
 from gateway.rules.kinds import DEPARTMENT_SLOTS, STRENGTH_SLOTS, RowClass
 from gateway.rules.purposes import Precision, Rows
 from gateway.rules.reasons import TRACE_CODES
-from gateway.rules.stamps import DAY_SHIFT, first_stamp, stamp_of, told_by
+from gateway.rules.stamps import first_stamp, stamp_of, told_by
 from gateway.rules.traces import BY_REAL_NAME, CODES, DEPARTMENTS_TOLD, STATUSES
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -134,7 +134,7 @@ def grade_living(
             weight *= percent[age if age < oldest else oldest]
         if weight > best.get(source, 0):
             best[source] = weight
-        stamp = day << DAY_SHIFT | low
+        stamp = first_stamp(day) | low
         newest = max(newest, stamp)
         if verified >= for_medium and stamp > medium_anchor:
             medium_anchor = stamp
@@ -154,11 +154,11 @@ def grade_living(
     told_department, told_kind, told_on = told_by(medium_anchor if by_real_name else newest)
     until = tables.lasts[status] + as_of_on
     if status == words.SURVIVAL_STATUS_ALIVE_STRONG:
-        until = min(until, (strong_anchor >> DAY_SHIFT) + rule.strong_anchor_days)
+        until = min(until, told_by(strong_anchor)[2] + rule.strong_anchor_days)
     elif status == words.SURVIVAL_STATUS_ALIVE_MEDIUM and code in BY_REAL_NAME:
         until = min(until, told_on + rule.medium_anchor_days)
     number = departments if code in DEPARTMENTS_TOLD else 0
-    return Living(status, newest >> DAY_SHIFT, until, Reason(code, told_department, told_kind, told_on, number))
+    return Living(status, told_by(newest)[2], until, Reason(code, told_department, told_kind, told_on, number))
 
 
 def _days(evidence: ReferencedEvidence, as_of_on: int) -> list[int] | None:

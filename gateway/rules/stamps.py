@@ -16,35 +16,34 @@ from gateway.rules.reasons import ReasonCode, ReasonSheet
 Stamp = NDArray[np.int64]
 
 _KIND_SHIFT: Final = 4
-DAY_SHIFT: Final = 12
-"""Bits below the day."""
+_DAY_SHIFT: Final = 12
 NO_STAMP: Final = -(1 << 62)
 """Before every stamp."""
 
 
 def stamps(day: Int32, kind: NDArray[np.integer], department: NDArray[np.integer]) -> Stamp:
     """Rows as numbers."""
-    return (day.astype(np.int64) << DAY_SHIFT) | (kind << _KIND_SHIFT) | department
+    return (day.astype(np.int64) << _DAY_SHIFT) | (kind << _KIND_SHIFT) | department
 
 
 def stamp_of(day: int, kind: int, department: int) -> int:
     """One row as a number."""
-    return day << DAY_SHIFT | kind << _KIND_SHIFT | department
+    return day << _DAY_SHIFT | kind << _KIND_SHIFT | department
 
 
 def told_by(stamp: int) -> tuple[int, int, int]:
     """Department, kind and day of one stamp."""
-    return stamp & 0xF, stamp >> _KIND_SHIFT & 0xFF, stamp >> DAY_SHIFT
+    return stamp & 0xF, stamp >> _KIND_SHIFT & 0xFF, stamp >> _DAY_SHIFT
 
 
 def first_stamp(day: int) -> int:
     """The least stamp of a day."""
-    return day << DAY_SHIFT
+    return day << _DAY_SHIFT
 
 
 def stamp_day(stamp: Stamp) -> Int32:
     """The day of a stamp."""
-    return (stamp >> DAY_SHIFT).astype(np.int32)
+    return (stamp >> _DAY_SHIFT).astype(np.int32)
 
 
 def newest_stamp(count: int, subject: Index, stamp: Stamp) -> Stamp:

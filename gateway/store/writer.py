@@ -136,12 +136,11 @@ class Writer:
         """
         if not self._open:
             raise closed()
-        gathered = self._gathered
-        if len(gathered) + self._handed_over - self._written >= self._limit:
+        if self.waiting >= self._limit:
             raise overloaded()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        gathered.append((kind, payload, future))
+        self._gathered.append((kind, payload, future))
         if self._loop is not loop:
             self._loop, self._due, self._behind = loop, False, None
         if behind:
