@@ -1,20 +1,20 @@
 """The authority's HTTPS service: the TUF repository, the push stream, and what members' gateways tell it.
 
     GET  /tuf/metadata/…, /tuf/targets/…   the repository; for everybody
-    GET  /directory/events                 server-sent events: each new directory version, and its files; for everybody
+    GET  /directory/events                 the push stream (`gateway.authority.event_streams`); for everybody
     POST /directory/keys                   KeyPublication → PublicationReceipt; a member's gateway, by its certificate
     POST /directory/seen                   DirectorySeen → SeenReport; likewise
     GET  /directory/seen                   SeenReport; likewise
 
 Owns: HTTP, coalescing publications that arrive together into one version, noticing what a command published. Refuses:
-a member's publications beyond its allowance; and judging and writing: the office does, in a thread.
+a member's publications beyond its allowance; telling those who listen; and judging and writing: the office does, in a
+thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -25,11 +25,11 @@ from google.protobuf.message import DecodeError, Message
 
 from certs.errors import CertsError
 from gateway.authority.allowance import Allowances
+from gateway.authority.event_streams import EventStreams
 from gateway.authority.marks import mark_of
 from gateway.authority.mirror import Mirror
 from gateway.authority.office import Office
 from gateway.authority.peer import client
-from gateway.authority.pushing import files_event
 from gateway.authority.refusals import Refusal, Refusals
 from gateway.clock import Clock
 from gateway.errors import AccessError, DirectoryError, RefusedError, StoreError, WuganError
@@ -43,16 +43,10 @@ PROTOBUF: Final = "application/x-protobuf"
 MAX_BODY_BYTES: Final = 1 << 20
 MAX_WAITING: Final = 4096
 """Publications that wait for their version at most; one more is refused."""
-MAX_STREAMS: Final = 16_384
 TOGETHER_S: Final = 0.2
 """How long publications are gathered for one version."""
 WATCH_S: Final = 0.05
 """How often the timestamp is looked at: commands publish too, from other processes."""
-HEARTBEAT_S: Final = 15.0
-PATIENCE_S: Final = 30.0
-"""Longest time in which a listener takes a piece; one that does not is cut off and has to connect anew."""
-PIECE_BYTES: Final = 64 << 10
-"""Of an event handed over at once: no more than about that is waiting in memory for each who is slow."""
 FLUSH_S: Final = 0.5
 UPKEEP_S: Final = 60.0
 ENDINGS_S: Final = 86_400.0
@@ -89,11 +83,7 @@ class DirectoryService:
         self._federation = office.settings.federation
         self._tuf = office.folder / "tuf"
         self._mirror = Mirror()
-        self._version = 0
-        self._turn = asyncio.Event()
-        self._files: tuple[int, asyncio.Task[bytes]] | None = None
-        self._streams = 0
-        self._closing = False
+        self._events = EventStreams(self._tuf)
         self._waiting: list[tuple[authority_pb2.KeyPublication, asyncio.Future[int]]] = []
         self._arrived = asyncio.Event()
         self._seen: dict[str, tuple[int, int]] = {}
@@ -104,7 +94,7 @@ class DirectoryService:
     async def __aenter__(self) -> DirectoryService:
         """Put in order what a crash left, and begin to watch."""
         await asyncio.to_thread(self._office.upkeep)
-        self._version = await asyncio.to_thread(self._office.version)
+        self._events.version = await asyncio.to_thread(self._office.version)
         for work in (self._watch, self._publish, self._keep_up, self._keep_seen):
             self._tasks.append(asyncio.create_task(work()))
         return self
@@ -114,16 +104,14 @@ class DirectoryService:
         self.close_streams()
         for task in self._tasks:
             task.cancel()
-        made = () if self._files is None else (self._files[1],)
-        await asyncio.gather(*self._tasks, *made, return_exceptions=True)
+        await asyncio.gather(*self._tasks, self._events.ended(), return_exceptions=True)
         for _, waiting in self._waiting:
             waiting.cancel()
         await self._flush()
 
     def close_streams(self) -> None:
         """End every push stream, so that the server can stop."""
-        self._closing = True
-        self._announce(self._version)
+        self._events.close()
 
     def add_to(self, app: web.Application) -> None:
         """Serve these paths in an application."""
@@ -132,7 +120,7 @@ class DirectoryService:
             [
                 web.get(f"/tuf/metadata/{_METADATA}", self._metadata),
                 web.get(f"/tuf/targets/{_TARGET}", self._target),
-                web.get("/directory/events", self._events),
+                web.get("/directory/events", self._events.serve),
                 web.post("/directory/keys", _answering(refusals, self._keys)),
                 web.post("/directory/seen", _answering(refusals, self._report_seen)),
                 web.get("/directory/seen", _answering(refusals, self._tell_seen)),
@@ -150,78 +138,19 @@ class DirectoryService:
         path = self._tuf / "targets" / request.match_info["name"]
         return await self._mirror.response(path, PROTOBUF, "public, max-age=31536000, immutable")
 
-    # the push stream
-
-    async def _events(self, request: web.Request) -> web.StreamResponse:
-        if self._streams >= MAX_STREAMS or self._closing:
-            return web.Response(status=503, headers={"Retry-After": "5"})
-        stream = web.StreamResponse(
-            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        )
-        self._streams += 1
-        try:
-            await stream.prepare(request)
-            await self._tell(stream)
-        except ConnectionResetError:
-            pass  # whoever listened is gone
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()  # or what it did not take would be waited for here
-        finally:
-            self._streams -= 1
-        return stream
-
-    async def _tell(self, stream: web.StreamResponse) -> None:
-        """Tell of the newest version, again and again, until the authority closes or nobody listens any more."""
-        told = 0
-        while True:
-            turn, closing = self._turn, self._closing
-            if told != self._version:
-                version = self._version
-                # Not with the first: most who connect hold the version in force already.
-                files = await self._files_of(version) if told else b""
-                told = version
-                data = json.dumps({"version": told})
-                await self._write(stream, files + f"id: {told}\nevent: version\ndata: {data}\n\n".encode())
-            if closing:  # of the moment at which the version was looked at: what came since is told first
-                return
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await turn.wait()
-            except TimeoutError:
-                await self._write(stream, b": still here\n\n")
-
-    @staticmethod
-    async def _write(stream: web.StreamResponse, data: bytes) -> None:
-        """Raises TimeoutError for a listener that does not take it."""
-        for at in range(0, len(data), PIECE_BYTES):
-            async with asyncio.timeout(PATIENCE_S):
-                await stream.write(data[at : at + PIECE_BYTES])
-
-    async def _files_of(self, version: int) -> bytes:
-        """The event with a version's files, made once for all who listen; empty where there is none to send."""
-        if self._files is None or self._files[0] != version:
-            self._files = version, asyncio.create_task(asyncio.to_thread(files_event, self._tuf, version))
-        return await asyncio.shield(self._files[1])  # one that leaves while it is made takes it from nobody
-
-    def _announce(self, version: int) -> None:
-        self._version = version
-        self._turn.set()
-        self._turn = asyncio.Event()
-
     async def _watch(self) -> None:
         """Notice a new timestamp, whoever wrote it."""
         timestamp, known = str(self._tuf / "metadata" / "timestamp.json"), None
         while True:
             mark = mark_of(timestamp)
             if mark not in (known, None):
-                before = self._version
+                before = self._events.version
                 version = await asyncio.to_thread(self._office.version)
-                if self._version != before:
+                if self._events.version != before:
                     continue  # a member published meanwhile: what was looked up may be the version before that
                 known = mark
                 if version and version != before:
-                    self._announce(version)
+                    self._events.announce(version)
             await asyncio.sleep(WATCH_S)
 
     # what members tell
@@ -244,7 +173,7 @@ class DirectoryService:
                 retryable=True,
                 retry_after_ms=math.ceil(wait_s * 1000),
             )
-        if len(self._waiting) >= MAX_WAITING or self._closing:
+        if len(self._waiting) >= MAX_WAITING or self._events.closed:
             raise RefusedError(
                 "too many publications at once; try again shortly",
                 "发布请求过多，请稍后重试",
@@ -274,8 +203,8 @@ class DirectoryService:
                 results = [_out_of_order()] * len(batch)
             # At once, not when the timestamp is looked at next.
             newest = max((result for result in results if isinstance(result, int)), default=0)
-            if newest > self._version:
-                self._announce(newest)
+            if newest > self._events.version:
+                self._events.announce(newest)
             for (_, waiting), result in zip(batch, results, strict=True):
                 if waiting.done():
                     continue
@@ -304,7 +233,7 @@ class DirectoryService:
         self._office.require_peer(member_id, certificate)
         if version < 1:
             raise RefusedError("there is no such directory version", "没有该版本的成员目录", field="version")
-        if version > self._version and version > self._office.version():
+        if version > self._events.version and version > self._office.version():
             return None
         seen = version, self._clock.now_ms()
         return self._office.report({**self._seen, member_id: seen}), seen

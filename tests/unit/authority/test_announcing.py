@@ -11,7 +11,8 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 
-from gateway.authority import service
+from gateway.authority import event_streams, service
+from gateway.authority.event_streams import EventStreams
 from gateway.authority.pushing import files_event
 from gateway.authority.service import DirectoryService
 from tests.unit.authority.authority_world import World
@@ -20,23 +21,23 @@ from tests.unit.authority.authority_world import World
 class Listener:
     """Listens; something happens while it is told of the first version."""
 
-    def __init__(self, told: DirectoryService) -> None:
-        self.service = told
+    def __init__(self, told: EventStreams) -> None:
+        self.streams = told
         self.told: list[bytes] = []
 
     async def write(self, data: bytes) -> None:
         self.told.append(data.splitlines()[0])
         if len(self.told) == 1:
-            self.service._announce(2)
-            self.service.close_streams()
+            self.streams.announce(2)
+            self.streams.close()
 
 
 async def test_a_version_announced_while_another_is_told_is_told_before_the_stream_is_closed(world: World) -> None:
-    told = DirectoryService(world.office, world.clock)
-    told._announce(1)
+    told = EventStreams(world.home / "tuf")
+    told.announce(1)
     listener = Listener(told)
     async with asyncio.timeout(20):
-        await told._tell(cast("web.StreamResponse", listener))
+        await told.tell(cast("web.StreamResponse", listener))
     assert listener.told == [b"id: 1", b"id: 2"]
 
 
@@ -44,7 +45,7 @@ async def test_a_version_looked_up_before_another_was_announced_is_not_announced
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "WATCH_S", 0.002)
-    version, announce = world.office.version, DirectoryService._announce
+    version, announce = world.office.version, EventStreams.announce
     looking, go_on, announced, calls = threading.Event(), threading.Event(), list[int](), list[int]()
 
     def slow(*_: Any) -> int:
@@ -55,15 +56,15 @@ async def test_a_version_looked_up_before_another_was_announced_is_not_announced
             go_on.wait(20)
         return found
 
-    def announcing(told: DirectoryService, newest: int) -> None:
+    def announcing(told: EventStreams, newest: int) -> None:
         announced.append(newest)
         announce(told, newest)
 
     monkeypatch.setattr(world.office, "version", slow)
-    monkeypatch.setattr(DirectoryService, "_announce", announcing)
+    monkeypatch.setattr(EventStreams, "announce", announcing)
     async with DirectoryService(world.office, world.clock) as told:
         await asyncio.to_thread(looking.wait, 20)
-        told._announce(await asyncio.to_thread(world.office.publish))  # as for a member that published
+        told._events.announce(await asyncio.to_thread(world.office.publish))  # as for a member that published
         go_on.set()
         async with asyncio.timeout(20):
             while len(calls) < 3:
@@ -78,8 +79,8 @@ async def test_a_version_looked_up_before_another_was_announced_is_not_announced
 class Hearing:
     """Takes what it is told when it may; leaves after the version given."""
 
-    def __init__(self, told: DirectoryService, last: int) -> None:
-        self.service = told
+    def __init__(self, told: EventStreams, last: int) -> None:
+        self.streams = told
         self.last = last
         self.may = asyncio.Event()
         self.began = asyncio.Event()
@@ -100,12 +101,12 @@ class Hearing:
 
     async def hear(self) -> None:
         with contextlib.suppress(ConnectionResetError):
-            await self.service._tell(cast("web.StreamResponse", self))
+            await self.streams.tell(cast("web.StreamResponse", self))
 
 
-async def published(world: World, told: DirectoryService) -> int:
+async def published(world: World, told: EventStreams) -> int:
     version = await asyncio.to_thread(world.office.publish)
-    told._announce(version)
+    told.announce(version)
     return version
 
 
@@ -118,9 +119,9 @@ async def test_files_go_with_each_version_but_the_first_and_are_put_together_onc
         made.append(version)
         return files_event(tuf, version)
 
-    monkeypatch.setattr(service, "files_event", counted)
-    told = DirectoryService(world.office, world.clock)
-    told._announce(1)
+    monkeypatch.setattr(event_streams, "files_event", counted)
+    told = EventStreams(world.home / "tuf")
+    told.announce(1)
     listeners = [Hearing(told, 2) for _ in range(3)]
     for listener in listeners:
         listener.may.set()
@@ -137,8 +138,8 @@ async def test_files_go_with_each_version_but_the_first_and_are_put_together_onc
 
 
 async def test_a_slow_listener_holds_up_nobody_and_misses_what_was_replaced_meanwhile(world: World) -> None:
-    told = DirectoryService(world.office, world.clock)
-    told._announce(1)
+    told = EventStreams(world.home / "tuf")
+    told.announce(1)
     slow, other = Hearing(told, 4), Hearing(told, 4)
     other.may.set()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
@@ -155,24 +156,24 @@ async def test_a_slow_listener_holds_up_nobody_and_misses_what_was_replaced_mean
 
 
 async def test_what_is_handed_over_at_once_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "files_event", lambda *_: b": large\n\n" * 50_000)
-    told = DirectoryService(world.office, world.clock)
-    told._announce(1)
+    monkeypatch.setattr(event_streams, "files_event", lambda *_: b": large\n\n" * 50_000)
+    told = EventStreams(world.home / "tuf")
+    told.announce(1)
     listener = Hearing(told, 2)
     listener.may.set()
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(listener.hear())
         await listener.began.wait()
-        told._announce(2)
-    assert listener.most == service.PIECE_BYTES < len(listener.heard)
+        told.announce(2)
+    assert listener.most == event_streams.PIECE_BYTES < len(listener.heard)
 
 
 async def test_a_listener_that_takes_nothing_is_let_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "PATIENCE_S", 0.01)
-    told = DirectoryService(world.office, world.clock)
-    told._announce(1)
+    monkeypatch.setattr(event_streams, "PATIENCE_S", 0.01)
+    told = EventStreams(world.home / "tuf")
+    told.announce(1)
     listener = Hearing(told, 1)
-    telling = asyncio.create_task(told._tell(cast("web.StreamResponse", listener)))
+    telling = asyncio.create_task(told.tell(cast("web.StreamResponse", listener)))
     done, _ = await asyncio.wait({telling}, timeout=20)
     assert done == {telling}
     assert isinstance(telling.exception(), TimeoutError)

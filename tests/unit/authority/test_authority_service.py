@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from certs import keys
 from certs.identity import Identity
 from certs.requests import certification_request
-from gateway.authority import allowance, lock, mirror, office, pushing, run, service
+from gateway.authority import allowance, event_streams, lock, mirror, office, pushing, run, service
 from gateway.demo.ports import free_ports
 from gateway.errors import ConfigError
 from gateway.federation import directory_fetch, directory_pushed
@@ -254,8 +254,8 @@ async def once_there_is_a_place(session: aiohttp.ClientSession, events: str) -> 
 async def test_a_listener_that_is_gone_is_no_error(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "HEARTBEAT_S", 0.01)
-    monkeypatch.setattr(service, "MAX_STREAMS", 1)
+    monkeypatch.setattr(event_streams, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(event_streams, "MAX_STREAMS", 1)
     async with run.authority(world.home, world.clock) as bound:
         served = Served(world, bound.https, tmp_path)
         events = f"{served.url}/directory/events"
@@ -613,7 +613,7 @@ async def test_where_a_pushed_file_was_changed_the_directory_is_fetched(
         files = {path: data[:-9] + b"\0" + data[-8:] if path.endswith(name) else data for path, data in files.items()}
         return Pushed(files, given.newest_root).event()
 
-    monkeypatch.setattr(service, "files_event", tampered)
+    monkeypatch.setattr(event_streams, "files_event", tampered)
     async with following(served) as (gateway, changed):
         fetched.clear()
         await asyncio.to_thread(world.office.publish)
@@ -636,9 +636,9 @@ async def test_a_version_too_large_to_push_is_told_and_fetched(
 async def test_a_listener_that_takes_nothing_loses_its_place(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(service, "MAX_STREAMS", 1)
-    monkeypatch.setattr(service, "files_event", lambda *_: b": much\n\n" * (4 << 20))  # more than sockets hold
+    monkeypatch.setattr(event_streams, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(event_streams, "MAX_STREAMS", 1)
+    monkeypatch.setattr(event_streams, "files_event", lambda *_: b": much\n\n" * (4 << 20))  # more than sockets hold
     async with run.authority(world.home, world.clock) as bound:
         served = Served(world, bound.https, tmp_path)
         events = f"{served.url}/directory/events"
