@@ -238,9 +238,9 @@ class Gathering:
         # Mostly one person, and then by number: an array of one number takes ten times as long.
         held: Any = holders.subject if rows is None else rows[holders.subject]
         self._known[held.item() if len(held) == 1 else held] = True
-        asked_at = evidence.subject
-        told = len(asked_at)
-        if rows is not None and told:
+        told = len(evidence)
+        if rows is not None:
+            asked_at = evidence.subject
             evidence = replace(evidence, subject=rows[asked_at])
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
