@@ -6,6 +6,7 @@ Refuses: asking anybody, and grading.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -162,8 +163,9 @@ class Gathering:
         """Whom to ask about in the first step: the people of the question, then numbers judged by themselves."""
         count = len(subjects.id_number)
         self._narrowing = narrowing
-        self._protected = np.zeros(count, np.bool_)
-        self._placed = np.zeros(count, np.bool_)
+        nobody = _nobody(count)
+        self._protected = nobody.copy() if narrowing.apart else nobody
+        self._placed = nobody.copy() if narrowing.apart else nobody
         if narrowing.protects:
             self._protected[narrowing.all_protected(subjects.id_number)] = True
         self._subjects = subjects
@@ -196,7 +198,7 @@ class Gathering:
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
             self._numbers.setdefault(row, set()).add(number)
         self._known = np.zeros(count, np.bool_)
-        self._conflict = np.zeros(count, np.bool_)
+        self._conflict = nobody
         self._evidence: list[Evidence] = []
         self._links: dict[tuple[int, str], int] = {}
         self._faces: list[Faces] = []
@@ -234,6 +236,7 @@ class Gathering:
         if conflicts is None:
             return False
         if conflicts:
+            self._conflict = self._conflict.copy()
             self._conflict[conflicts] = True
         # Mostly one person, and then by number: an array of one number takes ten times as long.
         held: Any = holders.subject if rows is None else rows[holders.subject]
@@ -420,7 +423,7 @@ class Gathering:
         evidence = Evidence.concatenate(self._evidence)
         if np.count_nonzero(hidden):
             self._known &= ~hidden
-            self._conflict &= ~hidden
+            self._conflict = self._conflict & ~hidden
             evidence = evidence.take(~hidden[evidence.subject])
             faces = faces.take(~hidden[faces.subject])
             links = {(row, number): since for (row, number), since in links.items() if not hidden[row]}
@@ -484,7 +487,7 @@ class Gathering:
             evidence=Evidence.concatenate(self._evidence),
             known=self._known,
             identity_conflict=self._conflict,
-            linked=np.zeros(self._people, np.bool_),
+            linked=_nobody(self._people),
             link_subject=[],
             link_id_number=[],
             link_since_on=[],
@@ -494,6 +497,14 @@ class Gathering:
     def _seen_faces(self) -> Faces:
         """The faces of all sources, each of a person once: several steps, and several sources, may have it."""
         return Faces.newest(row for each in self._faces for row in _rows_of(each)) if self._faces else Faces()
+
+
+@functools.lru_cache(maxsize=16)
+def _nobody(people: int) -> NDArray[np.bool_]:
+    """A column that is true of nobody: what most columns about so many people stay. It cannot be written to."""
+    column = np.zeros(people, np.bool_)
+    column.flags.writeable = False
+    return column
 
 
 def _set_apart(subjects: Subjects) -> tuple[Subjects, Int32]:

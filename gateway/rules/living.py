@@ -50,23 +50,19 @@ class ListedEvidence(Protocol):
     def __len__(self) -> int: ...
 
 
-class Reason(NamedTuple):
-    """The reason for the grade, as a row of ReasonColumns."""
+class Living(NamedTuple):
+    """A living person's row, as in `Grades`: no flags, and nothing that decided. From `code` on it is the only reason,
+    as a row of ReasonColumns.
+    """
 
+    status: int
+    last_trace_on: int
+    valid_until_on: int
     code: int
     department: int
     kind: int
     on: int
     number: int
-
-
-class Living(NamedTuple):
-    """A living person's row, as in `Grades`: no flags, and nothing that decided. `reason` is the only one."""
-
-    status: int
-    last_trace_on: int
-    valid_until_on: int
-    reason: Reason
 
 
 class Told(NamedTuple):
@@ -173,7 +169,7 @@ def grade_living(
     elif status == words.SURVIVAL_STATUS_ALIVE_MEDIUM and code in BY_REAL_NAME:
         until = min(until, told_on + rule.medium_anchor_days)
     number = departments if code in DEPARTMENTS_TOLD else 0
-    return Living(status, told_by(newest)[2], until, Reason(code, told_department, told_kind, told_on, number))
+    return Living(status, told_by(newest)[2], until, code, told_department, told_kind, told_on, number)
 
 
 def _past(days: Sequence[int], available_on: Sequence[int], as_of_on: int) -> bool:
@@ -183,14 +179,13 @@ def _past(days: Sequence[int], available_on: Sequence[int], as_of_on: int) -> bo
 
 def tell_living(book: RuleBook, purpose: int, living: Living) -> Living:
     """What of the row a purpose may be told: the day last seen and the trace of the reason, or not."""
-    allowed, (status, last_trace_on, until, reason) = book.disclosure(purpose), living
-    code, department, kind, on, number = reason
+    allowed, (status, last_trace_on, until, code, department, kind, on, number) = book.disclosure(purpose), living
     if code in TRACE_CODES:
         if allowed.traces == Rows.ALL:
-            reason = Reason(code, department, kind, _told_day(on, allowed.trace_dates), number)
+            on = _told_day(on, allowed.trace_dates)
         else:
-            reason = Reason(code, 0, 0, 0, number)
-    return Living(status, last_trace_on if allowed.last_trace else 0, until, reason)
+            department = kind = on = 0
+    return Living(status, last_trace_on if allowed.last_trace else 0, until, code, department, kind, on, number)
 
 
 def tell_traces(book: RuleBook, purpose: int, evidence: ListedEvidence, limit: int) -> Told | None:
