@@ -288,7 +288,7 @@ class Description:
         return frozenset(item.kind for item in self.items)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lookup:
     """A question to one adapter.
 

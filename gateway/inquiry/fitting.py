@@ -26,8 +26,9 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     rows, linked, shown = len(evidence), len(links.subject), len(faces.subject)
     if len(found.unreadable) and not _silent_about(found, count):
         return False
+    held = len(holders.subject)
     fits = (
-        len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
+        held == len(holders.held_id_number) == len(holders.held_name)
         and linked == len(links.id_number) == len(links.since_on)
         and (about.links or not linked)
         and len(faces.token) == len(faces.observed_on) == len(faces.region) == shown
@@ -37,7 +38,7 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     )
     if not fits:
         return False
-    if max(rows, len(holders.subject)) < COLUMNS_FROM and not linked and not shown:
+    if rows < COLUMNS_FROM and held < COLUMNS_FROM and not linked and not shown:
         return _few_fit(holders, evidence, count, about)
     return _columns_fit(found, count, about)
 

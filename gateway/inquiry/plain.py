@@ -106,7 +106,7 @@ def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
         and not gathered.identity_conflict[0]
         and not gathered.linked[0]
         and not gathered.link_subject
-        and not len(gathered.faces)
+        and not len(gathered.faces.subject)
         and gathered.whole
         and narrowing(terms.scope) is None
     )
