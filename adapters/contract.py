@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Final, Protocol, runtime_checkable
+from operator import attrgetter
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +137,11 @@ NO_FACES: Final = Faces()
 
 @dataclass(slots=True)
 class Evidence:
-    """Rows of evidence as columns. Integers are int32; dates civil days from 1970-01-01 in Asia/Shanghai, 0: none."""
+    """Rows of evidence as columns. Integers are int32; dates civil days from 1970-01-01 in Asia/Shanghai, 0: none.
+
+    A few rows may be given as lists (`of_few`), and looked at as such (`lists`): an array of a few numbers takes longer
+    to make, and to read, than the numbers.
+    """
 
     subject: Int32 = field(default_factory=lambda: _EMPTY)
     kind: Int32 = field(default_factory=lambda: _EMPTY)
@@ -149,6 +154,7 @@ class Evidence:
     detail: Int32 = field(default_factory=lambda: _EMPTY)
     from_on: Int32 = field(default_factory=lambda: _EMPTY)
     until_on: Int32 = field(default_factory=lambda: _EMPTY)
+    _lists: Sequence[Sequence[int]] | None = field(default=None, init=False, compare=False, repr=False)
 
     INTEGER_COLUMNS: ClassVar[tuple[str, ...]] = (
         "subject",
@@ -163,8 +169,35 @@ class Evidence:
         "until_on",
     )
 
+    if not TYPE_CHECKING:  # any other name stays an error to whoever checks types
+
+        def __getattr__(self, name: str) -> Int32:
+            """The array of a column that was given as a list: all are made when the first is asked for."""
+            if name not in self.INTEGER_COLUMNS:
+                raise AttributeError(name)
+            for column, made in zip(self.INTEGER_COLUMNS, np.array(self._lists, np.int32), strict=True):
+                setattr(self, column, made)
+            return getattr(self, name)
+
     def __len__(self) -> int:
-        return len(self.subject)
+        return len(self.subject if self._lists is None else self._lists[0])
+
+    @classmethod
+    def of_few(cls, lists: Sequence[Sequence[int]], source_reference: Sequence[str]) -> Evidence:
+        """A few rows; `lists`: the integer columns in the order of `INTEGER_COLUMNS`, within 32 bits."""
+        made = cls.__new__(cls)
+        made._lists, made.source_reference = lists, source_reference
+        return made
+
+    def lists(self) -> Sequence[Sequence[int]]:
+        """The integer columns as lists, in the order of `INTEGER_COLUMNS`: for a few rows."""
+        if self._lists is None:
+            self._lists = [column.tolist() for column in _integers_of(self)]
+        return self._lists
+
+    def columns(self) -> Sequence[Sequence[int]] | Sequence[Int32]:
+        """The integer columns as they are held, in the order of `INTEGER_COLUMNS`."""
+        return _integers_of(self) if self._lists is None else self._lists
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Evidence:
         """The rows selected by an index or a mask, as new columns."""
@@ -222,6 +255,9 @@ class Evidence:
         return Evidence(**columns, source_reference=list(message.source_reference))
 
 
+_integers_of = attrgetter(*Evidence.INTEGER_COLUMNS)
+
+
 @dataclass(frozen=True, slots=True)
 class DataItem:
     """One data item of the department's catalogue: evidence kind, usual strength, agreed days until available."""
@@ -252,7 +288,7 @@ class Description:
         return frozenset(item.kind for item in self.items)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lookup:
     """A question to one adapter.
 

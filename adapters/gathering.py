@@ -23,7 +23,7 @@ from adapters.held import Held
 from adapters.mapping import LinkMapper, Mapped, Mapper, unused_row
 from adapters.texts import Texts, taken
 from adapters.unreadable import without
-from adapters.wanted import wanted
+from adapters.wanted import FEW, only_wanted, wanted
 
 if TYPE_CHECKING:
     from adapters.columnar import MappedColumns
@@ -188,11 +188,9 @@ class Gathering:
 
     def found(self, complete_until_on: int = 0) -> Found:
         """The answer."""
-        evidence = self._evidence()
-        rows = wanted(self._question, evidence.kind, evidence.observed_on)
         found = Found(
             holders=self._held(),
-            evidence=evidence if rows is None else evidence.take(rows),
+            evidence=only_wanted(self._question, self._evidence()),
             links=self._linked() if self._links else NO_LINKS,
             complete_until_on=complete_until_on,
             faces=self._shown() if self._faces else NO_FACES,
@@ -242,17 +240,19 @@ class Gathering:
         self, positions: Sequence[int], references: Sequence[str], columns: Sequence[Sequence[int]]
     ) -> Evidence:
         """Rows of evidence for the rows of the question that the positions of a block stand for."""
-        # One array for all columns: of a few rows an array takes longer to make than to fill. Its rows one by one: the
-        # end of a loop over them is an error, which takes as long as they do.
-        department = [self._department] * len(positions)
-        table = np.array([positions, department, *columns], np.int32)
+        kind, *others = columns
+        lists = [positions, kind, [self._department] * len(positions), *others]
+        if len(positions) <= FEW and self._asked.rows is None:
+            return Evidence.of_few(lists, references)
+        # One array for all columns: of a few rows an array takes longer to make than to fill.
+        table = np.array(lists, np.int32)
         subject, source = self._asked.spread(table[0])
         if source is not None:
             table, references = table[:, source], taken(references, source)
         return Evidence(
             subject=subject,
-            department=table[1],
-            kind=table[2],
+            kind=table[1],
+            department=table[2],
             region=table[3],
             observed_on=table[4],
             available_on=table[5],

@@ -35,7 +35,7 @@ from adapters.errors import SourceDownError, SourceFaultError
 from adapters.faces import FACE_KIND, FACE_TOKEN_BYTES
 from adapters.texts import Texts, joined, series_of
 from adapters.values import FIRST_DAY, LAST_DAY
-from adapters.wanted import wanted
+from adapters.wanted import only_wanted
 from wugan.adapter.v1 import adapter_pb2, columns_pb2
 from wugan.adapter.v1 import vocabulary_pb2 as words
 
@@ -160,11 +160,9 @@ class Incoming:
             raise self._fault("it told of people whom it does not list as known", "应答涉及未列为已知的人员")
         if np.count_nonzero(known & self._unreadable):
             raise self._fault("it told of people whom it says it cannot read about", "应答涉及其声明无法读取的人员")
-        # An adapter may tell more than it was asked.
-        rows = wanted(self._question, evidence.kind, evidence.observed_on)
         return Found(
             holders=holders,
-            evidence=evidence if rows is None else evidence.take(rows),
+            evidence=only_wanted(self._question, evidence),  # an adapter may tell more than it was asked
             links=links,
             complete_until_on=self._complete_until_on,
             faces=faces.take(faces.observed_on >= self._question.traces_since_on) if self._question.faces else Faces(),

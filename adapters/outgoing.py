@@ -6,7 +6,6 @@ Owns: cutting columns into messages of bounded rows and bytes, and marking the l
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from google.protobuf.descriptor import Descriptor
@@ -152,4 +151,4 @@ def _of_faces(faces: Faces, start: int, stop: int) -> Faces:
 
 def _of_evidence(evidence: Evidence, start: int, stop: int) -> Evidence:
     columns: dict[str, Int32] = {name: getattr(evidence, name)[start:stop] for name in Evidence.INTEGER_COLUMNS}
-    return replace(evidence, **columns, source_reference=evidence.source_reference[start:stop])
+    return Evidence(**columns, source_reference=evidence.source_reference[start:stop])

@@ -5,25 +5,36 @@ Owns: that rule, for every kind of adapter. Refuses: leaving out an event becaus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.contract import Int32, Lookup
+from adapters.contract import Evidence, Int32, Lookup
 
 FIRST_EVENT: Final = 100
 """Kinds of evidence below are traces."""
 
 
-_FEW: Final = 64
+FEW: Final = 64
 """So many rows are looked at one by one: a column takes longer."""
+
+
+def only_wanted(question: Lookup, evidence: Evidence) -> Evidence:
+    """The rows that were asked for."""
+    if len(evidence) <= FEW:
+        _, kind, _, _, observed_on, *_ = evidence.lists()
+        rows = _wanted_of_few(question, kind, observed_on)
+    else:
+        rows = wanted(question, evidence.kind, evidence.observed_on)
+    return evidence if rows is None else evidence.take(rows)
 
 
 def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
     """The rows that were asked for; None: all."""
-    if len(kind) <= _FEW:
-        return _wanted_of_few(question, kind, observed_on)
+    if len(kind) <= FEW:
+        return _wanted_of_few(question, kind.tolist(), observed_on.tolist())
     rows: NDArray[np.bool_] | None = None
     if question.traces_since_on:
         rows = (kind >= FIRST_EVENT) | (observed_on >= question.traces_since_on)
@@ -33,14 +44,13 @@ def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp
     return None if rows is None or rows.all() else np.flatnonzero(rows)
 
 
-def _wanted_of_few(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp] | None:
+def _wanted_of_few(question: Lookup, kind: Sequence[int], days: Sequence[int]) -> NDArray[np.intp] | None:
     since, kinds = question.traces_since_on, question.kinds
-    days = observed_on.tolist()
     if not kinds and min(days, default=since) >= since:  # as nearly always
         return None
     rows = [
         row
-        for row, (of, day) in enumerate(zip(kind.tolist(), days, strict=True))
+        for row, (of, day) in enumerate(zip(kind, days, strict=True))
         if (not since or of >= FIRST_EVENT or day >= since) and (not kinds or of in kinds)
     ]
     return None if len(rows) == len(kind) else np.array(rows, np.intp)

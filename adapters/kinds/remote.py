@@ -30,7 +30,7 @@ from adapters.kinds.common import too_late
 from adapters.line import Held, Line, LineClosedError
 from adapters.offered import description_of, disagreement
 from adapters.outgoing import MAX_MESSAGE_BYTES, request
-from adapters.wanted import wanted
+from adapters.wanted import only_wanted
 from wugan.adapter.v1 import adapter_pb2
 
 _SERVICE: Final = adapter_pb2.DESCRIPTOR.services_by_name["AdapterService"].full_name
@@ -260,8 +260,8 @@ class RemoteAdapter:
         if about.kinds <= self._agreed.kinds:
             return found
         kinds = self._agreed.kinds.intersection(question.kinds or self._agreed.kinds)
-        agreed = wanted(replace(question, kinds=tuple(kinds) or (0,)), found.evidence.kind, found.evidence.observed_on)
-        return found if agreed is None else replace(found, evidence=found.evidence.take(agreed))
+        agreed = only_wanted(replace(question, kinds=tuple(kinds) or (0,)), found.evidence)
+        return found if agreed is found.evidence else replace(found, evidence=agreed)
 
     async def _lookup(self, question: Lookup, about: Description, end: float) -> Found:
         loop = asyncio.get_running_loop()

@@ -63,9 +63,7 @@ def claim(guard: ReplayGuard, opened: Opened, now_ms: int) -> Claim:
 
 async def admit(guard: ReplayGuard, sender: str, message_id: bytes, expires_at_ms: int, now_ms: int) -> None:
     """Claim a message and return when its acceptance is remembered. Raises as `claim` and `Claim.accepted`."""
-    held = guard.claim(sender, message_id, expires_at_ms, now_ms)
-    held.submit()
-    await held.accepted()
+    await guard.claim(sender, message_id, expires_at_ms, now_ms).accepted()
 
 
 class _Held:

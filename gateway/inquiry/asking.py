@@ -124,7 +124,7 @@ class Departments:
     def serve(self, regions: tuple[int, ...]) -> bool:
         """Whether there is anybody to ask about people of these regions; empty: of all."""
         if not regions:
-            return bool(self.descriptions)
+            return bool(self.sources.hand.live)
         narrowing = Narrowing(regions)
         return any(narrowing.asks(about) for about in self.descriptions)
 
@@ -227,30 +227,28 @@ class Departments:
         """A lookup in one adapter, if it is not left alone and has a place: what it found, or why nothing."""
         loop = asyncio.get_running_loop()
         began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
+        found: Found | int = words.SOURCE_OUTCOME_UNAVAILABLE
+        bulkhead = source.bulkhead
         try:
             with self.sources.asking(source):
-                found = await self._placed(source, question, end)
+                if source.breaker.refuses:
+                    metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
+                else:
+                    taken = bulkhead.take()
+                    if taken is None:
+                        taken = await bulkhead.enter(end - loop.time())
+                    if taken is None:
+                        metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.OVERLOADED)
+                    else:
+                        try:
+                            found = await self._judged(source, question, end)
+                        finally:
+                            bulkhead.leave(taken)
             outcome = found if isinstance(found, int) else words.SOURCE_OUTCOME_ANSWERED  # type: ignore[assignment]
             return found
         finally:
             if self.tell is not None:
                 self.tell(source.about.adapter_id, outcome, loop.time() - began)
-
-    async def _placed(self, source: Source, question: Lookup, end: float) -> Found | int:
-        if source.breaker.refuses:
-            metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
-            return words.SOURCE_OUTCOME_UNAVAILABLE
-        bulkhead = source.bulkhead
-        taken = bulkhead.take()
-        if taken is None:
-            taken = await bulkhead.enter(end - asyncio.get_running_loop().time())
-            if taken is None:
-                metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.OVERLOADED)
-                return words.SOURCE_OUTCOME_UNAVAILABLE
-        try:
-            return await self._judged(source, question, end)
-        finally:
-            bulkhead.leave(taken)
 
     async def _judged(self, source: Source, question: Lookup, end: float) -> Found | int:
         """Look up, and tell the breaker how it went."""

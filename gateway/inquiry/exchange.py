@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -35,6 +36,7 @@ from wugan.federation.v1 import vocabulary_pb2 as words
 _Wrong = Sequence[RefusedError | None]
 """What is wrong with each question as a part of its envelope."""
 _Outcome = exchange_pb2.Findings | WuganError
+_trace_of = attrgetter("trace")
 
 
 class Exchange:
@@ -97,7 +99,7 @@ class Exchange:
             raise
         clocks.OFFSETS.seen(peer.member_id, now_ms - opened.header.issued_at_ms)
         time_s = self._default_s if remaining_s is None else min(remaining_s, self._default_s * 10)
-        with tracing.resume("answer", [question.trace for question in questions]) as span:
+        with tracing.resume("answer", map(_trace_of, questions)) as span:
             span.tell(partner=peer.member_id, questions=len(questions))
             tracing.note("open", began)
             self._under_way += 1
@@ -124,7 +126,7 @@ class Exchange:
         header = opened.header
         clocks.OFFSETS.seen(header.sender, now_ms - header.issued_at_ms)
         time_s = (header.expires_at_ms - header.issued_at_ms) / 1000 - (self._clock.monotonic() - began)
-        with tracing.resume("answer", [question.trace for question in questions]) as span:
+        with tracing.resume("answer", map(_trace_of, questions)) as span:
             span.tell(partner=header.sender, questions=len(questions))
             tracing.note("open", began)
             return await self._answer_opened(opened, questions, wrong, time_s, now_ms, parts)

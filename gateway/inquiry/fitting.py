@@ -6,8 +6,6 @@ is made of an answer that fits, and whether the numbers that it holds are those 
 
 from __future__ import annotations
 
-from operator import attrgetter
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,27 +18,27 @@ COLUMNS_FROM = 256
 
 _STRENGTHS = 1 + max(words.Strength.values())
 _STRENGTHS_KNOWN = frozenset(range(_STRENGTHS))
-_integers_of = attrgetter(*Evidence.INTEGER_COLUMNS)
 
 
 def fits_question(found: Found, count: int, about: Description) -> bool:
     """Whether the columns of an answer fit each other, the question and what the adapter described."""
     holders, evidence, links, faces = found.holders, found.evidence, found.links, found.faces
-    rows, linked, shown = len(evidence.subject), len(links.subject), len(faces.subject)
+    rows, linked, shown = len(evidence), len(links.subject), len(faces.subject)
     if len(found.unreadable) and not _silent_about(found, count):
         return False
+    held = len(holders.subject)
     fits = (
-        len(holders.subject) == len(holders.held_id_number) == len(holders.held_name)
+        held == len(holders.held_id_number) == len(holders.held_name)
         and linked == len(links.id_number) == len(links.since_on)
         and (about.links or not linked)
         and len(faces.token) == len(faces.observed_on) == len(faces.region) == shown
         and (not shown or (FACE_KIND in about.kinds and {FACE_TOKEN_BYTES}.issuperset(map(len, faces.token))))
         and len(evidence.source_reference) == rows
-        and {rows}.issuperset(map(len, _integers_of(evidence)))
+        and {rows}.issuperset(map(len, evidence.columns()))
     )
     if not fits:
         return False
-    if max(rows, len(holders.subject)) < COLUMNS_FROM and not linked and not shown:
+    if rows < COLUMNS_FROM and held < COLUMNS_FROM and not linked and not shown:
         return _few_fit(holders, evidence, count, about)
     return _columns_fit(found, count, about)
 
@@ -56,13 +54,14 @@ def _silent_about(found: Found, count: int) -> bool:
 
 def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Description) -> bool:
     """Whether the numbers in a few rows, without links and faces, are in range and of people whom the source knows."""
-    held, told = set(holders.subject.tolist()), set(evidence.subject.tolist())
+    held = set(holders.subject.tolist())
+    told, kind, department, _, _, _, strength, *_ = evidence.lists()
     return (
         (not held or (min(held) >= 0 and max(held) < count))
         and held.issuperset(told)
-        and _STRENGTHS_KNOWN.issuperset(evidence.strength.tolist())
-        and {about.department}.issuperset(evidence.department.tolist())
-        and about.kinds.issuperset(evidence.kind.tolist())
+        and _STRENGTHS_KNOWN.issuperset(strength)
+        and {about.department}.issuperset(department)
+        and about.kinds.issuperset(kind)
     )
 
 

@@ -250,7 +250,7 @@ class Harvest:
         prefixes, bits = _split(numbers)
         now, before = member.now.orders, member.before.orders
         held = len(now)
-        fresh, sequence, many = len(numbers) - len(prefixes), 0, member.many
+        fresh, sequence, many = len(numbers) - len(prefixes), 0, bool(self._many) and member.many
         for prefix, bit in zip(prefixes, bits, strict=True):
             mine = now.get(prefix, 0)
             known = mine | before.get(prefix, 0)

@@ -45,13 +45,12 @@ class Narrowing:
         if protected and digest is None:
             raise ValueError("protected people need a digest")
         self.regions = tuple(regions)
+        self.protects = bool(protected)
+        """Whether anybody is protected."""
+        self.apart = bool(protected or self.regions)
+        """Whether further numbers are judged by themselves; where nobody is left out, all are told of alike."""
         self._protected = protected
         self._digest = digest
-
-    @property
-    def protects(self) -> bool:
-        """Whether anybody is protected."""
-        return bool(self._protected)
 
     def asks(self, about: Description) -> bool:
         """Whether a department is asked: it serves a part of the regions, or a place that has a part of them."""
@@ -70,11 +69,6 @@ class Narrowing:
     def is_protected(self, number: str) -> bool:
         """Whether a normalised number is that of a protected person."""
         return bool(self._protected) and self._digest is not None and self._digest(number) in self._protected
-
-    @property
-    def apart(self) -> bool:
-        """Whether further numbers are judged by themselves; where nobody is left out, all are told of alike."""
-        return bool(self._protected or self.regions)
 
     def all_protected(self, numbers: Sequence[str]) -> list[int]:
         """Places of the protected ones among numbers."""

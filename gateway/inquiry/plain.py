@@ -32,8 +32,7 @@ def write_plain(
     living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
     if living is None:
         return None
-    status, last_trace_on, valid_until_on, reason = tell_living(book, terms.purpose, living)
-    code, department, kind, on, number = reason
+    status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, terms.purpose, living)
     told = None if terms.not_alive else tell_traces(book, terms.purpose, found, terms.evidence_limit)
     sources = tuple([(each.adapter_id, each.department, each.complete_until_on) for each in gathered.reports])
     rows = 0 if told is None else len(told.kind)
@@ -107,7 +106,7 @@ def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
         and not gathered.identity_conflict[0]
         and not gathered.linked[0]
         and not gathered.link_subject
-        and not len(gathered.faces)
+        and not len(gathered.faces.subject)
         and gathered.whole
         and narrowing(terms.scope) is None
     )

@@ -64,19 +64,15 @@ class Hand:
         shadow: asked beside; what they say is compared, and counts for nothing.
     """
 
-    __slots__ = ("_descriptions", "live", "shadow", "uses")
+    __slots__ = ("descriptions", "live", "shadow", "uses")
 
     def __init__(self, live: Sequence[Source] = (), shadow: Sequence[Source] = ()) -> None:
         self.live = tuple(live)
         self.shadow = tuple(shadow)
-        self._descriptions = tuple(source.about for source in live)
+        self.descriptions: Sequence[Description] = tuple(source.about for source in live)
+        """What each live source offers."""
         self.uses = 1
         """Questions that began with it, and one while it is the hand of the moment."""
-
-    @property
-    def descriptions(self) -> Sequence[Description]:
-        """What each live source offers."""
-        return self._descriptions
 
 
 Used = TypeVar("Used", bound=Source | Hand)

@@ -17,7 +17,7 @@ never what an agency sent, and only under seal.
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
@@ -185,9 +185,11 @@ def begin_long(name: str) -> Long | None:
     return Long(_tracer, span)
 
 
-def resume(name: str, traces: Sequence[bytes]) -> Traced:
-    """Work that others began, for several of them at once: `carried` of each, b"" for those that are not traced."""
-    if _tracer is None or not any(traces):
+def resume(name: str, traces: Iterable[bytes]) -> Traced:
+    """Work that others began, for several of them at once: `carried` of each, b"" for those that are not traced. Only
+    looked at where anything is traced.
+    """
+    if _tracer is None:
         return NOTHING
     spans = [span for trace in traces if trace and (span := _tracer.joined(name, trace)) is not None]
     return _Spans(_tracer, spans) if spans else NOTHING

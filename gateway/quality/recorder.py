@@ -65,7 +65,7 @@ class Recorder:
         rows = 0
         for outcome in outcomes:
             if not isinstance(outcome, int):
-                rows += len(outcome.evidence.subject)
+                rows += len(outcome.evidence)
         if rows <= self._room:
             self._room -= rows
             pending.append(Answers(question, sources, outcomes))

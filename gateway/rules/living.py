@@ -14,11 +14,11 @@ import functools
 from collections.abc import Mapping, Sequence
 from datetime import date
 from operator import neg
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gateway.rules.book import RuleBook
 from gateway.rules.changes import may_age_out
-from gateway.rules.disclosure import ReferencedEvidence, told_references
+from gateway.rules.disclosure import told_references
 from gateway.rules.identity import province_of
 from gateway.rules.kinds import DEPARTMENT_SLOTS, STRENGTH_SLOTS, RowClass
 from gateway.rules.purposes import Precision, Rows
@@ -35,23 +35,34 @@ ROWS_AT_MOST: Final = 64
 _OUTCOMES: Final = tuple(zip(STATUSES.tolist(), CODES.tolist(), strict=True))
 
 
-class Reason(NamedTuple):
-    """The reason for the grade, as a row of ReasonColumns."""
+class ListedEvidence(Protocol):
+    """Evidence as plain numbers, as `adapters.contract.Evidence`."""
 
+    @property
+    def source_reference(self) -> Sequence[str]:
+        """As in EvidenceColumns of the contract."""
+        ...
+
+    def lists(self) -> Sequence[Sequence[int]]:
+        """Subject, kind, department, region, observed_on, available_on, strength, detail, from_on and until_on."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+class Living(NamedTuple):
+    """A living person's row, as in `Grades`: no flags, and nothing that decided. From `code` on it is the only reason,
+    as a row of ReasonColumns.
+    """
+
+    status: int
+    last_trace_on: int
+    valid_until_on: int
     code: int
     department: int
     kind: int
     on: int
     number: int
-
-
-class Living(NamedTuple):
-    """A living person's row, as in `Grades`: no flags, and nothing that decided. `reason` is the only one."""
-
-    status: int
-    last_trace_on: int
-    valid_until_on: int
-    reason: Reason
 
 
 class Told(NamedTuple):
@@ -95,7 +106,7 @@ def _tables(book: RuleBook) -> _Tables:
 
 
 def grade_living(
-    book: RuleBook, evidence: ReferencedEvidence, *, benefit: int, born_on: int, as_of_on: int, since_on: int = 0
+    book: RuleBook, evidence: ListedEvidence, *, benefit: int, born_on: int, as_of_on: int, since_on: int = 0
 ) -> Living | None:
     """Grade one person whom some source knows, under no other name and by no further number, by all that is known.
 
@@ -110,19 +121,19 @@ def grade_living(
     Returns:
         What `grade` comes to; None: it has to.
     """
-    if not 0 < as_of_on <= LAST_DAY or len(evidence.subject) > ROWS_AT_MOST:
+    if not 0 < as_of_on <= LAST_DAY or len(evidence) > ROWS_AT_MOST:
         return None
     if may_age_out(book, benefit, born_on, since_on, as_of_on):
         return None
-    days = _days(evidence, as_of_on)
-    if days is None:
+    _, kinds, whose, _, days, available_on, strengths, _, from_on, until_on = evidence.lists()
+    if any(from_on) or any(until_on) or (days and not _past(days, available_on, as_of_on)):
         return None
     tables, rule = _tables(book), book.grading
     percent, trace_of = tables.age_percent, tables.traces.get
     oldest, for_strong, for_medium = len(percent) - 1, rule.strong_anchor_strength, rule.medium_anchor_strength
     best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
-    keys = zip(evidence.kind.tolist(), evidence.department.tolist(), evidence.strength.tolist(), strict=True)
+    keys = zip(kinds, whose, strengths, strict=True)
     for day, trace in zip(days, map(trace_of, keys), strict=True):
         if trace is None:
             return None
@@ -158,58 +169,43 @@ def grade_living(
     elif status == words.SURVIVAL_STATUS_ALIVE_MEDIUM and code in BY_REAL_NAME:
         until = min(until, told_on + rule.medium_anchor_days)
     number = departments if code in DEPARTMENTS_TOLD else 0
-    return Living(status, told_by(newest)[2], until, Reason(code, told_department, told_kind, told_on, number))
+    return Living(status, told_by(newest)[2], until, code, told_department, told_kind, told_on, number)
 
 
-def _days(evidence: ReferencedEvidence, as_of_on: int) -> list[int] | None:
-    """The days of the rows; None: one is not past or not known by then, or has a span."""
-    days: list[int] = evidence.observed_on.tolist()
-    if any(evidence.from_on.tolist()) or any(evidence.until_on.tolist()):
-        return None
-    if days and (min(days) <= 0 or max(days) > as_of_on or max(evidence.available_on.tolist()) > as_of_on):
-        return None
-    return days
+def _past(days: Sequence[int], available_on: Sequence[int], as_of_on: int) -> bool:
+    """Whether all of these rows are past, and known by then."""
+    return min(days) > 0 and max(days) <= as_of_on and max(available_on) <= as_of_on
 
 
 def tell_living(book: RuleBook, purpose: int, living: Living) -> Living:
     """What of the row a purpose may be told: the day last seen and the trace of the reason, or not."""
-    allowed, (status, last_trace_on, until, reason) = book.disclosure(purpose), living
-    code, department, kind, on, number = reason
+    allowed, (status, last_trace_on, until, code, department, kind, on, number) = book.disclosure(purpose), living
     if code in TRACE_CODES:
         if allowed.traces == Rows.ALL:
-            reason = Reason(code, department, kind, _told_day(on, allowed.trace_dates), number)
+            on = _told_day(on, allowed.trace_dates)
         else:
-            reason = Reason(code, 0, 0, 0, number)
-    return Living(status, last_trace_on if allowed.last_trace else 0, until, reason)
+            department = kind = on = 0
+    return Living(status, last_trace_on if allowed.last_trace else 0, until, code, department, kind, on, number)
 
 
-def tell_traces(book: RuleBook, purpose: int, evidence: ReferencedEvidence, limit: int) -> Told | None:
+def tell_traces(book: RuleBook, purpose: int, evidence: ListedEvidence, limit: int) -> Told | None:
     """The newest `limit` rows of a person whom `grade_living` graded, as a purpose may be told; None: none may.
 
     Traces after a death, which is all that some purposes are told, are none of somebody who lives.
     """
-    allowed, count = book.disclosure(purpose), len(evidence.subject)
+    allowed, count = book.disclosure(purpose), len(evidence)
     if allowed.traces != Rows.ALL or not limit or not count:
         return None
     # By day, the newest first, then kind, department and place: no two rows are in one place.
-    rows_of = zip(
-        map(neg, evidence.observed_on.tolist()),
-        evidence.kind.tolist(),
-        evidence.department.tolist(),
-        range(count),
-        evidence.region.tolist(),
-        evidence.available_on.tolist(),
-        evidence.strength.tolist(),
-        evidence.detail.tolist(),
-        strict=True,
-    )
+    _, kinds, whose, places, days, available_on, strengths, details, _, _ = evidence.lists()
+    rows_of = zip(map(neg, days), kinds, whose, range(count), places, available_on, strengths, details, strict=True)
     newest, kind, department, rows, region, available, strength, detail = zip(*sorted(rows_of)[:limit], strict=True)
-    dates, places = allowed.trace_dates, allowed.trace_region
+    dates, precision = allowed.trace_dates, allowed.trace_region
     nothing = [0] * len(rows)
     return Told(
         kind=kind,
         department=department,
-        region=[_told_place(place, places) for place in region] if places != Precision.NONE else nothing,
+        region=[_told_place(place, precision) for place in region] if precision != Precision.NONE else nothing,
         observed_on=[_told_day(-day, dates) for day in newest] if dates != Precision.NONE else nothing,
         available_on=available if dates == Precision.EXACT else nothing,
         strength=strength,

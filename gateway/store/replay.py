@@ -80,22 +80,22 @@ class _Claim:
         self._written: asyncio.Future[bool] | None = None
 
     def submit(self) -> None:
-        """Have it written down.
+        """Have it written down with what is submitted next, or by itself after 20 ms.
 
         Raises:
             StoreError: too much is waiting, or the store is closed; the message may be tried again.
         """
-        self._written = self._write()
+        self._written = self._write(behind=True)
         self._written.add_done_callback(self._ended)
 
     async def accepted(self) -> None:
-        """Return when it is on the disk.
+        """Return when it is on the disk; what was not submitted is written now.
 
         Raises:
             EnvelopeError: ENVELOPE_REPLAYED; it was there already.
             StoreError: it could not be written down, and is not accepted.
         """
-        written = self._write() if self._written is None else self._written
+        written = self._write(behind=False) if self._written is None else self._written
         try:
             fresh = await written
         except StoreError:
@@ -109,9 +109,9 @@ class _Claim:
         if not written.cancelled() and written.exception() is not None:
             self._guard.forget(self._admission)
 
-    def _write(self) -> asyncio.Future[bool]:
+    def _write(self, *, behind: bool) -> asyncio.Future[bool]:
         try:
-            return self._guard.write(self._admission)
+            return self._guard.write(self._admission, behind=behind)
         except StoreError:
             self._guard.forget(self._admission)
             raise
@@ -154,9 +154,11 @@ class DurableReplayGuard:
         self._remember(key)
         return _Claim(self, (sender, message_id, expires_at_ms))
 
-    def write(self, admission: _Admission) -> asyncio.Future[bool]:
-        """Write a claimed message with what is submitted next; whether it was new."""
-        return self._writer.submit(self._admissions, admission, more=True)
+    def write(self, admission: _Admission, *, behind: bool) -> asyncio.Future[bool]:
+        """Write a claimed message; whether it was new. `behind`: something is submitted right after it, and takes it
+        along.
+        """
+        return self._writer.submit(self._admissions, admission, more=True, behind=behind)
 
     def forget(self, admission: _Admission) -> None:
         """A message could not be written down: it may be tried again."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ import pytest
 from gateway.clock import FakeClock
 from gateway.errors import EnvelopeError
 from gateway.exchange.replay import ReplayGuard, admit
-from gateway.store import replay
+from gateway.pacing import LONGEST_S
+from gateway.store import replay, writer
 from gateway.store.engine import Store
 from tests.mutants import without
 from tests.unit.exchange.replay_contract import ReplayGuardContract
@@ -45,6 +48,12 @@ async def main(state, member, expires_ms, now_ms):
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 """
+
+
+def on_disk(state: Path, message_id: bytes) -> bool:
+    """Whether another connection finds a message in the table."""
+    with contextlib.closing(sqlite3.connect(state / "wugan.db")) as other:
+        return other.execute("SELECT 1 FROM replay_guard WHERE message_id = ?", (message_id,)).fetchone() is not None
 
 
 class TestDurableReplayGuard(ReplayGuardContract):
@@ -165,6 +174,41 @@ async def test_a_message_that_could_not_be_written_down_may_be_tried_again_whoev
     blocker.execute("ALTER TABLE elsewhere RENAME TO replay_guard")
     blocker.close()
     await admit(store.replay, MEMBER, message_id, EXPIRES_MS, NOW_MS)
+
+
+async def test_a_claim_that_nothing_follows_is_written_by_itself_after_20_ms_and_not_accepted_before(
+    store: Store, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    due: list[tuple[float, Callable[[], None]]] = []
+    handle = loop.call_later(0, int)
+    monkeypatch.setattr(loop, "call_later", lambda *told: [due.append(told), handle][-1])
+    monkeypatch.setattr(writer, "when_idle", None)  # what is submitted next looks for an idle round
+    message_id = new_id()
+    held = store.replay.claim(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    held.submit()
+    accepted = asyncio.create_task(held.accepted())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not accepted.done()
+    assert not on_disk(state, message_id)
+    ((delay_s, act),) = due
+    assert delay_s == LONGEST_S
+    act()
+    await accepted
+    assert on_disk(state, message_id)
+
+
+async def test_a_claim_goes_to_the_disk_with_the_record_that_follows_it(
+    store: Store, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = new_id()
+    held = store.replay.claim(MEMBER, message_id, EXPIRES_MS, NOW_MS)
+    held.submit()
+    await store.audit.record(event())
+    assert on_disk(state, message_id)
+    monkeypatch.setattr(store.replay, "write", None)  # it is not written twice
+    await held.accepted()
 
 
 async def test_messages_are_forgotten_only_after_their_time_and_twice_the_skew(store: Store, state: Path) -> None:
