@@ -46,7 +46,8 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
     response.as_of = day_text(checked.as_of_on)
     response.partial = found.partial
     for name, zh, en in found.reasons:
-        response.reasons.add(name=name, zh=zh, en=en)
+        reason = response.reasons.add()
+        reason.name, reason.zh, reason.en = name, zh, en
     for result in checked.results:
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
@@ -109,22 +110,18 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
         if since or until:
             row.from_on, row.until_on = day_text(since, month=month), day_text(until, month=month)
     for source in findings.sources[:]:
-        response.sources.add(
-            member_id=member_id,
-            adapter_id=source.adapter_id,
-            department=source.department,
-            outcome=source.outcome,
-            complete_until=day_text(source.complete_until_on),
-        )
+        shown = response.sources.add()
+        shown.member_id = member_id
+        shown.adapter_id = source.adapter_id
+        shown.department = source.department
+        shown.outcome = source.outcome
+        shown.complete_until = day_text(source.complete_until_on)
 
 
 def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, member: Named) -> None:
-    about = response.answers.add(
-        member_id=member.member_id,
-        member_name_zh=member.name_zh,
-        member_name_en=member.name_en,
-        followed=result.followed,
-    )
+    about = response.answers.add()
+    about.member_id, about.member_name_zh, about.member_name_en = member.member_id, member.name_zh, member.name_en
+    about.followed = result.followed
     if (why := result.error or result.lacking) is not None:
         about.message_zh, about.message_en = why.zh, why.en
     if result.answer is None:
