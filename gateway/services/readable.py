@@ -31,7 +31,6 @@ _FAR_MS: Final = 1 << 47
 
 def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
-    answered = [result.answer.findings for result in checked.results if result.answer is not None]
     response = agency_pb2.CheckResponse()  # filled in where it is: by arguments it would take twice as long
     response.status = found.status  # type: ignore[assignment]  # numbers of the contract, here and below
     if found.flags:
@@ -39,25 +38,32 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
     response.proposal = found.proposal  # type: ignore[assignment]
     response.effective_month = found.effective_month
     response.decided_on = day_text(found.decided_on)
-    # The newest trace may come from a member that tells only its month.
-    by_month = words.DATE_PRECISION_MONTH in [findings.last_trace_date for findings in answered]
-    response.last_trace_on = day_text(found.last_trace_on, month=by_month)
     response.valid_until = day_text(found.valid_until_on)
     response.as_of = day_text(checked.as_of_on)
     response.partial = found.partial
     for name, zh, en in found.reasons:
         reason = response.reasons.add()
         reason.name, reason.zh, reason.en = name, zh, en
+    by_month = False
+    linked: list[str] = []
+    held: list[Held] = []
     for result in checked.results:
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
-            _add_rows(response, result.member_id, result.answer.findings)
-    if linked := [number for each in answered if each.HasField("links") for number in each.links.id_number[:]]:
+            findings = result.answer.findings
+            _add_rows(response, result.member_id, findings)
+            by_month = by_month or findings.last_trace_date == words.DATE_PRECISION_MONTH
+            if findings.HasField("links"):
+                linked += findings.links.id_number[:]
+        if result.held is not None:
+            held.append(result.held)
+    # The newest trace may come from a member that tells only its month.
+    response.last_trace_on = day_text(found.last_trace_on, month=by_month)
+    if linked:
         response.linked_id_numbers.extend(dict.fromkeys(linked))
     if len(checked.results) > 1:  # each member's own rows come newest first
         response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
     _set_time(response.made_at, checked.made_at_ms)
-    held = [result.held for result in checked.results if result.held is not None]
     if held:
         response.from_cache = True
         response.stale = any(result.outdated for result in checked.results)
