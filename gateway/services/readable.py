@@ -6,13 +6,12 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import WuganError
-from gateway.federation.answers import EVIDENCE
+from gateway.federation.answers import EVIDENCE, PartnerAnswer
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
@@ -20,11 +19,10 @@ from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.late import Named
 from wugan.agency.v1 import agency_pb2
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
-_COLUMNS: Final = attrgetter(*EVIDENCE)
+_NO_EVIDENCE: Final[Sequence[Sequence[Any]]] = ((),) * (1 + len(EVIDENCE))
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
@@ -51,7 +49,7 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
             findings = result.answer.findings
-            _add_rows(response, result.member_id, findings)
+            _add_rows(response, result.answer)
             by_month = by_month or findings.last_trace_date == words.DATE_PRECISION_MONTH
             if findings.HasField("links"):
                 linked += findings.links.id_number[:]
@@ -90,13 +88,14 @@ def _set_time(stamp: Timestamp, at_ms: int) -> None:
     stamp.seconds, stamp.nanos = at_ms // 1000, at_ms % 1000 * 1_000_000
 
 
-def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
+def _add_rows(response: agency_pb2.CheckResponse, answer: PartnerAnswer) -> None:
     """Evidence and sources of one member's findings."""
+    member_id, findings = answer.member_id, answer.findings
     traces_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
     events_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
-        *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
+        *[column[:] for column in answer.columns.said.get("evidence", _NO_EVIDENCE)[1:]], strict=True
     ):
         month = events_by_month if kind >= FIRST_EVENT else traces_by_month
         row = add()
@@ -139,7 +138,7 @@ def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, memb
     findings = result.answer.findings
     if 0 < (made_at_ms := findings.made_at_ms) < _FAR_MS:
         _set_time(about.made_at, made_at_ms)
-    about.status = findings.status[0]
+    about.status = result.answer.columns.dense[0][0]  # type: ignore[assignment]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
     shown, proof = about.proof, result.answer.proof
     shown.header, shown.question_digest, shown.signature = proof.header, proof.question_digest, proof.signature
