@@ -197,7 +197,8 @@ def seal(
     to_sign = frame.signed_bytes(header_bytes, question_digest, count, tree.head(parts.leaves))
     signature = own.signing.sign(to_sign)
     ciphertext = recipient_key.encrypt(frame.pack(signature, question_digest, parts), header_bytes)
-    envelope = wire.Envelope(header=header_bytes, ciphertext=ciphertext)
+    envelope = wire.Envelope()
+    envelope.header, envelope.ciphertext = header_bytes, ciphertext
     return Sealed(envelope, header, message_id, suite.digest(to_sign), signature, count)
 
 

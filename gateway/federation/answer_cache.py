@@ -252,7 +252,7 @@ class AnswerCache:
             return
         held = Held(
             key,
-            answer,
+            answer._replace(read=None),  # an object for each column takes more memory than the message
             received_at_ms=now_ms,
             cacheable_until_ms=until,
             stale_until_ms=stale_until if stale_until > until else 0,

@@ -55,13 +55,41 @@ _SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]
 """Groups of columns that have a row for each thing there is to say; first of whom it is said."""
 
 
+class Columns(NamedTuple):
+    """Columns of findings, read out of the message once: to read one takes longer than most of what is done with it.
+
+    Args:
+        dense: status, flags, decided_on, last_trace_on, valid_until_on: a row for everyone asked about.
+        said: the columns of each group that is there, first of whom a row speaks.
+    """
+
+    dense: tuple[Sequence[int], ...]
+    said: dict[_Group, tuple[Sequence[Any], ...]]
+
+
 class PartnerAnswer(NamedTuple):
-    """A member's findings, and what proves later that it gave them; `message_id` is of the answer."""
+    """A member's findings, and what proves later that it gave them; `message_id` is of the answer.
+
+    `read`: the findings' columns, where they are at hand; `columns` are them in any case.
+    """
 
     member_id: str
     findings: exchange_pb2.Findings
     message_id: bytes
     proof: Proof
+    read: Columns | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """The findings' columns."""
+        return self.read or columns_of(self.findings)
+
+
+def columns_of(findings: exchange_pb2.Findings) -> Columns:
+    """The columns of findings."""
+    # Of a group that is not there all columns are empty.
+    said = {group: columns(getattr(findings, group)) for group, columns in _SPARSE if findings.HasField(group)}
+    return Columns(_DENSE(findings), said)
 
 
 def reasons_in(columns: exchange_pb2.ReasonColumns) -> Reasons:
@@ -90,12 +118,12 @@ def answer_in(
 ) -> PartnerAnswer | WuganError:
     """The answer in a verified part, if it fits its question; else what is wrong with it."""
     try:
-        findings = findings_in(exchange_pb2.Answer.FromString(proof.payload), question)
+        findings, columns = _fitting(exchange_pb2.Answer.FromString(proof.payload), question)
     except DecodeError:
         return unusable("does not parse")
     except WuganError as error:
         return error
-    return PartnerAnswer(member_id, findings, message_id, proof)
+    return PartnerAnswer(member_id, findings, message_id, proof, columns)
 
 
 def findings_in(answer: exchange_pb2.Answer, question: exchange_pb2.Question) -> exchange_pb2.Findings:
@@ -105,36 +133,41 @@ def findings_in(answer: exchange_pb2.Answer, question: exchange_pb2.Question) ->
         RefusedError: the member refused the question.
         PartnerError: PARTNER_FAULTY; the answer does not fit, and nothing of it may be used.
     """
+    findings, _ = _fitting(answer, question)
+    return findings
+
+
+def _fitting(answer: exchange_pb2.Answer, question: exchange_pb2.Question) -> tuple[exchange_pb2.Findings, Columns]:
+    """The same, with their columns."""
     if answer.context != question.context:
         raise unusable("is for another context")
     if answer.HasField("refusal"):
         raise _refused(answer.refusal)
     findings, people = answer.findings, len(question.subjects.id_number)
-    check_findings(findings, people)
+    columns = check_findings(findings, people)
     if question.as_of_on and findings.as_of_on != question.as_of_on:
         raise unusable("is as of another day")
-    if len(findings.evidence.subject) > question.evidence_limit * people:
+    if "evidence" in columns.said and len(columns.said["evidence"][0]) > question.evidence_limit * people:
         raise unusable("holds more evidence than was asked for")
-    return findings
+    return findings, columns
 
 
-def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
+def check_findings(findings: exchange_pb2.Findings, subjects: int) -> Columns:
     """Check that findings fit a question about so many people: column lengths, row numbers, known words.
+
+    Returns:
+        Their columns.
 
     Raises:
         PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
     """
-    dense = _DENSE(findings)
+    columns = dense, said = columns_of(findings)
     if set(map(len, dense)) != {subjects}:
         raise unusable("has columns of a wrong length")
-    said: dict[_Group, tuple[Sequence[Any], ...]] = {}
-    for group, columns_of in _SPARSE:
-        if not findings.HasField(group):
-            continue  # then all its columns are empty
-        columns = said[group] = columns_of(getattr(findings, group))
-        if len(set(map(len, columns))) != 1:
+    for group in said.values():
+        if len(set(map(len, group))) != 1:
             raise unusable("has columns of a wrong length")
-        rows = columns[0]
+        rows = group[0]
         if rows and _largest(rows) >= subjects:
             raise unusable("speaks of people who were not asked about")
     if findings.partial and any(_largest(source.unreadable_subject) >= subjects for source in findings.sources[:]):
@@ -153,6 +186,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> None:
         raise unusable("refuses for a reason this version does not know")
     if (_without(dense[0]) if 0 in statuses else set()) != set(refused[:]):
         raise unusable("leaves people without status or refusal, or gives both")
+    return columns
 
 
 def _check_reasons(findings: exchange_pb2.Findings, columns: Sequence[Sequence[Any]]) -> None:

@@ -42,6 +42,8 @@ _SILENT: Final = 4.0
 nothing of it, and would only have everybody else's questions wait for another."""
 
 
+_ID_FOLLOWS: Final = exchange_pb2.Question(question_id=bytes(QUESTION_ID_BYTES)).SerializeToString().rstrip(b"\0")
+"""Tag and length of a question's id."""
 _END: Final = attrgetter("end")
 
 
@@ -92,13 +94,11 @@ class Asking:
             question: without an id.
             end: time of the event loop by which the answer must be there.
         """
-        # It says where it is traced too, which is no part of what makes two questions the same.
-        more = exchange_pb2.Question()
-        more.question_id = RANDOMNESS.take(QUESTION_ID_BYTES)
-        if trace := tracing.carried():
-            more.trace = trace
         # Serialized messages one after another are one message: the question is not serialized a second time for it.
-        self.payload = question + more.SerializeToString()
+        self.payload = question + _ID_FOLLOWS + RANDOMNESS.take(QUESTION_ID_BYTES)
+        # It says where it is traced too, which is no part of what makes two questions the same.
+        if trace := tracing.carried():
+            self.payload += exchange_pb2.Question(trace=trace).SerializeToString()
         self.end = end
 
 

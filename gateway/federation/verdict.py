@@ -7,17 +7,17 @@ Refuses: judging; `gateway.rules` does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, SupportsInt
 
 import numpy as np
 
-from gateway.federation.answers import codes_by_month, reasons_in
+from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
 from gateway.federation.checked import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import FlagDays, month_text, propose, start_not_used, start_unknown
 from gateway.rules.merge import merge
-from gateway.rules.reasons import ReasonCode, Reasons
+from gateway.rules.reasons import ReasonCode
 from gateway.rules.wording import fill, reason_texts
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
@@ -67,26 +67,29 @@ class Verdict(NamedTuple):
 
 def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -> Verdict:
     """The verdict on the one recipient of a check; `since_on`: first day of the benefit, 0: not known."""
-    answered: list[exchange_pb2.Findings] = []
+    answers: list[PartnerAnswer] = []
     lacking = outdated = False
     for result in checked.results:
         if result.answer is not None:
-            answered.append(result.answer.findings)
+            answers.append(result.answer)
         lacking = lacking or result.lacking is not None
         outdated = outdated or result.outdated
     # One member's answer is its own merge (a property the rules' tests hold), and by far the most frequent case.
-    one = answered[0] if len(checked.results) == len(answered) == 1 else None
+    row = _alone(answers[0]) if len(checked.results) == len(answers) == 1 else None
     # Only an identity conflict is left to the merge, which holds the member to what one means.
-    row = _alone(one) if one is not None and not one.flags[0] & _IDENTITY else _merged(book, checked)
+    if row is None or row.flags & _IDENTITY:
+        row = _merged(book, checked)
     reasons = list(row.reasons)
     days: tuple[int, ...] = ()
     if row.flags:
-        days = _flag_days(book, answered, since_on)
-    for found in answered:
-        texts = {text.code: text for text in found.reason_texts[:]}
-        reasons += _tell(book, found.reasons, texts, codes_by_month(found))
+        days = _flag_days(book, [answer.findings for answer in answers], since_on)
+    for answer in answers:
+        said = answer.columns.said
+        if "reasons" in said:
+            texts = {text.code: text for text in answer.findings.reason_texts[:]}
+            reasons += _tell(book, said["reasons"][1:], texts, codes_by_month(answer.findings))
     if since_on or row.flags:  # else, most often, nothing depends on the start
-        reasons += _told_of_start(book, checked, answered, benefit, row.flags, since_on)
+        reasons += _told_of_start(book, checked, answers, benefit, row.flags, since_on)
     proposal, effective_month = _propose(
         book, benefit, row.status, row.flags, row.decided_on, days, checked.as_of_on, since_on
     )
@@ -119,15 +122,9 @@ class _Row(NamedTuple):
     reasons: tuple[Told, ...] = ()
 
 
-def _alone(found: exchange_pb2.Findings) -> _Row:
-    return _Row(
-        found.status[0],
-        found.flags[0],
-        found.decided_on[0],
-        found.last_trace_on[0],
-        found.valid_until_on[0],
-        found.partial,
-    )
+def _alone(answer: PartnerAnswer) -> _Row:
+    status, flags, decided_on, last_trace_on, valid_until_on = answer.columns.dense
+    return _Row(status[0], flags[0], decided_on[0], last_trace_on[0], valid_until_on[0], answer.findings.partial)
 
 
 def _merged(book: RuleBook, checked: Checked) -> _Row:
@@ -145,7 +142,8 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
         valid_until_on=np.array(column("valid_until_on"), np.int32),
         partial=np.array([[found is None or found.partial] for found in findings], np.bool_),
     )
-    texts = {text.code: text for text in reason_texts(book, merged.reasons.code.tolist())}
+    told = merged.reasons
+    texts = {text.code: text for text in reason_texts(book, told.code.tolist())}
     return _Row(
         int(merged.status[0]),
         int(merged.flags[0]),
@@ -153,7 +151,7 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
         int(merged.last_trace_on[0]),
         int(merged.valid_until_on[0]),
         bool(merged.partial[0]),
-        tuple(_tell(book, merged.reasons, texts)),
+        tuple(_tell(book, (told.code, told.department, told.kind, told.on, told.number), texts)),
     )
 
 
@@ -168,7 +166,7 @@ def _flag_days(book: RuleBook, answered: Sequence[exchange_pb2.Findings], since_
 def _told_of_start(
     book: RuleBook,
     checked: Checked,
-    answered: Sequence[exchange_pb2.Findings],
+    answers: Sequence[PartnerAnswer],
     benefit: int,
     flags: int,
     since_on: int,
@@ -178,7 +176,7 @@ def _told_of_start(
     paid, since = np.array([benefit], np.int32), np.array([since_on], np.int32)
     if not since_on and start_unknown(book, paid, np.array([flags], np.uint32), since)[0]:
         codes.append(ReasonCode.BENEFIT_START_UNKNOWN)
-    unused = since_on and not all(found.benefit_since_used for found in answered)
+    unused = since_on and not all(answer.findings.benefit_since_used for answer in answers)
     if unused and start_not_used(book, paid, since, checked.as_of_on)[0]:
         codes.append(ReasonCode.BENEFIT_START_NOT_USED)
     return [Told(text.name, text.zh, text.en) for text in reason_texts(book, codes)]
@@ -222,20 +220,16 @@ class _Text(Protocol):
 
 def _tell(
     book: RuleBook,
-    reasons: Reasons | exchange_pb2.ReasonColumns,
+    columns: Sequence[Iterable[SupportsInt]],
     texts: Mapping[int, _Text],
     by_month: Collection[int] = (),
 ) -> list[Told]:
-    """The reasons about the one recipient as sentences, in their order; the texts are the answering side's own."""
+    """The reasons about the one recipient as sentences, in their order; the texts are the answering side's own.
+
+    `columns`: code, department, kind, on, number.
+    """
     told = []
-    rows = zip(
-        *[
-            map(int, column[:])
-            for column in (reasons.code, reasons.department, reasons.kind, reasons.on, reasons.number)
-        ],
-        strict=True,
-    )
-    for code, department, kind, on, number in rows:
+    for code, department, kind, on, number in zip(*[map(int, column) for column in columns], strict=True):
         text = texts[code]
         month, zh, en = code in by_month, text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]
         zh = fill(book, zh, "zh", department=department, kind=kind, on=on, number=number, month=month)

@@ -6,13 +6,12 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import WuganError
-from gateway.federation.answers import EVIDENCE
+from gateway.federation.answers import EVIDENCE, PartnerAnswer
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
@@ -20,18 +19,16 @@ from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.late import Named
 from wugan.agency.v1 import agency_pb2
-from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
-_COLUMNS: Final = attrgetter(*EVIDENCE)
+_NO_EVIDENCE: Final[Sequence[Sequence[Any]]] = ((),) * (1 + len(EVIDENCE))
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
 
 def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> agency_pb2.CheckResponse:
     """What came of a check as an agency reads it; `members`: those who were asked, by id."""
-    answered = [result.answer.findings for result in checked.results if result.answer is not None]
     response = agency_pb2.CheckResponse()  # filled in where it is: by arguments it would take twice as long
     response.status = found.status  # type: ignore[assignment]  # numbers of the contract, here and below
     if found.flags:
@@ -39,24 +36,32 @@ def readable(checked: Checked, found: Verdict, members: Mapping[str, Named]) -> 
     response.proposal = found.proposal  # type: ignore[assignment]
     response.effective_month = found.effective_month
     response.decided_on = day_text(found.decided_on)
-    # The newest trace may come from a member that tells only its month.
-    by_month = words.DATE_PRECISION_MONTH in [findings.last_trace_date for findings in answered]
-    response.last_trace_on = day_text(found.last_trace_on, month=by_month)
     response.valid_until = day_text(found.valid_until_on)
     response.as_of = day_text(checked.as_of_on)
     response.partial = found.partial
     for name, zh, en in found.reasons:
-        response.reasons.add(name=name, zh=zh, en=en)
+        reason = response.reasons.add()
+        reason.name, reason.zh, reason.en = name, zh, en
+    by_month = False
+    linked: list[str] = []
+    held: list[Held] = []
     for result in checked.results:
         _add_province(response, result, members[result.member_id])
         if result.answer is not None:
-            _add_rows(response, result.member_id, result.answer.findings)
-    if linked := [number for each in answered if each.HasField("links") for number in each.links.id_number[:]]:
+            findings = result.answer.findings
+            _add_rows(response, result.answer)
+            by_month = by_month or findings.last_trace_date == words.DATE_PRECISION_MONTH
+            if findings.HasField("links"):
+                linked += findings.links.id_number[:]
+        if result.held is not None:
+            held.append(result.held)
+    # The newest trace may come from a member that tells only its month.
+    response.last_trace_on = day_text(found.last_trace_on, month=by_month)
+    if linked:
         response.linked_id_numbers.extend(dict.fromkeys(linked))
     if len(checked.results) > 1:  # each member's own rows come newest first
         response.evidence.sort(key=lambda row: (row.observed_on, row.kind), reverse=True)
     _set_time(response.made_at, checked.made_at_ms)
-    held = [result.held for result in checked.results if result.held is not None]
     if held:
         response.from_cache = True
         response.stale = any(result.outdated for result in checked.results)
@@ -83,13 +88,14 @@ def _set_time(stamp: Timestamp, at_ms: int) -> None:
     stamp.seconds, stamp.nanos = at_ms // 1000, at_ms % 1000 * 1_000_000
 
 
-def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exchange_pb2.Findings) -> None:
+def _add_rows(response: agency_pb2.CheckResponse, answer: PartnerAnswer) -> None:
     """Evidence and sources of one member's findings."""
+    member_id, findings = answer.member_id, answer.findings
     traces_by_month = findings.trace_dates == words.DATE_PRECISION_MONTH
     events_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
-        *[column[:] for column in _COLUMNS(findings.evidence)], strict=True
+        *[column[:] for column in answer.columns.said.get("evidence", _NO_EVIDENCE)[1:]], strict=True
     ):
         month = events_by_month if kind >= FIRST_EVENT else traces_by_month
         row = add()
@@ -109,22 +115,18 @@ def _add_rows(response: agency_pb2.CheckResponse, member_id: str, findings: exch
         if since or until:
             row.from_on, row.until_on = day_text(since, month=month), day_text(until, month=month)
     for source in findings.sources[:]:
-        response.sources.add(
-            member_id=member_id,
-            adapter_id=source.adapter_id,
-            department=source.department,
-            outcome=source.outcome,
-            complete_until=day_text(source.complete_until_on),
-        )
+        shown = response.sources.add()
+        shown.member_id = member_id
+        shown.adapter_id = source.adapter_id
+        shown.department = source.department
+        shown.outcome = source.outcome
+        shown.complete_until = day_text(source.complete_until_on)
 
 
 def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, member: Named) -> None:
-    about = response.answers.add(
-        member_id=member.member_id,
-        member_name_zh=member.name_zh,
-        member_name_en=member.name_en,
-        followed=result.followed,
-    )
+    about = response.answers.add()
+    about.member_id, about.member_name_zh, about.member_name_en = member.member_id, member.name_zh, member.name_en
+    about.followed = result.followed
     if (why := result.error or result.lacking) is not None:
         about.message_zh, about.message_en = why.zh, why.en
     if result.answer is None:
@@ -136,7 +138,7 @@ def _add_province(response: agency_pb2.CheckResponse, result: MemberResult, memb
     findings = result.answer.findings
     if 0 < (made_at_ms := findings.made_at_ms) < _FAR_MS:
         _set_time(about.made_at, made_at_ms)
-    about.status = findings.status[0]
+    about.status = result.answer.columns.dense[0][0]  # type: ignore[assignment]
     about.rules_version, about.rules_digest = findings.rules_version, findings.rules_digest
     shown, proof = about.proof, result.answer.proof
     shown.header, shown.question_digest, shown.signature = proof.header, proof.question_digest, proof.signature

@@ -124,6 +124,13 @@ async def test_it_is_given_until_its_author_says_and_no_millisecond_longer(world
     assert await world.found(asked_about()) is None
 
 
+async def test_what_is_held_holds_no_columns_beside_the_message(world: CacheWorld) -> None:
+    answer = world.answer(asked_about())
+    await world.keep(asked_about(), answer)
+    world.cache.put(asked_about(), answer._replace(read=answer.columns), world.cache.mark, 5.0)
+    assert await world.found(asked_about()) == answer._replace(read=None)
+
+
 async def test_an_author_that_allows_ever_so_long_is_cut_to_thirty_days(world: CacheWorld) -> None:
     await world.take(asked_about(), for_ms=10**15)
     world.clock.advance(30 * 86_400 - 1)

@@ -20,6 +20,7 @@ from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import verify_proof
 from gateway.exchange.keys import VerifyKey
 from gateway.exchange.question import MAX_FACES
+from gateway.federation.answers import columns_of
 from gateway.federation.directory import Directory
 from gateway.federation.partners import Asking, PartnerAnswer, Partners, check_findings
 from gateway.status import to_status
@@ -620,3 +621,12 @@ async def test_a_member_taken_out_of_the_directory_while_it_answers_is_not_belie
     with pytest.raises(PartnerError) as caught:
         await partners.ask(B.member_id, to_ask(question()), 5.0)
     assert caught.value.code == "PARTNER_FAULTY"
+
+
+async def test_columns_that_were_checked_come_with_the_answer_and_are_those_of_its_findings() -> None:
+    federation = Federation()
+    federation.at(B, answering(federation, B, replying(findings=findings(STRONG))))
+    answer = await ask(federation)
+    assert answer.read is not None
+    assert answer.columns is answer.read
+    assert answer.read == answer._replace(read=None).columns == columns_of(answer.findings)

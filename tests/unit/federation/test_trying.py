@@ -15,6 +15,7 @@ from gateway import coalescing
 from gateway.clock import FakeClock
 from gateway.errors import PartnerError, RefusedError, WuganError
 from gateway.exchange.envelope import Sealed
+from gateway.exchange.question import QUESTION_ID_BYTES
 from gateway.federation.directory import Directory, Gateway
 from gateway.federation.partners import Asking, PartnerAnswer, Partners
 from gateway.federation.trying import Told
@@ -152,6 +153,22 @@ async def test_two_questions_about_the_same_person_are_not_the_same_question() -
     await ask(partners)
     await ask(partners)
     assert len({each.question_id for each in b.questions}) == 2
+
+
+@pytest.mark.parametrize("trace", [b"", b"t" * 25])
+async def test_a_question_is_sent_in_the_bytes_that_protobuf_makes_of_it(
+    trace: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "carried", lambda: trace)
+    asked = exchange_pb2.Question.FromString(question().SerializeToString())
+    asking = to_ask(asked)
+    asking.begin(asked.SerializeToString(), 1.0)
+    sent = exchange_pb2.Question.FromString(asking.payload)
+    assert len(sent.question_id) == QUESTION_ID_BYTES
+    more = exchange_pb2.Question(question_id=sent.question_id, trace=trace)
+    assert asking.payload == asked.SerializeToString() + more.SerializeToString()
+    asked.MergeFrom(more)
+    assert sent == asked
 
 
 async def test_the_question_as_it_was_asked_is_not_changed_by_sending_it() -> None:

@@ -13,7 +13,7 @@ from gateway.rules.kinds import FIRST_EVENT
 from gateway.rules.wording import day_text
 from gateway.services.readable import readable
 from tests.unit.rules.rules_world import BOOK, EMPLOYEE, TODAY, civil
-from tests.unit.services.gateways_world import B, findings
+from tests.unit.services.gateways_world import B, C, findings
 from wugan.adapter.v1 import columns_pb2
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import exchange_pb2
@@ -61,3 +61,37 @@ def test_who_tells_no_evidence_has_no_rows() -> None:
     assert not response.sources
     assert not response.linked_id_numbers
     assert [each.member_id for each in response.answers] == [B.member_id]
+
+
+def shown_of_two(first: exchange_pb2.Findings, second: exchange_pb2.Findings) -> agency_pb2.CheckResponse:
+    results = [
+        MemberResult(
+            party.member_id,
+            (),
+            answer=PartnerAnswer(party.member_id, made, b"", Proof(b"", b"", b"", b"", b"", 0, 1, b"")),
+        )
+        for party, made in ((B, first), (C, second))
+    ]
+    checked = Checked(civil(TODAY), 1, tuple(results))
+    members = {party.member_id: party.entry() for party in (B, C)}
+    return readable(checked, verdict(BOOK, checked, EMPLOYEE), members)
+
+
+@given(st.sampled_from([MONTH, DAY]), st.sampled_from([MONTH, DAY]))
+def test_the_last_trace_is_told_by_its_month_where_any_member_tells_no_more(one: int, other: int) -> None:
+    told = [
+        findings(words.SURVIVAL_STATUS_ALIVE_STRONG, last_trace_on=[civil(TODAY)], last_trace_date=precision)
+        for precision in (one, other)
+    ]
+    expected = day_text(civil(TODAY), month=MONTH in (one, other))
+    assert shown_of_two(*told).last_trace_on == expected
+
+
+def test_numbers_that_members_link_are_told_once_each_in_the_order_of_the_members() -> None:
+    told = []
+    for numbers in (["1", "2"], ["2", "3"]):
+        made = findings(words.SURVIVAL_STATUS_ALIVE_STRONG)
+        made.links.subject.extend([0] * len(numbers))
+        made.links.id_number.extend(numbers)
+        told.append(made)
+    assert shown_of_two(*told).linked_id_numbers == ["1", "2", "3"]
