@@ -442,11 +442,13 @@ async def test_an_answer_as_of_another_day_is_faulty() -> None:
 async def test_an_answer_with_more_evidence_than_was_asked_for_is_faulty() -> None:
     federation = Federation()
     made = findings(STRONG)
-    made.evidence.CopyFrom(proper().evidence)
-    made.evidence.subject[0] = 0
+    for _ in range(3):
+        made.evidence.MergeFrom(proper().evidence)
+    made.evidence.subject[:] = [0, 0, 0]
     federation.at(B, answering(federation, B, replying(findings=made)))
-    assert (await ask(federation, evidence_limit=1)).findings.evidence
-    assert (await failure(None, federation, evidence_limit=0)).code == "PARTNER_FAULTY"
+    assert len((await ask(federation, evidence_limit=3)).findings.evidence.kind) == 3
+    for limit in (2, 0):
+        assert (await failure(None, federation, evidence_limit=limit)).code == "PARTNER_FAULTY"
 
 
 async def test_an_answer_to_another_question_is_faulty() -> None:
