@@ -227,23 +227,24 @@ class Departments:
         """A lookup in one adapter, if it is not left alone and has a place: what it found, or why nothing."""
         loop = asyncio.get_running_loop()
         began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
-        found: Found | int = words.SOURCE_OUTCOME_UNAVAILABLE
         bulkhead = source.bulkhead
         try:
             with self.sources.asking(source):
                 if source.breaker.refuses:
                     metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
-                else:
-                    taken = bulkhead.take()
-                    if taken is None:
-                        taken = await bulkhead.enter(end - loop.time())
-                    if taken is None:
-                        metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.OVERLOADED)
-                    else:
-                        try:
-                            found = await self._judged(source, question, end)
-                        finally:
-                            bulkhead.leave(taken)
+                    outcome = words.SOURCE_OUTCOME_UNAVAILABLE
+                    return outcome
+                taken = bulkhead.take()
+                if taken is None:
+                    taken = await bulkhead.enter(end - loop.time())
+                if taken is None:
+                    metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.OVERLOADED)
+                    outcome = words.SOURCE_OUTCOME_UNAVAILABLE
+                    return outcome
+                try:
+                    found = await self._judged(source, question, end)
+                finally:
+                    bulkhead.leave(taken)
             outcome = found if isinstance(found, int) else words.SOURCE_OUTCOME_ANSWERED  # type: ignore[assignment]
             return found
         finally:

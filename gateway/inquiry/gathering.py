@@ -159,11 +159,6 @@ class Gathering:
         self._owner: Int32 | None = None
         if narrowing.apart and subjects.alias_subject:
             subjects, self._owner = _set_apart(subjects)
-            # Of numbers that are judged by themselves, by whose row that is and the number: the row of each; and of
-            # later steps the rows of the same person that are asked about under it, in the order of asking.
-            own = zip(self._owner.tolist(), subjects.id_number, strict=True)
-            self._apart: dict[tuple[int, str], int] = {key: row for row, key in enumerate(own)}
-            self._asked_for: dict[tuple[int, str], list[int]] = {}
         self.subjects: Final = subjects
         """Whom to ask about in the first step: the people of the question, then numbers judged by themselves."""
         count = len(subjects.id_number)
@@ -181,16 +176,23 @@ class Gathering:
         self._rows: NDArray[np.int32] | None = None
         self._asked_columns: tuple[pl.Series, pl.Series] | None = None
         self._numbers: dict[int, set[str]] = {}
-        # Of later steps, by place: the earlier rows of the same person that are asked about under the same number. What
-        # is found once more under it counts where none of these may be told of.
-        self._earlier: dict[int, list[int]]
-        self._again: tuple[tuple[list[list[int]], Evidence], ...] = ()
+        # Where numbers are judged by themselves: the row of each, by whose row that is and the number.
+        self._apart: dict[tuple[int, str], int] = {}
+        if self._owner is not None:
+            self._apart = {
+                key: row for row, key in enumerate(zip(self._owner.tolist(), subjects.id_number, strict=True))
+            }
+        # Of later steps: rows of the same person that are asked about under the same number, in the order of asking.
+        # What is found once more under it counts where none of the earlier ones may be told of.
+        self._asked_for: dict[tuple[int, str], list[int]] = {}
+        self._earlier: dict[int, list[int]] = {}
+        self._again: list[tuple[list[list[int]], Evidence]] = []
         # Of the step under way, a later one: how many are asked about under new numbers, who stand before all others,
         # and whether any source answered. Then: whose numbers nobody answered about, and which sources failed late.
         self._fresh = 0
         self._heard = True
-        self._unheard: frozenset[int] = frozenset()
-        self._failed_late: tuple[tuple[int, SourceReport, Int32], ...] = ()
+        self._unheard: set[int] = set()
+        self._failed_late: list[tuple[int, SourceReport, Int32]] = []
         # By source: whom it cannot read about.
         self._unreadable: dict[int, NDArray[np.bool_]] = {}
         for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
@@ -199,7 +201,7 @@ class Gathering:
         self._conflict = nobody
         self._evidence: list[Evidence] = []
         self._links: dict[tuple[int, str], int] = {}
-        self._faces: tuple[Faces, ...] = ()
+        self._faces: list[Faces] = []
         self._reports: list[SourceReport | None] = [None] * len(descriptions)
 
     def add(self, position: int, outcome: Found | int) -> None:
@@ -223,7 +225,7 @@ class Gathering:
         if before is not None and before.outcome != words.SOURCE_OUTCOME_ANSWERED:
             return  # what failed in the first step is not whole, whatever the others bring
         if before is not None and outcome != words.SOURCE_OUTCOME_ANSWERED and self._rows is not None:
-            self._failed_late += ((position, report, self._rows[: self._fresh]),)
+            self._failed_late.append((position, report, self._rows[: self._fresh]))
             return
         self._reports[position] = report
 
@@ -254,7 +256,7 @@ class Gathering:
             self._evidence.append(evidence)
         if len(found.faces.subject):
             faces = found.faces
-            self._faces += (faces if rows is None else replace(faces, subject=rows[faces.subject]),)
+            self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
         if not len(links.subject):
             return True
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
@@ -284,7 +286,7 @@ class Gathering:
             asked_at, evidence = asked_at[fresh], evidence.take(fresh)
         again = np.isin(asked_at, list(self._earlier)) if self._earlier else None
         if again is not None and np.count_nonzero(again):
-            self._again += (([self._earlier[place] for place in asked_at[again].tolist()], evidence.take(again)),)
+            self._again.append(([self._earlier[place] for place in asked_at[again].tolist()], evidence.take(again)))
             evidence = evidence.take(~again)
         return evidence
 
@@ -371,9 +373,9 @@ class Gathering:
     def _end_step(self) -> None:
         """What follows from the step that is over, for people and for what is asked next."""
         if not self._heard and self._rows is not None:
-            self._unheard = self._unheard.union(self._rows[: self._fresh].tolist())
+            self._unheard.update(self._rows[: self._fresh].tolist())
         self._heard = True
-        if self._owner is not None:
+        if self._apart:
             self._put_together()
 
     def _answered_first(self, position: int) -> bool:

@@ -6,12 +6,12 @@ Owns: the shape of CheckResponse. Refuses: deciding anything, and the texts of r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import WuganError
-from gateway.federation.answers import EVIDENCE, PartnerAnswer
+from gateway.federation.answers import PartnerAnswer
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
@@ -22,7 +22,6 @@ from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
 _FLAGS = [number for number in words.EntitlementFlag.DESCRIPTOR.values_by_number if number]
-_NO_EVIDENCE: Final[Sequence[Sequence[Any]]] = ((),) * (1 + len(EVIDENCE))
 _FAR_MS: Final = 1 << 47
 """After every time that a member's clock may honestly show; in the year 6429."""
 
@@ -95,7 +94,7 @@ def _add_rows(response: agency_pb2.CheckResponse, answer: PartnerAnswer) -> None
     events_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
-        *[column[:] for column in answer.columns.said.get("evidence", _NO_EVIDENCE)[1:]], strict=True
+        *[column[:] for column in answer.columns.said.get("evidence", ())[1:]], strict=True
     ):
         month = events_by_month if kind >= FIRST_EVENT else traces_by_month
         row = add()
