@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 from google.protobuf import json_format
@@ -23,6 +23,10 @@ from gateway.cli.language import say
 from gateway.config import AgencySettings
 from gateway.errors import ConfigError, RefusedError, WuganError
 from wugan.agency.v1 import agency_pb2
+
+if TYPE_CHECKING:
+    from gateway.cli.leaving import ForSure
+    from gateway.many.client import ManyClient
 
 MOST_BYTES: Final = 64 << 10
 """Of one line."""
@@ -41,11 +45,14 @@ _WORST_FIRST: Final = (EXIT_FAULTY, EXIT_UNREACHABLE, EXIT_REFUSED)
         "Ask about several recipients at a time: JSON lines in, JSON lines out. A line has the fields of CheckRequest "
         "(proto/wugan/agency/v1/agency.proto), benefit and purpose by their short names, and a `ref` of yours if you "
         "like; what is missing is taken from the options and agency.toml. Answers come as soon as they are there, each "
-        'with the number of its line: {"line": 1, "ref": "…", "answer": {…}} or {"line": 2, "error": {…}}. Exit codes: '
-        "0 all answered, 1 some were refused, 2 wrong usage, 3 some were not reached or not in time, 4 wrong answers.",
+        'with the number of its line: {"line": 1, "ref": "…", "answer": {…}} or {"line": 2, "error": {…}}. A '
+        'line with leave_open_s is left where no answer comes; an error then says "left": "no" or "unknown". Exit '
+        "codes: 0 all answered, 1 some were refused, 2 wrong usage, 3 some were not reached or not in time, 4 wrong "
+        "answers.",
         "一次查询多名待遇领取人：逐行读入 JSON，逐行输出 JSON。每行填写 CheckRequest 的字段"
         "（见 proto/wugan/agency/v1/agency.proto），险种与查询目的用简称，可另附自定义的 ref；缺少的内容取自选项与 "
         'agency.toml。答复随到随出，并注明行号：{"line": 1, "ref": "…", "answer": {…}} 或 {"line": 2, "error": {…}}。'
+        '填有 leave_open_s 的行未获答复时予以留置；出错时另注明 "left"："no"（未留置）或 "unknown"（不确定）。'
         "退出码：0 全部已答复，1 部分被拒绝，2 用法错误，3 部分无法连接或超时，4 答复无效。",
     ),
 )
@@ -107,6 +114,7 @@ async def _ask(
 ) -> int:
     """Ask all; the exit code."""
     from gateway.cli.client import code_of, opened
+    from gateway.cli.leaving import ForSure
     from gateway.cli.report import as_json
     from gateway.clock import SystemClock
     from gateway.many.client import ManyClient
@@ -115,14 +123,18 @@ async def _ask(
 
     async def one(number: int, line: bytes) -> None:
         told: dict[str, object] = {"line": number}
+        for_sure: ForSure | None = None
         try:
             request, ref = question_in(line, otherwise)
             if ref:
                 told["ref"] = ref
-            told["answer"] = as_json(await many.check(request, time_s))
+            for_sure = ForSure(request) if request.leave_open_s else None
+            told["answer"] = as_json(await _answer(many, request, time_s, for_sure))
         except WuganError as error:
             codes.add(code_of(error))
             told["error"] = error_json(error)
+            if for_sure is not None:
+                told["left"] = "unknown" if for_sure.unknown else "no"
         finally:
             room.release()
         click.echo(json.dumps(told, ensure_ascii=False))
@@ -137,6 +149,18 @@ async def _ask(
         finally:
             await many.close()
     return next((code for code in _WORST_FIRST if code in codes), 0)
+
+
+async def _answer(
+    many: ManyClient, request: agency_pb2.CheckRequest, time_s: float, for_sure: ForSure | None
+) -> agency_pb2.CheckResponse:
+    """The answer, or the ticket of what was left, which is made sure of if it was to be. Raises WuganError."""
+    try:
+        return await many.check(request, time_s)
+    except WuganError as error:
+        if for_sure is None:
+            raise
+        return await for_sure.leave_over(many.check, error)
 
 
 async def _numbered(lines: IO[bytes], room: asyncio.Semaphore) -> AsyncIterator[tuple[int, bytes]]:

@@ -7,13 +7,18 @@ their time. The gateway finds the question that it is still at, or has left alre
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 import grpc
 
 from gateway.cli.language import plain, say
+from gateway.errors import WuganError
+from gateway.many.client import LostError
 from gateway.status import from_rpc_error
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
+
+E = TypeVar("E", bound=Exception)
 
 MAKE_SURE_S: Final = 10.0
 """So long it is tried, whatever time the question was given."""
@@ -21,6 +26,9 @@ PAUSE_S: Final = 0.2
 """Between tries at least."""
 _NEVER_SENT: Final = ("failed to connect to all addresses", "DNS resolution failed")
 """How the library says that a call did not even leave; should it come to say it otherwise, nothing is claimed."""
+
+Ask = Callable[[agency_pb2.CheckRequest, float], Awaitable[agency_pb2.CheckResponse]]
+"""Asks a question, with so many seconds for the answer."""
 
 
 class ForSure:
@@ -42,25 +50,56 @@ class ForSure:
         Raises:
             grpc.aio.AioRpcError: it was refused, or is not known to be left; `state` says which.
         """
+
+        async def ask(again: agency_pb2.CheckRequest, time_s: float) -> agency_pb2.CheckResponse:
+            return await stub.Check(again, timeout=time_s)
+
+        return await self._until_left(ask, error, grpc.aio.AioRpcError, self._pause_after_call)
+
+    async def leave_over(self, ask: Ask, error: WuganError) -> agency_pb2.CheckResponse:
+        """The same of one among many that were asked together (`gateway.many.client`).
+
+        Raises:
+            WuganError: as above.
+        """
+        return await self._until_left(ask, error, WuganError, self._pause_after_question)
+
+    async def _until_left(
+        self, ask: Ask, error: E, kind: type[E], pause_after: Callable[[E], float | None]
+    ) -> agency_pb2.CheckResponse:
+        """Ask again and again, `kind` of error after error; `pause_after`: seconds, None to give up. Raises `kind`."""
         again = agency_pb2.CheckRequest()
         again.CopyFrom(self._request)
         again.only_leave = True
         loop = asyncio.get_running_loop()
         end = loop.time() + MAKE_SURE_S
         while True:
-            ours = from_rpc_error(error)
-            if ours is None and not (error.details() or "").startswith(_NEVER_SENT):
-                self._unknown = True
-            elif ours is None and not self._unknown:  # the gateway is not there: no need to wait for knowing that
-                raise error
-            pause_s = PAUSE_S if ours is None else max(PAUSE_S, ours.retry_after_ms / 1000)
-            if (ours is not None and not ours.retryable) or loop.time() + pause_s >= end:
+            pause_s = pause_after(error)
+            if pause_s is None or loop.time() + pause_s >= end:
                 raise error
             await asyncio.sleep(pause_s)
             try:
-                return await stub.Check(again, timeout=end - loop.time())
-            except grpc.aio.AioRpcError as failed:
+                return await ask(again, end - loop.time())
+            except kind as failed:
                 error = failed
+
+    def _pause_after_call(self, error: grpc.aio.AioRpcError) -> float | None:
+        ours = from_rpc_error(error)
+        if ours is not None:
+            return _pause_s(ours)
+        if not (error.details() or "").startswith(_NEVER_SENT):
+            self._unknown = True
+        return PAUSE_S if self._unknown else None  # the gateway is not there: no need to wait for knowing that
+
+    def _pause_after_question(self, error: WuganError) -> float | None:
+        if isinstance(error, LostError):
+            self._unknown = True
+        return _pause_s(error)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it is not known if it was left, once it failed."""
+        return self._unknown
 
     def state(self) -> str:
         """What is known of it once it failed, and what to do."""
@@ -72,3 +111,8 @@ class ForSure:
             "and ask again if it is not there",
             f"查询是否已留置尚不确定：请一分钟后用 wugan late list 查看业务编号 {case}，未列出则重新查询",
         )
+
+
+def _pause_s(error: WuganError) -> float | None:
+    """Before it is tried again; None where that is of no use."""
+    return max(PAUSE_S, error.retry_after_ms / 1000) if error.retryable else None

@@ -34,6 +34,10 @@ MOST_WAITING: Final = 4096
 _LONGEST_S: Final = 86_400.0
 
 
+class LostError(PartnerError):
+    """Nobody knows what became of a question: the gateway was not reached, the call broke off, or the time was up."""
+
+
 class ManyClient:
     """Asks the agency's gateway many questions at a time (`AgencyService.CheckMany`).
 
@@ -61,8 +65,8 @@ class ManyClient:
 
         Raises:
             RefusedError: OVERLOADED; too many wait for an answer here already. TOO_LARGE; this is no such question.
-            WuganError: what the gateway refused the question with; PARTNER_UNAVAILABLE: it was not reached, or the call
-                broke off and it is not known whether the question was dealt with; DEADLINE_EXCEEDED.
+            LostError: PARTNER_UNAVAILABLE, it was not reached, or the call broke off; DEADLINE_EXCEEDED.
+            WuganError: what the gateway refused the question with.
         """
         if self._waiting >= MOST_WAITING:
             raise _too_many_wait()
@@ -208,15 +212,15 @@ def _refusal_in(answer: agency_pb2.CheckManyAnswer) -> WuganError:
         return _broken_off()
 
 
-def _unreachable(code: str) -> PartnerError:
-    return PartnerError(
+def _unreachable(code: str) -> LostError:
+    return LostError(
         f"the gateway cannot be reached, or the connection broke off ({code}); ask again",
         f"无法连接网关，或连接中断（{code}），请重新查询",
     )
 
 
-def _broken_off() -> PartnerError:
-    return PartnerError("the call to the gateway ended early; ask again", "与网关的调用提前结束，请重新查询")
+def _broken_off() -> LostError:
+    return LostError("the call to the gateway ended early; ask again", "与网关的调用提前结束，请重新查询")
 
 
 def _nobody_reads() -> PartnerError:
@@ -227,8 +231,8 @@ def _nobody_reads() -> PartnerError:
     )
 
 
-def _late() -> PartnerError:
-    return PartnerError(
+def _late() -> LostError:
+    return LostError(
         "no answer in time; allow more time",
         "未在时限内得到答复，请延长时限",
         reason=words.REFUSAL_REASON_DEADLINE_EXCEEDED,

@@ -14,7 +14,7 @@ from gateway.clock import FakeClock
 from gateway.errors import RefusedError, WuganError
 from gateway.many import client as many_client
 from gateway.many import wire
-from gateway.many.client import METHOD, RENEW_S, ManyClient
+from gateway.many.client import METHOD, RENEW_S, LostError, ManyClient
 from gateway.services.serving import shutting_down
 from gateway.status import abort, to_status
 from wugan.agency.v1 import agency_pb2
@@ -154,6 +154,7 @@ async def test_it_is_not_asked_again_for_ever() -> None:
         with pytest.raises(WuganError) as caught:
             await asked(client, 1)
     assert (caught.value.code, caught.value.retryable) == ("SHUTTING_DOWN", True)
+    assert not isinstance(caught.value, LostError), "nobody read it"
     assert len(gateway.calls) == many_client.TRIES
 
 
@@ -169,7 +170,7 @@ async def test_where_a_call_breaks_off_nothing_is_asked_again_and_everybody_is_t
         assert results[0] == "0"
         assert {each.code for each in results[1:] if isinstance(each, WuganError)} == {"PARTNER_UNAVAILABLE"}
         assert len(gateway.calls) == 1
-        assert isinstance(results[4], WuganError)
+        assert isinstance(results[4], LostError)
         assert results[4].retryable
 
 
@@ -180,6 +181,7 @@ async def test_who_refuses_the_call_is_heard_by_all() -> None:
     async with asking(Gateway(serve)) as client:
         results = await asyncio.gather(*(asked(client, at) for at in range(3)), return_exceptions=True)
     assert [each.code for each in results if isinstance(each, WuganError)] == ["STRANGER"] * 3
+    assert not any(isinstance(each, LostError) for each in results)
 
 
 async def test_an_answer_without_anything_in_it_is_an_error() -> None:
@@ -190,7 +192,7 @@ async def test_an_answer_without_anything_in_it_is_an_error() -> None:
                 await context.write(agency_pb2.CheckManyResponse(answers=[empty]).SerializeToString())
 
     async with asking(Gateway(serve)) as client:
-        with pytest.raises(WuganError, match="ended early"):
+        with pytest.raises(LostError, match="ended early"):
             await asked(client, 1)
 
 
@@ -246,7 +248,7 @@ async def test_whoever_gives_up_is_not_waited_for_at_the_gateway() -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        with pytest.raises(WuganError) as caught:
+        with pytest.raises(LostError) as caught:
             await asked(client, 2, timeout_s=0.01)
         assert caught.value.code == "DEADLINE_EXCEEDED"
         numbers = [each.number for message in gateway.calls[0] for each in message.questions]
@@ -294,14 +296,14 @@ async def test_who_waits_when_it_is_closed_is_told() -> None:
         while not gateway.calls or not gateway.calls[0]:
             await asyncio.sleep(0.001)
         await client.close()
-        with pytest.raises(WuganError, match="ended early"):
+        with pytest.raises(LostError, match="ended early"):
             await waiting
 
 
 async def test_a_gateway_that_is_not_there_is_told_at_once() -> None:
     async with grpc.aio.insecure_channel("127.0.0.1:9") as channel:
         client = ManyClient(channel, FakeClock(0))
-        with pytest.raises(WuganError) as caught:
+        with pytest.raises(LostError) as caught:
             await asked(client, 1)
         assert (caught.value.code, caught.value.retryable) == ("PARTNER_UNAVAILABLE", True)
         await client.close()
