@@ -64,11 +64,40 @@ class Subjects:
 
 @dataclass(slots=True)
 class Holders:
-    """Under which identity the source holds what it returned; a row means that the source knows the person."""
+    """Under which identity the source holds what it returned; a row means that the source knows the person.
+
+    A few rows may be given as a list (`of_few`), and looked at as such (`rows`), as those of `Evidence`.
+    """
 
     subject: Int32 = field(default_factory=lambda: _EMPTY)
     held_id_number: Sequence[str] = ()
     held_name: Sequence[str] = ()
+    _rows: list[int] | None = field(default=None, init=False, compare=False, repr=False)
+
+    if not TYPE_CHECKING:  # any other name stays an error to whoever checks types
+
+        def __getattr__(self, name: str) -> Int32:
+            """The array of what was given as a list: made when it is asked for."""
+            if name != "subject":
+                raise AttributeError(name)
+            self.subject = np.array(self._rows, np.int32)
+            return self.subject
+
+    def __len__(self) -> int:
+        return len(self.subject if self._rows is None else self._rows)
+
+    @classmethod
+    def of_few(cls, rows: list[int], held_id_number: Sequence[str], held_name: Sequence[str]) -> Holders:
+        """A few rows; `rows`: whose each is."""
+        made = cls.__new__(cls)
+        made._rows, made.held_id_number, made.held_name = rows, held_id_number, held_name
+        return made
+
+    def rows(self) -> list[int]:
+        """Whose each row is, as a list: for a few rows."""
+        if self._rows is None:
+            self._rows = self.subject.tolist()
+        return self._rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +161,8 @@ class Faces:
 
 NO_LINKS: Final = Links()
 NO_FACES: Final = Faces()
-"""What most answers have of these."""
+NOBODY: Final = _EMPTY
+"""What most answers have of these, and of people whom they are not about."""
 
 
 @dataclass(slots=True)
@@ -333,7 +363,7 @@ class Found:
     links: Links = field(default_factory=Links)
     complete_until_on: int = 0
     faces: Faces = field(default_factory=Faces)
-    unreadable: Int32 = field(default_factory=lambda: _EMPTY)
+    unreadable: Int32 = field(default_factory=lambda: NOBODY)
 
 
 @dataclass(frozen=True, slots=True)

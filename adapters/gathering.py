@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.asked import Asked, normal
-from adapters.contract import MAX_CELL_BYTES, NO_FACES, NO_LINKS, Evidence, Faces, Found, Holders, Int32, Links, Lookup
+from adapters.contract import (
+    MAX_CELL_BYTES,
+    NO_FACES,
+    NO_LINKS,
+    NOBODY,
+    Evidence,
+    Faces,
+    Found,
+    Holders,
+    Int32,
+    Links,
+    Lookup,
+)
 from adapters.errors import SourceFaultError
 from adapters.faces import FACE_KIND
 from adapters.held import Held
@@ -194,6 +206,7 @@ class Gathering:
             links=self._linked() if self._links else NO_LINKS,
             complete_until_on=complete_until_on,
             faces=self._shown() if self._faces else NO_FACES,
+            unreadable=NOBODY,
         )
         if not self.unreadable:
             return found
@@ -209,9 +222,11 @@ class Gathering:
             if names:
                 self._held_columns.add_names(np.array(positions, np.int32), names)
             return self._held_columns.holders()
-        subject, source = self._asked.spread(np.array(positions, np.int32))
         numbers = self._asked.numbers
         held: Sequence[str] = list(map(numbers.__getitem__, positions))
+        if len(positions) <= FEW and self._asked.rows is None:
+            return Holders.of_few(list(positions), held, names)
+        subject, source = self._asked.spread(np.array(positions, np.int32))
         if source is not None:
             held, names = taken(held, source), taken(names, source)
         return Holders(subject, held, names)

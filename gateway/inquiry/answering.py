@@ -21,7 +21,7 @@ from gateway.exchange.header import LIMITS
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.findings import Part, Terms, since_of, wants_faces, write_findings
+from gateway.inquiry.findings import Column, Part, Terms, column_of, since_of, wants_faces, write_findings
 from gateway.inquiry.gathering import Gathered
 from gateway.inquiry.plain import write_plain
 from gateway.observing import tracing
@@ -292,9 +292,7 @@ class Inquiry:
         made_at_ms = self._clock.now_ms()
         if (plain := write_plain(self._book, terms, parts, gathered, made_at_ms)) is not None:
             return [[plain]]
-        alone = parts[0] if len(parts) == 1 else None
-        benefit = alone.benefits if alone else np.concatenate([part.benefits for part in parts])
-        born_on = alone.born_on if alone else np.concatenate([part.born_on for part in parts])
+        benefit = column_of([part.benefits for part in parts])
         grades = grade(
             self._book,
             subjects=len(subjects),
@@ -303,7 +301,7 @@ class Inquiry:
             identity_conflict=gathered.identity_conflict,
             linked=gathered.linked,
             benefit=benefit,
-            birth_on=born_on,
+            birth_on=column_of([part.born_on for part in parts]),
             as_of_on=terms.as_of_on,
             partial=gathered.partial,
             silent=gathered.silent,
@@ -327,16 +325,15 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
     count, starts = len(numbers), question.benefit_since_on
     rows: Sequence[int] = range(count)
-    # By way of a list, which the library makes in one go: of the field itself NumPy asks for one value after another.
-    benefits = np.array(question.benefit[:], np.int32)
-    since_on = np.array(starts[:], np.int32) if starts else None
+    # As lists, which the library makes in one go: of the field itself NumPy asks for one value after another.
+    benefits: Column = question.benefit[:]
+    since_on: Column | None = starts[:] if starts else None
     if refused:
-        kept = np.ones(count, np.bool_)
-        kept[[row for row, _ in refused]] = False
-        rows = np.flatnonzero(kept).tolist()
+        wrong = {row for row, _ in refused}
+        rows = [row for row in range(count) if row not in wrong]
         numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
-        benefits, born_on = benefits[kept], born_on[kept]
-        since_on = None if since_on is None else since_on[kept]
+        benefits, born_on = [benefits[row] for row in rows], np.asarray(born_on, np.int32)[rows]
+        since_on = None if since_on is None else [since_on[row] for row in rows]
     alias_rows: list[int] = []
     aliases: list[str] = []
     if columns.alias_subject:

@@ -27,8 +27,8 @@ def write_plain(
         return None
     part = parts[0]
     found = gathered.evidence
-    benefit, born_on = part.benefits.item(), part.born_on.item()
-    since_on = 0 if part.since_on is None else part.since_on.item()
+    benefit, born_on = int(part.benefits[0]), int(part.born_on[0])
+    since_on = 0 if part.since_on is None else part.since_on[0]
     living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
     if living is None:
         return None
@@ -97,16 +97,5 @@ def _alike(
 
 
 def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
-    """Whether a part is about one person, whom all sources answered about, known by one number and one name; whose
-    grant leaves nothing out.
-    """
-    return (
-        part.count == len(part.rows) == 1
-        and bool(gathered.known[0])
-        and not gathered.identity_conflict[0]
-        and not gathered.linked[0]
-        and not gathered.link_subject
-        and not len(gathered.faces.subject)
-        and gathered.whole
-        and narrowing(terms.scope) is None
-    )
+    """Whether a part is about one person of whom nothing special was gathered, and its grant leaves nothing out."""
+    return gathered.plain and part.count == len(part.rows) == 1 and narrowing(terms.scope) is None
