@@ -138,7 +138,7 @@ class Departments:
                 return error
             return None
 
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             errors = await asyncio.gather(*(one(source.adapter) for source in hand.live))
             return [(about.adapter_id, error) for about, error in zip(hand.descriptions, errors, strict=True)]
 
@@ -156,7 +156,7 @@ class Departments:
         `Gathered.unasked` says who has numbers that could not be asked, for want of rounds or time.
         """
         end = asyncio.get_running_loop().time() + question.deadline_s
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             asked: Sequence[Source] = hand.live
             descriptions = hand.descriptions
             if narrowing.regions:
@@ -184,7 +184,7 @@ class Departments:
 
     @property
     def feeds(self) -> list[Source]:
-        """Those of the moment that tell of whom they have something new; hold one with `sources.asking`."""
+        """Those of the moment that tell of whom they have something new; hold one in a block of it."""
         live = self.sources.hand.live
         return [source for source in live if source.about.changes and isinstance(source.adapter, ChangeFeed)]
 
@@ -193,7 +193,7 @@ class Departments:
     ) -> list[tuple[Description, Found | int]]:
         """What some adapters say by themselves, unjudged: what each found, or the outcome that says why not."""
         end = asyncio.get_running_loop().time() + question.deadline_s
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             chosen = [source for source in hand.live if asked(source.about)]
             outcomes = await self._round(question, chosen, end)
             return [(source.about, outcome) for source, outcome in zip(chosen, outcomes, strict=True)]
@@ -229,7 +229,7 @@ class Departments:
         began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
         bulkhead = source.bulkhead
         try:
-            with self.sources.asking(source):
+            with source:
                 if source.breaker.refuses:
                     metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
                     outcome = words.SOURCE_OUTCOME_UNAVAILABLE
