@@ -95,7 +95,8 @@ class Gathering:
         Raises:
             SourceFaultError: see `leave_out`.
         """
-        self._settle_bad(mapper, positions, mapped.bad)
+        if mapped.bad:
+            self._settle_bad(mapper, positions, mapped.bad)
         self.ignored += mapped.ignored
         held = map(positions.__getitem__, mapped.holder_row)
         self._holders.update(dict.fromkeys(zip(held, mapped.name, strict=True)))
