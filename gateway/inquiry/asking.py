@@ -295,7 +295,7 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
             found = await adapter.lookup(question)
         else:
             found = await in_batches(adapter.lookup, question, about.max_batch)
-        return _readable(source, question, found)
+        return _readable(source, question, found) if len(found.unreadable) else (found, "")
     except SourceBusyError as error:
         _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
         return words.SOURCE_OUTCOME_UNAVAILABLE, calls.OVERLOADED
@@ -312,10 +312,7 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
 
 def _readable(source: Source, question: Lookup, found: Found) -> tuple[Found | int, str]:
     """An answer with what its rows that cannot be read come to: a few are those of a few people, many are a fault."""
-    unreadable = len(found.unreadable)
-    if not unreadable:
-        return found, ""
-    people = len(question.subjects)
+    unreadable, people = len(found.unreadable), len(question.subjects)
     if unreadable > UNREADABLE_AT_MOST and unreadable > len(np.unique(found.holders.subject)):
         name = source.about.adapter_id
         _log.warning("source faulty", adapter=name, error="most rows cannot be read", people=unreadable)

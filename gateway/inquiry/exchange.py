@@ -348,7 +348,9 @@ def _read_with_people(
 
 def _payloads(questions: Sequence[exchange_pb2.Question], outcomes: list[_Outcome]) -> list[bytes]:
     """The answers as they travel; where they are too large together, the largest are refused instead."""
-    payloads = [_payload(question.context, outcome) for question, outcome in zip(questions, outcomes, strict=True)]
+    payloads = []
+    for question, outcome in zip(questions, outcomes, strict=True):
+        payloads.append(_payload(question.context, outcome))
     excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
     if excess <= 0:  # as nearly always
         return payloads

@@ -483,8 +483,13 @@ class Gathering:
 
     def _as_it_came(self) -> Gathered:
         """All of it where nothing is special: as nearly always, and with none of the columns for what is."""
-        nobody, reports = _nobody(self._people), [report for report in self._reports if report is not None]
-        gathered = Gathered(
+        nobody = _nobody(self._people)
+        plain, reports = self._known is _everybody(1) and self._conflict is nobody, []
+        for report in self._reports:
+            if report is not None:
+                reports.append(report)
+                plain = plain and report.outcome == words.SOURCE_OUTCOME_ANSWERED
+        return Gathered(
             evidence=Evidence.concatenate(self._evidence),
             known=self._known,
             identity_conflict=self._conflict,
@@ -493,9 +498,8 @@ class Gathering:
             link_id_number=[],
             link_since_on=[],
             reports=reports,
+            plain=plain,
         )
-        gathered.plain = self._known is _everybody(1) and self._conflict is nobody and not gathered.partial
-        return gathered
 
     def _seen_faces(self) -> Faces:
         """The faces of all sources, each of a person once: several steps, and several sources, may have it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from operator import attrgetter
 
 from gateway.access.terms import Scope
 from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
@@ -18,14 +19,18 @@ from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+_source_of = attrgetter("adapter_id", "department", "complete_until_on")
+
 
 def write_plain(
     book: RuleBook, terms: Terms, parts: Sequence[Part], gathered: Gathered, made_at_ms: int
 ) -> exchange_pb2.Findings | None:
     """The findings for these parts of a batch, if they are one question about one such person; None: they are not."""
-    if len(parts) != 1 or not _is_plain(terms, parts[0], gathered):
+    if not gathered.plain or narrowing(terms.scope) is not None or len(parts) != 1:
         return None
     part = parts[0]
+    if part.count != 1 or len(part.rows) != 1:
+        return None
     found = gathered.evidence
     benefit, born_on = int(part.benefits[0]), int(part.born_on[0])
     since_on = 0 if part.since_on is None else part.since_on[0]
@@ -34,7 +39,7 @@ def write_plain(
         return None
     status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, terms.purpose, living)
     told = None if terms.not_alive else tell_traces(book, terms.purpose, found, terms.evidence_limit)
-    sources = tuple([(each.adapter_id, each.department, each.complete_until_on) for each in gathered.reports])
+    sources = tuple(map(_source_of, gathered.reports))
     rows = 0 if told is None else len(told.kind)
     alike = _alike(book, terms.purpose, terms.scope, sources, status, code, department, kind, number, rows)
     findings = exchange_pb2.Findings.FromString(alike)
@@ -94,8 +99,3 @@ def _alike(
         reason_texts=texts_of(book, [code]),
         evidence={"subject": [0] * rows, "from_on": [0] * rows, "until_on": [0] * rows} if rows else None,
     ).SerializeToString()
-
-
-def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
-    """Whether a part is about one person of whom nothing special was gathered, and its grant leaves nothing out."""
-    return gathered.plain and part.count == len(part.rows) == 1 and narrowing(terms.scope) is None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import repeat
 from operator import neg
 from typing import Final, NamedTuple, Protocol
 
@@ -193,20 +194,20 @@ def tell_traces(book: RuleBook, purpose: int, evidence: ListedEvidence, limit: i
 
     Traces after a death, which is all that some purposes are told, are none of somebody who lives.
     """
-    allowed, count = book.disclosure(purpose), len(evidence)
-    if allowed.traces != Rows.ALL or not limit or not count:
+    allowed = book.disclosure(purpose)
+    _, kinds, whose, places, days, available_on, strengths, details, _, _ = evidence.lists()
+    if allowed.traces != Rows.ALL or not limit or not days:
         return None
     # By day, the newest first, then kind, department and place: no two rows are in one place.
-    _, kinds, whose, places, days, available_on, strengths, details, _, _ = evidence.lists()
-    rows_of = zip(map(neg, days), kinds, whose, range(count), places, available_on, strengths, details, strict=True)
+    rows_of = zip(map(neg, days), kinds, whose, range(len(days)), places, available_on, strengths, details, strict=True)
     newest, kind, department, rows, region, available, strength, detail = zip(*sorted(rows_of)[:limit], strict=True)
     dates, precision = allowed.trace_dates, allowed.trace_region
     nothing = [0] * len(rows)
     return Told(
         kind=kind,
         department=department,
-        region=[_told_place(place, precision) for place in region] if precision != Precision.NONE else nothing,
-        observed_on=[_told_day(-day, dates) for day in newest] if dates != Precision.NONE else nothing,
+        region=list(map(_told_place, region, repeat(precision))) if precision != Precision.NONE else nothing,
+        observed_on=list(map(_told_day, map(neg, newest), repeat(dates))) if dates != Precision.NONE else nothing,
         available_on=available if dates == Precision.EXACT else nothing,
         strength=strength,
         source_reference=told_references(evidence.source_reference, rows) if allowed.references else [""] * len(rows),
