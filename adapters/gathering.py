@@ -215,22 +215,23 @@ class Gathering:
         return without(found, unreadable, len(self._question.subjects))
 
     def _held(self) -> Holders:
-        positions: Sequence[int] = ()
-        names: Sequence[str] = ()
-        if self._holders:
-            positions, names = zip(*self._holders, strict=True)
+        positions: list[int] = []
+        names: list[str] = []
+        for position, name in self._holders:
+            positions.append(position)
+            names.append(name)
         if self._held_columns is not None:
             if names:
                 self._held_columns.add_names(np.array(positions, np.int32), names)
             return self._held_columns.holders()
         numbers = self._asked.numbers
-        held: Sequence[str] = list(map(numbers.__getitem__, positions))
+        held = list(map(numbers.__getitem__, positions))
         if len(positions) <= FEW and self._asked.rows is None:
-            return Holders.of_few(list(positions), held, names)
+            return Holders.of_few(positions, held, names)
         subject, source = self._asked.spread(np.array(positions, np.int32))
-        if source is not None:
-            held, names = taken(held, source), taken(names, source)
-        return Holders(subject, held, names)
+        if source is None:
+            return Holders(subject, held, names)
+        return Holders(subject, taken(held, source), taken(names, source))
 
     def _linked(self) -> Links:
         subject, source = self._asked.spread(np.array([position for position, _ in self._links], np.int32))

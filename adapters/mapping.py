@@ -326,7 +326,7 @@ class Mapper:
             names = list(map(str.strip, values))  # type: ignore[arg-type]  # as nearly always
         except TypeError:
             names = [value.strip() if type(value) is str else text_of(value) for value in values]
-        if max(map(len, names), default=0) > _SURELY_FITS:
+        if names and max(map(len, names)) > _SURELY_FITS:
             for row, name in zip(rows, names, strict=True):
                 if len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
                     mapped.bad.setdefault(row, bad_rows.LONG_NAME)

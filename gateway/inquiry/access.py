@@ -305,11 +305,11 @@ def _placed(regions: Sequence[int], statuses: Sequence[int]) -> tuple[int, int]:
     """How many people are said to live somewhere, and how many of them nobody knows."""
     if len(regions) < _MANY:
         # By way of lists: the end of a loop over the fields themselves is an error, which takes as long as they do.
-        people = unknown = 0
-        for status, region in zip(statuses[:], regions[:], strict=True):
+        people, unknown, statuses = 0, 0, statuses[:]
+        for at, region in enumerate(regions[:]):
             if region:
                 people += 1
-                unknown += status == words.SURVIVAL_STATUS_UNKNOWN
+                unknown += statuses[at] == words.SURVIVAL_STATUS_UNKNOWN
         return people, unknown
     there = np.asarray(regions, np.uint32) != 0
     unheard = np.asarray(statuses, np.int32) == words.SURVIVAL_STATUS_UNKNOWN

@@ -145,7 +145,8 @@ class Inquiry:
         """
         prepared = Prepared(sender, time_s, [], {}, parts is not None)
         room = self.max_subjects
-        for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
+        for position, question in enumerate(questions):
+            account = accounts[position]
             try:
                 if wrong and (error := wrong[position]) is not None:
                     raise error
@@ -208,7 +209,8 @@ class Inquiry:
             for allowed in group:
                 outcomes[allowed.position] = error
             return
-        for allowed, findings in zip(group, results, strict=True):
+        for at, allowed in enumerate(group):
+            findings = results[at]
             try:
                 await self._access.settle(allowed.decision)
             except WuganError as error:

@@ -274,7 +274,9 @@ class _Record:
         """A row for each of these questions, in one commit; `meanwhile`: they are being answered."""
         opened = self._opened
         header = opened.header
-        for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
+        left = len(said)
+        for position, decision in said:
+            left -= 1
             question = self._questions[position]
             event = AuditEvent.of(
                 question.context,
@@ -349,8 +351,8 @@ def _read_with_people(
 def _payloads(questions: Sequence[exchange_pb2.Question], outcomes: list[_Outcome]) -> list[bytes]:
     """The answers as they travel; where they are too large together, the largest are refused instead."""
     payloads = []
-    for question, outcome in zip(questions, outcomes, strict=True):
-        payloads.append(_payload(question.context, outcome))
+    for position, outcome in enumerate(outcomes):
+        payloads.append(_payload(questions[position].context, outcome))
     excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
     if excess <= 0:  # as nearly always
         return payloads

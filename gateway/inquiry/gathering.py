@@ -190,8 +190,9 @@ class Gathering:
         self._failed_late: list[tuple[int, SourceReport, Int32]] = []
         # By source: whom it cannot read about.
         self._unreadable: dict[int, NDArray[np.bool_]] = {}
-        for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
-            self._numbers.setdefault(row, set()).add(number)
+        if subjects.alias_id_number:
+            for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
+                self._numbers.setdefault(row, set()).add(number)
         self._known = nobody if count == 1 else nobody.copy()
         self._conflict = nobody
         self._evidence: list[Evidence] = []
@@ -293,8 +294,9 @@ class Gathering:
     def _compare(self, holders: Holders) -> list[int] | None:
         """Rows that are held under another name; None: a number is none of those asked for that person."""
         asked, rows = self._asked, self._rows
-        conflicts = []
-        for at, number, name in zip(holders.rows(), holders.held_id_number, holders.held_name, strict=True):
+        numbers, names, conflicts = holders.held_id_number, holders.held_name, []
+        for place, at in enumerate(holders.rows()):
+            number, name = numbers[place], names[place]
             row = at if rows is None else int(rows[at])
             if number != asked.id_number[at] and number not in self._numbers.get(row, ()):
                 return None

@@ -247,11 +247,11 @@ class Harvest:
             found = self._note_many(member, numbers)
             self._make_room()
             return found
-        prefixes, bits = _split(numbers)
+        pairs = _split(numbers)
         now, before = member.now.orders, member.before.orders
         held = len(now)
-        fresh, sequence, many = len(numbers) - len(prefixes), 0, bool(self._many) and member.many
-        for prefix, bit in zip(prefixes, bits, strict=True):
+        fresh, sequence, many = len(numbers) - len(pairs), 0, bool(self._many) and member.many
+        for prefix, bit in pairs:
             mine = now.get(prefix, 0)
             known = mine | before.get(prefix, 0)
             if known & bit or (many and _among_many(member, prefix, bit)):
@@ -361,14 +361,13 @@ def holds_back(units: Collection[str], unit: str) -> bool:
     return unit in units or len(units) > 1
 
 
-def _split(numbers: Sequence[str]) -> tuple[list[int], list[int]]:
+def _split(numbers: Sequence[str]) -> list[tuple[int, int]]:
     """Prefix and bit of the order code of each resident number; others are left out."""
-    prefixes, bits = [], []
+    pairs = []
     for number in numbers:
         if len(number) == _NUMBER_CHARS and number.isascii() and number[:17].isdigit():
-            prefixes.append(int(number[:14]))
-            bits.append(1 << int(number[14:17]))
-    return prefixes, bits
+            pairs.append((int(number[:14]), 1 << int(number[14:17])))
+    return pairs
 
 
 def _among_many(member: _Member, prefix: int, bit: int) -> bool:

@@ -24,7 +24,7 @@ from gateway.rules.identity import province_of
 from gateway.rules.kinds import DEPARTMENT_SLOTS, STRENGTH_SLOTS, RowClass
 from gateway.rules.purposes import Precision, Rows
 from gateway.rules.reasons import TRACE_CODES
-from gateway.rules.stamps import first_stamp, stamp_of, told_by
+from gateway.rules.stamps import DAY, first_stamp, stamp_of, told_by
 from gateway.rules.traces import BY_REAL_NAME, CODES, DEPARTMENTS_TOLD, STATUSES
 from wugan.federation.v1 import vocabulary_pb2 as words
 
@@ -130,12 +130,12 @@ def grade_living(
     if any(from_on) or any(until_on) or (days and not _past(days, available_on, as_of_on)):
         return None
     tables, rule = _tables(book), book.grading
-    percent, trace_of = tables.age_percent, tables.traces.get
+    percent, traces = tables.age_percent, tables.traces
     oldest, for_strong, for_medium = len(percent) - 1, rule.strong_anchor_strength, rule.medium_anchor_strength
     best: dict[int, int] = {}  # of each independent source, its points
     newest = strong_anchor = medium_anchor = 0
-    keys = zip(kinds, whose, strengths, strict=True)
-    for day, trace in zip(days, map(trace_of, keys), strict=True):
+    for row, day in enumerate(days):
+        trace = traces.get((kinds[row], whose[row], strengths[row]))
         if trace is None:
             return None
         weight, verified, valid_days, source, low = trace
@@ -146,7 +146,7 @@ def grade_living(
             weight *= percent[age if age < oldest else oldest]
         if weight > best.get(source, 0):
             best[source] = weight
-        stamp = first_stamp(day) | low
+        stamp = day * DAY | low
         newest = max(newest, stamp)
         if verified >= for_medium and stamp > medium_anchor:
             medium_anchor = stamp
