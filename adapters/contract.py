@@ -84,7 +84,8 @@ class Holders:
             return self.subject
 
     def __len__(self) -> int:
-        return len(self.subject if self._rows is None else self._rows)
+        rows = self._rows
+        return len(self.subject if rows is None else rows)
 
     @classmethod
     def of_few(cls, rows: list[int], held_id_number: Sequence[str], held_name: Sequence[str]) -> Holders:
@@ -95,9 +96,10 @@ class Holders:
 
     def rows(self) -> list[int]:
         """Whose each row is, as a list: for a few rows."""
-        if self._rows is None:
-            self._rows = self.subject.tolist()
-        return self._rows
+        rows = self._rows
+        if rows is None:
+            rows = self._rows = self.subject.tolist()
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,8 @@ class Evidence:
             return getattr(self, name)
 
     def __len__(self) -> int:
-        return len(self.subject if self._lists is None else self._lists[0])
+        lists = self._lists
+        return len(self.subject if lists is None else lists[0])
 
     @classmethod
     def of_few(cls, lists: Sequence[Sequence[int]], source_reference: Sequence[str]) -> Evidence:
@@ -221,13 +224,15 @@ class Evidence:
 
     def lists(self) -> Sequence[Sequence[int]]:
         """The integer columns as lists, in the order of `INTEGER_COLUMNS`: for a few rows."""
-        if self._lists is None:
-            self._lists = [column.tolist() for column in _integers_of(self)]
-        return self._lists
+        lists = self._lists
+        if lists is None:
+            lists = self._lists = [column.tolist() for column in _integers_of(self)]
+        return lists
 
     def columns(self) -> Sequence[Sequence[int]] | Sequence[Int32]:
         """The integer columns as they are held, in the order of `INTEGER_COLUMNS`."""
-        return _integers_of(self) if self._lists is None else self._lists
+        lists = self._lists
+        return _integers_of(self) if lists is None else lists
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Evidence:
         """The rows selected by an index or a mask, as new columns."""

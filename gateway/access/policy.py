@@ -8,7 +8,8 @@ their digests are protected.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from gateway.access.adapters import Version
 from gateway.access.ledger import Ledger
@@ -21,7 +22,8 @@ MAX_MERGED: Final = 4096
 """Pairs of member and purpose whose grants are kept merged; there are some 40 members and 5 purposes."""
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """A grant as the hot path needs it.
 
     Args:

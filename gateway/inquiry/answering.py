@@ -143,7 +143,9 @@ class Inquiry:
             parts: the people of each question, or what is wrong with it, of questions that came over a stream.
             wrong: what else is known to be wrong with each question, None: nothing; empty: nothing with any.
         """
-        prepared = Prepared(sender, time_s, [], {}, parts is not None)
+        refused: list[WuganError | None] = []
+        groups: dict[Terms, list[_Allowed]] = {}
+        prepared = Prepared(sender, time_s, refused, groups, parts is not None)
         room = self.max_subjects
         for position, question in enumerate(questions):
             account = accounts[position]
@@ -157,11 +159,11 @@ class Inquiry:
                     raise too_many(room)
                 terms, allowed = self._prepare(prepared, position, question, account, part)
             except WuganError as refusal:
-                prepared.refused.append(refusal)
+                refused.append(refusal)
             else:
-                prepared.refused.append(None)
-                room -= allowed.part.count
-                prepared.groups.setdefault(terms, []).append(allowed)
+                refused.append(None)
+                room -= part.count
+                groups.setdefault(terms, []).append(allowed)
         return prepared
 
     async def answer(self, prepared: Prepared, *, alone: bool = False) -> list[exchange_pb2.Findings | WuganError]:
@@ -210,15 +212,16 @@ class Inquiry:
                 outcomes[allowed.position] = error
             return
         for at, allowed in enumerate(group):
+            position, question, _, decision, counted = allowed
             findings = results[at]
             try:
-                await self._access.settle(allowed.decision)
+                await self._access.settle(decision)
             except WuganError as error:
-                outcomes[allowed.position] = error
+                outcomes[position] = error
             else:
-                if not allowed.counted:
-                    self._access.answered(prepared.sender, allowed.question, allowed.decision, findings)
-                outcomes[allowed.position] = findings
+                if not counted:
+                    self._access.answered(prepared.sender, question, decision, findings)
+                outcomes[position] = findings
 
     def _prepare(
         self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, part: Part
@@ -263,19 +266,20 @@ class Inquiry:
         """Ask about, and grade, the people of all parts at once; findings for each part of each of those joined."""
         parts = joined[0] if len(joined) == 1 else [part for parts in joined for part in parts]
         subjects = _subjects(parts)
+        purpose, legal_basis, as_of_on, _, scope, _ = terms
         gathered = await self._departments.ask(
             Lookup(
                 subjects=subjects,
-                traces_since_on=max(1, terms.as_of_on - self._book.grading.cycle_days),
+                traces_since_on=max(1, as_of_on - self._book.grading.cycle_days),
                 deadline_s=time_s,
-                purpose=terms.purpose,
-                legal_basis=terms.legal_basis,
+                purpose=purpose,
+                legal_basis=legal_basis,
                 # What may not be told is not read either.
-                references=self._book.disclosure(terms.purpose).references,
-                faces=wants_faces(self._book, terms.purpose, terms.scope),
+                references=self._book.disclosure(purpose).references,
+                faces=wants_faces(self._book, purpose, scope),
                 takes_unreadable=True,
             ),
-            self._access.narrowing(terms.scope),
+            self._access.narrowing(scope),
         )
         people = len(subjects.id_number)
         with tracing.span("grade", people=people):

@@ -26,7 +26,8 @@ def write_plain(
     book: RuleBook, terms: Terms, parts: Sequence[Part], gathered: Gathered, made_at_ms: int
 ) -> exchange_pb2.Findings | None:
     """The findings for these parts of a batch, if they are one question about one such person; None: they are not."""
-    if not gathered.plain or narrowing(terms.scope) is not None or len(parts) != 1:
+    purpose, _, as_of_on, limit, scope, not_alive = terms
+    if not gathered.plain or narrowing(scope) is not None or len(parts) != 1:
         return None
     part = parts[0]
     if part.count != 1 or len(part.rows) != 1:
@@ -34,16 +35,16 @@ def write_plain(
     found = gathered.evidence
     benefit, born_on = int(part.benefits[0]), int(part.born_on[0])
     since_on = 0 if part.since_on is None else part.since_on[0]
-    living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
+    living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=as_of_on, since_on=since_on)
     if living is None:
         return None
-    status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, terms.purpose, living)
-    told = None if terms.not_alive else tell_traces(book, terms.purpose, found, terms.evidence_limit)
+    status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, purpose, living)
+    told = None if not_alive else tell_traces(book, purpose, found, limit)
     sources = tuple(map(_source_of, gathered.reports))
     rows = 0 if told is None else len(told.kind)
-    alike = _alike(book, terms.purpose, terms.scope, sources, status, code, department, kind, number, rows)
+    alike = _alike(book, purpose, scope, sources, status, code, department, kind, number, rows)
     findings = exchange_pb2.Findings.FromString(alike)
-    findings.as_of_on, findings.made_at_ms = terms.as_of_on, made_at_ms
+    findings.as_of_on, findings.made_at_ms = as_of_on, made_at_ms
     findings.last_trace_on.append(last_trace_on)
     findings.valid_until_on.append(valid_until_on)
     findings.reasons.on.append(on)
@@ -62,7 +63,7 @@ def write_plain(
     if part.since_on is not None:
         findings.benefit_since_used = True
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
-        terms.purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
+        purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
     )
     return findings
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from itertools import repeat
 from operator import neg
@@ -79,7 +80,8 @@ class Told(NamedTuple):
     detail: Sequence[int]
 
 
-class _Tables(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Tables:
     """The rule file's tables as plain Python numbers.
 
     Attributes:
