@@ -76,14 +76,12 @@ class Prepared(NamedTuple):
         time_s: seconds until the answer must be there.
         refused: why each is refused, None where it is answered.
         groups: those that are, by what they have in common.
-        streamed: they came over a stream.
     """
 
     sender: str
     time_s: float
     refused: list[WuganError | None]
     groups: dict[Terms, list[_Allowed]]
-    streamed: bool = False
 
 
 _UNANSWERED = WuganError("no answer was made", "未作出答复")
@@ -145,7 +143,7 @@ class Inquiry:
         """
         refused: list[WuganError | None] = []
         groups: dict[Terms, list[_Allowed]] = {}
-        prepared = Prepared(sender, time_s, refused, groups, parts is not None)
+        prepared = Prepared(sender, time_s, refused, groups)
         room = self.max_subjects
         for position, question in enumerate(questions):
             account = accounts[position]
@@ -157,7 +155,7 @@ class Inquiry:
                     raise part
                 if part.count > room:
                     raise too_many(room)
-                terms, allowed = self._prepare(prepared, position, question, account, part)
+                terms, allowed = self._prepare(sender, position, question, account, part, streamed=parts is not None)
             except WuganError as refusal:
                 refused.append(refusal)
             else:
@@ -177,19 +175,20 @@ class Inquiry:
             prepared: the questions.
             alone: no other question is on its way, so that there is none to be answered together with.
         """
-        outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in prepared.refused]
-        groups = prepared.groups.items()
+        sender, time_s, refused, groups = prepared
+        outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in refused]
         if len(groups) == 1:  # spares a task for each of the many single questions
-            ((terms, group),) = groups
-            await self._group(prepared, terms, group, outcomes, alone=alone)
+            ((terms, group),) = groups.items()
+            await self._group(sender, time_s, terms, group, outcomes, alone=alone)
         else:
-            work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in groups]
+            work = [self._group(sender, time_s, terms, group, outcomes, alone=alone) for terms, group in groups.items()]
             await asyncio.gather(*work)
         return outcomes
 
     async def _group(
         self,
-        prepared: Prepared,
+        sender: str,
+        time_s: float,
         terms: Terms,
         group: Sequence[_Allowed],
         outcomes: list[exchange_pb2.Findings | WuganError],
@@ -197,11 +196,11 @@ class Inquiry:
         alone: bool,
     ) -> None:
         """Answer the questions on the same terms, with whatever else waits on them, into their places."""
-        time_s = prepared.time_s
         parts, people = [], 0
         for allowed in group:
-            parts.append(allowed.part)
-            people += allowed.part.count
+            part = allowed.part
+            parts.append(part)
+            people += part.count
         try:
             if people >= ALONE_FROM:
                 (results,) = await self._batch(terms, [parts], time_s)
@@ -220,14 +219,21 @@ class Inquiry:
                 outcomes[position] = error
             else:
                 if not counted:
-                    self._access.answered(prepared.sender, question, decision, findings)
+                    self._access.answered(sender, question, decision, findings)
                 outcomes[position] = findings
 
     def _prepare(
-        self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, part: Part
+        self,
+        sender: str,
+        position: int,
+        question: exchange_pb2.Question,
+        account: Account,
+        part: Part,
+        *,
+        streamed: bool,
     ) -> tuple[Terms, _Allowed]:
         """Check whether a question is allowed."""
-        sender, context = prepared.sender, question.context
+        context = question.context
         further = len(part.alias_id_number)
         decision = account.decision = self._access.authorise(sender, question, counted=account.counted, further=further)
         if decision.refused is not None:
@@ -257,7 +263,7 @@ class Inquiry:
         )
         if not account.counted:
             numbers = [*part.numbers, *part.alias_id_number] if further else part.numbers
-            self._access.watch(sender, context.unit, decision, numbers, streamed=prepared.streamed)
+            self._access.watch(sender, context.unit, decision, numbers, streamed=streamed)
         return terms, _Allowed(position, question, part, decision, account.counted)
 
     async def _batch(
