@@ -195,12 +195,13 @@ class Exchange:
         recipient_key: EncryptionKey,
     ) -> Sealed:
         """The answers under seal; `outcomes` become what they say where they are too large."""
+        header = opened.header
         return seal(
             self._own(),
-            opened.header.sender,
+            header.sender,
             recipient_key,
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,
-            purpose=opened.header.purpose,
+            purpose=header.purpose,
             payloads=_payloads(questions, outcomes),
             now_ms=self._clock.now_ms(),
             lifetime_ms=self._lifetime_ms,

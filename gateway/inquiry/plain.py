@@ -41,7 +41,7 @@ def write_plain(
     status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, purpose, living)
     told = None if not_alive else tell_traces(book, purpose, found, limit)
     sources = tuple(map(_source_of, gathered.reports))
-    rows = 0 if told is None else len(told.kind)
+    rows = 0 if told is None else len(told["kind"])
     alike = _alike(book, purpose, scope, sources, status, code, department, kind, number, rows)
     findings = exchange_pb2.Findings.FromString(alike)
     findings.as_of_on, findings.made_at_ms = as_of_on, made_at_ms
@@ -49,17 +49,7 @@ def write_plain(
     findings.valid_until_on.append(valid_until_on)
     findings.reasons.on.append(on)
     if told is not None:
-        evidence = columns_pb2.EvidenceColumns(
-            kind=told.kind,  # type: ignore[arg-type]  # numbers of the contract
-            department=told.department,  # type: ignore[arg-type]
-            region=told.region,
-            observed_on=told.observed_on,
-            available_on=told.available_on,
-            strength=told.strength,  # type: ignore[arg-type]
-            source_reference=told.source_reference,
-            detail=told.detail,
-        )
-        findings.evidence.MergeFrom(evidence)
+        findings.evidence.MergeFrom(columns_pb2.EvidenceColumns(**told))
     if part.since_on is not None:
         findings.benefit_since_used = True
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
