@@ -68,7 +68,7 @@ class Gathered:
         linked: whether further numbers of the person were found.
         link_subject, link_id_number, link_since_on: those numbers, parallel.
         faces: under which sources checked people who were there, each face of a person once.
-        plain: surely one person alone, whom some source knows, by the number and the name asked and by no other, whose
+        plain: surely one person alone, whom some source knows, by what was asked and by no other number or name, whose
             face was not checked, and about whom every source answered; False: the columns tell.
         unasked: who is in conflict for that alone that a number linked to the person was asked of nobody, or that
             nobody answered about it; None: nobody.
