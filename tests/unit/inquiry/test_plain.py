@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.contract import Evidence
 from gateway.access.terms import EVERYTHING, Scope
-from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.inquiry.findings import Part, Terms, column_of, since_of, write_findings
 from gateway.inquiry.gathering import Gathered, SourceReport
 from gateway.inquiry.plain import write_plain
 from gateway.rules import RULES_FILE
@@ -291,6 +291,17 @@ def test_who_comes_of_age_is_left_to_the_columns() -> None:
     young = part(answer_words.BENEFIT_TYPE_WORK_DEATH_DEPENDANT, civil("2010-06-01"))
     assert plainly(BOOK, terms(), young, found) is None
     assert plainly(BOOK, terms(), part(EMPLOYEE, civil("2010-06-01")), found) is not None
+
+
+def test_columns_of_several_questions_stand_one_after_another() -> None:
+    days = [civil("2015-01-01"), civil("2016-01-01")]
+    said = replace(part(), count=2, rows=[0, 1], since_on=days)
+    assert since_of([part(), part()]) is None
+    together = since_of([part(), said, part()])
+    assert together is not None
+    assert (together.tolist(), together.dtype) == ([0, *days, 0], np.int32)
+    assert column_of([np.array([3], np.int32), [1, 2], []]).tolist() == [3, 1, 2]
+    assert column_of([[7]]).dtype == np.int32
 
 
 def test_many_rows_are_left_to_the_columns() -> None:

@@ -185,7 +185,7 @@ def test_a_few_numbers_are_read_as_many_are(rows, said):
     assert [(row, error.en) for row, error in refused] == [(row, error.en) for row, error in among]
     assert isinstance(born, list), "of a few, as plain numbers"
     assert isinstance(days, np.ndarray)
-    assert born == days[: len(rows)].tolist()
+    assert born == days[: len(rows)].tolist() == birth_on(found).tolist()
 
 
 WRONG_DAYS = [
