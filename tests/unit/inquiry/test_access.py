@@ -11,6 +11,7 @@ import pytest
 from gateway.access.terms import Quotas, Scope
 from gateway.clock import FakeClock
 from gateway.errors import AccessError
+from gateway.inquiry import access
 from gateway.inquiry.access import Access, Decision
 from gateway.store.engine import Store
 from tests.unit.rules.rules_world import row
@@ -268,3 +269,11 @@ async def test_every_person_of_a_question_is_counted_wrong_numbers_too() -> None
     side = inquiry(Register({ANNA: []}), access=access)
     await findings_for(side, question("x", BO, CHEN), sender=A.member_id)
     assert people(access, 1).refused is not None
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_only_people_who_are_said_to_live_somewhere_are_counted_as_unknown(times: int) -> None:
+    regions = [330700, 0, 330702, 330700, 0] * times
+    unknown, alive = words.SURVIVAL_STATUS_UNKNOWN, words.SURVIVAL_STATUS_ALIVE_STRONG
+    statuses = [unknown, unknown, alive, unknown, alive] * times
+    assert access._placed(regions, statuses) == (3 * times, 2 * times)

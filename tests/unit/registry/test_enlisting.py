@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.contract import Adapter, Changed, Description, Found, Lookup
+from adapters.contract import Adapter, Changed, Description, Found, Lookup, Subjects
 from gateway.access import adapters as states
 from gateway.access import people
 from gateway.access.policy import Policy
@@ -302,6 +303,34 @@ async def test_one_in_shadow_is_closed_after_it_was_tried_and_never_before(tmp_p
         await w.shadowing.tried()
         await sources.settled()
         assert (live.closed, tried.closed) == (0, 1)
+
+
+class Stubborn(Slow):
+    """One whose lookup outlives the question that it was made for."""
+
+    async def lookup(self, question: Lookup) -> Found:
+        with suppress(asyncio.CancelledError):
+            await self.go.wait()
+        await self.go.wait()
+        assert not self.closed, "closed while it was asked"
+        return Found()
+
+
+async def test_one_whose_lookup_outlives_the_question_is_closed_after_that_and_never_before(tmp_path: Path) -> None:
+    async with registry(tmp_path) as w:
+        sources, other, stubborn = w.departments.sources, Slow("other"), Stubborn("stubborn")
+        other.go.set()
+        sources.use([sources.source(other), sources.source(stubborn)])
+        told = await w.departments.ask(Lookup(Subjects([DEAD], [""]), deadline_s=0.05))
+        assert [each.outcome for each in told.reports] == [words.SOURCE_OUTCOME_ANSWERED, words.SOURCE_OUTCOME_SILENT]
+        sources.use([])
+        await sources.settled()
+        assert (other.closed, stubborn.closed) == (1, 0)
+        stubborn.go.set()
+        while not stubborn.closed:
+            await asyncio.sleep(0)
+        await sources.settled()
+        assert stubborn.closed == 1
 
 
 class Feed(Slow):
