@@ -130,6 +130,9 @@ def test_people_are_counted_not_questions_and_each_member_for_itself() -> None:
     assert refused.explanation == "g1: quota day has no room for 4 people, 3 left of day; policy 0"
     assert people(access, 3).refused is None
     assert people(access, 10, B.member_id).refused is None
+    both = access_of(terms(quotas=Quotas(day=10, official_day=8)))
+    # Of each that is counted by the day.
+    assert people(both, 7).explanation == "g1: 7 people, 3 left of day, 1 left of official_day; policy 0"
 
 
 def test_more_people_at_once_than_a_quota_has_are_refused_for_good() -> None:
