@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,7 +89,7 @@ class Asked:
     def __init__(self, subjects: Subjects) -> None:
         self.rows: list[list[int]] | None
         numbers = subjects.id_number
-        self._positions: dict[str, int] = dict(zip(numbers, range(len(numbers)), strict=True))
+        self._positions: dict[str, int] = dict(zip(numbers, count()))
         if len(self._positions) == len(numbers) and not subjects.alias_subject:
             self.numbers: Sequence[str] = numbers
             self.rows = None

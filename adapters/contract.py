@@ -64,11 +64,42 @@ class Subjects:
 
 @dataclass(slots=True)
 class Holders:
-    """Under which identity the source holds what it returned; a row means that the source knows the person."""
+    """Under which identity the source holds what it returned; a row means that the source knows the person.
+
+    A few rows may be given as a list (`of_few`), and looked at as such (`rows`), as those of `Evidence`.
+    """
 
     subject: Int32 = field(default_factory=lambda: _EMPTY)
     held_id_number: Sequence[str] = ()
     held_name: Sequence[str] = ()
+    _rows: list[int] | None = field(default=None, init=False, compare=False, repr=False)
+
+    if not TYPE_CHECKING:  # any other name stays an error to whoever checks types
+
+        def __getattr__(self, name: str) -> Int32:
+            """The array of what was given as a list: made when it is asked for."""
+            if name != "subject":
+                raise AttributeError(name)
+            self.subject = np.array(self._rows, np.int32)
+            return self.subject
+
+    def __len__(self) -> int:
+        rows = self._rows
+        return len(self.subject if rows is None else rows)
+
+    @classmethod
+    def of_few(cls, rows: list[int], held_id_number: Sequence[str], held_name: Sequence[str]) -> Holders:
+        """A few rows; `rows`: whose each is."""
+        made = cls.__new__(cls)
+        made._rows, made.held_id_number, made.held_name = rows, held_id_number, held_name
+        return made
+
+    def rows(self) -> list[int]:
+        """Whose each row is, as a list: for a few rows."""
+        rows = self._rows
+        if rows is None:
+            rows = self._rows = self.subject.tolist()
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +163,8 @@ class Faces:
 
 NO_LINKS: Final = Links()
 NO_FACES: Final = Faces()
-"""What most answers have of these."""
+NOBODY: Final = _EMPTY
+"""What most answers have of these, and of people whom they are not about."""
 
 
 @dataclass(slots=True)
@@ -180,7 +212,8 @@ class Evidence:
             return getattr(self, name)
 
     def __len__(self) -> int:
-        return len(self.subject if self._lists is None else self._lists[0])
+        lists = self._lists
+        return len(self.subject if lists is None else lists[0])
 
     @classmethod
     def of_few(cls, lists: Sequence[Sequence[int]], source_reference: Sequence[str]) -> Evidence:
@@ -191,13 +224,15 @@ class Evidence:
 
     def lists(self) -> Sequence[Sequence[int]]:
         """The integer columns as lists, in the order of `INTEGER_COLUMNS`: for a few rows."""
-        if self._lists is None:
-            self._lists = [column.tolist() for column in _integers_of(self)]
-        return self._lists
+        lists = self._lists
+        if lists is None:
+            lists = self._lists = [column.tolist() for column in _integers_of(self)]
+        return lists
 
     def columns(self) -> Sequence[Sequence[int]] | Sequence[Int32]:
         """The integer columns as they are held, in the order of `INTEGER_COLUMNS`."""
-        return _integers_of(self) if self._lists is None else self._lists
+        lists = self._lists
+        return _integers_of(self) if lists is None else lists
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Evidence:
         """The rows selected by an index or a mask, as new columns."""
@@ -333,7 +368,7 @@ class Found:
     links: Links = field(default_factory=Links)
     complete_until_on: int = 0
     faces: Faces = field(default_factory=Faces)
-    unreadable: Int32 = field(default_factory=lambda: _EMPTY)
+    unreadable: Int32 = field(default_factory=lambda: NOBODY)
 
 
 @dataclass(frozen=True, slots=True)

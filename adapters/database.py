@@ -421,23 +421,25 @@ class Database:
 
     def _run(self, sql: str, parameters: Any, work: Work) -> Rows:
         """Run one statement; once more on a new connection if the old one turns out to be gone."""
-        fresh = getattr(self._local, "connection", None) is None
+        held = getattr(self._local, "driver", None)
         try:
-            return self._try(sql, parameters, work)
+            return self._try(held, sql, parameters, work)
         except DatabaseError as error:
-            if fresh or not error.gone or work.cancelled:
+            if held is None or not error.gone or work.cancelled:
                 raise
             retries.again(self.adapter_id)
-            return self._try(sql, parameters, work)
+            return self._try(None, sql, parameters, work)
 
-    def _try(self, sql: str, parameters: Any, work: Work) -> Rows:
+    def _try(self, driver: Any, sql: str, parameters: Any, work: Work) -> Rows:
+        """Run a statement on the driver's connection that this thread has; None: it has none yet."""
         try:
-            connection = self._connection()
-            work.begin(getattr(self._local, "driver", None))
+            if driver is None:
+                driver = self._connection().dbapi_connection
+            work.begin(driver)
             if work.cancelled:
                 raise DatabaseError(down=True, kind="cancelled")
             self._steps.begin()
-            cursor = connection.cursor()
+            cursor = driver.cursor()
             try:
                 self._execute(cursor, sql, parameters)
                 rows: Rows = cursor.fetchmany(MAX_ROWS + 1)
@@ -468,7 +470,7 @@ class Database:
                 why = not_in(error)
                 raise DatabaseError(down=True, kind=why.en, zh=why.zh, gone=True) from error
             self._local.connection = connection
-            self._local.driver = connection.driver_connection
+            self._local.driver = connection.dbapi_connection
             with self._lock:
                 self._open.add(connection)
         return connection
@@ -487,7 +489,7 @@ class Database:
             down = False
         connection = getattr(self._local, "connection", None)
         if down and connection is not None:
-            self._local.connection = None
+            self._local.connection = self._local.driver = None
             with self._lock:
                 self._open.discard(connection)
             connection.invalidate()

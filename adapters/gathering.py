@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from adapters.asked import Asked, normal
-from adapters.contract import MAX_CELL_BYTES, NO_FACES, NO_LINKS, Evidence, Faces, Found, Holders, Int32, Links, Lookup
+from adapters.contract import (
+    MAX_CELL_BYTES,
+    NO_FACES,
+    NO_LINKS,
+    NOBODY,
+    Evidence,
+    Faces,
+    Found,
+    Holders,
+    Int32,
+    Links,
+    Lookup,
+)
 from adapters.errors import SourceFaultError
 from adapters.faces import FACE_KIND
 from adapters.held import Held
@@ -83,7 +95,8 @@ class Gathering:
         Raises:
             SourceFaultError: see `leave_out`.
         """
-        self._settle_bad(mapper, positions, mapped.bad)
+        if mapped.bad:
+            self._settle_bad(mapper, positions, mapped.bad)
         self.ignored += mapped.ignored
         held = map(positions.__getitem__, mapped.holder_row)
         self._holders.update(dict.fromkeys(zip(held, mapped.name, strict=True)))
@@ -194,6 +207,7 @@ class Gathering:
             links=self._linked() if self._links else NO_LINKS,
             complete_until_on=complete_until_on,
             faces=self._shown() if self._faces else NO_FACES,
+            unreadable=NOBODY,
         )
         if not self.unreadable:
             return found
@@ -201,20 +215,23 @@ class Gathering:
         return without(found, unreadable, len(self._question.subjects))
 
     def _held(self) -> Holders:
-        positions: Sequence[int] = ()
-        names: Sequence[str] = ()
-        if self._holders:
-            positions, names = zip(*self._holders, strict=True)
+        positions: list[int] = []
+        names: list[str] = []
+        for position, name in self._holders:
+            positions.append(position)
+            names.append(name)
         if self._held_columns is not None:
             if names:
                 self._held_columns.add_names(np.array(positions, np.int32), names)
             return self._held_columns.holders()
-        subject, source = self._asked.spread(np.array(positions, np.int32))
         numbers = self._asked.numbers
-        held: Sequence[str] = list(map(numbers.__getitem__, positions))
-        if source is not None:
-            held, names = taken(held, source), taken(names, source)
-        return Holders(subject, held, names)
+        held = list(map(numbers.__getitem__, positions))
+        if len(positions) <= FEW and self._asked.rows is None:
+            return Holders.of_few(positions, held, names)
+        subject, source = self._asked.spread(np.array(positions, np.int32))
+        if source is None:
+            return Holders(subject, held, names)
+        return Holders(subject, taken(held, source), taken(names, source))
 
     def _linked(self) -> Links:
         subject, source = self._asked.spread(np.array([position for position, _ in self._links], np.int32))

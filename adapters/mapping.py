@@ -223,14 +223,14 @@ class Mapper:
         count = len(columns[0])
         mapped = Mapped()
         rows: Sequence[int] = range(count)
-        kept = self.filter.keep(columns)
+        kept = None if self.filter.reader is None else self.filter.keep(columns)
         if kept is not None:
             columns = [list(compress(column, kept)) for column in columns]
             rows = list(compress(rows, kept))
             count = len(rows)
         mapped.holder_row = rows
         mapped.name = [""] * count if self.name_at < 0 else self._names(columns[self.name_at], rows, mapped)
-        if not count or not self.has_evidence:
+        if not count or not self._kinds:
             return mapped
         kinds = self.kind.read(columns, count)
         if BAD in kinds or 0 in kinds:
@@ -326,7 +326,7 @@ class Mapper:
             names = list(map(str.strip, values))  # type: ignore[arg-type]  # as nearly always
         except TypeError:
             names = [value.strip() if type(value) is str else text_of(value) for value in values]
-        if max(map(len, names), default=0) > _SURELY_FITS:
+        if names and max(map(len, names)) > _SURELY_FITS:
             for row, name in zip(rows, names, strict=True):
                 if len(name.encode("utf-8", "replace")) > MAX_CELL_BYTES:
                     mapped.bad.setdefault(row, bad_rows.LONG_NAME)

@@ -89,12 +89,6 @@ class Reader(ABC):
 
     def column(self, values: Sequence[object]) -> list[int]:
         """The integers of a column."""
-        try:
-            return self._column(values)
-        except TypeError:  # a value that cannot be remembered, such as a list: no scalar, but read like any other
-            return [self.read(value) for value in values]
-
-    def _column(self, values: Sequence[object]) -> list[int]:
         kinds = set(map(type, values))
         if len(kinds) > 1:
             kinds.discard(type(None))  # equal to nothing else, and so at home in any dict
@@ -103,7 +97,10 @@ class Reader(ABC):
         elif not kinds:
             return []
         seen = self._seen.get(kinds.pop(), {})
-        read = list(map(seen.get, values))
+        try:
+            read = list(map(seen.get, values))
+        except TypeError:  # values that cannot be remembered, such as lists: no scalars, but read like any others
+            return [self.read(value) for value in values]
         if None not in read:
             return read  # type: ignore[return-value]  # looked at just now
         return [self._add(value) if known is None else known for value, known in zip(values, read, strict=True)]
@@ -111,7 +108,10 @@ class Reader(ABC):
     def _add(self, value: object) -> int:
         kind = type(value)
         seen = self._seen.setdefault(kind, {})
-        known = seen.get(value)
+        try:
+            known = seen.get(value)
+        except TypeError:  # as above
+            return self.read(value)
         if known is not None:
             return known
         if len(seen) >= _REMEMBERED:

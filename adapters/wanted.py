@@ -46,7 +46,7 @@ def wanted(question: Lookup, kind: Int32, observed_on: Int32) -> NDArray[np.intp
 
 def _wanted_of_few(question: Lookup, kind: Sequence[int], days: Sequence[int]) -> NDArray[np.intp] | None:
     since, kinds = question.traces_since_on, question.kinds
-    if not kinds and min(days, default=since) >= since:  # as nearly always
+    if not kinds and (not days or min(days) >= since):  # as nearly always
         return None
     rows = [
         row

@@ -187,7 +187,8 @@ class TableAdapter:
 
     def _read(self, question: Lookup, database: Database, work: Work) -> Found:
         asked = Asked(question.subjects)
-        gathering = Gathering(question, asked, self._manifest.department)
+        about = self._description
+        gathering = Gathering(question, asked, about.department)
         values: dict[tuple[str, ...], list[str]] = {}
         for mapper, statement in self._sets:
             numbers = values.get(mapper.forms)
@@ -200,7 +201,7 @@ class TableAdapter:
             rows = self._rows(database, pairs.name, statement, asked.values(pairs.forms), work)
             if rows:
                 gathering.add_links(pairs, list(zip(*rows, strict=True)))
-        report(self._manifest.adapter_id, gathering)
+        report(about.adapter_id, gathering)
         return gathering.found(self._complete_until(work))
 
     async def _in_columns(self, question: Lookup, columns: ColumnReading) -> Found:

@@ -156,7 +156,9 @@ class Access:
         for entry in found:
             taking = self._quotas.take(entry, member, context.official_pseudonym, people, now_ms)
             if not taking.refused:
-                left = "".join([f", {count} left of {quota}" for quota, count in taking.left.items()])
+                left = ""
+                for quota, count in taking.left.items():
+                    left += f", {count} left of {quota}"
                 return Decision(
                     f"{entry.grant}: {people} people{left}; policy {version}",
                     None,
@@ -303,11 +305,15 @@ def _placed(regions: Sequence[int], statuses: Sequence[int]) -> tuple[int, int]:
     """How many people are said to live somewhere, and how many of them nobody knows."""
     if len(regions) < _MANY:
         # By way of lists: the end of a loop over the fields themselves is an error, which takes as long as they do.
-        placed = [status for status, region in zip(statuses[:], regions[:], strict=True) if region]
-        return len(placed), placed.count(words.SURVIVAL_STATUS_UNKNOWN)
+        people, unknown, statuses = 0, 0, statuses[:]
+        for at, region in enumerate(regions[:]):
+            if region:
+                people += 1
+                unknown += statuses[at] == words.SURVIVAL_STATUS_UNKNOWN
+        return people, unknown
     there = np.asarray(regions, np.uint32) != 0
-    unknown = np.asarray(statuses, np.int32) == words.SURVIVAL_STATUS_UNKNOWN
-    return int(np.count_nonzero(there)), int(np.count_nonzero(there & unknown))
+    unheard = np.asarray(statuses, np.int32) == words.SURVIVAL_STATUS_UNKNOWN
+    return int(np.count_nonzero(there)), int(np.count_nonzero(there & unheard))
 
 
 def _different(benefits: Sequence[int]) -> frozenset[int]:

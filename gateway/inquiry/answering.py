@@ -21,7 +21,7 @@ from gateway.exchange.header import LIMITS
 from gateway.exchange.question import check_question, too_many
 from gateway.inquiry.access import Access, Decision
 from gateway.inquiry.asking import Departments
-from gateway.inquiry.findings import Part, Terms, since_of, wants_faces, write_findings
+from gateway.inquiry.findings import Column, Part, Terms, column_of, since_of, wants_faces, write_findings
 from gateway.inquiry.gathering import Gathered
 from gateway.inquiry.plain import write_plain
 from gateway.observing import tracing
@@ -76,14 +76,12 @@ class Prepared(NamedTuple):
         time_s: seconds until the answer must be there.
         refused: why each is refused, None where it is answered.
         groups: those that are, by what they have in common.
-        streamed: they came over a stream.
     """
 
     sender: str
     time_s: float
     refused: list[WuganError | None]
     groups: dict[Terms, list[_Allowed]]
-    streamed: bool = False
 
 
 _UNANSWERED = WuganError("no answer was made", "未作出答复")
@@ -143,9 +141,12 @@ class Inquiry:
             parts: the people of each question, or what is wrong with it, of questions that came over a stream.
             wrong: what else is known to be wrong with each question, None: nothing; empty: nothing with any.
         """
-        prepared = Prepared(sender, time_s, [], {}, parts is not None)
+        refused: list[WuganError | None] = []
+        groups: dict[Terms, list[_Allowed]] = {}
+        prepared = Prepared(sender, time_s, refused, groups)
         room = self.max_subjects
-        for position, (question, account) in enumerate(zip(questions, accounts, strict=True)):
+        for position, question in enumerate(questions):
+            account = accounts[position]
             try:
                 if wrong and (error := wrong[position]) is not None:
                     raise error
@@ -154,13 +155,13 @@ class Inquiry:
                     raise part
                 if part.count > room:
                     raise too_many(room)
-                terms, allowed = self._prepare(prepared, position, question, account, part)
+                terms, allowed = self._prepare(sender, position, question, account, part, streamed=parts is not None)
             except WuganError as refusal:
-                prepared.refused.append(refusal)
+                refused.append(refusal)
             else:
-                prepared.refused.append(None)
-                room -= allowed.part.count
-                prepared.groups.setdefault(terms, []).append(allowed)
+                refused.append(None)
+                room -= part.count
+                groups.setdefault(terms, []).append(allowed)
         return prepared
 
     async def answer(self, prepared: Prepared, *, alone: bool = False) -> list[exchange_pb2.Findings | WuganError]:
@@ -174,19 +175,20 @@ class Inquiry:
             prepared: the questions.
             alone: no other question is on its way, so that there is none to be answered together with.
         """
-        outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in prepared.refused]
-        groups = prepared.groups.items()
+        sender, time_s, refused, groups = prepared
+        outcomes: list[exchange_pb2.Findings | WuganError] = [error or _UNANSWERED for error in refused]
         if len(groups) == 1:  # spares a task for each of the many single questions
-            ((terms, group),) = groups
-            await self._group(prepared, terms, group, outcomes, alone=alone)
+            ((terms, group),) = groups.items()
+            await self._group(sender, time_s, terms, group, outcomes, alone=alone)
         else:
-            work = [self._group(prepared, terms, group, outcomes, alone=alone) for terms, group in groups]
+            work = [self._group(sender, time_s, terms, group, outcomes, alone=alone) for terms, group in groups.items()]
             await asyncio.gather(*work)
         return outcomes
 
     async def _group(
         self,
-        prepared: Prepared,
+        sender: str,
+        time_s: float,
         terms: Terms,
         group: Sequence[_Allowed],
         outcomes: list[exchange_pb2.Findings | WuganError],
@@ -194,11 +196,11 @@ class Inquiry:
         alone: bool,
     ) -> None:
         """Answer the questions on the same terms, with whatever else waits on them, into their places."""
-        time_s = prepared.time_s
         parts, people = [], 0
         for allowed in group:
-            parts.append(allowed.part)
-            people += allowed.part.count
+            part = allowed.part
+            parts.append(part)
+            people += part.count
         try:
             if people >= ALONE_FROM:
                 (results,) = await self._batch(terms, [parts], time_s)
@@ -208,21 +210,30 @@ class Inquiry:
             for allowed in group:
                 outcomes[allowed.position] = error
             return
-        for allowed, findings in zip(group, results, strict=True):
+        for at, allowed in enumerate(group):
+            position, question, _, decision, counted = allowed
+            findings = results[at]
             try:
-                await self._access.settle(allowed.decision)
+                await self._access.settle(decision)
             except WuganError as error:
-                outcomes[allowed.position] = error
+                outcomes[position] = error
             else:
-                if not allowed.counted:
-                    self._access.answered(prepared.sender, allowed.question, allowed.decision, findings)
-                outcomes[allowed.position] = findings
+                if not counted:
+                    self._access.answered(sender, question, decision, findings)
+                outcomes[position] = findings
 
     def _prepare(
-        self, prepared: Prepared, position: int, question: exchange_pb2.Question, account: Account, part: Part
+        self,
+        sender: str,
+        position: int,
+        question: exchange_pb2.Question,
+        account: Account,
+        part: Part,
+        *,
+        streamed: bool,
     ) -> tuple[Terms, _Allowed]:
         """Check whether a question is allowed."""
-        sender, context = prepared.sender, question.context
+        context = question.context
         further = len(part.alias_id_number)
         decision = account.decision = self._access.authorise(sender, question, counted=account.counted, further=further)
         if decision.refused is not None:
@@ -252,7 +263,7 @@ class Inquiry:
         )
         if not account.counted:
             numbers = [*part.numbers, *part.alias_id_number] if further else part.numbers
-            self._access.watch(sender, context.unit, decision, numbers, streamed=prepared.streamed)
+            self._access.watch(sender, context.unit, decision, numbers, streamed=streamed)
         return terms, _Allowed(position, question, part, decision, account.counted)
 
     async def _batch(
@@ -261,19 +272,20 @@ class Inquiry:
         """Ask about, and grade, the people of all parts at once; findings for each part of each of those joined."""
         parts = joined[0] if len(joined) == 1 else [part for parts in joined for part in parts]
         subjects = _subjects(parts)
+        purpose, legal_basis, as_of_on, _, scope, _ = terms
         gathered = await self._departments.ask(
             Lookup(
                 subjects=subjects,
-                traces_since_on=max(1, terms.as_of_on - self._book.grading.cycle_days),
+                traces_since_on=max(1, as_of_on - self._book.grading.cycle_days),
                 deadline_s=time_s,
-                purpose=terms.purpose,
-                legal_basis=terms.legal_basis,
+                purpose=purpose,
+                legal_basis=legal_basis,
                 # What may not be told is not read either.
-                references=self._book.disclosure(terms.purpose).references,
-                faces=wants_faces(self._book, terms.purpose, terms.scope),
+                references=self._book.disclosure(purpose).references,
+                faces=wants_faces(self._book, purpose, scope),
                 takes_unreadable=True,
             ),
-            self._access.narrowing(terms.scope),
+            self._access.narrowing(scope),
         )
         people = len(subjects.id_number)
         with tracing.span("grade", people=people):
@@ -292,9 +304,7 @@ class Inquiry:
         made_at_ms = self._clock.now_ms()
         if (plain := write_plain(self._book, terms, parts, gathered, made_at_ms)) is not None:
             return [[plain]]
-        alone = parts[0] if len(parts) == 1 else None
-        benefit = alone.benefits if alone else np.concatenate([part.benefits for part in parts])
-        born_on = alone.born_on if alone else np.concatenate([part.born_on for part in parts])
+        benefit = column_of([part.benefits for part in parts])
         grades = grade(
             self._book,
             subjects=len(subjects),
@@ -303,7 +313,7 @@ class Inquiry:
             identity_conflict=gathered.identity_conflict,
             linked=gathered.linked,
             benefit=benefit,
-            birth_on=born_on,
+            birth_on=column_of([part.born_on for part in parts]),
             as_of_on=terms.as_of_on,
             partial=gathered.partial,
             silent=gathered.silent,
@@ -327,16 +337,15 @@ def read_people(question: exchange_pb2.Question, *, max_subjects: int) -> Part:
     numbers, refused, born_on = read_numbers(numbers, columns.document_kind)
     count, starts = len(numbers), question.benefit_since_on
     rows: Sequence[int] = range(count)
-    # By way of a list, which the library makes in one go: of the field itself NumPy asks for one value after another.
-    benefits = np.array(question.benefit[:], np.int32)
-    since_on = np.array(starts[:], np.int32) if starts else None
+    # As lists, which the library makes in one go: of the field itself NumPy asks for one value after another.
+    benefits: Column = question.benefit[:]
+    since_on: Column | None = starts[:] if starts else None
     if refused:
-        kept = np.ones(count, np.bool_)
-        kept[[row for row, _ in refused]] = False
-        rows = np.flatnonzero(kept).tolist()
+        wrong = {row for row, _ in refused}
+        rows = [row for row in range(count) if row not in wrong]
         numbers, names = [numbers[row] for row in rows], [names[row] for row in rows]
-        benefits, born_on = benefits[kept], born_on[kept]
-        since_on = None if since_on is None else since_on[kept]
+        benefits, born_on = [benefits[row] for row in rows], np.asarray(born_on, np.int32)[rows]
+        since_on = None if since_on is None else [since_on[row] for row in rows]
     alias_rows: list[int] = []
     aliases: list[str] = []
     if columns.alias_subject:

@@ -138,7 +138,7 @@ class Departments:
                 return error
             return None
 
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             errors = await asyncio.gather(*(one(source.adapter) for source in hand.live))
             return [(about.adapter_id, error) for about, error in zip(hand.descriptions, errors, strict=True)]
 
@@ -156,7 +156,7 @@ class Departments:
         `Gathered.unasked` says who has numbers that could not be asked, for want of rounds or time.
         """
         end = asyncio.get_running_loop().time() + question.deadline_s
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             asked: Sequence[Source] = hand.live
             descriptions = hand.descriptions
             if narrowing.regions:
@@ -184,7 +184,7 @@ class Departments:
 
     @property
     def feeds(self) -> list[Source]:
-        """Those of the moment that tell of whom they have something new; hold one with `sources.asking`."""
+        """Those of the moment that tell of whom they have something new; hold one in a block of it."""
         live = self.sources.hand.live
         return [source for source in live if source.about.changes and isinstance(source.adapter, ChangeFeed)]
 
@@ -193,7 +193,7 @@ class Departments:
     ) -> list[tuple[Description, Found | int]]:
         """What some adapters say by themselves, unjudged: what each found, or the outcome that says why not."""
         end = asyncio.get_running_loop().time() + question.deadline_s
-        with self.sources.taken() as hand:
+        with self.sources.hand as hand:
             chosen = [source for source in hand.live if asked(source.about)]
             outcomes = await self._round(question, chosen, end)
             return [(source.about, outcome) for source, outcome in zip(chosen, outcomes, strict=True)]
@@ -229,7 +229,7 @@ class Departments:
         began, outcome = loop.time(), words.SOURCE_OUTCOME_SILENT
         bulkhead = source.bulkhead
         try:
-            with self.sources.asking(source):
+            with source:
                 if source.breaker.refuses:
                     metrics.DEPARTMENT_SHED.add(source.about.adapter_id, calls.LEFT_ALONE)
                     outcome = words.SOURCE_OUTCOME_UNAVAILABLE
@@ -295,7 +295,7 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
             found = await adapter.lookup(question)
         else:
             found = await in_batches(adapter.lookup, question, about.max_batch)
-        return _readable(source, question, found)
+        return _readable(source, question, found) if len(found.unreadable) else (found, "")
     except SourceBusyError as error:
         _log.warning("source unavailable", adapter=about.adapter_id, error=type(error).__name__)
         return words.SOURCE_OUTCOME_UNAVAILABLE, calls.OVERLOADED
@@ -312,10 +312,7 @@ async def looked_up(source: Source, question: Lookup) -> tuple[Found | int, str]
 
 def _readable(source: Source, question: Lookup, found: Found) -> tuple[Found | int, str]:
     """An answer with what its rows that cannot be read come to: a few are those of a few people, many are a fault."""
-    unreadable = len(found.unreadable)
-    if not unreadable:
-        return found, ""
-    people = len(question.subjects)
+    unreadable, people = len(found.unreadable), len(question.subjects)
     if unreadable > UNREADABLE_AT_MOST and unreadable > len(np.unique(found.holders.subject)):
         name = source.about.adapter_id
         _log.warning("source faulty", adapter=name, error="most rows cannot be read", people=unreadable)

@@ -195,12 +195,13 @@ class Exchange:
         recipient_key: EncryptionKey,
     ) -> Sealed:
         """The answers under seal; `outcomes` become what they say where they are too large."""
+        header = opened.header
         return seal(
             self._own(),
-            opened.header.sender,
+            header.sender,
             recipient_key,
             kind=envelope_pb2.MESSAGE_KIND_ANSWER,
-            purpose=opened.header.purpose,
+            purpose=header.purpose,
             payloads=_payloads(questions, outcomes),
             now_ms=self._clock.now_ms(),
             lifetime_ms=self._lifetime_ms,
@@ -274,7 +275,9 @@ class _Record:
         """A row for each of these questions, in one commit; `meanwhile`: they are being answered."""
         opened = self._opened
         header = opened.header
-        for left, (position, decision) in zip(range(len(said) - 1, -1, -1), said, strict=True):
+        left = len(said)
+        for position, decision in said:
+            left -= 1
             question = self._questions[position]
             event = AuditEvent.of(
                 question.context,
@@ -348,7 +351,9 @@ def _read_with_people(
 
 def _payloads(questions: Sequence[exchange_pb2.Question], outcomes: list[_Outcome]) -> list[bytes]:
     """The answers as they travel; where they are too large together, the largest are refused instead."""
-    payloads = [_payload(question.context, outcome) for question, outcome in zip(questions, outcomes, strict=True)]
+    payloads = []
+    for position, outcome in enumerate(outcomes):
+        payloads.append(_payload(questions[position].context, outcome))
     excess = sum(map(len, payloads)) - LIMITS.max_payload_bytes
     if excess <= 0:  # as nearly always
         return payloads

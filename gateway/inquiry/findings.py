@@ -68,6 +68,10 @@ class Terms(NamedTuple):
     not_alive: bool = False
 
 
+Column = Sequence[int] | NDArray[np.int32]
+"""Numbers of people: of a few, a list is quicker to make and to read than an array."""
+
+
 @dataclass(slots=True)
 class Part:
     """One question of a batch. Not changed once it is made, as are `Gathered` and the columns of `adapters.contract`.
@@ -87,20 +91,24 @@ class Part:
     refused: Sequence[tuple[int, RefusedError]]
     numbers: Sequence[str]
     names: Sequence[str]
-    benefits: NDArray[np.int32]
-    born_on: NDArray[np.int32]
+    benefits: Column
+    born_on: Column
     alias_subject: Sequence[int]
     alias_id_number: Sequence[str]
-    since_on: NDArray[np.int32] | None = None
+    since_on: Column | None = None
+
+
+def column_of(columns: Sequence[Column]) -> NDArray[np.int32]:
+    """A column of all parts, one part after another."""
+    arrays = [np.asarray(column, np.int32) for column in columns]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def since_of(parts: Sequence[Part]) -> NDArray[np.int32] | None:
     """First day of the benefit of the people of all parts, one part after another; None: it was said of nobody."""
     if all(part.since_on is None for part in parts):
         return None
-    return np.concatenate(
-        [np.zeros(len(part.rows), np.int32) if part.since_on is None else part.since_on for part in parts]
-    )
+    return column_of([[0] * len(part.rows) if part.since_on is None else part.since_on for part in parts])
 
 
 def write_findings(

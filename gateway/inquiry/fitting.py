@@ -26,7 +26,7 @@ def fits_question(found: Found, count: int, about: Description) -> bool:
     rows, linked, shown = len(evidence), len(links.subject), len(faces.subject)
     if len(found.unreadable) and not _silent_about(found, count):
         return False
-    held = len(holders.subject)
+    held = len(holders)
     fits = (
         held == len(holders.held_id_number) == len(holders.held_name)
         and linked == len(links.id_number) == len(links.since_on)
@@ -54,7 +54,7 @@ def _silent_about(found: Found, count: int) -> bool:
 
 def _few_fit(holders: Holders, evidence: Evidence, count: int, about: Description) -> bool:
     """Whether the numbers in a few rows, without links and faces, are in range and of people whom the source knows."""
-    held = set(holders.subject.tolist())
+    held = set(holders.rows())
     told, kind, department, _, _, _, strength, *_ = evidence.lists()
     return (
         (not held or (min(held) >= 0 and max(held) < count))

@@ -115,7 +115,7 @@ class Following:
 
     async def _follow(self, name: str) -> None:
         """Follow a department through whichever adapter it has at the moment, until it has none."""
-        woken, sources = self._woken[name], self._departments.sources
+        woken = self._woken[name]
         while True:
             source = next((each for each in self._departments.feeds if each.about.adapter_id == name), None)
             if source is None or not isinstance(source.adapter, ChangeFeed):
@@ -125,7 +125,7 @@ class Following:
             woken.clear()
             pause_s: float = self._settings.poll_s
             try:
-                with sources.asking(source):
+                with source:
                     if await self.look(source.about, source.adapter):
                         pause_s = 0.0
                 self.behind.pop(name, None)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from adapters.contract import NO_FACES, Description, Evidence, Faces, Found, Holders, Subjects
+from adapters.contract import NO_FACES, Description, Evidence, Faces, Found, Holders, Links, Subjects
 from adapters.texts import series_of
 from gateway.inquiry.fitting import COLUMNS_FROM, fits_question
 from gateway.inquiry.narrowing import EVERYBODY, Narrowing
@@ -68,6 +68,8 @@ class Gathered:
         linked: whether further numbers of the person were found.
         link_subject, link_id_number, link_since_on: those numbers, parallel.
         faces: under which sources checked people who were there, each face of a person once.
+        plain: surely one person alone, whom some source knows, by what was asked and by no other number or name, whose
+            face was not checked, and about whom every source answered; False: the columns tell.
         unasked: who is in conflict for that alone that a number linked to the person was asked of nobody, or that
             nobody answered about it; None: nobody.
         reports: every adapter asked, in the order of configuration.
@@ -84,6 +86,7 @@ class Gathered:
     reports: list[SourceReport]
     faces: Faces = NO_FACES
     unasked: NDArray[np.bool_] | None = None
+    plain: bool = False
 
     @property
     def partial(self) -> bool:
@@ -92,14 +95,6 @@ class Gathered:
             if not report.answered:
                 return True
         return False
-
-    @property
-    def whole(self) -> bool:
-        """Whether no source is missing from the evidence about anybody."""
-        for report in self.reports:  # noqa: SIM110  as above
-            if not report.answered or report.unreadable is not None:
-                return False
-        return True
 
     @property
     def silent(self) -> set[int]:
@@ -195,9 +190,10 @@ class Gathering:
         self._failed_late: list[tuple[int, SourceReport, Int32]] = []
         # By source: whom it cannot read about.
         self._unreadable: dict[int, NDArray[np.bool_]] = {}
-        for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
-            self._numbers.setdefault(row, set()).add(number)
-        self._known = np.zeros(count, np.bool_)
+        if subjects.alias_id_number:
+            for row, number in zip(subjects.alias_subject, subjects.alias_id_number, strict=True):
+                self._numbers.setdefault(row, set()).add(number)
+        self._known = nobody if count == 1 else nobody.copy()
         self._conflict = nobody
         self._evidence: list[Evidence] = []
         self._links: dict[tuple[int, str], int] = {}
@@ -231,16 +227,18 @@ class Gathering:
 
     def _use(self, found: Found, about: Description, position: int) -> bool:
         holders, evidence, links, rows = found.holders, found.evidence, found.links, self._rows
-        compare = self._compare if len(holders.subject) < COLUMNS_FROM else self._compare_columns
+        compare = self._compare if len(holders) < COLUMNS_FROM else self._compare_columns
         conflicts = compare(holders)
         if conflicts is None:
             return False
         if conflicts:
             self._conflict = self._conflict.copy()
             self._conflict[conflicts] = True
-        # Mostly one person, and then by number: an array of one number takes ten times as long.
-        held: Any = holders.subject if rows is None else rows[holders.subject]
-        self._known[held.item() if len(held) == 1 else held] = True
+        if len(holders):
+            if len(self._known) == 1:  # by far the most common, and told without columns
+                self._known = _everybody(1)
+            else:
+                self._known[holders.subject if rows is None else rows[holders.subject]] = True
         told = len(evidence)
         if rows is not None:
             asked_at = evidence.subject
@@ -248,7 +246,7 @@ class Gathering:
         if self._narrowing.regions:
             self._placed[evidence.subject[self._narrowing.places(evidence.region)]] = True
             if self._narrowing.holds(about):
-                self._placed[held] = True
+                self._placed[holders.subject if rows is None else rows[holders.subject]] = True
         if rows is not None:
             evidence = self._once(evidence, asked_at, position)
             told = len(evidence)
@@ -257,8 +255,12 @@ class Gathering:
         if len(found.faces.subject):
             faces = found.faces
             self._faces.append(faces if rows is None else replace(faces, subject=rows[faces.subject]))
-        if not len(links.subject):
-            return True
+        if len(links.subject):
+            self._use_links(links)
+        return True
+
+    def _use_links(self, links: Links) -> None:
+        rows = self._rows
         for at, number, since in zip(links.subject.tolist(), links.id_number, links.since_on.tolist(), strict=True):
             row = at if rows is None else int(rows[at])
             if self._narrowing.is_protected(number):
@@ -266,7 +268,6 @@ class Gathering:
             # The new number leads back to the one that was asked; a filler leads to whomever it was written for.
             if number != self._subjects.id_number[row] and may_be_somebodys(number):
                 self._links.setdefault((row, number), since)
-        return True
 
     def _leave_out(self, asked: Int32, about: Description, position: int) -> None:
         """People about whom a source is silent, though it holds them, by where they stand in the step."""
@@ -293,8 +294,9 @@ class Gathering:
     def _compare(self, holders: Holders) -> list[int] | None:
         """Rows that are held under another name; None: a number is none of those asked for that person."""
         asked, rows = self._asked, self._rows
-        conflicts = []
-        for at, number, name in zip(holders.subject.tolist(), holders.held_id_number, holders.held_name, strict=True):
+        numbers, names, conflicts = holders.held_id_number, holders.held_name, []
+        for place, at in enumerate(holders.rows()):
+            number, name = numbers[place], names[place]
             row = at if rows is None else int(rows[at])
             if number != asked.id_number[at] and number not in self._numbers.get(row, ()):
                 return None
@@ -422,7 +424,7 @@ class Gathering:
         unreadable = {position: mask & ~hidden for position, mask in self._unreadable.items()}
         evidence = Evidence.concatenate(self._evidence)
         if np.count_nonzero(hidden):
-            self._known &= ~hidden
+            self._known = self._known & ~hidden
             self._conflict = self._conflict & ~hidden
             evidence = evidence.take(~hidden[evidence.subject])
             faces = faces.take(~hidden[faces.subject])
@@ -483,15 +485,22 @@ class Gathering:
 
     def _as_it_came(self) -> Gathered:
         """All of it where nothing is special: as nearly always, and with none of the columns for what is."""
+        nobody = _nobody(self._people)
+        plain, reports = self._known is _everybody(1) and self._conflict is nobody, []
+        for report in self._reports:
+            if report is not None:
+                reports.append(report)
+                plain = plain and report.outcome == words.SOURCE_OUTCOME_ANSWERED
         return Gathered(
             evidence=Evidence.concatenate(self._evidence),
             known=self._known,
             identity_conflict=self._conflict,
-            linked=_nobody(self._people),
+            linked=nobody,
             link_subject=[],
             link_id_number=[],
             link_since_on=[],
-            reports=[report for report in self._reports if report is not None],
+            reports=reports,
+            plain=plain,
         )
 
     def _seen_faces(self) -> Faces:
@@ -503,6 +512,14 @@ class Gathering:
 def _nobody(people: int) -> NDArray[np.bool_]:
     """A column that is true of nobody: what most columns about so many people stay. It cannot be written to."""
     column = np.zeros(people, np.bool_)
+    column.flags.writeable = False
+    return column
+
+
+@functools.lru_cache(maxsize=1)
+def _everybody(people: int) -> NDArray[np.bool_]:
+    """A column that is true of all of so many people. It cannot be written to."""
+    column = ~_nobody(people)
     column.flags.writeable = False
     return column
 

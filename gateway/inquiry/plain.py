@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from operator import attrgetter
 
 from gateway.access.terms import Scope
 from gateway.inquiry.findings import Part, Terms, begun, narrowing, texts_of
@@ -18,46 +19,41 @@ from wugan.adapter.v1 import columns_pb2
 from wugan.federation.v1 import exchange_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 
+_source_of = attrgetter("adapter_id", "department", "complete_until_on")
+
 
 def write_plain(
     book: RuleBook, terms: Terms, parts: Sequence[Part], gathered: Gathered, made_at_ms: int
 ) -> exchange_pb2.Findings | None:
     """The findings for these parts of a batch, if they are one question about one such person; None: they are not."""
-    if len(parts) != 1 or not _is_plain(terms, parts[0], gathered):
+    purpose, _, as_of_on, limit, scope, not_alive = terms
+    if not gathered.plain or narrowing(scope) is not None or len(parts) != 1:
         return None
     part = parts[0]
+    if part.count != 1:  # the others were refused
+        return None
     found = gathered.evidence
-    benefit, born_on = part.benefits.item(), part.born_on.item()
-    since_on = 0 if part.since_on is None else part.since_on.item()
-    living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=terms.as_of_on, since_on=since_on)
+    benefit, born_on = int(part.benefits[0]), int(part.born_on[0])
+    since_on = 0 if part.since_on is None else part.since_on[0]
+    living = grade_living(book, found, benefit=benefit, born_on=born_on, as_of_on=as_of_on, since_on=since_on)
     if living is None:
         return None
-    status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, terms.purpose, living)
-    told = None if terms.not_alive else tell_traces(book, terms.purpose, found, terms.evidence_limit)
-    sources = tuple([(each.adapter_id, each.department, each.complete_until_on) for each in gathered.reports])
-    rows = 0 if told is None else len(told.kind)
-    alike = _alike(book, terms.purpose, terms.scope, sources, status, code, department, kind, number, rows)
+    status, last_trace_on, valid_until_on, code, department, kind, on, number = tell_living(book, purpose, living)
+    told = None if not_alive else tell_traces(book, purpose, found, limit)
+    sources = tuple(map(_source_of, gathered.reports))
+    rows = 0 if told is None else len(told["kind"])
+    alike = _alike(book, purpose, scope, sources, status, code, department, kind, number, rows)
     findings = exchange_pb2.Findings.FromString(alike)
-    findings.as_of_on, findings.made_at_ms = terms.as_of_on, made_at_ms
+    findings.as_of_on, findings.made_at_ms = as_of_on, made_at_ms
     findings.last_trace_on.append(last_trace_on)
     findings.valid_until_on.append(valid_until_on)
     findings.reasons.on.append(on)
     if told is not None:
-        evidence = columns_pb2.EvidenceColumns(
-            kind=told.kind,  # type: ignore[arg-type]  # numbers of the contract
-            department=told.department,  # type: ignore[arg-type]
-            region=told.region,
-            observed_on=told.observed_on,
-            available_on=told.available_on,
-            strength=told.strength,  # type: ignore[arg-type]
-            source_reference=told.source_reference,
-            detail=told.detail,
-        )
-        findings.evidence.MergeFrom(evidence)
+        findings.evidence.MergeFrom(columns_pb2.EvidenceColumns(**told))
     if part.since_on is not None:
         findings.benefit_since_used = True
     findings.cacheable_until_ms, findings.stale_until_ms = book.caching.times(
-        terms.purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
+        purpose, [status], [kind], [valid_until_on], made_at_ms, partial=False
     )
     return findings
 
@@ -94,19 +90,3 @@ def _alike(
         reason_texts=texts_of(book, [code]),
         evidence={"subject": [0] * rows, "from_on": [0] * rows, "until_on": [0] * rows} if rows else None,
     ).SerializeToString()
-
-
-def _is_plain(terms: Terms, part: Part, gathered: Gathered) -> bool:
-    """Whether a part is about one person, whom all sources answered about, known by one number and one name; whose
-    grant leaves nothing out.
-    """
-    return (
-        part.count == len(part.rows) == 1
-        and bool(gathered.known[0])
-        and not gathered.identity_conflict[0]
-        and not gathered.linked[0]
-        and not gathered.link_subject
-        and not len(gathered.faces.subject)
-        and gathered.whole
-        and narrowing(terms.scope) is None
-    )

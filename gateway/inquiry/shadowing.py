@@ -57,7 +57,6 @@ class Shadowing:
     """
 
     def __init__(self, departments: Departments, store: Adapters, clock: Clock, settings: ShadowSettings) -> None:
-        self._sources = departments.sources
         self._names_match = departments.names_match
         self._store = store
         self._clock = clock
@@ -77,17 +76,16 @@ class Shadowing:
         offered = frozenset().union(*(about.kinds for about in hand.descriptions))
         for source in chosen:
             self._trying[source] = self._trying.get(source, 0) + 1
-            held = self._sources.asking(source)
-            held.__enter__()  # from now on, and not from when the task begins: it must not be closed before
+            source.__enter__()  # from now on, and not from when the task begins: it must not be closed before
             task = asyncio.get_running_loop().create_task(self._try(source, asked, live, failed, offered))
             self._tasks.add(task)
 
-            def done(task: asyncio.Task[None], source: Source = source, held: object = held) -> None:
+            def done(task: asyncio.Task[None], source: Source = source) -> None:
                 self._tasks.discard(task)
                 self._trying[source] -= 1
                 if not self._trying[source]:
                     del self._trying[source]
-                held.__exit__(None, None, None)  # type: ignore[attr-defined]
+                source.leave()
 
             task.add_done_callback(done)
 

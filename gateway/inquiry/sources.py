@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Final, TypeVar
+from typing import Final, Self
 
 import structlog
 
@@ -31,8 +30,32 @@ REMEMBERED: Final = 512
 _log = structlog.stdlib.get_logger(__name__)
 
 
-class Source:
-    """One adapter, what it offers, and how it is doing.
+class _Used:
+    """What is used in `with` blocks, and told when nobody uses it any more."""
+
+    __slots__ = ("uses",)
+    uses: int
+
+    def __enter__(self) -> Self:
+        self.uses += 1
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.uses -= 1
+        if not self.uses:
+            self.unused()
+
+    leave = __exit__
+    """One use less, of what is used otherwise than in a block."""
+
+    def unused(self) -> None:
+        """Nobody uses it any more."""
+        raise NotImplementedError
+
+
+class Source(_Used):
+    """One adapter, what it offers, and how it is doing. A lookup in it is a `with` block of it, and may outlive the
+    question that it was made for.
 
     Args:
         adapter: asked through it.
@@ -40,13 +63,21 @@ class Source:
         digest: of what it was made from, b"" for one of the configuration.
         breaker: leaves it alone while it keeps failing.
         bulkhead: places for those who ask it.
+        close: told when it is in no hand, and nobody asks it any more.
     """
 
-    __slots__ = ("about", "adapter", "breaker", "bulkhead", "digest", "uses")
+    __slots__ = ("_close", "about", "adapter", "breaker", "bulkhead", "digest")
 
     def __init__(
-        self, adapter: Adapter, about: Description, digest: bytes, breaker: Breaker, bulkhead: Bulkhead
+        self,
+        adapter: Adapter,
+        about: Description,
+        digest: bytes,
+        breaker: Breaker,
+        bulkhead: Bulkhead,
+        close: Callable[[Source], None],
     ) -> None:
+        self._close = close
         self.adapter = adapter
         self.about = about
         self.digest = digest
@@ -55,16 +86,21 @@ class Source:
         self.uses = 0
         """Hands it is in, and lookups under way in it."""
 
+    def unused(self) -> None:
+        """It is closed."""
+        self._close(self)
 
-class Hand:
-    """Sources asked together, and those tried beside them; never changed.
+
+class Hand(_Used):
+    """Sources asked together, and those tried beside them; never changed. A question is a `with` block of the hand that
+    it began with: none of its sources is closed before the end.
 
     Args:
         live: what they say counts.
         shadow: asked beside; what they say is compared, and counts for nothing.
     """
 
-    __slots__ = ("descriptions", "live", "shadow", "uses")
+    __slots__ = ("descriptions", "live", "shadow")
 
     def __init__(self, live: Sequence[Source] = (), shadow: Sequence[Source] = ()) -> None:
         self.live = tuple(live)
@@ -74,8 +110,10 @@ class Hand:
         self.uses = 1
         """Questions that began with it, and one while it is the hand of the moment."""
 
-
-Used = TypeVar("Used", bound=Source | Hand)
+    def unused(self) -> None:
+        """Its sources are in one hand less."""
+        for source in (*self.live, *self.shadow):
+            source.leave()
 
 
 class Sources:
@@ -94,6 +132,7 @@ class Sources:
         self._closing: set[asyncio.Task[None]] = set()
         self._open: set[Source] = set()
         self.hand = Hand()
+        """The hand of the moment."""
         self._listening: list[Callable[[], None]] = []
 
     def listen(self, exchanged: Callable[[], None]) -> None:
@@ -119,7 +158,7 @@ class Sources:
             while len(self._known) > REMEMBERED:
                 del self._known[next(iter(self._known))]
         bulkhead = Bulkhead(self._clock, self._settings.at_once, self._settings.waiting)
-        return Source(adapter, about, digest, breaker, bulkhead)
+        return Source(adapter, about, digest, breaker, bulkhead, self._let_go)
 
     def use(self, live: Sequence[Source], shadow: Sequence[Source] = ()) -> None:
         """Ask these from now on. Questions under way go on with those that they began with."""
@@ -127,17 +166,9 @@ class Sources:
         for source in (*live, *shadow):
             source.uses += 1
             self._open.add(source)
-        self._drop(before)
+        before.leave()
         for exchanged in self._listening:
             exchanged()
-
-    def taken(self) -> AbstractContextManager[Hand]:
-        """The hand of the moment, for one question: none of its sources is closed before the end of the block."""
-        return _InUse(self.hand, self._drop)
-
-    def asking(self, source: Source) -> AbstractContextManager[Source]:
-        """A lookup in a source, which may outlive the question that it was made for."""
-        return _InUse(source, self._let_go)
 
     def is_open(self, source: Source) -> bool:
         """Whether a source was not closed yet: it is in a hand, or somebody still asks it."""
@@ -153,37 +184,13 @@ class Sources:
         still, self._open = list(self._open), set()
         await asyncio.gather(*(source.adapter.close() for source in still), *self._closing, return_exceptions=True)
 
-    def _drop(self, hand: Hand) -> None:
-        hand.uses -= 1
-        if not hand.uses:
-            for source in (*hand.live, *hand.shadow):
-                self._let_go(source)
-
     def _let_go(self, source: Source) -> None:
-        source.uses -= 1
-        if source.uses or source not in self._open:
+        if source not in self._open:
             return
         self._open.discard(source)
         task = asyncio.get_running_loop().create_task(_closed(source))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-class _InUse(AbstractContextManager[Used]):
-    """The block of `taken` or `asking`. Each question enters two: a generator would take some times as long."""
-
-    __slots__ = ("_end", "_used")
-
-    def __init__(self, used: Used, end: Callable[[Used], None]) -> None:
-        self._used = used
-        self._end = end
-
-    def __enter__(self) -> Used:
-        self._used.uses += 1
-        return self._used
-
-    def __exit__(self, *_error: object) -> None:
-        self._end(self._used)
 
 
 async def _closed(source: Source) -> None:

@@ -195,8 +195,8 @@ def normalise_numbers(
 
 def read_numbers(
     numbers: Sequence[str], kinds: Sequence[int] = ()
-) -> tuple[list[str], list[tuple[int, RefusedError]], NDArray[np.int32]]:
-    """The same, and the day of birth of each, as `birth_on` gives it for the numbers returned."""
+) -> tuple[list[str], list[tuple[int, RefusedError]], list[int] | NDArray[np.int32]]:
+    """The same, and the day of birth of each, as `birth_on` gives it for the numbers returned; of a few, as a list."""
     if kinds and len(kinds) != len(numbers):
         raise RefusedError(
             "document_kind must be empty or as long as id_number",
@@ -206,14 +206,14 @@ def read_numbers(
     found = list(numbers)
     refused: list[tuple[int, RefusedError]] = []
     changed: list[int]
+    born: list[int] | NDArray[np.int32]
     if len(found) <= _FEW:
-        changed, days = [], []
+        changed, born = [], []
         for row, number in enumerate(found):
             fine, day = _well_formed_one(number)
-            days.append(day)
+            born.append(day)
             if not fine or (kinds and kinds[row] not in _RESIDENT_KINDS):
                 changed.append(row)
-        born = np.array(days, np.int32)
     else:
         well_formed, born = _well_formed(found)
         if kinds:
@@ -227,7 +227,8 @@ def read_numbers(
             found[row] = ""
             refused.append((row, error))
     if changed:
-        born[changed] = birth_on([found[row] for row in changed])
+        for row, day in zip(changed, birth_on([found[row] for row in changed]).tolist(), strict=True):
+            born[row] = day
     return found, refused, born
 
 

@@ -17,6 +17,8 @@ Stamp = NDArray[np.int64]
 
 _KIND_SHIFT: Final = 4
 _DAY_SHIFT: Final = 12
+DAY: Final = 1 << _DAY_SHIFT
+"""From the first stamp of a day to that of the next."""
 NO_STAMP: Final = -(1 << 62)
 """Before every stamp."""
 
@@ -38,7 +40,7 @@ def told_by(stamp: int) -> tuple[int, int, int]:
 
 def first_stamp(day: int) -> int:
     """The least stamp of a day."""
-    return day << _DAY_SHIFT
+    return day * DAY
 
 
 def stamp_day(stamp: Stamp) -> Int32:

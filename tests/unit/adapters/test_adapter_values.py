@@ -191,3 +191,10 @@ def test_a_truth_value_is_no_day() -> None:
     days = reader("epoch_s")
     assert days.column([1, True]) == [0, BAD]
     assert days.column([1]) == [0]
+
+
+@pytest.mark.parametrize("values", [[["1"], ["2"]], [["1"], "2"], ["2", ["1"], None]])
+def test_values_that_cannot_be_remembered_are_read_like_any_others(values: list[object]) -> None:
+    codes = CodeReader({"2": 7, "['1']": 5}, BAD)
+    for _ in range(2):
+        assert codes.column(values) == [codes.read(value) for value in values]

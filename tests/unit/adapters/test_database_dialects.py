@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -165,4 +167,40 @@ def test_a_column_that_mysql_does_not_know_is_no_database_that_is_down(
     database = opened("mysql", tmp_path)
     wrapped = database._wrap(pymysql.err.OperationalError(number, "what the driver says"))
     assert (wrapped.refused, wrapped.down) == (refused, not refused)
+    database.close()
+
+
+def test_after_a_connection_is_lost_a_statement_is_run_on_a_new_one_and_never_on_the_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "insured.db")) as connection:
+        connection.execute("CREATE TABLE insured (id TEXT, name TEXT)")
+        connection.execute("INSERT INTO insured VALUES ('1', 'a')")
+        connection.commit()
+    database = Database("sqlite:///insured.db", folder=tmp_path, schema=None, chunk=None, timeout_s=1)
+    statement = database.statement("insured", None, ("id", "name"), "id")
+    run, lost, seen = Database._execute, 0, []
+
+    def execute(of: Database, cursor: Any, sql: str, parameters: Any) -> None:
+        nonlocal lost
+        seen.append(cursor.connection)
+        if lost:
+            lost -= 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        run(of, cursor, sql, parameters)
+
+    monkeypatch.setattr(Database, "_execute", execute)
+    for times, tries in ((0, 1), (0, 1), (1, 2), (0, 1)):
+        lost, before = times, len(seen)
+        assert database.rows(statement, ["1"], Work()) == [("1", "a")]
+        assert len(seen) - before == tries
+    first, second = seen[0], seen[-1]
+    assert first is not second
+    assert seen == [first, first, first, second, second]
+    lost = 2
+    with pytest.raises(DatabaseError):
+        database.rows(statement, ["1"], Work())
+    assert database.rows(statement, ["1"], Work()) == [("1", "a")], "both that were lost are given up"
     database.close()

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from adapters.asked import Asked
-from adapters.contract import Evidence, Lookup, Subjects
+from adapters.contract import Evidence, Holders, Lookup, Subjects
 from adapters.gathering import Gathering
+from adapters.mapping import Mapped
 from adapters.wanted import FEW
 from tests.unit.adapters.test_gathered_rows import MAPPER, block
 from wugan.adapter.v1 import vocabulary_pb2 as words
@@ -68,6 +69,39 @@ def test_a_changed_column_is_changed_in_the_lists_too() -> None:
         assert changed.lists() == cells(changed) == [[7, 8, 9], *LISTS[1:]]
         assert evidence.take(np.array([2, 0])).lists() == [[column[2], column[0]] for column in LISTS]
         assert Evidence.concatenate([evidence, evidence]).lists() == [[*column, *column] for column in LISTS]
+
+
+def test_whose_rows_are_is_had_of_a_list_and_of_an_array() -> None:
+    rows = [3, 0, 3]
+    others = ["n"] * 3, ["甲"] * 3
+    for held in (Holders.of_few(rows, *others), Holders(np.array(rows, np.int32), *others)):
+        for _ in range(2):
+            assert (len(held), held.rows(), held.subject.tolist()) == (3, rows, rows)
+            assert held.subject.dtype == np.int32
+            assert (held.held_id_number, held.held_name) == others
+        changed = replace(held, subject=np.array([1, 2, 4], np.int32))
+        assert (len(changed), changed.rows(), changed.subject.tolist()) == (3, [1, 2, 4], [1, 2, 4])
+        with pytest.raises(AttributeError, match="colour"):
+            held.colour  # type: ignore[attr-defined]  # noqa: B018
+    assert (len(Holders()), Holders().rows()) == (0, [])
+    held = Holders.of_few(rows, *others)
+    assert (held.rows(), len(held)) == (rows, 3)
+    with pytest.raises(AttributeError):  # no array was made yet
+        Holders.__dict__["subject"].__get__(held)
+
+
+@pytest.mark.parametrize("people", [1, FEW, FEW + 1])
+@pytest.mark.parametrize("aliases", [0, 1])
+def test_gathered_holders_are_the_same_however_many_they_are(people: int, aliases: int) -> None:
+    numbers, further = [f"110101195001{at:06}" for at in range(people)], ["110101195002021234"] * aliases
+    asked = Subjects(numbers, ["甲"] * people, [0] * aliases, further)
+    gathering = Gathering(Lookup(asked), Asked(asked), words.DEPARTMENT_HEALTH)
+    positions = [*range(people + aliases)]
+    names = [f"甲{position}" for position in positions]
+    gathering.add(MAPPER, positions, Mapped(holder_row=positions, name=names))
+    held, rows = gathering.found().holders, [*range(people), *[0] * aliases]
+    assert (held.subject.tolist(), held.rows()) == (rows, rows)
+    assert (list(held.held_id_number), list(held.held_name)) == ([*numbers, *further], names)
 
 
 def test_another_name_is_no_column() -> None:

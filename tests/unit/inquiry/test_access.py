@@ -11,6 +11,7 @@ import pytest
 from gateway.access.terms import Quotas, Scope
 from gateway.clock import FakeClock
 from gateway.errors import AccessError
+from gateway.inquiry import access
 from gateway.inquiry.access import Access, Decision
 from gateway.store.engine import Store
 from tests.unit.rules.rules_world import row
@@ -129,6 +130,9 @@ def test_people_are_counted_not_questions_and_each_member_for_itself() -> None:
     assert refused.explanation == "g1: quota day has no room for 4 people, 3 left of day; policy 0"
     assert people(access, 3).refused is None
     assert people(access, 10, B.member_id).refused is None
+    both = access_of(terms(quotas=Quotas(day=10, official_day=8)))
+    # Of each that is counted by the day.
+    assert people(both, 7).explanation == "g1: 7 people, 3 left of day, 1 left of official_day; policy 0"
 
 
 def test_more_people_at_once_than_a_quota_has_are_refused_for_good() -> None:
@@ -268,3 +272,11 @@ async def test_every_person_of_a_question_is_counted_wrong_numbers_too() -> None
     side = inquiry(Register({ANNA: []}), access=access)
     await findings_for(side, question("x", BO, CHEN), sender=A.member_id)
     assert people(access, 1).refused is not None
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_only_people_who_are_said_to_live_somewhere_are_counted_as_unknown(times: int) -> None:
+    regions = [330700, 0, 330702, 330700, 0] * times
+    unknown, alive = words.SURVIVAL_STATUS_UNKNOWN, words.SURVIVAL_STATUS_ALIVE_STRONG
+    statuses = [unknown, unknown, alive, unknown, alive] * times
+    assert access._placed(regions, statuses) == (3 * times, 2 * times)

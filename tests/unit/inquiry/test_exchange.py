@@ -15,6 +15,7 @@ from gateway.errors import DirectoryError, EnvelopeError, StoreError, WuganError
 from gateway.exchange.envelope import Opened, Sealed, open_answer, seal
 from gateway.exchange.header import Limits
 from gateway.exchange.replay import MemoryReplayGuard, admit
+from gateway.inquiry.access import Access
 from gateway.inquiry.exchange import Exchange
 from gateway.store.audit import AuditEvent
 from gateway.store.engine import Store
@@ -110,6 +111,35 @@ async def test_a_question_is_answered_sealed_and_recorded(
     assert event.message_id == sealed.message_id
     assert (event.unit, event.official) == ("jinhua", b"p" * 32)
     assert event.decision == "g1: 1 people; policy 0"
+
+
+async def test_the_records_of_one_envelope_follow_each_other_into_one_commit(
+    exchange: Exchange, federation: Federation, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, said = store.audit.submit, []
+
+    def submitted(event: AuditEvent, *, more: bool = False, meanwhile: bool = False) -> Any:
+        said.append((more, meanwhile))
+        return submit(event, more=more, meanwhile=meanwhile)
+
+    monkeypatch.setattr(store.audit, "submit", submitted)
+    await answer_to(exchange, federation, sealed_by(A, federation, payloads=[question().SerializeToString()] * 3))
+    assert said == [(True, True), (True, True), (False, True)]
+
+
+async def test_who_looks_for_harvesting_is_told_whether_a_question_came_over_a_stream(
+    exchange: Exchange, federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, streamed = Access.watch, []
+
+    def watched(of: Access, *said: Any, **more: Any) -> None:
+        streamed.append(more["streamed"])
+        watch(of, *said, **more)
+
+    monkeypatch.setattr(Access, "watch", watched)
+    await exchange.answer(sealed_by(A, federation).envelope, A.identity, 5.0)
+    await exchange.answer_batch(sealed_by(A, federation).envelope, A.identity)
+    assert streamed == [False, True]
 
 
 @pytest.mark.parametrize(

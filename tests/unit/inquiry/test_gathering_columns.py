@@ -169,6 +169,41 @@ def test_one_thing_that_is_special_is_not_passed_over(first: Found, second: Foun
         assert gathered() == short
 
 
+_FACE = Faces(_int32([0]), [b"f" * FACE_TOKEN_BYTES], _int32([20_000]), _int32([330702]))
+
+
+@pytest.mark.parametrize("people", [1, 2])
+@pytest.mark.parametrize(
+    ("answers", "plain"),
+    [
+        ([_HELD, _HELD], True),
+        ([_HELD, Found()], True),
+        ([Found(), replace(_HELD, holders=Holders.of_few([0], ["NUMBER-A"], [""]))], True),
+        ([Found(), Found()], False),
+        ([_HELD, replace(_HELD, holders=Holders.of_few([0], ["NUMBER-A"], ["乙"]))], False),
+        ([replace(_HELD, links=Links(_int32([0]), ["510104194912310"], _int32([9]))), _HELD], False),
+        ([replace(_HELD, faces=_FACE), _HELD], False),
+        ([_HELD, replace(_HELD, holders=Holders(), unreadable=_int32([0]))], False),
+        ([v.STRENGTH_REAL_NAME, _HELD], False),
+        ([_HELD, replace(_HELD, holders=Holders.of_few([0], ["NUMBER-B"], ["甲"]))], False),
+    ],
+)
+def test_plain_is_one_person_of_whom_no_column_says_anything_special(
+    people: int, answers: list[Found | int], plain: bool
+) -> None:
+    made = Gathering(Subjects(_NUMBERS[:people], ["甲"] * people), [_ABOUT, _ABOUT], lambda a, b: a == b)
+    for position, answer in enumerate(answers):
+        made.add(position, answer)
+    if made.further() is not None:
+        made.add(0, replace(_HELD, holders=Holders.of_few([0], ["510104194912310"], [""])))
+    came = made.result()
+    assert came.plain == (plain and people == 1)
+    if people == 1:
+        reports = [(each.outcome, each.unreadable) for each in came.reports]
+        ordinary = came.known[0] and not came.identity_conflict[0] and not came.linked[0] and not len(came.faces)
+        assert (ordinary and reports == [(1, None)] * 2) == plain, "what is not plain is so for a reason"
+
+
 def _listed(column: np.ndarray | None) -> list[bool] | None:
     return None if column is None else column.tolist()
 

@@ -176,10 +176,10 @@ def test_numbers_of_other_documents_are_left_out_of_the_sequence(size: int) -> N
 
 def test_few_and_many_are_read_alike() -> None:
     people = [*scan(70), *scan(3), "H12345678", "33070219500412００1X", "ABCDEFGHIJKLMNOPQR", "330702195004120" + "/:0"]
-    prefixes, bits = harvest._split(people)
+    pairs = harvest._split(people)
     found, resident = sequences.read(people)
-    assert resident == len(prefixes)
-    one_by_one = {prefix * 1000 + bit.bit_length() - 1 for prefix, bit in zip(prefixes, bits, strict=True)}
+    assert resident == len(pairs)
+    one_by_one = {prefix * 1000 + bit.bit_length() - 1 for prefix, bit in pairs}
     assert found.tolist() == sorted(one_by_one)
 
 

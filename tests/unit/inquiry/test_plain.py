@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.contract import Evidence, Faces
+from adapters.contract import Evidence
 from gateway.access.terms import EVERYTHING, Scope
-from gateway.inquiry.findings import Part, Terms, write_findings
+from gateway.inquiry.findings import Part, Terms, column_of, since_of, write_findings
 from gateway.inquiry.gathering import Gathered, SourceReport
 from gateway.inquiry.plain import write_plain
 from gateway.rules import RULES_FILE
@@ -64,7 +64,7 @@ def gathered(rows: Sequence[Row] | Evidence) -> Gathered:
     report = SourceReport("one", words.DEPARTMENT_BANKS, answer_words.SOURCE_OUTCOME_ANSWERED, civil(1))
     no = np.zeros(1, np.bool_)
     found = rows if isinstance(rows, Evidence) else evidence(rows)
-    return Gathered(found, np.ones(1, np.bool_), no, no, [], [], [], [report])
+    return Gathered(found, np.ones(1, np.bool_), no, no, [], [], [], [report], plain=True)
 
 
 def in_columns(book: RuleBook, asked: Terms, about: Part, found: Gathered) -> exchange_pb2.Findings:
@@ -276,19 +276,8 @@ def test_what_is_alike_in_many_answers_is_not_taken_for_what_differs() -> None:
 
 def test_only_one_plain_person_is_written_so() -> None:
     found = gathered([row("FACE_CHECK", 5)])
-    yes = np.ones(1, np.bool_)
-    silent = SourceReport("one", words.DEPARTMENT_BANKS, answer_words.SOURCE_OUTCOME_UNAVAILABLE, 0)
-    day = np.array([civil(5)], np.int32)
-    for other in (
-        replace(found, known=~yes),
-        replace(found, identity_conflict=yes),
-        replace(found, linked=yes),
-        replace(found, link_subject=[0], link_id_number=["n"], link_since_on=[0]),
-        replace(found, reports=[silent]),
-        replace(found, reports=[*found.reports, replace(found.reports[0], adapter_id="two", unreadable=yes)]),
-        replace(found, faces=Faces(np.zeros(1, np.int32), [b"t"], day, day)),
-    ):
-        assert plainly(BOOK, terms(), part(), other) is None
+    assert plainly(BOOK, terms(), part(), found) is not None
+    assert plainly(BOOK, terms(), part(), replace(found, plain=False)) is None
     two = replace(part(), count=2, rows=[0, 1])
     assert plainly(BOOK, terms(), two, found) is None
     assert plainly(BOOK, terms(), replace(part(), count=2), found) is None  # the other one was refused
@@ -302,6 +291,17 @@ def test_who_comes_of_age_is_left_to_the_columns() -> None:
     young = part(answer_words.BENEFIT_TYPE_WORK_DEATH_DEPENDANT, civil("2010-06-01"))
     assert plainly(BOOK, terms(), young, found) is None
     assert plainly(BOOK, terms(), part(EMPLOYEE, civil("2010-06-01")), found) is not None
+
+
+def test_columns_of_several_questions_stand_one_after_another() -> None:
+    days = [civil("2015-01-01"), civil("2016-01-01")]
+    said = replace(part(), count=2, rows=[0, 1], since_on=days)
+    assert since_of([part(), part()]) is None
+    together = since_of([part(), said, part()])
+    assert together is not None
+    assert (together.tolist(), together.dtype) == ([0, *days, 0], np.int32)
+    assert column_of([np.array([3], np.int32), [1, 2], []]).tolist() == [3, 1, 2]
+    assert column_of([[7]]).dtype == np.int32
 
 
 def test_many_rows_are_left_to_the_columns() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.contract import Adapter, Description, Found, Lookup
+from adapters.contract import Adapter, Changed, Description, Found, Lookup, Subjects
 from gateway.access import adapters as states
 from gateway.access import people
 from gateway.access.policy import Policy
@@ -24,8 +27,10 @@ from gateway.access.words import (
 from gateway.clock import SystemClock
 from gateway.errors import StoreError
 from gateway.inquiry.enlisting import Enlisting
+from gateway.inquiry.following import Following
 from gateway.inquiry.sources import Source, Sources
 from gateway.observing.health import Level
+from gateway.sections.lasting import NoticesSettings
 from gateway.sections.resilience import DepartmentBreakerSettings
 from gateway.store.adapters import Document, Word
 from gateway.vitals.adapters import AdapterVitals
@@ -269,6 +274,99 @@ async def test_a_source_is_closed_after_its_last_lookup_and_never_before(tmp_pat
         ]
         await sources.settled()
         assert (old.closed, new.closed) == (1, 0)
+
+
+async def test_one_that_is_asked_after_it_was_closed_is_not_closed_again(tmp_path: Path) -> None:
+    async with registry(tmp_path) as w:
+        sources, late = w.departments.sources, Slow("late")
+        source = sources.source(late)
+        sources.use([source])
+        sources.use([])
+        await sources.settled()
+        with source:
+            pass
+        await sources.settled()
+        assert late.closed == 1
+
+
+async def test_one_in_shadow_is_closed_after_it_was_tried_and_never_before(tmp_path: Path) -> None:
+    async with registry(tmp_path) as w:
+        sources, live, tried = w.departments.sources, Slow("live"), Slow("tried")
+        live.go.set()
+        kept = sources.source(live)
+        sources.use([kept], [sources.source(tried)])
+        await w.ask()
+        sources.use([kept])  # before it was even begun with
+        await tried.asked.wait()
+        assert not tried.closed
+        tried.go.set()
+        await w.shadowing.tried()
+        await sources.settled()
+        assert (live.closed, tried.closed) == (0, 1)
+
+
+class Stubborn(Slow):
+    """One whose lookup outlives the question that it was made for."""
+
+    async def lookup(self, question: Lookup) -> Found:
+        with suppress(asyncio.CancelledError):
+            await self.go.wait()
+        await self.go.wait()
+        assert not self.closed, "closed while it was asked"
+        return Found()
+
+
+async def test_one_whose_lookup_outlives_the_question_is_closed_after_that_and_never_before(tmp_path: Path) -> None:
+    async with registry(tmp_path) as w:
+        sources, other, stubborn = w.departments.sources, Slow("other"), Stubborn("stubborn")
+        other.go.set()
+        sources.use([sources.source(other), sources.source(stubborn)])
+        told = await w.departments.ask(Lookup(Subjects([DEAD], [""]), deadline_s=0.05))
+        assert [each.outcome for each in told.reports] == [words.SOURCE_OUTCOME_ANSWERED, words.SOURCE_OUTCOME_SILENT]
+        sources.use([])
+        await sources.settled()
+        assert (other.closed, stubborn.closed) == (1, 0)
+        stubborn.go.set()
+        while not stubborn.closed:
+            await asyncio.sleep(0)
+        await sources.settled()
+        assert stubborn.closed == 1
+
+
+class Feed(Slow):
+    """One that tells of changes."""
+
+    def describe(self) -> Description:
+        return replace(super().describe(), changes=True)
+
+    async def changes(self, cursor: bytes, limit: int) -> Changed:
+        raise AssertionError
+
+
+async def test_one_whose_changes_are_read_is_closed_after_that_and_never_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with registry(tmp_path) as w:
+        sources, feed = w.departments.sources, Feed("feed")
+        nobody: Any = None
+        following = Following(w.departments, nobody, nobody, SystemClock(), NoticesSettings(), lambda: None)
+
+        async def look(_about: Description, adapter: Feed) -> bool:
+            await adapter.lookup(nobody)
+            return True  # there is more: it looks again at once
+
+        monkeypatch.setattr(following, "look", look)
+        following._woken["feed"] = asyncio.Event()
+        sources.use([sources.source(feed)])
+        reading = asyncio.create_task(following._follow("feed"))
+        await feed.asked.wait()
+        sources.use([])
+        await asyncio.sleep(0)
+        assert not feed.closed
+        feed.go.set()
+        await reading
+        await sources.settled()
+        assert feed.closed == 1
 
 
 async def test_one_that_comes_back_while_it_is_asked_is_the_same_and_stays_open(tmp_path: Path) -> None:
