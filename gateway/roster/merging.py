@@ -257,12 +257,10 @@ def _sparse(
         if isinstance(came, Refusal):
             continue
         found = came.findings
-        theirs = {
-            text.code: (text.name[:MAX_NAME], text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE])
-            for text in found.reason_texts
-        }
+        told = found.reason_texts[:]
+        theirs = {text.code: (text.name[:MAX_NAME], text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]) for text in told}
         names = {code: name for code, (name, _, _) in theirs.items()}
-        reasons = _reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found))
+        reasons = _reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found, told))
         shown = _evidence_rows(ask.member, row[at], found.evidence)
         seen = pl.DataFrame(schema=dict(FACES))
         if found.faces.subject:
