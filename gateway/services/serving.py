@@ -452,7 +452,8 @@ def traceparent(context: Context) -> str:
 def _account(call: str, outcome: str, seconds: float) -> None:
     metrics.CALLS.add(call, outcome)
     metrics.CALL_SECONDS.observe(seconds, call)
-    _log.info("call", call=call, outcome=outcome, ms=round(seconds * 1000, 2))
+    # Hundredths by integers: `round` goes by way of decimal digits, whose code is met cold at every call.
+    _log.info("call", call=call, outcome=outcome, ms=int(seconds * 100_000 + 0.5) / 100)
 
 
 def _where(error: BaseException) -> str:

@@ -17,6 +17,7 @@ from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.federation.directory import Directory
 from gateway.federation.presented import presented
 from gateway.observing.instruments import value_of
+from gateway.services import serving
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from tests.unit.services.gateways_world import (
@@ -190,6 +191,13 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
         await refusal(desk, call=Call("nobody"))
         await asyncio.sleep(0)  # a line is written once the answer is on its way
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
+
+
+def test_a_call_s_line_tells_its_time_in_hundredths_of_a_millisecond() -> None:
+    with capture_logs() as logs:
+        for seconds in (0.0, 0.001234, 0.001236, 2.5):
+            serving._account("Check", "OK", seconds)
+    assert [log["ms"] for log in logs] == [0.0, 1.23, 1.24, 2500.0]
 
 
 async def test_a_stream_that_is_not_let_in_or_is_ended_says_why_in_its_line() -> None:
