@@ -7,7 +7,7 @@ refused as a RefusedError, what it did wrong as PARTNER_FAULTY. Refuses: opening
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +53,9 @@ _SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]
     ("faces", attrgetter("subject", "token")),
 )
 """Groups of columns that have a row for each thing there is to say; first of whom it is said."""
+taken_out: Final = itemgetter(slice(None))
+"""A column of a message as a list."""
+_CODE: Final = attrgetter("code")
 
 
 class Columns(NamedTuple):
@@ -89,8 +92,10 @@ class PartnerAnswer(NamedTuple):
 
 def columns_of(findings: exchange_pb2.Findings) -> Columns:
     """The columns of findings."""
-    # Of a group that is not there all columns are empty.
-    said = {group: columns(getattr(findings, group)) for group, columns in _SPARSE if findings.HasField(group)}
+    said: dict[_Group, tuple[Sequence[Any], ...]] = {}
+    for group, columns in _SPARSE:
+        if findings.HasField(group):  # else all its columns are empty
+            said[group] = columns(getattr(findings, group))
     return Columns(_DENSE(findings), said, findings.reason_texts[:] if "reasons" in said else ())
 
 
@@ -106,13 +111,16 @@ def reasons_in(columns: exchange_pb2.ReasonColumns) -> Reasons:
     )
 
 
-def codes_by_month(found: exchange_pb2.Findings, texts: Sequence[exchange_pb2.ReasonText]) -> frozenset[int]:
+def codes_by_month(found: exchange_pb2.Findings, texts: Sequence[exchange_pb2.ReasonText]) -> set[int]:
     """Codes of reasons whose day stands for its month; `texts`: of the findings' reasons."""
     of_trace = found.trace_dates == words.DATE_PRECISION_MONTH
     of_event = found.event_dates == words.DATE_PRECISION_MONTH
-    if not of_trace and not of_event:
-        return frozenset()
-    return frozenset([text.code for text in texts if (of_trace if text.about_trace else of_event)])
+    codes: set[int] = set()
+    if of_trace or of_event:
+        for text in texts:
+            if of_trace if text.about_trace else of_event:
+                codes.add(text.code)
+    return codes
 
 
 def answer_in(
@@ -196,7 +204,7 @@ def _check_reasons(columns: Sequence[Sequence[Any]], texts: Sequence[exchange_pb
     _, codes, *_, numbers = columns
     if max(_largest(codes), _largest(numbers)) > _INT32_MAX:
         raise unusable("gives reasons out of range")
-    if not _occurring(codes) <= {text.code for text in texts}:
+    if not _occurring(codes).issubset(map(_CODE, texts)):
         raise unusable("gives reasons without their texts")
 
 

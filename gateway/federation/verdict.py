@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
+from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in, taken_out
 from gateway.federation.checked import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import FlagDays, month_text, propose, start_not_used, start_unknown
@@ -86,7 +86,9 @@ def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -
     for answer in answers:
         _, said, texts = answer.columns
         if "reasons" in said:
-            by_code = {text.code: text for text in texts}
+            by_code: dict[int, _Text] = {}
+            for text in texts:
+                by_code[text.code] = text
             reasons += _tell(book, said["reasons"][1:], by_code, codes_by_month(answer.findings, texts))
     if since_on or row.flags:  # else, most often, nothing depends on the start
         reasons += _told_of_start(book, checked, answers, benefit, row.flags, since_on)
@@ -230,7 +232,7 @@ def _tell(
     `columns`: code, department, kind, on, number.
     """
     told = []
-    for code, department, kind, on, number in zip(*[column[:] for column in columns], strict=True):
+    for code, department, kind, on, number in zip(*map(taken_out, columns), strict=True):
         text = texts[code]
         month, zh, en = code in by_month, text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]
         zh = fill(book, zh, "zh", department=department, kind=kind, on=on, number=number, month=month)

@@ -6,7 +6,7 @@ by the same functions that a single check goes through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -369,7 +369,7 @@ def _combinations(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Index]:
 
 
 def _reason_rows(
-    member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: frozenset[int]
+    member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: Collection[int]
 ) -> pl.DataFrame:
     if not len(reasons):
         return pl.DataFrame(schema=dict(REASONS))
