@@ -17,7 +17,6 @@ from gateway.errors import DirectoryError, RefusedError, WuganError
 from gateway.federation.directory import Directory
 from gateway.federation.presented import presented
 from gateway.observing.instruments import value_of
-from gateway.services import serving
 from gateway.services.serving import Desk
 from gateway.status import from_rpc_error
 from tests.unit.services.gateways_world import (
@@ -193,10 +192,10 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
 
 
-def test_a_call_s_line_tells_its_time_in_hundredths_of_a_millisecond() -> None:
+def test_a_call_s_line_tells_its_time_in_hundredths_of_a_millisecond(desk: Desk) -> None:
     with capture_logs() as logs:
         for seconds in (0.0, 0.001234, 0.001236, 2.5):
-            serving._account("Check", "OK", seconds)
+            desk.account("Check", "OK", seconds)
     assert [log["ms"] for log in logs] == [0.0, 1.23, 1.24, 2500.0]
 
 
