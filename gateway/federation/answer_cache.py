@@ -252,7 +252,8 @@ class AnswerCache:
             return
         held = Held(
             key,
-            answer._replace(read=None),  # an object for each column takes more memory than the message
+            # Without its columns: an object for each takes more memory than the message.
+            PartnerAnswer(answer.member_id, findings, answer.message_id, answer.proof),
             received_at_ms=now_ms,
             cacheable_until_ms=until,
             stale_until_ms=stale_until if stale_until > until else 0,
