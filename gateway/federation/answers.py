@@ -7,7 +7,7 @@ refused as a RefusedError, what it did wrong as PARTNER_FAULTY. Refuses: opening
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +53,9 @@ _SPARSE: Final[Sequence[tuple[_Group, Callable[[Any], tuple[Sequence[Any], ...]]
     ("faces", attrgetter("subject", "token")),
 )
 """Groups of columns that have a row for each thing there is to say; first of whom it is said."""
+taken_out: Final = itemgetter(slice(None))
+"""A column of a message as a list."""
+_CODE: Final = attrgetter("code")
 
 
 class Columns(NamedTuple):
@@ -61,10 +64,12 @@ class Columns(NamedTuple):
     Args:
         dense: status, flags, decided_on, last_trace_on, valid_until_on: a row for everyone asked about.
         said: the columns of each group that is there, first of whom a row speaks.
+        texts: of the reasons, where there are any.
     """
 
     dense: tuple[Sequence[int], ...]
     said: dict[_Group, tuple[Sequence[Any], ...]]
+    texts: Sequence[exchange_pb2.ReasonText]
 
 
 class PartnerAnswer(NamedTuple):
@@ -87,9 +92,11 @@ class PartnerAnswer(NamedTuple):
 
 def columns_of(findings: exchange_pb2.Findings) -> Columns:
     """The columns of findings."""
-    # Of a group that is not there all columns are empty.
-    said = {group: columns(getattr(findings, group)) for group, columns in _SPARSE if findings.HasField(group)}
-    return Columns(_DENSE(findings), said)
+    said: dict[_Group, tuple[Sequence[Any], ...]] = {}
+    for group, columns in _SPARSE:
+        if findings.HasField(group):  # else all its columns are empty
+            said[group] = columns(getattr(findings, group))
+    return Columns(_DENSE(findings), said, findings.reason_texts[:] if "reasons" in said else ())
 
 
 def reasons_in(columns: exchange_pb2.ReasonColumns) -> Reasons:
@@ -104,13 +111,16 @@ def reasons_in(columns: exchange_pb2.ReasonColumns) -> Reasons:
     )
 
 
-def codes_by_month(found: exchange_pb2.Findings) -> frozenset[int]:
-    """Codes of reasons whose day stands for its month."""
+def codes_by_month(found: exchange_pb2.Findings, texts: Sequence[exchange_pb2.ReasonText]) -> set[int]:
+    """Codes of reasons whose day stands for its month; `texts`: of the findings' reasons."""
     of_trace = found.trace_dates == words.DATE_PRECISION_MONTH
     of_event = found.event_dates == words.DATE_PRECISION_MONTH
-    if not of_trace and not of_event:
-        return frozenset()
-    return frozenset([text.code for text in found.reason_texts[:] if (of_trace if text.about_trace else of_event)])
+    codes: set[int] = set()
+    if of_trace or of_event:
+        for text in texts:
+            if of_trace if text.about_trace else of_event:
+                codes.add(text.code)
+    return codes
 
 
 def answer_in(
@@ -161,7 +171,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> Columns:
     Raises:
         PartnerError: PARTNER_FAULTY; nothing of the findings may be used.
     """
-    columns = dense, said = columns_of(findings)
+    columns = dense, said, texts = columns_of(findings)
     if set(map(len, dense)) != {subjects}:
         raise unusable("has columns of a wrong length")
     for group in said.values():
@@ -177,7 +187,7 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> Columns:
         if rows and (len(rows) > MAX_FACES * subjects or set(map(len, tokens)) != {FACE_TOKEN_BYTES}):
             raise unusable("holds faces that are none, or too many")
     if "reasons" in said:
-        _check_reasons(findings, said["reasons"])
+        _check_reasons(said["reasons"], texts)
     statuses = _occurring(dense[0])
     if not statuses <= _STATUSES:
         raise unusable("uses a status this version does not know")
@@ -189,12 +199,12 @@ def check_findings(findings: exchange_pb2.Findings, subjects: int) -> Columns:
     return columns
 
 
-def _check_reasons(findings: exchange_pb2.Findings, columns: Sequence[Sequence[Any]]) -> None:
+def _check_reasons(columns: Sequence[Sequence[Any]], texts: Sequence[exchange_pb2.ReasonText]) -> None:
     """Check that the reasons given are numbers that the rules take, and have texts."""
     _, codes, *_, numbers = columns
     if max(_largest(codes), _largest(numbers)) > _INT32_MAX:
         raise unusable("gives reasons out of range")
-    if not _occurring(codes) <= {text.code for text in findings.reason_texts[:]}:
+    if not _occurring(codes).issubset(map(_CODE, texts)):
         raise unusable("gives reasons without their texts")
 
 

@@ -267,9 +267,14 @@ class Checks:
         return bool(more)
 
     def _checked(self, plan: Plan, results: Sequence[MemberResult]) -> Checked:
-        days = [result.held.answer.findings.as_of_on for result in results if result.held is not None]
+        as_of_on = plan.question.as_of_on
+        if not as_of_on:
+            as_of_on = plan.today
+            for result in results:
+                if result.held is not None:
+                    as_of_on = min(as_of_on, result.held.answer.findings.as_of_on)
         return Checked(
-            plan.question.as_of_on or min([plan.today, *days]),
+            as_of_on,
             self._clock.now_ms(),
             tuple(results),
             plan.whole(),

@@ -241,8 +241,11 @@ class Doubts:
 
     def contradict(self, member_id: str, indexes: Iterable[bytes], findings: exchange_pb2.Findings) -> bool:
         """Whether a member calls somebody alive of whom another says otherwise."""
-        others = [members - {member_id} for index in indexes if (members := self._by_index.get(index))]
-        return any(others) and not _ALIVE.isdisjoint(findings.status[:])
+        for index in indexes:
+            members = self._by_index.get(index)
+            if members is not None and not members <= {member_id}:
+                return not _ALIVE.isdisjoint(findings.status[:])
+        return False
 
 
 def asked_numbers(question: exchange_pb2.Question) -> list[str]:

@@ -221,10 +221,10 @@ class Partners:
             opened = await self.tries.ask(member_id, purpose, askings)
             self.heard(member_id)
             message_id = opened.header.message_id
-            return [
-                answer_in(member_id, asking.question, message_id, proof)
-                for asking, proof in zip(askings, opened.proofs(), strict=True)
-            ]
+            answers = []
+            for asking, proof in zip(askings, opened.proofs(), strict=True):
+                answers.append(answer_in(member_id, asking.question, message_id, proof))
+            return answers
 
     def _tell(self, told: Told) -> None:
         if self.tries.tell is not None:

@@ -11,6 +11,7 @@ Jinhua, 330702 Wucheng district of Jinhua.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 
@@ -84,6 +85,7 @@ def is_region(code: int) -> bool:
     return code // 100 % 100 != 0 or code % 100 == 0
 
 
+@lru_cache(maxsize=4096)  # every question asks it, of few regions
 def enclosing(code: int) -> tuple[int, ...]:
     """A region and those that enclose it, from the narrowest: 330702, 330700, 330000. Empty for an unknown one."""
     if not is_region(code):

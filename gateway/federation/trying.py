@@ -45,6 +45,7 @@ nothing of it, and would only have everybody else's questions wait for another."
 _ID_FOLLOWS: Final = exchange_pb2.Question(question_id=bytes(QUESTION_ID_BYTES)).SerializeToString().rstrip(b"\0")
 """Tag and length of a question's id."""
 _END: Final = attrgetter("end")
+_PAYLOAD: Final = attrgetter("payload")
 
 
 class Told(NamedTuple):
@@ -316,7 +317,7 @@ class Tries:
             key,
             kind=envelope_pb2.MESSAGE_KIND_QUESTION,
             purpose=way.purpose,  # type: ignore[arg-type]  # sealing checks it
-            payloads=[asking.payload for asking in way.askings],
+            payloads=list(map(_PAYLOAD, way.askings)),
             now_ms=now_ms,
             lifetime_ms=self._lifetime_ms,
         )

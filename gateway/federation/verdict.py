@@ -7,12 +7,12 @@ Refuses: judging; `gateway.rules` does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, SupportsInt
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in
+from gateway.federation.answers import PartnerAnswer, codes_by_month, reasons_in, taken_out
 from gateway.federation.checked import Checked
 from gateway.rules.book import FLAG_SLOTS, RuleBook
 from gateway.rules.certification import FlagDays, month_text, propose, start_not_used, start_unknown
@@ -84,10 +84,12 @@ def verdict(book: RuleBook, checked: Checked, benefit: int, since_on: int = 0) -
     if row.flags:
         days = _flag_days(book, [answer.findings for answer in answers], since_on)
     for answer in answers:
-        said = answer.columns.said
+        _, said, texts = answer.columns
         if "reasons" in said:
-            texts = {text.code: text for text in answer.findings.reason_texts[:]}
-            reasons += _tell(book, said["reasons"][1:], texts, codes_by_month(answer.findings))
+            by_code: dict[int, _Text] = {}
+            for text in texts:
+                by_code[text.code] = text
+            reasons += _tell(book, said["reasons"][1:], by_code, codes_by_month(answer.findings, texts))
     if since_on or row.flags:  # else, most often, nothing depends on the start
         reasons += _told_of_start(book, checked, answers, benefit, row.flags, since_on)
     proposal, effective_month = _propose(
@@ -143,7 +145,8 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
         partial=np.array([[found is None or found.partial] for found in findings], np.bool_),
     )
     told = merged.reasons
-    texts = {text.code: text for text in reason_texts(book, told.code.tolist())}
+    columns = [column.tolist() for column in (told.code, told.department, told.kind, told.on, told.number)]
+    texts = {text.code: text for text in reason_texts(book, columns[0])}
     return _Row(
         int(merged.status[0]),
         int(merged.flags[0]),
@@ -151,7 +154,7 @@ def _merged(book: RuleBook, checked: Checked) -> _Row:
         int(merged.last_trace_on[0]),
         int(merged.valid_until_on[0]),
         bool(merged.partial[0]),
-        tuple(_tell(book, (told.code, told.department, told.kind, told.on, told.number), texts)),
+        tuple(_tell(book, columns, texts)),
     )
 
 
@@ -220,7 +223,7 @@ class _Text(Protocol):
 
 def _tell(
     book: RuleBook,
-    columns: Sequence[Iterable[SupportsInt]],
+    columns: Sequence[Sequence[int]],
     texts: Mapping[int, _Text],
     by_month: Collection[int] = (),
 ) -> list[Told]:
@@ -229,7 +232,7 @@ def _tell(
     `columns`: code, department, kind, on, number.
     """
     told = []
-    for code, department, kind, on, number in zip(*[map(int, column) for column in columns], strict=True):
+    for code, department, kind, on, number in zip(*map(taken_out, columns), strict=True):
         text = texts[code]
         month, zh, en = code in by_month, text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]
         zh = fill(book, zh, "zh", department=department, kind=kind, on=on, number=number, month=month)

@@ -6,7 +6,7 @@ by the same functions that a single check goes through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -257,12 +257,10 @@ def _sparse(
         if isinstance(came, Refusal):
             continue
         found = came.findings
-        theirs = {
-            text.code: (text.name[:MAX_NAME], text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE])
-            for text in found.reason_texts
-        }
+        told = found.reason_texts[:]
+        theirs = {text.code: (text.name[:MAX_NAME], text.zh[:MAX_TEMPLATE], text.en[:MAX_TEMPLATE]) for text in told}
         names = {code: name for code, (name, _, _) in theirs.items()}
-        reasons = _reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found))
+        reasons = _reason_rows(ask.member, row[at], reasons_in(found.reasons), names, codes_by_month(found, told))
         shown = _evidence_rows(ask.member, row[at], found.evidence)
         seen = pl.DataFrame(schema=dict(FACES))
         if found.faces.subject:
@@ -371,7 +369,7 @@ def _combinations(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Index]:
 
 
 def _reason_rows(
-    member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: frozenset[int]
+    member: str, row: Index, reasons: Reasons, names: Mapping[int, str], by_month: Collection[int]
 ) -> pl.DataFrame:
     if not len(reasons):
         return pl.DataFrame(schema=dict(REASONS))

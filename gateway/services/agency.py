@@ -377,7 +377,10 @@ class AgencyServicer(agency_pb2_grpc.AgencyServiceServicer):
 
     def _members(self, checked: Checked) -> Mapping[str, Named]:
         directory = self._directory.current()
-        return {result.member_id: directory.member(result.member_id) for result in checked.results}
+        members: dict[str, Named] = {}
+        for result in checked.results:
+            members[result.member_id] = directory.member(result.member_id)
+        return members
 
     def _awaited(self, checked: Checked) -> list[agency_pb2.AwaitedMember]:
         directory = self._directory.current()

@@ -11,7 +11,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.errors import WuganError
-from gateway.federation.answers import PartnerAnswer
+from gateway.federation.answers import PartnerAnswer, taken_out
 from gateway.federation.checked import Checked, MemberResult
 from gateway.federation.kept import Held
 from gateway.federation.verdict import Verdict
@@ -94,7 +94,7 @@ def _add_rows(response: agency_pb2.CheckResponse, answer: PartnerAnswer) -> None
     events_by_month = findings.event_dates == words.DATE_PRECISION_MONTH
     add = response.evidence.add
     for kind, department, region, observed, available, strength, reference, detail, since, until in zip(
-        *[column[:] for column in answer.columns.said.get("evidence", ())[1:]], strict=True
+        *map(taken_out, answer.columns.said.get("evidence", ())[1:]), strict=True
     ):
         month = events_by_month if kind >= FIRST_EVENT else traces_by_month
         row = add()

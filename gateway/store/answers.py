@@ -103,13 +103,13 @@ class _Keep:
         return self._since_purge + 1 < PURGE_EVERY and len(keeping.id_numbers) <= BRIEF_NUMBERS
 
     def apply(self, transaction: Transaction, payloads: Sequence[_Keeping]) -> list[None]:
-        fresh = self._insert.add_new(transaction, [self._row(keeping) for keeping in payloads])
+        fresh = self._insert.add_new(transaction, list(map(self._row, payloads)))
         subjects: list[Row] = []
         for keeping, new in zip(payloads, fresh, strict=True):
             if new:
                 answer = keeping.answer
-                blind = {self._keys.blind_index(number) for number in keeping.id_numbers}
-                subjects += [(index, answer.member, answer.message_id, answer.position) for index in blind]
+                for index in set(map(self._keys.blind_index, keeping.id_numbers)):
+                    subjects.append((index, answer.member, answer.message_id, answer.position))
         self._insert_subject.add(transaction, subjects)
         self._since_purge += len(payloads)
         if self._since_purge >= PURGE_EVERY:

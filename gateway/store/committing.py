@@ -105,11 +105,13 @@ class Committing:
             LockedError: as `commit`.
         """
         groups: dict[Kind[Any, Any], tuple[list[Any], list[ResultT]]] = {}
+        everybody: list[ResultT] = []
         for kind, payload, whose in batch:
+            everybody.append(whose)
             payloads, owners = groups.setdefault(kind, ([], []))
             payloads.append(payload)
             owners.append(whose)
-        written: Written[ResultT] = Written(calls.now(), [whose for _, _, whose in batch])
+        written: Written[ResultT] = Written(calls.now(), everybody)
         try:
             written.outcomes = self._applied(groups)
         except Exception as error:  # whatever it is: those who wait must hear of it, and whoever commits must go on

@@ -90,6 +90,21 @@ async def test_the_id_by_which_a_question_is_counted_once_parts_nothing(world: C
     assert await world.found(other) == given
 
 
+async def test_the_key_is_of_the_question_without_who_asks_and_leaves_it_as_it_was(world: CacheWorld) -> None:
+    asked = asked_about()
+    asked.question_id, asked.trace = b"i" * 16, b"t" * 26
+    before = asked.SerializeToString()
+    without = exchange_pb2.Question.FromString(before)
+    without.context.ClearField("official_pseudonym")
+    without.context.ClearField("case_reference")
+    without.ClearField("question_id")
+    without.ClearField("trace")
+    assert without.ByteSize() < len(before) - 16 - 26
+    kept_under = world.store.reusable.key(B.member_id.encode() + b"\x00" + without.SerializeToString())
+    assert world.cache.key(B.member_id, asked) == kept_under, "rows on the disk are found by it after an upgrade, too"
+    assert asked.SerializeToString() == before
+
+
 async def test_a_name_a_benefit_an_alias_or_another_member_parts_answers(world: CacheWorld) -> None:
     asked = asked_about()
     keys = {world.cache.key(B.member_id, asked), world.cache.key(C.member_id, asked)}

@@ -22,6 +22,16 @@ def test_a_quantile_is_at_most_a_tenth_too_long(times: list[float], share: float
     assert exact * 0.99 <= value <= exact * 1.11
 
 
+@pytest.mark.parametrize(("time_s", "least", "most"), [(0.0, 0.0001, 0.0001), (1e9, 3000.0, 5000.0)])
+def test_a_time_beyond_the_bounds_counts_in_the_bucket_at_the_end(time_s: float, least: float, most: float) -> None:
+    made = Quantile(0.95)
+    for _ in range(20):
+        made.add(time_s)
+    value = made.value()
+    assert value is not None
+    assert least <= value <= most
+
+
 def test_too_few_times_say_nothing() -> None:
     made = Quantile(0.95)
     for _ in range(19):

@@ -192,6 +192,13 @@ async def test_every_call_leaves_one_line_with_its_outcome(desk: Desk) -> None:
     assert [(log["call"], log["outcome"]) for log in logs] == [("Check", "OK"), ("Check", "STRANGER")]
 
 
+def test_a_call_s_line_tells_its_time_in_hundredths_of_a_millisecond(desk: Desk) -> None:
+    with capture_logs() as logs:
+        for seconds in (0.0, 0.001234, 0.001236, 2.5):
+            desk.account("Check", "OK", seconds)
+    assert [log["ms"] for log in logs] == [0.0, 1.23, 1.24, 2500.0]
+
+
 async def test_a_stream_that_is_not_let_in_or_is_ended_says_why_in_its_line() -> None:
     clock = FakeClock(NOW_MS)
     directory = Listed(A, B, clock=clock).current()
