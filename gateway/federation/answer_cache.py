@@ -142,9 +142,11 @@ class AnswerCache:
         question_id, trace = question.question_id, question.trace
         context.official_pseudonym, context.case_reference = b"", ""
         question.question_id, question.trace = b"", b""
-        asked = question.SerializeToString(deterministic=True)
-        context.official_pseudonym, context.case_reference = official, case_reference
-        question.question_id, question.trace = question_id, trace
+        try:
+            asked = question.SerializeToString(deterministic=True)
+        finally:
+            context.official_pseudonym, context.case_reference = official, case_reference
+            question.question_id, question.trace = question_id, trace
         return self._reusable.key(member_id.encode() + b"\x00" + asked)
 
     @property
