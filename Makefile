@@ -32,7 +32,7 @@ demo: $(STAMP) ## three provinces, a handful of questions, the answers as a pers
 	$(BIN)/wugan demo show
 
 test: $(STAMP) ## all tests, three at a time: many wait for what they started
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: $(STAMP) ## two gateways under kill -9, 1,000 times; shorter with SOAK="--kills 50 --questions 5000"; power cuts with SOAK=--power
 	$(BIN)/python -m tests.soak $(SOAK)

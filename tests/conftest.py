@@ -14,6 +14,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -22,6 +23,7 @@ import structlog
 from certs import require_tls13, sealed_key
 from gateway.grpc_engine import settle_engine
 from tests import scratch
+from tests.by_file import ByFile
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -44,6 +46,11 @@ def _configure_for_one_test(**settings: object) -> None:
 
 
 structlog.configure = _configure_for_one_test
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:
