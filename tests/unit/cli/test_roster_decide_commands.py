@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from tests.unit.roster.result_world import empty_chunk, people, roster
 WHO = ("--as", "王科长", "--why", "已核实")
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of this morning, in which row 2 needs a face check and a stop is proposed for row 3."""
-    monkeypatch.setenv("WUGAN_LANG", "en")
+    out = tmp_path_factory.mktemp("published") / "out"
     today = civil_day(SystemClock().now_ms())
     rows = people(
         [
@@ -39,8 +40,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             {"certification": 3, "status": 3, "id_number": "330702195001011234", "reference": "JH-3", "name": "李四"},
         ]
     )
-    write(iter([empty_chunk(people=rows)]), tmp_path / "out", Options(today))
-    return tmp_path / "out"
+    write(iter([empty_chunk(people=rows)]), out, Options(today))
+    return out
+
+
+@pytest.fixture
+def folder(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of them, for one test to decide on."""
+    monkeypatch.setenv("WUGAN_LANG", "en")
+    return shutil.copytree(published, tmp_path / "out")
 
 
 def run(*arguments: str | Path) -> Result:

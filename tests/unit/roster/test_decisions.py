@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
 import threading
@@ -50,7 +51,6 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clock = FakeClock((AS_OF_ON * 86_400 + 3600) * 1000)
-        self.publish(ROWS)
 
     def publish(self, rows: list[dict[str, object]], later: int = 0) -> None:
         write(iter([empty_chunk(people=people(rows))]), self.folder, Options(AS_OF_ON + later))
@@ -73,8 +73,17 @@ class Office:
             return record.head
 
 
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results on which nobody has decided yet; copied for each test."""
+    office = Office(tmp_path_factory.mktemp("published"))
+    office.publish(ROWS)
+    return office.folder
+
+
 @pytest.fixture
-def office(tmp_path: Path) -> Office:
+def office(published: Path, tmp_path: Path) -> Office:
+    shutil.copytree(published, tmp_path, dirs_exist_ok=True)
     return Office(tmp_path)
 
 
