@@ -89,6 +89,10 @@ class PartnerAnswer(NamedTuple):
         """The findings' columns."""
         return self.read or columns_of(self.findings)
 
+    def with_columns(self) -> PartnerAnswer:
+        """The same with its columns at hand, for those who look at them one after another."""
+        return self if self.read is not None else self._replace(read=columns_of(self.findings))
+
 
 def columns_of(findings: exchange_pb2.Findings) -> Columns:
     """The columns of findings."""

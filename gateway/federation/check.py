@@ -313,7 +313,8 @@ class Checks:
             held = await cache.find(member_id, key, numbers, time_s)
             if held is not None:
                 recorded.append(self.again.record(held, question.context))
-                return MemberResult(member_id, tuple(recorded), answer=held.answer, held=held, followed=followed)
+                given = held.answer.with_columns()
+                return MemberResult(member_id, tuple(recorded), answer=given, held=held, followed=followed)
             time_s = max(plan.until_s - loop.time(), 0.001)  # looking took some of it
         left: list[AuditEvent] = []
         gone = False
@@ -337,7 +338,7 @@ class Checks:
                 held = await cache.outdated(key, numbers)
                 if held is not None:
                     recorded.append(self.again.record(held, question.context, outdated=True))
-                    return MemberResult(member_id, tuple(recorded), held.answer, error, held, followed)
+                    return MemberResult(member_id, tuple(recorded), held.answer.with_columns(), error, held, followed)
             return MemberResult(member_id, tuple(recorded), error=error, followed=followed)
         except asyncio.CancelledError:  # given up, but the question may have been dealt with
             gone = True

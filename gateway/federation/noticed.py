@@ -211,7 +211,7 @@ def told(kept: KeptNotice) -> Told:
     proof = _proof_of(kept)
     notice = notices_pb2.Notice.FromString(delivery_pb2.Delivery.FromString(proof.payload).body)
     message_id = envelope_pb2.Header.FromString(proof.header).message_id
-    answer = PartnerAnswer(kept.member, notice.findings, message_id, proof)
+    answer = PartnerAnswer(kept.member, notice.findings, message_id, proof).with_columns()
     as_of_on = notice.findings.as_of_on or civil_day(kept.at_ms)
     checked = Checked(as_of_on, kept.at_ms, (MemberResult(kept.member, (), answer=answer),))
     return Told(kept, number, name, notice.context.case_reference, checked)

@@ -251,7 +251,8 @@ def _result(
             raise RefusedError("the other province refused this person", "对方省份拒绝查询此人", reason=reason)
     except WuganError as error:
         return MemberResult(member_id, (), error=error, followed=followed)
-    return MemberResult(member_id, (), answer=PartnerAnswer(member_id, findings, b"", proof), followed=followed)
+    given = PartnerAnswer(member_id, findings, b"", proof).with_columns()
+    return MemberResult(member_id, (), answer=given, followed=followed)
 
 
 def _lacking(
