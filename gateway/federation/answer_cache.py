@@ -62,6 +62,8 @@ LONGEST_MS: Final = 30 * DAY_MS
 FLUSH_ROWS: Final = 512
 ROWS_AT_ONCE: Final = 64
 """Written in one go: questions that are recorded meanwhile wait for so many, not for all."""
+_OF_THE_ASKING: Final = ("question_id", "trace")
+"""Fields of a question that say nothing of what is asked."""
 _AS_PATIENT: Final = 1.25
 """Times that differ by no more count as the same."""
 TOUCH_MS: Final = 600_000
@@ -136,18 +138,14 @@ class AnswerCache:
 
     def key(self, member_id: str, question: exchange_pb2.Question) -> bytes:
         """What the answer of a member to a question is found by."""
-        # What says nothing of what is asked is taken out while it is serialized: to copy all the rest takes longer.
-        context = question.context
-        official, case_reference = context.official_pseudonym, context.case_reference
-        question_id, trace = question.question_id, question.trace
-        context.official_pseudonym, context.case_reference = b"", ""
-        question.question_id, question.trace = b"", b""
-        try:
-            asked = question.SerializeToString(deterministic=True)
-        finally:
-            context.official_pseudonym, context.case_reference = official, case_reference
-            question.question_id, question.trace = question_id, trace
-        return self._reusable.key(member_id.encode() + b"\x00" + asked)
+        asked = exchange_pb2.Question()
+        asked.CopyFrom(question)
+        for name in _OF_THE_ASKING:
+            asked.ClearField(name)
+        context = asked.context
+        context.ClearField("official_pseudonym")
+        context.ClearField("case_reference")
+        return self._reusable.key(member_id.encode() + b"\x00" + asked.SerializeToString(deterministic=True))
 
     @property
     def mark(self) -> int:
