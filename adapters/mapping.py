@@ -223,14 +223,14 @@ class Mapper:
         count = len(columns[0])
         mapped = Mapped()
         rows: Sequence[int] = range(count)
-        kept = None if self.filter.reader is None else self.filter.keep(columns)
+        kept = self.filter.keep(columns)
         if kept is not None:
             columns = [list(compress(column, kept)) for column in columns]
             rows = list(compress(rows, kept))
             count = len(rows)
         mapped.holder_row = rows
         mapped.name = [""] * count if self.name_at < 0 else self._names(columns[self.name_at], rows, mapped)
-        if not count or not self._kinds:
+        if not count or not self.has_evidence:
             return mapped
         kinds = self.kind.read(columns, count)
         if BAD in kinds or 0 in kinds:
