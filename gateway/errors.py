@@ -108,6 +108,10 @@ class PartnerError(WuganError):
     default_retryable = True
 
 
+class LostError(PartnerError):
+    """Nobody knows what became of a question: the gateway was not reached, the call broke off, or the time was up."""
+
+
 class HandshakeError(PartnerError):
     """No TLS connection to another province's gateway came about: one of the two does not accept what it was shown."""
 

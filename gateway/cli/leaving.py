@@ -13,8 +13,7 @@ from typing import Final, TypeVar
 import grpc
 
 from gateway.cli.language import plain, say
-from gateway.errors import WuganError
-from gateway.many.client import LostError
+from gateway.errors import LostError, WuganError
 from gateway.status import from_rpc_error
 from wugan.agency.v1 import agency_pb2, agency_pb2_grpc
 
@@ -40,7 +39,8 @@ class ForSure:
 
     def __init__(self, request: agency_pb2.CheckRequest) -> None:
         self._request = request
-        self._unknown = False
+        self.unknown = False
+        """Whether it is not known if it was left, once it failed."""
 
     async def leave(
         self, stub: agency_pb2_grpc.AgencyServiceAsyncStub, error: grpc.aio.AioRpcError
@@ -88,22 +88,17 @@ class ForSure:
         if ours is not None:
             return _pause_s(ours)
         if not (error.details() or "").startswith(_NEVER_SENT):
-            self._unknown = True
-        return PAUSE_S if self._unknown else None  # the gateway is not there: no need to wait for knowing that
+            self.unknown = True
+        return PAUSE_S if self.unknown else None  # the gateway is not there: no need to wait for knowing that
 
     def _pause_after_question(self, error: WuganError) -> float | None:
         if isinstance(error, LostError):
-            self._unknown = True
+            self.unknown = True
         return _pause_s(error)
-
-    @property
-    def unknown(self) -> bool:
-        """Whether it is not known if it was left, once it failed."""
-        return self._unknown
 
     def state(self) -> str:
         """What is known of it once it failed, and what to do."""
-        if not self._unknown:
+        if not self.unknown:
             return say("the question was not left; ask again later", "查询未留置，请稍后重新查询")
         case = plain(self._request.case_reference)
         return say(

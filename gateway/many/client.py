@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import status_pb2
 
 from gateway.clock import Clock
-from gateway.errors import PartnerError, RefusedError, WuganError
+from gateway.errors import LostError, PartnerError, RefusedError, WuganError
 from gateway.many import wire
 from gateway.status import from_rpc_error, from_status
 from wugan.agency.v1 import agency_pb2
@@ -32,10 +32,6 @@ TRIES: Final = 5
 MOST_WAITING: Final = 4096
 """Questions that wait for their answers at most; one more is refused at once."""
 _LONGEST_S: Final = 86_400.0
-
-
-class LostError(PartnerError):
-    """Nobody knows what became of a question: the gateway was not reached, the call broke off, or the time was up."""
 
 
 class ManyClient:

@@ -15,8 +15,7 @@ from click.testing import CliRunner
 
 from gateway.cli import client, leaving
 from gateway.cli.check_many import check_many
-from gateway.errors import PartnerError, RefusedError, WuganError
-from gateway.many.client import LostError
+from gateway.errors import LostError, PartnerError, RefusedError, WuganError
 from wugan.agency.v1 import agency_pb2
 from wugan.federation.v1 import vocabulary_pb2 as words
 

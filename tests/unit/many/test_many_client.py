@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from gateway.clock import FakeClock
-from gateway.errors import RefusedError, WuganError
+from gateway.errors import LostError, RefusedError, WuganError
 from gateway.many import client as many_client
 from gateway.many import wire
-from gateway.many.client import METHOD, RENEW_S, LostError, ManyClient
+from gateway.many.client import METHOD, RENEW_S, ManyClient
 from gateway.services.serving import shutting_down
 from gateway.status import abort, to_status
 from wugan.agency.v1 import agency_pb2
